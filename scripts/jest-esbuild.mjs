@@ -1,0 +1,18 @@
+// Jest's TypeScript transformer: esbuild strips the types; `npm run check` is what checks them.
+import { createHash } from 'node:crypto';
+import { transformSync, version } from 'esbuild';
+
+export default {
+  getCacheKey: (source, path) => createHash('sha256').update(`${version}\0${path}\0${source}`).digest('hex'),
+  process(source, path) {
+    const { code, map } = transformSync(source, {
+      loader: 'ts',
+      format: 'esm',
+      target: 'node20',
+      sourcefile: path,
+      sourcemap: 'both',
+      sourcesContent: false,
+    });
+    return { code, map };
+  },
+};

@@ -1,0 +1,155 @@
+// The contracts between the loop and the world. MUST marks what a store, a client or a log owes; the
+// contract suites in test/contract run each sentence against every implementation. Adapters throw
+// `Failure` (failure.ts) and nothing else; any other error is a bug.
+
+import type { Secret } from '../secret.ts';
+import type { AuditEvent, OpenIntent, RotationEvent } from './event.ts';
+import type { AttemptRecord, Holder } from './record.ts';
+
+/** The UWS credentials and the application key pair of one account. */
+export type Credentials = {
+  readonly username: string;
+  readonly password: Secret;
+  readonly clientId: string;
+  readonly clientSecret: Secret;
+};
+
+/** The version that carries AWSCURRENT. */
+export type CurrentSecret = {
+  readonly versionId: string;
+  /** When the store made this version, on the store's clock; UTC milliseconds. */
+  readonly createdAtMs: number;
+  /** The whole value as it was read; every byte but the password's is written back as it is. */
+  readonly document: Secret;
+  readonly credentials: Credentials;
+};
+
+/** The newest attempt record, and how old it is. */
+export type FoundRecord = {
+  readonly record: AttemptRecord;
+  /** Milliseconds since it was written, both ends on the *store's* clock, never below 0: no other clock decides about a lease. */
+  readonly ageMs: number;
+};
+
+/** One account's secret. Every method is one round trip, or several side by side. */
+export interface SecretStore {
+  /** Throws `store-unavailable`, `store-denied`, `secret-not-found`, `secret-invalid`. MUST read by the label AWSCURRENT, never unqualified. */
+  readCurrent(): Promise<CurrentSecret>;
+  /** The version that carries AWSPENDING and has a value, unless it also carries AWSCURRENT or AWSPREVIOUS; its VersionId. */
+  readPending(): Promise<string | null>;
+  /**
+   * The record under ROTATION. With `atLeast`, a record of a lower sequence (a stale read, a removed label) MUST be
+   * passed over for the one whose token is derived from `atLeast`. Throws `record-invalid` too.
+   */
+  readRecord(atLeast: number): Promise<FoundRecord | null>;
+  /**
+   * Puts the record under the token derived from (secret, sequence), and ROTATION on it. MUST be won by one writer
+   * only: `taken` when the token holds other content; the same content again is `written`. Durable when it resolves.
+   */
+  putRecord(record: AttemptRecord): Promise<'written' | 'taken'>;
+  /**
+   * Puts `basis` with its password replaced as version `rotationId` under AWSPENDING; repeating it is a no-op.
+   * Durable when it resolves. Throws `store-unavailable`, `store-denied`.
+   */
+  putPending(rotationId: string, basis: CurrentSecret, password: Secret): Promise<void>;
+  /** The credentials of a version that is already stored, by its VersionId. Throws as readCurrent. */
+  readVersion(versionId: string): Promise<CurrentSecret>;
+  /** Moves AWSCURRENT from `from` to `to`, or changes nothing and says `conflict`. Durable when it resolves. */
+  promote(from: string, to: string): Promise<'promoted' | 'conflict'>;
+  /**
+   * When the password that `current` holds was first stored: walks back over versions that hold the same password, so
+   * that editing another key does not make it look younger. UTC milliseconds. Bounded; falls back to what it has seen.
+   */
+  passwordSince(current: CurrentSecret): Promise<number>;
+}
+
+/** An open session; what is inside belongs to the client. */
+export type Session = { readonly sessionToken: Secret; readonly credentials: Credentials };
+
+/** `refused`: ThingSpace looked at it and said no. `not-sent`: proven not to have reached the login. `unknown`: may count as a failed login. */
+export type LoginAnswer =
+  | { readonly login: 'accepted'; readonly session: Session }
+  | { readonly login: 'refused'; readonly detail: string }
+  | { readonly login: 'not-sent'; readonly detail: string }
+  | { readonly login: 'unknown'; readonly detail: string };
+
+/**
+ * `reset`: a 2xx, its body as bytes, not looked at. `refused`: proven not to have happened; `because` says what may help.
+ * `in-doubt`: it may have happened. `body` is there whenever bytes arrived that might hold a password.
+ */
+export type ResetAnswer =
+  | { readonly reset: 'answered'; readonly body: Secret<Uint8Array> }
+  | { readonly reset: 'refused'; readonly because: 'session' | 'api-token' | 'throttled' | 'code'; readonly detail: string }
+  | { readonly reset: 'in-doubt'; readonly detail: string; readonly body?: Secret<Uint8Array> };
+
+/** Verizon's API, three calls and a token. */
+export interface ThingSpace {
+  /** Makes sure an API token is at hand for this application key; from memory when one is. Throws `api-unavailable`, `api-key-refused`. */
+  authorize(credentials: Credentials): Promise<void>;
+  /** MUST send the login at most once to the application: no retry, no redirect. Never throws a Failure for an answer. */
+  login(credentials: Credentials): Promise<LoginAnswer>;
+  /** MUST send the reset at most once: no retry, no redirect, no cache; MUST NOT parse a 2xx. */
+  reset(session: Session): Promise<ResetAnswer>;
+  /** The new password in a reset answer's bytes, or `null` when there is none (wrong shape, empty, not UTF-8). Never throws. */
+  readNewPassword(body: Secret<Uint8Array>): Secret | null;
+  /** Best effort: never throws, bounded in time. */
+  endSession(session: Session): Promise<void>;
+}
+
+/** What a receipt says in clear about the sealed answer. */
+export type ReceiptLabel = { readonly rotationId: string; readonly account: string; readonly secretId: string };
+
+/** The reset answer's raw bytes, sealed to an offline key before anything parses them. */
+export interface Receipts {
+  /** Proves before the reset that a receipt can be written. Throws `receipt-unavailable`. A no-op without recipients. */
+  prepare(label: ReceiptLabel): Promise<void>;
+  /** Seals and writes; durable when it resolves; the place, or `null` without recipients. Throws `receipt-unavailable`. */
+  write(label: ReceiptLabel, body: Secret<Uint8Array>): Promise<string | null>;
+  /** The bytes of the receipt for this rotation, where a receipt and an identity that opens it are on this machine. */
+  find(rotationId: string): Promise<Secret<Uint8Array> | null>;
+  /** Removes the receipt; best effort, never throws. Only after promote and verify. */
+  discard(rotationId: string): Promise<void>;
+}
+
+/** The audit log. */
+export interface AuditLog {
+  /** Appends in order; durable in a sink when it resolves. Throws `audit-unavailable`, naming the sink. */
+  append(events: readonly AuditEvent[]): Promise<void>;
+  /** Intents of this account that have no outcome yet, oldest first. Throws `audit-unavailable`. */
+  openIntents(account: string): Promise<readonly OpenIntent[]>;
+}
+
+/** The only clock. */
+export interface Clock {
+  /** Wall clock, UTC milliseconds; may step. For dates and for people. */
+  nowMs(): number;
+  /** Milliseconds that never step; for durations. */
+  monotonicMs(): number;
+  /** Milliseconds until the platform ends this process; Infinity where it does not. */
+  remainingMs(): number;
+  /** Resolves after `ms`, or at once when `wake` is aborted. Never rejects. */
+  sleep(ms: number, wake?: AbortSignal): Promise<void>;
+}
+
+/** Names for attempts, and whether the process behind a name still lives. */
+export interface Holders {
+  /** A new holder for one attempt of this process. */
+  begin(): Holder;
+  /** Says that the attempt is over. */
+  end(holder: Holder): void;
+  /** `unknown` for another machine. `alive` only while that very attempt, or at least that process, lives. */
+  standing(holder: Holder): 'alive' | 'gone' | 'unknown';
+  /** A random version-4 UUID, for a rotationId. */
+  rotationId(): string;
+}
+
+/** Everything the loop needs for one account. */
+export type Ports = {
+  readonly store: SecretStore;
+  readonly thingspace: ThingSpace;
+  readonly receipts: Receipts;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  readonly holders: Holders;
+  readonly observe: (event: RotationEvent) => void;
+};
