@@ -41,8 +41,8 @@ export type AuditEvent = {
   readonly verifiedBy?: 'login';
   readonly deadWindowMs?: number;
   readonly ageDaysBefore?: number;
-  /** ISO date by which the policy asks for the next rotation. */
-  readonly nextDue?: string;
+  /** When the policy asks for the next rotation; UTC milliseconds. */
+  readonly nextDueMs?: number;
   readonly trigger: Trigger;
 };
 

@@ -57,6 +57,11 @@ export const failures = {
     next: 'Run thingspace-rotator check ACCOUNT; the password is in AWSCURRENT but has not logged in yet.',
   },
   // Perhaps.
+  'in-flight': {
+    certainty: 'in-doubt',
+    disposition: 'recover',
+    next: 'Wait for the other instance, which is between reset and save, then run again.',
+  },
   'answer-lost': {
     certainty: 'in-doubt',
     disposition: 'recover',

@@ -8,7 +8,7 @@
 //     "phase": "resetting",              claimed | resetting | released | stopped
 //     "basis": "…",                      VersionId that carried AWSCURRENT when the attempt began
 //     "holder": { "id": "…", … },        who wrote it; random, so two writers never have equal content
-//     "writtenAt": "2026-11-23T…Z",      the writer's clock: for people, nothing is decided by it
+//     "writtenAtMs": 1795464000000,      the writer's clock: for people, nothing is decided by it
 //     "leaseMs": 60000,                  how long the writer may be left alone, on the store's clock
 //     "loginsSpent": 1,                  logins since the last accepted one, the next one included
 //     "rotationId": "…",                 the newest rotation this secret knows, if any
@@ -32,7 +32,7 @@ type Common = {
   readonly sequence: number;
   readonly basis: string;
   readonly holder: Holder;
-  readonly writtenAt: string;
+  readonly writtenAtMs: number;
   readonly leaseMs: number;
   readonly loginsSpent: number;
 };
@@ -84,8 +84,8 @@ function problemWith(fields: Record<string, unknown>): string | null {
   const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
   const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
   if (!['claimed', 'resetting', 'released', 'stopped'].includes(String(fields['phase']))) return '"phase" is unknown';
-  for (const key of ['sequence', 'leaseMs', 'loginsSpent']) if (!isCount(fields[key])) return `"${key}" is not a count`;
-  for (const key of ['basis', 'writtenAt']) if (!isText(fields[key])) return `"${key}" is missing`;
+  for (const key of ['sequence', 'leaseMs', 'loginsSpent', 'writtenAtMs']) if (!isCount(fields[key])) return `"${key}" is not a count`;
+  if (!isText(fields['basis'])) return '"basis" is missing';
   const holder = fields['holder'];
   if (typeof holder !== 'object' || holder === null || !isText((holder as Record<string, unknown>)['id'])) return '"holder" is missing';
   if (fields['rotationId'] !== undefined && !isText(fields['rotationId'])) return '"rotationId" is not a text';

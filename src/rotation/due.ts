@@ -1,0 +1,22 @@
+// When a password is due, and how old it is. Ages are of the password, in days of 24 hours; nothing here
+// reads a clock.
+
+import type { Policy } from './state.ts';
+
+export const dayMs = 86_400_000;
+
+/** Age in days, never below 0 (a clock may have stepped back since). */
+export function ageDays(sinceMs: number, nowMs: number): number {
+  return Math.max(0, nowMs - sinceMs) / dayMs;
+}
+
+/** Where a password of this age stands. `overdue` is past Verizon's recommendation (maxAgeDays). */
+export function dueness(age: number, policy: Policy): 'not-due' | 'due' | 'overdue' {
+  if (age > policy.maxAgeDays) return 'overdue';
+  return age >= policy.rotateAfterDays ? 'due' : 'not-due';
+}
+
+/** When the policy asks for the next rotation; UTC milliseconds. */
+export function dueAtMs(sinceMs: number, policy: Policy): number {
+  return sinceMs + policy.rotateAfterDays * dayMs;
+}
