@@ -55,7 +55,7 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
   | { readonly event: 'attempt.claimed'; readonly sequence: number; readonly loginsSpent: number }
   | {
       readonly event: 'login.accepted' | 'login.refused' | 'login.unknown' | 'login.not-sent';
-      readonly password: 'current' | 'new';
+      readonly credential: 'current' | 'new';
       readonly detail?: string;
     }
   | { readonly event: 'rotation.intended'; readonly sequence: number }

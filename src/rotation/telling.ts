@@ -20,7 +20,7 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
     case 'log-in':
     case 'verify': {
       const detail = 'detail' in outcome.login ? { detail: outcome.login.detail } : {};
-      return { event: `login.${outcome.login.login}`, account, password: outcome.of === 'verify' ? 'new' : 'current', ...detail };
+      return { event: `login.${outcome.login.login}`, account, credential: outcome.of === 'verify' ? 'new' : 'current', ...detail };
     }
     case 'intend':
       if (state.at !== 'intending' || outcome.record !== 'written' || outcome.audit !== 'durable') return null;

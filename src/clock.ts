@@ -1,0 +1,44 @@
+// The system's clocks and timers: the only place besides compose.ts that may look at them.
+
+import { uptime } from 'node:os';
+import type { Clock } from './rotation/ports.ts';
+
+/**
+ * The system clock. `remainingMs` is the platform's own countdown where there is one (a Lambda context's
+ * getRemainingTimeInMillis); without it the process lives for ever.
+ */
+export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFINITY): Clock {
+  const elapsed = elapsedSince();
+  return {
+    nowMs: () => Date.now(),
+    monotonicMs: elapsed,
+    remainingMs,
+    sleep: (ms, wake) =>
+      new Promise((resolve) => {
+        if (wake?.aborted) return resolve();
+        const done = (): void => {
+          clearTimeout(timer);
+          wake?.removeEventListener('abort', done);
+          resolve();
+        };
+        // Longer than 2^31 ms makes setTimeout fire at once.
+        const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1));
+        wake?.addEventListener('abort', done);
+      }),
+  };
+}
+
+/**
+ * Milliseconds since it was made, including the time in which the machine was suspended: Node's own monotonic clock stops
+ * then (CLOCK_MONOTONIC), the uptime does not. A process that slept through its lease must notice.
+ */
+function elapsedSince(): () => number {
+  const startedMs = performance.now();
+  const startedUptimeMs = uptime() * 1000;
+  const noticeableMs = 1_000;
+  return () => {
+    const running = performance.now() - startedMs;
+    const passed = uptime() * 1000 - startedUptimeMs;
+    return passed - running > noticeableMs ? passed : running;
+  };
+}
