@@ -7,7 +7,7 @@ import { auditOf, claimed, ending, finishedWith, released, stoppedBy } from './e
 import type { AuditEvent } from './event.ts';
 import { Failure, type Reason } from './failure.ts';
 import type { CurrentSecret, ReceiptLabel } from './ports.ts';
-import type { Holder } from './record.ts';
+import type { AttemptRecord, Holder } from './record.ts';
 import {
   type ClaimPurpose,
   type Effect,
@@ -169,7 +169,7 @@ function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
     case 'examine':
       return { at: 'examining', request, tally: state.tally, evidence, rotationId: found.rotationId };
     case 'stopped':
-      return ending(state, at, stoppedAlready(found.record));
+      return request.purpose === 'resume' ? resumed(state, at, found.record) : ending(state, at, stoppedAlready(found.record));
     case 'foreign-pending':
       return ending(state, at, {
         reason: 'foreign-pending',
@@ -185,6 +185,14 @@ function stoppedAlready(record: { reason: Reason; rotationId?: string; sequence:
 } {
   const detail = `stopped by attempt ${record.sequence}; lifted by a new AWSCURRENT or by resume`;
   return { reason: record.reason, detail, ...(record.rotationId === undefined ? {} : { rotationId: record.rotationId }) };
+}
+
+/** An operator's word lifts a stop and a spent budget: the password is known to be right, or has been put right. */
+function resumed(state: Is<'surveying'>, at: Moment, record: AttemptRecord): State {
+  const { rotationId } = record;
+  const facts = { username: at.current.credentials.username, ...(rotationId === undefined ? {} : { rotationId }) };
+  const release = released(state, at, { after: record, loginsSpent: 0, keepDoubt: false });
+  return ending(state, at, { outcome: 'settled' }, { record: release, audit: [auditOf(state, 'account.resumed', 'success', facts)] });
 }
 
 function afterCleanSurvey(state: Is<'surveying'>, outcome: Of<'survey'>, evidence: Evidence): State {
@@ -205,6 +213,11 @@ function afterCleanSurvey(state: Is<'surveying'>, outcome: Of<'survey'>, evidenc
       reason: 'receipt-unavailable',
       detail: `the receipt is of rotation ${request.receipt.rotationId}, and nothing is open; AWSCURRENT is version ${current.versionId}`,
     });
+  }
+  if (request.purpose === 'resume') {
+    if (record === null || record.record.loginsSpent === 0)
+      return ending(state, at, { outcome: 'settled', detail: 'nothing to resume: the account is not stopped' });
+    return resumed(state, at, { ...record.record, basis: current.versionId });
   }
   if (request.purpose === 'check') return claim(looked, at, evidence, 'check', toVerify);
   if (request.native && request.native.rotationId === current.versionId)

@@ -25,8 +25,9 @@ export type Request = {
   readonly secretId: string;
   /**
    * `rotate`: what is due. `check`: everything but the reset. `recover`: roll forward or probe what is open, start nothing.
+   * `resume`: lift a stop and forget the logins spent, on an operator's word; no login.
    */
-  readonly purpose: 'rotate' | 'check' | 'recover';
+  readonly purpose: 'rotate' | 'check' | 'recover' | 'resume';
   /** Rotate although not due. */
   readonly force: boolean;
   /**
