@@ -154,7 +154,7 @@ function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
       return ending(state, at, { reason, detail: describeHolder(found.record, found.forMs) });
     }
     case 'promote':
-      if (request.purpose === 'check') return ending(state, at, { reason: 'not-promoted', rotationId: found.rotationId });
+      if (rollsNothing(request)) return ending(state, at, { reason: 'not-promoted', rotationId: found.rotationId });
       return {
         at: 'promoting',
         request,
@@ -177,6 +177,9 @@ function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
       });
   }
 }
+
+/** A check looks, and a resume lifts; neither rolls an open rotation forward. */
+const rollsNothing = ({ purpose }: Request): boolean => purpose === 'check' || purpose === 'resume';
 
 function stoppedAlready(record: { reason: Reason; rotationId?: string; sequence: number }): {
   reason: Reason;
@@ -273,7 +276,7 @@ function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt'>): St
   if (!record) throw new Error('bug: nothing to examine without a record');
   const at = { ...outcome, current: evidence.current };
   if (outcome.password) {
-    if (request.purpose === 'check')
+    if (rollsNothing(request))
       return ending(state, at, { reason: 'not-stored', rotationId, detail: 'a receipt on this machine holds the new password' });
     const answered = { current: evidence.current, sequence: record.sequence, rotationId, password: outcome.password, session: null };
     return { at: 'storing', request, tally: state.tally, ...answered, answeredAtMonotonicMs: outcome.atMonotonicMs, tries: 0, waitMs: 0 };
@@ -290,7 +293,7 @@ function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt'>): St
   }
   if (record.phase === 'stopped') return ending(state, at, stoppedAlready(record));
   // Secrets Manager repeats a failed rotation by itself, several times: no login may be spent by that.
-  if (request.native || request.purpose === 'check') return ending(state, at, { reason: 'answer-lost', rotationId });
+  if (request.native || rollsNothing(request)) return ending(state, at, { reason: 'answer-lost', rotationId });
   const waitMs = probeInMs(evidence, request.timing);
   if (waitMs > 0) return ending(state, at, { reason: 'settling', rotationId, detail: `look again in ${Math.ceil(waitMs / 1000)} s` });
   return claim(state, at, evidence, 'probe', null);
