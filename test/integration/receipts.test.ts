@@ -1,0 +1,140 @@
+// Receipts against real files, the real age library, and Debian's age.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
+import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts.ts';
+import { Secret } from '../../src/secret.ts';
+
+const label = { rotationId: '0b4ae5a2-2f1e-4a54-9d2f-5f5b3d0c7a10', account: 'fleet/east', secretId: 'thingspace/fleet-east' };
+const answer = new TextEncoder().encode('{"newPassword":"p\\"å 🔑"}');
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'receipts-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+async function openWithKey(options: { withIdentity: boolean }) {
+  const identity = await generateIdentity();
+  const lines: string[] = [];
+  const receipts = openReceipts({
+    recipients: [await identityToRecipient(identity)],
+    directory: folder,
+    writeLine: (line) => lines.push(line),
+    ...(options.withIdentity ? { identity: new Secret(`# a comment\n${identity}\n`) } : {}),
+  });
+  return { identity, lines, receipts };
+}
+
+test('a receipt is a sealed file and a sealed line, both of which open to the very bytes', async () => {
+  const { identity, lines, receipts } = await openWithKey({ withIdentity: false });
+  await receipts.prepare(label);
+
+  const place = (await receipts.write(label, new Secret(answer))) ?? '';
+
+  expect(readdirSync(folder)).toEqual([`fleet%2Feast.${label.rotationId}.age`]);
+  expect(statSync(place).mode & 0o777).toBe(0o600);
+  const opened = [
+    await openReceipt(readFileSync(place), new Secret(identity)),
+    await openReceipt(new TextEncoder().encode(lines[0] ?? ''), new Secret(identity)),
+    await openReceipt(new TextEncoder().encode(JSON.parse(lines[0] ?? '').sealed), new Secret(identity)),
+  ];
+  expect(opened.map((body) => Buffer.from(body.reveal()).equals(answer))).toEqual([true, true, true]);
+  expect(rotationIdOf(place)).toBe(label.rotationId);
+  expect(readFileSync(place).includes('newPassword') || lines.join().includes('newPassword')).toBe(false);
+});
+
+const hasAge = spawnSync('age', ['--version']).status === 0;
+if (process.env['CI'] && !hasAge) throw new Error('age is missing: apt-get install age');
+(hasAge ? test : test.skip)('stock age opens a receipt', async () => {
+  const { identity, receipts } = await openWithKey({ withIdentity: false });
+  const place = (await receipts.write(label, new Secret(answer))) ?? '';
+  const key = join(folder, 'key.txt');
+  writeFileSync(key, `${identity}\n`);
+
+  const age = spawnSync('age', ['-d', '-i', key, place]);
+
+  expect(age.stdout.equals(Buffer.from(answer))).toBe(true);
+});
+
+test('room on the disk is reserved before the reset, and taken by the receipt', async () => {
+  const { receipts } = await openWithKey({ withIdentity: false });
+
+  await receipts.prepare(label);
+
+  const [reserved = ''] = readdirSync(folder);
+  expect(reserved).toMatch(/\.reserved$/);
+  expect(statSync(join(folder, reserved)).blocks * 512).toBeGreaterThanOrEqual(8192);
+  await receipts.write(label, new Secret(answer));
+  expect(readdirSync(folder)).toHaveLength(1);
+});
+
+test('with an identity on the machine a receipt is found by its rotation, and discarded', async () => {
+  const { receipts } = await openWithKey({ withIdentity: true });
+  await receipts.write(label, new Secret(answer));
+
+  const found = await receipts.find(label.rotationId);
+  await receipts.discard(label.rotationId);
+
+  expect(found && Buffer.from(found.reveal()).equals(answer)).toBe(true);
+  expect(await receipts.find(label.rotationId)).toBeNull();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test('without an identity on the machine nothing is found', async () => {
+  const { receipts } = await openWithKey({ withIdentity: false });
+  await receipts.write(label, new Secret(answer));
+
+  expect(await receipts.find(label.rotationId)).toBeNull();
+});
+
+test('a recipient that is none, and a folder that cannot be, are refused before the reset', async () => {
+  const options = { directory: folder, writeLine: () => {} };
+  const { identity } = await openWithKey({ withIdentity: false });
+  const recipient = await identityToRecipient(identity);
+  writeFileSync(join(folder, 'file'), '');
+
+  const wrongRecipient = openReceipts({ ...options, recipients: ['age1nonsense'] }).prepare(label);
+  const wrongFolder = openReceipts({ ...options, recipients: [recipient], directory: join(folder, 'file', 'below') }).prepare(label);
+
+  await expect(wrongRecipient).rejects.toMatchObject({
+    reason: 'receipt-unavailable',
+    message: expect.stringContaining('receipts.recipients'),
+  });
+  await expect(wrongFolder).rejects.toMatchObject({ reason: 'receipt-unavailable', message: expect.stringContaining('ENOTDIR') });
+});
+
+test('another identity, a cut file and rubbish do not open, and say so without quoting anything', async () => {
+  const { identity, receipts } = await openWithKey({ withIdentity: false });
+  const place = (await receipts.write(label, new Secret(answer))) ?? '';
+  const sealed = readFileSync(place);
+  const other = new Secret(await generateIdentity());
+
+  const attempts: [Uint8Array, Secret][] = [
+    [sealed, other],
+    [sealed.subarray(0, -1), new Secret(identity)],
+    [Buffer.from('{"sealed":1}'), new Secret(identity)],
+  ];
+
+  for (const [content, key] of attempts) {
+    await expect(openReceipt(content, key)).rejects.toThrow('the receipt does not open with this identity, or is not an age file');
+  }
+});
+
+test('a renamed receipt no longer names its rotation', () => {
+  expect(rotationIdOf('/tmp/receipt.age')).toBeUndefined();
+});
+
+test('without recipients there are no receipts, and preparing costs nothing', async () => {
+  const receipts = openReceipts({ recipients: [], directory: folder, writeLine: () => {} });
+
+  await receipts.prepare(label);
+
+  expect(await receipts.write(label, new Secret(answer))).toBeNull();
+  expect(readdirSync(folder)).toEqual([]);
+});
