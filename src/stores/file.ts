@@ -167,14 +167,17 @@ async function seal(place: Place, file: string, value: Secret): Promise<void> {
   await syncFolder(place.versions);
 }
 
-/** The versions with `stage` on `to` only; AWSPREVIOUS goes to where AWSCURRENT was. */
+/** The versions with `stage` on `to` only. Where AWSCURRENT was, AWSPREVIOUS comes and AWSPENDING goes, as in Secrets Manager. */
 function withLabel(versions: readonly IndexedVersion[], stage: string, to: string): readonly IndexedVersion[] {
   const from = versions.find(({ stages }) => stages.includes(stage))?.versionId;
+  const isPromotion = stage === 'AWSCURRENT' && from !== undefined && from !== to;
   const moved = versions.map((version) => {
-    const others = version.stages.filter((other) => other !== stage);
+    const others = version.stages.filter(
+      (other) => other !== stage && !(isPromotion && other === 'AWSPENDING' && version.versionId === from),
+    );
     return { ...version, stages: version.versionId === to ? [...others, stage] : others };
   });
-  return stage === 'AWSCURRENT' && from !== undefined && from !== to ? withLabel(moved, 'AWSPREVIOUS', from) : moved;
+  return isPromotion ? withLabel(moved, 'AWSPREVIOUS', from) : moved;
 }
 
 /** The oldest versions without a label beyond the hundredth, if older than a day. */

@@ -37,14 +37,14 @@ export interface VersionStore {
   read(which: { readonly stage: string } | { readonly versionId: string }): Promise<StoredVersion | null>;
   /**
    * Makes a version whose id is `token` (32 to 64 letters, digits, hyphens), and puts `stages` on it, from wherever they
-   * are; AWSPREVIOUS follows AWSCURRENT by itself. MUST be won by one writer only: `taken`, and nothing changes, when
+   * are. When AWSCURRENT leaves a version, AWSPREVIOUS MUST come to it and AWSPENDING MUST leave it. MUST be won by one writer only: `taken`, and nothing changes, when
    * the token holds another value. The same value again is `written`, without moving any label. Versions never change. Durable when it
    * resolves. Throws as `read`, and `secret-not-found`.
    */
   put(version: { readonly token: string; readonly value: Secret; readonly stages: readonly string[] }): Promise<'written' | 'taken'>;
   /**
    * Moves a label from the version `from` (`null`: from nowhere) to `to`. MUST change nothing and say `conflict` when
-   * the label is not where `from` says, or `to` does not exist. AWSPREVIOUS follows AWSCURRENT by itself. After
+   * the label is not where `from` says, or `to` does not exist. AWSPREVIOUS follows AWSCURRENT as for `put`. After
    * a lost answer a repetition says `conflict` although the first try did it: read again before believing it. Durable when it resolves.
    */
   move(stage: string, from: string | null, to: string): Promise<'moved' | 'conflict'>;
