@@ -71,6 +71,10 @@ export class Tree {
     return [...this.#subtrees];
   }
 
+  copy(): Tree {
+    return new Tree(this.#size, this.#subtrees);
+  }
+
   append(leaf: Hash): void {
     const subtrees = this.#subtrees;
     let node = leaf;

@@ -1,0 +1,323 @@
+// The audit log in files. An append is one write and one fdatasync, synchronous and checked, under the lock between processes; it
+// is durable before it resolves, or it is an `audit-unavailable` and nothing of it stays. Must never lose a record it acknowledged,
+// and never sign a head that does not continue the one signed before.
+
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { OpenIntent } from '../rotation/event.ts';
+import { Failure } from '../rotation/failure.ts';
+import type { AuditLog, Clock, Holders } from '../rotation/ports.ts';
+import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
+import { checkpointFile, checkpointFolder, checkpointSizesIn, guarded, monthFile, openFileSource, syncFolder } from './files.ts';
+import { openLock } from './lock.ts';
+import type { LogEvent, LoggedEvent } from './log-event.ts';
+import { type AuditContext, formatRecord, frameOf, uuidv7 } from './record.ts';
+import type { AuditSource } from './source.ts';
+import { absorb, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
+import { isoDay } from './time.ts';
+import type { Hash } from './tree.ts';
+
+export type AuditLogOptions = {
+  readonly directory: string;
+  /** Signs checkpoints; its name should be the origin. */
+  readonly signer: Signer;
+  readonly clock: Clock;
+  /** Says who this process is to the others that append here. One instance per process (holders.ts). */
+  readonly holders: Pick<Holders, 'begin' | 'end' | 'standing'>;
+  /** What this log is called, for ever: the first line of every checkpoint, `log_name` of every record. */
+  readonly origin: string;
+  readonly context: AuditContext;
+  /** Gets the line of every record that could not be written, unless it is an intent, after which nothing happens. Must not throw. */
+  readonly secondSink?: (line: string) => void;
+};
+
+export interface FileAuditLog extends AuditLog {
+  /**
+   * Appends in order, all or none; durable when it resolves. Throws `audit-unavailable`, naming the file and the errno; the records
+   * have then gone to the second sink, except intents, and the next append that succeeds notes `sink.failed`.
+   */
+  append(events: readonly LoggedEvent[]): Promise<void>;
+  openIntents(account: string): Promise<readonly OpenIntent[]>;
+  /** Signs the log as it is, durably; writes `log.heartbeat` first when nothing was appended since the last one. Throws `audit-unavailable`. */
+  checkpoint(): Promise<Checkpoint>;
+  /** The same log for readers. */
+  readonly source: AuditSource;
+  /** Lets go of the files. Appends still under way are finished first. */
+  close(): Promise<void>;
+}
+
+/** A clock that steps back by less than this is taken for the time of the record before; more is written as it is, and shows in `verify`. */
+const clockSlackMs = 5_000;
+
+/** How many records still fit one append; more is a bug of the caller. */
+const maxBatch = 1_000;
+
+/**
+ * Opens the log in `directory`, making it when it is not there. Cuts and notes what a crash left half written. Throws
+ * `audit-unavailable` when it cannot be written, when it is not the log of `origin`, or does not continue its newest checkpoint.
+ */
+export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditLog> {
+  const { directory, signer, clock, holders, origin, secondSink } = options;
+  const writer = join(directory, '.writer');
+  const statePath = join(writer, 'state.json');
+  makeFolders(directory, writer);
+  const lock = openLock({ directory: writer, holders, clock });
+  let newest = newestCheckpoint(directory, origin);
+  const tail = loadState(statePath, (size) => rootAt(directory, size)) ?? emptyTail();
+  const file = createAppender(directory);
+  /** What the log has to say about itself with the next append. */
+  let notes: LogEvent[] = [];
+  let seenMs = 0;
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** One after the other in this process, then under the lock between processes. */
+  function exclusively<T>(work: () => T): Promise<T> {
+    const turn = last.then(
+      () => lock.hold(work),
+      () => lock.hold(work),
+    );
+    last = turn;
+    return turn;
+  }
+
+  function refresh(): void {
+    const size = newest?.size ?? 0;
+    const followed = follow(directory, tail, size, ({ tree }) => {
+      if (newest && tree.root() !== newest.root) throw discontinued(directory, newest);
+    });
+    if (tail.tree.size < size) throw discontinued(directory, newest);
+    if (followed.cutBytes > 0) {
+      const detail = `a half-written end was cut: ${followed.cutBytes} bytes, ${followed.cutRecords} whole records of an unfinished append`;
+      notes.push({ code: 'log.repaired', bytes: followed.cutBytes, detail });
+    }
+  }
+
+  /** Others sign too. A missed one is no harm: the record after the next mentions it. */
+  function lookForCheckpoints(): void {
+    const changed = guarded(directory, () => statSync(join(directory, checkpointFolder)).mtimeMs);
+    if (changed === seenMs) return;
+    seenMs = changed;
+    if (newestSize(directory) > (newest?.size ?? 0)) newest = newestCheckpoint(directory, origin);
+  }
+
+  function write(events: readonly LoggedEvent[]): void {
+    refresh();
+    lookForCheckpoints();
+    const genesis: LogEvent[] = tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
+    const all = [...genesis, ...notes, ...events];
+    const batch = stampBatch(all, tail, clock.nowMs(), newest?.size ?? 0, options);
+    guarded(join(directory, monthFile(batch.month)), () =>
+      file.append(batch.month, batch.bytes, batch.month === tail.month ? tail.position : 0),
+    );
+    if (batch.month !== tail.month) Object.assign(tail, { month: batch.month, position: 0 });
+    for (const line of batch.lines) absorb(tail, line);
+    tail.lastTimeMs = Math.max(tail.lastTimeMs, batch.timeMs);
+    notes = [];
+  }
+
+  async function append(events: readonly LoggedEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    if (events.length > maxBatch) throw new Error(`bug: ${events.length} audit events in one append`);
+    try {
+      await exclusively(() => write(events));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      notes = [...notes.filter(({ code }) => code !== 'sink.failed'), sinkFailed(notes, directory, error, events)];
+      for (const event of events) if (event.code !== 'rotation.intended') secondSink?.(strayLine(event, options));
+      throw error;
+    }
+  }
+
+  async function checkpoint(): Promise<Checkpoint> {
+    const head = await exclusively(() => {
+      refresh();
+      if (tail.tree.size === 0 || tail.tree.size <= newestSize(directory)) write([{ code: 'log.heartbeat' }]);
+      return { ...tail, tree: tail.tree.copy(), open: new Map(tail.open) };
+    });
+    const text = await signCheckpoint(origin, head.tree.size, head.tree.root(), [signer]).catch((error) => {
+      if (error instanceof Failure) throw error;
+      throw new Failure('audit-unavailable', `audit log ${directory}: the signing key ${signer.name} could not sign`);
+    });
+    const made = parseCheckpoint(text) as Checkpoint;
+    storeCheckpoint(directory, made);
+    saveState(statePath, head);
+    if (made.size > (newest?.size ?? 0)) newest = made;
+    return made;
+  }
+
+  try {
+    await exclusively(() => {
+      refresh();
+      if (tail.tree.size === 0 || notes.length > 0) write([]);
+    });
+  } catch (error) {
+    file.close();
+    lock.close();
+    throw error;
+  }
+
+  return {
+    append,
+    checkpoint,
+    openIntents: (account) =>
+      exclusively(() => {
+        refresh();
+        return [...tail.open.values()].filter((intent) => intent.account === account);
+      }),
+    source: openFileSource(directory),
+    async close() {
+      await last.catch(() => undefined);
+      file.close();
+      lock.close();
+    },
+  };
+}
+
+type Batch = { readonly month: string; readonly timeMs: number; readonly lines: readonly Buffer[]; readonly bytes: Buffer };
+
+/** The lines of one append. The time is never before that of the record before, unless the clock went back by more than a slip. */
+function stampBatch(events: readonly LoggedEvent[], tail: Tail, nowMs: number, sealedSize: number, options: AuditLogOptions): Batch {
+  const back = tail.lastTimeMs - nowMs;
+  const timeMs = back > 0 && back <= clockSlackMs ? tail.lastTimeMs : nowMs;
+  const monthNow = isoDay(timeMs).slice(0, 7);
+  const month = tail.month !== null && tail.month > monthNow ? tail.month : monthNow;
+  const frame = frameOf(options.context);
+  const lines = events.map((event, index) =>
+    Buffer.from(
+      formatRecord(
+        event,
+        {
+          uid: uuidv7(timeMs),
+          sequence: tail.tree.size + index,
+          timeMs,
+          origin: options.origin,
+          batchRemaining: events.length - 1 - index,
+          ...(index === 0 && sealedSize > tail.mentioned ? { sealedSize } : {}),
+        },
+        frame,
+      ),
+    ),
+  );
+  const lf = Buffer.from('\n');
+  return { month, timeMs, lines, bytes: Buffer.concat(lines.flatMap((line) => [line, lf])) };
+}
+
+/** The record as the second sink gets it: without a place in the log. */
+function strayLine(event: LoggedEvent, { clock, origin, context }: AuditLogOptions): string {
+  const timeMs = clock.nowMs();
+  return formatRecord(event, { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 }, frameOf(context));
+}
+
+function sinkFailed(before: readonly LogEvent[], sink: string, failure: Failure, events: readonly LoggedEvent[]): LogEvent {
+  const earlier = before.find(({ code }) => code === 'sink.failed');
+  const lost = events.filter(({ code }) => code !== 'rotation.intended').length;
+  return { code: 'sink.failed', sink, detail: failure.message, lost: lost + (earlier?.code === 'sink.failed' ? earlier.lost : 0) };
+}
+
+/** Appends bytes to month files; keeps the newest one open. */
+function createAppender(directory: string) {
+  let opened: { month: string; fd: number } | null = null;
+
+  function close(): void {
+    if (opened) closeSync(opened.fd);
+    opened = null;
+  }
+
+  return {
+    close,
+    /** Durable when it returns. When it throws, the file is as long as `position` again, if the disk allows that much. */
+    append(month: string, bytes: Buffer, position: number): void {
+      if (opened?.month !== month) {
+        close();
+        const path = join(directory, monthFile(month));
+        opened = { month, fd: openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640) };
+      }
+      const { fd } = opened;
+      try {
+        for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
+        fdatasyncSync(fd);
+        if (position === 0) syncFolder(directory);
+      } catch (error) {
+        try {
+          ftruncateSync(fd, position);
+          fdatasyncSync(fd);
+        } catch {
+          // The next reader under the lock cuts what is half written.
+        }
+        // After a failed fdatasync the kernel may forget the pages; the next try starts with a file of its own.
+        close();
+        throw error;
+      }
+    },
+  };
+}
+
+function makeFolders(directory: string, writer: string): void {
+  guarded(directory, () => {
+    mkdirSync(writer, { recursive: true, mode: 0o750 });
+    mkdirSync(join(directory, checkpointFolder), { recursive: true, mode: 0o750 });
+  });
+  syncFolder(directory);
+  syncFolder(dirname(directory));
+}
+
+const newestSize = (directory: string): number => checkpointSizesIn(directory).at(-1) ?? 0;
+
+function readCheckpoint(directory: string, size: number): Checkpoint | null {
+  const path = join(directory, checkpointFolder, checkpointFile(size));
+  return guarded(path, () => parseCheckpoint(readFileSync(path, 'utf8')));
+}
+
+function newestCheckpoint(directory: string, origin: string): Checkpoint | null {
+  const size = checkpointSizesIn(directory).at(-1);
+  if (size === undefined) return null;
+  const checkpoint = readCheckpoint(directory, size);
+  const path = join(directory, checkpointFolder, checkpointFile(size));
+  if (checkpoint?.size !== size) throw new Failure('audit-unavailable', `audit log ${path}: not a checkpoint of that size`);
+  if (checkpoint.origin !== origin) throw new Failure('audit-unavailable', `audit log ${path}: belongs to the log "${checkpoint.origin}"`);
+  return checkpoint;
+}
+
+function rootAt(directory: string, size: number): Hash | null {
+  try {
+    return readCheckpoint(directory, size)?.root ?? null;
+  } catch {
+    return null;
+  }
+}
+
+const discontinued = (directory: string, newest: Checkpoint | null): Failure =>
+  new Failure(
+    'audit-unavailable',
+    `audit log ${directory}: does not continue its checkpoint at ${newest?.size} records; run: thingspace-rotator audit verify`,
+  );
+
+/** Writes the checkpoint under another name, then gives it its own: it is there whole, durably, or not at all. */
+function storeCheckpoint(directory: string, { size, text }: Checkpoint): void {
+  const folder = join(directory, checkpointFolder);
+  const path = join(folder, checkpointFile(size));
+  guarded(path, () => {
+    const fd = openSync(`${path}.new`, 'w', 0o644);
+    try {
+      const bytes = Buffer.from(text, 'utf8');
+      for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(`${path}.new`, path);
+  });
+  syncFolder(folder);
+}

@@ -1,0 +1,160 @@
+// Real processes, real kills, a really full disk: every record that was acknowledged is in the log afterwards, and the log is whole.
+
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateSigningKey } from '../../src/audit/checkpoint.ts';
+import { viewLine } from '../../src/audit/view.ts';
+import { intended, linesIn, openTestLog, origin, outcome, removeTempFolders, tempFolder } from '../support/audit.ts';
+
+const root = join(import.meta.dirname, '../..');
+const built = mkdtempSync(join(tmpdir(), 'audit-child-'));
+const program = join(built, 'audit-child.mjs');
+const keyFile = join(built, 'audit.key');
+const { signingKey } = generateSigningKey(origin);
+
+beforeAll(() => {
+  const esbuild = join(root, 'node_modules/.bin/esbuild');
+  const entry = join(root, 'test/support/audit-child.ts');
+  execFileSync(esbuild, [entry, '--bundle', '--platform=node', '--format=esm', `--outfile=${program}`, '--log-level=error']);
+  writeFileSync(keyFile, signingKey);
+});
+afterEach(removeTempFolders);
+afterAll(() => rmSync(built, { recursive: true, force: true }));
+
+const args = (directory: string, name: string, appends: number, perAppend: number, ending: string): string[] => [
+  program,
+  directory,
+  keyFile,
+  name,
+  String(appends),
+  String(perAppend),
+  ending,
+];
+
+/** rotationIds that must be in the log by what the process said. */
+const acknowledgedBy = (output: string, perAppend: number): string[] =>
+  [...output.matchAll(/^(\S+) (\d+)$/gm)].flatMap(([, name, index]) =>
+    Array.from({ length: perAppend }, (_, place) => `${name}-${index}-${place}`),
+  );
+
+const rotationsIn = (directory: string): Set<string | undefined> => new Set(linesIn(directory).map((line) => viewLine(line)?.rotationId));
+
+async function expectWhole(directory: string): Promise<void> {
+  const log = await openTestLog({ directory, signingKey });
+  await log.close();
+  expect(linesIn(directory).map((line) => viewLine(line)?.sequence)).toEqual(linesIn(directory).map((_, index) => index));
+}
+
+/** Runs to its end; `until` may kill it. */
+function run(child: ChildProcess, until: (output: string) => boolean = () => false): Promise<{ output: string }> {
+  let output = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    if (until(output)) child.kill('SIGKILL');
+  });
+  return new Promise((resolve) => child.on('close', () => resolve({ output })));
+}
+
+test.each(['exit', 'throw'])('10,000 records are all there after %s', async (ending) => {
+  const directory = join(tempFolder(), 'audit');
+  const { output } = await run(spawn(process.execPath, args(directory, 'p', 1000, 10, ending), { stdio: ['ignore', 'pipe', 'ignore'] }));
+
+  const acknowledged = acknowledgedBy(output, 10);
+  expect(acknowledged.length).toBe(10_000);
+  const found = rotationsIn(directory);
+  expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+  await expectWhole(directory);
+});
+
+test('10,000 records over a row of SIGKILLs at random moments: none that was acknowledged is lost', async () => {
+  const directory = join(tempFolder(), 'audit');
+  const acknowledged: string[] = [];
+  for (let life = 0; acknowledged.length < 10_000; life += 1) {
+    const lines = 40 + ((life * 97) % 211);
+    const child = spawn(process.execPath, args(directory, `life-${life}`, 5000, 10, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
+    const { output } = await run(child, (text) => text.split('\n').length > lines);
+    acknowledged.push(...acknowledgedBy(output, 10));
+  }
+
+  const found = rotationsIn(directory);
+  expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+  await expectWhole(directory);
+});
+
+test('three processes append at the same time, one is killed, and the numbers have no gap', async () => {
+  const directory = join(tempFolder(), 'audit');
+  const start = (name: string): ChildProcess =>
+    spawn(process.execPath, args(directory, name, 150, 2, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
+
+  const runs = await Promise.all([run(start('a')), run(start('b')), run(start('c'), (output) => output.split('\n').length > 40)]);
+
+  const acknowledged = runs.flatMap(({ output }) => acknowledgedBy(output, 2));
+  expect(acknowledged.length).toBeGreaterThan(600);
+  const found = rotationsIn(directory);
+  expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+  await expectWhole(directory);
+  expect(readdirSync(join(directory, '.writer'))).toEqual([]);
+});
+
+const hasStrace = spawnSync('strace', ['-V']).status === 0;
+const orSkip = hasStrace || process.env['CI'] ? test : test.skip;
+
+// Every system call of an append that changes anything; the process dies as it enters the nth.
+orSkip.each(['link', 'write', 'fdatasync', 'unlink', 'fsync'])(
+  'a process that is killed as it enters %s leaves a log that goes on',
+  async (call) => {
+    const directory = join(tempFolder(), 'audit');
+    const seed = await openTestLog({ directory, signingKey });
+    await seed.append([intended('before')]);
+    await seed.close();
+    let deaths = 0;
+    for (const nth of call === 'fsync' ? [1, 2] : [1, 2, 7, 20]) {
+      const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${nth}`];
+      const done = spawnSync('strace', [...strace, process.execPath, ...args(directory, `k${nth}`, 30, 3, 'exit')], { encoding: 'utf8' });
+      if (done.signal === 'SIGKILL') deaths += 1;
+      const log = await openTestLog({ directory, signingKey });
+      await log.append([outcome(`after-${nth}`)]);
+      await log.close();
+      const found = rotationsIn(directory);
+      expect(acknowledgedBy(done.stdout, 3).filter((id) => !found.has(id))).toEqual([]);
+      expect(found.has('before') && found.has(`after-${nth}`)).toBe(true);
+      await expectWhole(directory);
+    }
+    expect(deaths).toBeGreaterThan(1);
+  },
+);
+
+orSkip('a full disk is named, refuses the record, and loses nothing that was acknowledged', async () => {
+  const mount = join(tempFolder(), 'small');
+  mkdirSync(mount);
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', mount]).status !== 0) {
+    if (process.env['CI']) throw new Error('no tmpfs may be mounted here');
+    return;
+  }
+  try {
+    const directory = join(mount, 'audit');
+    const log = await openTestLog({ directory, signingKey });
+    const acknowledged: string[] = [];
+    let refusal = '';
+    for (let index = 0; index < 2000 && refusal === ''; index += 1) {
+      try {
+        await log.append([intended(`r-${index}`), outcome(`r-${index}`)]);
+        acknowledged.push(`r-${index}`);
+      } catch (error) {
+        refusal = (error as Error).message;
+      }
+    }
+    expect(refusal).toMatch(/audit-\d{4}-\d{2}\.jsonl: ENOSPC/);
+    expect(acknowledged.length).toBeGreaterThan(50);
+    expect(log.strays.length).toBe(1);
+    await log.close();
+    const found = rotationsIn(directory);
+    expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+    expect(found.has(`r-${acknowledged.length}`)).toBe(false);
+  } finally {
+    spawnSync('umount', [mount]);
+  }
+  expect(existsSync(mount)).toBe(true);
+});

@@ -1,0 +1,231 @@
+// The file log on a real disk: what was acknowledged is there, whatever happens around it.
+
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
+import { viewLine } from '../../src/audit/view.ts';
+import { Failure } from '../../src/rotation/failure.ts';
+import {
+  dayMs,
+  filledLog,
+  intended,
+  linesIn,
+  march,
+  openTestLog,
+  outcome,
+  removeTempFolders,
+  tempFolder,
+  testClock,
+} from '../support/audit.ts';
+
+afterEach(removeTempFolders);
+
+const codesIn = (directory: string): (string | undefined)[] => linesIn(directory).map((line) => viewLine(line)?.code);
+const sequencesIn = (directory: string): (number | undefined)[] => linesIn(directory).map((line) => viewLine(line)?.sequence);
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+const failureOf = async (work: Promise<unknown>): Promise<Failure> => {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error('it did not fail');
+};
+
+test('an append is in the file of its month, numbered without gaps, when it resolves', async () => {
+  const log = await openTestLog({ clock: testClock(Date.UTC(2026, 2, 31, 23, 59)) });
+  await log.append([intended('r-1')]);
+  log.clock.atMs += 120_000;
+  await log.append([outcome('r-1'), intended('r-2')]);
+  await log.close();
+
+  expect(readdirSync(log.directory).filter((name) => name.endsWith('.jsonl'))).toEqual(['audit-2026-03.jsonl', 'audit-2026-04.jsonl']);
+  expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'rotation.outcome', 'rotation.intended']);
+  expect(sequencesIn(log.directory)).toEqual([0, 1, 2, 3]);
+});
+
+test('a checkpoint covers all records, carries our signature, and a quiet day gets a heartbeat', async () => {
+  const log = await openTestLog();
+  await log.append([intended('r-1')]);
+  const first = await log.checkpoint();
+  log.clock.atMs += dayMs;
+  const second = await log.checkpoint();
+  await log.append([outcome('r-1')]);
+  await log.close();
+
+  expect([first.size, second.size]).toEqual([2, 3]);
+  expect(readdirSync(join(log.directory, 'checkpoints'))).toEqual(['000000000002.checkpoint', '000000000003.checkpoint']);
+  expect(parseCheckpoint(readFileSync(join(log.directory, 'checkpoints', '000000000003.checkpoint'), 'utf8'))?.root).toBe(second.root);
+  const records = linesIn(log.directory).map((line) => viewLine(line));
+  expect(records.map((record) => [record?.code, record?.more['sealed_size']])).toEqual([
+    ['log.genesis', undefined],
+    ['rotation.intended', undefined],
+    ['log.heartbeat', 2],
+    ['rotation.outcome', 3],
+  ]);
+});
+
+test('an intent is open until its outcome or its reconciliation, and opens again with a later intent', async () => {
+  const log = await openTestLog();
+  const open = async (): Promise<string[]> => (await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId);
+  await log.append([intended('r-1'), intended('r-2'), intended('r-3', 'fleet-b')]);
+  expect(await open()).toEqual(['r-1', 'r-2']);
+  await log.append([outcome('r-1')]);
+  await log.append([outcome('r-2', 'fleet-a', { code: 'rotation.reconciled' })]);
+  expect(await open()).toEqual([]);
+  await log.append([intended('r-1')]);
+  expect(await open()).toEqual(['r-1']);
+  await log.close();
+
+  const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+  expect(await again.openIntents('fleet-a')).toEqual([{ rotationId: 'r-1', account: 'fleet-a', intendedAtMs: march }]);
+  await again.close();
+});
+
+test('the cache beside the log is not needed, and not believed when it does not fit its checkpoint', async () => {
+  const log = await filledLog(5);
+  await log.append([intended('r-open')]);
+  await log.close();
+  const statePath = join(log.directory, '.writer', 'state.json');
+  const state = JSON.parse(readFileSync(statePath, 'utf8'));
+  const roots: string[] = [];
+  for (const cache of [JSON.stringify(state), '{', JSON.stringify({ ...state, size: 1, frontier: state.frontier.slice(0, 1) }), null]) {
+    if (cache === null) rmSync(statePath);
+    else writeFileSync(statePath, cache);
+    const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-open']);
+    roots.push((await again.checkpoint()).root);
+    await again.close();
+    rmSync(join(log.directory, 'checkpoints', '000000000012.checkpoint'));
+  }
+
+  expect(new Set(roots).size).toBe(1);
+});
+
+test('a record that was cut anywhere within is cut off at the next start, noted, and nothing before it is lost', async () => {
+  const log = await openTestLog();
+  await log.append([intended('r-1')]);
+  const file = join(log.directory, 'audit-2026-03.jsonl');
+  const before = readFileSync(file);
+  await log.append([outcome('r-1')]);
+  await log.close();
+  const whole = readFileSync(file);
+
+  for (let length = before.length + 1; length < whole.length; length += 37) {
+    writeFileSync(file, whole.subarray(0, length));
+    const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+    await again.append([outcome('r-1')]);
+    await again.close();
+    expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'log.repaired', 'rotation.outcome']);
+    expect(sequencesIn(log.directory)).toEqual(upTo(4));
+    expect(readFileSync(file).subarray(0, before.length).equals(before)).toBe(true);
+  }
+});
+
+test('an append of several records is there whole or not at all', async () => {
+  const log = await openTestLog();
+  await log.append([intended('r-1')]);
+  const file = join(log.directory, 'audit-2026-03.jsonl');
+  const before = statSync(file).size;
+  await log.append([outcome('r-1'), intended('r-2'), outcome('r-2')]);
+  await log.close();
+  const whole = readFileSync(file);
+  const ends = [...whole.keys()].filter((index) => index >= before && whole[index] === 0x0a).map((index) => index + 1);
+
+  for (const length of ends.slice(0, 2)) {
+    writeFileSync(file, whole.subarray(0, length));
+    const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-1']);
+    await again.close();
+    expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'log.repaired']);
+  }
+});
+
+test('zeros that a power cut left at the end are cut', async () => {
+  const log = await openTestLog();
+  await log.append([intended('r-1')]);
+  await log.close();
+  appendFileSync(join(log.directory, 'audit-2026-03.jsonl'), Buffer.concat([Buffer.alloc(300), Buffer.from('\n'), Buffer.alloc(20)]));
+
+  const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+  await again.close();
+
+  expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'log.repaired']);
+});
+
+test('two writers in turn pick up what the other wrote, and its checkpoints', async () => {
+  const one = await openTestLog();
+  const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey });
+  await Promise.all(upTo(40).map((index) => (index % 2 === 0 ? one : two).append([intended(`r-${index}`)])));
+  await one.checkpoint();
+  await two.append([outcome('r-0')]);
+  expect((await one.openIntents('fleet-a')).length).toBe(39);
+  await two.checkpoint();
+  await Promise.all([one.close(), two.close()]);
+
+  expect(sequencesIn(one.directory)).toEqual(upTo(42));
+  expect(viewLine(linesIn(one.directory)[41] ?? '')?.more['sealed_size']).toBe(41);
+});
+
+test('a log that was shortened or altered behind its checkpoint is not continued', async () => {
+  const log = await filledLog(4);
+  await log.close();
+  const file = join(log.directory, 'audit-2026-03.jsonl');
+  const whole = readFileSync(file);
+  const reopen = (): Promise<unknown> => openTestLog({ directory: log.directory, signingKey: log.signingKey });
+  rmSync(join(log.directory, '.writer', 'state.json'));
+
+  truncateSync(file, whole.length - 100);
+  expect((await failureOf(reopen())).message).toContain('damaged');
+  writeFileSync(file, Buffer.from(whole.toString().replace('fleet-a', 'fleet-b')));
+  expect((await failureOf(reopen())).message).toContain('does not continue its checkpoint at 9 records');
+  writeFileSync(file, whole);
+  const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+  writeFileSync(file, whole.subarray(0, -200));
+  expect((await failureOf(again.append([intended('r-9')]))).message).toContain('shorter than it was');
+  await again.close();
+});
+
+test('a clock that slips back a little does not turn the order round, one that is set back shows', async () => {
+  const log = await openTestLog();
+  await log.append([intended('r-1')]);
+  log.clock.atMs -= 3_000;
+  await log.append([outcome('r-1')]);
+  log.clock.atMs -= 40 * dayMs;
+  await log.append([intended('r-2')]);
+  await log.close();
+
+  expect(linesIn(log.directory).map((line) => viewLine(line)?.timeMs)).toEqual([march, march, march, march - 3_000 - 40 * dayMs]);
+  expect(readdirSync(log.directory).filter((name) => name.endsWith('.jsonl'))).toEqual(['audit-2026-03.jsonl']);
+});
+
+test('a log that cannot be written is named, and what happened already goes to the second sink', async () => {
+  const again = await openTestLog({ directory: join(tempFolder(), 'audit') });
+  symlinkSync('/nowhere/at/all', join(again.directory, 'audit-2026-04.jsonl'));
+  again.clock.atMs = Date.UTC(2026, 3, 1);
+  const intent = await failureOf(again.append([intended('r-2')]));
+  expect(intent.reason).toBe('audit-unavailable');
+  expect(intent.message).toMatch(/audit-2026-04\.jsonl: ENOENT/);
+  expect(again.strays).toEqual([]);
+  await failureOf(again.append([outcome('r-2')]));
+  expect(again.strays.map((line) => viewLine(line)?.code ?? JSON.parse(line).metadata.event_code)).toEqual(['rotation.outcome']);
+  expect(JSON.parse(again.strays[0] ?? '').metadata.sequence).toBeUndefined();
+
+  rmSync(join(again.directory, 'audit-2026-04.jsonl'));
+  await again.append([intended('r-3')]);
+  await again.close();
+  expect(codesIn(again.directory)).toEqual(['log.genesis', 'sink.failed', 'rotation.intended']);
+  expect(viewLine(linesIn(again.directory)[1] ?? '')?.more).toMatchObject({ lost: 1 });
+});
+
+test('a log of another origin is refused, and nothing is left behind by closing', async () => {
+  const log = await filledLog(1);
+  await log.close();
+  expect(readdirSync(join(log.directory, '.writer'))).toEqual(['state.json']);
+  const checkpoint = join(log.directory, 'checkpoints', '000000000003.checkpoint');
+  writeFileSync(checkpoint, readFileSync(checkpoint, 'utf8').replace('example.com/fleet', 'example.com/other'));
+
+  expect((await failureOf(openTestLog({ directory: log.directory, signingKey: log.signingKey }))).message).toContain('belongs to the log');
+  expect(existsSync(join(log.directory, '.writer', 'lock'))).toBe(false);
+});
