@@ -59,8 +59,11 @@ export type Service = {
   readonly quirks: Quirks;
 };
 
-/** `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400. */
-export type Quirks = { readonly ignoresRemoveFrom?: boolean; readonly notFoundStatus?: 400 | 404 };
+/**
+ * `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400. `staleUnqualified`: a
+ * read without label and id is served from the labels before their newest change.
+ */
+export type Quirks = { readonly ignoresRemoveFrom?: boolean; readonly notFoundStatus?: 400 | 404; readonly staleUnqualified?: boolean };
 
 const maxValueBytes = 65_536;
 const maxStages = 20;
@@ -152,7 +155,8 @@ export function createSecret(service: Service, input: Fields): Fields {
 export function getSecretValue(service: Service, input: Fields, isStale: boolean): Fields {
   const secret = findLiveSecret(service, input['SecretId']);
   const [id, stage] = [textOf(input, 'VersionId'), textOf(input, 'VersionStage')];
-  const stagesOf = (version: Version): readonly string[] => (isStale ? (secret.staleStages.get(version.id) ?? []) : version.stages);
+  const isOld = isStale || (service.quirks.staleUnqualified === true && id === null && stage === null);
+  const stagesOf = (version: Version): readonly string[] => (isOld ? (secret.staleStages.get(version.id) ?? []) : version.stages);
   const wanted = stage ?? (id === null ? 'AWSCURRENT' : null);
   const version = secret.versions.find((candidate) => (id === null ? stagesOf(candidate).includes(wanted ?? '') : candidate.id === id));
   if (version && id !== null && stage !== null && !stagesOf(version).includes(stage)) {

@@ -54,7 +54,7 @@ export type SecretsManagerSimulatorOptions = {
   readonly port?: number;
   /** The service's clock, UTC milliseconds; also its Date header. */
   readonly nowMs?: () => number;
-  /** Whether a request without an AWS signature is refused (the signature itself is not computed). Default true. */
+  /** Whether a request without an AWS signature of the last five minutes is refused (the signature itself is not computed). Default true. */
   readonly needsSignature?: boolean;
   /** The Lambda functions RotateSecret may call, by ARN. */
   readonly rotationFunctions?: Readonly<Record<string, RotationFunction>>;
@@ -148,7 +148,9 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
       hold.arrived();
       await hold.released;
     }
-    const answer = answerOf(logged, needsSignature && !isSigned(request), (isStale) => run(action, input, isStale));
+    const answer = answerOf(logged, needsSignature ? problemWithSignature(request, nowMs()) : null, (isStale) =>
+      run(action, input, isStale),
+    );
     [logged.status, logged.error] = [send(response, answer, logged.fault, nowMs()), answer.error];
     logged.endedAt = moment++;
     const done = waiters.filter(({ isWanted }) => isWanted(logged));
@@ -198,9 +200,9 @@ type Answer = { readonly status: number; readonly body: string; readonly type: s
 const json = 'application/x-amz-json-1.1';
 
 /** The fault's answer, or the service's own. What is dropped or garbled on the way is `send`'s. */
-function answerOf({ fault }: LoggedRequest, isUnsigned: boolean, run: (isStale: boolean) => Fields): Answer {
+function answerOf({ fault }: LoggedRequest, unsigned: ServiceError | null, run: (isStale: boolean) => Fields): Answer {
   try {
-    if (isUnsigned) throw new ServiceError('MissingAuthenticationTokenException', 'Missing Authentication Token', { isModelled: false });
+    if (unsigned) throw unsigned;
     if (fault === 'proxy-page') return { status: 502, body: '<html><body>Bad Gateway</body></html>', type: 'text/html', error: fault };
     if (fault === 'drop-before-commit' || fault === 'silent') return { status: 0, body: '', type: '', error: fault };
     const error = fault === null ? undefined : faultErrors[fault];
@@ -251,8 +253,14 @@ async function readInput(request: IncomingMessage): Promise<Fields> {
   return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
-function isSigned({ headers }: IncomingMessage): boolean {
-  return /^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/secretsmanager\/aws4_request,/.test(headers.authorization ?? '');
+/** As the service: no signature, or one that is more than five minutes away from its clock. The signature itself is not computed. */
+function problemWithSignature({ headers }: IncomingMessage, nowMs: number): ServiceError | null {
+  if (!/^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/secretsmanager\/aws4_request,/.test(headers.authorization ?? '')) {
+    return new ServiceError('MissingAuthenticationTokenException', 'Missing Authentication Token', { isModelled: false });
+  }
+  const date = String(headers['x-amz-date'] ?? '').replace(/^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)$/, '$1-$2-$3:$4:$5');
+  if (Math.abs(Date.parse(date) - nowMs) <= 300_000) return null;
+  return new ServiceError('InvalidSignatureException', `Signature expired or not yet current: ${date}`, { isModelled: false });
 }
 
 function resourceOf(service: Service, input: Fields): string {

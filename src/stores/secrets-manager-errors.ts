@@ -53,6 +53,7 @@ export const meanings: Readonly<Record<string, Meaning>> = {
   MissingAuthenticationToken: 'credentials',
   MissingAuthenticationTokenException: 'credentials',
   OptInRequired: 'credentials',
+  SignatureDoesNotMatch: 'credentials',
   UnrecognizedClientException: 'credentials',
   // The SDK counts this as throttling. Here it means 20 labels or 100 versions a day: no second try helps.
   LimitExceededException: 'limit',
@@ -89,9 +90,9 @@ export function refusalOf(error: unknown): Refusal {
 }
 
 function meaningOf(code: string, metadata: Record<string, unknown>, message: string): Meaning {
-  // The SDK has measured the difference to the server's clock and signs with it from now on.
-  if (metadata['clockSkewCorrected'] === true) return 'again';
   const known = Object.hasOwn(meanings, code) ? meanings[code] : undefined;
+  // The SDK has measured the difference to the server's clock and signs with it from now on. It says so on every error, whatever it is about.
+  if (known === 'credentials' && metadata['clockSkewCorrected'] === true) return 'again';
   if (known === 'denied' && /kms/i.test(message)) return 'kms';
   if (known === 'not-allowed' && /deletion|deleted/i.test(message)) return 'deletion';
   if (known) return known;

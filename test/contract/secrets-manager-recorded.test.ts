@@ -516,6 +516,7 @@ async function post(url: string, action: string, input: object): Promise<{ statu
   const headers = {
     'content-type': 'application/x-amz-json-1.1',
     'x-amz-target': `secretsmanager.${action}`,
+    'x-amz-date': new Date().toISOString().replace(/[-:]|\.\d+/g, ''),
     authorization: 'AWS4-HMAC-SHA256 Credential=x/20261123/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=x',
   };
   const response = await fetch(url, { method: 'POST', headers: { ...headers, connection: 'close' }, body: JSON.stringify(input) });

@@ -1,0 +1,10 @@
+// The one contract of every store, run against each: the file store, Secrets Manager as AWS answers, and as emulators do.
+
+import { describeStoreContract } from '../support/store-contract.ts';
+import { openFileWorld, openSecretsManagerWorld } from '../support/store-worlds.ts';
+
+describeStoreContract('file store', openFileWorld);
+describeStoreContract('Secrets Manager', openSecretsManagerWorld);
+describeStoreContract('an emulator of Secrets Manager', () =>
+  openSecretsManagerWorld({}, { quirks: { notFoundStatus: 404, staleUnqualified: true } }),
+);
