@@ -58,7 +58,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   const { clock } = runtime;
   const { requestTimeoutMs, resetTimeoutMs, settleMs } = config.thingspace;
   const timing = { requestTimeoutMs, resetTimeoutMs, settleMs };
-  const thingspace = openThingSpace({ ...config.thingspace, clock });
+  const thingspace = openThingSpace({ baseUrl: config.thingspace.baseUrl, requestTimeoutMs, resetTimeoutMs, clock });
   const secrets = await openSecrets(config, clock);
   const holders = openHolders(runtime.pid);
   const audit = await openTrail(config, runtime, holders);
@@ -155,8 +155,7 @@ async function openTrail(config: Config, runtime: Runtime, holders: Holders): Pr
     signer,
     clock: runtime.clock,
     holders,
-    // The key's name is the log's name, for ever.
-    origin: signer.name,
+    origin: audit.origin ?? signer.name,
     context: { ...runtime.context, policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays } },
     secondSink: runtime.writeLine,
   });
