@@ -47,6 +47,8 @@ export type Rotator = {
   /** Where an account stands; read-only, logs in nowhere. */
   standing(account: Account): Promise<Standing>;
   readonly audit: FileAuditLog;
+  /** The runtime's observer, for what happens around the attempts. */
+  readonly observe: Runtime['observe'];
   /** The file store, for `secret put` and `secret get`; null for Secrets Manager. */
   readonly files: FileStore | null;
   /** Ends connections and seals the audit log. */
@@ -101,6 +103,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     attempt: (account, ask, interrupt) => rotate(portsFor(account), requestFor(account, ask), interrupt),
     standing: (account) => standingOf(portsFor(account), requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } })),
     audit,
+    observe: runtime.observe,
     files: secrets.files,
     close: async () => {
       thingspace.close();
