@@ -1,0 +1,101 @@
+// A proof for one record, in the public C2SP format `tlog-proof` v1: checked with the record, the proof and the verifier key alone,
+// without the log, the cloud or this program. The record's bytes travel in the `extra` line; the hash, not the line, vouches for them.
+//
+//   c2sp.org/tlog-proof@v1
+//   extra eyJhY3Rpdml0eV9pZCI6M…      base64 of the record's line
+//   index 73894
+//   gSKyXoYZUgZ6jduWYrkDOARinOM…      sibling hashes, leaf to root
+//                                     (empty line)
+//   example.com/fleet/audit …         the checkpoint, verbatim
+
+import { Failure } from '../rotation/failure.ts';
+import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
+import { findRecord } from './query.ts';
+import { type AuditSource, blocksOf, eachLine } from './source.ts';
+import { base64Of, createRangeHasher, type Hash, hashOf, inclusionRanges, leafHash, leafHashInPlace, rootFromInclusion } from './tree.ts';
+
+const header = 'c2sp.org/tlog-proof@v1';
+
+/**
+ * The proof of a record, by uid or sequence number, under the newest checkpoint. `null` when there is no such record, `'unsealed'` when
+ * no checkpoint covers it yet. Throws `audit-unavailable` when the log cannot be read or is not the one that was signed.
+ */
+export async function proveRecord(source: AuditSource, id: string): Promise<string | 'unsealed' | null> {
+  const record = await findRecord(source, id);
+  if (!record) return null;
+  const newest = (await source.checkpoints()).map(({ text }) => parseCheckpoint(text)).at(-1);
+  if (!newest || record.index >= newest.size) return 'unsealed';
+  const [proof] = await proofsOf(source, [record], newest);
+  return proof ?? null;
+}
+
+/** The proofs of several records in one pass over the log. */
+export async function proofsOf(
+  source: AuditSource,
+  records: readonly { readonly index: number; readonly line: string }[],
+  checkpoint: Checkpoint,
+): Promise<readonly string[]> {
+  const hashers = records.map(({ index }) => createRangeHasher(inclusionRanges(index, checkpoint.size)));
+  let size = 0;
+  for await (const block of blocksOf(source)) {
+    eachLine(block, (bytes, start, end) => {
+      const leaf = leafHashInPlace(bytes, start, end);
+      if (size < checkpoint.size) for (const hasher of hashers) hasher.add(size, leaf);
+      size += 1;
+    });
+    if (size >= checkpoint.size) break;
+  }
+  if (size < checkpoint.size) throw damaged();
+  return records.map(({ index, line }, place) => {
+    const path = hashers[place]?.hashes() ?? [];
+    if (rootFromInclusion(leafHash(Buffer.from(line)), index, checkpoint.size, path) !== checkpoint.root) throw damaged();
+    return formatProof({ line, index, path, checkpoint: checkpoint.text });
+  });
+}
+
+const damaged = (): Failure =>
+  new Failure(
+    'audit-unavailable',
+    'audit log: not the one that its newest checkpoint was signed over; run: thingspace-rotator audit verify',
+  );
+
+function formatProof({
+  line,
+  index,
+  path,
+  checkpoint,
+}: {
+  line: string;
+  index: number;
+  path: readonly Hash[];
+  checkpoint: string;
+}): string {
+  const hashes = path.map((hash) => `${base64Of(hash)}\n`).join('');
+  return `${header}\nextra ${Buffer.from(line).toString('base64')}\nindex ${index}\n${hashes}\n${checkpoint}`;
+}
+
+export type CheckedProof =
+  | { readonly proven: true; readonly line: string; readonly index: number; readonly checkpoint: Checkpoint }
+  | { readonly proven: false; readonly why: string };
+
+/** Checks a proof file against verifier keys. Needs nothing else. `line` is the record, where the proof carries or is given it. */
+export function checkProof(text: string, verifiers: readonly Verifier[], given?: string): CheckedProof {
+  const no = (why: string): CheckedProof => ({ proven: false, why });
+  const split = text.indexOf('\n\n');
+  const head = split < 0 ? [] : text.slice(0, split).split('\n');
+  if (head[0] !== header) return no('it is no tlog-proof of version 1');
+  const extra = head[1]?.startsWith('extra ') ? head[1].slice(6) : undefined;
+  const rest = head.slice(extra === undefined ? 1 : 2);
+  const index = /^index (0|[1-9]\d{0,15})$/.exec(rest[0] ?? '')?.[1];
+  const path = rest.slice(1).map(hashOf);
+  const line = given ?? (extra === undefined ? undefined : Buffer.from(extra, 'base64').toString('utf8'));
+  const checkpoint = parseCheckpoint(text.slice(split + 2));
+  if (index === undefined || path.includes(null) || !checkpoint) return no('it is damaged');
+  if (line === undefined) return no('it does not carry the record, and none was given');
+  const standing = checkNote(checkpoint.note, verifiers);
+  if (standing !== 'good')
+    return no(standing === 'bad' ? 'the checkpoint has a wrong signature' : 'the checkpoint is signed by no key that was given');
+  const root = rootFromInclusion(leafHash(Buffer.from(line)), Number(index), checkpoint.size, path as Hash[]);
+  if (root !== checkpoint.root) return no('the record is not in the log that was signed');
+  return { proven: true, line, index: Number(index), checkpoint };
+}
