@@ -7,10 +7,12 @@ import { hostname } from 'node:os';
 import type { Holders } from './rotation/ports.ts';
 import type { Holder } from './rotation/record.ts';
 
+/** The attempts of this process, whoever opened them: the only fact here that belongs to the process as a whole. */
+const active = new Set<string>();
+
 /** `pid` is this process's. Off Linux there is no evidence, so every other holder is `unknown` and its lease decides. */
 export function openHolders(pid: number): Holders {
   const here = evidenceOf(pid);
-  const active = new Set<string>();
   return {
     begin: () => {
       const holder: Holder = { id: randomUUID(), host: hostname(), ...here };

@@ -1,0 +1,245 @@
+// Whole rotations, composed as the program composes them, on both stores.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { openClock } from '../../src/clock.ts';
+import type { Ask } from '../../src/compose.ts';
+import { openReceipt, rotationIdOf } from '../../src/receipts.ts';
+import { Secret } from '../../src/secret.ts';
+import { createJournal, openDelay, wavesOf } from '../support/delay.ts';
+import { application, eightKeys, openRig, type Rig } from '../support/rig.ts';
+
+const byHand: Ask = { purpose: 'rotate', force: true, trigger: { kind: 'manual', requestedBy: 'tester', reason: 'a test' } };
+const never = new AbortController().signal;
+
+const rigs: Rig[] = [];
+const rigWith = async (...options: Parameters<typeof openRig>): Promise<Rig> => {
+  const rig = await openRig(...options);
+  rigs.push(rig);
+  return rig;
+};
+afterEach(async () => {
+  for (const rig of rigs.splice(0)) await rig.close();
+});
+
+async function rotateOnly(rig: Rig, ask: Ask = byHand) {
+  const [account] = await rig.rotator.accounts();
+  if (!account) throw new Error('the rig has no account');
+  return rig.rotator.attempt(account, ask, never);
+}
+
+async function currentOf(rig: Rig, account: string): Promise<string> {
+  if (rig.secretsManager)
+    return String(
+      rig.secretsManager.call('GetSecretValue', { SecretId: `thingspace/${account}`, VersionStage: 'AWSCURRENT' })['SecretString'],
+    );
+  const version = await rig.rotator.files?.versions(`thingspace/${account}`).read({ stage: 'AWSCURRENT' });
+  return version && version.value !== 'binary' ? version.value.reveal() : '';
+}
+
+const oldPassword = 'old-planted-"pä ss"\\';
+
+describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
+  test('a rotation puts the password that logs in into AWSCURRENT, and leaves every other byte', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+
+    const result = await rotateOnly(rig);
+
+    const live = rig.thingspace.livePassword('east');
+    expect(live).not.toBe(oldPassword);
+    expect(await currentOf(rig, 'east')).toBe(eightKeys('east', live));
+    expect(result).toMatchObject({ outcome: 'rotated', certainty: 'rotated', logins: 2, next: '', versionId: result.rotationId });
+    expect(rig.thingspace.openSessions('east')).toBe(0);
+    expect(readdirSync(join(rig.folder, 'receipts'))).toEqual([]);
+  });
+
+  test('what is not due is not touched, and costs no login', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+
+    const result = await rotateOnly(rig, { ...byHand, force: false });
+
+    expect(result).toMatchObject({ outcome: 'not-due', certainty: 'not-due', logins: 0 });
+    expect(rig.thingspace.requests).toEqual([]);
+  });
+
+  test('a check does everything but the reset', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+
+    const result = await rotateOnly(rig, { ...byHand, purpose: 'check' });
+
+    expect(result).toMatchObject({ outcome: 'checked', logins: 1 });
+    expect(rig.thingspace.requests.map(({ call }) => call)).toEqual(['token', 'login', 'logout']);
+    expect(rig.thingspace.livePassword('east')).toBe(oldPassword);
+  });
+
+  test('a refused login stops the account at once; a new AWSCURRENT lifts the stop', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword }, stored: { east: 'wrong' } });
+
+    const first = await rotateOnly(rig);
+    const second = await rotateOnly(rig);
+
+    expect([first, second].map(({ outcome, reason, logins }) => ({ outcome, reason, logins }))).toEqual([
+      { outcome: 'stopped', reason: 'login-refused', logins: 1 },
+      { outcome: 'stopped', reason: 'login-refused', logins: 0 },
+    ]);
+    const right = eightKeys('east', oldPassword);
+    if (rig.secretsManager)
+      rig.secretsManager.call('PutSecretValue', {
+        SecretId: 'thingspace/east',
+        SecretString: right,
+        ClientRequestToken: crypto.randomUUID(),
+      });
+    else await rig.rotator.files?.putCurrent('thingspace/east', new Secret(right));
+    expect(await rotateOnly(rig)).toMatchObject({ outcome: 'rotated' });
+  });
+
+  test('a 200 that is cut short is in doubt, and keeps its receipt', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+    rig.thingspace.arm({ fault: 'truncated-200', call: 'reset', cutAfterBytes: 20 });
+
+    const result = await rotateOnly(rig);
+
+    expect(result).toMatchObject({ outcome: 'failed', certainty: 'in-doubt', reason: 'answer-lost' });
+    const [name = ''] = readdirSync(join(rig.folder, 'receipts'));
+    const opened = await openReceipt(readFileSync(join(rig.folder, 'receipts', name)), new Secret(rig.receiptIdentity));
+    expect(opened.reveal()).toHaveLength(20);
+  });
+
+  test('a doubt is settled by one login: refused means lost, and nothing logs in any more', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+    rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset' });
+
+    const results = [await rotateOnly(rig), await rotateOnly(rig), await rotateOnly(rig)];
+
+    expect(results.map(({ reason, logins }) => ({ reason, logins }))).toEqual([
+      { reason: 'answer-lost', logins: 1 },
+      { reason: 'password-lost', logins: 1 },
+      { reason: 'password-lost', logins: 0 },
+    ]);
+    expect(rig.thingspace.resetsReceived('east')).toBe(1);
+    expect(rig.thingspace.failedLogins('east')).toEqual({ consecutive: 1, most: 1 });
+  });
+
+  test('a doubt is settled by one login: accepted means that nothing happened, and the rotation goes on', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+    rig.thingspace.arm({ fault: 'drop-before-commit', call: 'reset' });
+
+    const results = [await rotateOnly(rig), await rotateOnly(rig)];
+
+    expect(results.map(({ outcome, logins }) => ({ outcome, logins }))).toEqual([
+      { outcome: 'failed', logins: 1 },
+      { outcome: 'rotated', logins: 2 },
+    ]);
+    expect(await rig.rotator.audit.openIntents('east')).toEqual([]);
+  });
+
+  test('two instances at once: one rotates, the other says that it is busy', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+    const other = await rig.another();
+    const [account] = await other.accounts();
+    if (!account) throw new Error('no account');
+
+    const results = await Promise.all([rotateOnly(rig), other.attempt(account, byHand, never)]);
+
+    expect(results.map(({ outcome }) => outcome).sort()).toEqual(['failed', 'rotated']);
+    expect(rig.thingspace.maxResetsInFlight('east')).toBe(1);
+    expect(rig.thingspace.resetsReceived('east')).toBe(1);
+  });
+
+  test('no planted secret shows in events, lines, results, the audit log or the receipts', async () => {
+    const rig = await rigWith({
+      store,
+      users: { east: oldPassword, west: oldPassword, north: oldPassword },
+      stored: { north: 'wrong-planted' },
+    });
+    rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset', username: 'west' });
+
+    const results = await Promise.all((await rig.rotator.accounts()).map((account) => rig.rotator.attempt(account, byHand, never)));
+
+    const planted = [
+      'old-planted',
+      'wrong-planted',
+      application.clientSecret,
+      rig.thingspace.livePassword('east'),
+      rig.thingspace.livePassword('west'),
+    ];
+    const files = ['audit', 'receipts'].flatMap((part) =>
+      readdirSync(join(rig.folder, part), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1')),
+    );
+    const said = [inspect(results, { depth: 9 }), JSON.stringify(results), inspect(rig.events, { depth: 9 }), ...rig.lines, ...files].join(
+      '\n',
+    );
+    expect(said).toContain('east');
+    for (const value of planted) expect(said.includes(value)).toBe(false);
+  });
+});
+
+test('a store that stays away after the reset: the platform’s time ends, the receipt brings the password back', async () => {
+  const rig = await rigWith({ store: 'secrets-manager', users: { east: oldPassword } });
+  const clock = openClock();
+  const answered = (): boolean => rig.events.some(({ event }) => event === 'reset.answered');
+  const dying = await rig.another({ clock: { ...clock, remainingMs: () => (answered() ? 0 : Number.POSITIVE_INFINITY) } });
+  const [account] = await dying.accounts();
+  if (!account) throw new Error('no account');
+  const reset = rig.thingspace
+    .waitFor('committed', { call: 'reset' })
+    .then(() => rig.secretsManager?.inject('PutSecretValue', 'unavailable', 10));
+
+  const first = await dying.attempt(account, byHand, never);
+  await reset;
+  rig.secretsManager?.heal();
+  const [name = ''] = readdirSync(join(rig.folder, 'receipts'));
+  const body = await openReceipt(readFileSync(join(rig.folder, 'receipts', name)), new Secret(rig.receiptIdentity));
+  const rotationId = rotationIdOf(name) ?? '';
+  const second = await rotateOnly(rig, {
+    purpose: 'recover',
+    impatient: true,
+    receipt: { rotationId, body },
+    trigger: { kind: 'recovery' },
+  });
+
+  expect(first).toMatchObject({ certainty: 'changed', reason: 'not-stored', rotationId });
+  expect(second).toMatchObject({ outcome: 'recovered', certainty: 'rotated', logins: 1, rotationId });
+  expect(await currentOf(rig, 'east')).toBe(eightKeys('east', rig.thingspace.livePassword('east')));
+  expect(rig.thingspace.failedLogins('east')).toEqual({ consecutive: 0, most: 0 });
+  expect(readdirSync(join(rig.folder, 'receipts'))).toEqual([]);
+});
+
+test('nine round trips one after the other, and two between the answer and AWSCURRENT', async () => {
+  const journal = createJournal();
+  const relays: { close(): Promise<void> }[] = [];
+  const rig = await rigWith({
+    store: 'secrets-manager',
+    users: { east: oldPassword },
+    relay: async (urls) => {
+      const nameOf = ({ path, headers }: { path: string; headers: Record<string, unknown> }): string =>
+        String(headers['x-amz-target'] ?? path)
+          .replace('secretsmanager.', '')
+          .replace('/api/', '');
+      const target = urls.secretsManager ?? '';
+      const secretsManager = await openDelay({ target, roundTripMs: 120, journal, nameOf });
+      const thingspace = await openDelay({ target: urls.thingspace, roundTripMs: 120, journal, nameOf });
+      relays.push(secretsManager, thingspace);
+      return { thingspace: `${thingspace.url}/api`, secretsManager: secretsManager.url };
+    },
+  });
+
+  const result = await rotateOnly(rig);
+
+  for (const relay of relays) await relay.close();
+  expect(result).toMatchObject({ outcome: 'rotated' });
+  expect(wavesOf(journal.seen)).toEqual([
+    ['GetSecretValue', 'GetSecretValue', 'GetSecretValue'],
+    ['PutSecretValue', 'ts/v1/oauth2/token'],
+    ['GetSecretValue', 'm2m/v1/session/login'],
+    ['PutSecretValue'],
+    ['m2m/v1/session/password/actions/reset'],
+    ['PutSecretValue'],
+    ['UpdateSecretVersionStage'],
+    ['m2m/v1/session/login', 'm2m/v1/session/logout'],
+    ['m2m/v1/session/logout'],
+  ]);
+});
