@@ -97,8 +97,9 @@ function meaningOf(code: string, metadata: Record<string, unknown>, message: str
   if (known === 'not-allowed' && /deletion|deleted/i.test(message)) return 'deletion';
   if (known) return known;
   if (/region is missing/i.test(message)) return 'region';
+  // No answer at all, a good one that broke off or is no JSON, or one of load: of the network, whatever name the SDK gives it.
   const status = Number(metadata['httpStatusCode'] ?? 0);
-  return status >= 500 || status === 429 || /^E[A-Z_]+$/.test(code) || /timeout/i.test(code) ? 'again' : 'unexpected';
+  return status < 400 || status >= 500 || status === 429 ? 'again' : 'unexpected';
 }
 
 /** The failure to throw; `where` is "secret NAME". */
