@@ -11,7 +11,7 @@ const denied = new Set(['EACCES', 'EPERM', 'EROFS']);
 
 /** The errno name of a failed file operation, or '' for any other error. */
 export function errnoOf(error: unknown): string {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : '';
 }
 
