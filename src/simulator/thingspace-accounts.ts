@@ -1,0 +1,196 @@
+// What the simulated ThingSpace knows: application keys and their API tokens, users and their strikes, sessions.
+// Rules only, no HTTP. Where Verizon publishes no rule, the comment says what we chose, and why.
+
+import { randomInt, randomUUID } from 'node:crypto';
+
+export type User = {
+  readonly username: string;
+  password: string;
+  /** Consecutive failed logins; an accepted one sets it to 0. */
+  failedLogins: number;
+  /** The most there ever were. */
+  mostFailedLogins: number;
+  loginsReceived: number;
+  resetsReceived: number;
+  resetsCommitted: number;
+  resetsInFlight: number;
+  mostResetsInFlight: number;
+};
+
+type Session = { readonly username: string; lastUsedMs: number; ended: boolean };
+
+export type Application = { readonly clientId: string; readonly clientSecret: string };
+
+/** A code of the M2M application, without its service prefix. */
+export type Refused = { readonly errorCode: string; readonly errorMessage: string };
+
+/** Verizon: "5 consecutive failed logins" lock the username, and only their support unlocks it. */
+const strikes = 5;
+/** Verizon: a session ends after 20 minutes idle; no absolute end is stated. */
+const sessionIdleMs = 20 * 60 * 1000;
+/** Verizon: one hour from first issue, the same token for whoever asks inside it. */
+const apiTokenLifeMs = 60 * 60 * 1000;
+
+// Codes for wrong credentials, a locked user and a wrong oldPassword are not published. These follow the documented pattern and
+// say in their name that they are ours, so that nobody comes to lean on them.
+const wrongCredentials = {
+  errorCode: 'REQUEST_FAILED.SimulatedWrongCredentials',
+  errorMessage: 'The username or password is wrong.',
+};
+const lockedUser = { errorCode: 'REQUEST_FAILED.SimulatedUserLocked', errorMessage: 'The user is locked. Call support.' };
+const wrongOldPassword = { errorCode: 'REQUEST_FAILED.SimulatedWrongOldPassword', errorMessage: 'The old password is wrong.' };
+const sessionMissing = { errorCode: 'REQUEST_FAILED.SessionToken.Format', errorMessage: 'The session token is missing.' };
+const sessionUnknown = { errorCode: 'INPUT_INVALID.SessionToken.Invalid', errorMessage: 'The session token is not known.' };
+export const sessionExpired = { errorCode: 'REQUEST_FAILED.SessionToken.Expired', errorMessage: 'The session token has expired.' };
+
+export type AccountRules = {
+  readonly nowMs: () => number;
+  readonly generatePassword: (username: string) => string;
+  readonly resetEndsSessions: boolean;
+  readonly wrongOldPasswordCounts: boolean;
+};
+
+export type Accounts = ReturnType<typeof createAccounts>;
+
+export function createAccounts(rules: AccountRules) {
+  const applications = new Map<string, Application & { apiToken?: { value: string; endsMs: number } }>();
+  const users = new Map<string, User>();
+  const sessions = new Map<string, Session>();
+
+  const user = (username: string): User => {
+    const found = users.get(username);
+    if (!found) throw new Error(`the simulator has no user ${username}`);
+    return found;
+  };
+
+  const strike = (found: User): void => {
+    found.failedLogins += 1;
+    found.mostFailedLogins = Math.max(found.mostFailedLogins, found.failedLogins);
+  };
+
+  /** The open session, or why there is none; using it keeps it alive. */
+  const openSession = (token: string | undefined): Session | Refused => {
+    if (token === undefined || token === '') return sessionMissing;
+    const session = sessions.get(token);
+    if (!session) return sessionUnknown;
+    if (session.ended || rules.nowMs() - session.lastUsedMs >= sessionIdleMs) return sessionExpired;
+    session.lastUsedMs = rules.nowMs();
+    return session;
+  };
+
+  return {
+    user,
+    hasUser: (username: string): boolean => users.has(username),
+
+    addUser(username: string, password: string): void {
+      users.set(username, {
+        username,
+        password,
+        failedLogins: 0,
+        mostFailedLogins: 0,
+        loginsReceived: 0,
+        resetsReceived: 0,
+        resetsCommitted: 0,
+        resetsInFlight: 0,
+        mostResetsInFlight: 0,
+      });
+    },
+
+    addApplication(application: Application): void {
+      applications.set(application.clientId, { ...application });
+    },
+
+    isLocked: (username: string): boolean => user(username).failedLogins >= strikes,
+
+    unlock(username: string): void {
+      user(username).failedLogins = 0;
+    },
+
+    /** The key's API token and the whole seconds it still lives; `undefined` for a wrong key. */
+    apiTokenFor(clientId: string, clientSecret: string): { value: string; lifeSeconds: number } | undefined {
+      const application = applications.get(clientId);
+      if (application?.clientSecret !== clientSecret) return undefined;
+      if (!application.apiToken || application.apiToken.endsMs <= rules.nowMs()) {
+        application.apiToken = { value: randomUUID(), endsMs: rules.nowMs() + apiTokenLifeMs };
+      }
+      const { value, endsMs } = application.apiToken;
+      return { value, lifeSeconds: Math.floor((endsMs - rules.nowMs()) / 1000) };
+    },
+
+    isApiToken: (value: string): boolean =>
+      [...applications.values()].some(({ apiToken }) => apiToken?.value === value && apiToken.endsMs > rules.nowMs()),
+
+    /** Ends this API token, or all of them. */
+    endApiTokens(value?: string): void {
+      for (const application of applications.values()) {
+        if (value === undefined || application.apiToken?.value === value) delete application.apiToken;
+      }
+    },
+
+    /** Logs in: a session token, or why not. A wrong password is a strike; an unknown user looks the same from outside. */
+    login(username: string, password: string): { sessionToken: string } | Refused {
+      const found = users.get(username);
+      if (!found) return wrongCredentials;
+      if (found.failedLogins >= strikes) return lockedUser;
+      if (found.password !== password) {
+        strike(found);
+        return wrongCredentials;
+      }
+      found.failedLogins = 0;
+      const sessionToken = randomUUID();
+      sessions.set(sessionToken, { username, lastUsedMs: rules.nowMs(), ended: false });
+      return { sessionToken };
+    },
+
+    /** Whose session this is or was. */
+    usernameOf: (sessionToken: string | undefined): string | undefined => sessions.get(sessionToken ?? '')?.username,
+
+    /** Gives the session's user a new password, effective at once; or says why not. */
+    reset(sessionToken: string | undefined, oldPassword: string): { newPassword: string } | Refused {
+      const session = openSession(sessionToken);
+      if ('errorCode' in session) return session;
+      const found = user(session.username);
+      if (found.failedLogins >= strikes) return lockedUser;
+      if (found.password !== oldPassword) {
+        if (rules.wrongOldPasswordCounts) strike(found);
+        return wrongOldPassword;
+      }
+      const newPassword = rules.generatePassword(found.username);
+      found.password = newPassword;
+      found.resetsCommitted += 1;
+      if (rules.resetEndsSessions) endSessionsOf(sessions, found.username);
+      return { newPassword };
+    },
+
+    /** Ends the session and echoes its token. */
+    logout(sessionToken: string | undefined): { sessionToken: string } | Refused {
+      const session = openSession(sessionToken);
+      if ('errorCode' in session) return session;
+      session.ended = true;
+      return { sessionToken: sessionToken as string };
+    },
+
+    endSession(sessionToken: string | undefined): void {
+      const session = sessions.get(sessionToken ?? '');
+      if (session) session.ended = true;
+    },
+
+    endSessionsOf: (username: string): void => endSessionsOf(sessions, username),
+
+    /** How many of the user's sessions would still be accepted. */
+    openSessionsOf: (username: string): number =>
+      [...sessions.values()].filter(
+        (session) => session.username === username && !session.ended && rules.nowMs() - session.lastUsedMs < sessionIdleMs,
+      ).length,
+  };
+}
+
+function endSessionsOf(sessions: ReadonlyMap<string, Session>, username: string): void {
+  for (const session of sessions.values()) if (session.username === username) session.ended = true;
+}
+
+/** Twelve alphanumerics, as in Verizon's example; no policy is published. */
+export function randomPassword(): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+  return Array.from({ length: 12 }, () => alphabet[randomInt(alphabet.length)]).join('');
+}

@@ -1,0 +1,123 @@
+// What the ThingSpace tests share: a raw server that records what came over the wire and answers byte by byte as told, and accounts
+// whose secrets can be looked for.
+
+import type { AddressInfo } from 'node:net';
+import { createServer, type Socket } from 'node:net';
+import { inspect } from 'node:util';
+import type { Credentials, Session } from '../../src/rotation/ports.ts';
+import { Secret } from '../../src/secret.ts';
+import { openThingSpace } from '../../src/thingspace/client.ts';
+
+/** One request as it came over the wire; header names as sent. */
+export type Seen = { readonly line: string; readonly headers: Readonly<Record<string, string>>; readonly body: string };
+
+export type RawServer = {
+  readonly baseUrl: string;
+  readonly port: number;
+  readonly seen: readonly Seen[];
+  close(): Promise<void>;
+};
+
+/** Answers every request by handing the socket to `answer`, after the whole request was read. Strings and bytes are written and the connection ended. */
+export async function openRawServer(
+  answer: (seen: Seen, nth: number, socket: Socket) => string | Uint8Array | undefined,
+): Promise<RawServer> {
+  const seen: Seen[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    let text = '';
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      const request = parseRequest(text);
+      if (!request) return;
+      text = '';
+      seen.push(request);
+      const bytes = answer(request, seen.length, socket);
+      if (bytes !== undefined) socket.end(bytes);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    baseUrl: `http://127.0.0.1:${port}/api`,
+    port,
+    seen,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function parseRequest(text: string): Seen | null {
+  const headEnd = text.indexOf('\r\n\r\n');
+  if (headEnd < 0) return null;
+  const [line = '', ...lines] = text.slice(0, headEnd).split('\r\n');
+  const headers = Object.fromEntries(
+    lines.map((each) => [each.slice(0, each.indexOf(':')).toLowerCase(), each.slice(each.indexOf(':') + 2)]),
+  );
+  const body = text.slice(headEnd + 4);
+  if (body.length < Number(headers['content-length'] ?? 0)) return null;
+  return { line, headers, body: Buffer.from(body, 'latin1').toString() };
+}
+
+/** An HTTP answer with a content length. */
+export function http(status: number, body: string, headers: Record<string, string> = {}): string {
+  const all = { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(body)), ...headers };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} Whatever\r\n${lines.join('')}\r\n${body}`;
+}
+
+export const tokenAnswer = http(200, '{"access_token":"api-token-1","token_type":"Bearer","expires_in":3600}');
+export const loginAnswer = http(200, '{"sessionToken":"5e551011-0000-4000-8000-000000000000"}');
+
+/** A raw server whose token and login calls succeed; `reset` answers the rest. */
+export function openResetServer(reset: (seen: Seen, nth: number, socket: Socket) => string | Uint8Array | undefined): Promise<RawServer> {
+  return openRawServer((seen, nth, socket) => {
+    if (seen.line.includes('/oauth2/token')) return tokenAnswer;
+    return seen.line.includes('/session/login') ? loginAnswer : reset(seen, nth, socket);
+  });
+}
+
+export const plantedPassword = 'Planted-Pass/word?1';
+export const plantedClientSecret = 'planted-client-secret-2';
+
+export function credentialsOf(username = 'uws-user', password = plantedPassword): Credentials {
+  return { username, password: new Secret(password), clientId: 'app-key', clientSecret: new Secret(plantedClientSecret) };
+}
+
+export function sessionOf(sessionToken = '5e551011-0000-4000-8000-000000000000', credentials = credentialsOf()): Session {
+  return { sessionToken: new Secret(sessionToken), credentials };
+}
+
+/** A client with short timeouts and a clock that only moves when told. */
+export function openClient(baseUrl: string, timeouts: { requestTimeoutMs?: number; resetTimeoutMs?: number } = {}) {
+  let now = 0;
+  const client = openThingSpace({
+    baseUrl,
+    requestTimeoutMs: 5000,
+    resetTimeoutMs: 5000,
+    clock: { monotonicMs: () => now },
+    ...timeouts,
+  });
+  return Object.assign(client, {
+    advance: (ms: number) => {
+      now += ms;
+    },
+  });
+}
+
+/** Every way a value becomes text in a log. */
+export function textsOf(value: unknown): string {
+  const error = value instanceof Error ? [value.message, value.stack, JSON.stringify({ ...value }), inspect(value.cause)] : [];
+  return [inspect(value, { depth: 20, showHidden: true, getters: true }), JSON.stringify(value), String(value), ...error].join('\n');
+}
+
+/** The bytes of a Secret as text, and `undefined` for none. */
+export function textOf(secret: Secret<Uint8Array> | undefined): string | undefined {
+  return secret && Buffer.from(secret.reveal()).toString();
+}
