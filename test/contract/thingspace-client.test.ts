@@ -1,0 +1,598 @@
+// The ThingSpace client against the simulator and, for what the simulator would never send, against a raw server.
+
+import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
+import { Secret } from '../../src/secret.ts';
+import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
+import { openWire } from '../../src/thingspace/exchange.ts';
+import {
+  credentialsOf,
+  http,
+  loginAnswer,
+  openClient,
+  openRawServer,
+  openResetServer,
+  plantedClientSecret,
+  plantedPassword,
+  sessionOf,
+  textOf,
+  tokenAnswer,
+} from '../support/thingspace-wire.ts';
+
+const opened: { close(): unknown }[] = [];
+
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close();
+});
+
+/** Closed after the test. */
+function closing<T extends { close(): unknown }>(value: T): T {
+  opened.push(value);
+  return value;
+}
+
+async function simulate(options: ThingSpaceSimulatorOptions = {}): Promise<ThingSpaceSimulator> {
+  const application = { clientId: 'app-key', clientSecret: plantedClientSecret };
+  const users = ['uws-user', 'second-user'].map((username) => ({ username, password: plantedPassword }));
+  return closing(await openThingSpaceSimulator({ users, applications: [application], ...options }));
+}
+
+const client = (baseUrl: string, timeouts?: Parameters<typeof openClient>[1]) => closing(openClient(baseUrl, timeouts));
+
+/** The answers with their secrets in clear, for comparing whole values. */
+const plainReset = (answer: ResetAnswer) => ('body' in answer ? { ...answer, body: textOf(answer.body) } : answer);
+const plainLogin = (answer: LoginAnswer) =>
+  answer.login === 'accepted' ? { ...answer, session: answer.session.sessionToken.reveal() } : answer;
+
+async function loggedIn(thingspace: ReturnType<typeof openClient>, username = 'uws-user', password = plantedPassword) {
+  const answer = await thingspace.login(credentialsOf(username, password));
+  if (answer.login !== 'accepted') throw new Error(`the test needs a session: ${answer.detail}`);
+  return answer.session;
+}
+
+const count = (simulator: ThingSpaceSimulator, call: string) => simulator.requests.filter((line) => line.call === call).length;
+
+test('a password is reset, the new one logs in, and both sessions are ended', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  await thingspace.authorize(credentialsOf());
+  const session = await loggedIn(thingspace);
+
+  const answer = await thingspace.reset(session);
+  const newPassword = answer.reset === 'answered' ? thingspace.readNewPassword(answer.body) : null;
+  const second = await loggedIn(thingspace, 'uws-user', newPassword?.reveal());
+  await Promise.all([thingspace.endSession(session), thingspace.endSession(second)]);
+
+  expect(newPassword?.reveal()).toBe(simulator.livePassword('uws-user'));
+  expect(newPassword?.reveal()).not.toBe(plantedPassword);
+  expect(simulator.openSessions('uws-user')).toBe(0);
+  expect(simulator.requests.map(({ call, status }) => `${call} ${status}`)).toEqual([
+    'token 200',
+    'login 200',
+    'reset 200',
+    'login 200',
+    'logout 200',
+    'logout 200',
+  ]);
+});
+
+test('the four requests on the wire are the documented ones', async () => {
+  const server = closing(await openResetServer(() => http(200, '{}')));
+  const thingspace = client(`${server.baseUrl}/`);
+  const session = await loggedIn(thingspace);
+
+  await thingspace.reset(session);
+  await thingspace.endSession(session);
+
+  const common = {
+    accept: 'application/json',
+    'accept-encoding': 'identity',
+    connection: 'close',
+    host: `127.0.0.1:${server.port}`,
+    'user-agent': 'thingspace-rotator',
+  };
+  const bearer = { ...common, authorization: 'Bearer api-token-1' };
+  const withSession = { ...bearer, 'vz-m2m-token': '5e551011-0000-4000-8000-000000000000' };
+  const basic = Buffer.from(`app-key:${plantedClientSecret}`).toString('base64');
+  expect(server.seen).toEqual([
+    {
+      line: 'POST /api/ts/v1/oauth2/token HTTP/1.1',
+      headers: {
+        ...common,
+        authorization: `Basic ${basic}`,
+        'content-type': 'application/x-www-form-urlencoded',
+        'content-length': '29',
+      },
+      body: 'grant_type=client_credentials',
+    },
+    {
+      line: 'POST /api/m2m/v1/session/login HTTP/1.1',
+      headers: { ...bearer, 'content-type': 'application/json', 'content-length': '56' },
+      body: `{"username":"uws-user","password":"${plantedPassword}"}`,
+    },
+    {
+      line: 'PUT /api/m2m/v1/session/password/actions/reset HTTP/1.1',
+      headers: { ...withSession, 'content-type': 'application/json', 'content-length': '37' },
+      body: `{"oldPassword":"${plantedPassword}"}`,
+    },
+    { line: 'POST /api/m2m/v1/session/logout HTTP/1.1', headers: { ...withSession, 'content-length': '0' }, body: '' },
+  ]);
+});
+
+test.each([
+  'ftp://thingspace.example/api',
+  'thingspace.example',
+  'https://user:word@thingspace.example/api',
+  'https://thingspace.example/?a=b',
+])('the base URL %s is not used', (baseUrl) => {
+  expect(() => openClient(baseUrl)).toThrow('the ThingSpace base URL must be http or https, without user, query or fragment');
+});
+
+test('accounts of one application key share one token request, even when they start together', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+
+  await Promise.all([thingspace.authorize(credentialsOf('uws-user')), loggedIn(thingspace), loggedIn(thingspace, 'second-user')]);
+
+  expect(count(simulator, 'token')).toBe(1);
+});
+
+test('application keys with the same id and different secrets do not share a token', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  await thingspace.authorize(credentialsOf());
+
+  const other = thingspace.authorize({ ...credentialsOf(), clientSecret: new Secret('another') });
+
+  await expect(other).rejects.toMatchObject({ reason: 'api-key-refused', message: 'token: HTTP 401, invalid_client' });
+});
+
+test('an API token is asked for anew shortly before its end', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  await thingspace.authorize(credentialsOf());
+
+  thingspace.advance(3_539_999);
+  await thingspace.authorize(credentialsOf());
+  expect(count(simulator, 'token')).toBe(1);
+  thingspace.advance(1);
+  await thingspace.authorize(credentialsOf());
+
+  expect(count(simulator, 'token')).toBe(2);
+});
+
+test.each(['{"access_token":"t"}', '{"access_token":"t","expires_in":"soon"}', '{"access_token":"t","expires_in":-1}'])(
+  'an API token of unknown life (%s) is kept as if it had an hour',
+  async (body) => {
+    const server = closing(await openRawServer(() => http(200, body)));
+    const thingspace = client(server.baseUrl);
+
+    await thingspace.authorize(credentialsOf());
+    thingspace.advance(3_539_999);
+    await thingspace.authorize(credentialsOf());
+
+    expect(server.seen.length).toBe(1);
+  },
+);
+
+test.each([
+  [
+    'HTTP 401 with an OAuth error',
+    http(401, '{"error":"invalid_client","error_description":"secret things"}'),
+    'api-key-refused',
+    'token: HTTP 401, invalid_client',
+  ],
+  ['HTTP 400 with an OAuth error', http(400, '{"error":"unauthorized_client"}'), 'api-key-refused', 'token: HTTP 400, unauthorized_client'],
+  ['HTTP 401 with a gateway fault', http(401, '{"fault":{"code":"900902"}}'), 'api-key-refused', 'token: HTTP 401, 900902'],
+  ['HTTP 400 with a gateway fault', http(400, '{"fault":{"code":900906}}'), 'api-key-refused', 'token: HTTP 400, 900906'],
+  ['a bare 401', http(401, ''), 'api-key-refused', 'token: HTTP 401'],
+  ['a bare 400', http(400, '<html>'), 'api-unavailable', 'token: HTTP 400'],
+  ['HTTP 429', http(429, '{"fault":{"code":900800}}'), 'api-unavailable', 'token: HTTP 429, 900800'],
+  ['HTTP 503', http(503, 'oops'), 'api-unavailable', 'token: HTTP 503'],
+  ['a redirect', http(302, '', { Location: 'https://elsewhere.example/' }), 'api-unavailable', 'token: HTTP 302'],
+  ['a 200 without a token', http(200, '{"token":"x"}'), 'api-unavailable', 'token: HTTP 200 without a usable access_token'],
+  [
+    'a token that no header can hold',
+    http(200, '{"access_token":"a\\r\\nb"}'),
+    'api-unavailable',
+    'token: HTTP 200 without a usable access_token',
+  ],
+  ['no answer', '', 'api-unavailable', 'token: the connection failed (ECONNRESET)'],
+])('the token request fails in one sentence and is sent once: %s', async (_, answer, reason, message) => {
+  const server = closing(await openRawServer(() => answer));
+
+  const failing = client(server.baseUrl).authorize(credentialsOf());
+
+  await expect(failing).rejects.toMatchObject({ name: 'Failure', reason, message });
+  expect(server.seen.length).toBe(1);
+});
+
+test('a failed token request is not remembered', async () => {
+  const simulator = await simulate();
+  simulator.arm({ fault: '503-before', call: 'token' });
+  const thingspace = client(simulator.baseUrl);
+
+  await expect(thingspace.authorize(credentialsOf())).rejects.toMatchObject({ reason: 'api-unavailable' });
+
+  await thingspace.authorize(credentialsOf());
+  expect(count(simulator, 'token')).toBe(2);
+});
+
+test('a login whose API token died is sent once more with a new one, for the application never saw it', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  await thingspace.authorize(credentialsOf());
+  simulator.endApiTokens();
+
+  const answer = await thingspace.login(credentialsOf());
+
+  expect(answer.login).toBe('accepted');
+  expect([count(simulator, 'token'), count(simulator, 'login'), simulator.loginsReceived('uws-user')]).toEqual([2, 2, 1]);
+});
+
+test('a login whose API token is refused twice was not sent, and is not tried a third time', async () => {
+  const simulator = await simulate();
+  simulator.arm({ fault: 'bearer-401', call: 'login', count: Number.POSITIVE_INFINITY });
+
+  const answer = await client(simulator.baseUrl).login(credentialsOf());
+
+  expect(answer).toEqual({ login: 'not-sent', detail: 'login: HTTP 401, 900901' });
+  expect([count(simulator, 'token'), count(simulator, 'login')]).toEqual([2, 2]);
+});
+
+test('a logout whose API token died is sent once more', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  simulator.endApiTokens();
+
+  await thingspace.endSession(session);
+
+  expect([count(simulator, 'logout'), simulator.openSessions('uws-user')]).toEqual([2, 0]);
+});
+
+test.each(['drop-before-commit', 'drop-after-commit', '503-before', 'session-400', 'empty-200', 'truncated-200', '429'] as const)(
+  'ending a session never throws: %s',
+  async (fault) => {
+    const simulator = await simulate();
+    const thingspace = client(simulator.baseUrl);
+    const session = await loggedIn(thingspace);
+    simulator.arm({ fault, call: 'logout' });
+
+    await thingspace.endSession(session);
+
+    expect(count(simulator, 'logout')).toBe(1);
+  },
+);
+
+test('a reset whose API token died is refused and unchanged, not repeated, and the next try gets a new token', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  simulator.endApiTokens();
+
+  const refused = await thingspace.reset(session);
+  const resets = count(simulator, 'reset');
+  const again = await thingspace.reset(session);
+
+  expect(refused).toEqual({ reset: 'refused', because: 'api-token', detail: 'reset: HTTP 401, 900901' });
+  expect([resets, again.reset, simulator.resetsCommitted('uws-user')]).toEqual([1, 'answered', 1]);
+});
+
+test('a reset that finds no API token is refused, and not sent', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  thingspace.advance(3_600_000);
+  simulator.arm({ fault: '503-before', call: 'token' });
+
+  const refused = await thingspace.reset(session);
+
+  expect(refused).toEqual({ reset: 'refused', because: 'api-token', detail: 'token: HTTP 503' });
+  expect(count(simulator, 'reset')).toBe(0);
+});
+
+test.each([
+  ['drop-before-commit', { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' }],
+  ['drop-after-commit', { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' }],
+  ['503-before', { reset: 'in-doubt', detail: 'reset: HTTP 503' }],
+  ['503-after', { reset: 'in-doubt', detail: 'reset: HTTP 503' }],
+  ['html-200', { reset: 'answered', body: '<html><body><h1>Please try again later</h1></body></html>' }],
+  ['empty-200', { reset: 'answered', body: '' }],
+  ['truncated-200', { reset: 'in-doubt', detail: 'reset: HTTP 200, the connection failed (ECONNRESET)', body: '{"newPassword' }],
+  ['wrong-typed-200', { reset: 'answered', body: '{"newPassword":42}' }],
+  ['bearer-401', { reset: 'refused', because: 'api-token', detail: 'reset: HTTP 401, 900901' }],
+  ['session-400', { reset: 'refused', because: 'session', detail: 'reset: HTTP 400, REQUEST_FAILED.SessionToken.Expired' }],
+  ['429', { reset: 'refused', because: 'throttled', detail: 'reset: HTTP 429, 900800' }],
+  ['unexpected-error', { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' }],
+  ['unexpected-error-after', { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' }],
+] as const)('a reset is sent once and its end is told rightly: %s', async (fault, expected) => {
+  const simulator = await simulate({ generatePassword: () => 'newPassword12' });
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  simulator.arm({ fault, call: 'reset', cutAfterBytes: 13 });
+
+  const answer = await thingspace.reset(session);
+
+  expect(plainReset(answer)).toEqual(expected);
+  expect(simulator.resetsReceived('uws-user')).toBe(1);
+  if (answer.reset === 'refused') expect(simulator.resetsCommitted('uws-user')).toBe(0);
+});
+
+test('a reset that takes longer than its timeout is in doubt, and the server may do it later all the same', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl, { resetTimeoutMs: 60 });
+  const session = await loggedIn(thingspace);
+  simulator.arm({ fault: 'hold', call: 'reset' });
+  const left = simulator.waitFor('ended', { call: 'reset' });
+  const committed = simulator.waitFor('committed', { call: 'reset' });
+
+  const answer = await thingspace.reset(session);
+  await left;
+  simulator.release();
+  await committed;
+
+  expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 60 ms' });
+  expect([simulator.resetsReceived('uws-user'), simulator.resetsCommitted('uws-user')]).toEqual([1, 1]);
+});
+
+test('a wrong oldPassword is refused with its code, and so is a locked user', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+
+  const wrong = { ...session, credentials: credentialsOf('uws-user', 'wrong') };
+
+  const detail = 'reset: HTTP 400, REQUEST_FAILED.SimulatedWrongOldPassword';
+  expect(await thingspace.reset(wrong)).toEqual({ reset: 'refused', because: 'code', detail });
+});
+
+test.each([
+  ['drop-before-commit', { login: 'unknown', detail: 'login: the connection failed (ECONNRESET)' }],
+  ['drop-after-commit', { login: 'unknown', detail: 'login: the connection failed (ECONNRESET)' }],
+  ['503-before', { login: 'unknown', detail: 'login: HTTP 503' }],
+  ['503-after', { login: 'unknown', detail: 'login: HTTP 503' }],
+  ['html-200', { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' }],
+  ['empty-200', { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' }],
+  ['truncated-200', { login: 'unknown', detail: 'login: HTTP 200, the connection failed (ECONNRESET)' }],
+  ['wrong-typed-200', { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' }],
+  ['429', { login: 'not-sent', detail: 'login: HTTP 429, 900800' }],
+  ['unexpected-error', { login: 'unknown', detail: 'login: HTTP 400, REQUEST_FAILED.UnexpectedError' }],
+] as const)('a login is sent once and its end is told rightly: %s', async (fault, expected) => {
+  const simulator = await simulate();
+  simulator.arm({ fault, call: 'login' });
+
+  const answer = await client(simulator.baseUrl).login(credentialsOf());
+
+  expect(answer).toEqual(expected);
+  expect(simulator.loginsReceived('uws-user')).toBe(1);
+});
+
+test('a wrong password, an unknown user and a locked user are refused', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const wrong = { login: 'refused', detail: 'login: HTTP 400, REQUEST_FAILED.SimulatedWrongCredentials' };
+
+  expect(await thingspace.login(credentialsOf('uws-user', 'wrong'))).toEqual(wrong);
+  expect(await thingspace.login(credentialsOf('nobody'))).toEqual(wrong);
+  for (let strike = 0; strike < 4; strike += 1) await thingspace.login(credentialsOf('uws-user', 'wrong'));
+  expect(await thingspace.login(credentialsOf())).toEqual({
+    login: 'refused',
+    detail: 'login: HTTP 400, REQUEST_FAILED.SimulatedUserLocked',
+  });
+});
+
+test('a login that hangs is unknown when its time is over, and one whose token request fails was not sent', async () => {
+  const simulator = await simulate();
+  simulator.arm({ fault: 'hang', call: 'login' });
+  const impatient = client(simulator.baseUrl, { requestTimeoutMs: 60 });
+  expect(await impatient.login(credentialsOf())).toEqual({ login: 'unknown', detail: 'login: no whole answer within 60 ms' });
+
+  simulator.arm({ fault: 'drop-before-commit', call: 'token' });
+  const fresh = client(simulator.baseUrl);
+  expect(await fresh.login(credentialsOf())).toEqual({ login: 'not-sent', detail: 'token: the connection failed (ECONNRESET)' });
+  expect(simulator.loginsReceived('uws-user')).toBe(1);
+});
+
+const application = '{"errorCode":"UnifiedWebService.REQUEST_FAILED.AccountNotFound","errorMessage":"m"}';
+const bearerFault = '{"fault":{"code":900901,"message":"m","description":"d"}}';
+const backendFault = '{"fault":{"code":101504,"message":"m","description":"d"}}';
+const oauth = '{"error":"insufficient_scope","error_description":"d"}';
+
+test.each([
+  // body, status, what a login says, what a reset says
+  [application, 400, 'refused', 'code'],
+  [application, 403, 'refused', 'code'],
+  [application, 500, 'refused', 'in-doubt'],
+  [application, 302, 'refused', 'in-doubt'],
+  [application, 200, 'refused', 'answered'],
+  [application, 429, 'unknown', 'throttled'],
+  ['{"errorCode":"REQUEST_FAILED.AccountNotFound"}', 400, 'refused', 'code'],
+  ['{"errorCode":"Foo.REQUEST_FAILED.UnexpectedError"}', 400, 'unknown', 'in-doubt'],
+  ['{"errorCode":"Foo.INPUT_INVALID.SessionToken.Invalid"}', 401, 'refused', 'session'],
+  ['{"errorCode":"Foo.REQUEST_FAILED.SessionToken.Format"}', 403, 'refused', 'session'],
+  ['{"errorCode":""}', 400, 'unknown', 'in-doubt'],
+  ['{"errorCode":17}', 400, 'unknown', 'in-doubt'],
+  [bearerFault, 401, 'not-sent', 'api-token'],
+  [bearerFault, 400, 'not-sent', 'api-token'],
+  [bearerFault, 500, 'unknown', 'in-doubt'],
+  [backendFault, 400, 'unknown', 'in-doubt'],
+  [backendFault, 504, 'unknown', 'in-doubt'],
+  ['{"fault":{"code":"900906"}}', 400, 'not-sent', 'code'],
+  ['{"fault":{"code":900803}}', 403, 'not-sent', 'throttled'],
+  ['{"fault":"900901"}', 401, 'unknown', 'in-doubt'],
+  [oauth, 403, 'not-sent', 'code'],
+  ['{"error":"invalid_token"}', 401, 'not-sent', 'api-token'],
+  ['{"error":"Bad Request","status":400}', 400, 'unknown', 'in-doubt'],
+  ['', 401, 'unknown', 'in-doubt'],
+  ['<html>Forbidden</html>', 403, 'unknown', 'in-doubt'],
+  ['<html>Not found</html>', 404, 'unknown', 'in-doubt'],
+  ['', 408, 'unknown', 'in-doubt'],
+  ['slow down', 429, 'not-sent', 'throttled'],
+  ['null', 400, 'unknown', 'in-doubt'],
+  ['[]', 400, 'unknown', 'in-doubt'],
+  ['', 502, 'unknown', 'in-doubt'],
+  ['', 204, 'unknown', 'answered'],
+])('%s with HTTP %d means %s at the login and %s at the reset', async (body, status, login, reset) => {
+  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : http(status, body))));
+  const thingspace = client(server.baseUrl);
+
+  const loginResult = await thingspace.login(credentialsOf());
+  const resetResult = await thingspace.reset(sessionOf());
+
+  expect(loginResult.login).toBe(login);
+  expect(resetResult.reset === 'refused' ? resetResult.because : resetResult.reset).toBe(reset);
+  expect(server.seen.filter(({ line }) => line.includes('/reset')).length).toBe(1);
+});
+
+test.each([301, 302, 303, 307, 308])('HTTP %d is not followed: neither password nor session token goes elsewhere', async (status) => {
+  const elsewhere = closing(await openRawServer(() => http(200, '{"newPassword":"stolen"}')));
+  const redirect = http(status, '', { Location: `http://localhost:${elsewhere.port}/api` });
+  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : redirect)));
+  const thingspace = client(server.baseUrl);
+
+  const login = await thingspace.login(credentialsOf());
+  const reset = await thingspace.reset(sessionOf());
+  await thingspace.endSession(sessionOf());
+
+  expect(login).toEqual({ login: 'unknown', detail: `login: HTTP ${status}` });
+  expect(reset).toEqual({ reset: 'in-doubt', detail: `reset: HTTP ${status}` });
+  expect([elsewhere.seen.length, server.seen.length]).toEqual([0, 4]);
+});
+
+test('a call that never got a connection is proven not to have been sent', async () => {
+  const server = await openResetServer(() => undefined);
+  const thingspace = client(server.baseUrl);
+  await thingspace.authorize(credentialsOf());
+  await server.close();
+
+  expect(await thingspace.login(credentialsOf())).toEqual({
+    login: 'not-sent',
+    detail: 'login: never sent, the connection failed (ECONNREFUSED)',
+  });
+  expect(await thingspace.reset(sessionOf())).toEqual({
+    reset: 'refused',
+    because: 'code',
+    detail: 'reset: never sent, the connection failed (ECONNREFUSED)',
+  });
+  await expect(client('https://no-such-host.invalid/api').authorize(credentialsOf())).rejects.toMatchObject({ reason: 'api-unavailable' });
+});
+
+test('a peer that does not finish the TLS handshake has seen nothing, and that is proof', async () => {
+  const received: string[] = [];
+  const silent = closing(await openRawServer(() => String(received.push('a request'))));
+  const withoutCertificate = createTlsServer({}, (socket) => socket.on('data', () => received.push('a request')));
+  withoutCertificate.on('tlsClientError', () => undefined);
+  await new Promise<void>((resolve) => withoutCertificate.listen(0, '127.0.0.1', resolve));
+  closing({ close: () => new Promise((resolve) => withoutCertificate.close(resolve)) });
+  const wire = closing(openWire());
+  const send = (port: number) =>
+    wire.send({
+      method: 'PUT',
+      url: new URL(`https://127.0.0.1:${port}/`),
+      headers: {},
+      body: plantedPassword,
+      timeoutMs: 5000,
+      connectTimeoutMs: 60,
+    });
+
+  const answers = [await send(silent.port), await send((withoutCertificate.address() as AddressInfo).port)];
+
+  expect(answers).toEqual([
+    { ended: 'not-sent', why: 'no connection within 60 ms' },
+    { ended: 'not-sent', why: 'the connection failed (EPROTO)' },
+  ]);
+  expect(received).toEqual([]);
+});
+
+test('closing the client cuts what it still waits for', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  simulator.arm({ fault: 'hang', call: 'reset' });
+  const held = simulator.waitFor('held');
+  const reset = thingspace.reset(session);
+  await held;
+
+  thingspace.close();
+
+  expect(await reset).toEqual({ reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' });
+});
+
+test.each([
+  ['quotes and a backslash', `q"uo'te\\`],
+  ['spaces around it', '  pass word  '],
+  ['emoji and accents, composed and not', '🔑é é'],
+  ['a lone surrogate', 'lone\ud83dhalf'],
+  ['NUL, newline and DEL', 'n\0u\nl\u007f'],
+  ['line separators', 'a\u2028b\u2029c'],
+  ['four thousand characters', 'Ab1+'.repeat(1000)],
+  ['something that looks like JSON', '{"newPassword":"x"}'],
+])('a password with %s arrives unchanged and is sent back unchanged', async (_, password) => {
+  const simulator = await simulate({ generatePassword: () => password });
+  const thingspace = client(simulator.baseUrl);
+
+  const first = await thingspace.reset(await loggedIn(thingspace));
+  const read = first.reset === 'answered' ? thingspace.readNewPassword(first.body)?.reveal() : undefined;
+  const second = await thingspace.reset(await loggedIn(thingspace, 'uws-user', read));
+
+  expect([read, second.reset]).toEqual([password, 'answered']);
+});
+
+test.each([
+  ['{"newPassword":"Wh0a1545a84d"}', 'Wh0a1545a84d'],
+  [' {"other":1,"newPassword":"\\u0041\\ud800"}\r\n', 'A\ud800'],
+  ['\ufeff{"newPassword":"x"}', 'x'],
+  ['{"newPassword":""}', null],
+  ['{"newPassword":42}', null],
+  ['{"newPassword":null}', null],
+  ['{"newPassword":{"value":"x"}}', null],
+  ['{"NewPassword":"x"}', null],
+  ['{"newPassword":"x"', null],
+  ['["newPassword"]', null],
+  ['"newPassword"', null],
+  ['null', null],
+  ['', null],
+  ['<html></html>', null],
+])('the answer %s holds the password %p', (body, expected) => {
+  const thingspace = client('http://127.0.0.1:1/api');
+
+  const read = thingspace.readNewPassword(new Secret(new Uint8Array(Buffer.from(body))));
+
+  expect(read?.reveal() ?? null).toBe(expected);
+});
+
+test('an answer that is not UTF-8 holds no password, rather than a damaged one', () => {
+  const latin1 = new Secret(new Uint8Array(Buffer.from('{"newPassword":"caf\xe9"}', 'latin1')));
+
+  expect(client('http://127.0.0.1:1/api').readNewPassword(latin1)).toBeNull();
+});
+
+test('an answer of 200 is handed on as bytes, even those that are no text', async () => {
+  const bytes = Buffer.from([0x1f, 0x8b, 0x00, 0xff, 0xfe]);
+  const head = `HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+  const server = closing(await openResetServer(() => Buffer.concat([Buffer.from(head), bytes])));
+  const thingspace = client(server.baseUrl);
+
+  const answer = await thingspace.reset(await loggedIn(thingspace));
+
+  expect(answer.reset === 'answered' && [...answer.body.reveal()]).toEqual([...bytes]);
+});
+
+test('a login answer is accepted only with a session token that a header can hold', async () => {
+  const bodies = ['{"sessionToken":""}', '{"sessionToken":"a b"}', '{"sessionToken":"a\\nb"}', '{"sessionToken":null}', '{}'];
+  for (const body of bodies) {
+    const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : http(200, body))));
+    expect(await client(server.baseUrl).login(credentialsOf())).toEqual({
+      login: 'unknown',
+      detail: 'login: HTTP 200 without a usable session token',
+    });
+  }
+  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : loginAnswer)));
+  const credentials = credentialsOf();
+  expect(plainLogin(await client(server.baseUrl).login(credentials))).toEqual({
+    login: 'accepted',
+    session: '5e551011-0000-4000-8000-000000000000',
+  });
+});
