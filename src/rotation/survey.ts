@@ -70,7 +70,8 @@ export function probeInMs(evidence: Evidence, timing: Timing): number {
       return standing === 'alive' ? Math.max(wait, 1_000) : wait;
     }
     case 'released':
-      return Math.max(0, timing.settleMs - ageMs);
+      // A connection that was cut at once ended our patience, not the server's work.
+      return Math.max(0, timing.resetTimeoutMs + timing.settleMs - ageMs);
     case 'claimed':
       // A probe that died had waited already; its login, if it was sent, is over by its lease.
       return 0;
