@@ -27,8 +27,8 @@ test('no way of printing shows the value', () => {
 });
 
 test('secrets can be compared without being revealed', () => {
-  expect(new Secret('a').equals(new Secret('a'))).toBe(true);
-  expect(new Secret('a').equals(new Secret('b'))).toBe(false);
+  expect(new Secret<string>('a').equals(new Secret('a'))).toBe(true);
+  expect(new Secret<string>('a').equals(new Secret('b'))).toBe(false);
   expect(new Secret(bytes).equals(new Secret(Uint8Array.from(bytes)))).toBe(true);
   expect(new Secret(bytes).equals(new Secret(bytes.subarray(1)))).toBe(false);
   expect(new Secret('').isEmpty).toBe(true);
