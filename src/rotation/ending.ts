@@ -92,12 +92,18 @@ export function stoppedBy(
 
 const outcomeCode = (reason: StopReason): AuditEvent['code'] => (reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome');
 
-type Verdict = { outcome?: Result['outcome']; reason?: Reason; detail?: string; rotationId?: string; deadWindowMs?: number };
+type Verdict = {
+  outcome?: Result['outcome'];
+  reason?: Reason | undefined;
+  detail?: string | undefined;
+  rotationId?: string;
+  deadWindowMs?: number;
+};
 
 /** The end of an attempt: what is still to be written, and the result that follows. */
 export function ending(state: State, at: Moment, verdict: Verdict, last: Partial<Omit<Ending, 'result'>> = {}): State {
   const { request, tally } = state;
-  const { reason } = verdict;
+  const { reason, detail } = afterRecovery(tally, verdict);
   const versionId = at.versionId ?? at.current?.versionId;
   const certainty: Certainty = reason === undefined ? goodCertainty(verdict.outcome) : failures[reason].certainty;
   const isStopped = certainty === 'stopped' || certainty === 'lost';
@@ -107,7 +113,7 @@ export function ending(state: State, at: Moment, verdict: Verdict, last: Partial
     outcome: verdict.outcome ?? (isStopped ? 'stopped' : 'failed'),
     certainty,
     ...(reason === undefined ? {} : { reason }),
-    ...(verdict.detail === undefined ? {} : { detail: verdict.detail }),
+    ...(detail === undefined ? {} : { detail }),
     ...(verdict.rotationId === undefined ? {} : { rotationId: verdict.rotationId }),
     ...(versionId === undefined ? {} : { versionId }),
     ...(tally.ageDays === undefined ? {} : { ageDays: tally.ageDays }),
@@ -122,6 +128,12 @@ export function ending(state: State, at: Moment, verdict: Verdict, last: Partial
   if (record === null && session === null && audit.length === 0 && discardReceipt === null)
     return { at: 'finished', request, tally, result };
   return { at: 'ending', request, tally, record, session, audit, discardReceipt, result };
+}
+
+/** An attempt that has made a password current cannot end by saying that nothing changed. */
+function afterRecovery({ recovered }: State['tally'], { reason, detail }: Verdict): Pick<Verdict, 'reason' | 'detail'> {
+  if (recovered === undefined || reason === undefined || failures[reason].certainty !== 'unchanged') return { reason, detail };
+  return { reason: 'verify-unavailable', detail: `${recovered} was made current, then: ${reason}${detail === undefined ? '' : `, ${detail}`}` };
 }
 
 function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {

@@ -372,10 +372,11 @@ function afterAcceptedLogin(state: Is<'entering'>, outcome: Of<'log-in'> & { log
   // The login was accepted, so nothing is spent and an open doubt is resolved: that reset did not happen.
   const release = { record: released(state, at, { after: record, loginsSpent: 0, keepDoubt: false }), session };
   const proven = provenUnchanged(state);
+  // Reading back matters before a reset; here none follows.
+  if (state.closes !== null) return verified(state, at, release, state.closes);
   if (outcome.readBack instanceof Failure) {
     return ending(proven, at, { reason: outcome.readBack.reason, detail: `reading the claim back: ${outcome.readBack.message}` }, release);
   }
-  if (state.closes !== null) return verified(state, at, release, state.closes);
   if (purpose === 'check') return ending(proven, at, { outcome: 'checked' }, release);
   if (outcome.interrupted) return ending(proven, at, { reason: 'interrupted' }, release);
   if (purpose === 'probe' && request.purpose === 'recover') return ending(proven, at, { outcome: 'settled' }, release);
