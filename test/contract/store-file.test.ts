@@ -3,14 +3,14 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { generateHybridIdentity, generateIdentity } from 'age-encryption';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
 import { openSecretStore } from '../../src/stores/account.ts';
-import { openFileStore } from '../../src/stores/file.ts';
+import { type FileStore, openFileStore } from '../../src/stores/file.ts';
 import { changeIndex, readIndex } from '../../src/stores/file-index.ts';
 import { readIdentityFile } from '../../src/stores/identity.ts';
 import { documentText, failureOf, planted } from '../support/store-contract.ts';
@@ -297,34 +297,32 @@ test('a folder that is a file is named with its errno', async () => {
   ]);
 });
 
-describe('on a small disk of its own', () => {
-  let disk: string;
-  let isMounted = false;
+const mount = (options: string[]): boolean => {
+  try {
+    execFileSync('mount', options, { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+};
 
-  beforeEach(async () => {
-    disk = await mkdtemp(join(tmpdir(), 'rotator-disk-'));
-    isMounted = mount(['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
-    if (!isMounted && process.env['CI']) throw new Error('mounting a tmpfs is not permitted');
-    if (!isMounted) process.stderr.write('skipped: mounting a tmpfs is not permitted\n');
-  });
-
-  afterEach(async () => {
+/** A disk of 64 kB. Where mounting is not permitted, that is said, and in CI it fails. */
+async function onSmallDisk(run: (disk: string, store: FileStore) => Promise<void>): Promise<void> {
+  const disk = await mkdtemp(join(tmpdir(), 'rotator-disk-'));
+  const isMounted = mount(['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
+  try {
+    if (isMounted)
+      await run(disk, await openFileStore({ directory: join(disk, 's'), identity: new Secret(world.identity), clock: openClock() }));
+    else if (process.env['CI']) throw new Error('mounting a tmpfs is not permitted');
+    else process.stderr.write('skipped: mounting a tmpfs is not permitted\n');
+  } finally {
     if (isMounted) execFileSync('umount', [disk]);
     await rm(disk, { recursive: true });
-  });
+  }
+}
 
-  const mount = (options: string[]): boolean => {
-    try {
-      execFileSync('mount', options, { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  };
-
-  test('a full disk is said to be full, leaves nothing half written, and the old value stays readable', async () => {
-    if (!isMounted) return;
-    const store = await openFileStore({ directory: join(disk, 's'), identity: new Secret(world.identity), clock: openClock() });
+test('a full disk is said to be full, leaves nothing half written, and the old value stays readable', () =>
+  onSmallDisk(async (disk, store) => {
     await store.putCurrent(secretId, new Secret(documentText));
     await writeFile(join(disk, 'filler'), Buffer.alloc(64_000)).catch(() => undefined);
     const before = (await readdir(disk, { recursive: true })).length;
@@ -339,12 +337,10 @@ describe('on a small disk of its own', () => {
     ]);
     await rm(join(disk, 'filler'));
     await store.putCurrent(secretId, new Secret('there is room again'));
-  });
+  }));
 
-  test('a read-only disk is a permission to be granted, and can still be read', async () => {
-    if (!isMounted) return;
-    await mkdir(join(disk, 's'));
-    const store = await openFileStore({ directory: join(disk, 's'), identity: new Secret(world.identity), clock: openClock() });
+test('a read-only disk is a permission to be granted, and can still be read', () =>
+  onSmallDisk(async (disk, store) => {
     await store.putCurrent(secretId, new Secret(documentText));
     mount(['-o', 'remount,ro', disk]);
 
@@ -352,5 +348,4 @@ describe('on a small disk of its own', () => {
 
     expect(failure).toEqual({ reason: 'store-denied', detail: expect.stringMatching(/: EROFS$/) });
     expect(await store.versions(secretId).read({ stage: 'AWSCURRENT' })).not.toBeNull();
-  });
-});
+  }));
