@@ -87,6 +87,7 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
   }
 
   async function acquire(): Promise<void> {
+    if (take(lock) === true) return;
     const startedMs = clock.monotonicMs();
     let watched = { key: '', sinceMs: startedMs };
     for (let tries = 0; ; tries += 1) {

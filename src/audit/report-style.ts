@@ -1,0 +1,69 @@
+// The page's style, inline: no outside resource, dark mode by the reader's setting, readable at 360 px, and on paper.
+
+export const reportStyle = `
+:root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;--rule:#d5dae0;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--cool:#0b5cad;--age:#0b5cad;--area:#0b5cad1f;--stop:#7a3e9d33}
+@media (prefers-color-scheme:dark){:root{--page:#101418;--card:#1a2027;--ink:#e8ecf0;--soft:#a3adb8;--rule:#36404b;--good:#63c67a;--warn:#eab05c;--bad:#ff8a80;--doubt:#d0a1f0;--cool:#7ab8ff;--age:#7ab8ff;--area:#7ab8ff26;--stop:#d0a1f040}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1.5rem clamp(.8rem,3vw,2.5rem) 3rem;max-width:76rem;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;overflow-wrap:anywhere}
+h1{font-size:1.5rem;line-height:1.2;margin:0 0 .25rem}
+h2{font-size:1.15rem;margin:2.4rem 0 .6rem;padding-bottom:.3rem;border-bottom:1px solid var(--rule)}
+h3{font-size:1rem;margin:1.3rem 0 .3rem}
+p{margin:.4rem 0}
+a{color:var(--cool)}
+code,pre{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,"Liberation Mono",monospace}
+pre{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.7rem .9rem;white-space:pre-wrap;overflow-wrap:anywhere;margin:.5rem 0}
+.soft{color:var(--soft)}
+.verdict{display:grid;grid-template-columns:1fr;gap:.3rem;background:var(--card);border:1px solid var(--rule);border-left:.5rem solid var(--good);border-radius:6px;padding:1rem 1.2rem;margin:1rem 0}
+.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
+.verdict strong{font-size:1.3rem;line-height:1.3}
+.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1.5rem;margin:.8rem 0;padding:0}
+.facts div{min-width:0}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0}
+.buckets{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;list-style:none;margin:.6rem 0;padding:0}
+.buckets li{background:var(--card);border:1px solid var(--rule);border-top:.3rem solid var(--soft);border-radius:6px;padding:.5rem .8rem}
+.buckets b{display:block;font-size:1.6rem;line-height:1.2}
+.buckets .inside{border-top-color:var(--good)}.buckets .soon{border-top-color:var(--warn)}.buckets .outside{border-top-color:var(--bad)}.buckets .unknown,.buckets .never{border-top-color:var(--doubt)}
+.tag{font-weight:600;white-space:nowrap}.tag::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:2px;margin-right:.4em;background:currentColor}
+.tag.inside{color:var(--good)}.tag.soon{color:var(--warn)}.tag.outside{color:var(--bad)}.tag.never,.tag.unknown{color:var(--doubt)}.tag.exempt{color:var(--soft)}
+table{width:100%;border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
+th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--rule)}
+thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule)}
+tbody th{font-weight:600}
+.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.strips{margin:.6rem 0}
+.row{display:grid;grid-template-columns:minmax(6rem,12rem) 1fr 4.6rem;gap:.8rem;align-items:center;border-bottom:1px solid var(--rule);padding:2px 0;break-inside:avoid}
+.row .name{font-size:.85rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.row .most{font-size:.85rem;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.row .over{color:var(--bad);font-weight:600}
+.axis{border:0;color:var(--soft);font-size:.8rem}.axis .months{position:relative;height:1.3em}
+.axis .months span{position:absolute;white-space:nowrap;border-left:1px solid var(--rule);padding-left:3px}
+.strip{display:block;width:100%;height:30px}
+.strip path{fill:none;vector-effect:non-scaling-stroke}
+.strip .area{fill:var(--area)}
+.strip .age{stroke:var(--age);stroke-width:1.6}.strip .over{stroke:var(--bad);stroke-width:2.4}
+.strip .limit{stroke:var(--bad);stroke-width:1;stroke-dasharray:5 4}
+.strip .changed{stroke:var(--good);stroke-width:2}.strip .outside{stroke:var(--warn);stroke-width:4}.strip .failed{stroke:var(--bad);stroke-width:3}
+.strip .stop{fill:var(--stop)}
+.legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;font-size:.85rem;color:var(--soft)}
+.legend svg{width:1.6rem;height:1rem;vertical-align:-.2rem;margin-right:.35rem}
+details summary{cursor:pointer;padding:.3rem 0}
+footer{margin-top:3rem;color:var(--soft);font-size:.85rem;border-top:1px solid var(--rule);padding-top:.8rem}
+@media (max-width:46rem){
+body{font-size:16px}
+.row{grid-template-columns:1fr auto;gap:0 .6rem;padding:.4rem 0}.row .name{grid-column:1;white-space:normal}.row .most{grid-column:2}.row .strip,.row .months{grid-column:1/-1;grid-row:2}
+.axis .name,.axis .most{display:none}.axis .months span:nth-child(even){display:none}
+.stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.stack tr{display:block;border-bottom:2px solid var(--rule);padding:.5rem 0}
+.stack th,.stack td{display:grid;grid-template-columns:8.5rem 1fr;gap:.6rem;border:0;padding:.12rem 0;text-align:left;white-space:normal}
+.stack th::before,.stack td::before{content:attr(data-label);color:var(--soft);font-weight:400}
+.stack td:empty{display:none}
+}
+@media print{
+@page{size:A4;margin:14mm 12mm}
+:root{--page:#fff;--card:#f6f7f9;--ink:#000;--soft:#444;--rule:#bbb;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--cool:#0b5cad;--age:#0b5cad;--area:#0b5cad1f;--stop:#7a3e9d33;color-scheme:light}
+body{max-width:none;padding:0;font-size:10pt}
+*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}
+table{font-size:8.5pt}.strip{height:20px}a{color:inherit;text-decoration:none}
+details>summary{display:none}
+}
+`;
