@@ -144,14 +144,16 @@ test('a secret scheduled for deletion is invalid, on reading and on writing', as
   expect(failures[0]?.detail).toContain('is scheduled for deletion');
 });
 
-test('a secret made anew under its name starts its records anew', async () => {
+test('a secret made anew under its name starts its records anew, for processes that knew the old one too', async () => {
   const store = account();
   await store.putRecord(record(1, 'a'));
   world.simulator.call('DeleteSecret', { SecretId: secretId, ForceDeleteWithoutRecovery: true });
   await world.putByHand(secretId, documentText);
   await store.readCurrent();
 
-  expect([await store.readRecord(1), await store.putRecord(record(1, 'b'))]).toEqual([null, 'written']);
+  const answers = [await store.readRecord(1), await store.putRecord(record(1, 'b')), await account().putRecord(record(1, 'c'))];
+
+  expect(answers).toEqual([null, 'written', 'taken']);
 });
 
 test('a binary value is refused by that word, and a binary pending version is somebody’s', async () => {

@@ -532,6 +532,27 @@ function describeAge(inWorld: InWorld): void {
     expect(await store.passwordSince(await store.readCurrent())).toBe(first);
   });
 
+  inWorld('attempt records between two edits do not use up the look back', async (world) => {
+    const { store, versions } = await openAccount(world);
+    const first = (await versions.list())[0]?.createdAtMs;
+    for (let sequence = 1; sequence <= 22; sequence += 1) await store.putRecord(record(sequence));
+    world.advance(60_000);
+    await world.putByHand(secretId, documentText.replace('}', ',"note":1}'));
+
+    expect(await store.passwordSince(await store.readCurrent())).toBe(first);
+  });
+
+  inWorld('attempt records that the label does not lead to are passed over by what they are', async (world) => {
+    const { store, versions } = await openAccount(world);
+    const [first, identity] = [(await versions.list())[0]?.createdAtMs, (await versions.read({ stage: 'AWSCURRENT' }))?.identity ?? ''];
+    for (const sequence of [1, 2, 3]) await store.putRecord(record(sequence));
+    await versions.move('ROTATION', recordToken(identity, 3), recordToken(identity, 1));
+    world.advance(60_000);
+    await world.putByHand(secretId, documentText.replace('}', ',"note":1}'));
+
+    expect(await store.passwordSince(await store.readCurrent())).toBe(first);
+  });
+
   inWorld('another password before it ends the password’s age', async (world) => {
     const { store } = await openAccount(world);
     world.advance(60_000);
