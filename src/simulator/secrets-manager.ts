@@ -54,7 +54,10 @@ export type SecretsManagerSimulatorOptions = {
   readonly port?: number;
   /** The service's clock, UTC milliseconds; also its Date header. */
   readonly nowMs?: () => number;
-  /** Whether a request without an AWS signature of the last five minutes is refused (the signature itself is not computed). Default true. */
+  /**
+   * Whether a request without an AWS signature of the last five minutes is refused (the signature itself is not computed).
+   * Default true.
+   */
   readonly needsSignature?: boolean;
   /** The Lambda functions RotateSecret may call, by ARN. */
   readonly rotationFunctions?: Readonly<Record<string, RotationFunction>>;

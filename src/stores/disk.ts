@@ -19,8 +19,9 @@ export function errnoOf(error: unknown): string {
 }
 
 /**
- * Runs a file operation; its errno becomes `store-denied` (EACCES, EPERM, EROFS) or `store-unavailable` (EIO, ENOSPC, EDQUOT, EMFILE, …), naming
- * path and errno. The errnos in `pass` are thrown on as they are, for the caller to branch on; other errors are bugs and thrown on too.
+ * Runs a file operation; its errno becomes `store-denied` (EACCES, EPERM, EROFS) or `store-unavailable` (EIO, ENOSPC,
+ * EDQUOT, EMFILE, …), naming path and errno. The errnos in `pass` are thrown on as they are, for the caller to branch on;
+ * other errors are bugs and thrown on too.
  */
 export async function onDisk<Value>(
   doing: string,
@@ -37,7 +38,10 @@ export async function onDisk<Value>(
   }
 }
 
-/** Makes a new file with these bytes, 0600, on the disk when it resolves; its name is durable only after `syncFolder`. Leaves no part of it behind. */
+/**
+ * Makes a new file with these bytes, 0600, on the disk when it resolves; its name is durable only after `syncFolder`.
+ * Leaves no part of it behind.
+ */
 export async function writeDurably(path: string, bytes: Uint8Array | string): Promise<void> {
   await onDisk('write', path, async () => {
     const file = await open(path, 'wx', 0o600);

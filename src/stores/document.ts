@@ -29,8 +29,9 @@ export const maxDocumentBytes = 60_000;
 type Member = { readonly start: number; readonly end: number; readonly text: string | null };
 
 /**
- * The non-empty strings under the named keys, in their order. `where` names the secret in the message. Throws `secret-invalid`, naming the key
- * and what is wrong, never the value: binary, over 60,000 bytes, not JSON, not an object, a key that is missing, twice there, no string, or empty.
+ * The non-empty strings under the named keys, in their order. `where` names the secret in the message. Throws
+ * `secret-invalid`, naming the key and what is wrong, never the value: binary, over 60,000 bytes, not JSON, not an object,
+ * a key that is missing, twice there, no string, or empty.
  */
 export function readFields(value: Secret | 'binary', names: readonly string[], where: string): string[] {
   const members = membersOf(value, names, where);

@@ -66,8 +66,8 @@ export async function readIndex(folder: string): Promise<Index | null> {
 
 /**
  * Changes the index: `change` gets the one that counts and returns what it becomes, or `null` to leave it. It runs again
- * whenever another process was first, so it must not have effects that cannot be repeated. Resolves with the index it wrote, or `null`; what it
- * resolved with, or left, is durable.
+ * whenever another process was first, so it must not have effects that cannot be repeated. Resolves with the index it
+ * wrote, or `null`; what it resolved with, or left, is durable.
  */
 export async function changeIndex(folder: string, change: (index: Index | null) => Promise<IndexContent | null>): Promise<Index | null> {
   for (let round = 0; round < maxRounds; round += 1) {

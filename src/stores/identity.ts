@@ -13,7 +13,10 @@ export type AgeKey = {
   readonly recipient: string;
   /** An age file, binary. */
   seal(value: Secret): Promise<Uint8Array>;
-  /** The plaintext; `binary` where it is not UTF-8. `path` names the file in a failure: `store-denied` for another key, `store-unavailable` for a damaged file. */
+  /**
+   * The plaintext; `binary` where it is not UTF-8. `path` names the file in a failure: `store-denied` for another key,
+   * `store-unavailable` for a damaged file.
+   */
   open(sealed: Uint8Array, path: string): Promise<Secret | 'binary'>;
 };
 

@@ -91,7 +91,8 @@ export function refusalOf(error: unknown): Refusal {
 
 function meaningOf(code: string, metadata: Record<string, unknown>, message: string): Meaning {
   const known = Object.hasOwn(meanings, code) ? meanings[code] : undefined;
-  // The SDK has measured the difference to the server's clock and signs with it from now on. It says so on every error, whatever it is about.
+  // The SDK has measured the difference to the server's clock and signs with it from now on. It says so on every error,
+  // whatever it is about.
   if (known === 'credentials' && metadata['clockSkewCorrected'] === true) return 'again';
   if (known === 'denied' && /kms/i.test(message)) return 'kms';
   if (known === 'not-allowed' && /deletion|deleted/i.test(message)) return 'deletion';

@@ -1,7 +1,7 @@
 // Replays, against the simulator and through the real SDK, the calls behind 55 answers of the real service, and compares
 // whole answers. The answers are LocalStack's (github.com/localstack/localstack, Apache-2.0, archived;
-// tests/aws/services/secretsmanager/test_secretsmanager.snapshot.json, recorded 2022-08 to 2026-02), unchanged but for white space. The calls
-// are guessed from test names and answers; where a guess matters, the script says so.
+// tests/aws/services/secretsmanager/test_secretsmanager.snapshot.json, recorded 2022-08 to 2026-02), unchanged but for
+// white space. The calls are guessed from test names and answers; where a guess matters, the script says so.
 
 import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';

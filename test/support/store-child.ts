@@ -3,7 +3,8 @@
 //   node store-child.mjs DIRECTORY IDENTITY_FILE SECRET_ID rotate TOKEN       put TOKEN as AWSPENDING, then make it AWSCURRENT
 //   node store-child.mjs DIRECTORY IDENTITY_FILE SECRET_ID count TIMES       TIMES times: AWSCURRENT + 1, by compare-and-swap
 //
-// What has happened is written to standard output at once, a line each: what is acknowledged must be in the store. A Failure is one line of JSON.
+// What has happened is written to standard output at once, a line each: what is acknowledged must be in the store. A
+// Failure is one line of JSON.
 
 import { randomUUID } from 'node:crypto';
 import { writeSync } from 'node:fs';
