@@ -1,6 +1,6 @@
 // What only the Secrets Manager adapter owes: faults of the network and the service, credentials, clocks, paging.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -257,6 +257,7 @@ test('a machine without credentials or Region is told so', async () => {
     store.close();
   }
   process.env = env;
+  rmSync(nowhere, { recursive: true });
 
   expect(failures.map(({ reason }) => reason)).toEqual(['store-denied', 'store-denied']);
   expect(failures[0]?.detail).toContain('no AWS Region is configured');
