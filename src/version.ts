@@ -1,0 +1,5 @@
+// The release of this program, put in by scripts/build.mjs from package.json.
+
+declare const ROTATOR_VERSION: string | undefined;
+
+export const version: string = typeof ROTATOR_VERSION === 'string' ? ROTATOR_VERSION : '0.0.0-development';
