@@ -68,7 +68,7 @@ function send(request: Request, agent: { http: HttpAgent; https: HttpsAgent }): 
       headers: { 'user-agent': 'thingspace-rotator', 'accept-encoding': 'identity', ...request.headers },
       body: request.body,
       // Each of these has a default that could send twice, send elsewhere, wait for ever, or touch the bytes.
-      retry: { limit: 0 },
+      retry: { limit: 0 }, // and a stream would retry only for a listener of 'retry'
       followRedirect: false,
       timeout: {
         lookup: request.connectTimeoutMs,

@@ -1,6 +1,6 @@
 // The ThingSpace client against the simulator and, for what the simulator would never send, against a raw server.
 
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
@@ -189,6 +189,7 @@ test.each([
   ['a bare 401', http(401, ''), 'api-key-refused', 'token: HTTP 401'],
   ['a bare 400', http(400, '<html>'), 'api-unavailable', 'token: HTTP 400'],
   ['HTTP 429', http(429, '{"fault":{"code":900800}}'), 'api-unavailable', 'token: HTTP 429, 900800'],
+  ['HTTP 403 with a throttling fault', http(403, '{"fault":{"code":900803}}'), 'api-unavailable', 'token: HTTP 403, 900803'],
   ['HTTP 503', http(503, 'oops'), 'api-unavailable', 'token: HTTP 503'],
   ['a redirect', http(302, '', { Location: 'https://elsewhere.example/' }), 'api-unavailable', 'token: HTTP 302'],
   ['a 200 without a token', http(200, '{"token":"x"}'), 'api-unavailable', 'token: HTTP 200 without a usable access_token'],
@@ -265,6 +266,44 @@ test.each(['drop-before-commit', 'drop-after-commit', '503-before', 'session-400
     expect(count(simulator, 'logout')).toBe(1);
   },
 );
+
+test('ending a session without an API token does nothing, and does not throw', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  thingspace.advance(3_600_000);
+  simulator.arm({ fault: '503-before', call: 'token' });
+
+  await thingspace.endSession(session);
+
+  expect([count(simulator, 'token'), count(simulator, 'logout')]).toEqual([2, 0]);
+});
+
+test('a late refusal of an old API token does not drop the new one', async () => {
+  const fault = http(401, '{"fault":{"code":900901}}');
+  let minted = 0;
+  let keepBack: (socket: Socket) => void = () => undefined;
+  const keptBack = new Promise<Socket>((resolve) => {
+    keepBack = resolve;
+  });
+  const server = closing(
+    await openRawServer((seen, _nth, socket) => {
+      if (seen.line.includes('/token')) return http(200, `{"access_token":"token-${++minted}"}`);
+      if (seen.headers['authorization'] === 'Bearer token-2') return loginAnswer;
+      if (!seen.body.includes('late-user')) return fault;
+      keepBack(socket);
+      return undefined;
+    }),
+  );
+  const thingspace = client(server.baseUrl);
+
+  const late = thingspace.login(credentialsOf('late-user'));
+  const lateSocket = await keptBack;
+  const prompt = await thingspace.login(credentialsOf());
+  lateSocket.end(fault);
+
+  expect([prompt.login, (await late).login, minted]).toEqual(['accepted', 'accepted', 2]);
+});
 
 test('a reset whose API token died is refused and unchanged, not repeated, and the next try gets a new token', async () => {
   const simulator = await simulate();
