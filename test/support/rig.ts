@@ -63,6 +63,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const receiptIdentity = await generateIdentity();
   writeFileSync(join(folder, 'rotator.key'), storeKey, { mode: 0o600 });
   writeFileSync(join(folder, 'audit.key'), generateSigningKey('rig.test').signingKey, { mode: 0o600 });
+  // The file is there for whoever runs the built program in this folder.
   const config = {
     thingspace: { baseUrl: urls.thingspace, requestTimeoutMs: 5_000, resetTimeoutMs: 5_000, settleMs: 0 },
     store: options.store === 'file' ? { type: 'file' } : { type: 'secrets-manager', region: 'us-east-1' },
@@ -70,6 +71,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     receipts: { directory: './receipts', recipients: [await identityToRecipient(receiptIdentity)] },
     ...options.config,
   };
+  writeFileSync(join(folder, 'rotator.yaml'), JSON.stringify(config));
   const events: RotationEvent[] = [];
   const lines: string[] = [];
   const env: NodeJS.ProcessEnv = process.env;

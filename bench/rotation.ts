@@ -1,0 +1,185 @@
+// What a rotation costs, as ratios against other code that does the same work in the same run:
+//   dead window   from the reset's answer to AWSCURRENT, against the order of AWS's rotation templates
+//   fleet         many accounts, against the ideal (accounts × round trips ÷ concurrency × round trip time)
+// `node scripts/ts.mjs bench/rotation.ts [--accounts 1000,10000]`; network times are simulated by relays on loopback.
+
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import {
+  DescribeSecretCommand,
+  GetSecretValueCommand,
+  PutSecretValueCommand,
+  SecretsManagerClient,
+  UpdateSecretVersionStageCommand,
+} from '@aws-sdk/client-secrets-manager';
+import { openClock } from '../src/clock.ts';
+import { runFleet } from '../src/fleet.ts';
+import { Secret } from '../src/secret.ts';
+import { openThingSpace } from '../src/thingspace/client.ts';
+import { createJournal, openDelay, wavesOf } from '../test/support/delay.ts';
+import { openRig, type Rig, type RigOptions } from '../test/support/rig.ts';
+
+const roundTripMs = 40;
+const never = new AbortController().signal;
+const { values } = parseArgs({ options: { accounts: { type: 'string', default: '1000' }, runs: { type: 'string', default: '9' } } });
+
+/** The median of what `measure` gives. */
+async function median(runs: number, measure: () => Promise<number>): Promise<number> {
+  const figures: number[] = [];
+  for (let run = 0; run < runs; run += 1) figures.push(await measure());
+  return figures.sort((a, b) => a - b)[Math.floor(runs / 2)] ?? Number.NaN;
+}
+
+function openDelayedRig(options: Pick<RigOptions, 'users' | 'config'>, journal = createJournal()): Promise<Rig> {
+  return openRig({
+    store: 'secrets-manager',
+    ...options,
+    relay: async ({ thingspace, secretsManager }) => {
+      const common = { roundTripMs, journal, nameOf: ({ path }: { path: string }) => path };
+      const relays = [await openDelay({ target: thingspace, ...common }), await openDelay({ target: secretsManager ?? '', ...common })];
+      return { thingspace: `${relays[0]?.url}/api`, secretsManager: relays[1]?.url ?? '' };
+    },
+  });
+}
+
+/** AWS's order, for a password that the server invents: set, then three more steps, each with a fresh client as in its templates. */
+async function templateDeadWindow(rig: Rig): Promise<number> {
+  const [, account] = await rig.rotator.accounts();
+  const SecretId = account?.secretId ?? '';
+  const token = randomUUID();
+  const step = async <T>(work: (client: SecretsManagerClient) => Promise<T>): Promise<T> => {
+    const client = new SecretsManagerClient({ region: 'us-east-1' });
+    try {
+      return await work(client);
+    } finally {
+      client.destroy();
+    }
+  };
+  const read = async (client: SecretsManagerClient, VersionStage: string, VersionId?: string) => {
+    const { SecretString = '{}' } = await client.send(
+      new GetSecretValueCommand({ SecretId, VersionStage, ...(VersionId ? { VersionId } : {}) }),
+    );
+    return JSON.parse(SecretString);
+  };
+  const logIn = async (value: Record<string, string>) => {
+    const thingspace = openThingSpace({
+      baseUrl: rig.rotator.config.thingspace.baseUrl,
+      requestTimeoutMs: 5_000,
+      resetTimeoutMs: 5_000,
+      clock: openClock(),
+    });
+    const { username = '', password = '', clientId = '', clientSecret = '' } = value;
+    const answer = await thingspace.login({ username, password: new Secret(password), clientId, clientSecret: new Secret(clientSecret) });
+    if (answer.login !== 'accepted') throw new Error(answer.detail);
+    return { thingspace, session: answer.session };
+  };
+  const answeredAt = await step(async (client) => {
+    const value = await read(client, 'AWSCURRENT');
+    const { thingspace, session } = await logIn(value);
+    const answer = await thingspace.reset(session);
+    if (answer.reset !== 'answered') throw new Error(answer.reset);
+    const answered = performance.now();
+    const password = thingspace.readNewPassword(answer.body)?.reveal();
+    await client.send(
+      new PutSecretValueCommand({
+        SecretId,
+        ClientRequestToken: token,
+        SecretString: JSON.stringify({ ...value, password }),
+        VersionStages: ['AWSPENDING'],
+      }),
+    );
+    await thingspace.endSession(session);
+    return answered;
+  });
+  await step(async (client) => {
+    await client.send(new DescribeSecretCommand({ SecretId }));
+    const { thingspace, session } = await logIn(await read(client, 'AWSPENDING', token));
+    await thingspace.endSession(session);
+  });
+  await step(async (client) => {
+    const { VersionIdsToStages = {} } = await client.send(new DescribeSecretCommand({ SecretId }));
+    const current = Object.entries(VersionIdsToStages).find(([, stages]) => stages.includes('AWSCURRENT'))?.[0];
+    await client.send(
+      new UpdateSecretVersionStageCommand({ SecretId, VersionStage: 'AWSCURRENT', MoveToVersionId: token, RemoveFromVersionId: current }),
+    );
+  });
+  return performance.now() - answeredAt;
+}
+
+async function benchDeadWindow(): Promise<void> {
+  const journal = createJournal();
+  const rig = await openDelayedRig({ users: { ours: 'old', theirs: 'old' } }, journal);
+  const [account] = await rig.rotator.accounts();
+  if (!account) throw new Error('no account');
+  const attempt = () => rig.rotator.attempt(account, { purpose: 'rotate', force: true, trigger: { kind: 'manual' } }, never);
+  await attempt();
+  await templateDeadWindow(rig);
+  const runs = Number(values.runs);
+  const ours = await median(runs, async () => (await attempt()).deadWindowMs ?? Number.NaN);
+  const theirs = await median(runs, () => templateDeadWindow(rig));
+  journal.seen.length = 0;
+  const startedAt = performance.now();
+  await attempt();
+  const wholeMs = performance.now() - startedAt;
+  const waves = wavesOf(journal.seen).length;
+  row('dead window', `${ours.toFixed(0)} ms`, `${theirs.toFixed(0)} ms`, 'AWS’s template order', theirs / ours);
+  row('dead window in round trips', (ours / roundTripMs).toFixed(2), '2.00', 'put and move, nothing else', ours / roundTripMs / 2);
+  row(
+    'whole rotation, warm',
+    `${wholeMs.toFixed(0)} ms, ${waves} round trips`,
+    `${waves * roundTripMs} ms`,
+    'the round trips alone',
+    wholeMs / (waves * roundTripMs),
+  );
+  await rig.close();
+}
+
+async function benchFleet(count: number): Promise<void> {
+  const concurrency = 64;
+  const users = Object.fromEntries(Array.from({ length: count }, (_, index) => [`account-${index}`, `password-${index}`]));
+  const rig = await openDelayedRig({ users, config: { concurrency } });
+  const accounts = await rig.rotator.accounts();
+  const before = process.memoryUsage().heapUsed;
+  let peak = before;
+  const startedAt = performance.now();
+  const results = await runFleet({
+    accounts,
+    concurrency,
+    interrupt: never,
+    attempt: (account) => rig.rotator.attempt(account, { purpose: 'rotate', force: true, trigger: { kind: 'schedule' } }, never),
+    onResult: () => {
+      peak = Math.max(peak, process.memoryUsage().heapUsed);
+    },
+  });
+  const seconds = (performance.now() - startedAt) / 1000;
+  const ideal = ((count / concurrency) * 9 * roundTripMs) / 1000;
+  const rotated = results.filter(({ outcome }) => outcome === 'rotated').length;
+  row(
+    `fleet of ${count}, ${rotated} rotated`,
+    `${seconds.toFixed(1)} s`,
+    `${ideal.toFixed(1)} s`,
+    'accounts × 9 round trips ÷ 64',
+    seconds / ideal,
+  );
+  row(
+    `memory, fleet of ${count}`,
+    `${((peak - before) / 2 ** 20).toFixed(0)} MiB`,
+    `${((peak - before) / count / 1024).toFixed(1)} KiB`,
+    'per account (servers in the same process)',
+    Number.NaN,
+  );
+  await rig.close();
+}
+
+function row(what: string, ours: string, theirs: string, against: string, ratio: number): void {
+  console.log(`| ${what} | ${ours} | ${theirs} | ${against} | ${Number.isNaN(ratio) ? '' : ratio.toFixed(2)} |`);
+}
+
+console.log(
+  `Node ${process.version}, ${spawnSync('nproc', { encoding: 'utf8' }).stdout.trim()} processors, ${roundTripMs} ms round trip\n`,
+);
+console.log('| What | Ours | Against | Which is | Ratio |\n| --- | --- | --- | --- | --- |');
+await benchDeadWindow();
+for (const count of values.accounts.split(',')) await benchFleet(Number(count));
+process.exit(0);
