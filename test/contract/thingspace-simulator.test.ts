@@ -202,8 +202,11 @@ test('method, path, content type, keys and their types must be exact', async () 
 });
 
 test('apostrophe, less-than and backslash in a field are refused where that is asked for', async () => {
-  const caller = await open({ refusesInvalidCharacters: true });
+  const lenient = await open();
+  expect(await lenient.login('ada', "o'brien")).toEqual(wrongCredentials);
+  await simulator.close();
 
+  const caller = await open({ refusesInvalidCharacters: true });
   for (const password of ["o'brien", '<b', 'back\\slash']) {
     expect(await caller.login('ada', password)).toEqual(code('INPUT_INVALID.Request.InvalidCharacter'));
   }
@@ -312,9 +315,20 @@ test('a server that closes ends what it held, without doing it', async () => {
   await held;
 
   await simulator.close();
+  simulator.release();
+  await new Promise((resolve) => setImmediate(resolve));
 
   expect((await calls).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   expect([simulator.livePassword('ada'), simulator.openSessions('ada')]).toEqual(['old-1', 1]);
+});
+
+test('resets of one user that follow each other do not overlap', async () => {
+  const caller = await open();
+  const { body } = await caller.login('ada', 'old-1');
+
+  for (let reset = 0; reset < 3; reset += 1) await caller.reset(String(body['sessionToken']), simulator.livePassword('ada'));
+
+  expect([simulator.maxResetsInFlight('ada'), simulator.resetsCommitted('ada')]).toEqual([1, 3]);
 });
 
 test('resets of one user that overlap are counted', async () => {
