@@ -1,0 +1,216 @@
+// The ways to run the service: unit file, container, Kubernetes, Prometheus and Grafana, held against what the program
+// really has: its timing, its metrics, its keys, its routes.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse, parseAllDocuments } from 'yaml';
+import { parseConfig } from '../../src/config.ts';
+import { openMetrics } from '../../src/metrics.ts';
+import { failures } from '../../src/rotation/failure.ts';
+import { neededForResetMs } from '../../src/rotation/state.ts';
+
+const root = join(import.meta.dirname, '../..');
+const read = (path: string): string => readFileSync(join(root, 'infra', path), 'utf8');
+const folder = mkdtempSync(join(tmpdir(), 'infra-run-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What a process that has sent a reset may still need, with the defaults: the reset and its saving, and the audit outcome. */
+async function longestFarewellSeconds(): Promise<number> {
+  const { thingspace } = await parseConfig({ text: 'accounts: [{ name: a }]', file: 'rotator.yaml', folder: '/', env: {} });
+  return (neededForResetMs(thingspace) + 3 * thingspace.requestTimeoutMs) / 1000;
+}
+
+const unit = read('systemd/thingspace-rotator.service');
+const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
+
+/** The unit with a program that exists here; verify looks for it. */
+function unitFor(program: string): string {
+  writeFileSync(join(folder, 'program'), '#!/bin/sh\n');
+  chmodSync(join(folder, 'program'), 0o755);
+  const path = join(folder, 'thingspace-rotator.service');
+  writeFileSync(path, unit.replaceAll('/usr/local/bin/thingspace-rotator', program));
+  return path;
+}
+
+(hasSystemd ? test : test.skip)('systemd takes the unit without a complaint', () => {
+  const verify = (path: string) => spawnSync('systemd-analyze', ['verify', '--recursive-errors=one', path], { encoding: 'utf8' });
+
+  const good = verify(unitFor(join(folder, 'program')));
+  const bad = verify(unitFor('/nowhere/thingspace-rotator'));
+
+  expect([good.status, good.stderr]).toEqual([0, '']);
+  expect(bad.status).not.toBe(0);
+});
+
+(hasSystemd ? test : test.skip)('the unit’s exposure is what its comment says', () => {
+  const report = execFileSync('systemd-analyze', ['security', '--offline=true', unitFor(join(folder, 'program'))], { encoding: 'utf8' });
+
+  const measured = /Overall exposure level for \S+: ([\d.]+)/.exec(report)?.[1];
+  expect(/offline=true`: ([\d.]+)/.exec(unit)?.[1]).toBe(measured);
+  expect(Number(measured)).toBeLessThan(2);
+});
+
+const setting = (name: string): string | undefined => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1];
+
+test('the unit lets a running reset finish, and lets the program see the processes it judges by', async () => {
+  expect(Number(setting('TimeoutStopSec'))).toBeGreaterThan(await longestFarewellSeconds());
+  expect(setting('Type')).toBe('notify');
+  expect(Number(setting('WatchdogSec'))).toBeGreaterThan(0);
+  expect(setting('ProtectProc')).toBe('default');
+  expect(setting('ProcSubset')).toBe('all');
+  expect(setting('ExecReload')).toContain('-HUP');
+});
+
+const dockerfile = read('Dockerfile');
+
+test('the container does not run as root, is stopped by SIGTERM, and copies only what it is given', () => {
+  const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));
+  expect(/^USER (\S+)/m.exec(last)?.[1]).toBe('10001:10001');
+  expect(last).toMatch(/^STOPSIGNAL SIGTERM$/m);
+  expect([...dockerfile.matchAll(/^FROM (\S+)/gm)].map((found) => found[1])).toEqual(['node:24-bookworm-slim', 'node:24-bookworm-slim']);
+
+  const given = read('Dockerfile.dockerignore')
+    .split('\n')
+    .filter((line) => line.startsWith('!'))
+    .map((line) => line.slice(1));
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap((found) => (found[1] ?? '').split(' '));
+  for (const path of copied) expect([path, existsSync(join(root, path)), given.includes(path)]).toEqual([path, true, true]);
+});
+
+test('the container’s health check says what /healthz says', async () => {
+  const check = JSON.parse(/HEALTHCHECK[^\n]*\\\n\s*CMD (\[.*\])/.exec(dockerfile)?.[1] ?? '[]') as string[];
+  let status = 200;
+  const server = createServer((request, response) => response.writeHead(request.url === '/healthz' ? status : 404).end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const run = (): Promise<number | null> =>
+    new Promise((resolve) => {
+      const script = (check[2] ?? '').replace(':9464/', `:${port}/`);
+      import('node:child_process').then(({ execFile }) =>
+        execFile(process.execPath, ['-e', script], (error) => resolve(error ? Number(error.code) : 0)),
+      );
+    });
+
+  const healthy = await run();
+  status = 503;
+  const ill = await run();
+  await new Promise((resolve) => server.close(resolve));
+  const gone = await run();
+
+  expect(check.slice(0, 2)).toEqual(['node', '-e']);
+  expect([healthy, ill, gone]).toEqual([0, 1, 1]);
+});
+
+type Manifest = { kind: string; metadata: { name: string }; spec: Record<string, never>; data?: Record<string, string> };
+type Pod = {
+  terminationGracePeriodSeconds: number;
+  securityContext: Record<string, unknown>;
+  containers: Container[];
+  initContainers: Container[];
+  volumes: { name: string }[];
+};
+type Container = {
+  args?: string[];
+  securityContext: Record<string, unknown>;
+  volumeMounts: { name: string; mountPath: string }[];
+  ports?: { name: string }[];
+  livenessProbe?: { httpGet: { path: string; port: string } };
+  readinessProbe?: { httpGet: { path: string; port: string } };
+};
+const kubernetes = (file: string): Manifest[] =>
+  parseAllDocuments(read(`kubernetes/${file}`), { merge: true }).map((document) => document.toJS() as Manifest);
+const podsOf = (): Pod[] => {
+  const [deployment] = kubernetes('deployment.yaml') as never as { spec: { template: { spec: Pod } } }[];
+  const [job] = kubernetes('cronjob.yaml') as never as { spec: { jobTemplate: { spec: { template: { spec: Pod } } } } }[];
+  return [deployment?.spec.template.spec as Pod, job?.spec.jobTemplate.spec.template.spec as Pod];
+};
+
+test('a pod is given the time to finish a running reset, and no right it does not need', async () => {
+  const farewell = await longestFarewellSeconds();
+  for (const pod of podsOf()) {
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(farewell);
+    expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 10001 });
+    const mounted = pod.volumes.map(({ name }) => name);
+    for (const container of [...pod.containers, ...pod.initContainers]) {
+      expect(container.securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+      expect(mounted).toEqual(expect.arrayContaining(container.volumeMounts.map(({ name }) => name)));
+    }
+  }
+});
+
+test('the Kubernetes configuration is one, and every file in it is on a volume of the pod', async () => {
+  const [config] = kubernetes('config.yaml');
+  const text = config?.data?.['rotator.yaml'] ?? '';
+  const parsed = await parseConfig({ text, file: 'rotator.yaml', folder: '/config', env: {} });
+  const mounts = podsOf()[0]?.containers[0]?.volumeMounts.map(({ mountPath }) => `${mountPath}/`) ?? [];
+
+  const files = [parsed.audit.directory, parsed.audit.signingKeyFile, parsed.receipts.directory, parsed.http.tokenFile];
+  if (parsed.store.type === 'file') files.push(parsed.store.directory, parsed.store.identityFile);
+  for (const file of files) expect([file, mounts.some((mount) => file?.startsWith(mount))]).toEqual([file, true]);
+});
+
+test('everything the kustomization names is there', () => {
+  const { resources } = parse(read('kubernetes/kustomization.yaml')) as { resources: string[] };
+
+  for (const file of resources) expect([file, existsSync(join(root, 'infra/kubernetes', file))]).toEqual([file, true]);
+});
+
+/** Every name of ours in a text, without what Prometheus adds to histograms. */
+const namesIn = (text: string): string[] =>
+  [...new Set([...text.matchAll(/thingspace_rotator_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, '')))].sort();
+const dashboard = read('grafana/dashboard.json');
+const alerts = read('prometheus/alerts.yaml');
+
+test('alerts and dashboards speak of metrics, labels and reasons that exist', async () => {
+  const metrics = await openMetrics({
+    version: '0',
+    figures: () => [{ account: 'a', state: 'settled', ageDays: 1, daysLeft: 1, lastSuccessMs: 1 }],
+  });
+  const { text } = await metrics.expose();
+  const known = [...text.matchAll(/^# TYPE (\S+)/gm)].map((found) => found[1] ?? '');
+
+  for (const where of [alerts, dashboard, read('alarms.yaml')]) expect(known).toEqual(expect.arrayContaining(namesIn(where)));
+  const reasons = [...alerts.matchAll(/reason=~?"([^"]+)"/g), ...read('alarms.yaml').matchAll(/Name: reason, Value: (\S+)/g)].flatMap(
+    (found) => (found[1] ?? '').split('|').map((name) => name.replace(/\W+$/, '')),
+  );
+  expect(reasons.length).toBeGreaterThan(3);
+  expect(Object.keys(failures)).toEqual(expect.arrayContaining(reasons));
+});
+
+test('every metric is on the dashboard, and everything that needs a person has an alert', async () => {
+  const metrics = await openMetrics({ version: '0', figures: () => [] });
+  const known = [...(await metrics.expose()).text.matchAll(/^# TYPE (thingspace_rotator_\S+)/gm)]
+    .map((found) => found[1] ?? '')
+    .filter((name) => !name.endsWith('build_info'));
+
+  expect(namesIn(dashboard)).toEqual(expect.arrayContaining(known));
+  const { groups } = parse(alerts) as { groups: { rules: { alert: string; labels: { severity: string } }[] }[] };
+  const pages = groups.flatMap(({ rules }) => rules.filter(({ labels }) => labels.severity === 'page').map(({ alert }) => alert));
+  expect(pages).toEqual(
+    expect.arrayContaining([
+      'ThingSpacePasswordLost',
+      'ThingSpaceAccountStopped',
+      'ThingSpacePasswordOverdue',
+      'ThingSpaceRotatorMissedRun',
+      'ThingSpaceAuditFails',
+    ]),
+  );
+});
+
+test('no panel of the Grafana dashboard lies on another', () => {
+  const { panels } = JSON.parse(dashboard) as { panels: { gridPos: { x: number; y: number; w: number; h: number } }[] };
+  const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+    Array.from({ length: w * h }, (_, index) => `${x + (index % w)},${y + Math.floor(index / w)}`),
+  );
+
+  expect(new Set(cells).size).toBe(cells.length);
+  expect(Math.max(...panels.map(({ gridPos: { x, w } }) => x + w))).toBeLessThanOrEqual(24);
+});

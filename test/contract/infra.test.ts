@@ -1,0 +1,266 @@
+// infra/ and the packaged template against AWS's own resource specification and against the house rules. Each check is also
+// shown a planted fault, since a check that finds nothing may be looking at nothing.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  brokenRules,
+  exportsOf,
+  type Fields,
+  guardBinary,
+  parseTemplate,
+  problemsOf,
+  readTemplate,
+  type Template,
+} from '../support/cloudformation.ts';
+
+const root = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'infra-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What osls makes of serverless.yml. The zip in it does not matter here. */
+async function packaged(...params: string[]): Promise<Template> {
+  const { zip } = (await import('../../scripts/zip.mjs' as string)) as { zip(files: object[]): Uint8Array };
+  writeFileSync(join(folder, 'function.zip'), zip([{ path: 'lambda.js', contents: Buffer.from('') }]));
+  const out = mkdtempSync(join(folder, 'osls-'));
+  const args = params.flatMap((param) => ['--param', param]);
+  execFileSync(process.execPath, [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', out, ...args], {
+    cwd: root,
+    stdio: 'pipe',
+    // No credentials, no network to speak of: what it makes, it makes of these files alone.
+    env: { PATH: process.env['PATH'], HOME: folder, ROTATOR_PACKAGE_ZIP: join(folder, 'function.zip') },
+  });
+  return parseTemplate(readFileSync(join(out, 'cloudformation-template-update-stack.json'), 'utf8'));
+}
+
+const names = ['foundation', 'account', 'alarms', 'vpc-endpoints'] as const;
+const file = (name: string): string => join(root, 'infra', `${name}.yaml`);
+const rules = join(root, 'infra/policy/house.guard');
+const guard = guardBinary();
+
+let functions: Template;
+let everywhere: Template;
+let exported: string[];
+beforeAll(async () => {
+  functions = await packaged();
+  everywhere = await packaged('vpc=on', 'subnetIds=subnet-1,subnet-2', 'securityGroupId=sg-1', 'tracing=on', 'reserve=off');
+  exported = [functions, ...names.map((name) => readTemplate(file(name)))].flatMap(exportsOf);
+}, 60_000);
+
+/** The rules that a template breaks. */
+function broken(template: Template): string[] {
+  if (guard === null) throw new Error('cfn-guard has no binary for this machine');
+  const path = join(folder, 'template.json');
+  writeFileSync(path, JSON.stringify(template));
+  return brokenRules(guard, rules, path);
+}
+
+/** A copy of a template with one thing changed. */
+function altered(template: Template, change: (copy: Template) => void): Template {
+  const copy = structuredClone(template);
+  change(copy);
+  return copy;
+}
+
+const properties = (template: Template, id: string): Fields => template.Resources[id]?.Properties as Fields;
+
+test.each(names)('infra/%s.yaml holds nothing that CloudFormation does not know', (name) => {
+  expect(problemsOf(readTemplate(file(name)), exported)).toEqual([]);
+});
+
+test('the packaged template holds nothing that CloudFormation does not know, whatever is switched on', () => {
+  expect(problemsOf(functions, exported)).toEqual([]);
+  expect(problemsOf(everywhere, exported)).toEqual([]);
+});
+
+test.each<[string, (copy: Template) => void, RegExp]>([
+  [
+    'an unknown type',
+    (copy) => Object.assign(copy.Resources['Work'] ?? {}, { Type: 'AWS::SQS::Kueue' }),
+    /AWS::SQS::Kueue is no resource type/,
+  ],
+  ['an unknown property', (copy) => Object.assign(properties(copy, 'Work'), { Encrypted: true }), /has no property Encrypted/],
+  [
+    'an unknown property further in',
+    (copy) => Object.assign(properties(copy, 'DailySchedule')['Target'] as Fields, { Retries: 1 }),
+    /no property Retries/,
+  ],
+  ['a text for a number', (copy) => Object.assign(properties(copy, 'Work'), { VisibilityTimeout: 'long' }), /VisibilityTimeout: is string/],
+  [
+    'a map for a list',
+    (copy) => Object.assign(properties(copy, 'QueuesPolicy'), { Queues: { Ref: 'Work' } as never, Extra: 1 }),
+    /no property Extra/,
+  ],
+  ['one value for a list', (copy) => Object.assign(properties(copy, 'QueuesPolicy'), { Queues: 'Work' }), /Queues: is string/],
+  ['a missing property', (copy) => delete properties(copy, 'DailySchedule')['FlexibleTimeWindow'], /FlexibleTimeWindow is missing/],
+  ['a dangling Ref', (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { Ref: 'Nowhere' } }), /nothing called Nowhere/],
+  // This one passes osls.
+  [
+    'a dangling GetAtt',
+    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::GetAtt': ['Nowhere', 'Arn'] } }),
+    /no resource Nowhere/,
+  ],
+  [
+    'an attribute that is none',
+    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::GetAtt': ['Work', 'Url'] } }),
+    /no attribute Url/,
+  ],
+  [
+    'a Sub of nothing',
+    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::Sub': '${' + 'Wrok.Arn}' } }),
+    /no resource Wrok/,
+  ],
+  [
+    'an import of nothing',
+    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::ImportValue': 'nowhere' } }),
+    /no template exports nowhere/,
+  ],
+  ['a DependsOn of nothing', (copy) => Object.assign(copy.Resources['Work'] ?? {}, { DependsOn: ['Nowhere'] }), /DependsOn names nothing/],
+  ['a condition that is none', (copy) => Object.assign(copy.Resources['Work'] ?? {}, { Condition: 'Sometimes' }), /no condition Sometimes/],
+])('the check finds %s', (_, change, expected) => {
+  expect(problemsOf(altered(functions, change), exported)).toContainEqual(expect.stringMatching(expected));
+});
+
+test('every template keeps the house rules', () => {
+  for (const name of names) expect([name, broken(readTemplate(file(name)))]).toEqual([name, []]);
+  expect(broken(functions)).toEqual([]);
+  expect(broken(everywhere)).toEqual([]);
+});
+
+const statement = (action: string): Fields => ({ Effect: 'Allow', Action: action, Resource: '*' });
+const addStatement = (copy: Template, added: Fields): void => {
+  const [policy] = properties(copy, 'WorkerRole')['Policies'] as { PolicyDocument: { Statement: Fields[] } }[];
+  policy?.PolicyDocument.Statement.push(added);
+};
+
+test.each<[string, string, (copies: { functions: Template; foundation: Template; account: Template; alarms: Template }) => Template]>([
+  [
+    'an open bucket',
+    'buckets_are_closed_and_encrypted',
+    ({ foundation }) =>
+      altered(foundation, (copy) =>
+        Object.assign(properties(copy, 'AuditBucket')['PublicAccessBlockConfiguration'] as Fields, { BlockPublicAcls: false }),
+      ),
+  ],
+  [
+    'a lock that a user can lift',
+    'locked_buckets_are_locked_for_everybody',
+    ({ foundation }) =>
+      altered(foundation, (copy) =>
+        Object.assign(properties(copy, 'AuditBucket'), {
+          ObjectLockConfiguration: { Rule: { DefaultRetention: { Mode: 'GOVERNANCE', Days: 1 } } },
+        }),
+      ),
+  ],
+  [
+    'a bucket that goes with its stack',
+    'locked_buckets_are_locked_for_everybody',
+    ({ foundation }) => altered(foundation, (copy) => delete copy.Resources['AuditBucket']?.['DeletionPolicy']),
+  ],
+  [
+    'a bucket without TLS',
+    'buckets_speak_tls_only',
+    ({ foundation }) =>
+      altered(foundation, (copy) =>
+        Object.assign(properties(copy, 'AuditBucketPolicy'), { PolicyDocument: { Statement: [{ Effect: 'Deny' }] } }),
+      ),
+  ],
+  [
+    'a secret under the default key',
+    'secrets_have_a_key_of_their_own_and_no_value',
+    ({ account }) => altered(account, (copy) => delete properties(copy, 'Secret')['KmsKeyId']),
+  ],
+  [
+    'a password in a template',
+    'secrets_have_a_key_of_their_own_and_no_value',
+    ({ account }) => altered(account, (copy) => Object.assign(properties(copy, 'Secret'), { SecretString: 'x' })),
+  ],
+  [
+    'enabling that rotates',
+    'enabling_never_rotates',
+    ({ account }) => altered(account, (copy) => delete properties(copy, 'Rotation')['RotateImmediatelyOnUpdate']),
+  ],
+  [
+    'a key for ever',
+    'symmetric_keys_are_rotated',
+    ({ foundation }) => altered(foundation, (copy) => delete properties(copy, 'SecretKey')['EnableKeyRotation']),
+  ],
+  [
+    'a clear queue',
+    'queues_are_encrypted',
+    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'Work')['SqsManagedSseEnabled']),
+  ],
+  [
+    'poison that comes back for ever',
+    'queues_for_work_have_an_end',
+    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'Work')['RedrivePolicy']),
+  ],
+  [
+    'a message handed out while its rotation runs',
+    'queues_for_work_have_an_end',
+    ({ functions }) => altered(functions, (copy) => Object.assign(properties(copy, 'Work'), { VisibilityTimeout: 60 })),
+  ],
+  ['a clear topic', 'topics_are_encrypted', ({ alarms }) => altered(alarms, (copy) => delete properties(copy, 'Topic')['KmsMasterKeyId'])],
+  [
+    'an old runtime',
+    'functions_are_of_one_make_and_bounded',
+    ({ functions }) => altered(functions, (copy) => Object.assign(properties(copy, 'WorkerLambdaFunction'), { Runtime: 'nodejs20.x' })),
+  ],
+  [
+    'a function too short for a rotation',
+    'functions_are_of_one_make_and_bounded',
+    ({ functions }) => altered(functions, (copy) => Object.assign(properties(copy, 'WorkerLambdaFunction'), { Timeout: 30 })),
+  ],
+  [
+    'a log for ever',
+    'logs_end_some_day',
+    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'WorkerLogGroup')['RetentionInDays']),
+  ],
+  [
+    'a batch that fails as one',
+    'batches_fail_by_the_message',
+    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'WorkerEventSourceMappingSQSWork')['FunctionResponseTypes']),
+  ],
+  [
+    'anybody’s secrets',
+    'services_call_for_this_account_only',
+    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'RotationStepsPermission')['SourceAccount']),
+  ],
+  [
+    'a star for a resource',
+    'roles_name_what_they_touch',
+    ({ functions }) => altered(functions, (copy) => addStatement(copy, statement('s3:GetObject'))),
+  ],
+  [
+    'a star in a list',
+    'roles_name_what_they_touch',
+    ({ functions }) =>
+      altered(functions, (copy) => addStatement(copy, { ...statement(''), Action: ['secretsmanager:ListSecrets', 'kms:Sign'] })),
+  ],
+  [
+    'a star for an action',
+    'roles_name_what_they_do',
+    ({ functions }) => altered(functions, (copy) => addStatement(copy, { ...statement('secretsmanager:*'), Resource: 'arn:aws:s3:::x' })),
+  ],
+])('the house rules find %s', (_, rule, plant) => {
+  const template = plant({
+    functions,
+    foundation: readTemplate(file('foundation')),
+    account: readTemplate(file('account')),
+    alarms: readTemplate(file('alarms')),
+  });
+
+  expect(broken(template)).toContain(rule);
+});
+
+test('a message stays hidden for longer than its worker may run, and no function ends before a rotation can', () => {
+  const seconds = (id: string, name: string): number => Number(properties(functions, id)[name]);
+  // neededForResetMs with the defaults, and four calls of 15 s before it, and four after.
+  const longest = 15 + 120 + 30 + 4 * 15 + 4 * 15;
+
+  expect(seconds('Work', 'VisibilityTimeout')).toBeGreaterThan(seconds('WorkerLambdaFunction', 'Timeout'));
+  for (const id of ['ScheduledLambdaFunction', 'WorkerLambdaFunction', 'RotationStepsLambdaFunction'])
+    expect(seconds(id, 'Timeout')).toBeGreaterThan(longest);
+});
