@@ -361,7 +361,7 @@ test.each([
 
 test('a reset that takes longer than its timeout is in doubt, and the server may do it later all the same', async () => {
   const simulator = await simulate();
-  const thingspace = client(simulator.baseUrl, { resetTimeoutMs: 60 });
+  const thingspace = client(simulator.baseUrl, { resetTimeoutMs: 250 });
   const session = await loggedIn(thingspace);
   simulator.arm({ fault: 'hold', call: 'reset' });
   const left = simulator.waitFor('ended', { call: 'reset' });
@@ -372,7 +372,7 @@ test('a reset that takes longer than its timeout is in doubt, and the server may
   simulator.release();
   await committed;
 
-  expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 60 ms' });
+  expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 250 ms' });
   expect([simulator.resetsReceived('uws-user'), simulator.resetsCommitted('uws-user')]).toEqual([1, 1]);
 });
 
@@ -425,8 +425,8 @@ test('a wrong password, an unknown user and a locked user are refused', async ()
 test('a login that hangs is unknown when its time is over, and one whose token request fails was not sent', async () => {
   const simulator = await simulate();
   simulator.arm({ fault: 'hang', call: 'login' });
-  const impatient = client(simulator.baseUrl, { requestTimeoutMs: 60 });
-  expect(await impatient.login(credentialsOf())).toEqual({ login: 'unknown', detail: 'login: no whole answer within 60 ms' });
+  const impatient = client(simulator.baseUrl, { requestTimeoutMs: 250 });
+  expect(await impatient.login(credentialsOf())).toEqual({ login: 'unknown', detail: 'login: no whole answer within 250 ms' });
 
   simulator.arm({ fault: 'drop-before-commit', call: 'token' });
   const fresh = client(simulator.baseUrl);
@@ -533,13 +533,13 @@ test('a peer that does not finish the TLS handshake has seen nothing, and that i
       headers: {},
       body: plantedPassword,
       timeoutMs: 5000,
-      connectTimeoutMs: 60,
+      connectTimeoutMs: 250,
     });
 
   const answers = [await send(silent.port), await send((withoutCertificate.address() as AddressInfo).port)];
 
   expect(answers).toEqual([
-    { ended: 'not-sent', why: 'no connection within 60 ms' },
+    { ended: 'not-sent', why: 'no connection within 250 ms' },
     { ended: 'not-sent', why: 'the connection failed (EPROTO)' },
   ]);
   expect(received).toEqual([]);
