@@ -1,7 +1,7 @@
 // Builds dist/: one ESM file per entry point, and what they share in chunks, so that a command loads only what it needs.
 // The types are checked by `npm run check`. The metafile goes to node_modules/.cache, for who asks what is in the bundle.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -29,13 +29,18 @@ const { metafile, outputFiles } = await build({
   legalComments: 'linked',
   metafile: true,
   logLevel: 'warning',
-  // Written below: only when nothing failed, and so that nobody finds dist/ half empty for longer than needed.
+  // Written below, when nothing failed.
   write: false,
 });
 
-rmSync(dist, { recursive: true, force: true });
+// What is new first and what is stale last, so that a program that runs from dist/ meanwhile finds its chunks.
 mkdirSync(join(dist, 'chunks'), { recursive: true });
 for (const { path, contents } of outputFiles) writeFileSync(path, contents);
+const current = new Set(outputFiles.map(({ path }) => path));
+for (const folder of [dist, join(dist, 'chunks')]) {
+  const files = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+  for (const { name } of files) if (!current.has(join(folder, name))) rmSync(join(folder, name));
+}
 chmodSync(join(dist, 'cli.js'), 0o755);
 
 const cache = join(root, 'node_modules', '.cache');

@@ -1,5 +1,5 @@
-// What a person wrote, before it is judged: the YAML file and the ROTATOR_ environment, merged into one plain
-// value, and for every key the place it came from. Must never put a value into a message.
+// What a person wrote, before it is judged: the file's value with the ROTATOR_ environment on top, and for every key the
+// place it came from. Must never put a value into a message.
 
 import { nearest, UsageError } from './usage.ts';
 
@@ -47,48 +47,8 @@ export function nodeAt(root: Node, path: Path): Node | undefined {
 /** A plain value, and where each of its keys was written. */
 export type Input = { readonly value: unknown; readonly placeOf: (path: Path) => string };
 
-/**
- * The YAML (or JSON) in `text`; `file` names it in places. Throws a UsageError with line and column for what is not YAML and
- * for a key that is there twice. An empty value (`notify:`) is as if it were not there.
- */
-export async function readYaml(text: string, file: string): Promise<Input> {
-  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = await import('yaml');
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true, version: '1.2', logLevel: 'error' });
-  const at = (offset: number): string => {
-    const { line, col } = lineCounter.linePos(offset);
-    return `${file}:${line}:${col}`;
-  };
-  if (document.errors.length > 0) {
-    // The library quotes what it stumbles over after a colon or in quotes; that may be a secret.
-    throw new UsageError(
-      document.errors.map(({ message, pos }) => `${at(pos[0])}: not valid YAML: ${message.replace(/[:"'(].*$/s, '').trim()}`),
-    );
-  }
-  const placeOf = (path: Path): string => {
-    let [node, offset]: [unknown, number] = [document.contents, 0];
-    for (const step of path) {
-      if (isMap(node)) {
-        const pair = node.items.find(({ key }) => isScalar(key) && key.value === step);
-        if (!pair) break;
-        offset = (pair.key as { range?: [number] }).range?.[0] ?? offset;
-        node = pair.value;
-      } else if (isSeq(node) && typeof step === 'number' && node.items[step] !== undefined) {
-        node = node.items[step];
-        offset = (node as { range?: [number] }).range?.[0] ?? offset;
-      } else break;
-    }
-    return at(offset);
-  };
-  try {
-    return { value: withoutNulls(document.toJS({ maxAliasCount: 100 })), placeOf };
-  } catch {
-    // What only shows here: an alias (*name) of an anchor that is not there, or too many of them.
-    throw new UsageError(`${file}: not valid YAML: an alias (*) does not resolve`);
-  }
-}
-
-function withoutNulls(value: unknown): unknown {
+/** An empty value (`notify:`) is as if it were not there. */
+export function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNulls(item));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === null ? [] : [[key, withoutNulls(inner)]])));

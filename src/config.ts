@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
-import { type Input, type Node, nodeAt, type Path, prefix, propertiesOf, readYaml, showPath, withEnvironment } from './config-input.ts';
+import { type Input, type Node, nodeAt, type Path, prefix, propertiesOf, showPath, withEnvironment } from './config-input.ts';
 import { schema } from './config-schema.ts';
 import { suggestion, UsageError } from './usage.ts';
 
@@ -66,7 +66,8 @@ function readText(file: string): string {
 /** Judges and fills in. Throws a UsageError that lists every mistake. */
 export async function parseConfig({ text, file, folder, env }: ConfigSource): Promise<Config> {
   const root = describeConfig();
-  const written: Input = text === null ? { value: {}, placeOf: () => 'the environment' } : await readYaml(text, file);
+  const written: Input =
+    text === null ? { value: {}, placeOf: () => 'the environment' } : (await import('./config-yaml.ts')).readYaml(text, file);
   const { value, placeOf } = withEnvironment({ ...written, value: written.value ?? {} }, env, root);
   const parsed = schema.safeParse(value);
   if (!parsed.success) {

@@ -27,11 +27,21 @@ function wordsOf(program: Command): Words {
 
 const flagsOf = (command: Command): string[] => command.options.flatMap(({ long }) => (long ? [long] : []));
 
-function bash(words: Words): string {
+const bash = (words: Words): string =>
+  `# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator\n${script(words, 'mapfile -t COMPREPLY < <(WORDS)')}`;
+
+// Run by zsh's own bash emulation, which has no mapfile.
+const zsh = (words: Words): string => `#compdef thingspace-rotator
+# thingspace-rotator completion zsh > "\${fpath[1]}/_thingspace-rotator"
+autoload -U +X bashcompinit && bashcompinit
+${script(words, 'COMPREPLY=($(WORDS))')}`;
+
+/** The function that both of them call; WORDS in `reply` stands for the words that fit. */
+function script(words: Words, reply: string): string {
   const cases = words.map(({ path, commands, flags }) => `    "${path}") words="${[...commands, ...flags].join(' ')}" ;;`);
-  return `# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator
-_thingspace_rotator() {
-  local word path="" words="" next
+  const fitting = 'compgen -W "$words" -- "$current"';
+  return `_thingspace_rotator() {
+  local word path="" words="" next current="\${COMP_WORDS[COMP_CWORD]}"
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     [[ $word == -* ]] && continue
     next="\${path:+$path }$word"
@@ -42,16 +52,9 @@ _thingspace_rotator() {
   case "$path" in
 ${cases.join('\n')}
   esac
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}")
+  ${reply.replace('WORDS', fitting)}
 }
 complete -o default -F _thingspace_rotator thingspace-rotator`;
-}
-
-function zsh(words: Words): string {
-  return `#compdef thingspace-rotator
-# thingspace-rotator completion zsh > "\${fpath[1]}/_thingspace-rotator"
-autoload -U +X bashcompinit && bashcompinit
-${bash(words).split('\n').slice(1).join('\n').replace('mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")', 'COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))')}`;
 }
 
 function fish(words: Words): string {

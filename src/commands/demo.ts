@@ -123,10 +123,9 @@ async function perform(
     const isLive = await storeHolds(rotator, `thingspace/${name}`, simulator.livePassword(username));
     const { consecutive } = simulator.failedLogins(username);
     const state = standings.find(({ account }) => account === name)?.state ?? 'unreadable';
-    const logins = `${simulator.loginsReceived(username)} logins (${consecutive} refused; five in a row would lock the user)`;
-    say(
-      `  ${name}: ${logins}, ${simulator.resetsCommitted(username)} resets; the store ${isLive ? 'holds' : 'does not hold'} its password; ${state}`,
-    );
+    const refused = consecutive === 0 ? '' : ` (${consecutive} refused; five in a row would lock the user)`;
+    const seen = `${counted(simulator.loginsReceived(username), 'login')}${refused}, ${counted(simulator.resetsCommitted(username), 'reset')}`;
+    say(`  ${name}: ${seen}; the store ${isLive ? 'holds' : 'does not hold'} its password; ${state}`);
   }
   await tellRest(shell, session, folder, say, clock.nowMs());
 
@@ -135,6 +134,8 @@ async function perform(
   if (!isAsPromised) tell(shell, 'demo: that is not what should have happened');
   return isAsPromised ? 0 : 1;
 }
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 async function storeHolds({ files }: Session['rotator'], secretId: string, livePassword: string): Promise<boolean> {
   if (!files) return false;

@@ -4,6 +4,7 @@
 import pLimit from 'p-limit';
 import { listRecords } from '../audit/query.ts';
 import { isoDay, isoTime } from '../audit/time.ts';
+import type { RecordView } from '../audit/view.ts';
 import type { Account, Rotator } from '../compose.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Standing } from '../status.ts';
@@ -51,14 +52,15 @@ function sameUsers(standings: readonly Standing[]): string[] {
   });
 }
 
-type LastResult = { readonly status: string; readonly reason: string | undefined; readonly timeMs: number };
+type LastResult = Pick<RecordView, 'status' | 'reason' | 'timeMs'>;
 
 /** The newest outcome of each account in the audit log; empty when that cannot be read: `audit verify` says why. */
 async function lastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastResult>> {
   const found = new Map<string, LastResult>();
   try {
-    for await (const { view } of listRecords(rotator.audit.source, { event: 'rotation.outcome' })) {
-      if (view.account !== undefined) found.set(view.account, { status: view.status, reason: view.reason, timeMs: view.timeMs });
+    for await (const { view } of listRecords(rotator.audit.source, {})) {
+      const isResult = view.code === 'rotation.outcome' || view.code === 'account.stopped' || view.code === 'rotation.reconciled';
+      if (isResult && view.account !== undefined) found.set(view.account, view);
     }
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -145,7 +147,8 @@ function cellsOf({ standing, enabled, last }: Row, paint: Paint): Cell[] {
   return [
     account,
     ageDays === undefined ? '-' : String(Math.floor(ageDays)),
-    { text: daysLeft === undefined ? '-' : String(Math.floor(daysLeft)), paint: leftPaint },
+    // So that age and days left add up, and an overdue day counts at once.
+    { text: daysLeft === undefined ? '-' : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)), paint: leftPaint },
     when,
     { text: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`, paint: statePaint },
     last === null ? '-' : `${last.reason ?? last.status} ${isoDay(last.timeMs)}`,
