@@ -220,7 +220,10 @@ function close(account: AccountHistory, view: RecordView): void {
 function addChange(account: AccountHistory, view: RecordView, attempt: Attempt | undefined): void {
   const { rotationId } = view;
   const verified = view.more['verified_by'] === 'login';
-  const known = rotationId === undefined ? undefined : account.changes.find((change) => change.rotationId === rotationId);
+  const known =
+    rotationId === undefined
+      ? undefined
+      : account.changes.find((change) => change.rotationId === rotationId && change.timeMs >= (attempt?.intendedAtMs ?? 0));
   if (known) {
     known.verified ||= verified;
     return;

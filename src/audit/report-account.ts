@@ -32,6 +32,8 @@ export type AccountRow = {
   readonly largestAgeMs: number | null;
   /** When that was. */
   readonly largestAtMs: number | null;
+  /** Beyond the policy's age at some moment of the period. */
+  readonly everOutside: boolean;
   readonly nextDueMs: number | null;
   readonly succeeded: number;
   readonly failed: number;
@@ -92,6 +94,7 @@ export function accountRow({ account, history, store, exemption, fromMs, endMs, 
     ageMs,
     largestAgeMs: largest?.ageMs ?? null,
     largestAtMs: largest?.atMs ?? null,
+    everOutside: largest !== null && largest.ageMs > policy.maxAgeDays * dayMs,
     nextDueMs: ageMs === null ? null : endMs - ageMs + policy.rotateAfterDays * dayMs,
     succeeded: inPeriod.filter(({ status }) => status === 'success').length,
     failed: inPeriod.filter(({ status }) => status === 'failure').length,

@@ -7,7 +7,7 @@ import type { AccountRow, Bucket } from './report-account.ts';
 import { reportStyle } from './report-style.ts';
 import { ageStrip, axisOf, type Scale } from './report-svg.ts';
 import { basisText, bucketText, controls, daysOf, exceptionTitles, integrityText, limitsText, verdictText } from './report-text.ts';
-import { dayMs, isoDay, isoTime } from './time.ts';
+import { isoDay, isoTime } from './time.ts';
 
 const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 /** Text for the page: escaped, and what is invisible or turns the direction of writing made visible. */
@@ -23,11 +23,15 @@ const facts = (pairs: readonly (readonly [string, string])[]): string =>
 
 /** A table that becomes a list of cards on a narrow screen. Cells are HTML; the first is the row's head. */
 function table(caption: string, heads: readonly string[], rows: readonly (readonly string[])[], numbers: readonly number[] = []): string {
-  const kind = (index: number): string => (numbers.includes(index) ? ' class="num"' : '');
+  const kind = (index: number, cell = ''): string => {
+    const isLong = cell.replace(/<[^>]*>/g, '').length > 24;
+    const classes = [numbers.includes(index) ? 'num' : '', isLong ? 'wide' : ''].filter(Boolean).join(' ');
+    return classes === '' ? '' : ` class="${classes}"`;
+  };
   const body = rows.map((cells) => {
     const row = cells.map((cell, index) => {
       const tag = index === 0 ? 'th scope="row"' : 'td';
-      return `<${tag}${kind(index)} data-label="${heads[index]}">${cell}</${index === 0 ? 'th' : 'td'}>`;
+      return `<${tag}${kind(index, cell)} data-label="${heads[index]}">${cell}</${index === 0 ? 'th' : 'td'}>`;
     });
     return `<tr>${row.join('')}</tr>`;
   });
@@ -89,12 +93,10 @@ function stripLabel(row: AccountRow): string {
 
 function picture(report: Report): string {
   const scale: Scale = { fromMs: report.fromMs, endMs: report.endMs, maxAgeDays: report.policy.maxAgeDays };
-  const limitMs = report.policy.maxAgeDays * dayMs;
   if (report.rows.length === 0) return '';
   const rows = report.rows.map((row) => {
-    const isOver = row.largestAgeMs !== null && row.largestAgeMs > limitMs;
     const most = row.largestAgeMs === null ? 'no date' : `${age(row.largestAgeMs)} d`;
-    return `<div class="row"><span class="name" title="${safe(row.account)}">${safe(row.account)}</span>${ageStrip(row, scale, stripLabel(row))}<span class="most${isOver ? ' over' : ''}">${most}</span></div>`;
+    return `<div class="row"><span class="name" title="${safe(row.account)}">${safe(row.account)}</span>${ageStrip(row, scale, stripLabel(row))}<span class="most${row.everOutside ? ' over' : ''}">${most}</span></div>`;
   });
   const axis = axisOf(scale).map(({ percent, label }) => `<span style="left:${percent.toFixed(1)}%">${label}</span>`);
   const marks = legend.map(
@@ -151,7 +153,7 @@ function accounts({ rows, policy }: Report): string {
     'Record',
   ];
   const cells = rows.map((row) => [
-    `<span>${safe(row.account)}${row.username === null || row.username === row.account ? '' : `<br><span class="soft">${safe(row.username)}</span>`}</span>`,
+    `<span>${safe(row.account)}${row.username === null || row.username.toLowerCase() === row.account.toLowerCase() ? '' : `<br><span class="soft">${safe(row.username)}</span>`}</span>`,
     `<span>${tag(row.bucket, policy)}${row.note ? `<br>${safe(row.note)}` : ''}${row.storeState && row.storeState !== 'settled' ? `<br>store: ${safe(row.storeState)}` : ''}</span>`,
     changeText(row),
     age(row.ageMs),

@@ -4,7 +4,7 @@ export const reportStyle = `
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;--rule:#d5dae0;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--cool:#0b5cad;--age:#0b5cad;--area:#0b5cad1f;--stop:#7a3e9d33}
 @media (prefers-color-scheme:dark){:root{--page:#101418;--card:#1a2027;--ink:#e8ecf0;--soft:#a3adb8;--rule:#36404b;--good:#63c67a;--warn:#eab05c;--bad:#ff8a80;--doubt:#d0a1f0;--cool:#7ab8ff;--age:#7ab8ff;--area:#7ab8ff26;--stop:#d0a1f040}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1.5rem clamp(.8rem,3vw,2.5rem) 3rem;max-width:76rem;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;overflow-wrap:anywhere}
+body{margin:0 auto;padding:1.5rem clamp(.8rem,3vw,2.5rem) 3rem;max-width:76rem;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;overflow-wrap:break-word}
 h1{font-size:1.5rem;line-height:1.2;margin:0 0 .25rem}
 h2{font-size:1.15rem;margin:2.4rem 0 .6rem;padding-bottom:.3rem;border-bottom:1px solid var(--rule)}
 h3{font-size:1rem;margin:1.3rem 0 .3rem}
@@ -17,7 +17,7 @@ pre{background:var(--card);border:1px solid var(--rule);border-radius:6px;paddin
 .verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
 .verdict strong{font-size:1.3rem;line-height:1.3}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1.5rem;margin:.8rem 0;padding:0}
-.facts div{min-width:0}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0}
+.facts div{min-width:0}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;overflow-wrap:anywhere}
 .buckets{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;list-style:none;margin:.6rem 0;padding:0}
 .buckets li{background:var(--card);border:1px solid var(--rule);border-top:.3rem solid var(--soft);border-radius:6px;padding:.5rem .8rem}
 .buckets b{display:block;font-size:1.6rem;line-height:1.2}
@@ -27,8 +27,10 @@ pre{background:var(--card);border:1px solid var(--rule);border-radius:6px;paddin
 table{width:100%;border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--rule)}
 thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule)}
-tbody th{font-weight:600}
-.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+tbody th{font-weight:600;min-width:7.5rem;overflow-wrap:anywhere}
+td{overflow-wrap:anywhere;min-width:4.2rem}
+time,.tag{white-space:nowrap}
+.num{text-align:right;font-variant-numeric:tabular-nums}td.num{white-space:nowrap;min-width:0}
 .strips{margin:.6rem 0}
 .row{display:grid;grid-template-columns:minmax(6rem,12rem) 1fr 4.6rem;gap:.8rem;align-items:center;border-bottom:1px solid var(--rule);padding:2px 0;break-inside:avoid}
 .row .name{font-size:.85rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
@@ -36,6 +38,7 @@ tbody th{font-weight:600}
 .row .over{color:var(--bad);font-weight:600}
 .axis{border:0;color:var(--soft);font-size:.8rem}.axis .months{position:relative;height:1.3em}
 .axis .months span{position:absolute;white-space:nowrap;border-left:1px solid var(--rule);padding-left:3px}
+.year{font-style:normal}
 .strip{display:block;width:100%;height:30px}
 .strip path{fill:none;vector-effect:non-scaling-stroke}
 .strip .area{fill:var(--area)}
@@ -44,18 +47,20 @@ tbody th{font-weight:600}
 .strip .changed{stroke:var(--good);stroke-width:2}.strip .outside{stroke:var(--warn);stroke-width:4}.strip .failed{stroke:var(--bad);stroke-width:3}
 .strip .stop{fill:var(--stop)}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;font-size:.85rem;color:var(--soft)}
-.legend svg{width:1.6rem;height:1rem;vertical-align:-.2rem;margin-right:.35rem}
+.legend .strip{display:inline-block;width:1.6rem;height:1rem;vertical-align:-.2rem;margin-right:.35rem}
 details summary{cursor:pointer;padding:.3rem 0}
 footer{margin-top:3rem;color:var(--soft);font-size:.85rem;border-top:1px solid var(--rule);padding-top:.8rem}
-@media (max-width:46rem){
+@media screen and (max-width:46rem){
 body{font-size:16px}
 .row{grid-template-columns:1fr auto;gap:0 .6rem;padding:.4rem 0}.row .name{grid-column:1;white-space:normal}.row .most{grid-column:2}.row .strip,.row .months{grid-column:1/-1;grid-row:2}
 .axis .name,.axis .most{display:none}.axis .months span:nth-child(even){display:none}
 .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-.stack tr{display:block;border-bottom:2px solid var(--rule);padding:.5rem 0}
-.stack th,.stack td{display:grid;grid-template-columns:8.5rem 1fr;gap:.6rem;border:0;padding:.12rem 0;text-align:left;white-space:normal}
-.stack th::before,.stack td::before{content:attr(data-label);color:var(--soft);font-weight:400}
-.stack td:empty{display:none}
+.stack tr{display:grid;grid-template-columns:1fr 1fr;gap:.3rem .8rem;border-bottom:2px solid var(--rule);padding:.6rem 0}
+.stack th,.stack td{min-width:0;display:block;border:0;padding:0;text-align:left;white-space:normal}
+.stack th,.stack .wide{grid-column:1/-1}
+.stack td::before{content:attr(data-label);display:block;color:var(--soft);font-size:.78rem}
+.stack th{font-size:1rem}
+.year{display:none}.stack time{white-space:normal}
 }
 @media print{
 @page{size:A4;margin:14mm 12mm}
@@ -63,7 +68,7 @@ body{font-size:16px}
 body{max-width:none;padding:0;font-size:10pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}
-table{font-size:8.5pt}.strip{height:20px}a{color:inherit;text-decoration:none}
+table{font-size:8pt}td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}td{min-width:0}.strip{height:16px}.row .name,.row .most{font-size:8pt}.row{padding:0;grid-template-columns:9rem 1fr 3.4rem}a{color:inherit;text-decoration:none}
 details>summary{display:none}
 }
 `;

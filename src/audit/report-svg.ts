@@ -40,7 +40,9 @@ export function ageStrip(row: AccountRow, scale: Scale, label: string): string {
   const area = row.stretches
     .map(({ fromMs, toMs, ageMs }) => {
       const [left, right] = [x(fromMs), x(toMs)];
-      return `M${round(left)} ${height}L${round(left)} ${round(y(ageMs))}L${round(right)} ${round(y(ageMs + toMs - fromMs))}L${round(right)} ${height}Z`;
+      const top = fromMs + limit * 1.5 - ageMs;
+      const bend = top > fromMs && top < toMs ? `L${round(x(top))} 0` : '';
+      return `M${round(left)} ${height}L${round(left)} ${round(y(ageMs))}${bend}L${round(right)} ${round(y(ageMs + toMs - fromMs))}L${round(right)} ${height}Z`;
     })
     .join('');
   const drop = row.changes
@@ -85,7 +87,7 @@ export function ageStrip(row: AccountRow, scale: Scale, label: string): string {
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** Where the axis is labelled, in percent from the left: month beginnings, or days when the period is short. At most about twelve. */
+/** Where the axis is labelled (HTML), in percent from the left: month beginnings, or days when the period is short. At most about twelve. */
 export function axisOf({ fromMs, endMs }: Scale): readonly { readonly percent: number; readonly label: string }[] {
   const span = Math.max(1, endMs - fromMs);
   const starts: number[] = [];
@@ -104,7 +106,7 @@ export function axisOf({ fromMs, endMs }: Scale): readonly { readonly percent: n
       const name = months[Number(month) - 1] ?? '';
       return {
         percent: ((ms - fromMs) / span) * 100,
-        label: isShort ? `${name} ${Number(day)}` : name === 'Jan' ? `${name} ${year}` : name,
+        label: isShort ? `${name} ${Number(day)}` : name === 'Jan' ? `${name}<i class="year"> ${year}</i>` : name,
       };
     })
     .filter(({ percent }) => percent <= 97);

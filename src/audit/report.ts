@@ -140,7 +140,7 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
         outside: buckets.outside,
         unknown: buckets.unknown + buckets.never,
         exempt: buckets.exempt,
-        everOutside: rows.filter(({ largestAgeMs }) => largestAgeMs !== null && largestAgeMs > policy.maxAgeDays * 86_400_000).length,
+        everOutside: rows.filter(({ everOutside }) => everOutside).length,
       },
       buckets,
       rows,
@@ -239,9 +239,11 @@ function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
 
 const order: Readonly<Record<AccountRow['bucket'], number>> = { unknown: 0, outside: 1, never: 2, soon: 3, inside: 4, exempt: 5 };
 
+/** By standing, then who was ever beyond the limit, then age. */
 function worstFirst(a: AccountRow, b: AccountRow): number {
   return (
     order[a.bucket] - order[b.bucket] ||
+    Number(b.everOutside) - Number(a.everOutside) ||
     (b.ageMs ?? 0) - (a.ageMs ?? 0) ||
     (b.largestAgeMs ?? 0) - (a.largestAgeMs ?? 0) ||
     (a.account < b.account ? -1 : a.account > b.account ? 1 : 0)

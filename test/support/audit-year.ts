@@ -52,7 +52,7 @@ function lifeOf(
   let atMs = sinceMs + 75 * dayMs;
   for (let turn = 0; atMs < toMs - dayMs; turn += 1) {
     const at = Math.floor(atMs / dayMs) * dayMs + 11_820_000 + Math.floor(random() * 1_800_000);
-    const id = `${account}-${turn}`;
+    const id = `${Math.floor(random() * 2 ** 32).toString(16)}-${turn}`;
     const common = { secretId, username: account.slice(0, 24).toUpperCase(), ageDaysBefore: Math.floor((at - sinceMs) / dayMs) };
     const add = (delayMs: number, event: LoggedEvent): void => {
       events.push({ atMs: at + delayMs, event });
