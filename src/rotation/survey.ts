@@ -45,6 +45,8 @@ export function survey(evidence: Evidence, request: Request): Finding {
   if (record?.phase === 'stopped' && open) return { finding: 'stopped', record };
   if (record?.phase === 'claimed' && open && isHeld(evidence))
     return { finding: 'busy', forMs: record.leaseMs - (found?.ageMs ?? 0), record };
+  if (found && overtakenForMs(evidence, request.timing) > 0)
+    return { finding: 'busy', forMs: overtakenForMs(evidence, request.timing), record: found.record };
   if (pending !== null && pending !== record?.rotationId && pending !== request.native?.rotationId)
     return { finding: 'foreign-pending', versionId: pending };
   return {
@@ -53,6 +55,23 @@ export function survey(evidence: Evidence, request: Request): Finding {
     sequence: record?.sequence ?? 0,
     ...(record?.rotationId === undefined ? {} : { rotationId: record.rotationId }),
   };
+}
+
+/**
+ * AWSCURRENT was set by hand while a reset was under way: how long until that reset is over on the server, whatever became
+ * of its sender. Only time tells here, since a holder that has done its work may live on.
+ */
+function overtakenForMs({ current, record: found }: Evidence, timing: Timing): number {
+  if (found === null || found.record.basis === current.versionId || found.record.rotationId === current.versionId) return 0;
+  switch (found.record.phase) {
+    case 'resetting':
+      return settledAfterMs(timing) - found.ageMs;
+    case 'released':
+      return found.record.doubtful ? timing.resetTimeoutMs + timing.settleMs - found.ageMs : 0;
+    case 'claimed':
+    case 'stopped':
+      return 0;
+  }
 }
 
 /**
