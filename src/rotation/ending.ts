@@ -76,18 +76,29 @@ export function stoppedBy(
     loginsSpent,
   };
   const record: AttemptRecord = { phase: 'stopped', ...common, ...knownFields(known), reason };
-  const { certainty } = failures[reason];
   const detail = where.detail === undefined ? {} : { detail: where.detail };
-  const rotationId = known.rotationId === undefined ? {} : { rotationId: known.rotationId };
-  const facts = { username: at.current.credentials.username, certainty, reason, ...detail };
-  // These three say how a rotation ended that an intent has announced; the others stop before any intent.
-  const closes = reason === 'password-lost' || reason === 'store-conflict' || reason === 'verify-refused';
-  const outcome =
-    closes && known.rotationId !== undefined
-      ? [auditOf(state, outcomeCode(reason), 'failure', { ...facts, rotationId: known.rotationId })]
-      : [];
-  const audit = [...outcome, auditOf(state, 'account.stopped', 'failure', { ...facts, ...(closes ? rotationId : {}) })];
-  return ending(state, at, { outcome: 'stopped', reason, ...detail, ...(closes ? rotationId : {}) }, { record, audit, session });
+  const { rotationId } = known;
+  const audit = stopEvents(state, at.current, reason, { rotationId, ...detail });
+  const about = concernsRotation(reason) && rotationId !== undefined ? { rotationId } : {};
+  return ending(state, at, { outcome: 'stopped', reason, ...detail, ...about }, { record, audit, session });
+}
+
+/** Whether this reason says how a rotation ended that an intent has announced; the others stop before any intent. */
+export const concernsRotation = (reason: StopReason): boolean =>
+  reason === 'password-lost' || reason === 'store-conflict' || reason === 'verify-refused';
+
+/** What the audit log hears about a stop: the outcome of the rotation that it ended, if it ended one, and the stop. */
+export function stopEvents(
+  state: State,
+  { credentials }: CurrentSecret,
+  reason: StopReason,
+  { rotationId, detail }: { rotationId?: string | undefined; detail?: string },
+): AuditEvent[] {
+  const { certainty } = failures[reason];
+  const facts = { username: credentials.username, certainty, reason, ...(detail === undefined ? {} : { detail }) };
+  if (!concernsRotation(reason) || rotationId === undefined) return [auditOf(state, 'account.stopped', 'failure', facts)];
+  const about = { ...facts, rotationId };
+  return [auditOf(state, outcomeCode(reason), 'failure', about), auditOf(state, 'account.stopped', 'failure', about)];
 }
 
 const outcomeCode = (reason: StopReason): AuditEvent['code'] => (reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome');

@@ -3,7 +3,7 @@
 
 import type { Secret } from '../secret.ts';
 import { ageDays, dueAtMs, dueness } from './due.ts';
-import { auditOf, claimed, ending, finishedWith, released, stoppedBy } from './ending.ts';
+import { auditOf, claimed, concernsRotation, ending, finishedWith, released, stopEvents, stoppedBy } from './ending.ts';
 import type { AuditEvent } from './event.ts';
 import { Failure, type Reason } from './failure.ts';
 import type { CurrentSecret, ReceiptLabel } from './ports.ts';
@@ -169,7 +169,8 @@ function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
     case 'examine':
       return { at: 'examining', request, tally: state.tally, evidence, rotationId: found.rotationId };
     case 'stopped':
-      return request.purpose === 'resume' ? resumed(state, at, found.record) : ending(state, at, stoppedAlready(found.record));
+      if (request.purpose === 'resume') return resumed(state, at, found.record);
+      return ending(state, at, stoppedAlready(found.record), { audit: untoldStop(state, evidence, found.record) });
     case 'foreign-pending':
       return ending(state, at, {
         reason: 'foreign-pending',
@@ -188,6 +189,15 @@ function stoppedAlready(record: { reason: Reason; rotationId?: string; sequence:
 } {
   const detail = `stopped by attempt ${record.sequence}; lifted by a new AWSCURRENT or by resume`;
   return { reason: record.reason, detail, ...(record.rotationId === undefined ? {} : { rotationId: record.rotationId }) };
+}
+
+/** A stop whose writer died before the audit log heard of it leaves its intent open; this closes it. */
+function untoldStop(state: Is<'surveying'>, evidence: Evidence, record: Extract<AttemptRecord, { phase: 'stopped' }>): AuditEvent[] {
+  return evidence.openIntents.flatMap(({ rotationId }) =>
+    rotationId === record.rotationId && concernsRotation(record.reason)
+      ? stopEvents(state, evidence.current, record.reason, { rotationId })
+      : [superseded(state, evidence, rotationId)],
+  );
 }
 
 /** An operator's word lifts a stop and a spent budget: the password is known to be right, or has been put right. */
@@ -236,14 +246,17 @@ function afterCleanSurvey(state: Is<'surveying'>, outcome: Of<'survey'>, evidenc
 /** An intent that AWSCURRENT has moved past: refused and released, or overtaken by a value from elsewhere. */
 function superseded(state: Is<'surveying'>, { record, current }: Evidence, rotationId: string): AuditEvent {
   const known = record?.record;
-  const nothingHappened = known?.rotationId === rotationId && known.phase === 'released' && !known.doubtful;
+  const isNewest = known?.rotationId === rotationId;
+  const nothingHappened = isNewest && known.phase === 'released' && !known.doubtful;
+  const isOpen = isNewest && known.basis === current.versionId && doubtedRotation(known) === rotationId;
+  const unknown = isOpen
+    ? 'nobody knows whether this reset happened, and nothing automatic will find out'
+    : 'AWSCURRENT has since been set by somebody else; this reset’s answer is not in use';
   return auditOf(state, 'rotation.reconciled', nothingHappened ? 'failure' : 'unknown', {
     rotationId,
     username: current.credentials.username,
     certainty: nothingHappened ? 'unchanged' : 'in-doubt',
-    detail: nothingHappened
-      ? 'the attempt ended before anything changed'
-      : 'AWSCURRENT has since been set by somebody else; this reset’s answer is not in use',
+    detail: nothingHappened ? 'the attempt ended before anything changed' : unknown,
     versionAfter: current.versionId,
   });
 }
