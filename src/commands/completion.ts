@@ -27,14 +27,18 @@ function wordsOf(program: Command): Words {
 
 const flagsOf = (command: Command): string[] => command.options.flatMap(({ long }) => (long ? [long] : []));
 
-const bash = (words: Words): string =>
-  `# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator\n${script(words, 'mapfile -t COMPREPLY < <(WORDS)')}`;
+function bash(words: Words): string {
+  const head = '# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator';
+  return `${head}\n${script(words, 'mapfile -t COMPREPLY < <(WORDS)')}`;
+}
 
-// Run by zsh's own bash emulation, which has no mapfile.
-const zsh = (words: Words): string => `#compdef thingspace-rotator
+/** Run by zsh's own emulation of bash's completion, which has no mapfile. */
+function zsh(words: Words): string {
+  return `#compdef thingspace-rotator
 # thingspace-rotator completion zsh > "\${fpath[1]}/_thingspace-rotator"
 autoload -U +X bashcompinit && bashcompinit
 ${script(words, 'COMPREPLY=($(WORDS))')}`;
+}
 
 /** The function that both of them call; WORDS in `reply` stands for the words that fit. */
 function script(words: Words, reply: string): string {
