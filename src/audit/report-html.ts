@@ -44,13 +44,15 @@ function verdict(report: Report): string {
   const grade =
     integrity.state === 'altered' || numbers.outside > 0
       ? 'bad'
-      : numbers.unknown > 0 || integrity.state === 'incomplete'
+      : numbers.unknown > 0 || numbers.accounts === 0 || integrity.state === 'incomplete'
         ? 'warn'
         : 'good';
   const ever =
-    numbers.everOutside === 0
-      ? `No account was beyond ${policy.maxAgeDays} days on any day of the period.`
-      : `${count(numbers.everOutside, 'account was', 'accounts were')} beyond ${policy.maxAgeDays} days at some moment of the period.`;
+    numbers.accounts === 0
+      ? 'Nothing to judge.'
+      : numbers.everOutside === 0
+        ? `No account was beyond ${policy.maxAgeDays} days on any day of the period.`
+        : `${count(numbers.everOutside, 'account was', 'accounts were')} beyond ${policy.maxAgeDays} days at some moment of the period.`;
   const standing = report.exceptions.filter(({ isStanding, acknowledgement }) => isStanding && !acknowledgement).length;
   return `<section aria-labelledby="verdict"><h2 id="verdict">Verdict</h2>
 <div class="verdict ${grade}"><strong>${verdictText(report)}</strong><span>${ever}</span><span>${integrityText(report)}</span>

@@ -48,7 +48,6 @@ time,.tag{white-space:nowrap}
 .strip .stop{fill:var(--stop)}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;font-size:.85rem;color:var(--soft)}
 .legend .strip{display:inline-block;width:1.6rem;height:1rem;vertical-align:-.2rem;margin-right:.35rem}
-details summary{cursor:pointer;padding:.3rem 0}
 footer{margin-top:3rem;color:var(--soft);font-size:.85rem;border-top:1px solid var(--rule);padding-top:.8rem}
 @media screen and (max-width:46rem){
 body{font-size:16px}
@@ -68,7 +67,6 @@ body{font-size:16px}
 body{max-width:none;padding:0;font-size:10pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}
-table{font-size:8pt}td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}td{min-width:0}.strip{height:16px}.row .name,.row .most{font-size:8pt}.row{padding:0;grid-template-columns:9rem 1fr 3.4rem}a{color:inherit;text-decoration:none}
-details>summary{display:none}
+table{font-size:8pt}td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}td{min-width:3.4rem}.year{display:none}.strip{height:16px}.row .name,.row .most{font-size:8pt}.row{padding:0;grid-template-columns:9rem 1fr 3.4rem}a{color:inherit;text-decoration:none}
 }
 `;

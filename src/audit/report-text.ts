@@ -6,8 +6,8 @@ import type { Bucket } from './report-account.ts';
 import type { ExceptionKind } from './report-exceptions.ts';
 import { dayMs, isoDay } from './time.ts';
 
-/** Age with one decimal, never rounded up over a limit: `90.0` is within it, `90.1` is not. */
-export const daysOf = (ms: number): string => (ms % dayMs === 0 ? String(ms / dayMs) : (Math.floor((ms / dayMs) * 10) / 10).toFixed(1));
+/** Age in days with one decimal, rounded up, so that what is over a limit also reads as over it. */
+export const daysOf = (ms: number): string => (Math.ceil((ms * 10) / dayMs) / 10).toFixed(1);
 
 export function bucketText(
   bucket: Bucket,

@@ -1,0 +1,63 @@
+// The Python in docs/AUDIT.md, taken from the page and run with stock python3 and openssl: it accepts what is true and nothing else.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { generateSigningKey } from '../../src/audit/checkpoint.ts';
+import { eventCodes } from '../../src/audit/log-event.ts';
+import { proveRecord } from '../../src/audit/proof.ts';
+import { filledLog, origin, removeTempFolders, tempFolder } from '../support/audit.ts';
+
+afterAll(removeTempFolders);
+const page = readFileSync(join(import.meta.dirname, '../../docs/AUDIT.md'), 'utf8');
+const [verifyCode = '', rootCode = ''] = [...page.matchAll(/```python\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');
+
+test('the lines in docs/AUDIT.md accept a proof of every record, and nothing else', async () => {
+  const folder = tempFolder();
+  const script = join(folder, 'verify.py');
+  writeFileSync(script, verifyCode);
+  const log = await filledLog(11, 4);
+  await log.close();
+  const run = (proof: string, key: string): { status: number | null; output: string } => {
+    writeFileSync(join(folder, 'p.tlog-proof'), proof);
+    const { status, stdout, stderr } = spawnSync('python3', [script, join(folder, 'p.tlog-proof'), key], { encoding: 'utf8' });
+    return { status, output: stdout + stderr };
+  };
+  for (const index of [0, 1, 2, 6, 13, 14, 15, 16, 20, 21, 22]) {
+    const proof = await proveRecord(log.source, String(index));
+    const { status, output } = run(proof ?? '', log.verifier.verifierKey);
+    expect([index, status, output]).toEqual([
+      index,
+      0,
+      expect.stringContaining(`record ${index} of 23 in ${origin}, signed by ${origin}:\n{"activity_id"`),
+    ]);
+  }
+
+  const proof = (await proveRecord(log.source, '6')) ?? '';
+  const extra = /extra (\S+)/.exec(proof)?.[1] ?? '';
+  const forged = Buffer.from(Buffer.from(extra, 'base64').toString().replace('fleet-a', 'fleet-z')).toString('base64');
+  expect(run(proof.replace(extra, forged), log.verifier.verifierKey).output).toContain('NOT in the signed log');
+  expect(run(proof.replace('index 6', 'index 7'), log.verifier.verifierKey).status).not.toBe(0);
+  expect(run(proof.replace('\n23\n', '\n24\n'), log.verifier.verifierKey).status).not.toBe(0);
+  expect(run(proof, generateSigningKey(origin).verifierKey).status).not.toBe(0);
+}, 60_000);
+
+test('the other lines in docs/AUDIT.md come to the root of the checkpoint', async () => {
+  const script = join(tempFolder(), 'root.py');
+  writeFileSync(script, rootCode);
+  const log = await filledLog(40, 40);
+  await log.close();
+  const files = readdirSync(log.directory)
+    .filter((name) => name.endsWith('.jsonl'))
+    .sort();
+  const checkpoint = readFileSync(join(log.directory, 'checkpoints', '000000000081.checkpoint'), 'utf8').split('\n');
+
+  const output = execFileSync('python3', [script, ...files.map((name) => join(log.directory, name))], { encoding: 'utf8' });
+
+  expect(files.length).toBe(2);
+  expect(output.trim()).toBe(`${checkpoint[1]} ${checkpoint[2]}`);
+});
+
+test('the page names every event', () => {
+  expect(eventCodes.filter((code) => !page.includes(`\`${code}\``))).toEqual([]);
+});
