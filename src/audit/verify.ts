@@ -63,6 +63,8 @@ const needles = {
   sealed: Buffer.from('"sealed_size":'),
 };
 
+const rareEnd = Buffer.from('ze":');
+
 /** The digits at `at`, as a number; -1 when there are none or too many. */
 function numberAt(bytes: Buffer, at: number): number {
   let [value, index] = [0, at];
@@ -72,6 +74,34 @@ function numberAt(bytes: Buffer, at: number): number {
     value = value * 10 + digit;
   }
   return index === at || index === at + 16 ? -1 : value;
+}
+
+/**
+ * Finds a key in line after line. Records are much alike, so it looks near where it was in the line before, and from the line's
+ * beginning only when it is not there: a quarter of the time. In RFC 8785 order `logged_time` stands before `sequence`, both in
+ * `metadata`; a quote inside a text is escaped, so these bytes cannot occur in one.
+ */
+function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end: number): number } {
+  const first = needle[0];
+  let distance = 0;
+  // A loop here beats a call to indexOf, which costs as much as the hash of a node.
+  function isAt(bytes: Buffer, place: number): boolean {
+    for (let index = 1; index < needle.length; index += 1) if (bytes[place + index] !== needle[index]) return false;
+    return true;
+  }
+  return {
+    find(bytes, start, end) {
+      const near = start + Math.max(0, distance - 24);
+      let at = -1;
+      for (let place = near; place < near + 48 && place + needle.length <= end && at < 0; place += 1) {
+        if (bytes[place] === first && isAt(bytes, place)) at = place;
+      }
+      if (at < 0) at = bytes.indexOf(needle, start);
+      if (at < 0 || at >= end) return -1;
+      distance = at - start;
+      return at;
+    },
+  };
 }
 
 type Given = { readonly name: string; readonly checkpoint: Checkpoint; readonly isAnchor: boolean };
@@ -164,6 +194,7 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
   const times: { first: number | null; last: number | null } = { first: null, last: null };
   const mentioned = new Set<number>();
   const good: Given[] = [];
+  const near = { logged: createFinder(needles.logged), sequence: createFinder(needles.sequence) };
   let goodUpTo = 0;
   let isBroken = false;
 
@@ -196,11 +227,9 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
 
   function line(bytes: Buffer, start: number, end: number): void {
     const expected = tree.size;
-    // In RFC 8785 order `logged_time` stands before `sequence`, both in `metadata`. A quote inside a text is escaped, so
-    // these bytes cannot occur in one.
-    const logged = bytes.indexOf(needles.logged, start);
-    const at = logged < 0 || logged >= end ? -1 : bytes.indexOf(needles.sequence, logged);
-    if (at < 0 || at >= end) {
+    const logged = near.logged.find(bytes, start, end);
+    const at = logged < 0 ? -1 : near.sequence.find(bytes, logged, end);
+    if (at < 0) {
       findings.add('altered', 'not-a-record', `line ${expected} is no record`, expected);
     } else {
       const sequence = numberAt(bytes, at + needles.sequence.length);
@@ -214,8 +243,11 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
   compare(bySize.get(0));
   return {
     visit({ bytes, start, end }: LineBlock): void {
-      for (let at = bytes.indexOf(needles.sealed, start); at >= 0 && at < end; at = bytes.indexOf(needles.sealed, at + 1)) {
-        mentioned.add(numberAt(bytes, at + needles.sealed.length));
+      // The search runs at the speed of its first byte's: `z` is the rare one in this key.
+      for (let at = bytes.indexOf(rareEnd, start); at >= 0 && at < end; at = bytes.indexOf(rareEnd, at + 1)) {
+        const key = at + rareEnd.length - needles.sealed.length;
+        if (bytes.compare(needles.sealed, 0, needles.sealed.length, Math.max(0, key), at + rareEnd.length) === 0)
+          mentioned.add(numberAt(bytes, at + rareEnd.length));
       }
       for (let from = start; from < end; ) {
         const to = bytes.indexOf(0x0a, from);
