@@ -150,18 +150,29 @@ async function discovered(config: Config, { discover }: Secrets): Promise<Accoun
     .map(({ name, secretId }) => ({ name, secretId, enabled: true }));
 }
 
+/** In files, or, where there is no disk to keep them, in the objects of a bucket. */
 async function openTrail(config: Config, runtime: Runtime, holders: Holders): Promise<FileAuditLog> {
-  const { audit, policy } = config;
-  const signer = signerFrom(audit.signingKeyFile);
-  return openAuditLog({
-    directory: audit.directory,
+  const { audit, policy, thingspace, store } = config;
+  const { clock } = runtime;
+  const region = store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
+  const aws = { clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...region };
+  const signer = await openSigner(config, aws);
+  const common = {
     signer,
-    clock: runtime.clock,
-    holders,
+    clock,
     origin: audit.origin ?? signer.name,
     context: { ...runtime.context, policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays } },
     secondSink: runtime.writeLine,
-  });
+  };
+  if (audit.s3 === undefined) return openAuditLog({ ...common, directory: audit.directory, holders });
+  const [{ openS3Objects }, { openObjectLog }] = await Promise.all([import('./audit/s3.ts'), import('./audit/object-log.ts')]);
+  return openObjectLog({ ...common, objects: openS3Objects({ ...aws, ...audit.s3 }) });
+}
+
+async function openSigner({ audit }: Config, aws: { clock: Clock; requestTimeoutMs: number; region?: string }): Promise<Signer> {
+  if (audit.kmsKeyId === undefined) return signerFrom(audit.signingKeyFile);
+  const { openKmsSigner } = await import('./audit/kms-signer.ts');
+  return openKmsSigner({ ...aws, keyId: audit.kmsKeyId, name: audit.origin ?? 'thingspace-rotator' });
 }
 
 function signerFrom(file: string): Signer {
