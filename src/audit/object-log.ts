@@ -16,8 +16,7 @@ import type { LogEvent, LoggedEvent } from './log-event.ts';
 import type { ObjectStore } from './objects.ts';
 import { type AuditContext, formatRecord, frameOf, uuidv7 } from './record.ts';
 import type { AuditSource, Segment } from './source.ts';
-import { absorb, emptyTail, type Tail } from './tail.ts';
-import { base64Of, hashOf, Tree } from './tree.ts';
+import { base64Of, hashOf, leafHash, Tree } from './tree.ts';
 import { viewLine } from './view.ts';
 
 export type ObjectLogOptions = {
@@ -52,6 +51,34 @@ const collisionLimit = 200;
 /** How many records one object may hold, so that it stays readable at one go. */
 const maxBatch = 1_000;
 
+/** The end of the log as a writer knows it. */
+type Tail = {
+  tree: Tree;
+  lastTimeMs: number;
+  /** The largest checkpoint size that a record mentions. */
+  mentioned: number;
+  /** Intents without an outcome, by rotationId. */
+  open: Map<string, OpenIntent>;
+};
+
+const emptyTail = (): Tail => ({ tree: new Tree(), lastTimeMs: 0, mentioned: 0, open: new Map() });
+
+/** Takes the next record's line into account; whether it is one. */
+function absorb(tail: Tail, line: Buffer): boolean {
+  const view = viewLine(line);
+  if (view === null || view.sequence !== tail.tree.size) return false;
+  const { code, rotationId, account, timeMs, more } = view;
+  if (rotationId !== undefined) {
+    if (code === 'rotation.intended' && account !== undefined) tail.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
+    if (code === 'rotation.outcome' || code === 'rotation.reconciled') tail.open.delete(rotationId);
+  }
+  const sealed = more['sealed_size'];
+  if (typeof sealed === 'number') tail.mentioned = Math.max(tail.mentioned, sealed);
+  tail.tree.append(leafHash(line));
+  tail.lastTimeMs = Math.max(tail.lastTimeMs, timeMs);
+  return true;
+}
+
 /** Opens the log, whose first record is written when it is empty. Throws `audit-unavailable`. */
 export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAuditLog> {
   const { objects, signer, clock, origin, context, secondSink } = options;
@@ -81,13 +108,8 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
   function absorbObject(bytes: Buffer): void {
     const name = recordName(tail.tree.size);
     const lines = linesOf(bytes);
-    const first = lines[0] && viewLine(lines[0]);
-    const newest = lines.at(-1);
-    const view = newest && viewLine(newest);
-    if (!first || !view || first.sequence !== tail.tree.size || view.sequence !== tail.tree.size + lines.length - 1)
+    if (lines.length === 0 || !lines.every((line) => absorb(tail, line)))
       throw new Failure('audit-unavailable', `audit log ${objects.place}${name}: damaged; run: thingspace-rotator audit verify`);
-    for (const line of lines) absorb(tail, line);
-    tail.lastTimeMs = Math.max(tail.lastTimeMs, view.timeMs);
   }
 
   function linesFor(events: readonly LoggedEvent[]): Buffer {
