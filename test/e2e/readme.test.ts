@@ -1,0 +1,96 @@
+// The README is a promise: every command block in it is run here, in a copy of the tracked files, as a newcomer would.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { jest } from '@jest/globals';
+import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
+
+const readme = readFileSync('README.md', 'utf8');
+const blocks = [...readme.matchAll(/```sh\n([\s\S]+?)```/g)].map((match) => match[1]?.trim() ?? '');
+
+jest.setTimeout(300_000);
+
+let copy: string;
+let home: string;
+let thingspace: ThingSpaceSimulator;
+
+beforeAll(async () => {
+  copy = mkdtempSync(join(tmpdir(), 'readme-'));
+  home = mkdtempSync(join(tmpdir(), 'home-'));
+  for (const file of execFileSync('git', ['ls-files'], { encoding: 'utf8' }).split('\n').filter(Boolean)) {
+    mkdirSync(dirname(join(copy, file)), { recursive: true });
+    cpSync(file, join(copy, file));
+  }
+  thingspace = await openThingSpaceSimulator({
+    users: [{ username: 'fleet-user', password: 'a "quoted" päss' }],
+    applications: [{ clientId: 'key', clientSecret: 'secret' }],
+  });
+});
+
+afterAll(async () => {
+  await thingspace.close();
+  for (const folder of [copy, home]) rmSync(folder, { recursive: true, force: true });
+});
+
+function runBlock(block: string, cwd: string) {
+  const env = {
+    ...process.env,
+    npm_config_prefix: join(home, 'npm'),
+    PATH: `${join(home, 'npm', 'bin')}:${process.env['PATH']}`,
+    ROTATOR_THINGSPACE__BASE_URL: thingspace.baseUrl,
+    NO_COLOR: '1',
+  };
+  return spawnSync('bash', ['-euo', 'pipefail', '-c', block], { cwd, env, encoding: 'utf8', input: '' });
+}
+
+test('the README has these command blocks and no others', () => {
+  expect(blocks.map((block) => block.split('\n')[0])).toEqual([
+    'npm ci && npm run demo',
+    'npm cit',
+    'npm run --silent build && npm install --global .',
+  ]);
+});
+
+test('one command sets a fresh machine up and runs the main job', () => {
+  const { status, stdout, stderr } = runBlock(blocks[0] ?? '', copy);
+
+  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout).toMatch(/rotated/);
+  expect(stdout).toMatch(/not due/);
+  expect(stdout).toMatch(/stopped/);
+  expect(stdout).toMatch(/audit/);
+});
+
+test('the other one passes the tests, and is what CI calls', () => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+  expect(scripts.test).toContain('jest');
+  expect(readFileSync('.ci/run', 'utf8').trim().split('\n').at(-1)).toBe('npm cit');
+});
+
+test('five lines take a real account, from nothing to checked and rotated when due', () => {
+  writeFileSync(
+    join(copy, 'fleet-east.json'),
+    JSON.stringify({ username: 'fleet-user', password: 'a "quoted" päss', clientId: 'key', clientSecret: 'secret' }),
+  );
+
+  const { status, stdout, stderr } = runBlock(blocks[2] ?? '', copy);
+
+  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout).toMatch(/fleet-east/);
+  expect(thingspace.failedLogins('fleet-user').most).toBe(0);
+  expect(thingspace.requests.some(({ call }) => call === 'login')).toBe(true);
+  expect(thingspace.resetsReceived('fleet-user')).toBe(0);
+});
+
+test('every file that the README points to is there', () => {
+  const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map((match) => match[1] ?? '').filter((link) => !link.includes(':'));
+
+  for (const link of links)
+    expect([link, readdirSync(dirname(join('.', link)) || '.').includes(link.replace(/\/$/, '').split('/').at(-1) ?? '')]).toEqual([
+      link,
+      true,
+    ]);
+});
