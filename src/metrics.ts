@@ -29,6 +29,8 @@ export type Metrics = {
   observe(event: RotationEvent): void;
   /** Counts the end of an attempt. */
   finished(result: Result): void;
+  /** Counts what became of notices. */
+  noticed(result: 'delivered' | 'failed' | 'dropped', count: number): void;
   /** A run over the accounts ended at this time; UTC milliseconds. */
   ran(atMs: number): void;
   /** The exposition text, and its content type. */
@@ -81,8 +83,14 @@ export async function openMetrics({ figures, version, ofProcess = false }: Metri
   const receipts = new Counter(named('receipts_written_total', 'Receipts written: sealed answers of resets.'));
   const savingRetries = new Counter(named('saving_retries_total', 'Tries to save a new password that had to be repeated.'));
 
+  const notices = new Counter({
+    ...named('notices_total', 'Notices to the webhook by what became of them.'),
+    labelNames: ['result'] as const,
+  });
+
   // A counter that is born at 1 shows no increase: all that can be counted begin at 0.
   for (const result of loginResults) logins.inc({ result }, 0);
+  for (const result of ['delivered', 'failed', 'dropped']) notices.inc({ result }, 0);
   for (const outcome of ['rotated', 'recovered', 'not-due', 'checked', 'settled']) attempts.inc({ outcome, reason: 'none' }, 0);
   for (const reason of Object.keys(failures) as Reason[]) attempts.inc({ outcome: endOf(reason), reason }, 0);
 
@@ -121,6 +129,7 @@ export async function openMetrics({ figures, version, ofProcess = false }: Metri
       duration.observe(Math.max(0, endedAtMs - startedAtMs) / 1000);
       if (deadWindowMs !== undefined) deadWindow.observe(deadWindowMs / 1000);
     },
+    noticed: (result, count) => notices.inc({ result }, count),
     ran: (atMs) => lastRun.set(atMs / 1000),
     expose: async () => {
       fill();

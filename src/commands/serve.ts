@@ -1,8 +1,8 @@
-// serve: hands over to the long-running service.
+// serve: hands over to the long-running service, which nothing else needs to load.
 
-import { UsageError } from '../usage.ts';
 import type { CommonFlags, Shell } from './shell.ts';
 
-export async function serveCommand(_shell: Shell, _flags: CommonFlags): Promise<number> {
-  throw new UsageError('serve is not part of this build yet');
+export async function serveCommand(shell: Shell, flags: CommonFlags): Promise<number> {
+  const { serve } = await import('../serve.ts');
+  return serve(shell, flags);
 }

@@ -10,7 +10,7 @@ import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 import { jitterMs, nextRuns, type OpenTicker, type Schedule, type Ticker } from '../schedule.ts';
 import { createAgenda, type Item } from './agenda.ts';
-import { createOutages, nextLookInMs, outageAfter, probeWaitsMs } from './backoff.ts';
+import { createOutages, nextLookInMs, type Outage, outageAfter, probeWaitsMs } from './backoff.ts';
 import { type Board, createBoard, type Entry } from './board.ts';
 import { type Book, openBooks } from './books.ts';
 import { createLooker } from './look.ts';
@@ -54,6 +54,8 @@ export type Daemon = {
   request(name: string, ask: Ask): Promise<Result | null>;
   /** Looks at all accounts now, as a tick would; for tests and for whoever knows better. */
   tick(): Promise<void>;
+  /** The outage that keeps accounts waiting; null when there is none. */
+  outage(): Outage | null;
   /** Milliseconds since the loop last turned; a healthy one turns every half minute. */
   idleMs(): number;
   /** When the next tick comes, UTC milliseconds; Infinity when none does. */
@@ -291,6 +293,7 @@ export function openDaemon(options: DaemonOptions): Daemon {
       return typeof looked === 'string' ? null : looked;
     },
     tick: () => tick(null),
+    outage: outages.open,
     idleMs: () => clock.monotonicMs() - turnedAtMs,
     nextTickMs: () => Math.min(Number.POSITIVE_INFINITY, ...tickers.map(({ ticker }) => ticker.nextMs())),
     quiet: async () => {
