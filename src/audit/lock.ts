@@ -6,9 +6,12 @@
 //   take over from the dead X           take `lock.over-X` by the same rules, look again that X still holds, unlink(lock), give
 //
 // A dead process stays dead, so "X is gone" never becomes untrue; and only the holder of `lock.over-X` may remove X's lock.
-// Hence nobody removes the lock of one who lives, whatever the order of events. Must never hold the lock across an await.
+// Hence nobody removes the lock of one who lives, whatever the order of events.
+//
+// Who appends again at once keeps the lock: it is given back after a few idle milliseconds, or after so many uses that others must
+// have their turn. Those who wait say so by a file `wanted`.
 
-import { closeSync, linkSync, lstatSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, linkSync, lstatSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock, Holders } from '../rotation/ports.ts';
@@ -16,8 +19,11 @@ import type { Holder } from '../rotation/record.ts';
 import { guarded, unavailable } from './files.ts';
 
 export type Lock = {
-  /** Runs `work`, which must be synchronous, while no other process does. Throws `audit-unavailable` when the lock cannot be had. */
-  hold<T>(work: () => T): Promise<T>;
+  /**
+   * Runs `work`, which must be synchronous, while no other process does; one call at a time. `isFresh`: others may have been here since
+   * the last one. Throws `audit-unavailable` when the lock cannot be had.
+   */
+  hold<T>(work: (isFresh: boolean) => T): Promise<T>;
   close(): void;
 };
 
@@ -31,6 +37,11 @@ export type LockOptions = {
   readonly unknownMs?: number;
 };
 
+/** Idle so long, the lock is given back. */
+const idleMs = 5;
+/** Used so often, it is given to whoever waits. */
+const usesInTurn = 64;
+
 const errnoOf = (error: unknown): string | undefined => (error as { code?: string }).code;
 
 /** Registers this process as a possible holder. Removes what dead ones left. */
@@ -38,6 +49,7 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
   const me = holders.begin();
   const mine = join(directory, `.holder-${me.id}`);
   const lock = join(directory, 'lock');
+  const wanted = join(directory, 'wanted');
 
   guarded(mine, () => {
     const fd = openSync(mine, 'wx', 0o644);
@@ -56,6 +68,14 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
       if (!name.startsWith('.holder-')) continue;
       const holder = holderIn(join(directory, name));
       if (holder && holders.standing(holder) === 'gone') remove(join(directory, name));
+    }
+  }
+
+  function want(): void {
+    try {
+      linkSync(mine, wanted);
+    } catch {
+      // It is there already, or it is not: then the wait is longer.
     }
   }
 
@@ -92,7 +112,11 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
     let watched = { key: '', sinceMs: startedMs };
     for (let tries = 0; ; tries += 1) {
       const holder = take(lock);
-      if (holder === true) return;
+      if (holder === true) {
+        // Others who wait say so again.
+        remove(wanted);
+        return;
+      }
       const nowMs = clock.monotonicMs();
       const key = `${holder?.id} ${takenAt(lock)}`;
       if (key !== watched.key) watched = { key, sinceMs: nowMs };
@@ -105,21 +129,56 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
       } else if (nowMs - watched.sinceMs >= (holder && holders.standing(holder) === 'unknown' ? unknownMs : patienceMs)) {
         throw heldBy(lock, holder);
       }
-      await clock.sleep(Math.min(50, 1 + tries));
+      want();
+      await clock.sleep(Math.min(idleMs, 1 + tries));
     }
+  }
+
+  let uses = 0;
+  let isHeld = false;
+  let isWatched = false;
+  const closing = new AbortController();
+
+  function give(): void {
+    // What was done under it is durable already; a lock that will not go is found to be ours at the next take.
+    if (isHeld) remove(lock);
+    isHeld = false;
+  }
+
+  /** Gives the lock back when nothing has used it for a while. */
+  async function watch(): Promise<void> {
+    if (isWatched) return;
+    isWatched = true;
+    for (let seen = -1; isHeld && seen !== uses; ) {
+      seen = uses;
+      await clock.sleep(idleMs, closing.signal);
+    }
+    isWatched = false;
+    give();
   }
 
   return {
     async hold(work) {
-      await acquire();
+      const isFresh = !isHeld;
+      if (isFresh) {
+        await acquire();
+        isHeld = true;
+      }
+      void watch();
+      uses += 1;
       try {
-        return work();
+        return work(isFresh);
       } finally {
-        // What `work` did is durable already; a lock that will not go is found to be ours at the next take.
-        remove(lock);
+        if (uses % usesInTurn === 0 && existsSync(wanted)) {
+          give();
+          remove(wanted);
+          await clock.sleep(2 * idleMs);
+        }
       }
     },
     close() {
+      give();
+      closing.abort();
       remove(mine);
       holders.end(me);
     },

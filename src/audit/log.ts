@@ -23,9 +23,9 @@ import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from '.
 import { checkpointFile, checkpointFolder, checkpointSizesIn, guarded, monthFile, openFileSource, syncFolder } from './files.ts';
 import { openLock } from './lock.ts';
 import type { LogEvent, LoggedEvent } from './log-event.ts';
-import { type AuditContext, formatRecord, frameOf, uuidv7 } from './record.ts';
+import { type AuditContext, type Frame, formatRecord, frameOf, uuidv7 } from './record.ts';
 import type { AuditSource } from './source.ts';
-import { absorb, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
+import { absorbKnown, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
 import { isoDay } from './time.ts';
 import type { Hash } from './tree.ts';
 
@@ -77,22 +77,29 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
   let newest = newestCheckpoint(directory, origin);
   const tail = loadState(statePath, (size) => rootAt(directory, size)) ?? emptyTail();
   const file = createAppender(directory);
+  const frame = frameOf(options.context);
   /** What the log has to say about itself with the next append. */
   let notes: LogEvent[] = [];
   let seenMs = 0;
+  let mustLook = true;
   let last: Promise<unknown> = Promise.resolve();
 
   /** One after the other in this process, then under the lock between processes. */
   function exclusively<T>(work: () => T): Promise<T> {
-    const turn = last.then(
-      () => lock.hold(work),
-      () => lock.hold(work),
-    );
+    const held = (): Promise<T> =>
+      lock.hold((isFresh) => {
+        mustLook ||= isFresh;
+        return work();
+      });
+    const turn = last.then(held, held);
     last = turn;
     return turn;
   }
 
+  /** Takes in what others appended. While the lock was kept there is nothing, unless our own last append failed. */
   function refresh(): void {
+    if (!mustLook) return;
+    lookForCheckpoints();
     const size = newest?.size ?? 0;
     const followed = follow(directory, tail, size, ({ tree }) => {
       if (newest && tree.root() !== newest.root) throw discontinued(directory, newest);
@@ -102,6 +109,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
       const detail = `a half-written end was cut: ${followed.cutBytes} bytes, ${followed.cutRecords} whole records of an unfinished append`;
       notes.push({ code: 'log.repaired', bytes: followed.cutBytes, detail });
     }
+    mustLook = false;
   }
 
   /** Others sign too. A missed one is no harm: the record after the next mentions it. */
@@ -114,17 +122,21 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
 
   function write(events: readonly LoggedEvent[]): void {
     refresh();
-    lookForCheckpoints();
     const genesis: LogEvent[] = tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
     const all = [...genesis, ...notes, ...events];
-    const batch = stampBatch(all, tail, clock.nowMs(), newest?.size ?? 0, options);
+    const batch = stampBatch(all, tail, clock.nowMs(), newest?.size ?? 0, frame, origin);
+    mustLook = true;
     guarded(join(directory, monthFile(batch.month)), () =>
       file.append(batch.month, batch.bytes, batch.month === tail.month ? tail.position : 0),
     );
     if (batch.month !== tail.month) Object.assign(tail, { month: batch.month, position: 0 });
-    for (const line of batch.lines) absorb(tail, line);
+    batch.lines.forEach((line, index) => {
+      absorbKnown(tail, line, { timeMs: batch.timeMs, ...(all[index] as LoggedEvent) });
+    });
+    if (batch.sealedSize !== undefined) tail.mentioned = batch.sealedSize;
     tail.lastTimeMs = Math.max(tail.lastTimeMs, batch.timeMs);
     notes = [];
+    mustLook = false;
   }
 
   async function append(events: readonly LoggedEvent[]): Promise<void> {
@@ -135,7 +147,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       notes = [...notes.filter(({ code }) => code !== 'sink.failed'), sinkFailed(notes, directory, error, events)];
-      for (const event of events) if (event.code !== 'rotation.intended') secondSink?.(strayLine(event, options));
+      for (const event of events) if (event.code !== 'rotation.intended') secondSink?.(strayLine(event, clock.nowMs(), frame, origin));
       throw error;
     }
   }
@@ -185,39 +197,48 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
   };
 }
 
-type Batch = { readonly month: string; readonly timeMs: number; readonly lines: readonly Buffer[]; readonly bytes: Buffer };
+type Batch = {
+  readonly month: string;
+  readonly timeMs: number;
+  readonly lines: readonly Buffer[];
+  readonly bytes: Buffer;
+  readonly sealedSize?: number;
+};
 
 /** The lines of one append. The time is never before that of the record before, unless the clock went back by more than a slip. */
-function stampBatch(events: readonly LoggedEvent[], tail: Tail, nowMs: number, sealedSize: number, options: AuditLogOptions): Batch {
+function stampBatch(events: readonly LoggedEvent[], tail: Tail, nowMs: number, newestSize: number, frame: Frame, origin: string): Batch {
   const back = tail.lastTimeMs - nowMs;
   const timeMs = back > 0 && back <= clockSlackMs ? tail.lastTimeMs : nowMs;
   const monthNow = isoDay(timeMs).slice(0, 7);
   const month = tail.month !== null && tail.month > monthNow ? tail.month : monthNow;
-  const frame = frameOf(options.context);
-  const lines = events.map((event, index) =>
-    Buffer.from(
-      formatRecord(
-        event,
-        {
-          uid: uuidv7(timeMs),
-          sequence: tail.tree.size + index,
-          timeMs,
-          origin: options.origin,
-          batchRemaining: events.length - 1 - index,
-          ...(index === 0 && sealedSize > tail.mentioned ? { sealedSize } : {}),
-        },
-        frame,
-      ),
+  const sealed = newestSize > tail.mentioned ? { sealedSize: newestSize } : {};
+  const texts = events.map((event, index) =>
+    formatRecord(
+      event,
+      {
+        uid: uuidv7(timeMs),
+        sequence: tail.tree.size + index,
+        timeMs,
+        origin,
+        batchRemaining: events.length - 1 - index,
+        ...(index === 0 ? sealed : {}),
+      },
+      frame,
     ),
   );
-  const lf = Buffer.from('\n');
-  return { month, timeMs, lines, bytes: Buffer.concat(lines.flatMap((line) => [line, lf])) };
+  const bytes = Buffer.from(`${texts.join('\n')}\n`);
+  const lines: Buffer[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const end = bytes.indexOf(0x0a, start);
+    lines.push(bytes.subarray(start, end));
+    start = end + 1;
+  }
+  return { month, timeMs, lines, bytes, ...sealed };
 }
 
 /** The record as the second sink gets it: without a place in the log. */
-function strayLine(event: LoggedEvent, { clock, origin, context }: AuditLogOptions): string {
-  const timeMs = clock.nowMs();
-  return formatRecord(event, { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 }, frameOf(context));
+function strayLine(event: LoggedEvent, timeMs: number, frame: Frame, origin: string): string {
+  return formatRecord(event, { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 }, frame);
 }
 
 function sinkFailed(before: readonly LogEvent[], sink: string, failure: Failure, events: readonly LoggedEvent[]): LogEvent {

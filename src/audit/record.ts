@@ -257,12 +257,14 @@ export function inventoryHash(accounts: readonly string[]): string {
   return hash.digest('hex');
 }
 
-/** A version-7 UUID (RFC 9562): 48 bits of UTC milliseconds, 74 random bits. */
+let pool = Buffer.alloc(0);
+
+/** A version-7 UUID (RFC 9562): 48 bits of UTC milliseconds, 74 random bits, drawn from the system in larger helpings. */
 export function uuidv7(timeMs: number): string {
-  const bytes = randomBytes(16);
-  bytes.writeUIntBE(timeMs, 0, 6);
-  bytes[6] = 0x70 | ((bytes[6] as number) & 0x0f);
-  bytes[8] = 0x80 | ((bytes[8] as number) & 0x3f);
-  const hex = bytes.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  if (pool.length < 10) pool = randomBytes(2560);
+  const random = pool.toString('hex', 0, 10);
+  pool = pool.subarray(10);
+  const time = Math.floor(timeMs).toString(16).padStart(12, '0').slice(-12);
+  const variant = (8 + (Number.parseInt(random.charAt(3), 16) % 4)).toString(16);
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-${variant}${random.slice(4, 7)}-${random.slice(8, 20)}`;
 }

@@ -31,21 +31,31 @@ const marks = {
   batch: Buffer.from('"batch_remaining":'),
 };
 
-/** Takes one stored line into account. */
-export function absorb(tail: Tail, line: Buffer): void {
-  if (line.includes(marks.rotation) || line.includes(marks.sealed)) {
-    const view = viewLine(line);
-    if (view?.code === 'rotation.intended' && view.rotationId !== undefined && view.account !== undefined) {
-      tail.open.set(view.rotationId, { rotationId: view.rotationId, account: view.account, intendedAtMs: view.timeMs });
-    }
-    if (view?.rotationId !== undefined && (view.code === 'rotation.outcome' || view.code === 'rotation.reconciled')) {
-      tail.open.delete(view.rotationId);
-    }
-    const sealed = view?.more['sealed_size'];
-    if (typeof sealed === 'number') tail.mentioned = Math.max(tail.mentioned, sealed);
+/** What the tail remembers of a record. */
+type Noted = {
+  readonly code: string;
+  readonly rotationId?: string | undefined;
+  readonly account?: string | undefined;
+  readonly timeMs: number;
+};
+
+/** Takes the next record's line into account, its meaning being known. */
+export function absorbKnown(tail: Tail, line: Buffer, { code, rotationId, account, timeMs }: Noted): void {
+  if (rotationId !== undefined) {
+    if (code === 'rotation.intended' && account !== undefined) tail.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
+    if (code === 'rotation.outcome' || code === 'rotation.reconciled') tail.open.delete(rotationId);
   }
   tail.tree.append(leafHash(line));
   tail.position += line.length + 1;
+}
+
+/** Takes one stored line into account. */
+export function absorb(tail: Tail, line: Buffer): void {
+  const isTelling = line.includes(marks.rotation) || line.includes(marks.sealed);
+  const view = isTelling ? viewLine(line) : null;
+  const sealed = view?.more['sealed_size'];
+  if (typeof sealed === 'number') tail.mentioned = Math.max(tail.mentioned, sealed);
+  absorbKnown(tail, line, view ?? { code: '', timeMs: 0 });
 }
 
 /** What `follow` found beside whole records. */

@@ -8,6 +8,8 @@ import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { viewLine } from '../../src/audit/view.ts';
 import { intended, linesIn, openTestLog, origin, outcome, removeTempFolders, tempFolder } from '../support/audit.ts';
 
+/** Many processes, on a machine that may be busy with others. */
+const patience = 120_000;
 const root = join(import.meta.dirname, '../..');
 const built = mkdtempSync(join(tmpdir(), 'audit-child-'));
 const program = join(built, 'audit-child.mjs');
@@ -57,62 +59,80 @@ function run(child: ChildProcess, until: (output: string) => boolean = () => fal
   return new Promise((resolve) => child.on('close', () => resolve({ output })));
 }
 
-test.each(['exit', 'throw'])('10,000 records are all there after %s', async (ending) => {
-  const directory = join(tempFolder(), 'audit');
-  const { output } = await run(spawn(process.execPath, args(directory, 'p', 1000, 10, ending), { stdio: ['ignore', 'pipe', 'ignore'] }));
+test.each(['exit', 'throw'])(
+  '10,000 records are all there after %s',
+  async (ending) => {
+    const directory = join(tempFolder(), 'audit');
+    const { output } = await run(spawn(process.execPath, args(directory, 'p', 1000, 10, ending), { stdio: ['ignore', 'pipe', 'ignore'] }));
 
-  const acknowledged = acknowledgedBy(output, 10);
-  expect(acknowledged.length).toBe(10_000);
-  const found = rotationsIn(directory);
-  expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-  await expectWhole(directory);
-});
+    const acknowledged = acknowledgedBy(output, 10);
+    expect(acknowledged.length).toBe(10_000);
+    const found = rotationsIn(directory);
+    expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+    await expectWhole(directory);
+  },
+  patience,
+);
 
-test('10,000 records over a row of SIGKILLs at random moments: none that was acknowledged is lost', async () => {
-  const directory = join(tempFolder(), 'audit');
-  const acknowledged: string[] = [];
-  for (let life = 0; acknowledged.length < 10_000; life += 1) {
-    const lines = 40 + ((life * 97) % 211);
-    const child = spawn(process.execPath, args(directory, `life-${life}`, 5000, 10, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
-    const { output } = await run(child, (text) => text.split('\n').length > lines);
-    acknowledged.push(...acknowledgedBy(output, 10));
-  }
+test(
+  '10,000 records over a row of SIGKILLs at random moments: none that was acknowledged is lost',
+  async () => {
+    const directory = join(tempFolder(), 'audit');
+    const acknowledged: string[] = [];
+    for (let life = 0; acknowledged.length < 10_000; life += 1) {
+      const lines = 40 + ((life * 97) % 211);
+      const child = spawn(process.execPath, args(directory, `life-${life}`, 5000, 10, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
+      const { output } = await run(child, (text) => text.split('\n').length > lines);
+      acknowledged.push(...acknowledgedBy(output, 10));
+    }
 
-  const found = rotationsIn(directory);
-  expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-  await expectWhole(directory);
-});
+    const found = rotationsIn(directory);
+    expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+    await expectWhole(directory);
+  },
+  patience,
+);
 
-test('three processes append at the same time, one is killed, and the numbers have no gap', async () => {
-  const directory = join(tempFolder(), 'audit');
-  const start = (name: string): ChildProcess =>
-    spawn(process.execPath, args(directory, name, 150, 2, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
+test(
+  'three processes append at the same time, one is killed, and the numbers have no gap',
+  async () => {
+    const directory = join(tempFolder(), 'audit');
+    const start = (name: string): ChildProcess =>
+      spawn(process.execPath, args(directory, name, 150, 2, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
 
-  const runs = await Promise.all([run(start('a')), run(start('b')), run(start('c'), (output) => output.split('\n').length > 40)]);
+    const runs = await Promise.all([run(start('a')), run(start('b')), run(start('c'), (output) => output.split('\n').length > 40)]);
 
-  const acknowledged = runs.flatMap(({ output }) => acknowledgedBy(output, 2));
-  expect(acknowledged.length).toBeGreaterThan(600);
-  const found = rotationsIn(directory);
-  expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-  await expectWhole(directory);
-  expect(readdirSync(join(directory, '.writer'))).toEqual([]);
-});
+    const acknowledged = runs.flatMap(({ output }) => acknowledgedBy(output, 2));
+    expect(acknowledged.length).toBeGreaterThan(600);
+    const found = rotationsIn(directory);
+    expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+    await expectWhole(directory);
+    expect(readdirSync(join(directory, '.writer')).filter((name) => name !== 'wanted')).toEqual([]);
+  },
+  patience,
+);
 
 const hasStrace = spawnSync('strace', ['-V']).status === 0;
 const orSkip = hasStrace || process.env['CI'] ? test : test.skip;
 
 // Every system call of an append that changes anything; the process dies as it enters the nth.
-orSkip.each(['link', 'write', 'fdatasync', 'unlink', 'fsync'])(
+orSkip.each<[string, number[]]>([
+  ['link', [1]],
+  ['write', [1, 2, 7, 20]],
+  ['fdatasync', [1, 2, 7, 20]],
+  ['unlink', [1, 2]],
+  ['fsync', [1, 2]],
+])(
   'a process that is killed as it enters %s leaves a log that goes on',
-  async (call) => {
+  async (call, moments) => {
     const directory = join(tempFolder(), 'audit');
     const seed = await openTestLog({ directory, signingKey });
     await seed.append([intended('before')]);
     await seed.close();
     let deaths = 0;
-    for (const nth of call === 'fsync' ? [1, 2] : [1, 2, 7, 20]) {
+    for (const nth of moments) {
       const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${nth}`];
-      const done = spawnSync('strace', [...strace, process.execPath, ...args(directory, `k${nth}`, 30, 3, 'exit')], { encoding: 'utf8' });
+      const done = spawnSync('strace', [...strace, process.execPath, ...args(directory, `k${nth}`, 30, 3, 'wait')], { encoding: 'utf8' });
       if (done.signal === 'SIGKILL') deaths += 1;
       const log = await openTestLog({ directory, signingKey });
       await log.append([outcome(`after-${nth}`)]);
@@ -122,39 +142,44 @@ orSkip.each(['link', 'write', 'fdatasync', 'unlink', 'fsync'])(
       expect(found.has('before') && found.has(`after-${nth}`)).toBe(true);
       await expectWhole(directory);
     }
-    expect(deaths).toBeGreaterThan(1);
+    expect(deaths).toBeGreaterThan(moments.length / 2);
   },
+  patience,
 );
 
-orSkip('a full disk is named, refuses the record, and loses nothing that was acknowledged', async () => {
-  const mount = join(tempFolder(), 'small');
-  mkdirSync(mount);
-  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', mount]).status !== 0) {
-    if (process.env['CI']) throw new Error('no tmpfs may be mounted here');
-    return;
-  }
-  try {
-    const directory = join(mount, 'audit');
-    const log = await openTestLog({ directory, signingKey });
-    const acknowledged: string[] = [];
-    let refusal = '';
-    for (let index = 0; index < 2000 && refusal === ''; index += 1) {
-      try {
-        await log.append([intended(`r-${index}`), outcome(`r-${index}`)]);
-        acknowledged.push(`r-${index}`);
-      } catch (error) {
-        refusal = (error as Error).message;
-      }
+orSkip(
+  'a full disk is named, refuses the record, and loses nothing that was acknowledged',
+  async () => {
+    const mount = join(tempFolder(), 'small');
+    mkdirSync(mount);
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', mount]).status !== 0) {
+      if (process.env['CI']) throw new Error('no tmpfs may be mounted here');
+      return;
     }
-    expect(refusal).toMatch(/audit-\d{4}-\d{2}\.jsonl: ENOSPC/);
-    expect(acknowledged.length).toBeGreaterThan(50);
-    expect(log.strays.length).toBe(1);
-    await log.close();
-    const found = rotationsIn(directory);
-    expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-    expect(found.has(`r-${acknowledged.length}`)).toBe(false);
-  } finally {
-    spawnSync('umount', [mount]);
-  }
-  expect(existsSync(mount)).toBe(true);
-});
+    try {
+      const directory = join(mount, 'audit');
+      const log = await openTestLog({ directory, signingKey });
+      const acknowledged: string[] = [];
+      let refusal = '';
+      for (let index = 0; index < 2000 && refusal === ''; index += 1) {
+        try {
+          await log.append([intended(`r-${index}`), outcome(`r-${index}`)]);
+          acknowledged.push(`r-${index}`);
+        } catch (error) {
+          refusal = (error as Error).message;
+        }
+      }
+      expect(refusal).toMatch(/audit-\d{4}-\d{2}\.jsonl: ENOSPC/);
+      expect(acknowledged.length).toBeGreaterThan(50);
+      expect(log.strays.length).toBe(1);
+      await log.close();
+      const found = rotationsIn(directory);
+      expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
+      expect(found.has(`r-${acknowledged.length}`)).toBe(false);
+    } finally {
+      spawnSync('umount', [mount]);
+    }
+    expect(existsSync(mount)).toBe(true);
+  },
+  patience,
+);

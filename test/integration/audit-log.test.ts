@@ -182,6 +182,7 @@ test('a log that was shortened or altered behind its checkpoint is not continued
   expect((await failureOf(reopen())).message).toContain('does not continue its checkpoint at 9 records');
   writeFileSync(file, whole);
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
+  while (existsSync(join(log.directory, '.writer', 'lock'))) await new Promise((resolve) => setImmediate(resolve));
   writeFileSync(file, whole.subarray(0, -200));
   expect((await failureOf(again.append([intended('r-9')]))).message).toContain('shorter than it was');
   await again.close();
