@@ -22,7 +22,9 @@ process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 /** The audit code in one file, as the command-line program has it. */
 async function load() {
   const outfile = join(work, 'audit.mjs');
-  const exports = ['checkpoint', 'files', 'log', 'query', 'record', 'tree', 'verify'].map((name) => `export * from '${root}/src/audit/${name}.ts';`);
+  const exports = ['checkpoint', 'files', 'log', 'query', 'record', 'tree', 'verify'].map(
+    (name) => `export * from '${root}/src/audit/${name}.ts';`,
+  );
   const input = `${exports.join('\n')}\nexport * from '${root}/src/clock.ts';\nexport * from '${root}/src/holders.ts';\n`;
   const args = ['--bundle', '--platform=node', '--format=esm', `--outfile=${outfile}`, '--log-level=error', '--loader=ts'];
   execFileSync(join(root, 'node_modules/.bin/esbuild'), args, { input, cwd: root });
@@ -31,7 +33,10 @@ async function load() {
 
 const origin = 'example.com/bench';
 const context = {
-  actor: { name: 'arn:aws:sts::123456789012:assumed-role/thingspace-rotator/thingspace-rotator-prod', uid: 'AROAEXAMPLEEXAMPLE:thingspace-rotator-prod' },
+  actor: {
+    name: 'arn:aws:sts::123456789012:assumed-role/thingspace-rotator/thingspace-rotator-prod',
+    uid: 'AROAEXAMPLEEXAMPLE:thingspace-rotator-prod',
+  },
   productVersion: '1.0.0',
   sourceEndpoint: { hostname: 'ip-10-0-0-1.ec2.internal', ip: '10.0.0.1' },
   cloud: { provider: 'AWS', region: 'us-east-1', accountUid: '123456789012' },
@@ -51,7 +56,11 @@ const eventOf = (index) => ({
   deadWindowMs: 840 + (index % 300),
   ageDaysBefore: 75,
   nextDueMs: Date.UTC(2026, 5, 1) + index,
-  trigger: { kind: 'schedule', requestedBy: 'scheduler', reason: 'the password is 75 days old, and policy asks for a new one after 75 days' },
+  trigger: {
+    kind: 'schedule',
+    requestedBy: 'scheduler',
+    reason: 'the password is 75 days old, and policy asks for a new one after 75 days',
+  },
 });
 
 /** A log of `records` in one month file, a checkpoint every thousand, made without the log's own care, to be quick. */
@@ -128,7 +137,12 @@ const verifyMs = times(3, () => {
   memory.push(Number(output));
   return ms;
 });
-row('verify : openssl dgst -sha256', seconds(verifyMs), seconds(times(3, () => timedProcess('openssl', ['dgst', '-sha256', file]).ms)), '2.5');
+row(
+  'verify : openssl dgst -sha256',
+  seconds(verifyMs),
+  seconds(times(3, () => timedProcess('openssl', ['dgst', '-sha256', file]).ms)),
+  '2.5',
+);
 
 const grepped = timedProcess('grep', ['-F', '"account":{"name":"the-one"}', file]).output.split('\n').length - 1;
 const listMs = times(3, () => {
@@ -136,7 +150,12 @@ const listMs = times(3, () => {
   if (Number(output) !== grepped) throw new Error(`listed ${output}, grep found ${grepped}`);
   return ms;
 });
-row('list --account : grep -F', seconds(listMs), seconds(times(3, () => timedProcess('grep', ['-F', '"account":{"name":"the-one"}', file]).ms)), '2');
+row(
+  'list --account : grep -F',
+  seconds(listMs),
+  seconds(times(3, () => timedProcess('grep', ['-F', '"account":{"name":"the-one"}', file]).ms)),
+  '2',
+);
 
 // Appends in turns of a hundred, so that whatever else the machine does meets both alike.
 const log = await audit.openAuditLog({
@@ -148,11 +167,14 @@ const log = await audit.openAuditLog({
   context,
 });
 const bare = openSync(join(work, 'bare.jsonl'), 'a');
-const sample = Buffer.from(`${audit.formatRecord(eventOf(1), { uid: audit.uuidv7(1), sequence: 1, timeMs: 1, origin, batchRemaining: 0 }, audit.frameOf(context))}\n`);
+const sample = Buffer.from(
+  `${audit.formatRecord(eventOf(1), { uid: audit.uuidv7(1), sequence: 1, timeMs: 1, origin, batchRemaining: 0 }, audit.frameOf(context))}\n`,
+);
 const per = { append: [], bare: [] };
 for (let turn = 0; turn < 40; turn += 1) {
+  const events = Array.from({ length: 100 }, (_, index) => [eventOf(index)]);
   const begin = performance.now();
-  for (let index = 0; index < 100; index += 1) await log.append([eventOf(index)]);
+  for (const event of events) await log.append(event);
   const middle = performance.now();
   for (let index = 0; index < 100; index += 1) {
     writeSync(bare, sample);

@@ -7,7 +7,7 @@
 // Keys are in RFC 8785 order, values are strings, booleans, null and safe integers, so the line is its own canonical form.
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { Trigger } from '../rotation/event.ts';
+import type { AuditEvent, Trigger } from '../rotation/event.ts';
 import type { Reason } from '../rotation/failure.ts';
 import type { LoggedEvent } from './log-event.ts';
 import { isoTime } from './time.ts';
@@ -43,11 +43,13 @@ export type Stamp = {
 /** A line with its LF must not be longer. */
 export const maxLineBytes = 65_536;
 
+const surrogate = /[\ud800-\udfff]/;
+
 /** `text` without lone surrogates (RFC 8785 forbids them), at most `max` UTF-16 units. */
 function clip(text: string | undefined, max: number): string | undefined {
   if (text === undefined) return undefined;
   const whole = text.length > max ? `${text.slice(0, max - 1)}…` : text;
-  return Buffer.from(whole, 'utf8').toString('utf8');
+  return surrogate.test(whole) ? Buffer.from(whole, 'utf8').toString('utf8') : whole;
 }
 
 const int = (value: number | undefined): number | undefined => (value === undefined ? undefined : Math.trunc(value));
@@ -83,13 +85,13 @@ function severityOf(event: LoggedEvent, status: Status, policy: AuditContext['po
 /** The fields an event brings beside its code: user, result, and what goes under `unmapped`. */
 type Mapped = {
   status: Status;
-  account?: string;
-  username?: string;
-  correlation?: string;
-  code?: string;
-  detail?: string;
-  trigger?: Trigger;
-  unmapped: Record<string, string | number | undefined>;
+  account?: string | undefined;
+  username?: string | undefined;
+  correlation?: string | undefined;
+  code?: string | undefined;
+  detail?: string | undefined;
+  trigger?: Trigger | undefined;
+  unmapped: object;
 };
 
 function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; readonly status: string }>): Mapped {
@@ -145,24 +147,41 @@ function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; re
 
 function mapEvent(event: LoggedEvent): Mapped {
   if (!('status' in event)) return mapLogEvent(event);
+  const { status, account, username, rotationId, reason, detail, trigger } = event;
+  return { status, account, username, correlation: rotationId, code: reason, detail, trigger, unmapped: event };
+}
+
+/** What every record has under `unmapped`, as far as there is something. */
+function commonFields(stamp: Stamp, trigger: Trigger | undefined, maxAgeDays: number | undefined) {
   return {
-    status: event.status,
-    account: event.account,
-    ...(event.username === undefined ? {} : { username: event.username }),
-    ...(event.rotationId === undefined ? {} : { correlation: event.rotationId }),
-    ...(event.reason === undefined ? {} : { code: event.reason }),
-    ...(event.detail === undefined ? {} : { detail: event.detail }),
-    trigger: event.trigger,
-    unmapped: {
-      age_days_before: int(event.ageDaysBefore),
-      certainty: event.certainty,
-      dead_window_ms: int(event.deadWindowMs),
-      next_due: event.nextDueMs === undefined ? undefined : isoTime(event.nextDueMs),
-      secret_id: clip(event.secretId, 512),
-      verified_by: event.verifiedBy,
-      version_after: clip(event.versionAfter, 128),
-      version_before: clip(event.versionBefore, 128),
-    },
+    batch_remaining: stamp.batchRemaining > 0 ? stamp.batchRemaining : undefined,
+    change_ref: clip(trigger?.changeRef, 256),
+    policy_max_age_days: maxAgeDays,
+    reason: clip(trigger?.reason, 1024),
+    requested_by: clip(trigger?.requestedBy, 512),
+    sealed_size: stamp.sealedSize,
+    trigger: trigger?.kind,
+  };
+}
+
+/** The fields of an event about a password, in RFC 8785 order as they stand. */
+function passwordFields(event: AuditEvent, common: ReturnType<typeof commonFields>): object {
+  return {
+    age_days_before: int(event.ageDaysBefore),
+    batch_remaining: common.batch_remaining,
+    certainty: event.certainty,
+    change_ref: common.change_ref,
+    dead_window_ms: int(event.deadWindowMs),
+    next_due: event.nextDueMs === undefined ? undefined : isoTime(event.nextDueMs),
+    policy_max_age_days: common.policy_max_age_days,
+    reason: common.reason,
+    requested_by: common.requested_by,
+    sealed_size: common.sealed_size,
+    secret_id: clip(event.secretId, 512),
+    trigger: common.trigger,
+    verified_by: event.verifiedBy,
+    version_after: clip(event.versionAfter, 128),
+    version_before: clip(event.versionBefore, 128),
   };
 }
 
@@ -203,7 +222,7 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, frame: Frame): st
   const [statusId, status] = statuses[mapped.status];
   const account = clip(mapped.account, 256);
   const about = account === undefined ? context.actor.name : account;
-  const { trigger } = mapped;
+  const common = commonFields(stamp, mapped.trigger, 'status' in event ? context.policy.maxAgeDays : undefined);
   // Literals below are in RFC 8785 order; JSON.stringify leaves out what is undefined.
   const line = JSON.stringify({
     activity_id: activity,
@@ -232,16 +251,7 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, frame: Frame): st
     status_id: statusId,
     time: stamp.timeMs,
     type_uid: 300_100 + activity,
-    unmapped: sorted({
-      ...mapped.unmapped,
-      batch_remaining: stamp.batchRemaining > 0 ? stamp.batchRemaining : undefined,
-      change_ref: clip(trigger?.changeRef, 256),
-      policy_max_age_days: 'status' in event ? context.policy.maxAgeDays : undefined,
-      reason: clip(trigger?.reason, 1024),
-      requested_by: clip(trigger?.requestedBy, 512),
-      sealed_size: stamp.sealedSize,
-      trigger: trigger?.kind,
-    }),
+    unmapped: 'status' in event ? passwordFields(event, common) : sorted({ ...mapped.unmapped, ...common }),
     // Class 3001 asks for a user; where a record is about the log and no account, it is the one who acts.
     user:
       account === undefined ? { name: clip(context.actor.name, 512) } : { account: { name: account }, name: clip(mapped.username, 256) },
