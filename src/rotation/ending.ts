@@ -144,7 +144,10 @@ export function ending(state: State, at: Moment, verdict: Verdict, last: Partial
 /** An attempt that has made a password current cannot end by saying that nothing changed. */
 function afterRecovery({ recovered }: State['tally'], { reason, detail }: Verdict): Pick<Verdict, 'reason' | 'detail'> {
   if (recovered === undefined || reason === undefined || failures[reason].certainty !== 'unchanged') return { reason, detail };
-  return { reason: 'verify-unavailable', detail: `${recovered} was made current, then: ${reason}${detail === undefined ? '' : `, ${detail}`}` };
+  return {
+    reason: 'verify-unavailable',
+    detail: `${recovered} was made current, then: ${reason}${detail === undefined ? '' : `, ${detail}`}`,
+  };
 }
 
 function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {

@@ -42,7 +42,7 @@ export function begin(request: Request, holder: Holder, nowMs: number): State {
   return {
     at: 'surveying',
     request,
-    tally: { holder, startedAtMs: nowMs, logins: 0, retried: false, atLeast: 0, collisions: 0, carried: [] },
+    tally: { holder, startedAtMs: nowMs, logins: 0, retried: false, atLeast: 0, lookedPast: 0, collisions: 0, carried: [] },
   };
 }
 
@@ -50,7 +50,7 @@ export function begin(request: Request, holder: Holder, nowMs: number): State {
 export function effectOf(state: State): Effect | null {
   switch (state.at) {
     case 'surveying':
-      return { effect: 'survey', atLeast: state.tally.atLeast };
+      return { effect: 'survey', atLeast: Math.max(state.tally.atLeast, state.tally.lookedPast > 0 ? state.tally.lookedPast + 1 : 0) };
     case 'examining':
       return { effect: 'find-receipt', rotationId: state.rotationId };
     case 'dating':
@@ -142,8 +142,17 @@ function intent(state: Is<'intending'>): AuditEvent[] {
 
 function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
   const { evidence } = outcome;
-  const { request } = state;
   if (evidence instanceof Failure) return ending(state, outcome, { reason: evidence.reason, detail: evidence.message });
+  const next = following(state, outcome, evidence);
+  const sequence = evidence.record?.record.sequence ?? 0;
+  // A write that reached the store after its writer had given up may have moved ROTATION back to an older record. A claim
+  // finds out by being taken; whatever else follows is only believed after asking for the record behind this one.
+  if (next.at === 'claiming' || sequence <= state.tally.lookedPast) return next;
+  return { at: 'surveying', request: state.request, tally: { ...state.tally, lookedPast: sequence } };
+}
+
+function following(state: Is<'surveying'>, outcome: Of<'survey'>, evidence: Evidence): State {
+  const { request } = state;
   const at = { ...outcome, current: evidence.current };
   const found = survey(evidence, request);
   switch (found.finding) {

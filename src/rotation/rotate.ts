@@ -3,7 +3,7 @@
 
 import { Failure } from './failure.ts';
 import { advance, begin, effectOf } from './machine.ts';
-import type { Clock, FoundRecord, Ports, ResetAnswer, SecretStore } from './ports.ts';
+import type { Clock, Ports, ResetAnswer } from './ports.ts';
 import { formatRecord, type Holder } from './record.ts';
 import { type Effect, neededForResetMs, type Outcome, type Request, type Result, type Tried } from './state.ts';
 import { eventOf, finishedEvent } from './telling.ts';
@@ -101,27 +101,8 @@ async function performSurvey(ports: Ports, request: Request, effect: Performing<
   if (record instanceof Failure) return { of: 'survey', evidence: record };
   if (pending instanceof Failure) return { of: 'survey', evidence: pending };
   if (openIntents instanceof Failure) return { of: 'survey', evidence: openIntents };
-  const newest = record && (await tried(readNewest(store, record)));
-  if (newest instanceof Failure) return { of: 'survey', evidence: newest };
-  const standing = newest === null || newest.record.holder.id === holder.id ? 'gone' : holders.standing(newest.record.holder);
-  return { of: 'survey', evidence: { current, record: newest, pending, standing, openIntents } };
-}
-
-/** How many records past the label one survey looks at; a claim that is then taken makes the next survey go on from there. */
-const recordsAhead = 100;
-
-/**
- * The newest record from `found` upward. A write that reached the store after its writer had given up may have moved the
- * label ROTATION back to an older record, which would hide a doubt or a stop; so its successor's token is asked for.
- */
-async function readNewest(store: SecretStore, found: FoundRecord): Promise<FoundRecord> {
-  let newest = found;
-  for (let ahead = 0; ahead < recordsAhead; ahead += 1) {
-    const next = await store.readRecord(newest.record.sequence + 1);
-    if (next === null || next.record.sequence <= newest.record.sequence) break;
-    newest = next;
-  }
-  return newest;
+  const standing = record === null || record.record.holder.id === holder.id ? 'gone' : holders.standing(record.record.holder);
+  return { of: 'survey', evidence: { current, record, pending, standing, openIntents } };
 }
 
 async function performFindReceipt(ports: Ports, request: Request, effect: Performing<'find-receipt'>): Promise<Performed> {

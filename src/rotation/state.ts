@@ -99,6 +99,8 @@ export type Tally = {
   readonly retried: boolean;
   /** The lowest sequence a survey may believe: one that we saw taken. */
   readonly atLeast: number;
+  /** The sequence whose successor a survey has asked for by its token. */
+  readonly lookedPast: number;
   /** How many claims were taken by others. */
   readonly collisions: number;
   readonly ageDays?: number;

@@ -32,6 +32,8 @@ export type Rig = {
   readonly events: RotationEvent[];
   readonly lines: string[];
   readonly receiptIdentity: string;
+  /** Moves the clocks of the store and of the rotators: what has to settle has settled. */
+  advance(ms: number): void;
   /** Opens another rotator on the same world: another process, as far as the world can tell. */
   another(options?: { clock?: Clock }): Promise<Rotator>;
   close(): Promise<void>;
@@ -56,7 +58,9 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'rig-'));
   const users = Object.entries(options.users).map(([username, password]) => ({ username, password }));
   const thingspace = await openThingSpaceSimulator({ users, applications: [application], ...options.thingspace });
-  const secretsManager = options.store === 'secrets-manager' ? await openSecretsManagerSimulator({}) : null;
+  let aheadMs = 0;
+  const nowMs = (): number => Date.now() + aheadMs;
+  const secretsManager = options.store === 'secrets-manager' ? await openSecretsManagerSimulator({ nowMs }) : null;
   const direct = { thingspace: thingspace.baseUrl, secretsManager: secretsManager?.url ?? null };
   const urls = options.relay ? await options.relay(direct) : direct;
   const storeKey = await generateIdentity();
@@ -86,7 +90,8 @@ export async function openRig(options: RigOptions): Promise<Rig> {
       observe: (event) => events.push(event),
       writeLine: (line) => lines.push(line),
     });
-  const rotator = await open(openClock());
+  const clock = (): Clock => ({ ...openClock(), nowMs });
+  const rotator = await open(clock());
   const rotators = [rotator];
   for (const { username, password } of users) {
     const value = eightKeys(username, options.stored?.[username] ?? password);
@@ -106,8 +111,11 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     events,
     lines,
     receiptIdentity,
-    another: async ({ clock = openClock() } = {}) => {
-      const other = await open(clock);
+    advance: (ms) => {
+      aheadMs += ms;
+    },
+    another: async (others = {}) => {
+      const other = await open(others.clock ?? clock());
       rotators.push(other);
       return other;
     },
