@@ -1,0 +1,86 @@
+// What every audit log owes (rotation/ports.ts AuditLog, audit/log.ts FileAuditLog): one sentence, one test, for each implementation.
+
+import { parseVerifierKey, type Signer } from '../../src/audit/checkpoint.ts';
+import type { FileAuditLog } from '../../src/audit/log.ts';
+import { listRecords } from '../../src/audit/query.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import { Failure } from '../../src/rotation/failure.ts';
+import { dayMs, intended, outcome, type TestClock } from './audit.ts';
+
+export type ContractLog = {
+  readonly clock: TestClock;
+  readonly signer: Signer;
+  /** Opens the same log again, as another process would. */
+  open(secondSink?: (line: string) => void): Promise<FileAuditLog>;
+  /** Makes the next append fail, as a full disk or a refused request would; `false` puts it right again. */
+  breakIt(isBroken: boolean): void;
+};
+
+/** Runs the contract against `make`, which gives an empty log each time. */
+export function auditLogContract(name: string, make: () => Promise<ContractLog>): void {
+  const codesOf = async ({ source }: FileAuditLog): Promise<string[]> => {
+    const codes: string[] = [];
+    for await (const { view } of listRecords(source, {})) codes.push(view.code);
+    return codes;
+  };
+
+  test(`${name}: append keeps the order, and what it acknowledged is there for the next process`, async () => {
+    const { open } = await make();
+    const log = await open();
+    await Promise.all([log.append([intended('r-1')]), log.append([outcome('r-1'), intended('r-2')]), log.append([])]);
+    await log.close();
+
+    const again = await open();
+    expect(await codesOf(again)).toEqual(['log.genesis', 'rotation.intended', 'rotation.outcome', 'rotation.intended']);
+    await again.close();
+  });
+
+  test(`${name}: openIntents tells the intents of that account without outcome, oldest first`, async () => {
+    const { open, clock } = await make();
+    const log = await open();
+    await log.append([intended('r-1'), intended('r-2', 'other')]);
+    clock.atMs += 1000;
+    await log.append([intended('r-3'), intended('r-4')]);
+    await log.append([outcome('r-4', 'fleet-a', { code: 'rotation.reconciled', status: 'unknown', certainty: 'in-doubt' })]);
+
+    const open_ = await log.openIntents('fleet-a');
+    expect(open_.map(({ rotationId }) => rotationId)).toEqual(['r-1', 'r-3']);
+    expect(open_.map(({ intendedAtMs }) => clock.atMs - intendedAtMs)).toEqual([1000, 0]);
+    expect(await log.openIntents('nobody')).toEqual([]);
+    await log.close();
+  });
+
+  test(`${name}: two logs opened side by side leave one order without gaps, and it verifies`, async () => {
+    const { open, clock, signer } = await make();
+    const [one, two] = [await open(), await open()];
+    await Promise.all(Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? one : two).append([intended(`r-${index}`)])));
+    await one.checkpoint();
+    clock.atMs += dayMs;
+    await two.checkpoint();
+
+    const verification = await verifyLog(two.source, { verifiers: [parseVerifierKey(signer.verifierKey)] });
+    expect(verification).toMatchObject({ state: 'intact', records: 32, checkpoints: 2, sealedRecords: 32 });
+    expect((await one.openIntents('fleet-a')).length).toBe(30);
+    await Promise.all([one.close(), two.close()]);
+  });
+
+  test(`${name}: a failing append is audit-unavailable, leaves nothing, tells the second sink all but intents, and is noted later`, async () => {
+    const { open, breakIt } = await make();
+    const strays: string[] = [];
+    const log = await open((line) => strays.push(line));
+    await log.append([intended('r-1')]);
+    breakIt(true);
+    for (const event of [outcome('r-1'), intended('r-2')]) {
+      const error = await log.append([event]).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(Failure);
+      expect((error as Failure).reason).toBe('audit-unavailable');
+    }
+    breakIt(false);
+    expect((await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-1']);
+    await log.append([intended('r-3')]);
+
+    expect(await codesOf(log)).toEqual(['log.genesis', 'rotation.intended', 'sink.failed', 'rotation.intended']);
+    expect(strays.map((line) => JSON.parse(line).metadata)).toMatchObject([{ event_code: 'rotation.outcome', correlation_uid: 'r-1' }]);
+    await log.close();
+  });
+}
