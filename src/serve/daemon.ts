@@ -26,6 +26,8 @@ export type Pace = {
   readonly probeWaitsMs: readonly number[];
   /** After an outage, those that waited come back within so many minutes. */
   readonly spreadMinutes: number;
+  /** How often the loop looks at the clocks and for ticks that did not come. */
+  readonly turnMs: number;
 };
 
 export const usualPace: Pace = {
@@ -34,6 +36,7 @@ export const usualPace: Pace = {
   outageAfter,
   probeWaitsMs,
   spreadMinutes: 10,
+  turnMs: 30_000,
 };
 
 export type DaemonOptions = {
@@ -66,7 +69,6 @@ export type Daemon = {
   stop(): Promise<void>;
 };
 
-const turnMs = 30_000;
 const dayMs = 86_400_000;
 /** A tick that is so late is not coming. */
 const lateTickMs = 60_000;
@@ -254,7 +256,9 @@ export function openDaemon(options: DaemonOptions): Daemon {
       wasOut = outages.open() !== null;
       dispatch(nowMs);
       daily(nowMs);
-      const until = Math.min(agenda.nextAfterMs(nowMs), wasOut ? probeAtMs : Number.POSITIVE_INFINITY, nowMs + turnMs);
+      // A probe that could be made and has nobody to make it with waits for the next that comes due.
+      const probe = wasOut && probeAtMs > nowMs ? probeAtMs : Number.POSITIVE_INFINITY;
+      const until = Math.min(agenda.nextAfterMs(nowMs), probe, nowMs + pace.turnMs);
       if (wake.signal.aborted) wake = new AbortController();
       else await clock.sleep(Math.max(1, until - clock.monotonicMs()), wake.signal);
     }

@@ -1,0 +1,440 @@
+import { type Daemon, openDaemon, type Pace, usualPace } from '../../src/serve/daemon.ts';
+import type { News } from '../../src/serve/news.ts';
+import { dailyTicker, dayMs, type FleetWorld, fleetWorld, minuteMs, type WorldOptions } from '../support/serve-world.ts';
+
+const named = (count: number): string[] => Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
+
+async function started(options: WorldOptions, pace: Partial<Pace> = {}) {
+  const world = fleetWorld(options);
+  const ticker = dailyTicker(world.clock);
+  const news: News[] = [];
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: ticker.open,
+    hear: (one) => void news.push(one),
+    pace: { ...usualPace, ...pace },
+  });
+  await daemon.start();
+  await world.clock.advance(0);
+  return { world, ticker, daemon, news };
+}
+
+async function ended(daemon: Daemon, world: FleetWorld): Promise<void> {
+  await Promise.all([daemon.stop(), world.clock.advance(minuteMs)]);
+}
+
+test('the first look rotates what is due, and enabling rotates nothing else', async () => {
+  const { world, daemon } = await started({ names: named(4), age: (index) => [10, 74, 75, 120][index] ?? 0 });
+
+  await world.clock.advance(minuteMs);
+
+  expect(world.counts.resets).toBe(2);
+  expect(named(4).map((name) => Math.floor(world.ageDays(name)))).toEqual([10, 74, 0, 0]);
+  expect(daemon.board.entries().map(({ state }) => state)).toEqual(['settled', 'settled', 'settled', 'settled']);
+  await ended(daemon, world);
+});
+
+test('a year with a tick a day rotates every account when it is due, and doubled or missed ticks change nothing', async () => {
+  const { world, daemon, ticker } = await started({ names: named(5), age: (index) => index * 15 }, { turnMs: 60 * minuteMs });
+
+  for (let day = 0; day < 365; day += 1) {
+    // Some ticks come twice at once.
+    if (day % 7 === 0) ticker.tick();
+    await world.clock.advance(dayMs);
+    for (const name of named(5)) expect(world.ageDays(name)).toBeLessThan(77);
+  }
+
+  // Every 76th day, since a tick comes a little before the 75 days are full: 4, and four times 5.
+  expect(world.counts.resets).toBe(24);
+  for (const name of named(5)) expect(world.isConsistent(name)).toBe(true);
+  await ended(daemon, world);
+});
+
+test('a tick that does not come is made up for', async () => {
+  const { world, daemon, ticker } = await started({ names: named(1) });
+  ticker.silence();
+  world.setAge('fleet-0000', 80);
+
+  await world.clock.advance(dayMs);
+
+  expect(world.counts.resets).toBe(1);
+  await ended(daemon, world);
+});
+
+test('a fleet spreads over the jitter, always in the same order', async () => {
+  const { world, daemon, ticker } = await started({ names: named(50), config: { concurrency: 64 } });
+  world.began.length = 0;
+
+  ticker.tick();
+  await world.clock.advance(0);
+  const atOnce = world.began.length;
+  await world.clock.advance(15 * minuteMs);
+  const half = world.began.length;
+  await world.clock.advance(15 * minuteMs);
+  const first = [...world.began];
+  world.began.length = 0;
+  ticker.tick();
+  await world.clock.advance(30 * minuteMs);
+
+  expect(atOnce).toBeLessThan(5);
+  expect(half).toBeGreaterThan(15);
+  expect(half).toBeLessThan(35);
+  expect(first).toHaveLength(50);
+  expect(world.began).toEqual(first);
+  await ended(daemon, world);
+});
+
+test('an account that is not enabled is only looked at, and rotated by hand', async () => {
+  const { world, daemon } = await started({ names: named(1), age: () => 120, account: () => ({ enabled: false }) });
+  await world.clock.advance(2 * dayMs);
+  const before = world.counts.attempts;
+  const entry = daemon.board.get('fleet-0000');
+
+  const result = await daemon.request('fleet-0000', { purpose: 'rotate', trigger: { kind: 'manual', requestedBy: 'alice' } });
+
+  expect(before).toBe(0);
+  expect(entry?.passwordSinceMs).toBeDefined();
+  expect(result?.outcome).toBe('rotated');
+  await ended(daemon, world);
+});
+
+test('two users of one ThingSpace account are never rotated in the same window', async () => {
+  const pairs = [['fleet-0000', 'fleet-0001']] as [string, string][];
+  const { world, daemon } = await started({ names: named(2), age: () => 80, config: { pairs } });
+
+  await world.clock.advance(minuteMs);
+  const first = named(2).map((name) => Math.round(world.ageDays(name)));
+  await world.clock.advance(2 * dayMs);
+  const second = named(2).map((name) => Math.round(world.ageDays(name)));
+
+  expect(first).toEqual([0, 80]);
+  expect(second).toEqual([2, 1]);
+  const outcomes = world.audit.filter(({ code }) => code === 'rotation.intended');
+  expect(outcomes).toHaveLength(2);
+  await ended(daemon, world);
+});
+
+test('a service that starts again does not rotate the second of a pair in the first one’s window', async () => {
+  const pairs = [['fleet-0000', 'fleet-0001']] as [string, string][];
+  // As another process left it: the first was rotated an hour ago.
+  const { world, daemon } = await started({ names: named(2), age: (index) => (index === 0 ? 1 / 24 : 80), config: { pairs } });
+
+  await world.clock.advance(minuteMs);
+
+  expect(world.counts.resets).toBe(0);
+  await ended(daemon, world);
+});
+
+test('accounts that turn out to be one ThingSpace user are not rotated, and the others are', async () => {
+  const world = fleetWorld({ names: named(3), age: () => 80 });
+  world.setUsername('fleet-0001', 'uws-fleet-0000');
+  const news: News[] = [];
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear: (one) => void news.push(one),
+  });
+
+  await daemon.start();
+  await world.clock.advance(dayMs);
+
+  expect(world.began).toEqual(['fleet-0002', 'fleet-0002']);
+  expect(daemon.board.get('fleet-0000')?.blocked).toBe(
+    'fleet-0000 and fleet-0001 are one ThingSpace user; keep one of them in the configuration',
+  );
+  expect(news.filter(({ news }) => news === 'blocked')).toHaveLength(1);
+  expect(daemon.conflict('fleet-0001', true)).toContain('one ThingSpace user');
+  await ended(daemon, world);
+});
+
+test('one account that hangs and one that ends in a bug hold up nobody, and the bug’s message is told nowhere', async () => {
+  const world = fleetWorld({ names: named(20), age: () => 80, config: { concurrency: 2 } });
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  world.hold = (name) => (name === 'fleet-0003' ? held : undefined);
+  world.broken.attempts.add('fleet-0005');
+  const news: News[] = [];
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear: (one) => void news.push(one),
+  });
+
+  await daemon.start();
+  await world.clock.advance(10 * minuteMs);
+
+  expect(world.counts.resets).toBe(18);
+  const broken = news.filter((one) => one.news === 'broken');
+  expect(broken).toHaveLength(1);
+  expect(JSON.stringify(broken)).toContain('a bug: TypeError');
+  expect(JSON.stringify(news)).not.toContain('-password');
+  release();
+  await world.clock.advance(0);
+  expect(world.counts.resets).toBe(19);
+  await ended(daemon, world);
+});
+
+test('an attempt that is slow for ever gives its place to the next', async () => {
+  const world = fleetWorld({ names: named(6), age: () => 80, config: { concurrency: 1 } });
+  world.hold = (name) => (name === 'fleet-0000' ? new Promise(() => {}) : undefined);
+  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+
+  await daemon.start();
+  await world.clock.advance(4 * minuteMs);
+  const early = world.counts.resets;
+  await world.clock.advance(2 * minuteMs);
+
+  expect(early).toBe(0);
+  expect(world.counts.resets).toBe(5);
+});
+
+test('a failure that passes is tried again after 15 minutes, 1 hour and 4 hours, then with the next tick', async () => {
+  const { world, daemon } = await started({ names: named(1), age: () => 80 });
+  world.broken.secrets.add('fleet-0000');
+  world.setAge('fleet-0000', 80);
+  world.began.length = 0;
+  const at: number[] = [];
+  world.hold = () => {
+    at.push(Math.round((world.clock.monotonicMs() - startMs) / minuteMs));
+    return undefined;
+  };
+  const startMs = world.clock.monotonicMs();
+
+  await daemon.tick();
+  await world.clock.advance(23 * 60 * minuteMs);
+
+  const waits = at.slice(1).map((minute, index) => minute - (at[index] ?? 0));
+  // The tick at 03:17 comes in between and starts nothing new in a row of three.
+  expect(waits[0]).toBeGreaterThanOrEqual(15);
+  expect(waits[0]).toBeLessThanOrEqual(17);
+  expect(waits[1]).toBeGreaterThanOrEqual(60);
+  expect(at.length).toBeLessThanOrEqual(5);
+  await ended(daemon, world);
+});
+
+test('a stopped account is never tried again by itself, and costs no login', async () => {
+  const { world, daemon } = await started({ names: named(1), age: () => 80 });
+  await world.clock.advance(minuteMs);
+  world.changeLivePassword('fleet-0000');
+  world.setAge('fleet-0000', 80);
+  const before = world.counts.logins;
+
+  await world.clock.advance(30 * dayMs);
+
+  expect(world.counts.logins - before).toBe(1);
+  expect(daemon.board.get('fleet-0000')).toMatchObject({ state: 'stopped', reason: 'login-refused' });
+  await ended(daemon, world);
+});
+
+test('a login that may have counted is followed by no other one before the next tick', async () => {
+  const { world, daemon } = await started({ names: named(1), age: () => 10 });
+  await world.clock.advance(4 * 60 * minuteMs);
+  // The token is at hand, and every login gets no answer.
+  world.setAge('fleet-0000', 80);
+  const logins: number[] = [];
+  const thingspaceDown = world.broken;
+  world.hold = () => undefined;
+  thingspaceDown.thingspace = true;
+
+  await daemon.tick();
+  await world.clock.advance(22 * 60 * minuteMs);
+  logins.push(world.counts.logins);
+
+  expect(logins).toEqual([0]);
+  expect(daemon.board.get('fleet-0000')?.reason).toBe('api-unavailable');
+  await ended(daemon, world);
+});
+
+test('a store that is away for a day is asked by one account at a time, and comes back without a storm', async () => {
+  const { world, daemon, news } = await started({ names: named(1000), age: (index) => 10 + (index % 66) }, {});
+  await world.clock.advance(2 * 60 * minuteMs);
+  const transcript: string[] = [];
+  const say = (what: string): void => {
+    transcript.push(what);
+  };
+  const readsBefore = world.counts.reads;
+  const attemptsBefore = world.counts.attempts;
+  world.broken.store = true;
+
+  // From 02:00 on, over the tick at 03:17, until 02:00 the day after.
+  await world.clock.advance(24 * 60 * minuteMs);
+  say(`attempts in the day: ${world.counts.attempts - attemptsBefore}, reads: ${world.counts.reads - readsBefore}`);
+  const duringReads = world.counts.reads - readsBefore;
+  world.broken.store = false;
+  const back: number[] = [];
+  for (let minute = 0; minute < 45; minute += 1) {
+    const before = world.counts.attempts;
+    await world.clock.advance(minuteMs);
+    back.push(world.counts.attempts - before);
+  }
+  say(`attempts per minute after it came back: ${back.join(' ')}`);
+
+  expect(news.filter(({ news }) => news === 'outage.began')).toHaveLength(1);
+  expect(news.filter(({ news }) => news === 'outage.ended')).toHaveLength(1);
+  // Two ends of 90 probes, a quarter of an hour apart, and the first few that found out.
+  expect(duringReads).toBeLessThan(1_000);
+  expect(back.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(990);
+  // A thousand looks over ten minutes: about a hundred a minute, never all at once.
+  expect(Math.max(...back)).toBeLessThan(160);
+  expect(daemon.board.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
+  for (const name of named(1000)) expect(world.isConsistent(name)).toBe(true);
+  await ended(daemon, world);
+});
+
+test('while ThingSpace is away, what is not due is still looked at, and hardly a login is spent', async () => {
+  const { world, daemon, news } = await started({
+    names: named(200),
+    age: (index) => (index < 100 ? 74.9 : 10),
+    config: { concurrency: 4 },
+  });
+  await world.clock.advance(3 * 60 * minuteMs);
+  world.broken.thingspace = true;
+  const before = world.counts.attempts;
+
+  // The tick at 03:17, and all of its jitter.
+  await world.clock.advance(52 * minuteMs);
+  const during = world.counts.attempts - before;
+  world.broken.thingspace = false;
+  await world.clock.advance(2 * 60 * minuteMs);
+
+  expect(during).toBeGreaterThanOrEqual(100);
+  expect(during).toBeLessThan(130);
+  expect(news.filter((one) => one.news === 'outage.began')).toMatchObject([{ dependency: 'thingspace' }]);
+  expect(named(200).every((name) => world.ageDays(name) < 75)).toBe(true);
+  await ended(daemon, world);
+});
+
+test('an account that comes is seen and told at the next tick, one that goes is forgotten', async () => {
+  const { world, daemon } = await started({ names: named(3) });
+  await world.clock.advance(minuteMs);
+  const [gone] = world.accounts.splice(0, 1);
+  world.audit.length = 0;
+
+  await world.clock.advance(dayMs);
+
+  expect(daemon.board.get(gone?.name ?? '')).toBeUndefined();
+  expect(world.audit.filter(({ code }) => code === 'inventory.changed')).toEqual([
+    { code: 'inventory.changed', change: 'removed', account: 'fleet-0000', secretId: 'fleet-0000' },
+  ]);
+  await ended(daemon, world);
+});
+
+test('every run, and every day, is told to the audit log and sealed', async () => {
+  const { world, daemon } = await started({ names: named(2) });
+  await world.clock.advance(2 * dayMs + minuteMs);
+
+  const codes = world.audit.map(({ code }) => code).filter((code) => code.startsWith('run.') || code === 'inventory.summary');
+
+  expect(codes).toEqual([
+    'inventory.summary',
+    'run.started',
+    'run.finished',
+    'run.started',
+    'run.finished',
+    'inventory.summary',
+    'run.started',
+    'run.finished',
+    'inventory.summary',
+  ]);
+  expect(world.counts.checkpoints).toBeGreaterThanOrEqual(5);
+  await ended(daemon, world);
+});
+
+test('a full disk under the audit log resets nothing, ends nothing, and is over when there is room', async () => {
+  const { world, daemon } = await started({ names: named(3), age: () => 10 });
+  await world.clock.advance(minuteMs);
+  for (const name of named(3)) world.setAge(name, 80);
+  world.broken.audit = true;
+
+  await daemon.tick();
+  await world.clock.advance(40 * minuteMs);
+  const during = world.counts.resets;
+  world.broken.audit = false;
+  await world.clock.advance(2 * dayMs);
+
+  expect(during).toBe(0);
+  expect(world.events.some(({ event }) => event === 'audit.failed')).toBe(true);
+  expect(world.counts.resets).toBe(3);
+  await ended(daemon, world);
+});
+
+test('a clock that steps is told, and rotates nothing before its time', async () => {
+  const { world, daemon, news } = await started({ names: named(3), age: () => 20 });
+  await world.clock.advance(minuteMs);
+
+  world.clock.step(-3 * dayMs);
+  await world.clock.advance(dayMs);
+  world.clock.step(3 * dayMs);
+  await world.clock.advance(dayMs);
+
+  expect(news.filter((one) => one.news === 'clock.stepped').map((one) => Math.round((one as { byMs: number }).byMs / dayMs))).toEqual([
+    -3, 3,
+  ]);
+  expect(world.counts.resets).toBe(0);
+  await ended(daemon, world);
+});
+
+test('the first signal begins no attempt, ends those before their reset, and waits for the others', async () => {
+  const world = fleetWorld({ names: named(10), age: () => 80, config: { concurrency: 2 } });
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  world.hold = () => held;
+  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+  await daemon.start();
+  await world.clock.advance(1000);
+
+  let isStopped = false;
+  const stopped = daemon.stop().then(() => {
+    isStopped = true;
+  });
+  await world.clock.advance(minuteMs);
+  const whileHeld = isStopped;
+  release();
+  await world.clock.advance(minuteMs);
+  await stopped;
+
+  expect(whileHeld).toBe(false);
+  expect(world.counts.resets).toBe(0);
+  expect(world.counts.attempts).toBe(2);
+  expect(world.audit.at(-1)).toMatchObject({ code: 'run.finished' });
+  expect(world.clock.sleepers()).toBe(0);
+});
+
+test('an attempt by hand runs at once beside a full fleet, and a second one is refused meanwhile', async () => {
+  const world = fleetWorld({ names: named(10), age: () => 80, config: { concurrency: 1 } });
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  world.hold = (name) => (name === 'fleet-0000' ? held : undefined);
+  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+  await daemon.start();
+  await world.clock.advance(1000);
+
+  const waiting = daemon.conflict('fleet-0009', false);
+  const strange = daemon.conflict('nobody', false);
+
+  expect(waiting).toBe('an attempt on this account is running or waiting');
+  expect(strange).toBe('there is no such account');
+  release();
+  await world.clock.advance(minuteMs);
+  const result = daemon.request('fleet-0009', {
+    purpose: 'rotate',
+    force: true,
+    trigger: { kind: 'manual', requestedBy: 'bob', reason: 'leaver' },
+  });
+  await world.clock.advance(minuteMs);
+  expect(await result).toMatchObject({ outcome: 'rotated' });
+  expect(world.audit.filter(({ code }) => code === 'run.started').at(-1)).toMatchObject({
+    accounts: 1,
+    trigger: { kind: 'manual', requestedBy: 'bob', reason: 'leaver' },
+  });
+  await ended(daemon, world);
+});
