@@ -55,7 +55,7 @@ function accountOf({ account: name, secretId }: Work, { config }: Invocation): A
 /** SQS may deliver a message twice; without `force` the secret's own dates say so, with it only this. */
 async function isDoneAlready({ requestedAtMs }: Work, account: Account, { rotator }: Invocation): Promise<boolean> {
   const { passwordSinceMs, state } = await rotator.standing(account);
-  return state === 'settled' && passwordSinceMs !== undefined && passwordSinceMs >= requestedAtMs;
+  return state === 'settled' && passwordSinceMs !== undefined && passwordSinceMs > requestedAtMs;
 }
 
 /**

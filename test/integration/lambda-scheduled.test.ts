@@ -1,0 +1,296 @@
+// The daily look and the order by hand, and the worker behind the queue, in this process against the simulators.
+
+import { createHash } from 'node:crypto';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
+import { checkNote, keyIdOf, parseCheckpoint, parseVerifierKey } from '../../src/audit/checkpoint.ts';
+import { viewLine } from '../../src/audit/view.ts';
+import { formatWork, parseWork } from '../../src/lambda/event.ts';
+import { runScheduled } from '../../src/lambda/scheduled.ts';
+import { comesBack, runWorker } from '../../src/lambda/worker.ts';
+import { openReceipt } from '../../src/receipts.ts';
+import { failures, type Reason } from '../../src/rotation/failure.ts';
+import { Secret } from '../../src/secret.ts';
+import { type LambdaRig, openLambdaRig, sqsEvent } from '../support/lambda-world.ts';
+
+let rig: LambdaRig;
+afterEach(() => rig.close());
+
+const byHand = { action: 'rotate', force: true, reason: 'quarterly', changeRef: 'CHG-7' };
+const daily = { source: 'aws.scheduler' };
+
+/** Every audit record, in order. */
+const records = () =>
+  [...rig.aws.objects]
+    .filter(([name]) => name.includes('/records/') || name.startsWith('audit/records/'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([, bytes]) => bytes.toString('utf8').trimEnd().split('\n'))
+    .map((line) => viewLine(line));
+
+/** The metrics of all EMF lines, by name. */
+function metricsIn(lines: readonly string[]): Record<string, Record<string, unknown>[]> {
+  const found: Record<string, Record<string, unknown>[]> = {};
+  for (const line of lines) {
+    const parsed = JSON.parse(line);
+    for (const { Metrics } of parsed._aws?.CloudWatchMetrics ?? []) {
+      for (const { Name } of Metrics) {
+        const { _aws, ...rest } = parsed;
+        found[Name] = [...(found[Name] ?? []), rest];
+      }
+    }
+  }
+  return found;
+}
+
+test('an order by hand rotates what it names and tells who asked and why', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east', west: 'old-west' } });
+  const instance = rig.instance();
+
+  const answer = await instance.invoke(runScheduled, { ...byHand, accounts: ['thingspace/east'], requestedBy: 'ops' });
+
+  expect(answer).toMatchObject({ exitCode: 0, accounts: 1, queued: [], results: [{ account: 'thingspace/east', outcome: 'rotated' }] });
+  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+  expect(rig.current('west').password).toBe('old-west');
+  const intended = records().find((record) => record?.code === 'rotation.intended');
+  expect(intended).toMatchObject({
+    trigger: 'manual',
+    why: 'quarterly',
+    changeRef: 'CHG-7',
+    requestedBy: expect.stringMatching(/^ops \(lambda:/),
+  });
+});
+
+test('the daily look leaves what is not due, and says how old everything is', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east', west: 'old-west' } });
+  const instance = rig.instance();
+
+  const answer = await instance.invoke(runScheduled, daily);
+
+  expect(answer.results).toMatchObject([{ outcome: 'not-due' }, { outcome: 'not-due' }]);
+  expect(rig.thingspace.loginsReceived('east')).toBe(0);
+  const metrics = metricsIn(instance.lines);
+  expect(metrics['thingspace_rotator_password_days_left']?.map(({ account }) => account)).toEqual(['thingspace/east', 'thingspace/west']);
+  expect(metrics['thingspace_rotator_account_state']).toContainEqual(
+    expect.objectContaining({ state: 'settled', thingspace_rotator_account_state: 2 }),
+  );
+  expect(metrics['thingspace_rotator_account_state']).toContainEqual(
+    expect.objectContaining({ state: 'stopped', thingspace_rotator_account_state: 0 }),
+  );
+  expect(metrics['thingspace_rotator_last_run_timestamp_seconds']).toHaveLength(1);
+});
+
+test('every line of an invocation is one JSON object, and carries its request id or is a metric', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const instance = rig.instance();
+
+  await instance.invoke(runScheduled, { ...byHand, accounts: [] });
+
+  for (const line of instance.lines) {
+    const parsed = JSON.parse(line);
+    expect(parsed._aws ?? parsed.requestId).toBeDefined();
+  }
+  expect(instance.lines.join('\n')).not.toContain(rig.current('east').password);
+  expect(instance.lines.join('\n')).not.toContain('old-east');
+});
+
+test.each<[string, unknown, RegExp]>([
+  ['no action', {}, /no "action"/],
+  ['nothing', null, /no "action"/],
+  ['an unknown action', { action: 'rotat' }, /did you mean "rotate"/],
+  ['an unknown key', { action: 'rotate', account: ['a'] }, /did you mean "accounts"/],
+  [
+    'an unknown account',
+    { action: 'rotate', accounts: ['thingspace/eats'] },
+    /unknown account thingspace\/eats; did you mean "thingspace\/east"/,
+  ],
+  ['a text for a list', { action: 'rotate', accounts: 'thingspace/east' }, /"accounts" takes a list/],
+  ['a text for a truth', { action: 'rotate', force: 'yes' }, /"force" takes true or false/],
+  ['a novel for a reason', { action: 'rotate', reason: 'x'.repeat(2000) }, /"reason" takes a text/],
+  ['a resume without a reason', { action: 'resume', accounts: ['thingspace/east'] }, /needs a "reason"/],
+  ['a resume of everybody', { action: 'resume', reason: 'because' }, /needs "accounts"/],
+])('an order with %s is refused before anything happens', async (_, event, expected) => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+
+  await expect(rig.instance().invoke(runScheduled, event)).rejects.toThrow(expected);
+
+  expect(rig.thingspace.requests).toEqual([]);
+});
+
+test('a stopped account is resumed by hand with a reason', async () => {
+  rig = await openLambdaRig({ users: { east: 'live' } });
+  rig.thingspace.setPassword('east', 'another');
+  const instance = rig.instance();
+  await instance.invoke(runScheduled, { ...byHand });
+  rig.thingspace.setPassword('east', 'live');
+
+  const stopped = await instance.invoke(runScheduled, { ...byHand });
+  await instance.invoke(runScheduled, { action: 'resume', accounts: ['thingspace/east'], reason: 'put right at Verizon' });
+  const rotated = await instance.invoke(runScheduled, { ...byHand });
+
+  expect(stopped).toMatchObject({ exitCode: 4, results: [{ outcome: 'stopped', reason: 'login-refused' }] });
+  expect(rotated).toMatchObject({ exitCode: 0, results: [{ outcome: 'rotated' }] });
+});
+
+test('no reset is started when too little time is left to save its answer', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+
+  const answer = await rig.instance().invoke(runScheduled, { ...byHand }, () => 12_000);
+
+  expect(answer.results).toMatchObject([{ certainty: 'unchanged', reason: 'out-of-time' }]);
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+});
+
+test('SIGTERM ends what has not sent a reset', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const instance = rig.instance();
+  rig.thingspace.arm({ fault: 'hold', call: 'login' } as never);
+  const held = rig.thingspace.waitFor('held', { call: 'login' });
+
+  const running = instance.invoke(runScheduled, { ...byHand });
+  await held;
+  instance.shutdown();
+  rig.thingspace.release();
+  const answer = await running;
+
+  expect(answer.results).toMatchObject([{ certainty: 'unchanged', reason: 'interrupted' }]);
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+});
+
+test('without the audit bucket nothing is reset', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const instance = rig.instance();
+  await instance.invoke(runScheduled, daily);
+  rig.aws.inject('PutObject', 'denied', 100);
+
+  const answer = await instance.invoke(runScheduled, { ...byHand });
+
+  expect(answer.results).toMatchObject([{ certainty: 'unchanged', reason: 'audit-unavailable' }]);
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+  expect(metricsIn(instance.lines)['thingspace_rotator_audit_failures_total']?.length).toBeGreaterThan(0);
+});
+
+test('the log is signed by the key in KMS after every run, and a cold instance goes on where it ended', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  await rig.instance().invoke(runScheduled, { ...byHand });
+  await rig.instance().invoke(runScheduled, { ...byHand });
+
+  const all = records();
+  expect(all.map((record) => record?.sequence)).toEqual(all.map((_, index) => index));
+  expect(all.filter((record) => record?.code === 'log.genesis')).toHaveLength(1);
+  const raw = rig.aws.publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
+  const name = 'test.example/audit';
+  const verifier = parseVerifierKey(
+    `${name}+${keyIdOf(name, raw).toString(16).padStart(8, '0')}+${Buffer.concat([Buffer.of(1), raw]).toString('base64')}`,
+  );
+  const notes = [...rig.aws.objects]
+    .filter(([key]) => key.startsWith('audit/checkpoints/'))
+    .map(([, text]) => parseCheckpoint(text.toString('utf8')));
+  expect(notes).toHaveLength(2);
+  for (const note of notes) expect(note && checkNote(note.note, [verifier])).toBe('good');
+  expect(Math.max(...notes.map((note) => note?.size ?? 0))).toBe(all.length);
+});
+
+test('a receipt is a sealed line on the log that its offline key opens', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const identity = await generateIdentity();
+  const instance = rig.instance({ ROTATOR_RECEIPTS__RECIPIENTS: await identityToRecipient(identity) });
+
+  await instance.invoke(runScheduled, { ...byHand });
+
+  const line = instance.lines.find((one) => one.includes('receipt.sealed')) ?? '';
+  const opened = await openReceipt(Buffer.from(line), new Secret(identity));
+  expect(Buffer.from(opened.reveal()).toString('utf8')).toContain(rig.current('east').password);
+});
+
+test('a large fleet goes to the queue: one message per account that needs it, none for the others', async () => {
+  const users = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`u${index}`, `old-${index}`]));
+  rig = await openLambdaRig({ users });
+  const instance = rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '3' });
+
+  const idle = await instance.invoke(runScheduled, daily);
+  const forced = await instance.invoke(runScheduled, { ...byHand });
+
+  expect(idle).toMatchObject({ queued: [], results: [] });
+  expect(forced.queued).toHaveLength(12);
+  expect(rig.aws.messages.map(({ body }) => parseWork(body)?.account).sort()).toEqual([...forced.queued].sort());
+  expect(rig.thingspace.requests).toEqual([]);
+});
+
+test('a message that the queue did not take is an error of the run', async () => {
+  const users = Object.fromEntries(Array.from({ length: 5 }, (_, index) => [`u${index}`, `old-${index}`]));
+  rig = await openLambdaRig({ users });
+  rig.aws.inject('SendMessage', 'not-taken');
+  const instance = rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '3' });
+
+  const answer = await instance.invoke(runScheduled, { ...byHand });
+
+  expect(answer).toMatchObject({ exitCode: 1 });
+  expect(answer.queued).toHaveLength(4);
+  expect(instance.lines.some((line) => line.includes('work.not-queued'))).toBe(true);
+});
+
+const work = (account: string, more: object = {}) =>
+  formatWork({
+    account: `thingspace/${account}`,
+    secretId: rig.arn(account),
+    force: true,
+    requestedAtMs: 0,
+    trigger: { kind: 'manual' },
+    ...more,
+  });
+
+test('ten accounts in two batches, with two duplicates and one poison message: each is reset once, the poison alone comes back', async () => {
+  const users = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]));
+  rig = await openLambdaRig({ users });
+  const instance = rig.instance();
+  const requestedAtMs = Date.now();
+  const messages = Object.keys(users).map((account) => work(account, { requestedAtMs }));
+
+  const first = await instance.invoke(runWorker, sqsEvent(...messages.slice(0, 5), messages[0] ?? '', '{"not":"ours"}'));
+  const second = await instance.invoke(runWorker, sqsEvent(...messages.slice(5), messages[7] ?? ''));
+
+  expect(first).toEqual({ batchItemFailures: [{ itemIdentifier: 'message-6' }] });
+  expect(second).toEqual({ batchItemFailures: [] });
+  for (const account of Object.keys(users)) {
+    expect([account, rig.thingspace.resetsReceived(account)]).toEqual([account, 1]);
+    expect(rig.current(account).password).toBe(rig.thingspace.livePassword(account));
+  }
+});
+
+test('a message whose time has run out is put back without a login', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+
+  const answer = await rig.instance().invoke(runWorker, sqsEvent(work('east')), () => 10_000);
+
+  expect(answer.batchItemFailures).toHaveLength(1);
+  expect(rig.thingspace.requests).toEqual([]);
+});
+
+test('an account that needs a person is done with; its message does not come back', async () => {
+  rig = await openLambdaRig({ users: { east: 'live' } });
+  rig.thingspace.setPassword('east', 'another');
+
+  const answer = await rig.instance().invoke(runWorker, sqsEvent(work('east')));
+
+  expect(answer).toEqual({ batchItemFailures: [] });
+  expect(rig.thingspace.loginsReceived('east')).toBe(1);
+});
+
+test('no message comes back that would spend a login each time', () => {
+  const result = (reason: Reason, logins: number) => ({ reason, logins }) as never;
+
+  for (const reason of Object.keys(failures) as Reason[]) {
+    const { certainty, disposition } = failures[reason];
+    if (disposition === 'person') expect([reason, comesBack(result(reason, 0))]).toEqual([reason, false]);
+    if (certainty === 'unchanged' && disposition !== 'person') expect([reason, comesBack(result(reason, 1))]).toEqual([reason, false]);
+    if (certainty === 'unchanged' && disposition !== 'person') expect([reason, comesBack(result(reason, 0))]).toEqual([reason, true]);
+    if (certainty === 'in-doubt') expect([reason, comesBack(result(reason, 1))]).toEqual([reason, true]);
+  }
+});
+
+test('a configuration that is wrong fails every invocation in words, and a later one reads it anew', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const instance = rig.instance({ ROTATOR_POLICY__MAX_AGE_DAYS: createHash('sha256').update('x').digest('hex') });
+
+  await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(/policy.maxAgeDays is not accepted/);
+  await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(/policy.maxAgeDays is not accepted/);
+});
