@@ -1,9 +1,11 @@
 // The README is a promise: every command block in it is run here, in a copy of the tracked files, as a newcomer would.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { jest } from '@jest/globals';
 import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
 
@@ -34,7 +36,8 @@ afterAll(async () => {
   for (const folder of [copy, home]) rmSync(folder, { recursive: true, force: true });
 });
 
-function runBlock(block: string, cwd: string) {
+/** Runs a block as bash would; not synchronously, since the simulator it talks to lives in this process. */
+async function runBlock(block: string, cwd: string): Promise<{ status: number; stdout: string; stderr: string }> {
   const env = {
     ...process.env,
     npm_config_prefix: join(home, 'npm'),
@@ -42,7 +45,9 @@ function runBlock(block: string, cwd: string) {
     ROTATOR_THINGSPACE__BASE_URL: thingspace.baseUrl,
     NO_COLOR: '1',
   };
-  return spawnSync('bash', ['-euo', 'pipefail', '-c', block], { cwd, env, encoding: 'utf8', input: '' });
+  const child = spawn('bash', ['-euo', 'pipefail', '-c', block], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { status, stdout, stderr };
 }
 
 test('the README has these command blocks and no others', () => {
@@ -53,8 +58,8 @@ test('the README has these command blocks and no others', () => {
   ]);
 });
 
-test('one command sets a fresh machine up and runs the main job', () => {
-  const { status, stdout, stderr } = runBlock(blocks[0] ?? '', copy);
+test('one command sets a fresh machine up and runs the main job', async () => {
+  const { status, stdout, stderr } = await runBlock(blocks[0] ?? '', copy);
 
   expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toMatch(/rotated/);
@@ -70,13 +75,13 @@ test('the other one passes the tests, and is what CI calls', () => {
   expect(readFileSync('.ci/run', 'utf8').trim().split('\n').at(-1)).toBe('npm cit');
 });
 
-test('five lines take a real account, from nothing to checked and rotated when due', () => {
+test('five lines take a real account, from nothing to checked and rotated when due', async () => {
   writeFileSync(
     join(copy, 'fleet-east.json'),
     JSON.stringify({ username: 'fleet-user', password: 'a "quoted" päss', clientId: 'key', clientSecret: 'secret' }),
   );
 
-  const { status, stdout, stderr } = runBlock(blocks[2] ?? '', copy);
+  const { status, stdout, stderr } = await runBlock(blocks[2] ?? '', copy);
 
   expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toMatch(/fleet-east/);
