@@ -72,6 +72,15 @@ const account = z.strictObject({
     clientId: field('Instead of `clientId`.').exactOptional(),
     clientSecret: field('Instead of `clientSecret`.').exactOptional(),
   }).exactOptional(),
+  exempt: section('Need not follow the policy for now; the report says so.', {
+    who: z.string().min(1).max(200).describe('Who decided it.').meta({ accepts: 'text' }),
+    why: z.string().min(1).max(500).describe('Why.').meta({ accepts: 'text' }),
+    until: z
+      .string()
+      .regex(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/)
+      .describe('The day it ends.')
+      .meta({ accepts: 'an ISO date, such as 2027-01-31' }),
+  }).exactOptional(),
   oauthSecretId: z
     .string()
     .regex(/^[A-Za-z0-9:/_+=.@-]{1,2048}$/)

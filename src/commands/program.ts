@@ -166,6 +166,9 @@ function addAuditCommands(program: Command, shell: Shell, act: Action): void {
     .option('--to <date>', 'the end, excluded', 'now')
     .requiredOption('--out <folder>', 'a folder that is made, or empty')
     .addOption(repeated('--consistent-with <checkpoint>', 'a checkpoint of the previous report (repeatable)'))
+    .addOption(repeated('--key <key>', 'a verifier key or its file (repeatable)'))
+    .option('--sample <count>', 'how many rotations to draw, each with its proof file')
+    .option('--offline', 'from the log alone: do not ask the store, and record nothing')
     .addHelpText('after', example('audit report --from 2026-07-01 --to 2026-10-01 --out q3'))
     .action(act(async (_, flags) => (await import('./report.ts')).auditReport(shell, flags)));
   audit
