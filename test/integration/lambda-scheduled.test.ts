@@ -142,7 +142,7 @@ test('no reset is started when too little time is left to save its answer', asyn
 test('SIGTERM ends what has not sent a reset', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const instance = rig.instance();
-  rig.thingspace.arm({ fault: 'hold', call: 'login' } as never);
+  rig.thingspace.arm({ fault: 'hold', call: 'login' });
   const held = rig.thingspace.waitFor('held', { call: 'login' });
 
   const running = instance.invoke(runScheduled, { ...byHand });
@@ -233,7 +233,7 @@ const work = (account: string, more: object = {}) =>
     account: `thingspace/${account}`,
     secretId: rig.arn(account),
     force: true,
-    requestedAtMs: 0,
+    requestedAtMs: Date.now(),
     trigger: { kind: 'manual' },
     ...more,
   });

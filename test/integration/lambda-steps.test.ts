@@ -1,0 +1,213 @@
+// Secrets Manager's own rotation against the simulated service, which calls the four steps as the real one does: in order, and the
+// whole rotation again when one fails.
+
+import { randomUUID } from 'node:crypto';
+import { viewLine } from '../../src/audit/view.ts';
+import { runStep } from '../../src/lambda/steps.ts';
+import type { RotationStep } from '../../src/simulator/secrets-manager.ts';
+import { type Instance, type LambdaRig, openLambdaRig } from '../support/lambda-world.ts';
+
+const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';
+let rig: LambdaRig;
+let instance: Instance;
+/** What Secrets Manager has called, and what came of it. */
+let called: string[];
+afterEach(() => rig.close());
+
+async function open(options: Partial<Parameters<typeof openLambdaRig>[0]> = {}): Promise<void> {
+  called = [];
+  rig = await openLambdaRig({
+    users: { east: 'old-east' },
+    rotationFunctions: {
+      [functionArn]: async (step) => {
+        try {
+          await instance.invoke(runStep, step);
+          called.push(step.Step);
+        } catch (error) {
+          called.push(`${step.Step}: ${(error as Error).message}`);
+          throw error;
+        }
+      },
+    },
+    ...options,
+  });
+  instance = rig.instance();
+}
+
+/** Rotates as `aws secretsmanager rotate-secret` does, and waits for the end of it. */
+async function rotateSecret(more: Record<string, unknown> = {}): Promise<string> {
+  const { VersionId } = rig.secretsManager.call('RotateSecret', {
+    SecretId: rig.arn('east'),
+    RotationLambdaARN: functionArn,
+    ClientRequestToken: randomUUID(),
+    ...more,
+  });
+  await rig.secretsManager.rotationsFinished();
+  return String(VersionId);
+}
+
+const records = () =>
+  [...rig.aws.objects]
+    .filter(([name]) => name.startsWith('audit/records/'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([, bytes]) => bytes.toString('utf8').trimEnd().split('\n'))
+    .map((line) => viewLine(line)?.code);
+
+const stagesOf = (versionId: string): string[] => {
+  const { VersionIdsToStages } = rig.secretsManager.call('DescribeSecret', { SecretId: rig.arn('east') });
+  return (VersionIdsToStages as Record<string, string[]>)[versionId] ?? [];
+};
+
+test('RotateSecret changes the password once, and its token is the version that is current', async () => {
+  await open();
+
+  const token = await rotateSecret();
+
+  expect(called).toEqual(['createSecret', 'setSecret', 'testSecret', 'finishSecret']);
+  expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+  expect(stagesOf(token)).toEqual(['AWSCURRENT']);
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
+  expect(rig.thingspace.loginsReceived('east')).toBe(2);
+  expect(rig.secretsManager.call('DescribeSecret', { SecretId: rig.arn('east') })).toHaveProperty('LastRotatedDate');
+  expect(
+    records().filter((code) => code?.startsWith('rotation.') || code?.startsWith('secret.') || code?.startsWith('credential.')),
+  ).toEqual(['rotation.intended', 'secret.stored', 'secret.promoted', 'credential.verified', 'rotation.outcome']);
+});
+
+test('a second rotation begins where the first one ended', async () => {
+  await open();
+
+  await rotateSecret();
+  const token = await rotateSecret();
+
+  expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+  expect(rig.thingspace.resetsReceived('east')).toBe(2);
+});
+
+test('RotateImmediately=false checks the configuration, logs in nowhere, and leaves no AWSPENDING behind', async () => {
+  await open();
+
+  const token = await rotateSecret({ RotateImmediately: false, RotationRules: { AutomaticallyAfterDays: 60 } });
+
+  expect(called).toEqual(['testSecret']);
+  expect(rig.thingspace.requests).toEqual([]);
+  expect(rig.current('east').password).toBe('old-east');
+  expect(stagesOf(token)).not.toContain('AWSPENDING');
+});
+
+test('RotateImmediately=false fails on a secret that no rotation could use', async () => {
+  await open();
+  rig.secretsManager.call('PutSecretValue', { SecretId: rig.arn('east'), SecretString: 'not JSON', ClientRequestToken: randomUUID() });
+
+  await rotateSecret({ RotateImmediately: false, RotationRules: { AutomaticallyAfterDays: 60 } });
+
+  expect(called).toEqual([expect.stringMatching(/^testSecret: testSecret of thingspace\/east: secret-invalid/)]);
+});
+
+test('a left-over empty AWSPENDING is no obstacle: the same token goes on', async () => {
+  await open();
+  rig.thingspace.arm({ fault: '503-before', call: 'token', count: Number.POSITIVE_INFINITY });
+  const token = await rotateSecret();
+  expect(rig.current('east').password).toBe('old-east');
+  rig.thingspace.clearFaults();
+
+  expect(() => rig.secretsManager.call('RotateSecret', { SecretId: rig.arn('east'), ClientRequestToken: randomUUID() })).toThrow(
+    /isn't complete/,
+  );
+  await rotateSecret({ ClientRequestToken: token });
+
+  expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+});
+
+test('a lost reset answer is never followed by a second reset or a login, however often the rotation is repeated', async () => {
+  await open();
+  rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset' });
+
+  await rotateSecret();
+
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
+  expect(rig.thingspace.loginsReceived('east')).toBe(1);
+  expect(called.filter((line) => line.startsWith('setSecret'))).toEqual([expect.stringMatching(/^setSecret: .*in-doubt: answer-lost/)]);
+  expect(called.slice(2)).toEqual(Array.from({ length: 4 }, () => expect.stringMatching(/^createSecret: .*answer-lost/)));
+});
+
+test('a store that fails between reset and promote is tried until it holds, within one step', async () => {
+  await open();
+  rig.secretsManager.inject('UpdateSecretVersionStage', 'unavailable', 4);
+
+  const token = await rotateSecret();
+
+  expect(called).toEqual(['createSecret', 'setSecret', 'testSecret', 'finishSecret']);
+  expect(rig.current('east').versionId).toBe(token);
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
+});
+
+test('a refused new password stops the account and fails the step in words that name the next one', async () => {
+  await open();
+  const step = (Step: RotationStep['Step'], token: string): Promise<void> =>
+    instance.invoke(runStep, { Step, SecretId: rig.arn('east'), ClientRequestToken: token });
+  const token = randomUUID();
+  await step('setSecret', token);
+  rig.thingspace.setPassword('east', 'somebody else was faster');
+
+  await expect(step('testSecret', token)).rejects.toThrow(/stopped: verify-refused .*Log in by hand/s);
+  await expect(step('testSecret', token)).rejects.toThrow(/verify-refused/);
+
+  expect(rig.thingspace.failedLogins('east').most).toBe(1);
+});
+
+/** Every order of four things. */
+const orders = <T>(items: readonly T[]): T[][] =>
+  items.length === 0
+    ? [[]]
+    : items.flatMap((item, index) => orders([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]));
+
+const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
+
+test('the four steps in every order, each order twice over, in both spellings: one reset per token, and the password is never lost', async () => {
+  await open();
+  let resets = 0;
+  for (const order of orders(steps)) {
+    const token = randomUUID();
+    const outcomes: string[] = [];
+    for (const [index, Step] of [...order, ...order].entries()) {
+      const spelled = index < 4 ? Step : Step.replace('Secret', '_secret');
+      const done = instance.invoke(runStep, { Step: spelled, SecretId: rig.arn('east'), ClientRequestToken: token });
+      outcomes.push(await done.then(() => 'done').catch((error: Error) => error.message));
+    }
+    resets += 1;
+
+    const setAt = order.indexOf('setSecret');
+    const finishAt = order.indexOf('finishSecret');
+    // Only finishing before anything was set fails; everything else is done, or has nothing to do yet.
+    const expected = [...order, ...order].map((_, index) =>
+      index === finishAt && finishAt < setAt ? expect.stringContaining('there is nothing to finish') : 'done',
+    );
+    expect([order, outcomes]).toEqual([order, expected]);
+    expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+    expect(rig.thingspace.resetsReceived('east')).toBe(resets);
+  }
+  expect(rig.thingspace.failedLogins('east').most).toBe(0);
+}, 120_000);
+
+test('a secret of another AWS account is asked for by its whole ARN', async () => {
+  await open();
+  const foreign = 'arn:aws:secretsmanager:us-east-1:222222222222:secret:thingspace/east-AbCdEf';
+
+  await expect(instance.invoke(runStep, { Step: 'createSecret', SecretId: foreign, ClientRequestToken: randomUUID() })).rejects.toThrow(
+    /secret-not-found/,
+  );
+
+  expect(new Set(rig.secretsManager.requests.map(({ input }) => input['SecretId']))).toEqual(new Set([foreign]));
+});
+
+test.each<[string, object, RegExp]>([
+  ['an unknown step', { Step: 'creatSecret' }, /unknown Step; did you mean "createSecret"/],
+  ['no secret', { SecretId: '' }, /SecretId is missing/],
+  ['no token', { ClientRequestToken: 'short' }, /ClientRequestToken is missing/],
+])('%s is refused', async (_, wrong, expected) => {
+  await open();
+  const event = { Step: 'createSecret', SecretId: rig.arn('east'), ClientRequestToken: randomUUID(), ...wrong };
+
+  await expect(instance.invoke(runStep, event)).rejects.toThrow(expected);
+});
