@@ -150,7 +150,7 @@ function daylightSaving({ cron, timezone }: Schedule, zone: Zone, nowMs: number)
 function changesOfClocks(zone: Zone, nowMs: number): { atMs: number; byMs: number }[] {
   const changes: { atMs: number; byMs: number }[] = [];
   const from = Math.floor(nowMs / minuteMs) * minuteMs;
-  for (let day = 0; day < 370; day += 1) {
+  for (let day = 0; day < 365; day += 1) {
     let [low, high] = [from + day * dayMs, from + (day + 1) * dayMs];
     const byMs = zone.offsetMs(high) - zone.offsetMs(low);
     if (byMs === 0) continue;

@@ -1,0 +1,141 @@
+import { expect, test } from '@jest/globals';
+import { type AccountFigures, openMetrics } from '../../src/metrics.ts';
+import { failures } from '../../src/rotation/failure.ts';
+import type { Result } from '../../src/rotation/state.ts';
+
+const rotated: Result = {
+  account: 'fleet-east',
+  secretId: 'thingspace/fleet-east',
+  outcome: 'rotated',
+  certainty: 'rotated',
+  logins: 2,
+  startedAtMs: 1_000,
+  endedAtMs: 3_400,
+  deadWindowMs: 840,
+  next: '',
+};
+
+async function open(figures: () => AccountFigures[] = () => []) {
+  const metrics = await openMetrics({ figures, version: '0.1.0' });
+  const value = async (series: string): Promise<string | undefined> => {
+    const { text } = await metrics.expose();
+    return text
+      .split('\n')
+      .find((line) => line.startsWith(`thingspace_rotator_${series} `))
+      ?.split(' ')
+      .at(-1);
+  };
+  return { metrics, value };
+}
+
+test('what an alert counts begins at 0, so that its first increase is seen', async () => {
+  const { metrics } = await open();
+
+  const { text, contentType } = await metrics.expose();
+
+  expect(contentType).toContain('text/plain');
+  for (const [reason, { certainty }] of Object.entries(failures)) {
+    const outcome = certainty === 'stopped' || certainty === 'lost' ? 'stopped' : 'failed';
+    expect(text).toContain(`thingspace_rotator_attempts_total{outcome="${outcome}",reason="${reason}"} 0\n`);
+  }
+  for (const result of ['accepted', 'refused', 'unknown', 'not-sent'])
+    expect(text).toContain(`thingspace_rotator_logins_total{result="${result}"} 0\n`);
+  for (const name of ['audit_failures_total', 'receipts_written_total', 'saving_retries_total'])
+    expect(text).toContain(`thingspace_rotator_${name} 0\n`);
+});
+
+test('the names are those that the alerts and the dashboard use', async () => {
+  const { metrics } = await open();
+
+  const { text } = await metrics.expose();
+
+  expect(text.match(/^# TYPE \S+ \S+$/gm)).toEqual([
+    '# TYPE thingspace_rotator_build_info gauge',
+    '# TYPE thingspace_rotator_password_age_days gauge',
+    '# TYPE thingspace_rotator_password_days_left gauge',
+    '# TYPE thingspace_rotator_last_success_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_account_state gauge',
+    '# TYPE thingspace_rotator_attempts_total counter',
+    '# TYPE thingspace_rotator_logins_total counter',
+    '# TYPE thingspace_rotator_dead_window_seconds histogram',
+    '# TYPE thingspace_rotator_attempt_duration_seconds histogram',
+    '# TYPE thingspace_rotator_last_run_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_audit_failures_total counter',
+    '# TYPE thingspace_rotator_receipts_written_total counter',
+    '# TYPE thingspace_rotator_saving_retries_total counter',
+    '# TYPE thingspace_rotator_notices_total counter',
+  ]);
+});
+
+test('an attempt is counted by outcome and reason, with its duration and its dead window in seconds', async () => {
+  const { metrics, value } = await open();
+
+  metrics.finished(rotated);
+  metrics.finished({
+    ...rotated,
+    outcome: 'failed',
+    certainty: 'unchanged',
+    reason: 'store-unavailable',
+    deadWindowMs: undefined as never,
+  });
+  metrics.observe({ event: 'login.accepted', account: 'fleet-east', credential: 'current' });
+  metrics.observe({ event: 'receipt.written', account: 'fleet-east', place: '/receipts/x' });
+  metrics.observe({ event: 'saving.retried', account: 'a', step: 'store', tries: 1, waitMs: 0, reason: 'store-unavailable', detail: '' });
+  metrics.observe({ event: 'audit.failed', account: '*', detail: '' });
+  metrics.ran(1_795_464_000_000);
+  metrics.noticed('delivered', 3);
+
+  expect(await value('attempts_total{outcome="rotated",reason="none"}')).toBe('1');
+  expect(await value('attempts_total{outcome="failed",reason="store-unavailable"}')).toBe('1');
+  expect(await value('dead_window_seconds_sum')).toBe('0.84');
+  expect(await value('dead_window_seconds_count')).toBe('1');
+  expect(await value('attempt_duration_seconds_sum')).toBe('4.8');
+  expect(await value('logins_total{result="accepted"}')).toBe('1');
+  expect(await value('receipts_written_total')).toBe('1');
+  expect(await value('saving_retries_total')).toBe('1');
+  expect(await value('audit_failures_total')).toBe('1');
+  expect(await value('last_run_timestamp_seconds')).toBe('1795464000');
+  expect(await value('notices_total{result="delivered"}')).toBe('3');
+});
+
+test('ages are read at the scrape, and an account that is gone leaves no series behind', async () => {
+  const fleet: AccountFigures[] = [
+    { account: 'fleet-east', state: 'settled', ageDays: 41.5, daysLeft: 48.5, lastSuccessMs: 1_795_464_000_000 },
+    { account: 'fleet-west', state: 'stopped' },
+  ];
+  const { metrics, value } = await open(() => fleet);
+  const before = await value('password_age_days{account="fleet-east"}');
+  const state = await value('account_state{account="fleet-west",state="stopped"}');
+  const other = await value('account_state{account="fleet-west",state="settled"}');
+  const unknownAge = await value('password_age_days{account="fleet-west"}');
+
+  fleet.shift();
+  const { text } = await metrics.expose();
+
+  expect([before, state, other, unknownAge]).toEqual(['41.5', '1', '0', undefined]);
+  expect(text).not.toContain('fleet-east');
+});
+
+test('a name cannot break out of its label', async () => {
+  const { metrics } = await open(() => [{ account: 'a"} 1\nevil{x="\\', state: 'settled', ageDays: 1, daysLeft: 89 }]);
+
+  const { text } = await metrics.expose();
+
+  expect(text).toContain('thingspace_rotator_password_age_days{account="a\\"} 1\\nevil{x=\\"\\\\"} 1\n');
+});
+
+test('a thousand accounts are exposed within the patience of any scraper', async () => {
+  const fleet = Array.from({ length: 1000 }, (_, index) => ({
+    account: `fleet-${index}`,
+    state: 'settled' as const,
+    ageDays: 1,
+    daysLeft: 89,
+  }));
+  const { metrics } = await open(() => fleet);
+  const startedMs = performance.now();
+
+  const { text } = await metrics.expose();
+
+  expect(text.match(/account_state\{/g)).toHaveLength(7000);
+  expect(performance.now() - startedMs).toBeLessThan(2_000);
+});
