@@ -1,7 +1,7 @@
 // Builds dist/: one ESM file per entry point, and what they share in chunks, so that a command loads only what it needs.
 // The types are checked by `npm run check`. The metafile goes to node_modules/.cache, for who asks what is in the bundle.
 
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -11,7 +11,7 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 const { metafile, outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: ['src/cli.ts', 'src/serve.ts', 'src/lambda.ts'].filter((file) => existsSync(join(root, file))),
+  entryPoints: ['src/cli.ts', 'src/lambda.ts'],
   outdir: 'dist',
   chunkNames: 'chunks/[name]-[hash]',
   bundle: true,

@@ -186,7 +186,7 @@ function addOtherCommands(program: Command, shell: Shell, act: Action): void {
     .command('serve')
     .description('the long-running process: schedule, status page, metrics')
     .addHelpText('after', example('serve --config /etc/thingspace-rotator/rotator.yaml'))
-    .action(act(async (_, flags) => (await import('./serve.ts')).serveCommand(shell, flags)));
+    .action(act(async (_, flags) => (await import('../serve.ts')).serve(shell, flags)));
   program
     .command('next')
     .description('the coming runs of the schedule, in its time zone')
