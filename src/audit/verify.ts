@@ -4,7 +4,7 @@
 import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
 import { type AuditSource, blocksOf, type LineBlock } from './source.ts';
 import { dayMs, isoTime } from './time.ts';
-import { base64Of, leafHashInPlace, Tree } from './tree.ts';
+import { base64Of, type Hash, leafHashInPlace, Tree } from './tree.ts';
 
 /** `altered`: somebody changed something. `incomplete`: nothing speaks against the log, but something is missing. */
 export type FindingLevel = 'altered' | 'incomplete';
@@ -104,7 +104,8 @@ function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end:
   };
 }
 
-type Given = { readonly name: string; readonly checkpoint: Checkpoint; readonly isAnchor: boolean };
+/** What is kept of a checkpoint while the log passes by; there may be thousands. */
+type Given = { readonly name: string; readonly size: number; readonly root: Hash; readonly text: string; readonly isAnchor: boolean };
 
 /** Collects findings, and tells the first few of a kind only once too often. */
 function createFindings() {
@@ -132,7 +133,7 @@ export async function verifyLog(source: AuditSource, options: VerifyOptions): Pr
     if (block.tail > 0) findings.add('incomplete', 'half-written', `${block.segment.name}: ${block.tail} bytes of a half-written record`);
   }
   const { tree, times, mentioned, good } = walk.end(options.nowMs);
-  const sealedRecords = good.reduce((most, { isAnchor, checkpoint }) => (isAnchor ? most : Math.max(most, checkpoint.size)), 0);
+  const sealedRecords = good.reduce((most, { isAnchor, size }) => (isAnchor ? most : Math.max(most, size)), 0);
   for (const size of mentioned) {
     if (!signed.sizes.has(size)) findings.add('altered', 'checkpoint-missing', `the checkpoint at ${size} records is gone`);
   }
@@ -150,11 +151,11 @@ export async function verifyLog(source: AuditSource, options: VerifyOptions): Pr
     checkpoints: good.filter(({ isAnchor }) => !isAnchor).length,
     sealedRecords,
     root: base64Of(tree.root()),
-    newest: good.filter(({ isAnchor }) => !isAnchor).at(-1)?.checkpoint ?? null,
+    newest: parseCheckpoint(good.findLast(({ isAnchor }) => !isAnchor)?.text ?? ''),
     keys: signed.keys,
     firstTimeMs: times.first,
     lastTimeMs: times.last,
-    anchors: good.filter(({ isAnchor }) => isAnchor).map(({ checkpoint }) => checkpoint.size),
+    anchors: good.filter(({ isAnchor }) => isAnchor).map(({ size }) => size),
     ...found,
   };
 }
@@ -180,7 +181,8 @@ async function signedCheckpoints(source: AuditSource, { verifiers, consistentWit
     origin ??= checkpoint.origin;
     if (checkpoint.origin !== origin) findings.add('altered', 'origin', `${name} is of the log "${checkpoint.origin}", not "${origin}"`);
     if (!isAnchor) sizes.add(checkpoint.size);
-    bySize.set(checkpoint.size, [...(bySize.get(checkpoint.size) ?? []), { name, checkpoint, isAnchor }]);
+    const { size, root } = checkpoint;
+    bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, text, isAnchor }]);
     for (const { name: keyName, keyId, verifierKey } of verifiers) {
       if (checkpoint.note.signatures.some((line) => line.name === keyName && line.keyId === keyId)) keys.add(verifierKey);
     }
@@ -200,15 +202,15 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
 
   function compare(given: readonly Given[] | undefined): void {
     for (const one of given ?? []) {
-      const { checkpoint, isAnchor, name } = one;
-      if (checkpoint.root === tree.root()) {
+      const { size, root, isAnchor, name } = one;
+      if (root === tree.root()) {
         good.push(one);
-        if (!isAnchor) goodUpTo = checkpoint.size;
+        if (!isAnchor) goodUpTo = size;
       } else if (isAnchor) {
-        findings.add('altered', 'inconsistent', `${name}: the first ${checkpoint.size} records are not those that were signed then`);
+        findings.add('altered', 'inconsistent', `${name}: the first ${size} records are not those that were signed then`);
       } else if (!isBroken) {
         isBroken = true;
-        const where = `records ${goodUpTo} to ${checkpoint.size - 1}`;
+        const where = `records ${goodUpTo} to ${size - 1}`;
         findings.add('altered', 'root', `${where} are not those that ${name} was signed over; none is vouched for after them`, goodUpTo);
       }
     }
