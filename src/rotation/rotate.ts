@@ -3,7 +3,7 @@
 
 import { Failure } from './failure.ts';
 import { advance, begin, effectOf } from './machine.ts';
-import type { Clock, Ports, ResetAnswer } from './ports.ts';
+import type { Clock, FoundRecord, Ports, ResetAnswer, SecretStore } from './ports.ts';
 import { formatRecord, type Holder } from './record.ts';
 import { type Effect, neededForResetMs, type Outcome, type Request, type Result, type Tried } from './state.ts';
 import { eventOf, finishedEvent } from './telling.ts';
@@ -92,7 +92,7 @@ async function performSurvey(ports: Ports, request: Request, effect: Performing<
   const { store, audit, holders } = ports;
   const [current, record, pending, openIntents] = await Promise.all([
     tried(store.readCurrent()),
-    tried(store.readRecord(effect.atLeast)),
+    tried(readRecordFrom(store, effect.atLeast)),
     tried(store.readPending()),
     tried(audit.openIntents(request.account)),
   ]);
@@ -103,6 +103,15 @@ async function performSurvey(ports: Ports, request: Request, effect: Performing<
   if (openIntents instanceof Failure) return { of: 'survey', evidence: openIntents };
   const standing = record === null || record.record.holder.id === holder.id ? 'gone' : holders.standing(record.record.holder);
   return { of: 'survey', evidence: { current, record, pending, standing, openIntents } };
+}
+
+/**
+ * The record of `atLeast` or above; where there is none yet, the one below it, which was seen before: the label may be on
+ * a still older one.
+ */
+async function readRecordFrom(store: SecretStore, atLeast: number): Promise<FoundRecord | null> {
+  const found = await store.readRecord(atLeast);
+  return found !== null && found.record.sequence < atLeast - 1 ? store.readRecord(atLeast - 1) : found;
 }
 
 async function performFindReceipt(ports: Ports, request: Request, effect: Performing<'find-receipt'>): Promise<Performed> {
