@@ -1,0 +1,286 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { Failure } from '../../src/rotation/failure.ts';
+import { type ServedWorld, servedWorld, token } from '../support/serve-http.ts';
+import { dayMs, minuteMs } from '../support/serve-world.ts';
+
+let served: ServedWorld | null = null;
+afterEach(async () => {
+  await served?.close();
+  served = null;
+});
+
+async function open(...given: Parameters<typeof servedWorld>): Promise<ServedWorld> {
+  served = await servedWorld(...given);
+  return served;
+}
+
+const json = (body: string): Record<string, unknown> => JSON.parse(body) as Record<string, unknown>;
+
+test('an attempt by hand is accepted, can be followed, and is audited with who asked', async () => {
+  const { world, rotate, ask } = await open({ names: ['fleet/east'] });
+
+  const accepted = await rotate('fleet/east', { reason: 'a leaver', changeRef: 'CHG-17', force: true });
+  const { location } = json(accepted.body) as { location: string };
+  await world.clock.advance(minuteMs);
+  const followed = await ask('GET', location, { headers: { authorization: `Bearer ${token}` } });
+
+  expect(accepted.status).toBe(202);
+  expect(accepted.headers['location']).toBe(location);
+  expect(json(followed.body)).toMatchObject({
+    account: 'fleet/east',
+    state: 'finished',
+    force: true,
+    requestedBy: 'http token http.token from 127.0.0.1',
+    reason: 'a leaver',
+    changeRef: 'CHG-17',
+    result: { outcome: 'rotated', certainty: 'rotated', logins: 2 },
+  });
+  const intended = world.audit.find(({ code }) => code === 'rotation.intended');
+  expect(intended).toMatchObject({
+    trigger: { kind: 'manual', requestedBy: 'http token http.token from 127.0.0.1', reason: 'a leaver', changeRef: 'CHG-17' },
+  });
+  expect(world.counts.resets).toBe(1);
+});
+
+test('without force, what is not due is not rotated', async () => {
+  const { world, rotate, ask } = await open({ names: ['fleet-east'] });
+
+  const accepted = await rotate('fleet-east');
+  await world.clock.advance(minuteMs);
+  const followed = await ask('GET', String(accepted.headers['location']), { headers: { authorization: `Bearer ${token}` } });
+
+  expect(json(followed.body)).toMatchObject({ result: { outcome: 'not-due' } });
+  expect(world.counts.resets).toBe(0);
+});
+
+test('the same idempotency key begins one attempt only, and none for another wish', async () => {
+  const { world, rotate } = await open({ names: ['fleet-east'] });
+  const key = { 'idempotency-key': 'deploy-4711' };
+
+  const first = await rotate('fleet-east', { force: true }, key);
+  await world.clock.advance(minuteMs);
+  const second = await rotate('fleet-east', { force: true }, key);
+  const other = await rotate('fleet-east', { force: false }, key);
+  await world.clock.advance(minuteMs);
+
+  expect(second.status).toBe(202);
+  expect(second.headers['location']).toBe(first.headers['location']);
+  expect(second.headers['idempotency-replayed']).toBe('true');
+  expect(other.status).toBe(422);
+  expect(world.counts.resets).toBe(1);
+});
+
+test('a second request while one runs is a conflict, and both answers hold no secret', async () => {
+  const { world, rotate } = await open({ names: ['fleet-east', 'fleet-west'], config: { pairs: [['fleet-east', 'fleet-west']] } });
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  world.hold = () => held;
+
+  const first = await rotate('fleet-east', { force: true });
+  await world.clock.advance(0);
+  const second = await rotate('fleet-east', { force: true });
+  const pair = await rotate('fleet-west', { force: true });
+  release();
+  await world.clock.advance(minuteMs);
+  const window = await rotate('fleet-west');
+
+  expect([first.status, second.status, pair.status, window.status]).toEqual([202, 409, 409, 409]);
+  expect(json(second.body)).toEqual({ error: 'busy', message: 'an attempt on this account is running or waiting' });
+  expect(json(pair.body)['message']).toContain('fleet-east, the other user of its ThingSpace account');
+  expect(json(window.body)['message']).toContain('was changed in this window');
+});
+
+test('without the token nothing is written, and nothing is told', async () => {
+  const { world, ask, rotate, lines } = await open({ names: ['fleet-east'] });
+  const post = (headers: Record<string, string>) => ask('POST', '/v1/accounts/fleet-east/rotate', { headers });
+
+  const missing = await post({});
+  const wrong = await post({ authorization: `Bearer ${token}x` });
+  const basic = await post({ authorization: 'Basic YTpi' });
+  const unknown = await rotate('nobody');
+  const unknownWithout = await ask('POST', '/v1/accounts/nobody/rotate');
+  const peek = await ask('GET', '/v1/attempts/00000000-0000-4000-8000-000000000000');
+
+  expect([missing.status, wrong.status, basic.status, unknown.status]).toEqual([401, 401, 401, 404]);
+  expect(missing.headers['www-authenticate']).toBe('Bearer');
+  expect(wrong.headers['www-authenticate']).toBe('Bearer error="invalid_token"');
+  // Who has no token does not even learn which accounts there are.
+  expect([unknownWithout.status, peek.status]).toEqual([401, 401]);
+  expect(world.counts.attempts).toBe(1);
+  expect(lines.join('\n')).not.toContain(token);
+});
+
+test('guessing is slowed down, and does not lock out who has the token', async () => {
+  const { ask, rotate, lines } = await open({ names: ['fleet-east'] });
+
+  const statuses: number[] = [];
+  for (let guess = 0; guess < 15; guess += 1) {
+    statuses.push((await ask('POST', '/v1/accounts/fleet-east/rotate', { headers: { authorization: `Bearer guess-${guess}` } })).status);
+  }
+
+  expect(statuses).toEqual([...Array(10).fill(401), ...Array(5).fill(429)]);
+  expect((await rotate('fleet-east')).status).toBe(202);
+  expect(lines.filter((line) => line.includes('http.refused'))).toHaveLength(10);
+});
+
+test('without a token file there is no write endpoint at all', async () => {
+  const { rotate, world } = await open({ names: ['fleet-east'] }, { token: false });
+
+  const answer = await rotate('fleet-east', { force: true });
+
+  expect(answer.status).toBe(403);
+  expect(json(answer.body)['error']).toBe('disabled');
+  expect(world.counts.resets).toBe(0);
+});
+
+type Bad = { body: string; status: number; type?: string; says?: string; headers?: Record<string, string> };
+
+const bad: readonly [string, Bad][] = [
+  ['a body that is not JSON', { body: '{', status: 400 }],
+  ['a list', { body: '[]', status: 400 }],
+  ['an unknown key', { body: '{"froce":true}', status: 400, says: 'force is known' }],
+  ['force that is no boolean', { body: '{"force":"yes"}', status: 400 }],
+  ['a reason over several lines', { body: '{"reason":"a\\nb"}', status: 400 }],
+  ['a reason that is too long', { body: JSON.stringify({ reason: 'x'.repeat(501) }), status: 400 }],
+  ['another media type', { body: 'force=true', type: 'application/x-www-form-urlencoded', status: 415 }],
+  ['a body that is too large', { body: JSON.stringify({ reason: 'x'.repeat(20_000) }), status: 413 }],
+  ['a page on another site', { body: '{}', headers: { 'sec-fetch-site': 'cross-site' }, status: 403 }],
+  ['a key that is no key', { body: '{}', headers: { 'idempotency-key': 'with space' }, status: 400 }],
+];
+
+test.each(bad)('%s is refused', async (_, { body, status, type = 'application/json', says = '', headers = {} }) => {
+  const { ask, world } = await open({ names: ['fleet-east'] });
+  const given = { authorization: `Bearer ${token}`, 'content-type': type, ...headers };
+
+  const answer = await ask('POST', '/v1/accounts/fleet-east/rotate', { headers: given, body });
+
+  expect(answer.status).toBe(status);
+  expect(answer.body).toContain(says);
+  expect(world.counts.attempts).toBe(1);
+});
+
+test('a body without end is cut off, and a request that never ends is timed out', async () => {
+  const { raw } = await open({ names: ['fleet-east'] }, { requestTimeoutMs: 300 });
+  const head = `POST /v1/accounts/fleet-east/rotate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
+
+  const endless = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${`1000\r\n${'x'.repeat(4096)}\r\n`.repeat(8)}`);
+  const slow = await raw(`${head}Content-Length: 100\r\n\r\n{"fo`);
+  const slowHead = await raw('GET / HTTP/1.1\r\nHost: local');
+  const large = await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`);
+
+  expect(endless).toMatch(/^HTTP\/1\.1 413 /);
+  expect(slow).toMatch(/^HTTP\/1\.1 408 /);
+  expect(slowHead).toMatch(/^HTTP\/1\.1 408 /);
+  expect(large).toMatch(/^HTTP\/1\.1 431 /);
+});
+
+test('health, readiness and metrics answer what is so', async () => {
+  const { ask, world } = await open({ names: ['fleet-east', 'fleet-west'], age: (index) => (index === 0 ? 30 : 100) });
+
+  const health = await ask('GET', '/healthz');
+  const ready = await ask('GET', '/readyz');
+  const metrics = await ask('GET', '/metrics');
+  world.broken.store = true;
+  world.broken.audit = true;
+  await world.clock.advance(minuteMs);
+  const notReady = await ask('GET', '/readyz');
+
+  expect([health.status, health.body]).toEqual([200, 'ok\n']);
+  expect([ready.status, notReady.status]).toEqual([200, 503]);
+  expect(json(ready.body)).toMatchObject({
+    ready: true,
+    checks: [{ check: 'store' }, { check: 'audit' }, { check: 'clock' }, { check: 'loop' }],
+  });
+  expect(json(notReady.body)).toMatchObject({
+    ready: false,
+    checks: [{ check: 'store', ok: false, detail: 'store-unavailable: the store is away' }, {}, { ok: true }, { ok: true }],
+  });
+  expect(metrics.headers['content-type']).toContain('text/plain');
+  expect(metrics.body).toMatch(/password_age_days\{account="fleet-east"\} 30\.00/);
+  expect(metrics.body).toMatch(/account_state\{account="fleet-west",state="settled"\} 1/);
+  expect(metrics.body).toMatch(/last_success_timestamp_seconds\{account="fleet-west"\} \d+/);
+});
+
+test('a clock far behind the store is not ready', async () => {
+  const { ask, world } = await open({ names: ['fleet-east'], age: () => 100 });
+  world.clock.step(-7 * dayMs);
+
+  const answer = await ask('GET', '/readyz');
+
+  expect(answer.status).toBe(503);
+  expect(json(answer.body)['checks']).toContainEqual({ check: 'clock', ok: false, detail: 'the store is 604740 s ahead of this clock' });
+});
+
+test('the report is made when it is asked for, and a log that cannot be read is said', async () => {
+  let isBroken = false;
+  const report = async (): Promise<string> => {
+    if (isBroken) throw new Failure('audit-unavailable', 'the log cannot be read');
+    return '<!doctype html><title>report</title>';
+  };
+  const { ask } = await open({ names: ['fleet-east'] }, { report });
+
+  const good = await ask('GET', '/audit');
+  isBroken = true;
+  const bad = await ask('GET', '/audit');
+
+  expect([good.status, good.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+  expect([bad.status, json(bad.body)]).toEqual([503, { error: 'audit-unavailable', message: 'the log cannot be read' }]);
+});
+
+test('what goes wrong inside is told to nobody outside', async () => {
+  const report = async (): Promise<string> => {
+    throw new Error('the password is hunter2');
+  };
+  const { ask, lines } = await open({ names: ['fleet-east'] }, { report });
+
+  const answer = await ask('GET', '/audit');
+
+  expect(answer.status).toBe(500);
+  expect(answer.body + lines.join('')).not.toContain('hunter2');
+});
+
+test('paths and methods that are not there say so', async () => {
+  const { ask } = await open({ names: ['fleet-east'] });
+
+  const statuses = await Promise.all(
+    (
+      [
+        ['GET', '/nothing'],
+        ['POST', '/'],
+        ['GET', '/v1/accounts/fleet-east/rotate'],
+        ['DELETE', '/v1/accounts/fleet-east/rotate'],
+        ['POST', '/v1/accounts/%zz/rotate'],
+        ['GET', '/__proto__'],
+        ['HEAD', '/healthz'],
+        ['GET', `/${'x'.repeat(5000)}`],
+      ] as const
+    ).map(async ([method, path]) => (await ask(method, path, { headers: { authorization: `Bearer ${token}` } })).status),
+  );
+
+  expect(statuses).toEqual([404, 405, 405, 405, 400, 404, 200, 414]);
+});
+
+test('on loopback only the names of this machine are answered, so that no web page can ask through the browser', async () => {
+  const { ask } = await open({ names: ['fleet-east'] });
+
+  const rebound = await ask('GET', '/', { host: 'evil.example:9464' });
+  const local = await ask('GET', '/', { host: 'localhost:9464' });
+  const six = await ask('GET', '/', { host: '[::1]:9464' });
+
+  expect([rebound.status, local.status, six.status]).toEqual([403, 200, 200]);
+});
+
+test('every answer forbids to be kept, framed or guessed at', async () => {
+  const { ask } = await open({ names: ['fleet-east'] });
+
+  for (const path of ['/', '/audit', '/metrics', '/healthz', '/nothing']) {
+    const { headers } = await ask('GET', path);
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' });
+  }
+  const page = await ask('GET', '/');
+  expect(page.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'/);
+  expect(page.headers['refresh']).toBe('60');
+  expect((await ask('GET', '/?refresh=0')).headers['refresh']).toBeUndefined();
+});
