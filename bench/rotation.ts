@@ -3,8 +3,13 @@
 //   fleet         many accounts, against the ideal (accounts × round trips ÷ concurrency × round trip time)
 // `node scripts/ts.mjs bench/rotation.ts [--accounts 1000,10000]`; network times are simulated by relays on loopback.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import {
   DescribeSecretCommand,
@@ -13,8 +18,12 @@ import {
   SecretsManagerClient,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
+import { generateSigningKey } from '../src/audit/checkpoint.ts';
 import { openClock } from '../src/clock.ts';
-import { runFleet } from '../src/fleet.ts';
+import { compose } from '../src/compose.ts';
+import { parseConfig } from '../src/config.ts';
+import { run } from '../src/run.ts';
 import { Secret } from '../src/secret.ts';
 import { openThingSpace } from '../src/thingspace/client.ts';
 import { createJournal, openDelay, wavesOf } from '../test/support/delay.ts';
@@ -135,24 +144,54 @@ async function benchDeadWindow(): Promise<void> {
   await rig.close();
 }
 
+/** The servers in a process of their own, so that what is measured is the rotator. */
+async function openWorld(accounts: number): Promise<{ thingspace: string; secretsManager: string; close(): void }> {
+  const child = spawn(
+    process.execPath,
+    ['scripts/ts.mjs', 'bench/world.ts', '--accounts', String(accounts), '--round-trip-ms', String(roundTripMs)],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  return { ...JSON.parse(line), close: () => child.stdin.end() };
+}
+
 async function benchFleet(count: number): Promise<void> {
   const concurrency = 64;
-  const users = Object.fromEntries(Array.from({ length: count }, (_, index) => [`account-${index}`, `password-${index}`]));
-  const rig = await openDelayedRig({ users, config: { concurrency } });
-  const accounts = await rig.rotator.accounts();
-  const before = process.memoryUsage().heapUsed;
-  let peak = before;
-  const startedAt = performance.now();
-  const results = await runFleet({
-    accounts,
+  const world = await openWorld(count);
+  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  writeFileSync(join(folder, 'audit.key'), generateSigningKey('bench.test').signingKey);
+  process.env['AWS_ENDPOINT_URL_SECRETS_MANAGER'] = world.secretsManager;
+  const text = JSON.stringify({
+    thingspace: { baseUrl: world.thingspace },
+    store: { type: 'secrets-manager', region: 'us-east-1' },
+    accounts: Array.from({ length: count }, (_, index) => ({ name: `account-${index}`, secretId: `thingspace/account-${index}` })),
+    receipts: { directory: './receipts', recipients: [await identityToRecipient(await generateIdentity())] },
     concurrency,
+  });
+  const rotator = await compose(await parseConfig({ text, file: 'rotator.yaml', folder, env: {} }), {
+    clock: openClock(),
+    pid: process.pid,
+    context: { actor: { name: 'bench' }, productVersion: '0.0.0' },
+    observe: () => {},
+    writeLine: () => {},
+  });
+  const accounts = await rotator.accounts();
+  const before = process.memoryUsage().rss;
+  let peak = before;
+  const cpuBefore = process.cpuUsage();
+  const startedAt = performance.now();
+  const { results } = await run(rotator, {
+    accounts,
+    ask: { purpose: 'rotate', force: true, trigger: { kind: 'schedule' } },
     interrupt: never,
-    attempt: (account) => rig.rotator.attempt(account, { purpose: 'rotate', force: true, trigger: { kind: 'schedule' } }, never),
     onResult: () => {
-      peak = Math.max(peak, process.memoryUsage().heapUsed);
+      peak = Math.max(peak, process.memoryUsage().rss);
     },
   });
   const seconds = (performance.now() - startedAt) / 1000;
+  const cpu = process.cpuUsage(cpuBefore);
   const ideal = ((count / concurrency) * 9 * roundTripMs) / 1000;
   const rotated = results.filter(({ outcome }) => outcome === 'rotated').length;
   row(
@@ -163,13 +202,22 @@ async function benchFleet(count: number): Promise<void> {
     seconds / ideal,
   );
   row(
-    `memory, fleet of ${count}`,
-    `${((peak - before) / 2 ** 20).toFixed(0)} MiB`,
-    `${((peak - before) / count / 1024).toFixed(1)} KiB`,
-    'per account (servers in the same process)',
-    Number.NaN,
+    `processor, fleet of ${count}`,
+    `${((cpu.user + cpu.system) / 1e6).toFixed(1)} s`,
+    `${seconds.toFixed(1)} s`,
+    'the time it took',
+    (cpu.user + cpu.system) / 1e6 / seconds,
   );
-  await rig.close();
+  row(
+    `memory, fleet of ${count}`,
+    `+${((peak - before) / 2 ** 20).toFixed(0)} MiB`,
+    `${(before / 2 ** 20).toFixed(0)} MiB`,
+    'before the run',
+    peak / before,
+  );
+  await rotator.close();
+  world.close();
+  rmSync(folder, { recursive: true });
 }
 
 function row(what: string, ours: string, theirs: string, against: string, ratio: number): void {

@@ -4,19 +4,7 @@
 // A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log with the
 // same text armored. Room for it is reserved before the reset, as `<account>.<rotationId>.reserved`.
 
-import {
-  closeSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Failure } from './rotation/failure.ts';
 import type { ReceiptLabel, Receipts } from './rotation/ports.ts';
@@ -38,20 +26,20 @@ const reservedBytes = 8_192;
 
 export function openReceipts(options: ReceiptOptions): Receipts {
   const { recipients, directory, identity, writeLine } = options;
-  const prepared = new Map<string, Seal>();
+  let seal: Promise<Seal> | null = null;
 
   return {
     prepare: async (label) => {
       if (recipients.length === 0) return;
-      prepared.set(label.rotationId, await prepareSeal(recipients));
-      if (directory !== undefined) guarded(directory, () => reserve(directory, label));
+      seal ??= openSeal(recipients);
+      await seal;
+      if (directory !== undefined) await guarded(directory, () => reserve(directory, label));
     },
 
     write: async (label, body) => {
       if (recipients.length === 0) return null;
-      const seal = prepared.get(label.rotationId) ?? (await prepareSeal(recipients));
-      prepared.delete(label.rotationId);
-      const { sealed, armored } = await seal(body.reveal());
+      seal ??= openSeal(recipients);
+      const { sealed, armored } = await (await seal)(body.reveal());
       // The line first: it needs no disk, so a full one cannot take both.
       writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored }));
       if (directory === undefined) return 'the log';
@@ -60,20 +48,19 @@ export function openReceipts(options: ReceiptOptions): Receipts {
 
     find: async (rotationId) => {
       if (directory === undefined || identity === undefined) return null;
-      const file = fileOf(directory, rotationId);
+      const file = await fileOf(directory, rotationId);
       if (file === null) return null;
       try {
-        return await openReceipt(readFileSync(file), identity);
+        return await openReceipt(await readFile(file), identity);
       } catch {
         return null;
       }
     },
 
     discard: async (rotationId) => {
-      prepared.delete(rotationId);
       if (directory === undefined) return;
       try {
-        for (const name of readdirSync(directory).filter((name) => name.includes(`.${rotationId}.`))) unlinkSync(join(directory, name));
+        for (const name of await readdir(directory)) if (name.includes(`.${rotationId}.`)) await unlink(join(directory, name));
       } catch {
         // A receipt that stays is sealed; it only takes room.
       }
@@ -115,7 +102,7 @@ function identitiesIn(identity: Secret): string[] {
 type Seal = (body: Uint8Array) => Promise<{ readonly sealed: Uint8Array; readonly armored: string }>;
 
 /** Loads and warms the seal up, so that nothing has to be loaded while the only copy is in memory. */
-async function prepareSeal(recipients: readonly string[]): Promise<Seal> {
+async function openSeal(recipients: readonly string[]): Promise<Seal> {
   try {
     const { armor, Encrypter } = await import('age-encryption');
     const encrypter = new Encrypter();
@@ -131,9 +118,9 @@ async function prepareSeal(recipients: readonly string[]): Promise<Seal> {
 }
 
 /** Runs a piece of file work; a disk's refusal becomes a failure that names the folder. */
-function guarded<T>(directory: string, work: () => T): T {
+async function guarded<T>(directory: string, work: () => Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
     throw new Failure('receipt-unavailable', `the receipts folder ${directory}: ${code}`);
@@ -143,58 +130,56 @@ function guarded<T>(directory: string, work: () => T): T {
 const nameOf = ({ account, rotationId }: ReceiptLabel, ending: string): string =>
   `${encodeURIComponent(account).slice(0, 100)}.${rotationId}.${ending}`;
 
-function reserve(directory: string, label: ReceiptLabel): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  sweep(directory);
-  const fd = openSync(join(directory, nameOf(label, 'reserved')), 'w', 0o600);
+async function reserve(directory: string, label: ReceiptLabel): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await sweep(directory);
+  await writeFrom(await open(join(directory, nameOf(label, 'reserved')), 'w', 0o600), new Uint8Array(reservedBytes));
+}
+
+/** Writes `bytes` from the start, cuts what follows, and makes them durable. */
+async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
   try {
-    writeSync(fd, new Uint8Array(reservedBytes));
-    fsyncSync(fd);
+    await file.write(bytes, 0, bytes.length, 0);
+    await file.truncate(bytes.length);
+    await file.sync();
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }
 
 /** Reservations of resets that were refused or never sent; those of the last day may still be in use. */
-function sweep(directory: string): void {
-  const stale = readdirSync(directory).filter((name) => name.endsWith('.reserved'));
-  const newest = Math.max(0, ...stale.map((name) => statSync(join(directory, name)).mtimeMs));
-  for (const name of stale) if (statSync(join(directory, name)).mtimeMs < newest - 86_400_000) unlinkSync(join(directory, name));
+async function sweep(directory: string): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith('.reserved'));
+  const reservations = await Promise.all(names.map(async (name) => ({ name, mtimeMs: await mtimeOf(join(directory, name)) })));
+  const newestMs = Math.max(0, ...reservations.map(({ mtimeMs }) => mtimeMs));
+  for (const { name, mtimeMs } of reservations) if (mtimeMs < newestMs - 86_400_000) await unlink(join(directory, name)).catch(() => {});
 }
 
-function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array): string {
+/** Minus infinity for a file that another rotation has just taken away. */
+const mtimeOf = (file: string): Promise<number> =>
+  stat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => Number.NEGATIVE_INFINITY,
+  );
+
+async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array): Promise<string> {
   const reserved = join(directory, nameOf(label, 'reserved'));
   const file = join(directory, nameOf(label, 'age'));
-  // "r+" keeps the reserved blocks; without a reservation (a receipt written in recovery) the file is new.
-  const fd = openReserved(reserved);
+  // "r+" keeps the reserved blocks; without a reservation the file is new.
+  await writeFrom(await open(reserved, 'r+').catch(() => open(reserved, 'w', 0o600)), sealed);
+  await rename(reserved, file);
+  const folder = await open(directory, 'r');
   try {
-    writeSync(fd, sealed, 0, sealed.length, 0);
-    ftruncateSync(fd, sealed.length);
-    fsyncSync(fd);
+    await folder.sync();
   } finally {
-    closeSync(fd);
-  }
-  renameSync(reserved, file);
-  const folder = openSync(directory, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
+    await folder.close();
   }
   return file;
 }
 
-function openReserved(file: string): number {
+async function fileOf(directory: string, rotationId: string): Promise<string | null> {
   try {
-    return openSync(file, 'r+');
-  } catch {
-    return openSync(file, 'w', 0o600);
-  }
-}
-
-function fileOf(directory: string, rotationId: string): string | null {
-  try {
-    const name = readdirSync(directory).find((name) => name.endsWith(`.${rotationId}.age`));
+    const name = (await readdir(directory)).find((name) => name.endsWith(`.${rotationId}.age`));
     return name === undefined ? null : join(directory, name);
   } catch {
     return null;

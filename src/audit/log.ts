@@ -139,17 +139,42 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
     mustLook = false;
   }
 
-  async function append(events: readonly LoggedEvent[]): Promise<void> {
-    if (events.length === 0) return;
+  /** Appends that came in the same moment share one write and one sync: a fleet's rotations move side by side. */
+  let waiting: Waiting[] = [];
+  let appending: Promise<void> = Promise.resolve();
+
+  function append(events: readonly LoggedEvent[]): Promise<void> {
+    if (events.length === 0) return Promise.resolve();
     if (events.length > maxBatch) throw new Error(`bug: ${events.length} audit events in one append`);
+    return new Promise((resolve, reject) => {
+      waiting.push({ events, resolve, reject });
+      if (waiting.length === 1) appending = clock.sleep(0).then(appendWaiting);
+    });
+  }
+
+  async function appendWaiting(): Promise<void> {
+    let together: Waiting[] = [];
     try {
-      await exclusively(() => write(events));
+      await exclusively(() => {
+        together = takeBatch(waiting);
+        waiting = waiting.slice(together.length);
+        write(together.flatMap(({ events }) => events));
+      });
+      for (const { resolve } of together) resolve();
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      notes = [...notes.filter(({ code }) => code !== 'sink.failed'), sinkFailed(notes, directory, error, events)];
-      for (const event of events) if (event.code !== 'rotation.intended') secondSink?.(strayLine(event, clock.nowMs(), frame, origin));
-      throw error;
+      // Nothing was taken when the lock could not be had: then it fails all who wait for it.
+      if (together.length === 0) [together, waiting] = [waiting, []];
+      if (error instanceof Failure) spill(together, error);
+      for (const { reject } of together) reject(error);
     }
+    if (waiting.length > 0) await appendWaiting();
+  }
+
+  /** What could not be written goes to the second sink, but for intents: nothing follows those. */
+  function spill(together: readonly Waiting[], failure: Failure): void {
+    const events = together.flatMap((one) => one.events);
+    notes = [...notes.filter(({ code }) => code !== 'sink.failed'), sinkFailed(notes, directory, failure, events)];
+    for (const event of events) if (event.code !== 'rotation.intended') secondSink?.(strayLine(event, clock.nowMs(), frame, origin));
   }
 
   async function checkpoint(): Promise<Checkpoint> {
@@ -190,11 +215,23 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
       }),
     source: openFileSource(directory),
     async close() {
+      await appending;
       await last.catch(() => undefined);
       file.close();
       lock.close();
     },
   };
+}
+
+type Waiting = { readonly events: readonly LoggedEvent[]; readonly resolve: () => void; readonly reject: (error: unknown) => void };
+
+/** As many of those who wait, in order, as one append may hold; always the first. */
+function takeBatch(waiting: readonly Waiting[]): Waiting[] {
+  let count = 0;
+  return waiting.filter(({ events }, index) => {
+    count += events.length;
+    return index === 0 || count <= maxBatch;
+  });
 }
 
 type Batch = {
