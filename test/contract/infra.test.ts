@@ -1,8 +1,7 @@
 // infra/ and the packaged template against AWS's own resource specification and against the house rules. Each check is also
 // shown a planted fault, since a check that finds nothing may be looking at nothing.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -10,7 +9,7 @@ import {
   exportsOf,
   type Fields,
   guardBinary,
-  parseTemplate,
+  packageTemplate,
   problemsOf,
   readTemplate,
   type Template,
@@ -20,20 +19,7 @@ const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'infra-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What osls makes of serverless.yml. The zip in it does not matter here. */
-async function packaged(...params: string[]): Promise<Template> {
-  const { zip } = (await import('../../scripts/zip.mjs' as string)) as { zip(files: object[]): Uint8Array };
-  writeFileSync(join(folder, 'function.zip'), zip([{ path: 'lambda.js', contents: Buffer.from('') }]));
-  const out = mkdtempSync(join(folder, 'osls-'));
-  const args = params.flatMap((param) => ['--param', param]);
-  execFileSync(process.execPath, [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', out, ...args], {
-    cwd: root,
-    stdio: 'pipe',
-    // No credentials, no network to speak of: what it makes, it makes of these files alone.
-    env: { PATH: process.env['PATH'], HOME: folder, ROTATOR_PACKAGE_ZIP: join(folder, 'function.zip') },
-  });
-  return parseTemplate(readFileSync(join(out, 'cloudformation-template-update-stack.json'), 'utf8'));
-}
+const packaged = (...params: string[]): Promise<Template> => packageTemplate(folder, params);
 
 const names = ['foundation', 'account', 'alarms', 'vpc-endpoints'] as const;
 const file = (name: string): string => join(root, 'infra', `${name}.yaml`);

@@ -2,7 +2,7 @@
 // properties, missing and mistyped values, references to nothing. What only AWS can know (allowed values, quotas) it does not.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -244,6 +244,22 @@ function referenceProblems(template: Template, value: Json, at: string, exports:
     default:
       return Object.values(value).flatMap(below);
   }
+}
+
+/** What osls makes of serverless.yml, in `folder`. The zip in it is empty. */
+export async function packageTemplate(folder: string, params: readonly string[] = []): Promise<Template> {
+  const root = join(import.meta.dirname, '../..');
+  const { zip } = (await import('../../scripts/zip.mjs' as string)) as { zip(files: object[]): Uint8Array };
+  const out = mkdtempSync(join(folder, 'osls-'));
+  writeFileSync(join(out, 'function.zip'), zip([{ path: 'lambda.js', contents: Buffer.from('') }]));
+  const args = params.flatMap((param) => ['--param', param]);
+  execFileSync(process.execPath, [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', out, ...args], {
+    cwd: root,
+    stdio: 'pipe',
+    // No credentials, no home: what it makes, it makes of these files alone.
+    env: { PATH: process.env['PATH'], HOME: folder, ROTATOR_PACKAGE_ZIP: join(out, 'function.zip') },
+  });
+  return readTemplate(join(out, 'cloudformation-template-update-stack.json'));
 }
 
 /** The names a template exports. */

@@ -21,6 +21,8 @@ export type LambdaRig = {
   /** What AWSCURRENT holds. */
   current(account: string): { versionId: string; password: string };
   arn(account: string): string;
+  /** Moves Secrets Manager's clock: a lease runs out without waiting. At most five minutes, or signatures are too old. */
+  advance(ms: number): void;
   close(): Promise<void>;
 };
 
@@ -39,7 +41,9 @@ export async function openLambdaRig(options: {
 }): Promise<LambdaRig> {
   const users = Object.entries(options.users).map(([username, password]) => ({ username, password }));
   const thingspace = await openThingSpaceSimulator({ users, applications: [application], ...options.thingspace });
-  const secretsManager = await openSecretsManagerSimulator({ rotationFunctions: options.rotationFunctions ?? {} });
+  let advancedMs = 0;
+  const nowMs = (): number => Date.now() + advancedMs;
+  const secretsManager = await openSecretsManagerSimulator({ nowMs, rotationFunctions: options.rotationFunctions ?? {} });
   const aws = await openAwsStandIn();
   const arns = new Map<string, string>();
   for (const { username, password } of users) {
@@ -107,6 +111,9 @@ export async function openLambdaRig(options: {
         VersionStage: 'AWSCURRENT',
       });
       return { versionId: String(VersionId), password: JSON.parse(String(SecretString)).password };
+    },
+    advance: (ms) => {
+      advancedMs += ms;
     },
     arn: (account) => arns.get(account) ?? '',
     close: async () => {

@@ -1,0 +1,214 @@
+// The audit log in objects, against the S3 stand-in: what two writers, lost answers, cold starts and damage make of it.
+
+import { generateSigningKey, openSigningKey, parseCheckpoint, parseVerifierKey } from '../../src/audit/checkpoint.ts';
+import { openKmsSigner } from '../../src/audit/kms-signer.ts';
+import { type ObjectAuditLog, openObjectLog } from '../../src/audit/object-log.ts';
+import { openS3Objects } from '../../src/audit/s3.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import { viewLine } from '../../src/audit/view.ts';
+import { openClock } from '../../src/clock.ts';
+import type { AuditEvent } from '../../src/rotation/event.ts';
+import { type AwsStandIn, openAwsStandIn } from '../support/lambda-aws.ts';
+
+const origin = 'test.example/objects';
+const { signingKey, verifierKey } = generateSigningKey(origin);
+const clock = openClock();
+
+let aws: AwsStandIn;
+let logs: ObjectAuditLog[];
+let stray: string[];
+beforeEach(async () => {
+  aws = await openAwsStandIn();
+  Object.assign(process.env, aws.env);
+  logs = [];
+  stray = [];
+});
+afterEach(async () => {
+  for (const log of logs) await log.close();
+  await aws.close();
+});
+
+async function open(prefix = 'audit/'): Promise<ObjectAuditLog> {
+  const log = await openObjectLog({
+    objects: openS3Objects({ bucket: aws.bucket, prefix, region: 'us-east-1', requestTimeoutMs: 2_000, clock }),
+    signer: openSigningKey(signingKey),
+    clock,
+    origin,
+    context: { actor: { name: 'tester' }, productVersion: '0.0.0', policy: { maxAgeDays: 90, warnAgeDays: 75 } },
+    secondSink: (line) => stray.push(line),
+  });
+  logs.push(log);
+  return log;
+}
+
+const event = (code: AuditEvent['code'], rotationId: string, account = 'east'): AuditEvent => ({
+  code,
+  status: code === 'rotation.intended' ? 'started' : 'success',
+  account,
+  secretId: `thingspace/${account}`,
+  rotationId,
+  trigger: { kind: 'manual' },
+});
+
+const stored = (kind: 'records' | 'checkpoints' | 'heads'): [string, string][] =>
+  [...aws.objects]
+    .filter(([name]) => name.startsWith(`audit/${kind}/`))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, bytes]) => [name, bytes.toString('utf8')]);
+const lines = (): string[] => stored('records').flatMap(([, text]) => text.trimEnd().split('\n'));
+const sequences = (): (number | undefined)[] => lines().map((line) => viewLine(line)?.sequence);
+
+test('each append is one object whose name is its first sequence number, and is never put twice', async () => {
+  const log = await open();
+  await log.append([event('rotation.intended', 'r1'), event('secret.stored', 'r1')]);
+  await log.append([event('rotation.outcome', 'r1')]);
+
+  expect(stored('records').map(([name]) => name)).toEqual([
+    'audit/records/000000000000.jsonl',
+    'audit/records/000000000001.jsonl',
+    'audit/records/000000000003.jsonl',
+  ]);
+  expect(sequences()).toEqual([0, 1, 2, 3]);
+});
+
+test('two writers at once lose nothing and claim no number twice', async () => {
+  const [one, other] = [await open(), await open()];
+  const both = [one, other];
+
+  await Promise.all(Array.from({ length: 60 }, (_, index) => both[index % 2]?.append([event('rotation.intended', `r${index}`)])));
+
+  expect(sequences()).toEqual(Array.from({ length: 61 }, (_, index) => index));
+  expect(new Set(lines().map((line) => viewLine(line)?.rotationId)).size).toBe(61);
+});
+
+test('appends that meet are put together', async () => {
+  const log = await open();
+
+  await Promise.all(Array.from({ length: 40 }, (_, index) => log.append([event('rotation.intended', `r${index}`)])));
+
+  expect(sequences()).toHaveLength(41);
+  expect(stored('records').length).toBeLessThan(6);
+});
+
+test('a put whose answer was lost is not repeated under the next number', async () => {
+  const log = await open();
+  aws.inject('PutObject', 'lost');
+
+  await log.append([event('rotation.intended', 'r1')]);
+
+  expect(lines().filter((line) => line.includes('rotation.intended'))).toHaveLength(1);
+});
+
+test('an intent stays open for every instance until some instance writes its outcome', async () => {
+  const one = await open();
+  await one.append([event('rotation.intended', 'r1')]);
+  const other = await open();
+
+  const before = await other.openIntents('east');
+  await one.append([event('rotation.outcome', 'r1')]);
+  const after = await other.openIntents('east');
+
+  expect(before.map(({ rotationId }) => rotationId)).toEqual(['r1']);
+  expect(after).toEqual([]);
+});
+
+test('a cold start reads the newest head and what came after it, not the whole log', async () => {
+  const log = await open();
+  for (let index = 0; index < 30; index += 1) await log.append([event('rotation.intended', `r${index}`)]);
+  await log.checkpoint();
+  await log.append([event('rotation.outcome', 'r3')]);
+  aws.calls.length = 0;
+
+  const cold = await open();
+  const open30 = await cold.openIntents('east');
+
+  expect(open30).toHaveLength(29);
+  expect(aws.calls.length).toBeLessThan(8);
+});
+
+test('a head that is not the signed one is not believed', async () => {
+  const log = await open();
+  await log.append([event('rotation.intended', 'r1')]);
+  await log.checkpoint();
+  const [[name = '', text = ''] = []] = stored('heads');
+  aws.objects.set(
+    name,
+    Buffer.from(
+      text.replace('"open":[{', '"open":[{"rotationId":"forged","account":"east","intendedAtMs":1},{').replace(/"size":\d+/, '"size":1'),
+    ),
+  );
+
+  const cold = await open();
+  const intents = await cold.openIntents('east');
+  await cold.append([event('rotation.outcome', 'r1')]);
+
+  expect(intents.map(({ rotationId }) => rotationId)).toEqual(['r1']);
+  expect(sequences()).toEqual([0, 1, 2]);
+});
+
+test('a bucket that refuses makes the intent fail and says which permission is missing; outcomes go to the second sink', async () => {
+  const log = await open();
+  aws.inject('PutObject', 'denied', 2);
+
+  await expect(log.append([event('rotation.intended', 'r1')])).rejects.toMatchObject({
+    reason: 'audit-unavailable',
+    message: expect.stringContaining('s3:PutObject is not allowed (AccessDenied'),
+  });
+  await expect(log.append([event('rotation.outcome', 'r2')])).rejects.toMatchObject({ reason: 'audit-unavailable' });
+  await log.append([event('rotation.outcome', 'r3')]);
+
+  expect(stray.map((line) => viewLine(`${line}`)?.code ?? JSON.parse(line).metadata.event_code)).toEqual(['rotation.outcome']);
+  expect(lines().map((line) => viewLine(line)?.code)).toEqual(['log.genesis', 'sink.failed', 'rotation.outcome']);
+});
+
+test('a bucket that is busy for a moment costs a moment', async () => {
+  const log = await open();
+  aws.inject('PutObject', 'unavailable', 2);
+
+  await log.append([event('rotation.intended', 'r1')]);
+
+  expect(sequences()).toEqual([0, 1]);
+});
+
+test('a checkpoint where nothing was appended is a heartbeat; two instances may sign the same head', async () => {
+  const log = await open();
+  await log.checkpoint();
+  await log.checkpoint();
+  const other = await open();
+  await other.append([event('rotation.intended', 'r1')]);
+  const [a, b] = await Promise.all([log.checkpoint(), other.checkpoint()]);
+
+  expect(lines().filter((line) => line.includes('log.heartbeat')).length).toBeGreaterThanOrEqual(1);
+  expect([a.size, b.size].sort()).toEqual([a.size, b.size]);
+  for (const [, text] of stored('checkpoints')) expect(parseCheckpoint(text)?.origin).toBe(origin);
+});
+
+test('the log of another name is not continued', async () => {
+  const log = await open();
+  await log.checkpoint();
+  for (const [name, text] of stored('checkpoints')) aws.objects.set(name, Buffer.from(text.replaceAll(origin, 'somebody.else/log')));
+
+  await expect(open()).rejects.toMatchObject({ reason: 'audit-unavailable' });
+});
+
+test('verify finds the log intact, and finds a record that was changed', async () => {
+  const log = await open();
+  for (let index = 0; index < 20; index += 1)
+    await log.append([event('rotation.intended', `r${index}`), event('rotation.outcome', `r${index}`)]);
+  await log.checkpoint();
+
+  const intact = await verifyLog(log.source, { verifiers: [parseVerifierKey(verifierKey)], nowMs: clock.nowMs() });
+  const [, [name = '', text = ''] = []] = stored('records');
+  aws.objects.set(name, Buffer.from(text.replace('"r0"', '"rX"')));
+  const altered = await verifyLog(log.source, { verifiers: [parseVerifierKey(verifierKey)], nowMs: clock.nowMs() });
+
+  expect([intact.state, altered.state]).toEqual(['intact', 'altered']);
+});
+
+test('a key that KMS does not give is named with the permission that is missing, or as not there', async () => {
+  const options = { name: origin, region: 'us-east-1', requestTimeoutMs: 2_000, clock };
+  aws.inject('GetPublicKey', 'denied');
+
+  await expect(openKmsSigner({ ...options, keyId: aws.keyArn })).rejects.toThrow(/kms:GetPublicKey is not allowed/);
+  await expect(openKmsSigner({ ...options, keyId: 'alias/none' })).rejects.toThrow(/NotFoundException/);
+});
