@@ -137,7 +137,10 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
     // Without looking first: the name itself says whether somebody was faster, and one round trip is saved before a reset.
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
       const genesis: LogEvent[] = tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
-      const bytes = linesFor([...genesis, ...notes, ...events]);
+      const all = [...genesis, ...notes, ...events];
+      // Somebody else has written the first record meanwhile, which was all we came for.
+      if (all.length === 0) return;
+      const bytes = linesFor(all);
       const name = recordName(tail.tree.size);
       const isOurs = (await objects.put(name, bytes)) === 'written' || (await objects.get(name))?.equals(bytes);
       if (isOurs) {

@@ -53,7 +53,10 @@ export type World = { invoke<T>(context: Context, work: (invocation: Invocation)
 export function createWorld(platform: Platform): World {
   const { env, writeLine } = platform;
   const shutdown = new AbortController();
-  platform.onShutdown(() => shutdown.abort());
+  platform.onShutdown(() => {
+    log?.warn('signal.received', { signal: 'SIGTERM' });
+    shutdown.abort();
+  });
   let remainingMs = (): number => Number.POSITIVE_INFINITY;
   let log: Log | null = null;
   const metrics = createEmfMetrics();

@@ -81,6 +81,20 @@ test('two writers at once lose nothing and claim no number twice', async () => {
   expect(new Set(lines().map((line) => viewLine(line)?.rotationId)).size).toBe(61);
 });
 
+test('two instances that open an empty log at once begin it once', async () => {
+  const both = await Promise.all([open(), open(), open()]);
+
+  for (const [index, log] of both.entries()) await log.append([event('rotation.intended', `r${index}`)]);
+
+  expect(lines().map((line) => viewLine(line)?.code)).toEqual([
+    'log.genesis',
+    'rotation.intended',
+    'rotation.intended',
+    'rotation.intended',
+  ]);
+  expect(sequences()).toEqual([0, 1, 2, 3]);
+});
+
 test('appends that meet are put together', async () => {
   const log = await open();
 

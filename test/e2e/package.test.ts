@@ -1,0 +1,221 @@
+// The zip that goes to AWS, in a bare Node 24 without our node_modules, behind a stand-in for the Lambda runtime API: cold, warm,
+// short of time, told to end, and killed between two lines.
+
+import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { formatWork } from '../../src/lambda/event.ts';
+import { type Ended, type FunctionProcess, lambdaNode, packageFunction, removeFunction, startFunction } from '../support/lambda-runtime.ts';
+import { type LambdaRig, openLambdaRig, sqsEvent } from '../support/lambda-world.ts';
+
+const node = lambdaNode();
+let task: string;
+beforeAll(() => {
+  task = packageFunction();
+}, 60_000);
+afterAll(() => removeFunction(task));
+
+let rig: LambdaRig;
+let processes: FunctionProcess[] = [];
+afterEach(async () => {
+  for (const one of processes) await one.close();
+  processes = [];
+  rig.thingspace.release();
+  await rig.close();
+});
+
+async function start(handler: 'scheduled' | 'worker' | 'rotationSteps', extras: Record<string, string> = {}): Promise<FunctionProcess> {
+  const one = await startFunction({ task, node, handler: `lambda.${handler}`, env: rig.env(extras) });
+  processes.push(one);
+  return one;
+}
+
+const byHand = { action: 'rotate', force: true, reason: 'test' };
+const answerOf = (ended: Ended): Record<string, never> => ('value' in ended ? (ended.value as never) : (ended as never));
+const firstResult = (ended: Ended): Record<string, unknown> =>
+  (answerOf(ended) as { results?: Record<string, unknown>[] }).results?.[0] ?? { ...answerOf(ended) };
+
+test('the zip holds the handlers and their chunks, and nothing else', async () => {
+  rig = await openLambdaRig({ users: {} });
+
+  expect(readdirSync(task).sort()).toEqual(['chunks', 'lambda.js']);
+});
+
+test('cold and warm: the second invocation opens nothing anew', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const scheduled = await start('scheduled');
+
+  const cold = await scheduled.invoke(byHand);
+  const warm = await scheduled.invoke(byHand);
+
+  expect([firstResult(cold), firstResult(warm)]).toMatchObject([{ outcome: 'rotated' }, { outcome: 'rotated' }]);
+  expect(rig.aws.calls.filter(({ action }) => action === 'GetPublicKey')).toHaveLength(1);
+  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+  for (const line of scheduled.lines) expect(() => JSON.parse(line)).not.toThrow();
+});
+
+test('a wrong configuration is an error that names its variable, not a crash', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const scheduled = await start('scheduled', { ROTATOR_POLICY__MAX_AGE_DAYS: 'ninety' });
+
+  const ended = await scheduled.invoke(byHand);
+
+  expect(ended).toEqual({
+    error: {
+      errorType: 'UsageError',
+      errorMessage: expect.stringContaining('ROTATOR_POLICY__MAX_AGE_DAYS: policy.maxAgeDays is not accepted'),
+    },
+  });
+});
+
+test('an invocation that is short of time resets nothing', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const scheduled = await start('scheduled');
+
+  const ended = await scheduled.invoke(byHand, 15_000);
+
+  expect(firstResult(ended)).toMatchObject({ reason: 'out-of-time', certainty: 'unchanged' });
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+});
+
+test('SIGTERM before the reset ends the attempt; the answer still comes', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const scheduled = await start('scheduled');
+  rig.thingspace.arm({ fault: 'hold', call: 'login' });
+  const held = rig.thingspace.waitFor('held', { call: 'login' });
+
+  const running = scheduled.invoke(byHand);
+  await held;
+  scheduled.signal('SIGTERM');
+  await scheduled.line('"event":"signal.received"');
+  rig.thingspace.release();
+  const ended = await running;
+
+  expect(firstResult(ended)).toMatchObject({ reason: 'interrupted', certainty: 'unchanged' });
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+});
+
+test('SIGTERM after the reset does not keep the password from being saved', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const scheduled = await start('scheduled');
+  rig.thingspace.arm({ fault: 'hang', call: 'reset' });
+  const committed = rig.thingspace.waitFor('committed', { call: 'reset' });
+
+  const running = scheduled.invoke(byHand);
+  await committed;
+  scheduled.signal('SIGTERM');
+  await scheduled.line('"event":"signal.received"');
+  rig.thingspace.release();
+  const ended = await running;
+
+  expect(firstResult(ended)).toMatchObject({ outcome: 'rotated' });
+  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+});
+
+test('killed at the login: the next instance waits for the lease, then rotates', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const killed = await start('scheduled');
+  rig.thingspace.arm({ fault: 'hold', call: 'login' });
+  const held = rig.thingspace.waitFor('held', { call: 'login' });
+  const running = killed.invoke(byHand);
+  await held;
+  killed.signal('SIGKILL');
+  expect(await running).toEqual({ died: true });
+  rig.thingspace.release();
+
+  const next = await start('scheduled');
+  const early = await next.invoke(byHand);
+  rig.advance(60_000);
+  const late = await next.invoke(byHand);
+
+  expect(firstResult(early)).toMatchObject({ reason: 'busy', logins: 0 });
+  expect(firstResult(late)).toMatchObject({ outcome: 'rotated' });
+  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+});
+
+test('killed between save and promote: the next instance makes the new password current and proves it, without the old one', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const killed = await start('scheduled');
+  rig.secretsManager.inject('UpdateSecretVersionStage', 'access-denied', 1_000);
+  const running = killed.invoke(byHand);
+  await killed.line('"event":"saving.retried"');
+  killed.signal('SIGKILL');
+  expect(await running).toEqual({ died: true });
+  rig.secretsManager.heal();
+
+  const next = await start('scheduled');
+  rig.advance(60_000);
+  const ended = await next.invoke({ source: 'aws.scheduler' });
+
+  expect(firstResult(ended)).toMatchObject({ outcome: 'recovered' });
+  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
+  expect(rig.thingspace.failedLogins('east').most).toBe(0);
+});
+
+test('killed while the answer was on its way: one login finds out that the password is lost, and nothing more is tried', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const killed = await start('scheduled');
+  rig.thingspace.arm({ fault: 'hang', call: 'reset' });
+  const committed = rig.thingspace.waitFor('committed', { call: 'reset' });
+  const running = killed.invoke(byHand);
+  await committed;
+  killed.signal('SIGKILL');
+  expect(await running).toEqual({ died: true });
+
+  const next = await start('scheduled');
+  const early = await next.invoke(byHand);
+  rig.advance(120_000);
+  const late = await next.invoke(byHand);
+  const again = await next.invoke(byHand);
+
+  expect(firstResult(early)).toMatchObject({ certainty: 'in-doubt', logins: 0 });
+  expect(firstResult(late)).toMatchObject({ certainty: 'lost', reason: 'password-lost', logins: 1 });
+  expect(firstResult(again)).toMatchObject({ reason: 'password-lost', logins: 0 });
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
+});
+
+test('ten accounts through SQS to two workers at once, with two duplicates and one poison message', async () => {
+  const users = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]));
+  rig = await openLambdaRig({ users });
+  const requestedAtMs = Date.now() + 1;
+  const messages = Object.keys(users).map((account) =>
+    formatWork({ account: `thingspace/${account}`, secretId: rig.arn(account), force: true, requestedAtMs, trigger: { kind: 'schedule' } }),
+  );
+  const [one, other] = [await start('worker'), await start('worker')];
+
+  const answers = await Promise.all([
+    one.invoke(sqsEvent(...messages.slice(0, 5), messages[1] ?? '', 'poison')),
+    other.invoke(sqsEvent(...messages.slice(5), messages[6] ?? '')),
+  ]);
+
+  expect(answers.map(answerOf)).toEqual([{ batchItemFailures: [{ itemIdentifier: 'message-6' }] }, { batchItemFailures: [] }]);
+  for (const account of Object.keys(users)) {
+    expect([account, rig.thingspace.resetsReceived(account)]).toEqual([account, 1]);
+    expect(rig.current(account).password).toBe(rig.thingspace.livePassword(account));
+  }
+  expect(one.lines.join('\n')).toContain('work.poisoned');
+});
+
+test('Secrets Manager’s own rotation, twice, through the packaged handler', async () => {
+  const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';
+  let steps: FunctionProcess | undefined;
+  rig = await openLambdaRig({
+    users: { east: 'old-east' },
+    rotationFunctions: {
+      [functionArn]: async (step) => {
+        const ended = await steps?.invoke(step);
+        if (!ended || !('value' in ended)) throw new Error('the step failed');
+      },
+    },
+  });
+  steps = await start('rotationSteps');
+
+  for (let time = 1; time <= 2; time += 1) {
+    const token = randomUUID();
+    rig.secretsManager.call('RotateSecret', { SecretId: rig.arn('east'), RotationLambdaARN: functionArn, ClientRequestToken: token });
+    await rig.secretsManager.rotationsFinished();
+
+    expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+    expect(rig.thingspace.resetsReceived('east')).toBe(time);
+  }
+});
