@@ -35,7 +35,7 @@ export type ListFlags = CommonFlags & {
 export async function auditList(shell: Shell, flags: ListFlags): Promise<number> {
   const clock = openClock();
   const filter = filterOf(flags, clock.nowMs());
-  const source = sourceOf(await readConfig(shell, flags));
+  const source = await sourceOf(await readConfig(shell, flags));
   if (flags.follow && (flags.reverse || flags.open)) throw new UsageError('--follow goes with neither --reverse nor --open');
   const cursor: Cursor = { segment: '', position: 0 };
   if (!flags.follow) {
@@ -105,7 +105,7 @@ function whenOf(flag: string, text: string | undefined, nowMs: number): number |
 }
 
 export async function auditShow(shell: Shell, id: string, flags: CommonFlags): Promise<number> {
-  const found = await findRecord(sourceOf(await readConfig(shell, flags)), id);
+  const found = await findRecord(await sourceOf(await readConfig(shell, flags)), id);
   if (!found) throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
   print(shell, flags.json ? found.line : JSON.stringify(JSON.parse(found.line), null, 2));
   return 0;
@@ -113,9 +113,9 @@ export async function auditShow(shell: Shell, id: string, flags: CommonFlags): P
 
 export async function auditVerify(shell: Shell, flags: CommonFlags & { consistentWith?: string[]; key?: string[] }): Promise<number> {
   const config = await readConfig(shell, flags);
-  const verifiers = verifiersOf(shell, config, flags.key ?? []);
+  const verifiers = await verifiersFor(shell, config, flags.key ?? []);
   const consistentWith = (flags.consistentWith ?? []).map((file) => readText(shell, '--consistent-with', file));
-  const found = await verifyLog(sourceOf(config), { verifiers, consistentWith, nowMs: openClock().nowMs() });
+  const found = await verifyLog(await sourceOf(config), { verifiers, consistentWith, nowMs: openClock().nowMs() });
   if (flags.json) {
     const { firstTimeMs, lastTimeMs, ...rest } = found;
     const times = {
@@ -141,7 +141,7 @@ export async function auditVerify(shell: Shell, flags: CommonFlags & { consisten
 }
 
 export async function auditProve(shell: Shell, id: string, flags: CommonFlags & { out?: string }): Promise<number> {
-  const proof = await proveRecord(sourceOf(await readConfig(shell, flags)), id);
+  const proof = await proveRecord(await sourceOf(await readConfig(shell, flags)), id);
   if (proof === null) throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
   if (proof === 'unsealed') {
     tell(shell, `record ${id} is after the last checkpoint; the next run signs one`);
@@ -169,8 +169,26 @@ export async function auditAcknowledge(shell: Shell, id: string, flags: CommonFl
   });
 }
 
-export function sourceOf({ audit }: Config): AuditSource {
-  return openFileSource(audit.directory);
+/** The log for reading, wherever it is: the folder, or the bucket. */
+export async function sourceOf(config: Config): Promise<AuditSource> {
+  const { audit } = config;
+  if (audit.s3 === undefined) return openFileSource(audit.directory);
+  const [{ openS3Objects }, { openObjectSource }] = await Promise.all([import('../audit/s3.ts'), import('../audit/object-log.ts')]);
+  return openObjectSource(openS3Objects({ ...awsOf(config), ...audit.s3 }));
+}
+
+function awsOf({ store, thingspace }: Config) {
+  const region = store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
+  return { clock: openClock(), requestTimeoutMs: thingspace.requestTimeoutMs, ...region };
+}
+
+/** As `verifiersOf`, and a key in KMS is asked for its public half. */
+export async function verifiersFor(shell: Shell, config: Config, given: readonly string[]): Promise<Verifier[]> {
+  const { kmsKeyId, origin } = config.audit;
+  if (kmsKeyId === undefined || given.length > 0) return verifiersOf(shell, config, given);
+  const { openKmsSigner } = await import('../audit/kms-signer.ts');
+  const { verifierKey } = await openKmsSigner({ ...awsOf(config), keyId: kmsKeyId, name: origin ?? 'thingspace-rotator' });
+  return [parseVerifierKey(verifierKey)];
 }
 
 /** The keys that may have signed: those given, else the public half beside the signing key, else that of the key itself. */

@@ -9,6 +9,7 @@ import { openSigningKey } from '../audit/checkpoint.ts';
 import type { Config } from '../config.ts';
 import { openReceipts } from '../receipts.ts';
 import { Failure } from '../rotation/failure.ts';
+import type { Standing } from '../status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/identity.ts';
 import { readConfig, type Session } from './session.ts';
 import { type CommonFlags, paintFor, print, type Shell, tell } from './shell.ts';
@@ -29,9 +30,21 @@ export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<nu
   return isGood ? 0 : 1;
 }
 
-/** What can be looked at without an account. */
-export async function surroundings({ config }: Session): Promise<Finding[]> {
-  return [...(await fileFindings(config)), ...(await receiptFindings(config))];
+/** What is looked at besides the attempts. */
+export async function surroundings({ config, clock }: Session, standings: readonly Standing[]): Promise<Finding[]> {
+  return [...(await fileFindings(config)), ...(await receiptFindings(config)), clockFinding(standings, clock.nowMs())];
+}
+
+/** A password that was stored in the future means that this clock and the store's differ; ages are then wrong. */
+function clockFinding(standings: readonly Standing[], nowMs: number): Finding {
+  const newest = Math.max(0, ...standings.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
+  const aheadMinutes = Math.round((newest - nowMs) / 60_000);
+  if (aheadMinutes < 5) return { check: 'clock', state: 'ok', detail: 'no password is younger than now' };
+  return {
+    check: 'clock',
+    state: 'warning',
+    detail: `a password was stored ${aheadMinutes} minutes from now: this clock is behind the store's`,
+  };
 }
 
 /** Prints the findings: all of them on a terminal, what is wrong in a pipe. Whether none failed. */

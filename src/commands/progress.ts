@@ -21,7 +21,7 @@ export function openProgress({ stderr }: Shell, total: number, isQuiet: boolean)
   const draw = (): void => {
     const filled = Math.round((width * done) / total);
     const line = `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${done} of ${total}  ${note}`;
-    stderr.write(`\r${line.slice(0, Math.max(20, (stderr.columns ?? 80) - 1))}\u001b[K`);
+    stderr.write(`\r${line.slice(0, Math.max(20, (stderr.columns || 80) - 1))}\u001b[K`);
   };
   draw();
   return {

@@ -14,7 +14,7 @@ import type { Account, Rotator } from '../compose.ts';
 import type { Config } from '../config.ts';
 import { UsageError } from '../usage.ts';
 import { version } from '../version.ts';
-import { sourceOf, verifiersOf } from './audit.ts';
+import { sourceOf, verifiersFor } from './audit.ts';
 import { readConfig, withSession } from './session.ts';
 import { type CommonFlags, print, type Shell, tell } from './shell.ts';
 import { standingsOf } from './standing.ts';
@@ -80,12 +80,12 @@ async function built(
   period: Period,
   known: { accounts: readonly Account[] | null; store: ReportOptions['store'] },
 ): Promise<BuiltReport> {
-  const verifiers = verifiersOf(shell, config, flags.key ?? []);
+  const verifiers = await verifiersFor(shell, config, flags.key ?? []);
   const count = flags.sample === undefined ? undefined : Number(flags.sample);
   if (count !== undefined && !(Number.isInteger(count) && count >= 0 && count <= 1_000)) throw new UsageError('--sample takes 0 to 1000');
   const exemptions = (known.accounts ?? []).flatMap(({ name, exempt }) => (exempt ? [{ account: name, ...exempt }] : []));
   return buildReport({
-    source: sourceOf(config),
+    source: await sourceOf(config),
     verifiers,
     ...period,
     origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',

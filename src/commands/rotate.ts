@@ -14,7 +14,7 @@ import { openProgress } from './progress.ts';
 import { humanLines, plainLine, resultLine } from './result.ts';
 import { type Session, selectAccounts, withSession } from './session.ts';
 import { boundedText, type CommonFlags, paintFor, print, type Shell, tell } from './shell.ts';
-import { refuseSharedUsers } from './standing.ts';
+import { refuseSharedUsers, standingsOf } from './standing.ts';
 
 export type RotateFlags = CommonFlags & { force?: boolean; dryRun?: boolean; reason?: string; changeRef?: string };
 
@@ -26,7 +26,7 @@ export async function rotate(shell: Shell, names: readonly string[], flags: Rota
   const why = whyOf(flags);
   return withSession(shell, flags, async (session) => {
     const accounts = await selectAccounts(session.rotator, names);
-    await refuseSharedUsers(session.rotator, accounts);
+    if (accounts.length > 1) refuseSharedUsers(await standingsOf(session.rotator, accounts));
     return attempt(shell, flags, session, accounts, {
       purpose: 'rotate',
       force: flags.force ?? false,
@@ -45,8 +45,9 @@ export async function check(
   return withSession(shell, flags, async (session) => {
     const { rotator } = session;
     const accounts = await selectAccounts(rotator, names);
-    await refuseSharedUsers(rotator, accounts);
-    const isAround = tellSurroundings(shell, flags, await surroundings(session));
+    const standings = await standingsOf(rotator, accounts);
+    refuseSharedUsers(standings);
+    const isAround = tellSurroundings(shell, flags, await surroundings(session, standings));
     let isAudited = true;
     session.watch(({ event }) => {
       if (event === 'audit.failed') isAudited = false;

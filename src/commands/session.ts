@@ -2,6 +2,7 @@
 // and signals that end an attempt before its reset but never between reset and save.
 
 import { hostname } from 'node:os';
+import { Writable } from 'node:stream';
 import { openClock } from '../clock.ts';
 import { type Account, compose, type Rotator } from '../compose.ts';
 import { type Config, loadConfig } from '../config.ts';
@@ -25,12 +26,16 @@ export type Session = {
   watch(observer: (event: RotationEvent) => void): void;
 };
 
+/** On a terminal the result says these, in better words. */
+const toldByResults: ReadonlySet<RotationEvent['event']> = new Set(['attempt.finished', 'login.refused']);
+
 /** Runs `work` in an open session and closes it, whatever happens. */
 export async function withSession<T>(shell: Shell, flags: CommonFlags, work: (session: Session) => Promise<T>): Promise<T> {
   const config = await readConfig(shell, flags);
   const log = openCommandLog(shell, config, flags);
   const clock = openClock();
-  const observers: ((event: RotationEvent) => void)[] = [(event) => logEvent(log, event)];
+  const isTold = ({ event }: RotationEvent): boolean => shell.stderr.isTTY === true && toldByResults.has(event);
+  const observers: ((event: RotationEvent) => void)[] = [(event) => isTold(event) || logEvent(log, event)];
   const observe = (event: RotationEvent): void => {
     for (const observer of observers) observer(event);
   };
@@ -65,9 +70,12 @@ export function readConfig({ env, cwd }: Shell, { config }: CommonFlags): Promis
 }
 
 /** On a terminal people read the results, so the log only speaks of trouble; elsewhere it is one JSON object per line. */
-export function openCommandLog({ stderr }: Shell, config: Config, { quiet }: CommonFlags): Log {
-  const level = quiet ? 'error' : stderr.isTTY && config.log.level === 'info' ? 'error' : config.log.level;
-  return openLog({ level, style: stderr.isTTY ? 'text' : 'json', stream: stderr });
+function openCommandLog({ stderr }: Shell, config: Config, { quiet }: CommonFlags): Log {
+  if (!stderr.isTTY) return openLog({ level: quiet ? 'error' : config.log.level, style: 'json', stream: stderr });
+  const level = quiet || config.log.level === 'info' ? 'error' : config.log.level;
+  // Over a progress bar, which draws itself again.
+  const write = (line: Buffer, _encoding: string, done: () => void): void => void stderr.write(`\r\u001b[K${line}`, done);
+  return openLog({ level, style: 'text', stream: new Writable({ write }) });
 }
 
 /** Who acts and where, for the audit records. */

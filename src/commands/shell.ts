@@ -86,7 +86,7 @@ export function printTable(shell: Shell, heading: readonly string[], rows: reado
       })
       .join('  ')
       .trimEnd();
-  print(shell, line(heading.map((text) => ({ text, paint: paint.bold }))));
+  print(shell, line(heading.map((text) => (text === '' ? text : { text, paint: paint.bold }))));
   for (const row of rows) print(shell, line(row));
 }
 

@@ -36,10 +36,9 @@ export function standingsOf(rotator: Rotator, accounts: readonly Account[]): Pro
   return Promise.all(accounts.map((account) => limit(() => rotator.standing(account))));
 }
 
-/** Throws a UsageError when two of these accounts are one ThingSpace user: rotating one would break the other. */
-export async function refuseSharedUsers(rotator: Rotator, accounts: readonly Account[]): Promise<void> {
-  if (accounts.length < 2) return;
-  const problems = sameUsers(await standingsOf(rotator, accounts));
+/** Throws a UsageError when two of these are one ThingSpace user: rotating one would break the other. */
+export function refuseSharedUsers(standings: readonly Standing[]): void {
+  const problems = sameUsers(standings);
   if (problems.length > 0) throw new UsageError(problems);
 }
 

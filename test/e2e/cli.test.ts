@@ -4,8 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jest } from '@jest/globals';
 import { Encrypter } from 'age-encryption';
 import { killLeftovers, openPlace, type Place, program, run, start, startOnTerminal } from '../support/cli.ts';
+
+// Some start twenty processes, on a machine that may be busy.
+jest.setTimeout(120_000);
 
 const folders: string[] = [];
 const places: Place[] = [];

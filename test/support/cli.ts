@@ -6,6 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openClock } from '../../src/clock.ts';
+import { begin } from '../../src/commands/files.ts';
+import type { Shell } from '../../src/commands/shell.ts';
 import { Secret } from '../../src/secret.ts';
 import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
 import { openFileStore } from '../../src/stores/file.ts';
@@ -111,9 +113,9 @@ export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>
       rmSync(folder, { recursive: true });
     },
   };
-  const named = Object.keys(accounts).flatMap((name) => ['--account', name]);
-  const begun = await place.run(['init', '--base-url', simulator.baseUrl, ...named]);
-  if (begun.code !== 0) throw new Error(`init failed: ${begun.stderr}`);
+  const shell = { pid: process.pid, user: { name: 'test' }, schema: 'schema' } as Shell;
+  const listed = Object.keys(accounts).map((name) => ({ name, secretId: `thingspace/${name}` }));
+  await begin(shell, openClock(), join(folder, 'rotator.yaml'), { store: 'file', baseUrl: simulator.baseUrl, accounts: listed });
   for (const [name, account] of Object.entries(accounts)) await putAged(folder, name, account);
   return place;
 }
