@@ -92,10 +92,26 @@ function segmentOf(directory: string, month: string): Segment {
 export function openFileSource(directory: string): AuditSource {
   return {
     segments: async () => monthsIn(directory).map((month) => segmentOf(directory, month)),
-    checkpoints: async () =>
-      checkpointSizesIn(directory).map((size) => {
-        const path = join(directory, checkpointFolder, checkpointFile(size));
-        return { name: checkpointFile(size), text: guarded(path, () => readFileSync(path, 'utf8')) };
-      }),
+    checkpoints: async () => checkpointSizesIn(directory).map((size) => new StoredCheckpoint(directory, size)),
   };
+}
+
+/** Read when it is looked at: there is one for every run of the log's life, and a class keeps each of them small. */
+class StoredCheckpoint {
+  readonly #directory: string;
+  readonly #size: number;
+
+  constructor(directory: string, size: number) {
+    this.#directory = directory;
+    this.#size = size;
+  }
+
+  get name(): string {
+    return checkpointFile(this.#size);
+  }
+
+  get text(): string {
+    const path = join(this.#directory, checkpointFolder, this.name);
+    return guarded(path, () => readFileSync(path, 'utf8'));
+  }
 }

@@ -105,7 +105,7 @@ function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end:
 }
 
 /** What is kept of a checkpoint while the log passes by; there may be thousands. */
-type Given = { readonly name: string; readonly size: number; readonly root: Hash; readonly text: string; readonly isAnchor: boolean };
+type Given = { readonly name: string; readonly size: number; readonly root: Hash; readonly isAnchor: boolean };
 
 /** Collects findings, and tells the first few of a kind only once too often. */
 function createFindings() {
@@ -151,7 +151,7 @@ export async function verifyLog(source: AuditSource, options: VerifyOptions): Pr
     checkpoints: good.filter(({ isAnchor }) => !isAnchor).length,
     sealedRecords,
     root: base64Of(tree.root()),
-    newest: parseCheckpoint(good.findLast(({ isAnchor }) => !isAnchor)?.text ?? ''),
+    newest: await newestOf(source, good.findLast(({ isAnchor }) => !isAnchor)?.name),
     keys: signed.keys,
     firstTimeMs: times.first,
     lastTimeMs: times.last,
@@ -160,17 +160,28 @@ export async function verifyLog(source: AuditSource, options: VerifyOptions): Pr
   };
 }
 
+function* inTurn(stored: readonly NamedText[], outside: readonly NamedText[]) {
+  for (const { name, text } of stored) yield { name, text, isAnchor: false };
+  for (const { name, text } of outside) yield { name, text, isAnchor: true };
+}
+type NamedText = { readonly name: string; readonly text: string };
+
+/** The checkpoint of that name once more: their texts are not kept while the log passes by. */
+async function newestOf(source: AuditSource, name: string | undefined): Promise<Checkpoint | null> {
+  if (name === undefined) return null;
+  const found = (await source.checkpoints()).findLast((one) => one.name === name);
+  return found ? parseCheckpoint(found.text) : null;
+}
+
 /** The checkpoints that a given key signed, by size; what is wrong with the others goes to the findings. */
 async function signedCheckpoints(source: AuditSource, { verifiers, consistentWith = [] }: VerifyOptions, findings: Findings) {
   const bySize = new Map<number, Given[]>();
   const sizes = new Set<number>();
   const keys = new Set<string>();
   let origin: string | undefined;
-  const given = [
-    ...(await source.checkpoints()).map((one) => ({ ...one, isAnchor: false })),
-    ...consistentWith.map((text, index) => ({ name: `outside checkpoint ${index + 1}`, text, isAnchor: true })),
-  ];
-  for (const { name, text, isAnchor } of given) {
+  const stored = await source.checkpoints();
+  const outside = consistentWith.map((text, index) => ({ name: `outside checkpoint ${index + 1}`, text }));
+  for (const { name, text, isAnchor } of inTurn(stored, outside)) {
     const checkpoint = parseCheckpoint(text);
     const standing = checkpoint && checkNote(checkpoint.note, verifiers);
     if (!checkpoint || standing !== 'good') {
@@ -182,7 +193,7 @@ async function signedCheckpoints(source: AuditSource, { verifiers, consistentWit
     if (checkpoint.origin !== origin) findings.add('altered', 'origin', `${name} is of the log "${checkpoint.origin}", not "${origin}"`);
     if (!isAnchor) sizes.add(checkpoint.size);
     const { size, root } = checkpoint;
-    bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, text, isAnchor }]);
+    bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, isAnchor }]);
     for (const { name: keyName, keyId, verifierKey } of verifiers) {
       if (checkpoint.note.signatures.some((line) => line.name === keyName && line.keyId === keyId)) keys.add(verifierKey);
     }
