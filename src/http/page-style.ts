@@ -45,7 +45,7 @@ body{font-size:16px}
 .groups{grid-template-columns:1fr 1fr}
 thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table,tbody{display:block}
-tr{display:grid;grid-template-columns:1fr auto;gap:.15rem .8rem;border-bottom:2px solid var(--rule);padding:.7rem 0}
+tr{display:grid;grid-template-columns:minmax(8.5rem,1fr) minmax(0,auto);gap:.15rem .8rem;border-bottom:2px solid var(--rule);padding:.7rem 0}
 th,td,tbody th,td.age,td.state{display:block;border:0;padding:0;width:auto;min-width:0}
 td.state{text-align:right;grid-column:2;grid-row:1}
 td.state .note{display:none}

@@ -128,14 +128,15 @@ function accountTable(shown: readonly Entry[], total: number, isFiltered: boolea
 <tbody>
 ${shown.map((entry) => row(entry, nowMs)).join('\n')}
 </tbody>
-</table>`;
+</table>
+<p class="soft">The thin mark on a bar is the age at which a password is due, the thick one the limit.</p>`;
 }
 
 function row(entry: Entry, nowMs: number): string {
   const { account } = entry;
   const { tone, word } = stateWords(entry, nowMs);
   const looked = entry.lastLookMs === undefined ? '' : `<span class="note">looked at ${ago(nowMs - entry.lastLookMs)}</span>`;
-  return `<tr><th scope="row"><bdi>${escapeHtml(account.name)}</bdi></th><td class="age">${ageBar(entry, nowMs)}</td><td class="state"><span class="tag ${tone}">${escapeHtml(word)}</span>${looked}</td><td class="next">${nextStep(entry, nowMs)}</td></tr>`;
+  return `<tr><th scope="row"><bdi>${escapeHtml(visible(account.name))}</bdi></th><td class="age">${ageBar(entry, nowMs)}</td><td class="state"><span class="tag ${tone}">${escapeHtml(word)}</span>${looked}</td><td class="next">${nextStep(entry, nowMs)}</td></tr>`;
 }
 
 function stateWords(entry: Entry, nowMs: number): { tone: Tone; word: string } {
@@ -152,14 +153,14 @@ function stateWords(entry: Entry, nowMs: number): { tone: Tone; word: string } {
   if (state === 'unknown') return { tone: 'plain', word: 'not looked at yet' };
   if (reason !== undefined) return { tone: 'warn', word: reason };
   const ages = agesOf(entry, nowMs);
-  return ages && ages.dueAtMs <= nowMs ? { tone: 'good', word: 'due' } : { tone: 'good', word: 'well' };
+  return ages && ages.dueAtMs <= nowMs ? { tone: 'warn', word: 'due' } : { tone: 'good', word: 'well' };
 }
 
 /** In words; the failure table's sentence where there is one. */
 function nextStep(entry: Entry, nowMs: number): string {
   if (entry.blocked !== undefined) return escapeHtml(`${entry.blocked}.`);
   const detail = entry.detail === undefined ? '' : `<span class="note">${escapeHtml(entry.detail)}</span>`;
-  if (entry.next !== '') return `${escapeHtml(entry.next)}${detail}`;
+  if (entry.next !== '') return `${escapeHtml(entry.next.replaceAll('ACCOUNT', visible(entry.account.name)))}${detail}`;
   if (!entry.account.enabled) return 'Rotated by hand only.';
   const ages = agesOf(entry, nowMs);
   if (!ages) return '';
@@ -215,6 +216,10 @@ function ago(ms: number): string {
 }
 
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+/** A character that is not seen can turn a name into another one's: it is shown by its number. */
+const visible = (name: string): string =>
+  name.replace(/[\p{Cc}\p{Cf}]/gu, (character) => `[U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`);
 
 /** For text and for quoted attributes. */
 export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character] ?? '');
