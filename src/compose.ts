@@ -9,7 +9,7 @@ import { openHolders } from './holders.ts';
 import { openReceipts } from './receipts.ts';
 import type { RotationEvent } from './rotation/event.ts';
 import { Failure } from './rotation/failure.ts';
-import type { Clock, Holders, Ports } from './rotation/ports.ts';
+import type { Clock, CurrentSecret, Holders, Ports, SecretStore } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
 import type { Request, Result } from './rotation/state.ts';
 import type { Secret } from './secret.ts';
@@ -72,14 +72,19 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     ...(identity === undefined ? {} : { identity }),
   });
 
-  const portsFor = (account: Account): Ports => ({
-    store: openSecretStore(secrets.versions(account.secretId), {
+  const users = createUserRegister();
+  const storeFor = (account: Account): SecretStore => {
+    const store = openSecretStore(secrets.versions(account.secretId), {
       secretId: account.secretId,
       ...(account.fields === undefined ? {} : { fields: account.fields }),
       ...(account.oauthSecretId === undefined
         ? {}
         : { oauth: { secretId: account.oauthSecretId, versions: secrets.versions(account.oauthSecretId) } }),
-    }),
+    });
+    return { ...store, readCurrent: async () => users.register(account.name, await store.readCurrent()) };
+  };
+  const portsFor = (account: Account): Ports => ({
+    store: storeFor(account),
     thingspace,
     receipts,
     audit,
@@ -109,6 +114,29 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
       thingspace.close();
       secrets.close();
       await audit.close();
+    },
+  };
+}
+
+/**
+ * Which account holds which ThingSpace user. Two accounts with one user would kill each other's password, so the second one
+ * is refused where its secret is read: before any login.
+ */
+function createUserRegister() {
+  const accountOf = new Map<string, string>();
+  const userOf = new Map<string, string>();
+  return {
+    /** Gives `current` back. Throws `secret-invalid` when another account holds its user. */
+    register(account: string, current: CurrentSecret): CurrentSecret {
+      const { username } = current.credentials;
+      const holder = accountOf.get(username) ?? account;
+      if (holder !== account)
+        throw new Failure('secret-invalid', `accounts ${holder} and ${account} hold the same ThingSpace user; each needs its own`);
+      const before = userOf.get(account);
+      if (before !== undefined && before !== username) accountOf.delete(before);
+      accountOf.set(username, account);
+      userOf.set(account, username);
+      return current;
     },
   };
 }

@@ -182,6 +182,19 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   });
 });
 
+test('two accounts that hold one ThingSpace user: the second is refused before any login', async () => {
+  const rig = await rigWith({ store: 'file', users: { east: oldPassword, west: oldPassword } });
+  await rig.rotator.files?.putCurrent('thingspace/west', new Secret(eightKeys('east', oldPassword)));
+
+  const results = [];
+  for (const account of await rig.rotator.accounts()) results.push(await rig.rotator.attempt(account, byHand, never));
+
+  expect(results.map(({ account, outcome, reason, logins }) => ({ account, outcome, reason, logins }))).toEqual([
+    { account: 'east', outcome: 'rotated', reason: undefined, logins: 2 },
+    { account: 'west', outcome: 'failed', reason: 'secret-invalid', logins: 0 },
+  ]);
+});
+
 test('a store that stays away after the reset: the platform’s time ends, the receipt brings the password back', async () => {
   const rig = await rigWith({ store: 'secrets-manager', users: { east: oldPassword } });
   const clock = openClock();
