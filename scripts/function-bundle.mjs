@@ -66,7 +66,11 @@ export async function bundleFunction({ format = 'cjs', ...overrides } = {}) {
           chunkNames: 'chunks/[name]-[hash]',
           // winston and its kin are CommonJS inside and call require for Node's own modules.
           ...(format === 'esm'
-            ? { banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" } }
+            ? {
+                banner: {
+                  js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+                },
+              }
             : {}),
         }),
     ...overrides,
@@ -92,4 +96,18 @@ async function toCommonJs(text) {
     supported: { 'dynamic-import': false },
   });
   return code;
+}
+
+/** Bytes of an output and of what it imports, statically unless `isLazy` says that an import() counts. */
+export function loadedBytes(outputs, entry, isLazy = () => false) {
+  const seen = new Set();
+  const visit = (path) => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    for (const { path: next, kind } of outputs[path]?.imports ?? []) {
+      if (outputs[next] && (kind !== 'dynamic-import' || isLazy(next))) visit(next);
+    }
+  };
+  visit(entry);
+  return { files: seen.size, bytes: [...seen].reduce((sum, path) => sum + outputs[path].bytes, 0) };
 }

@@ -40,6 +40,20 @@ test('the zip holds the handlers and their chunks, and nothing else', async () =
   expect(readdirSync(task).sort()).toEqual(['chunks', 'lambda.js']);
 });
 
+test('what a function loads before its first rotation is at most 700 kB', async () => {
+  rig = await openLambdaRig({ users: {} });
+  const { bundleFunction, loadedBytes } = (await import('../../scripts/function-bundle.mjs' as string)) as {
+    bundleFunction(): Promise<{ metafile: { outputs: Record<string, { entryPoint?: string }> } }>;
+    loadedBytes(outputs: object, entry: string, isLazy: (path: string) => boolean): { bytes: number };
+  };
+  const { outputs } = (await bundleFunction()).metafile;
+  const entry = Object.keys(outputs).find((path) => path.endsWith('/lambda.js')) ?? '';
+  const { bytes } = loadedBytes(outputs, entry, (path) => outputs[path]?.entryPoint?.includes('stores/secrets-manager') === true);
+
+  expect(bytes).toBeGreaterThan(400_000);
+  expect(bytes).toBeLessThanOrEqual(700_000);
+});
+
 test('cold and warm: the second invocation opens nothing anew', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');

@@ -1,0 +1,103 @@
+// Metrics as log lines: the same names and labels as /metrics, in the shape that CloudWatch reads.
+
+import { createEmfMetrics, emfNamespace } from '../../src/emf.ts';
+import { openMetrics } from '../../src/metrics.ts';
+import type { RotationEvent } from '../../src/rotation/event.ts';
+import type { Result } from '../../src/rotation/state.ts';
+
+/** A function has no webhook; its build is in the log. */
+const serviceOnly = ['thingspace_rotator_build_info', 'thingspace_rotator_notices_total'];
+
+const result: Result = {
+  account: 'east',
+  secretId: 'thingspace/east',
+  outcome: 'rotated',
+  certainty: 'rotated',
+  logins: 2,
+  startedAtMs: 1_000,
+  endedAtMs: 3_500,
+  deadWindowMs: 80,
+  next: '',
+};
+const figures = { account: 'east', state: 'settled', ageDays: 12.5, daysLeft: 77.5, lastSuccessMs: 5_000 } as const;
+const told: RotationEvent[] = [
+  { event: 'login.accepted', account: 'east', credential: 'current' },
+  { event: 'receipt.written', account: 'east', place: 'the log' },
+  { event: 'saving.retried', account: 'east', step: 'store', tries: 1, waitMs: 0, reason: 'store-unavailable', detail: '' },
+  { event: 'audit.failed', account: 'east', detail: '' },
+];
+
+type Line = {
+  _aws: {
+    Timestamp: number;
+    CloudWatchMetrics: { Namespace: string; Dimensions: string[][]; Metrics: { Name: string; Unit: string }[] }[];
+  };
+} & Record<string, unknown>;
+
+function everything(): Line[] {
+  const emf = createEmfMetrics();
+  for (const event of told) emf.observe(event);
+  emf.finished(result);
+  emf.figure(figures);
+  emf.ran(9_000);
+  return emf.flush(10_000).map((line) => JSON.parse(line));
+}
+
+test('a function tells the metrics that the service tells, under the same names and labels', async () => {
+  const service = await openMetrics({ version: '1', figures: () => [figures] });
+  for (const event of told) service.observe(event);
+  service.finished(result);
+  service.ran(9_000);
+  const { text } = await service.expose();
+  const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map((found) => found[1]).filter((name) => !serviceOnly.includes(name ?? ''));
+
+  const lines = everything();
+  const emitted = lines.flatMap(({ _aws }) => _aws.CloudWatchMetrics.flatMap(({ Metrics }) => Metrics.map(({ Name }) => Name)));
+  expect([...new Set(emitted)].sort()).toEqual(names.sort());
+  const labels = [...text.matchAll(/\{([^}]*)\}/g)].flatMap((found) => [...(found[1] ?? '').matchAll(/(\w+)="/g)].map((label) => label[1]));
+  for (const { _aws } of lines)
+    expect(labels).toEqual(expect.arrayContaining(_aws.CloudWatchMetrics.flatMap(({ Dimensions }) => Dimensions.flat())));
+});
+
+test('every metric and dimension that a line announces is in the line', () => {
+  for (const line of everything()) {
+    for (const { Namespace, Dimensions, Metrics } of line._aws.CloudWatchMetrics) {
+      expect(Namespace).toBe(emfNamespace);
+      for (const name of Dimensions.flat()) expect(typeof line[name]).toBe('string');
+      for (const { Name } of Metrics) expect([line[Name]].flat().every(Number.isFinite)).toBe(true);
+    }
+  }
+});
+
+test('the alarms find their metric under the dimensions that they name', () => {
+  const sets = (name: string): string[][] =>
+    everything().flatMap(({ _aws }) =>
+      _aws.CloudWatchMetrics.flatMap(({ Metrics, Dimensions }) =>
+        Metrics.some(({ Name }) => Name === `thingspace_rotator_${name}`) ? Dimensions : [],
+      ),
+    );
+
+  expect(sets('password_days_left')).toEqual(expect.arrayContaining([[], ['account']]));
+  expect(sets('attempts_total')).toEqual(expect.arrayContaining([['outcome'], ['reason']]));
+  expect(sets('account_state')).toContainEqual(['state']);
+  for (const name of ['last_run_timestamp_seconds', 'saving_retries_total', 'audit_failures_total', 'receipts_written_total'])
+    expect(sets(name)).toContainEqual([]);
+});
+
+test('more than a hundred values of one metric go into more than one line, and none is lost', () => {
+  const emf = createEmfMetrics();
+  for (let index = 0; index < 250; index += 1) emf.finished(result);
+
+  const values = emf.flush(0).map((line) => [JSON.parse(line)['thingspace_rotator_attempt_duration_seconds'] ?? []].flat().length);
+
+  expect(Math.max(...values)).toBeLessThanOrEqual(100);
+  expect(values.reduce((sum, count) => sum + count, 0)).toBe(250);
+});
+
+test('nothing told is no line, and nothing is told twice', () => {
+  const emf = createEmfMetrics();
+  emf.finished(result);
+
+  expect(emf.flush(0).length).toBeGreaterThan(0);
+  expect(emf.flush(0)).toEqual([]);
+});
