@@ -1,0 +1,222 @@
+// The built service as an operator has it: started, asked, reloaded, told to end, and told twice.
+
+import { spawn } from 'node:child_process';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openFileSource } from '../../src/audit/files.ts';
+import { listRecords } from '../../src/audit/query.ts';
+import { type Child, openPlace, type Place, type RunOptions } from '../support/cli.ts';
+
+let place: Place;
+const children: Child[] = [];
+const cleanups: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const { process: child, ended } of children.splice(0)) {
+    child.kill('SIGKILL');
+    await ended;
+  }
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await place.close();
+});
+
+async function serving(options: RunOptions = {}): Promise<{ child: Child; url: string; token: string }> {
+  const child = place.start(['serve'], { ...options, env: { ROTATOR_HTTP__PORT: '0', ...options.env } });
+  children.push(child);
+  const [, url = ''] = await child.saw(/"event":"http\.listening","url":"([^"]+)"/);
+  await child.saw(/"event":"service\.ready"/);
+  return { child, url, token: readFileSync(join(place.folder, 'http.token'), 'utf8').trim() };
+}
+
+const post = (url: string, account: string, token: string, body: object): Promise<Response> =>
+  fetch(`${url}v1/accounts/${account}/rotate`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+
+async function audited(event: string): Promise<Record<string, unknown>[]> {
+  const found: Record<string, unknown>[] = [];
+  for await (const { line } of listRecords(openFileSource(join(place.folder, 'audit')), { event }))
+    found.push(JSON.parse(line) as Record<string, unknown>);
+  return found;
+}
+
+test('it rotates what is due at start, shows it, and rotates by hand what is not, with who asked in the audit log', async () => {
+  place = await openPlace({ east: { ageDays: 80 }, west: { ageDays: 10 }, south: { ageDays: 80, password: 'not-the-live-one' } });
+
+  const { child, url, token } = await serving();
+  await child.saw(/"event":"attempt\.finished","account":"east"[^\n]*"outcome":"rotated"/);
+  await child.saw(/"event":"attempt\.finished","account":"south"[^\n]*"reason":"login-refused"/);
+  const first = place.simulator.resetsCommitted('USER-west');
+  const accepted = await post(url, 'west', token, { force: true, reason: 'a leaver', changeRef: 'CHG-17' });
+  await child.saw(/"event":"attempt\.finished","account":"west"[^\n]*"outcome":"rotated"/);
+  const followed = await fetch(new URL(accepted.headers.get('location') ?? '', url), { headers: { authorization: `Bearer ${token}` } });
+  const [page, metrics, report, ready] = await Promise.all(
+    ['', 'metrics', 'audit', 'readyz'].map(async (path) => (await fetch(`${url}${path}`)).text()),
+  );
+
+  expect(place.simulator.resetsCommitted('USER-east')).toBe(1);
+  expect([first, place.simulator.resetsCommitted('USER-west')]).toEqual([0, 1]);
+  expect(place.simulator.loginsReceived('USER-south')).toBe(1);
+  expect(await followed.json()).toMatchObject({ state: 'finished', result: { outcome: 'rotated', certainty: 'rotated' } });
+  expect(page).toContain('1 of 3 accounts needs a person.');
+  expect(metrics).toMatch(/attempts_total\{outcome="rotated",reason="none"\} 2/);
+  expect(metrics).toMatch(/account_state\{account="south",state="stopped"\} 1/);
+  expect(report).toContain('<!doctype html>');
+  expect(JSON.parse(ready ?? '')).toMatchObject({ ready: true });
+  const [, byHand] = (await audited('rotation.intended')) as [unknown, { unmapped: object }];
+  expect(byHand.unmapped).toMatchObject({
+    trigger: 'manual',
+    reason: 'a leaver',
+    change_ref: 'CHG-17',
+    requested_by: 'http token http.token from 127.0.0.1',
+  });
+  expect(await audited('inventory.changed')).toHaveLength(3);
+
+  child.process.kill('SIGTERM');
+  const { code, stderr } = await child.ended;
+  expect(code).toBe(0);
+  expect(stderr).not.toMatch(/planted|not-the-live-one|app-planted-secret/);
+  expect(stderr).not.toContain(token);
+  const verified = await place.run(['audit', 'verify']);
+  expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('intact')]);
+}, 60_000);
+
+test('a signal between reset and save waits for the save, and a second one says what would be lost', async () => {
+  place = await openPlace({ east: { ageDays: 80 } });
+  place.simulator.arm({ fault: 'hang', call: 'reset' });
+  const held = place.simulator.waitFor('held', { call: 'reset' });
+
+  const { child, url } = await serving();
+  await held;
+  child.process.kill('SIGTERM');
+  await child.saw(/"event":"signal\.received"[^\n]*"accounts":1/);
+  const health = await fetch(`${url}healthz`);
+  child.process.kill('SIGTERM');
+  await child.saw(/SIGTERM: Killing this process now would lose the only copy of the new password of: east\. Still waiting\./);
+  place.simulator.release();
+  const { code } = await child.ended;
+
+  expect(health.status).toBe(200);
+  expect(code).toBe(0);
+  expect(await audited('rotation.outcome')).toMatchObject([{ status_id: 1 }]);
+  const status = await place.run(['status', '--json']);
+  expect(JSON.parse(status.stdout)).toMatchObject([{ account: 'east', state: 'settled', ageDays: 0 }]);
+}, 60_000);
+
+test('SIGHUP takes a new configuration, keeps the old one when the new one is wrong, and never shows its values', async () => {
+  place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
+  const file = join(place.folder, 'rotator.yaml');
+  const good = readFileSync(file, 'utf8');
+  const { child, url } = await serving();
+
+  writeFileSync(file, `${good}\nscheduel: { cron: "hunter2" }\n`);
+  child.process.kill('SIGHUP');
+  await child.saw(/"event":"config\.kept"[^\n]*did you mean \\"schedule\\"/);
+  const still = await (await fetch(url)).text();
+  writeFileSync(file, good.replace(/\n {2}- name: west\n(?: {4}[^\n]*\n)*/, '\n'));
+  child.process.kill('SIGHUP');
+  await child.saw(/"event":"config\.reloaded"[^\n]*"accounts":1/);
+  const after = await (await fetch(url)).text();
+
+  expect(still).toContain('>west<');
+  expect(after).not.toContain('>west<');
+  expect(after).toContain('>east<');
+  child.process.kill('SIGTERM');
+  const { code, stderr } = await child.ended;
+  expect(code).toBe(0);
+  expect(stderr).not.toContain('hunter2');
+  expect(await audited('inventory.changed')).toMatchObject([{}, {}, { unmapped: { change: 'removed' } }]);
+}, 60_000);
+
+test('what cannot be used ends it before it begins, with exit code 2 and the place', async () => {
+  place = await openPlace({ east: { ageDays: 10 } });
+  const short = join(place.folder, 'short.token');
+  writeFileSync(short, 'too-short');
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => new Promise((resolve) => taken.close(resolve)));
+
+  const token = await place.run(['serve'], { env: { ROTATOR_HTTP__TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' } });
+  const never = await place.run(['serve'], { env: { ROTATOR_SCHEDULE__CRON: '0 0 30 2 *', ROTATOR_HTTP__PORT: '0' } });
+  const port = await place.run(['serve'], { env: { ROTATOR_HTTP__PORT: String((taken.address() as AddressInfo).port) } });
+
+  expect([token.code, token.stderr]).toEqual([2, expect.stringContaining('a token has at least 24 visible ASCII characters')]);
+  expect(token.stderr).not.toContain('too-short');
+  expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('never comes')]);
+  expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
+}, 60_000);
+
+test('failures reach the webhook, signed, and without a secret', async () => {
+  place = await openPlace({ east: { ageDays: 80, password: 'not-the-live-one' } });
+  const received: { body: string; signature: string | undefined }[] = [];
+  const hook = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    received.push({ body, signature: request.headers['x-rotator-signature'] as string | undefined });
+    response.end();
+  });
+  await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => new Promise((resolve) => hook.close(resolve)));
+  const secretFile = join(place.folder, 'webhook.secret');
+  writeFileSync(secretFile, 'a webhook secret of some length\n', { mode: 0o600 });
+  appendFileSync(
+    join(place.folder, 'rotator.yaml'),
+    `\nnotify: { webhook: "http://127.0.0.1:${(hook.address() as AddressInfo).port}/x", secretFile: ${secretFile} }\n`,
+  );
+
+  const { child } = await serving();
+  await child.saw(/"reason":"login-refused"/);
+  child.process.kill('SIGTERM');
+  const { code } = await child.ended;
+
+  expect(code).toBe(0);
+  expect(received).toHaveLength(1);
+  expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({ notices: [{ kind: 'stopped', account: 'east', reason: 'login-refused' }] });
+  expect(received[0]?.signature).toMatch(/^t=\d+,v1=[0-9a-f]{64}$/);
+  expect(received[0]?.body).not.toMatch(/planted|not-the-live-one|webhook secret/);
+}, 60_000);
+
+const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin/python3');
+
+(hasSystemd || process.env['CI'] ? test : test.skip)(
+  'systemd is told when it is ready, that it lives, when it reloads and when it ends',
+  async () => {
+    place = await openPlace({ east: { ageDays: 10 } });
+    const folder = mkdtempSync(join(tmpdir(), 'sd-'));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const socket = join(folder, 'notify');
+    // Node has no datagram sockets of this family, so the listener is three lines of Python.
+    const code = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\nprint("BOUND",flush=True)\nwhile True: print(s.recv(4096).decode().replace("\\n","|"),flush=True)`;
+    const listener = spawn('python3', ['-c', code, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    cleanups.push(() => new Promise((resolve) => listener.once('close', resolve).kill('SIGKILL')));
+    let heard = '';
+    const watchers: (() => void)[] = [];
+    listener.stdout.on('data', (chunk) => {
+      heard += chunk;
+      for (const look of watchers) look();
+    });
+    const hears = (what: RegExp): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (): void => void (what.test(heard) && resolve());
+        watchers.push(look);
+        look();
+      });
+    await hears(/BOUND/);
+
+    const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
+    await hears(/READY=1\|STATUS=next look 20\d\d-/);
+    await hears(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
+    child.process.kill('SIGHUP');
+    await hears(/RELOADING=1[\s\S]*READY=1/);
+    child.process.kill('SIGTERM');
+    await hears(/STOPPING=1/);
+
+    expect((await child.ended).code).toBe(0);
+  },
+  60_000,
+);
