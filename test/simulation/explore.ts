@@ -1,0 +1,261 @@
+// Explores worlds by counting: every schedule of a few faults for one process at a time, and every interleaving of two
+// processes with a few switches. Worlds that have the same future are followed once.
+
+import { copyWorld, createWorld, currentOf, dayMs, nameOf, newestRecord, passTime, type World } from '../support/world.ts';
+import { keyBetweenRuns, keyWithin, mayReadStale } from '../support/world-key.ts';
+import { countPicks, listedPicks, type Picks } from '../support/world-picks.ts';
+import { type Config, type Script, type Simulation, type Step, simulate, timing } from '../support/world-run.ts';
+import { Broken, type Budget, judge, mishapSets, Objection, simulationOf, unrest } from './judging.ts';
+
+/** What is explored. `switches` is undefined for one process at a time. */
+export type Scope = {
+  readonly receipts: Config['receipts'];
+  readonly session: 'ends' | 'stays';
+  readonly machines: Config['machines'];
+  readonly mishaps: keyof typeof mishapSets;
+  readonly faults: number;
+  readonly switches?: number;
+  readonly plant?: Config['plant'];
+  readonly timing?: Config['timing'];
+};
+
+export type Explored = { readonly worlds: number; readonly steps: number; readonly states: number };
+type Count = { -readonly [Key in keyof Explored]: Explored[Key] };
+
+/** Milliseconds between two runs: at once, when leases are over, when doubts have settled, when the next rotation is due. */
+export const gapsMs = [0, 100_000, 200_000, 61 * dayMs] as const;
+
+/** Runs without faults in which every account must come to rest. */
+const runsToRest = 5;
+
+/** This world has the same future as one before; it is followed there. */
+class Known extends Error {}
+
+/** One run from a world: which gap before it, and which picks in it. */
+type Leg = { readonly gap: number; readonly picks: readonly number[] };
+type Node = {
+  readonly world: World;
+  readonly faultsLeft: number;
+  readonly before: Node | null;
+  readonly leg: Leg | null;
+  readonly steps: readonly Step[];
+};
+
+export const configOf = ({ receipts, session, machines, mishaps, plant, timing: chosen }: Scope): Config => ({
+  receipts,
+  resetEndsSessions: session === 'ends',
+  machines,
+  timing: chosen ?? timing,
+  enabled: mishapSets[mishaps],
+  ...(plant ? { plant } : {}),
+});
+
+export const once = (world: World): Script => ({
+  name: nameOf(world, 'p'),
+  run: async (attempt) => {
+    await attempt.rotate();
+  },
+});
+
+/**
+ * Every schedule of up to `faults` faults in which one process runs at a time, however many runs it takes: all worlds
+ * that can be reached between two runs, each followed by every run with the faults that are left.
+ */
+export async function exploreOneByOne(scope: Scope): Promise<Explored> {
+  const explored: Count = { worlds: 0, steps: 0, states: 0 };
+  const seen = new Set<string>();
+  const resting = new Set<string>();
+  const levels: Node[][] = Array.from({ length: scope.faults + 1 }, () => []);
+  const config = configOf(scope);
+  const add = (node: Node): void => {
+    const key = keyBetweenRuns(node.world, mayReadStale(config));
+    // Levels are worked off from most faults left to none, so what was seen was seen with at least as many.
+    if (seen.has(key)) return;
+    seen.add(key);
+    levels[node.faultsLeft]?.push(node);
+  };
+  add({ world: createWorld(), faultsLeft: scope.faults, before: null, leg: null, steps: [] });
+  for (let left = scope.faults; left >= 0; left -= 1) {
+    for (let node = levels[left]?.shift(); node; node = levels[left]?.shift()) {
+      explored.states += 1;
+      await comeToRest(node, scope, resting, explored);
+      for (const gap of gapsOf(node.world)) await exploreRun(node, gap, scope, explored, add);
+    }
+  }
+  return explored;
+}
+
+/** With something open, leases and settle times matter; with nothing open, only whether the next rotation is due. */
+const gapsOf = (world: World): readonly number[] => (isOpen(world) ? [0, 1, 2] : [0, 3]);
+
+function isOpen(world: World): boolean {
+  const record = newestRecord(world);
+  const current = currentOf(world);
+  if (world.commits.length > 0 || current.value.password !== world.live) return true;
+  return record !== null && record.basis === current.id && (record.phase !== 'released' || record.doubtful === true);
+}
+
+/** Every run from this world, after this gap. */
+async function exploreRun(node: Node, gap: number, scope: Scope, explored: Count, add: (node: Node) => void): Promise<void> {
+  const known = new Set<string>();
+  const picks = countPicks();
+  do {
+    const world = copyWorld(node.world);
+    const simulation = simulationOf(world, configOf(scope), picks, { faults: node.faultsLeft, switches: 0 }, (now) => {
+      judge(now);
+      if (now.faultsLeft > 0 && picks.isNew) lookAround(now, known);
+    });
+    const after = (): Node => ({
+      world,
+      faultsLeft: simulation.faultsLeft,
+      before: node,
+      leg: { gap, picks: picks.taken },
+      steps: simulation.steps,
+    });
+    explored.worlds += 1;
+    try {
+      passTime(world, world.nowMs + (gapsMs[gap] ?? 0), () => judge(simulation));
+      await simulate(simulation, [once(world)]);
+      add(after());
+    } catch (error) {
+      if (error instanceof Objection) throw broken(error, after(), scope);
+      if (!(error instanceof Known)) throw error;
+    }
+    explored.steps += simulation.steps.length;
+  } while (picks.next());
+}
+
+function lookAround(simulation: Simulation, known: Set<string>): void {
+  const key = keyWithin(simulation);
+  if (known.has(key)) throw new Known();
+  known.add(key);
+}
+
+/**
+ * Two processes at once: every interleaving of their calls with up to `switches` changes that need not be (when one waits
+ * or is paused the other goes on for nothing), with up to `faults` faults. The second one tries up to three times.
+ */
+export async function exploreTwo(scope: Scope): Promise<Explored> {
+  const explored: Count = { worlds: 0, steps: 0, states: 0 };
+  const known = new Set<string>();
+  const resting = new Set<string>();
+  const picks = countPicks();
+  do {
+    const world = createWorld();
+    const simulation = simulationOf(world, configOf(scope), picks, budgetOf(scope), (now) => {
+      judge(now);
+      if (picks.isNew) lookAround(now, known);
+    });
+    const after = (): Node => ({ world, faultsLeft: 0, before: start, leg: { gap: 0, picks: picks.taken }, steps: simulation.steps });
+    explored.worlds += 1;
+    try {
+      await simulate(simulation, [once(world), persistent(world, picks)]);
+      explored.states += 1;
+      await comeToRest(after(), scope, resting, explored);
+    } catch (error) {
+      if (error instanceof Objection) throw broken(error, after(), scope);
+      if (!(error instanceof Known)) throw error;
+    }
+    explored.steps += simulation.steps.length;
+  } while (picks.next());
+  return explored;
+}
+
+const start: Node = { world: createWorld(), faultsLeft: 0, before: null, leg: null, steps: [] };
+const budgetOf = ({ faults, switches = 0 }: Scope): Budget => ({ faults, switches });
+
+/** Tries up to three times: at once, after the lease, or after the settle time. */
+const persistent = (world: World, picks: Picks): Script => ({
+  name: nameOf(world, 'p'),
+  run: async (attempt) => {
+    for (let tries = 1; tries <= 3; tries += 1) {
+      const result = await attempt.rotate();
+      if (result.outcome !== 'failed' || tries === 3) return;
+      await attempt.sleep(gapsMs[picks.pick(3)] ?? 0);
+    }
+  },
+});
+
+/** Without faults from here on: at rest within a bounded number of runs. What is known to come to rest is in `resting`. */
+async function comeToRest(node: Node, scope: Scope, resting: Set<string>, explored: Count): Promise<void> {
+  const config = configOf(scope);
+  const passed: string[] = [];
+  const run = { world: node.world, steps: [...node.steps] };
+  let objection: Objection | null = null;
+  for (let runs = 0; runs < runsToRest; runs += 1) {
+    const key = `${runs}${keyBetweenRuns(run.world, mayReadStale(config))}`;
+    if (resting.has(key)) break;
+    passed.push(key);
+    explored.worlds += 1;
+    run.world = copyWorld(run.world);
+    objection = await runToRest(run, runs, config).catch((error: unknown) => {
+      throw error instanceof Objection ? broken(error, { ...node, steps: run.steps }, scope) : error;
+    });
+    if (objection === null) break;
+  }
+  if (objection !== null && passed.length > 0 && passed.at(-1)?.startsWith(String(runsToRest - 1)))
+    throw broken(
+      new Objection(objection.promise, `after ${runsToRest} runs without faults: ${objection.message}`),
+      { ...node, steps: run.steps },
+      scope,
+    );
+  for (const key of passed) resting.add(key);
+}
+
+/** One run without faults; what is not at rest after it. A wrong password put by hand is only noticed when it is due. */
+export async function runToRest(run: { world: World; readonly steps: Step[] }, runs: number, config: Config): Promise<Objection | null> {
+  const { world } = run;
+  const simulation = simulationOf(world, config, listedPicks([]), { faults: 0, switches: 0 });
+  const gap = runs === 3 ? 3 : 2;
+  try {
+    passTime(world, world.nowMs + gapsMs[gap], () => judge(simulation));
+    await simulate(simulation, [once(world)]);
+  } finally {
+    run.steps.push(...simulation.steps);
+  }
+  return unrest(simulation);
+}
+
+function broken(objection: Objection, last: Node, scope: Scope): Broken {
+  const nodes: Node[] = [];
+  for (let node: Node | null = last; node; node = node.before) nodes.unshift(node);
+  const { receipts, session, machines, mishaps, faults, switches } = scope;
+  const where = [receipts, session, machines, mishaps, faults, ...(switches === undefined ? [] : [switches])].join(',');
+  const legs = nodes.flatMap(({ leg }) => (leg ? [`${leg.gap}:${leg.picks.join('.')}`] : []));
+  return new Broken(
+    objection,
+    nodes.flatMap(({ steps }) => steps),
+    `--replay ${[where, ...legs].join('/')}`,
+  );
+}
+
+/** Goes through the schedule that a broken promise printed, and on to rest; throws as the exploration did. */
+export async function replay(text: string): Promise<void> {
+  const [where = '', ...legs] = text.split('/');
+  const [receipts, session, machines, mishaps, faults, switches] = where.split(',');
+  const scope = {
+    receipts,
+    session,
+    machines,
+    mishaps,
+    faults: Number(faults),
+    ...(switches === undefined ? {} : { switches: Number(switches) }),
+  } as Scope;
+  const config = configOf(scope);
+  const world = createWorld();
+  const node: Node = { world, faultsLeft: 0, before: start, leg: null, steps: [] };
+  const budget = { ...budgetOf(scope) };
+  for (const leg of legs) {
+    const [gap = '0', taken = ''] = leg.split(':');
+    const picks = listedPicks(taken === '' ? [] : taken.split('.').map(Number));
+    const simulation = simulationOf(world, config, picks, budget);
+    try {
+      passTime(world, world.nowMs + (gapsMs[Number(gap)] ?? 0), () => judge(simulation));
+      await simulate(simulation, scope.switches === undefined ? [once(world)] : [once(world), persistent(world, picks)]);
+    } catch (error) {
+      throw error instanceof Objection ? broken(error, { ...node, steps: simulation.steps }, scope) : error;
+    }
+    budget.faults = simulation.faultsLeft;
+  }
+  await comeToRest(node, scope, new Set(), { worlds: 0, steps: 0, states: 0 });
+}

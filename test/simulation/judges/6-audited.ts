@@ -1,0 +1,39 @@
+// Promise 6: no reset without a durable audit record before it; every one is followed by an outcome record, at the
+// latest by recovery; and no outcome says what is not so.
+
+import { isOutcome, type World } from '../../support/world.ts';
+import type { Simulation } from '../../support/world-run.ts';
+
+export function audited(simulation: Simulation): string | null {
+  const { world } = simulation;
+  // Only at that moment: a paused holder may wake up later and save what was thought to be lost.
+  for (const event of world.audit.slice(simulation.auditJudged))
+    if (event.certainty === 'lost' && isStored(world, event.rotationId))
+      return `the audit log says lost of ${event.rotationId}, which is in the store`;
+  simulation.auditJudged = world.audit.length;
+  const newest = world.resets.at(-1);
+  if (!newest) return null;
+  const { rotationId } = newest;
+  if (!world.audit.some((event) => event.code === 'rotation.intended' && event.rotationId === rotationId))
+    return `the reset for ${rotationId} was sent without a durable intent`;
+  for (const event of world.audit) {
+    if (!isOutcome(event)) continue;
+    const reset = world.resets.find((one) => one.rotationId === event.rotationId);
+    if (event.certainty === 'unchanged' && reset?.fate === 'done')
+      return `the audit log says unchanged of ${event.rotationId}, which was reset`;
+    if (event.certainty === 'rotated' && reset?.fate !== 'done')
+      return `the audit log says rotated of ${event.rotationId}, which was not reset`;
+  }
+  return null;
+}
+
+function isStored({ versions, answers }: World, rotationId: string | undefined): boolean {
+  const version = versions.get(rotationId ?? '');
+  return version !== undefined && answers.some(({ password }) => password === version.value?.password);
+}
+
+/** At rest, every intent whose reset was sent has its outcome. */
+export function auditedAtRest({ world }: Simulation): string | null {
+  const open = world.resets.find(({ rotationId }) => !world.audit.some((event) => isOutcome(event) && event.rotationId === rotationId));
+  return open ? `the audit log has no outcome for ${open.rotationId}` : null;
+}

@@ -1,0 +1,28 @@
+// "Four outcomes": what a run says about the password is so.
+
+import { currentOf } from '../../support/world.ts';
+import type { Process, Simulation } from '../../support/world-run.ts';
+
+/** Looks at each result once, as it comes in. */
+export function resultsAreTrue(simulation: Simulation): string | null {
+  for (const process of simulation.processes) {
+    if (process.judged === process.results.length) continue;
+    process.judged = process.results.length;
+    const wrong = untruth(simulation, process);
+    if (wrong) return wrong;
+  }
+  return null;
+}
+
+function untruth({ world }: Simulation, { name, attempts, results }: Process): string | null {
+  const result = results.at(-1);
+  const current = currentOf(world);
+  const isOurs = !world.byHand.has(current.value.password);
+  if (result?.certainty === 'rotated' && result.versionId === current.id && isOurs && current.value.password !== world.live)
+    return 'the run says rotated, but AWSCURRENT does not log in';
+  if (result?.certainty !== 'unchanged') return null;
+  const isOfThis = (one: { process: string; attempt: number }): boolean => one.process === name && one.attempt === attempts;
+  if (world.resets.some((reset) => isOfThis(reset) && reset.fate !== 'dropped'))
+    return `the run says unchanged (${result.reason}), although its reset may have happened`;
+  return world.promotions.some(isOfThis) ? `the run says unchanged (${result.reason}), although it made a new password current` : null;
+}

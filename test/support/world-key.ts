@@ -1,0 +1,120 @@
+// What about a world can still matter to its future, as a short text. Two worlds with the same text have the same
+// future, so that only one of them need be explored. What is left out here is never looked at again by anybody: older
+// records (a token is only asked for from the labelled record upward), closed intents, resets that are told or over.
+
+import { createHash } from 'node:crypto';
+import { isOutcome, labelled, newestRecord, recordToken, type World } from './world.ts';
+import type { Process, Simulation } from './world-run.ts';
+
+/** Older than this is all the same: every lease and settle time is over, every label read fresh; milliseconds. */
+const oldMs = 300_000;
+const due = 60 * 86_400_000;
+
+type Name = (name: string) => string;
+
+/** Names in the order in which they appear: `rB7` of one world and `rA2` of another may be the same. */
+function canonically(): Name {
+  const names = new Map<string, string>();
+  return (name) => {
+    const known = names.get(name);
+    if (known !== undefined) return known;
+    names.set(name, `#${names.size}`);
+    return `#${names.size - 1}`;
+  };
+}
+
+/** The only question ever asked about a password's age, since time between runs is minutes or more than that. */
+const maturity = (world: World, atMs: number): string => (world.nowMs - atMs >= due ? 'due' : 'young');
+
+/** Between runs: no process lives. */
+export function keyBetweenRuns(world: World, mayReadStale: boolean): string {
+  return worldKey(world, canonically(), mayReadStale);
+}
+
+/** In the middle of runs: what each process has heard says where it is. */
+export function keyWithin(simulation: Simulation): string {
+  const { world, config, faultsLeft, switchesLeft, running, processes } = simulation;
+  const now = `${world.nowMs} ${faultsLeft} ${switchesLeft} ${running?.name}`;
+  const text = `${now}|${worldKey(world, (name) => name, mayReadStale(config))}|${processes.map((process) => processKey(process, world)).join('|')}`;
+  return createHash('sha1').update(text).digest('base64');
+}
+
+function processKey({ name, alive, heard, calls, timers, pausedUntilMs, loginOrder, holder, wallOffsetMs }: Process, world: World): string {
+  if (!alive) return `${name} dead`;
+  const sessions = world.sessions.length;
+  const unproven = world.resets.map(({ told, endedOrder }) => (told === 'nothing' && endedOrder >= loginOrder ? 'x' : '.')).join('');
+  const waits = timers.map(({ atMs }) => atMs).join();
+  return `${name} ${heard} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ${holder?.id} ${wallOffsetMs} ${unproven} ${sessions}`;
+}
+
+export const mayReadStale = ({ enabled }: Simulation['config']): boolean => enabled?.has('stale') ?? true;
+
+function worldKey(world: World, name: Name, stales: boolean): string {
+  const passwordAt = (id: string | undefined): string => {
+    const version = world.versions.get(id ?? '');
+    return version?.value ? name(version.value.password) : '-';
+  };
+  const parts: string[] = [];
+  for (const label of ['AWSCURRENT', 'AWSPENDING', 'AWSPREVIOUS'] as const) {
+    const id = world.labels.get(label);
+    const before = world.before.get(label);
+    const stale = stales && before && before.untilMs > world.nowMs ? `<${name(before.id ?? '')}${before.untilMs - world.nowMs}` : '';
+    parts.push(`${label}=${name(id ?? '')}:${passwordAt(id)}${stale}`);
+  }
+  const current = world.versions.get(world.labels.get('AWSCURRENT') ?? '');
+  const same = [...world.versions.values()].filter(({ value }) => value?.password === current?.value?.password);
+  const sinceMs = Math.min(...same.map(({ createdAtMs }) => createdAtMs));
+  parts.push(`live=${name(world.live)} since ${maturity(world, current?.createdAtMs ?? 0)} ${maturity(world, sinceMs)}`);
+  parts.push(`hand=${world.byHand.has(current?.value?.password ?? '')}`, `strikes=${world.strikes}`);
+
+  const closed = new Set(world.audit.filter(isOutcome).map(({ rotationId }) => rotationId));
+  const intents = world.audit.filter(({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId));
+  parts.push(...recordParts(world, name, stales, intents.length > 0));
+  for (const { rotationId } of intents) parts.push(`intent ${name(rotationId ?? '')}`);
+  for (const reset of world.resets) {
+    if (reset.fate === 'in-flight' || !closed.has(reset.rotationId))
+      parts.push(`reset ${name(reset.rotationId)} ${reset.fate} ${reset.told}`);
+    const said = world.audit.filter((event) => isOutcome(event) && event.rotationId === reset.rotationId).map(({ certainty }) => certainty);
+    if (reset.fate === 'in-flight') parts.push(said.join());
+  }
+  parts.push(...answerParts(world, name));
+  for (const commit of world.commits) parts.push(`${commit.atMs - world.nowMs} ${commit.what.replace(/\S*\d\S*/g, name)}`);
+  return parts.join(';');
+}
+
+/** The labelled record and those above it. One that our own promotion has made history is no longer asked how old it is. */
+function recordParts(world: World, name: Name, stales: boolean, hasIntents: boolean): string[] {
+  const parts: string[] = [];
+  const label = labelled(world, 'ROTATION')?.record;
+  const newest = newestRecord(world);
+  if (!label || !newest) return parts;
+  const current = world.labels.get('AWSCURRENT');
+  const before = stales ? world.before.get('ROTATION') : undefined;
+  const isStale = before !== undefined && before.untilMs > world.nowMs;
+  if (isStale) parts.push(`stale ${before.id === undefined} ${before.untilMs - world.nowMs}`);
+  for (let sequence = Math.max(1, label.sequence - (isStale ? 1 : 0)); sequence <= newest.sequence; sequence += 1) {
+    const version = world.versions.get(recordToken(sequence));
+    const record = version?.record;
+    if (!version || !record) continue;
+    const known = record.rotationId === undefined ? '' : name(record.rotationId);
+    const doubtful = 'doubtful' in record && record.doubtful ? 'doubtful' : '';
+    const reason = record.phase === 'stopped' ? record.reason : '';
+    const isHistory = record.basis !== current && record.rotationId === current && !hasIntents;
+    const ages = isHistory ? '' : `${name(record.holder.id)} ${record.leaseMs} ${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
+    const basis = `${name(record.basis)} ${(record.earlier ?? []).map(name).join()}`;
+    parts.push(`${sequence - label.sequence} ${record.phase} ${basis} ${record.loginsSpent} ${known} ${doubtful} ${reason} ${ages}`);
+  }
+  return parts;
+}
+
+/** Where the living password is besides the store, and who had it. In the store under a label it stays until it is replaced. */
+function answerParts(world: World, name: Name): string[] {
+  const isStored = (['AWSCURRENT', 'AWSPENDING'] as const).some((label) => labelled(world, label)?.value?.password === world.live);
+  if (isStored) return [];
+  const parts = [...world.receipts].map(([rotationId, body]) => `receipt ${name(rotationId)} ${body.includes(world.live)}`);
+  const answer = world.answers.findLast(({ password }) => password === world.live);
+  if (!answer) return parts;
+  const said = world.audit.filter((event) => event.rotationId === answer.rotationId).map(({ certainty }) => certainty);
+  const isSaid = said.includes('in-doubt') || said.includes('lost');
+  return [...parts, `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.holderDied} ${isSaid}`];
+}
