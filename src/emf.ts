@@ -30,7 +30,11 @@ type Series = {
   readonly values: Map<string, number[]>;
 };
 
-export function createEmfMetrics(): EmfMetrics {
+/**
+ * `byAccount`: CloudWatch also keeps the ages of each account apart, three metrics to pay for per account. Without it they are one
+ * metric with its least and its largest value; which account it was is in the log line.
+ */
+export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean }): EmfMetrics {
   let series = new Map<string, Series>();
   const figured: AccountFigures[] = [];
 
@@ -47,10 +51,10 @@ export function createEmfMetrics(): EmfMetrics {
   function fill(): void {
     if (figured.length === 0) return;
     for (const { account, ageDays, daysLeft, lastSuccessMs } of figured) {
-      const byAccount: [Record<string, string>, readonly (readonly string[])[]] = [{ account }, [['account'], []]];
-      if (ageDays !== undefined) add(...byAccount, 'password_age_days', ageDays);
-      if (daysLeft !== undefined) add(...byAccount, 'password_days_left', daysLeft);
-      if (lastSuccessMs !== undefined) add({ account }, [['account']], 'last_success_timestamp_seconds', lastSuccessMs / 1000);
+      const sets = byAccount ? [['account'], []] : [[]];
+      if (ageDays !== undefined) add({ account }, sets, 'password_age_days', ageDays);
+      if (daysLeft !== undefined) add({ account }, sets, 'password_days_left', daysLeft);
+      if (lastSuccessMs !== undefined) add({ account }, sets, 'last_success_timestamp_seconds', lastSuccessMs / 1000);
     }
     for (const state of accountStates) {
       const count = figured.filter((one) => one.state === state).length;

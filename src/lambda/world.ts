@@ -46,6 +46,7 @@ export type Invocation = {
 /** Variables of the function that are no keys of the configuration. */
 const queueVariable = 'WORK_QUEUE_URL';
 const inlineVariable = 'INLINE_ACCOUNTS';
+const byAccountVariable = 'METRICS_BY_ACCOUNT';
 const defaultInlineAccounts = 20;
 
 export type World = { invoke<T>(context: Context, work: (invocation: Invocation) => Promise<T>): Promise<T> };
@@ -59,7 +60,7 @@ export function createWorld(platform: Platform): World {
   });
   let remainingMs = (): number => Number.POSITIVE_INFINITY;
   let log: Log | null = null;
-  const metrics = createEmfMetrics();
+  const metrics = createEmfMetrics({ byAccount: env[byAccountVariable] === 'on' });
   const clock = openClock(() => remainingMs());
   let opened: Promise<{ config: Config; rotator: Rotator }> | null = null;
 

@@ -34,8 +34,8 @@ type Line = {
   };
 } & Record<string, unknown>;
 
-function everything(): Line[] {
-  const emf = createEmfMetrics();
+function everything(byAccount = true): Line[] {
+  const emf = createEmfMetrics({ byAccount });
   for (const event of told) emf.observe(event);
   emf.finished(result);
   emf.figure(figures);
@@ -84,8 +84,15 @@ test('the alarms find their metric under the dimensions that they name', () => {
     expect(sets(name)).toContainEqual([]);
 });
 
+test('without the accounts apart, a fleet of any size costs the same metrics, and the log still says which account it was', () => {
+  const lines = everything(false).filter((line) => 'thingspace_rotator_password_age_days' in line);
+
+  expect(lines.flatMap(({ _aws }) => _aws.CloudWatchMetrics.flatMap(({ Dimensions }) => Dimensions))).toEqual([[]]);
+  expect(lines.map((line) => line['account'])).toEqual(['east']);
+});
+
 test('more than a hundred values of one metric go into more than one line, and none is lost', () => {
-  const emf = createEmfMetrics();
+  const emf = createEmfMetrics({ byAccount: false });
   for (let index = 0; index < 250; index += 1) emf.finished(result);
 
   const values = emf.flush(0).map((line) => [JSON.parse(line)['thingspace_rotator_attempt_duration_seconds'] ?? []].flat().length);
@@ -95,7 +102,7 @@ test('more than a hundred values of one metric go into more than one line, and n
 });
 
 test('nothing told is no line, and nothing is told twice', () => {
-  const emf = createEmfMetrics();
+  const emf = createEmfMetrics({ byAccount: false });
   emf.finished(result);
 
   expect(emf.flush(0).length).toBeGreaterThan(0);
