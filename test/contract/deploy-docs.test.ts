@@ -1,0 +1,62 @@
+// docs/DEPLOY.md against what it speaks of: files, parameters, function names, orders, and the figures it gives.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { parseConfig } from '../../src/config.ts';
+import { readOrder } from '../../src/lambda/event.ts';
+import { neededForResetMs } from '../../src/rotation/state.ts';
+import { readTemplate } from '../support/cloudformation.ts';
+
+const root = join(import.meta.dirname, '../..');
+const text = readFileSync(join(root, 'docs/DEPLOY.md'), 'utf8');
+const serverless = parse(readFileSync(join(root, 'serverless.yml'), 'utf8')) as {
+  service: string;
+  params: { default: object };
+  functions: Record<string, object>;
+};
+
+test('every file that DEPLOY.md names is there', () => {
+  for (const [, file = ''] of text.matchAll(/`?((?:infra|docs)\/[\w./-]+\w)`?/g))
+    expect([file, existsSync(join(root, file))]).toEqual([file, true]);
+});
+
+test('every parameter that DEPLOY.md gives is one', () => {
+  const params = [...text.matchAll(/--param\s+(\w+)=/g)].map((found) => found[1] ?? '');
+  expect(params.length).toBeGreaterThan(3);
+  for (const param of params) expect(Object.keys(serverless.params.default)).toContain(param);
+
+  for (const [, file = '', overrides = ''] of text.matchAll(/--template-file (\S+) --parameter-overrides ([^\n]+)/g)) {
+    const known = Object.keys(readTemplate(join(root, file)).Parameters ?? {});
+    for (const [, name] of overrides.matchAll(/(\w+)=/g)) expect(known).toContain(name);
+  }
+});
+
+test('every order in DEPLOY.md is understood, and goes to a function that is there', () => {
+  const orders = [...text.matchAll(/--payload '([^']+)'/g)].map((found) => readOrder(JSON.parse(found[1] ?? ''), 'id').purpose);
+  expect(orders).toEqual(['check', 'rotate']);
+  const functions = [...text.matchAll(/--function-name (\S+)/g)].map((found) => found[1]);
+  for (const name of functions) expect(name).toBe(`${serverless.service}-scheduled`);
+});
+
+test('the environment for the command line is a configuration', async () => {
+  const env = Object.fromEntries(
+    [...text.matchAll(/(ROTATOR_\w+)=('[^']*'|\S+)/g)].map((found) => [
+      found[1],
+      (found[2] ?? '').replaceAll("'", '').replace(/^BUCKET$/, 'bucket'),
+    ]),
+  );
+
+  const config = await parseConfig({ text: null, file: 'the environment', folder: '/', env });
+
+  expect(config).toMatchObject({ accounts: [{ name: 'thingspace/fleet-east' }], audit: { s3: { prefix: 'audit/' } } });
+});
+
+test('the time that a reset needs, and the number of alarms, are what DEPLOY.md says', async () => {
+  const { thingspace } = await parseConfig({ text: null, file: 'none', folder: '/', env: { ROTATOR_ACCOUNTS: '[{"name":"a"}]' } });
+  expect(text).toContain(`${neededForResetMs(thingspace) / 1000} s with the defaults`);
+  const alarms = Object.values(readTemplate(join(root, 'infra/alarms.yaml')).Resources).filter(
+    ({ Type }) => Type === 'AWS::CloudWatch::Alarm',
+  );
+  expect(text).toContain(`${alarms.length} alarms`);
+});
