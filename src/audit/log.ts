@@ -124,6 +124,8 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
     refresh();
     const genesis: LogEvent[] = tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
     const all = [...genesis, ...notes, ...events];
+    // An append of nothing would be an empty line, and the log damaged.
+    if (all.length === 0) return;
     const batch = stampBatch(all, tail, clock.nowMs(), newest?.size ?? 0, frame, origin);
     mustLook = true;
     guarded(join(directory, monthFile(batch.month)), () =>
@@ -139,7 +141,10 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
     mustLook = false;
   }
 
-  /** Appends that came in the same moment share one write and one sync: a fleet's rotations move side by side. */
+  /**
+   * Appends that came in the same moment share one write and one sync: a fleet's rotations move side by side. While there is no
+   * other rotation under way there is nobody to wait for, and the append goes at once.
+   */
   let waiting: Waiting[] = [];
   let appending: Promise<void> = Promise.resolve();
 
@@ -148,7 +153,9 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
     if (events.length > maxBatch) throw new Error(`bug: ${events.length} audit events in one append`);
     return new Promise((resolve, reject) => {
       waiting.push({ events, resolve, reject });
-      if (waiting.length === 1) appending = clock.sleep(0).then(appendWaiting);
+      if (waiting.length > 1) return;
+      const moment = tail.open.size > 1 ? clock.sleep(0) : Promise.resolve();
+      appending = moment.then(appendWaiting);
     });
   }
 

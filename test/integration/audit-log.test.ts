@@ -3,7 +3,9 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
 import { viewLine } from '../../src/audit/view.ts';
+import { openClock } from '../../src/clock.ts';
 import { Failure } from '../../src/rotation/failure.ts';
 import {
   dayMs,
@@ -166,6 +168,26 @@ test('two writers in turn pick up what the other wrote, and its checkpoints', as
 
   expect(sequencesIn(one.directory)).toEqual(upTo(42));
   expect(viewLine(linesIn(one.directory)[41] ?? '')?.more['sealed_size']).toBe(41);
+});
+
+test('two busy writers that hand the lock to each other leave records and nothing else', async () => {
+  const clock = { ...openClock(), atMs: 0 };
+  const one = await openTestLog({ clock });
+  const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey, clock });
+  const appendInTurn = async (log: typeof one, name: string): Promise<void> => {
+    for (let index = 0; index < 75; index += 1) {
+      await log.append([intended(`${name}-${index}`)]);
+      // Work of its own between two appends, so that they meet in every way.
+      await clock.sleep((index * name.charCodeAt(0)) % 7);
+    }
+  };
+  const names = [...'abcdefghijklmnop'];
+  await Promise.all(names.map((name, index) => appendInTurn(index % 2 === 0 ? one : two, name)));
+  await Promise.all([one.close(), two.close()]);
+
+  expect(sequencesIn(one.directory)).toEqual(upTo(1201));
+  const verification = await verifyLog(one.source, { verifiers: [one.verifier] });
+  expect(verification.findings.map(({ kind }) => kind)).toEqual(['unsealed']);
 });
 
 test('a log that was shortened or altered behind its checkpoint is not continued', async () => {
