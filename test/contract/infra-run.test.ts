@@ -1,7 +1,7 @@
 // The ways to run the service: unit file, container, Kubernetes, Prometheus and Grafana, held against what the program
 // really has: its timing, its metrics, its keys, its routes.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -87,12 +87,10 @@ test('the container’s health check says what /healthz says', async () => {
   const server = createServer((request, response) => response.writeHead(request.url === '/healthz' ? status : 404).end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const run = (): Promise<number | null> =>
+  const script = (check[2] ?? '').replace(':9464/', `:${port}/`);
+  const run = (): Promise<number> =>
     new Promise((resolve) => {
-      const script = (check[2] ?? '').replace(':9464/', `:${port}/`);
-      import('node:child_process').then(({ execFile }) =>
-        execFile(process.execPath, ['-e', script], (error) => resolve(error ? Number(error.code) : 0)),
-      );
+      execFile(process.execPath, ['-e', script], (error) => resolve(error ? Number(error.code) : 0));
     });
 
   const healthy = await run();
