@@ -1,0 +1,95 @@
+// Two real processes on one account: paused past the lease, and with clocks that differ by an hour.
+
+import { spawnSync } from 'node:child_process';
+import { jest } from '@jest/globals';
+import { openProgramRig, startProgram, whileRunning } from '../support/program.ts';
+import type { Rig } from '../support/rig.ts';
+
+jest.setTimeout(120_000);
+
+const force = ['rotate', '--force'];
+const hasFaketime = spawnSync('faketime', ['--version']).status === 0;
+if (process.env['CI'] && !hasFaketime) throw new Error('faketime is missing: apt-get install faketime');
+
+let rig: Rig;
+afterEach(() => rig.close());
+
+describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
+  test('a holder that is paused past its lease and wakes up again does not reset', async () => {
+    rig = await openProgramRig({ store, users: { east: 'old' } }, { requestTimeoutMs: 1_000, resetTimeoutMs: 2_000, settleMs: 0 });
+    const paused = startProgram(rig, force);
+    await whileRunning(paused, rig.thingspace.waitFor('committed', { call: 'login' }));
+    paused.child.kill('SIGSTOP');
+
+    let other = await startProgram(rig, force).finished;
+    while (other.code === 1) other = await startProgram(rig, force).finished;
+    paused.child.kill('SIGCONT');
+    const woken = await paused.finished;
+
+    expect([other.result?.['outcome'], woken.code === 0]).toEqual(['rotated', false]);
+    expect(rig.thingspace.resetsReceived('east')).toBe(1);
+    expect(rig.thingspace.failedLogins('east').most).toBe(0);
+  });
+
+  (hasFaketime ? test : test.skip).each(['+1h', '-1h'])(
+    'a second instance whose clock is off by %s sends no reset beside a running one',
+    async (offset) => {
+      rig = await openProgramRig({ store, users: { east: 'old' } }, { requestTimeoutMs: 1_000, resetTimeoutMs: 60_000, settleMs: 0 });
+      rig.thingspace.arm({ fault: 'hold', call: 'reset' });
+      const first = startProgram(rig, force);
+      await whileRunning(first, rig.thingspace.waitFor('held', { call: 'reset' }));
+
+      const second = await startProgram(rig, force, { wrap: ['faketime', '-f', offset] }).finished;
+      rig.thingspace.release();
+      const { result } = await first.finished;
+
+      expect({ second: second.code, reason: second.result?.['reason'], first: result?.['outcome'] }).toEqual({
+        second: 3,
+        reason: 'in-flight',
+        first: 'rotated',
+      });
+      expect(rig.thingspace.resetsReceived('east')).toBe(1);
+      expect(rig.thingspace.loginsReceived('east')).toBe(2);
+    },
+  );
+});
+
+test('a signal between reset and save waits for the save; a second one says what is at stake', async () => {
+  rig = await openProgramRig({ store: 'file', users: { east: 'old' } }, { requestTimeoutMs: 2_000, resetTimeoutMs: 60_000, settleMs: 0 });
+  rig.thingspace.arm({ fault: 'hold', call: 'reset' });
+  const program = startProgram(rig, force);
+  await whileRunning(program, rig.thingspace.waitFor('held', { call: 'reset' }));
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const told = new Promise<void>((resolve) => program.child.stderr?.on('data', (chunk) => String(chunk).includes(signal) && resolve()));
+    program.child.kill(signal);
+    await whileRunning(program, told);
+  }
+  rig.thingspace.release();
+  const { code, result, said } = await program.finished;
+
+  expect({ code, outcome: result?.['outcome'] }).toEqual({ code: 0, outcome: 'rotated' });
+  expect(said).toContain('SIGTERM');
+  expect(said).toMatch(/SIGINT: Killing this process now would lose the only copy of the new password of: east/);
+});
+
+test('a signal before the reset ends the attempt unchanged, and leaves nothing open', async () => {
+  rig = await openProgramRig({ store: 'file', users: { east: 'old' } }, { requestTimeoutMs: 10_000, resetTimeoutMs: 10_000, settleMs: 0 });
+  rig.thingspace.arm({ fault: 'hold', call: 'login' });
+  const program = startProgram(rig, force);
+  await whileRunning(program, rig.thingspace.waitFor('held', { call: 'login' }));
+  const told = new Promise<void>((resolve) => program.child.stderr?.on('data', (chunk) => String(chunk).includes('SIGTERM') && resolve()));
+
+  program.child.kill('SIGTERM');
+  await whileRunning(program, told);
+  rig.thingspace.release();
+  const { code, result } = await program.finished;
+  const again = await startProgram(rig, force).finished;
+
+  expect({ code, reason: result?.['reason'], resets: rig.thingspace.resetsReceived('east') }).toEqual({
+    code: 1,
+    reason: 'interrupted',
+    resets: 1,
+  });
+  expect(again.result?.['outcome']).toBe('rotated');
+});
