@@ -50,7 +50,7 @@ export function absorbKnown(tail: Tail, line: Buffer, { code, rotationId, accoun
 }
 
 /** Takes one stored line into account. */
-export function absorb(tail: Tail, line: Buffer): void {
+function absorb(tail: Tail, line: Buffer): void {
   const isTelling = line.includes(marks.rotation) || line.includes(marks.sealed);
   const view = isTelling ? viewLine(line) : null;
   const sealed = view?.more['sealed_size'];
