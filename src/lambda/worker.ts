@@ -4,7 +4,6 @@
 import type { Account } from '../compose.ts';
 import { failures } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
-import { neededForResetMs } from '../rotation/state.ts';
 import { run } from '../run.ts';
 import { parseWork, type Work } from './event.ts';
 import type { Invocation } from './world.ts';
@@ -21,15 +20,11 @@ export async function runWorker(event: unknown, invocation: Invocation): Promise
 }
 
 async function isDone(body: string, invocation: Invocation): Promise<boolean> {
-  const { rotator, config, clock, log, metrics } = invocation;
+  const { rotator, log, metrics } = invocation;
   const work = parseWork(body);
   const account = work && accountOf(work, invocation);
   if (!work || !account) {
     log.error('work.poisoned', { detail: work ? `there is no account ${work.account}` : 'the message is no work of this release' });
-    return false;
-  }
-  if (invocation.interrupt.aborted || clock.remainingMs() < neededForResetMs(config.thingspace)) {
-    log.warn('work.put-back', { account: account.name, detail: 'too little time is left in this invocation' });
     return false;
   }
   if (work.force && (await isDoneAlready(work, account, invocation))) {
@@ -66,5 +61,7 @@ export function comesBack({ reason, logins }: Result): boolean {
   if (reason === undefined) return false;
   const { disposition, certainty } = failures[reason];
   if (disposition === 'person') return false;
+  // Told to end after a login that was accepted: nothing is spent.
+  if (reason === 'interrupted') return true;
   return certainty === 'in-doubt' || reason === 'not-promoted' || reason === 'not-stored' || logins === 0;
 }

@@ -145,12 +145,9 @@ test('a head that is not the signed one is not believed', async () => {
   await log.append([event('rotation.intended', 'r1')]);
   await log.checkpoint();
   const [[name = '', text = ''] = []] = stored('heads');
-  aws.objects.set(
-    name,
-    Buffer.from(
-      text.replace('"open":[{', '"open":[{"rotationId":"forged","account":"east","intendedAtMs":1},{').replace(/"size":\d+/, '"size":1'),
-    ),
-  );
+  const forged = { ...JSON.parse(text), open: [{ rotationId: 'forged', account: 'east', intendedAtMs: 1 }] };
+  forged.frontier[0] = Buffer.alloc(32).toString('base64');
+  aws.objects.set(name, Buffer.from(JSON.stringify(forged)));
 
   const cold = await open();
   const intents = await cold.openIntents('east');
@@ -158,6 +155,20 @@ test('a head that is not the signed one is not believed', async () => {
 
   expect(intents.map(({ rotationId }) => rotationId)).toEqual(['r1']);
   expect(sequences()).toEqual([0, 1, 2]);
+});
+
+test('a head with a checkpoint that our key has not signed is not believed', async () => {
+  const log = await open();
+  await log.append([event('rotation.intended', 'r1')]);
+  await log.checkpoint();
+  const [[name = '', text = ''] = []] = stored('heads');
+  const [[note = '', signed = ''] = []] = stored('checkpoints');
+  aws.objects.set(name, Buffer.from(JSON.stringify({ ...JSON.parse(text), open: [] })));
+  aws.objects.set(note, Buffer.from(`${signed.slice(0, -90)}${signed.slice(-90, -80).replace(/[A-Za-z]/g, 'x')}${signed.slice(-80)}`));
+
+  const intents = await (await open()).openIntents('east');
+
+  expect(intents.map(({ rotationId }) => rotationId)).toEqual(['r1']);
 });
 
 test('a bucket that refuses makes the intent fail and says which permission is missing; outcomes go to the second sink', async () => {

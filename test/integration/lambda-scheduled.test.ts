@@ -265,6 +265,21 @@ test('a message whose time has run out is put back without a login', async () =>
   expect(rig.thingspace.requests).toEqual([]);
 });
 
+test('a message whose worker is told to end comes back', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const instance = rig.instance();
+  rig.thingspace.arm({ fault: 'hold', call: 'login' });
+  const held = rig.thingspace.waitFor('held', { call: 'login' });
+
+  const running = instance.invoke(runWorker, sqsEvent(work('east')));
+  await held;
+  instance.shutdown();
+  rig.thingspace.release();
+
+  expect((await running).batchItemFailures).toHaveLength(1);
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+});
+
 test('an account that needs a person is done with; its message does not come back', async () => {
   rig = await openLambdaRig({ users: { east: 'live' } });
   rig.thingspace.setPassword('east', 'another');
@@ -281,7 +296,9 @@ test('no message comes back that would spend a login each time', () => {
   for (const reason of Object.keys(failures) as Reason[]) {
     const { certainty, disposition } = failures[reason];
     if (disposition === 'person') expect([reason, comesBack(result(reason, 0))]).toEqual([reason, false]);
-    if (certainty === 'unchanged' && disposition !== 'person') expect([reason, comesBack(result(reason, 1))]).toEqual([reason, false]);
+    // An attempt is interrupted after a login only where the login was accepted.
+    const isSpent = certainty === 'unchanged' && disposition !== 'person' && reason !== 'interrupted';
+    if (isSpent) expect([reason, comesBack(result(reason, 1))]).toEqual([reason, false]);
     if (certainty === 'unchanged' && disposition !== 'person') expect([reason, comesBack(result(reason, 0))]).toEqual([reason, true]);
     if (certainty === 'in-doubt') expect([reason, comesBack(result(reason, 1))]).toEqual([reason, true]);
   }
