@@ -16,6 +16,8 @@ export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFI
     sleep: (ms, wake) =>
       new Promise((resolve) => {
         if (wake?.aborted) return resolve();
+        // Zero means: after what is ready now. A timer would take a millisecond.
+        if (ms === 0) return void setImmediate(resolve);
         const done = (): void => {
           clearTimeout(timer);
           wake?.removeEventListener('abort', done);
