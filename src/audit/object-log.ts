@@ -276,9 +276,11 @@ async function newestHead(objects: ObjectStore, signer: Signer, origin: string):
   if (name === undefined) return null;
   const [head, note] = await Promise.all([objects.get(name), objects.get(checkpointName(sizeOfHead(name)))]);
   const checkpoint = note && parseCheckpoint(note.toString('utf8'));
-  if (!checkpoint || checkNote(checkpoint.note, [parseVerifierKey(signer.verifierKey)]) === 'bad') return null;
+  if (!checkpoint) return null;
   if (checkpoint.origin !== origin)
     throw new Failure('audit-unavailable', `audit log ${objects.place}: belongs to the log "${checkpoint.origin}"`);
+  // After a change of keys the newest one is signed by the old key: the log is then read from its beginning, once.
+  if (checkNote(checkpoint.note, [parseVerifierKey(signer.verifierKey)]) !== 'good') return null;
   const tail = head && tailOf(head.toString('utf8'));
   return tail && tail.tree.size === checkpoint.size && tail.tree.root() === checkpoint.root ? { tail } : null;
 }
