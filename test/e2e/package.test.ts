@@ -2,7 +2,8 @@
 // short of time, told to end, and killed between two lines.
 
 import { randomUUID } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { formatWork } from '../../src/lambda/event.ts';
 import { type Ended, type FunctionProcess, lambdaNode, packageFunction, removeFunction, startFunction } from '../support/lambda-runtime.ts';
 import { type LambdaRig, openLambdaRig, sqsEvent } from '../support/lambda-world.ts';
@@ -38,6 +39,15 @@ test('the zip holds the handlers and their chunks, and nothing else', async () =
   rig = await openLambdaRig({ users: {} });
 
   expect(readdirSync(task).sort()).toEqual(['chunks', 'lambda.js']);
+});
+
+test('the same sources give the same bytes, so that a deployment without a change changes nothing', async () => {
+  rig = await openLambdaRig({ users: {} });
+  const again = packageFunction();
+
+  const archive = (folder: string): Buffer => readFileSync(join(dirname(folder), 'package/function.zip'));
+  expect(archive(again).equals(archive(task))).toBe(true);
+  removeFunction(again);
 });
 
 test('what a function loads before its first rotation is at most 700 kB', async () => {
