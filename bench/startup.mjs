@@ -141,7 +141,7 @@ const ranked = Object.entries(by).sort((a, b) => b[1] - a[1]);
 for (const [name, bytes] of ranked.slice(0, 15)) console.log(`| ${name} | ${kB(bytes)} |`);
 console.log(`| ${ranked.length - 15} more | ${kB(ranked.slice(15).reduce((sum, [, bytes]) => sum + bytes, 0))} |`);
 
-const version = existsSync(cli) ? median('command line: --version') / median('bare Node, ESM') : 0;
+const version = existsSync(cli) ? median('command line: --version') / floor : 0;
 const bars = [
   [`a function loads ${kB(withSecrets.bytes)} (at most 700 kB)`, withSecrets.bytes <= 700_000],
   [`--version is ${version.toFixed(2)} × a bare Node (at most 1.5)`, version <= 1.5],
