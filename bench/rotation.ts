@@ -157,6 +157,47 @@ async function openWorld(accounts: number): Promise<{ thingspace: string; secret
   return { ...JSON.parse(line), close: () => child.stdin.end() };
 }
 
+/** A whole rotation in a process that starts for it: the built program against a plain script of the same HTTP calls. */
+async function benchCold(): Promise<void> {
+  const world = await openWorld(2);
+  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  writeFileSync(join(folder, 'audit.key'), generateSigningKey('bench.test').signingKey);
+  const config = join(folder, 'rotator.yaml');
+  const receipts = { directory: './receipts', recipients: [await identityToRecipient(await generateIdentity())] };
+  const accounts = [{ name: 'account-0', secretId: 'thingspace/account-0' }];
+  const store = { type: 'secrets-manager', region: 'us-east-1' };
+  writeFileSync(config, JSON.stringify({ thingspace: { baseUrl: world.thingspace }, store, accounts, receipts }));
+  const env = {
+    ...process.env,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: world.secretsManager,
+    THINGSPACE: world.thingspace,
+    SECRET_ID: 'thingspace/account-1',
+  };
+  const time = (...args: string[]) => {
+    const startedAt = performance.now();
+    const { status, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+    return performance.now() - startedAt;
+  };
+  const pairs = Array.from({ length: Number(values.runs) }, () => [
+    time('dist/cli.js', 'rotate', '--force', '--quiet', '--config', config),
+    time('bench/plain.mjs'),
+  ]);
+  const middle = (index: number) => pairs.map((pair) => pair[index] ?? 0).sort((a, b) => a - b)[Math.floor(pairs.length / 2)] ?? 0;
+  row(
+    'whole rotation, cold process',
+    `${middle(0).toFixed(0)} ms`,
+    `${middle(1).toFixed(0)} ms`,
+    'a plain script of the same calls',
+    middle(0) / middle(1),
+  );
+  world.close();
+  rmSync(folder, { recursive: true });
+}
+
 async function benchFleet(count: number): Promise<void> {
   const concurrency = 64;
   const world = await openWorld(count);
@@ -229,5 +270,6 @@ console.log(
 );
 console.log('| What | Ours | Against | Which is | Ratio |\n| --- | --- | --- | --- | --- |');
 await benchDeadWindow();
+await benchCold();
 for (const count of values.accounts.split(',')) await benchFleet(Number(count));
 process.exit(0);
