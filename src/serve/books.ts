@@ -8,7 +8,7 @@ import { hasChanged } from '../fleet.ts';
 import { isGood } from '../rotation/ending.ts';
 import type { Trigger } from '../rotation/event.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
-import type { Result } from '../rotation/state.ts';
+import type { Policy, Result } from '../rotation/state.ts';
 
 /** One run: opened when it begins, closed by itself when its last account is done. */
 export type Book = {
@@ -25,6 +25,8 @@ export type Books = {
   open(names: readonly string[], trigger: Trigger, onEnd?: () => void): Book;
   /** Tells which accounts there are, and which came and went. */
   inventory(accounts: readonly Named[], change: { added: readonly Named[]; removed: readonly Named[] }): Promise<void>;
+  /** Tells the common policy where the log's newest word about it is another one. */
+  policy(policy: Policy): Promise<void>;
   /** Which accounts the log says there are; null when it cannot be read. */
   inventoryInLog(): Promise<ReadonlySet<string> | null>;
   /** Signs the log as it is. */
@@ -97,6 +99,19 @@ export function openBooks({ audit, observe }: Log): Books {
         await audit.append([{ code: 'inventory.summary', accounts: accounts.map(({ name }) => name) }]);
       });
     },
+
+    policy: ({ maxAgeDays, rotateAfterDays }) =>
+      tell(async () => {
+        let before: Readonly<Record<string, unknown>> = {};
+        for await (const { view } of listRecords(audit.source, { event: 'policy.changed', last: 1 })) before = view.more;
+        const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
+        if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
+        const known =
+          typeof maxBefore === 'number' && typeof rotateBefore === 'number'
+            ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
+            : {};
+        await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
+      }),
 
     inventoryInLog: async () => {
       const names = new Set<string>();

@@ -279,6 +279,7 @@ export function openDaemon(options: DaemonOptions): Daemon {
     board,
     start: async () => {
       await readAccounts();
+      await books.policy(config.policy);
       await tellInventory();
       startTickers();
       const nowMs = clock.monotonicMs();

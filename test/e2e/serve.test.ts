@@ -118,7 +118,10 @@ test('SIGHUP takes a new configuration, keeps the old one when the new one is wr
   child.process.kill('SIGHUP');
   await child.saw(/"event":"config\.kept"[^\n]*did you mean \\"schedule\\"/);
   const still = await (await fetch(url)).text();
-  writeFileSync(file, good.replace(/\n {2}- name: west\n(?: {4}[^\n]*\n)*/, '\n'));
+  writeFileSync(
+    file,
+    `${good.replace(/\n {2}- name: west\n(?: {4}[^\n]*\n)*/, '\n')}\n`.replace('rotateAfterDays: 75', 'rotateAfterDays: 60'),
+  );
   child.process.kill('SIGHUP');
   await child.saw(/"event":"config\.reloaded"[^\n]*"accounts":1/);
   const after = await (await fetch(url)).text();
@@ -131,6 +134,10 @@ test('SIGHUP takes a new configuration, keeps the old one when the new one is wr
   expect(code).toBe(0);
   expect(stderr).not.toContain('hunter2');
   expect(await audited('inventory.changed')).toMatchObject([{}, {}, { unmapped: { change: 'removed' } }]);
+  expect(await audited('policy.changed')).toMatchObject([
+    { unmapped: { rotate_after_days: 75 } },
+    { unmapped: { rotate_after_days: 60, rotate_after_days_before: 75, max_age_days: 90, max_age_days_before: 90 } },
+  ]);
 }, 60_000);
 
 test('what cannot be used ends it before it begins, with exit code 2 and the place', async () => {
