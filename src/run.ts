@@ -42,7 +42,7 @@ export async function run(rotator: Rotator, { accounts, ask, interrupt, onResult
 /** The worst of several results: 4 before 3 before 1 before 0. */
 export function worstExitCode(results: readonly Result[]): 0 | 1 | 3 | 4 {
   const codes = results.map((result) => exitCodeOf(result.certainty, isGood(result)));
-  return codes.reduce((worst, code) => Math.max(code, worst), 0);
+  return ([4, 3, 1] as const).find((code) => codes.includes(code)) ?? 0;
 }
 
 /** Tells the audit log; what it cannot take is on the second sink already, and is reported. */
