@@ -28,6 +28,9 @@ export function auditOf(
   return { code, status, account, secretId, trigger, ...facts, ...(tally.ageDays === undefined ? {} : { ageDaysBefore: tally.ageDays }) };
 }
 
+/** The tally's earlier rotations, as records carry them on. */
+export const earlierFields = ({ earlier }: State['tally']): { earlier?: readonly string[] } => (earlier.length === 0 ? {} : { earlier });
+
 /** A claim on the current version. */
 export function claimed(
   { request, tally }: State,
@@ -42,6 +45,7 @@ export function claimed(
     writtenAtMs: at.atMs,
     leaseMs: claimLeaseMs(request.timing),
     loginsSpent,
+    ...earlierFields(tally),
   };
   return { phase: 'claimed', ...common, ...knownFields(known) };
 }
@@ -53,7 +57,15 @@ export function released(
   { after, loginsSpent, keepDoubt }: { after: AttemptRecord; loginsSpent: number; keepDoubt: boolean },
 ): Extract<AttemptRecord, { phase: 'released' }> {
   const doubtful = keepDoubt && after.phase !== 'resetting' ? after.doubtful : undefined;
-  const common = { sequence: after.sequence + 1, basis: after.basis, holder: tally.holder, writtenAtMs: at.atMs, leaseMs: 0, loginsSpent };
+  const common = {
+    sequence: after.sequence + 1,
+    basis: after.basis,
+    holder: tally.holder,
+    writtenAtMs: at.atMs,
+    leaseMs: 0,
+    loginsSpent,
+    ...earlierFields(tally),
+  };
   return { phase: 'released', ...common, ...knownFields({ rotationId: after.rotationId, doubtful }) };
 }
 
@@ -74,6 +86,7 @@ export function stoppedBy(
     writtenAtMs: at.atMs,
     leaseMs: 0,
     loginsSpent,
+    ...earlierFields(tally),
   };
   const record: AttemptRecord = { phase: 'stopped', ...common, ...knownFields(known), reason };
   const detail = where.detail === undefined ? {} : { detail: where.detail };

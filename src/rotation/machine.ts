@@ -3,13 +3,14 @@
 
 import type { Secret } from '../secret.ts';
 import { ageDays, dueAtMs, dueness } from './due.ts';
-import { auditOf, claimed, concernsRotation, ending, finishedWith, released, stopEvents, stoppedBy } from './ending.ts';
+import { auditOf, claimed, concernsRotation, earlierFields, ending, finishedWith, released, stopEvents, stoppedBy } from './ending.ts';
 import type { AuditEvent } from './event.ts';
 import { Failure, type Reason } from './failure.ts';
 import type { CurrentSecret, ReceiptLabel } from './ports.ts';
 import type { AttemptRecord, Holder } from './record.ts';
 import {
   type ClaimPurpose,
+  claimLeaseMs,
   type Effect,
   type Evidence,
   neededForResetMs,
@@ -42,7 +43,7 @@ export function begin(request: Request, holder: Holder, nowMs: number): State {
   return {
     at: 'surveying',
     request,
-    tally: { holder, startedAtMs: nowMs, logins: 0, retried: false, atLeast: 0, lookedPast: 0, collisions: 0, carried: [] },
+    tally: { holder, startedAtMs: nowMs, logins: 0, retried: false, atLeast: 0, lookedPast: 0, earlier: [], collisions: 0, carried: [] },
   };
 }
 
@@ -58,7 +59,7 @@ export function effectOf(state: State): Effect | null {
     case 'claiming':
       return { effect: 'claim', record: state.record, current: state.current };
     case 'entering':
-      return { effect: 'log-in', record: state.record, current: state.current };
+      return { effect: 'log-in', record: state.record, current: state.current, enterByMonotonicMs: state.enterByMonotonicMs };
     case 'intending':
       return { effect: 'intend', record: state.record, audit: intent(state), label: labelOf(state.request, state.record.rotationId) };
     case 'resetting':
@@ -143,12 +144,23 @@ function intent(state: Is<'intending'>): AuditEvent[] {
 function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
   const { evidence } = outcome;
   if (evidence instanceof Failure) return ending(state, outcome, { reason: evidence.reason, detail: evidence.message });
-  const next = following(state, outcome, evidence);
+  const next = following({ ...state, tally: { ...state.tally, earlier: earlierRotations(evidence) } }, outcome, evidence);
   const sequence = evidence.record?.record.sequence ?? 0;
   // A write that reached the store after its writer had given up may have moved ROTATION back to an older record. A claim
   // finds out by being taken; whatever else follows is only believed after asking for the record behind this one.
   if (next.at === 'claiming' || sequence <= state.tally.lookedPast) return next;
   return { at: 'surveying', request: state.request, tally: { ...state.tally, lookedPast: sequence } };
+}
+
+/** How many rotations that came to nothing may follow one whose version still carries AWSPENDING, with that label out of sight. */
+const earlierKept = 8;
+
+/** Our own rotations that AWSPENDING may be on. The one it is seen on comes first, so it is never the one that is forgotten. */
+function earlierRotations({ record, pending }: Evidence): readonly string[] {
+  const { rotationId, earlier = [] } = record?.record ?? {};
+  const known = rotationId === undefined ? earlier : [rotationId, ...earlier];
+  const seen = pending !== null && known.includes(pending) ? [pending] : [];
+  return [...new Set([...seen, ...known])].slice(0, earlierKept);
 }
 
 function following(state: Is<'surveying'>, outcome: Of<'survey'>, evidence: Evidence): State {
@@ -178,7 +190,7 @@ function following(state: Is<'surveying'>, outcome: Of<'survey'>, evidence: Evid
     case 'examine':
       return { at: 'examining', request, tally: state.tally, evidence, rotationId: found.rotationId };
     case 'stopped':
-      if (request.purpose === 'resume') return resumed(state, at, found.record);
+      if (request.purpose === 'resume') return resumed(state, at, found.record, untoldStop(state, evidence, found.record));
       return ending(state, at, stoppedAlready(found.record), { audit: untoldStop(state, evidence, found.record) });
     case 'foreign-pending':
       return ending(state, at, {
@@ -210,18 +222,24 @@ function untoldStop(state: Is<'surveying'>, evidence: Evidence, record: Extract<
 }
 
 /** An operator's word lifts a stop and a spent budget: the password is known to be right, or has been put right. */
-function resumed(state: Is<'surveying'>, at: Moment, record: AttemptRecord): State {
+function resumed(state: Is<'surveying'>, at: Moment, record: AttemptRecord, untold: readonly AuditEvent[]): State {
   const { rotationId } = record;
   const facts = { username: at.current.credentials.username, ...(rotationId === undefined ? {} : { rotationId }) };
-  const release = released(state, at, { after: record, loginsSpent: 0, keepDoubt: false });
-  return ending(state, at, { outcome: 'settled' }, { record: release, audit: [auditOf(state, 'account.resumed', 'success', facts)] });
+  // The release does not name the rotation: it does not say that this one came to nothing.
+  const { rotationId: _, ...release } = released(state, at, { after: record, loginsSpent: 0, keepDoubt: false });
+  return ending(
+    state,
+    at,
+    { outcome: 'settled' },
+    { record: release, audit: [...untold, auditOf(state, 'account.resumed', 'success', facts)] },
+  );
 }
 
-function afterCleanSurvey(state: Is<'surveying'>, outcome: Of<'survey'>, evidence: Evidence): State {
+function afterCleanSurvey(state: Is<'surveying'>, outcome: Outcome, evidence: Evidence): State {
   const { request } = state;
   const { current, record } = evidence;
   const age = ageDays(current.createdAtMs, outcome.atMs);
-  const ours = record?.record.rotationId === current.versionId;
+  const ours = state.tally.earlier.includes(current.versionId);
   // A holder that promoted a moment ago closes its intent by itself; testSecret is that closing.
   const leave = isHeld(evidence) && !request.native && !request.impatient;
   const closes = leave ? [] : evidence.openIntents.map((intended) => intended.rotationId).filter((id) => id !== state.tally.recovered);
@@ -239,7 +257,7 @@ function afterCleanSurvey(state: Is<'surveying'>, outcome: Of<'survey'>, evidenc
   if (request.purpose === 'resume') {
     if (record === null || record.record.loginsSpent === 0)
       return ending(state, at, { outcome: 'settled', detail: 'nothing to resume: the account is not stopped' });
-    return resumed(state, at, { ...record.record, basis: current.versionId });
+    return resumed(looked, at, { ...record.record, basis: current.versionId }, []);
   }
   if (request.purpose === 'check') return claim(looked, at, evidence, 'check', toVerify);
   if (request.native && request.native.rotationId === current.versionId)
@@ -260,7 +278,7 @@ function superseded(state: Is<'surveying'>, { record, current }: Evidence, rotat
   const isOpen = isNewest && known.basis === current.versionId && doubtedRotation(known) === rotationId;
   const unknown = isOpen
     ? 'nobody knows whether this reset happened, and nothing automatic will find out'
-    : 'AWSCURRENT has since been set by somebody else; this reset’s answer is not in use';
+    : 'its end was not recorded, and AWSCURRENT is on another version';
   return auditOf(state, 'rotation.reconciled', nothingHappened ? 'failure' : 'unknown', {
     rotationId,
     username: current.credentials.username,
@@ -284,12 +302,10 @@ function claim(state: State, at: Moment, evidence: Evidence, purpose: ClaimPurpo
   return { at: 'claiming', request, tally: state.tally, current: at.current, claim: purpose, record, spentBefore, closes };
 }
 
+/** What a claim carries on: the open doubt. A rotation that a released record names without doubt came to nothing. */
 function knownBy({ record, current }: Evidence): { rotationId?: string; doubtful?: true } {
-  if (!record) return {};
-  const { rotationId, basis } = record.record;
-  if (rotationId === undefined) return {};
-  const doubted = basis === current.versionId && doubtedRotation(record.record) !== undefined;
-  return doubted ? { rotationId, doubtful: true } : { rotationId };
+  const doubted = record?.record.basis === current.versionId ? doubtedRotation(record.record) : undefined;
+  return doubted === undefined ? {} : { rotationId: doubted, doubtful: true };
 }
 
 function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt'>): State {
@@ -297,6 +313,15 @@ function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt'>): St
   const record = evidence.record?.record;
   if (!record) throw new Error('bug: nothing to examine without a record');
   const at = { ...outcome, current: evidence.current };
+  if (outcome.saved instanceof Failure)
+    return ending(state, at, { reason: outcome.saved.reason, rotationId, detail: outcome.saved.message });
+  if (outcome.saved && state.tally.foundSaved !== rotationId)
+    return { at: 'surveying', request, tally: { ...state.tally, foundSaved: rotationId } };
+  if (outcome.saved && record.phase !== 'stopped') {
+    // Twice in the store and not under AWSPENDING: it has been current, and AWSCURRENT was moved back by hand. That record is history.
+    const history = { ...evidence, record: { ageMs: evidence.record?.ageMs ?? 0, record: { ...record, basis: rotationId } } };
+    return afterCleanSurvey({ at: 'surveying', request, tally: state.tally }, outcome, history);
+  }
   if (outcome.password) {
     if (rollsNothing(request))
       return ending(state, at, { reason: 'not-stored', rotationId, detail: 'a receipt on this machine holds the new password' });
@@ -317,7 +342,11 @@ function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt'>): St
   // Secrets Manager repeats a failed rotation by itself, several times: no login may be spent by that.
   if (request.native || rollsNothing(request)) return ending(state, at, { reason: 'answer-lost', rotationId });
   const waitMs = probeInMs(evidence, request.timing);
-  if (waitMs > 0) return ending(state, at, { reason: 'settling', rotationId, detail: `look again in ${Math.ceil(waitMs / 1000)} s` });
+  if (waitMs > 0) {
+    // A process that lives may yet bring the answer; otherwise only the server's time has to pass.
+    const reason = evidence.standing === 'alive' && record.phase === 'resetting' ? 'in-flight' : 'settling';
+    return ending(state, at, { reason, rotationId, detail: `look again in ${Math.ceil(waitMs / 1000)} s` });
+  }
   return claim(state, at, evidence, 'probe', null);
 }
 
@@ -350,7 +379,8 @@ function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
     );
   if (outcome.token instanceof Failure) return notSent(outcome.token.reason, outcome.token.message);
   if (outcome.interrupted) return notSent('interrupted');
-  return { ...state, at: 'entering' };
+  // Afterwards the account is somebody else's, and a login of ours is in nobody's count.
+  return { ...state, at: 'entering', enterByMonotonicMs: outcome.startedAtMonotonicMs + claimLeaseMs(request.timing) };
 }
 
 function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): State {
@@ -375,7 +405,7 @@ function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): State {
         { record: released(state, at, { after: record, loginsSpent: record.loginsSpent, keepDoubt: true }) },
       );
     case 'refused': {
-      const known = { rotationId: record.rotationId, doubtful: record.doubtful };
+      const known = { rotationId: state.closes ?? record.rotationId, doubtful: record.doubtful };
       const sequence = record.sequence + 1;
       const reason = purpose === 'probe' ? 'password-lost' : state.closes === null ? 'login-refused' : 'verify-refused';
       return stoppedBy(state, at, reason, { sequence, loginsSpent: record.loginsSpent, known, detail: login.detail });
@@ -419,6 +449,7 @@ function afterAcceptedLogin(state: Is<'entering'>, outcome: Of<'log-in'> & { log
       leaseMs: resetLeaseMs(request.timing),
       // The login that will verify the new password, counted before it is sent like every other.
       loginsSpent: 1,
+      ...earlierFields(state.tally),
       rotationId: request.native?.rotationId ?? outcome.rotationId,
     },
   };

@@ -12,6 +12,7 @@
 //     "leaseMs": 60000,                  how long the writer may be left alone, on the store's clock
 //     "loginsSpent": 1,                  logins since the last accepted one, the next one included
 //     "rotationId": "…",                 the newest rotation this secret knows, if any
+//     "earlier": ["…"],                  rotations before that one: AWSPENDING may still be on the version of one of them
 //     "doubtful": true,                  claimed, released, stopped: that rotation's reset may have happened
 //     "reason": "login-refused"          stopped only
 //   }
@@ -35,6 +36,7 @@ type Common = {
   readonly writtenAtMs: number;
   readonly leaseMs: number;
   readonly loginsSpent: number;
+  readonly earlier?: readonly string[];
 };
 
 /** A rotation that this secret has seen, and whether its reset may have happened without our knowing the answer. */
@@ -91,6 +93,8 @@ function problemWith(fields: Record<string, unknown>): string | null {
   if (fields['rotationId'] !== undefined && !isText(fields['rotationId'])) return '"rotationId" is not a text';
   if (fields['phase'] === 'resetting' && fields['rotationId'] === undefined) return '"rotationId" is missing';
   if (fields['doubtful'] !== undefined && fields['doubtful'] !== true) return '"doubtful" is not true';
+  const earlier = fields['earlier'];
+  if (earlier !== undefined && !(Array.isArray(earlier) && earlier.every(isText))) return '"earlier" is not a list of texts';
   if (fields['phase'] === 'stopped' && !(stopReasons as readonly unknown[]).includes(fields['reason'])) return '"reason" is unknown';
   return null;
 }

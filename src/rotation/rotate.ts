@@ -116,21 +116,28 @@ async function readRecordFrom(store: SecretStore, atLeast: number): Promise<Foun
 
 async function performFindReceipt(ports: Ports, request: Request, effect: Performing<'find-receipt'>): Promise<Performed> {
   const given = request.receipt?.rotationId === effect.rotationId ? request.receipt.body : null;
-  const body = given ?? (request.receipt ? null : await ports.receipts.find(effect.rotationId));
-  return { of: 'find-receipt', body, password: body && ports.thingspace.readNewPassword(body) };
+  const [body, version] = await Promise.all([
+    given ?? (request.receipt ? null : ports.receipts.find(effect.rotationId)),
+    tried(ports.store.readVersion(effect.rotationId)),
+  ]);
+  const isMissing = version instanceof Failure && version.reason === 'secret-not-found';
+  const saved = isMissing ? false : version instanceof Failure ? version : true;
+  return { of: 'find-receipt', body, password: body && ports.thingspace.readNewPassword(body), saved };
 }
 
 async function performClaim(ports: Ports, effect: Performing<'claim'>, interrupt: AbortSignal): Promise<Performed> {
+  const startedAtMonotonicMs = ports.clock.monotonicMs();
   const [claim, token] = await Promise.all([
     tried(ports.store.putRecord(effect.record)),
     tried(ports.thingspace.authorize(effect.current.credentials).then(() => 'ready' as const)),
   ]);
-  return { of: 'claim', claim, token, interrupted: interrupt.aborted };
+  return { of: 'claim', claim, token, interrupted: interrupt.aborted, startedAtMonotonicMs };
 }
 
 async function performLogin(ports: Ports, effect: Performing<'log-in'>, interrupt: AbortSignal): Promise<Performed> {
+  const isLate = ports.clock.monotonicMs() > effect.enterByMonotonicMs;
   const [login, found] = await Promise.all([
-    ports.thingspace.login(effect.current.credentials),
+    isLate ? ({ login: 'not-sent', detail: 'paused past the lease' } as const) : ports.thingspace.login(effect.current.credentials),
     tried(ports.store.readRecord(effect.record.sequence)),
   ]);
   const readBack =

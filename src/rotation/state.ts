@@ -101,6 +101,10 @@ export type Tally = {
   readonly atLeast: number;
   /** The sequence whose successor a survey has asked for by its token. */
   readonly lookedPast: number;
+  /** The doubted rotation whose version was found in the store, though not under AWSPENDING, when the survey was repeated for it. */
+  readonly foundSaved?: string;
+  /** Our own rotations, newest first, on one of whose versions AWSPENDING may still be. */
+  readonly earlier: readonly string[];
   /** How many claims were taken by others. */
   readonly collisions: number;
   readonly ageDays?: number;
@@ -135,7 +139,7 @@ export type State =
   | At<'examining', { evidence: Evidence; rotationId: string }>
   | At<'dating', { evidence: Evidence }>
   | At<'claiming', Claiming>
-  | At<'entering', Claiming>
+  | At<'entering', Claiming & { enterByMonotonicMs: number }>
   | At<'intending', { current: CurrentSecret; session: Session; record: ResettingRecord }>
   | At<'resetting', { current: CurrentSecret; session: Session; record: ResettingRecord; sendByMonotonicMs: number }>
   | At<'storing', Answered & Retrying>
@@ -185,7 +189,7 @@ export type Effect =
   | { readonly effect: 'find-receipt'; readonly rotationId: string }
   | { readonly effect: 'date-password'; readonly current: CurrentSecret }
   | { readonly effect: 'claim'; readonly record: AttemptRecord; readonly current: CurrentSecret }
-  | { readonly effect: 'log-in'; readonly record: AttemptRecord; readonly current: CurrentSecret }
+  | { readonly effect: 'log-in'; readonly record: AttemptRecord; readonly current: CurrentSecret; readonly enterByMonotonicMs: number }
   | { readonly effect: 'intend'; readonly record: AttemptRecord; readonly audit: readonly AuditEvent[]; readonly label: ReceiptLabel }
   | { readonly effect: 'reset'; readonly session: Session; readonly label: ReceiptLabel; readonly sendByMonotonicMs: number }
   | {
@@ -205,9 +209,21 @@ export type Tried<T> = T | Failure;
 /** What performing an effect gave. `atMs` and `atMonotonicMs` are when it was complete. */
 export type Outcome = { readonly atMs: number; readonly atMonotonicMs: number; readonly remainingMs: number } & (
   | { readonly of: 'survey'; readonly evidence: Tried<Evidence> }
-  | { readonly of: 'find-receipt'; readonly body: Secret<Uint8Array> | null; readonly password: Secret | null }
+  | {
+      readonly of: 'find-receipt';
+      readonly body: Secret<Uint8Array> | null;
+      readonly password: Secret | null;
+      /** Whether the store holds this rotation's version after all. */
+      readonly saved: Tried<boolean>;
+    }
   | { readonly of: 'date-password'; readonly sinceMs: Tried<number> }
-  | { readonly of: 'claim'; readonly claim: Tried<'written' | 'taken'>; readonly token: Tried<'ready'>; readonly interrupted: boolean }
+  | {
+      readonly of: 'claim';
+      readonly claim: Tried<'written' | 'taken'>;
+      readonly token: Tried<'ready'>;
+      readonly interrupted: boolean;
+      readonly startedAtMonotonicMs: number;
+    }
   | {
       readonly of: 'log-in';
       readonly login: LoginAnswer;

@@ -43,12 +43,12 @@ export function survey(evidence: Evidence, request: Request): Finding {
     return request.purpose === 'recover' ? { finding: 'examine', rotationId: doubted, record } : { finding: 'stopped', record };
   }
   if (record?.phase === 'stopped' && open) return { finding: 'stopped', record };
-  if (record?.phase === 'claimed' && open && isHeld(evidence))
-    return { finding: 'busy', forMs: record.leaseMs - (found?.ageMs ?? 0), record };
+  // Whatever AWSCURRENT has become since: its holder may be about to log in.
+  if (record?.phase === 'claimed' && isHeld(evidence)) return { finding: 'busy', forMs: record.leaseMs - (found?.ageMs ?? 0), record };
   if (found && overtakenForMs(evidence, request.timing) > 0)
     return { finding: 'busy', forMs: overtakenForMs(evidence, request.timing), record: found.record };
-  if (pending !== null && pending !== record?.rotationId && pending !== request.native?.rotationId)
-    return { finding: 'foreign-pending', versionId: pending };
+  const ours = [record?.rotationId, ...(record?.earlier ?? []), request.native?.rotationId];
+  if (pending !== null && !ours.includes(pending)) return { finding: 'foreign-pending', versionId: pending };
   return {
     finding: 'clean',
     loginsSpent: record?.loginsSpent ?? 0,
