@@ -1,10 +1,11 @@
 // The reasons, the failure table and the runbook are one vocabulary.
 
 import { readFileSync } from 'node:fs';
+import { loggedFields } from '../../src/log.ts';
 import { failures } from '../../src/rotation/failure.ts';
 
 const runbook = readFileSync('docs/RUNBOOK.md', 'utf8');
-const sections = runbook.split(/^### /m).slice(1);
+const sections = runbook.slice(0, runbook.indexOf('\n## The log\n')).split(/^### /m).slice(1);
 
 test('the runbook has one section per reason, and no other', () => {
   const headings = sections.map((section) => section.slice(0, section.indexOf('\n')));
@@ -37,4 +38,13 @@ test('a reason stands in the chapter of its certainty', () => {
 
 test('every failure names the next step in one sentence', () => {
   for (const { next } of Object.values(failures)) expect(next).toMatch(/^[A-Z].+\.$/);
+});
+
+test('every field of the log is explained, and no other', () => {
+  const table = runbook.slice(runbook.indexOf('\n## The log\n'));
+  const explained = [...table.matchAll(/^\| (`.+?) \|/gm)].flatMap((row) =>
+    [...(row[1] ?? '').matchAll(/`([A-Za-z]+)`/g)].map((name) => name[1]),
+  );
+
+  expect(explained.sort()).toEqual([...loggedFields].sort());
 });
