@@ -54,8 +54,8 @@ export function openBucket({ perSecond, capacity }: Rate, clock: Pick<Clock, 'mo
       return turn;
     },
     giveBack: (count) => {
-      fill();
-      tokens = Math.min(capacity, tokens + count);
+      // The next look at the bucket lets run over what is too much.
+      tokens += count;
     },
     pause: (ms) => {
       pausedUntilMs = Math.max(pausedUntilMs, clock.monotonicMs() + ms);

@@ -110,7 +110,11 @@ export function createLooker(options: LookOptions) {
     const { enabled } = entry.account;
     // Nobody is rotated before it is known which ThingSpace user it is.
     if (look === 'see' || entry.username === undefined || !enabled) await see(entry);
-    if (look === 'see' || (!enabled && !urgent) || entry.blocked !== undefined) return 'seen';
+    if (entry.blocked !== undefined) return 'seen';
+    // What was begun by hand is finished by itself; nothing new is begun.
+    const isOpen = entry.state === 'in-doubt' || entry.state === 'changed';
+    if (!enabled && !urgent) return isOpen ? await attempt(entry, { ...ask, purpose: 'recover' }) : 'seen';
+    if (look === 'see') return 'seen';
     if (!ask.force && isTooCloseToPair(entry)) {
       await see(entry);
       return 'seen';

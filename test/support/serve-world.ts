@@ -125,7 +125,14 @@ export type FleetWorld = {
   /** Accounts by name that exist; change it and the next tick finds out. */
   readonly accounts: Account[];
   /** What is away now. `attempts`: an attempt on this account throws a bug. */
-  readonly broken: { store: boolean; thingspace: boolean; audit: boolean; attempts: Set<string>; secrets: Set<string> };
+  readonly broken: {
+    store: boolean;
+    thingspace: boolean;
+    thingspaceAfterReset: boolean;
+    audit: boolean;
+    attempts: Set<string>;
+    secrets: Set<string>;
+  };
   readonly counts: { attempts: number; logins: number; resets: number; reads: number; mostAtOnce: number; checkpoints: number };
   /** Called before each attempt; a promise holds it. */
   hold: (name: string) => Promise<void> | undefined;
@@ -167,7 +174,14 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
   let counter = 0;
   const audit: LoggedEvent[] = [];
   const events: RotationEvent[] = [];
-  const broken: FleetWorld['broken'] = { store: false, thingspace: false, audit: false, attempts: new Set(), secrets: new Set() };
+  const broken: FleetWorld['broken'] = {
+    store: false,
+    thingspace: false,
+    thingspaceAfterReset: false,
+    audit: false,
+    attempts: new Set(),
+    secrets: new Set(),
+  };
   const counts = { attempts: 0, logins: 0, resets: 0, reads: 0, mostAtOnce: 0, checkpoints: 0 };
   const began: string[] = [];
   const active = new Set<string>();
@@ -249,6 +263,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     reset: async ({ credentials }) => {
       counts.resets += 1;
+      if (broken.thingspaceAfterReset) broken.thingspace = true;
       const password = `reset-${counter++}`;
       live.set(credentials.username, new Secret(password));
       return { reset: 'answered', body: new Secret<Uint8Array>(new TextEncoder().encode(JSON.stringify({ newPassword: password }))) };

@@ -74,6 +74,8 @@ test('a fleet spreads over the jitter, always in the same order', async () => {
   await world.clock.advance(15 * minuteMs);
   const first = [...world.began];
   world.began.length = 0;
+  // Doubled, and once more in the middle: whoever waits already is looked at once.
+  ticker.tick();
   ticker.tick();
   await world.clock.advance(30 * minuteMs);
 
@@ -82,6 +84,8 @@ test('a fleet spreads over the jitter, always in the same order', async () => {
   expect(half).toBeLessThan(35);
   expect(first).toHaveLength(50);
   expect(world.began).toEqual(first);
+  const runs = (code: string): number => world.audit.filter((event) => event.code === code).length;
+  expect(runs('run.finished')).toBe(runs('run.started'));
   await ended(daemon, world);
 });
 
@@ -96,6 +100,23 @@ test('an account that is not enabled is only looked at, and rotated by hand', as
   expect(before).toBe(0);
   expect(entry?.passwordSinceMs).toBeDefined();
   expect(result?.outcome).toBe('rotated');
+  await ended(daemon, world);
+});
+
+test('what was begun by hand on an account that is not enabled is finished by itself, and nothing else is begun', async () => {
+  const { world, daemon } = await started({ names: named(1), age: () => 120, account: () => ({ enabled: false }) });
+  world.broken.thingspaceAfterReset = true;
+  const result = await daemon.request('fleet-0000', { purpose: 'rotate', trigger: { kind: 'manual', requestedBy: 'alice' } });
+  world.broken.thingspace = false;
+  world.broken.store = true;
+  await world.clock.advance(minuteMs);
+  world.broken.store = false;
+
+  await world.clock.advance(100 * dayMs);
+
+  expect(result?.reason).toBe('verify-unavailable');
+  expect(world.counts.resets).toBe(1);
+  expect(daemon.board.get('fleet-0000')).toMatchObject({ state: 'settled' });
   await ended(daemon, world);
 });
 
@@ -283,6 +304,22 @@ test('a store that is away for a day is asked by one account at a time, and come
   expect(Math.max(...back)).toBeLessThan(160);
   expect(daemon.board.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
   for (const name of named(1000)) expect(world.isConsistent(name)).toBe(true);
+  await ended(daemon, world);
+});
+
+test('a store that is away at start is not asked by a thousand accounts', async () => {
+  const world = fleetWorld({ names: named(1000), age: () => 80 });
+  world.broken.store = true;
+  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+
+  await daemon.start();
+  await world.clock.advance(10 * minuteMs);
+  const away = world.counts.reads;
+  world.broken.store = false;
+  await world.clock.advance(60 * minuteMs);
+
+  expect(away).toBeLessThan(100);
+  expect(world.counts.resets).toBe(1000);
   await ended(daemon, world);
 });
 
