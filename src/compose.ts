@@ -15,6 +15,7 @@ import type { Request, Result } from './rotation/state.ts';
 import type { Secret } from './secret.ts';
 import { type Standing, standingOf } from './status.ts';
 import { openSecretStore } from './stores/account.ts';
+import { readWhole } from './stores/document.ts';
 import type { FileStore } from './stores/file.ts';
 import type { SecretsManager } from './stores/secrets-manager.ts';
 import type { VersionStore } from './stores/versions.ts';
@@ -180,11 +181,9 @@ async function discovered(config: Config, { discover }: Secrets): Promise<Accoun
 
 /** In files, or, where there is no disk to keep them, in the objects of a bucket. */
 async function openTrail(config: Config, runtime: Runtime, holders: Holders): Promise<FileAuditLog> {
-  const { audit, policy, thingspace, store } = config;
+  const { audit, policy, thingspace } = config;
   const { clock } = runtime;
-  const region = store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
-  const aws = { clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...region };
-  const signer = await openSigner(config, aws);
+  const signer = await openSigner(config, clock);
   const common = {
     signer,
     clock,
@@ -194,14 +193,32 @@ async function openTrail(config: Config, runtime: Runtime, holders: Holders): Pr
   };
   if (audit.s3 === undefined) return openAuditLog({ ...common, directory: audit.directory, holders });
   const [{ openS3Objects }, { openObjectLog }] = await Promise.all([import('./audit/s3.ts'), import('./audit/object-log.ts')]);
-  return openObjectLog({ ...common, objects: openS3Objects({ ...aws, ...audit.s3 }) });
+  return openObjectLog({
+    ...common,
+    objects: openS3Objects({ clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...regionOf(config), ...audit.s3 }),
+  });
 }
 
-async function openSigner({ audit }: Config, aws: { clock: Clock; requestTimeoutMs: number; region?: string }): Promise<Signer> {
-  if (audit.kmsKeyId === undefined) return signerFrom(audit.signingKeyFile);
-  const { openKmsSigner } = await import('./audit/kms-signer.ts');
-  return openKmsSigner({ ...aws, keyId: audit.kmsKeyId, name: audit.origin ?? 'thingspace-rotator' });
+/** What signs the audit log: a key file, a key in KMS, or one that is kept as a secret. Throws `audit-unavailable`, and as the store does. */
+export async function openSigner(config: Config, clock: Clock): Promise<Signer> {
+  const { audit, thingspace } = config;
+  if (audit.kmsKeyId !== undefined) {
+    const { openKmsSigner } = await import('./audit/kms-signer.ts');
+    const aws = { clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...regionOf(config) };
+    return openKmsSigner({ ...aws, keyId: audit.kmsKeyId, name: audit.origin ?? 'thingspace-rotator' });
+  }
+  if (audit.signingKeySecretId === undefined) return signerFrom(audit.signingKeyFile);
+  const { signingKeySecretId } = audit;
+  const secrets = await openSecrets(config, clock);
+  try {
+    return await readWhole(secrets.versions(signingKeySecretId), `secret ${signingKeySecretId}`, openSigningKey);
+  } finally {
+    secrets.close();
+  }
 }
+
+const regionOf = ({ store }: Config): { region?: string } =>
+  store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
 
 function signerFrom(file: string): Signer {
   try {

@@ -178,6 +178,12 @@ export const schema = z
         .describe('An Ed25519 key in AWS KMS, instead of `signingKeyFile`.')
         .meta({ accepts: 'a KMS key id, alias or ARN' })
         .exactOptional(),
+      signingKeySecretId: z
+        .string()
+        .regex(/^[A-Za-z0-9:/_+=.@-]{1,2048}$/)
+        .describe('A secret whose whole value is the signing key, instead of `signingKeyFile`.')
+        .meta({ accepts: 'letters, digits and : / _ + = . @ -' })
+        .exactOptional(),
       s3: section('A bucket with Object Lock, instead of `directory`.', {
         bucket: z
           .string()

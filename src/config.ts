@@ -141,6 +141,8 @@ function contradictions(config: Config, parsed: Parsed): Problem[] {
   if (discover && store.type === 'file') say(['discover'], 'discover needs store.type: secrets-manager');
   if (config.audit.kmsKeyId !== undefined && config.audit.origin === undefined)
     say(['audit', 'kmsKeyId'], 'audit.origin is missing: a key in KMS carries no name');
+  if (config.audit.kmsKeyId !== undefined && config.audit.signingKeySecretId !== undefined)
+    say(['audit', 'signingKeySecretId'], 'audit.signingKeySecretId and audit.kmsKeyId exclude each other');
 
   const later = <T extends string>(values: readonly T[], index: number): number => values.indexOf(values[index] as T);
   const names = accounts.map(({ name }) => name.toLowerCase());

@@ -182,13 +182,12 @@ function awsOf({ store, thingspace }: Config) {
   return { clock: openClock(), requestTimeoutMs: thingspace.requestTimeoutMs, ...region };
 }
 
-/** As `verifiersOf`, and a key in KMS is asked for its public half. */
+/** As `verifiersOf`; a key in KMS, or in a secret, is asked for its public half. */
 export async function verifiersFor(shell: Shell, config: Config, given: readonly string[]): Promise<Verifier[]> {
-  const { kmsKeyId, origin } = config.audit;
-  if (kmsKeyId === undefined || given.length > 0) return verifiersOf(shell, config, given);
-  const { openKmsSigner } = await import('../audit/kms-signer.ts');
-  const { verifierKey } = await openKmsSigner({ ...awsOf(config), keyId: kmsKeyId, name: origin ?? 'thingspace-rotator' });
-  return [parseVerifierKey(verifierKey)];
+  const { kmsKeyId, signingKeySecretId } = config.audit;
+  if (given.length > 0 || (kmsKeyId === undefined && signingKeySecretId === undefined)) return verifiersOf(shell, config, given);
+  const { openSigner } = await import('../compose.ts');
+  return [parseVerifierKey((await openSigner(config, openClock())).verifierKey)];
 }
 
 /** The keys that may have signed: those given, else the public half beside the signing key, else that of the key itself. */

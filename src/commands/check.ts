@@ -77,7 +77,7 @@ async function fileFindings({ store, audit, http, receipts }: Config): Promise<F
     );
     await say('store.directory', () => writableFolder(store.directory));
   }
-  if (audit.kmsKeyId === undefined) {
+  if (audit.kmsKeyId === undefined && audit.signingKeySecretId === undefined) {
     await say('audit.signingKeyFile', () => {
       readPrivate(audit.signingKeyFile);
       return `signs as ${openSigningKey(readFileSync(audit.signingKeyFile, 'utf8')).name}`;

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { buildReport } from '../audit/report.ts';
 import { reportHtml } from '../audit/report-html.ts';
-import { verifiersOf } from '../commands/audit.ts';
+import { verifiersFor } from '../commands/audit.ts';
 import { contextOf } from '../commands/session.ts';
 import type { Shell } from '../commands/shell.ts';
 import { compose } from '../compose.ts';
@@ -160,7 +160,7 @@ function kept(clock: Clock, make: () => Promise<string>): () => Promise<string> 
 
 async function makeReport(config: Config, shell: Shell, clock: Clock, source: Source, entries: readonly Entry[]): Promise<string> {
   const nowMs = clock.nowMs();
-  const verifiers = verifiersOf(shell, config, []);
+  const verifiers = await verifiersFor(shell, config, []);
   const store = new Map(
     entries.map(({ account, state, reason, passwordSinceMs }) => [
       account.name,

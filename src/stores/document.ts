@@ -6,6 +6,7 @@
 
 import { Failure } from '../rotation/failure.ts';
 import { Secret } from '../secret.ts';
+import type { VersionStore } from './versions.ts';
 
 /** The keys of the secret's JSON object, where they have other names than ours. */
 export type Fields = {
@@ -96,4 +97,19 @@ function isJson(text: string): boolean {
 
 function invalid(where: string, what: string): Failure {
   return new Failure('secret-invalid', `the value of ${where} ${what}`);
+}
+
+/**
+ * What `parse` makes of a secret's whole text, for a key that is kept as a secret of its own. `parse` must not keep the text, nor put it
+ * into what it throws, which becomes `secret-invalid`. Throws as `VersionStore.read`, and `secret-not-found`.
+ */
+export async function readWhole<Parsed>(versions: VersionStore, where: string, parse: (text: string) => Parsed): Promise<Parsed> {
+  const version = await versions.read({ stage: 'AWSCURRENT' });
+  if (!version) throw new Failure('secret-not-found', `${where} has no AWSCURRENT, or does not exist`);
+  try {
+    if (version.value !== 'binary') return parse(version.value.reveal());
+  } catch {
+    // Told below: what was thrown may be about the text.
+  }
+  throw new Failure('secret-invalid', `the value of ${where} is not what is expected there`);
 }

@@ -3,8 +3,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
+import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { openClock } from '../../src/clock.ts';
-import type { Ask } from '../../src/compose.ts';
+import { type Ask, openSigner } from '../../src/compose.ts';
 import { openReceipt, rotationIdOf } from '../../src/receipts.ts';
 import { Secret } from '../../src/secret.ts';
 import { createJournal, openDelay, wavesOf } from '../support/delay.ts';
@@ -225,6 +226,31 @@ test('a store that stays away after the reset: the platform’s time ends, the r
   expect(rig.thingspace.failedLogins('east')).toEqual({ consecutive: 0, most: 0 });
   expect(readdirSync(join(rig.folder, 'receipts'))).toEqual([]);
 });
+
+test.each(['file', 'secrets-manager'] as const)(
+  '%s: the audit log is signed by a key that is kept as a secret, which shows nowhere',
+  async (store) => {
+    const { signingKey, verifierKey } = generateSigningKey('kept.as.secret');
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+    if (rig.secretsManager)
+      rig.secretsManager.call('CreateSecret', { Name: 'audit/key', SecretString: signingKey, ClientRequestToken: crypto.randomUUID() });
+    else await rig.rotator.files?.putCurrent('audit/key', new Secret(signingKey));
+    const config = {
+      ...rig.rotator.config,
+      audit: { ...rig.rotator.config.audit, directory: join(rig.folder, 'other'), signingKeySecretId: 'audit/key' },
+    };
+
+    const signer = await openSigner(config, openClock());
+    const wrong = openSigner({ ...config, audit: { ...config.audit, signingKeySecretId: 'thingspace/east' } }, openClock());
+
+    expect(signer.verifierKey).toBe(verifierKey);
+    await expect(wrong).rejects.toMatchObject({
+      reason: 'secret-invalid',
+      message: 'the value of secret thingspace/east is not what is expected there',
+    });
+    expect(inspect(signer, { depth: 9 })).not.toContain(signingKey.split('+').at(-1));
+  },
+);
 
 test('nine round trips one after the other, and two between the answer and AWSCURRENT', async () => {
   const journal = createJournal();
