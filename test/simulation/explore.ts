@@ -219,28 +219,31 @@ export async function runToRest(run: { world: World; readonly steps: Step[] }, r
 function broken(objection: Objection, last: Node, scope: Scope): Broken {
   const nodes: Node[] = [];
   for (let node: Node | null = last; node; node = node.before) nodes.unshift(node);
-  const { receipts, session, machines, mishaps, faults, switches } = scope;
-  const where = [receipts, session, machines, mishaps, faults, ...(switches === undefined ? [] : [switches])].join(',');
   const legs = nodes.flatMap(({ leg }) => (leg ? [`${leg.gap}:${leg.picks.join('.')}`] : []));
-  return new Broken(
-    objection,
-    nodes.flatMap(({ steps }) => steps),
-    `--replay ${[where, ...legs].join('/')}`,
-  );
+  const steps = nodes.flatMap((node) => node.steps);
+  return new Broken(objection, steps, `--replay ${[formatScope(scope), ...legs].join('/')}`);
+}
+
+/** A scope in a word, for the command line: receipts,session,machines,mishaps,faults and, for two processes, switches. */
+export function formatScope({ receipts, session, machines, mishaps, faults, switches }: Scope): string {
+  return [receipts, session, machines, mishaps, faults, ...(switches === undefined ? [] : [switches])].join(',');
+}
+
+export function parseScope(text: string): Scope {
+  const [receipts, session, machines, mishaps, faults, switches] = text.split(',');
+  const two = switches === undefined ? {} : { switches: Number(switches) };
+  return { receipts, session, machines, mishaps, faults: Number(faults), ...two } as Scope;
+}
+
+/** Every world in the scope. */
+export function explore(scope: Scope): Promise<Explored> {
+  return scope.switches === undefined ? exploreOneByOne(scope) : exploreTwo(scope);
 }
 
 /** Goes through the schedule that a broken promise printed, and on to rest; throws as the exploration did. */
 export async function replay(text: string): Promise<void> {
   const [where = '', ...legs] = text.split('/');
-  const [receipts, session, machines, mishaps, faults, switches] = where.split(',');
-  const scope = {
-    receipts,
-    session,
-    machines,
-    mishaps,
-    faults: Number(faults),
-    ...(switches === undefined ? {} : { switches: Number(switches) }),
-  } as Scope;
+  const scope = parseScope(where);
   const config = configOf(scope);
   const world = createWorld();
   const node: Node = { world, faultsLeft: 0, before: start, leg: null, steps: [] };

@@ -2,7 +2,7 @@
 // replays it.
 
 import type { World } from '../support/world.ts';
-import { coreMishaps, everyMishap, type Mishap, togetherMishaps } from '../support/world-mishaps.ts';
+import { coreMishaps, everyMishap, type Mishap, refusalMishaps, togetherMishaps } from '../support/world-mishaps.ts';
 import type { Picks } from '../support/world-picks.ts';
 import type { Config, Simulation, Step } from '../support/world-run.ts';
 import { neverLost } from './judges/1-never-lost.ts';
@@ -19,8 +19,8 @@ const judges = [
   ['promise 1', neverLost],
   ['promise 2', onlyResetAnswers],
   ['promise 3', loginBudget],
-  ['promise 4', provenBeforeReset],
   ['promise 5', oneInFlight],
+  ['promise 4', provenBeforeReset],
   ['promise 6', audited],
   ['promise 8', nothingLeaks],
   ['the outcomes', resultsAreTrue],
@@ -74,6 +74,7 @@ export const mishapSets = {
   all: new Set(everyMishap),
   core: coreMishaps,
   together: togetherMishaps,
+  refusals: refusalMishaps,
 } satisfies Record<string, ReadonlySet<Mishap>>;
 
 export type Budget = { readonly faults: number; readonly switches: number };

@@ -2,7 +2,7 @@
 // prints the one command that replays it, and exits with 1.
 
 import { parseArgs } from 'node:util';
-import { exploreOneByOne, replay, type Scope } from './explore.ts';
+import { explore, parseScope, replay } from './explore.ts';
 import { exploreSeed } from './swarm.ts';
 
 const { values } = parseArgs({
@@ -11,7 +11,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '10000' },
     faults: { type: 'string', default: '5' },
     replay: { type: 'string' },
-    /** One process at a time, counted: receipts,session,machines,mishaps,faults. */
+    /** Counted: receipts,session,machines,mishaps,faults and, for two processes at once, switches. */
     count: { type: 'string' },
   },
 });
@@ -27,8 +27,7 @@ try {
     console.log('no promise was broken');
   } else if (values.count !== undefined) {
     console.log(`count ${values.count}`);
-    const [receipts, session, machines, mishaps, most] = values.count.split(',');
-    tell(await exploreOneByOne({ receipts, session, machines, mishaps, faults: Number(most) } as Scope));
+    tell(await explore(parseScope(values.count)));
   } else {
     console.log(`seed ${seed}, runs ${runs}, faults ${faults}`);
     const total = { worlds: 0, steps: 0, states: 0 };

@@ -91,6 +91,9 @@ function recordParts(world: World, name: Name, stales: boolean, hasIntents: bool
   const current = world.labels.get('AWSCURRENT');
   const before = stales ? world.before.get('ROTATION') : undefined;
   const isStale = before !== undefined && before.untilMs > world.nowMs;
+  // AWSPENDING only ever moves to a rotation that is new; the others have no way back.
+  const pendingBefore = stales ? world.before.get('AWSPENDING')?.id : undefined;
+  const mayMatter = [current, world.labels.get('AWSPENDING'), pendingBefore];
   if (isStale) parts.push(`stale ${before.id === undefined} ${before.untilMs - world.nowMs}`);
   for (let sequence = Math.max(1, label.sequence - (isStale ? 1 : 0)); sequence <= newest.sequence; sequence += 1) {
     const version = world.versions.get(recordToken(sequence));
@@ -101,7 +104,8 @@ function recordParts(world: World, name: Name, stales: boolean, hasIntents: bool
     const reason = record.phase === 'stopped' ? record.reason : '';
     const isHistory = record.basis !== current && record.rotationId === current && !hasIntents;
     const ages = isHistory ? '' : `${name(record.holder.id)} ${record.leaseMs} ${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
-    const basis = `${name(record.basis)} ${(record.earlier ?? []).map(name).join()}`;
+    const earlier = (record.earlier ?? []).filter((id) => mayMatter.includes(id));
+    const basis = `${name(record.basis)} ${earlier.map(name).join()}`;
     parts.push(`${sequence - label.sequence} ${record.phase} ${basis} ${record.loginsSpent} ${known} ${doubtful} ${reason} ${ages}`);
   }
   return parts;

@@ -127,11 +127,13 @@ export const coreMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
   'clock steps an hour back',
 ]);
 
+/** What spends logins: a value that is not right, and death before the refusal is written down. */
+export const refusalMishaps: ReadonlySet<Mishap> = new Set<Mishap>(['operator puts a wrong password', 'crash']);
+
 /** The mishaps that matter between two processes, combined two at a time. */
 export const togetherMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
   'crash',
   'crash, then very late',
-  'unavailable',
   'answer lost',
   'very late',
   'cut, then very late',
@@ -142,5 +144,4 @@ export const togetherMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
   'paused past the lease',
   'paused past the settle time',
   'operator edits a note',
-  'clock steps an hour back',
 ]);

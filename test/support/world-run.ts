@@ -45,6 +45,7 @@ export type Config = {
   readonly plant?: (ports: Ports, simulation: Simulation, process: Process) => Ports;
 };
 
+/** What the worlds are set to; the server keeps to it whatever a process believes. */
 export const timing: Timing = { requestTimeoutMs: 10_000, resetTimeoutMs: 60_000, settleMs: 120_000 };
 
 /** One process and what it has in hand. */
@@ -388,9 +389,11 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       putRecord: (record) => {
         if (record.phase === 'resetting') process.rotationId = record.rotationId;
         const { phase, sequence, loginsSpent } = record;
-        return write('putRecord', `putRecord ${phase} ${sequence} (logins ${loginsSpent})`, 'store-unavailable', (where) =>
-          putVersion(where, recordToken(sequence), { value: null, record }, 'ROTATION'),
-        );
+        return write('putRecord', `putRecord ${phase} ${sequence} (logins ${loginsSpent})`, 'store-unavailable', (where) => {
+          // A person resumes: the count begins anew on that word.
+          if (process.name.startsWith('person') && phase === 'released') where.strikes = 0;
+          return putVersion(where, recordToken(sequence), { value: null, record }, 'ROTATION');
+        });
       },
       putPending: (rotationId, basis, password) => {
         const note = noteIn(basis);
@@ -403,7 +406,7 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       promote: (from, to) =>
         write('promote', `promote ${from} to ${to}`, 'store-unavailable', (where) => {
           if (where.labels.get('AWSCURRENT') !== from) return 'conflict';
-          promote(where, process, from, to);
+          promote(where, process, to);
           return 'promoted';
         }),
       passwordSince: (current) =>
@@ -505,9 +508,9 @@ function standing({ processes, config }: Simulation, asking: Process, holder: Ho
 }
 
 /** Moves AWSCURRENT whatever it is on; who asks for a compare-and-swap has looked before. */
-export function promote(world: World, { name, attempts }: Process, from: string, to: string): void {
+export function promote(world: World, { name, attempts }: Process, to: string): void {
   const was = world.labels.get('AWSCURRENT') ?? '';
-  world.promotions.push({ process: name, attempt: attempts, order: world.order, from, was, to });
+  world.promotions.push({ process: name, attempt: attempts, order: world.order, was, to });
   moveLabel(world, 'AWSCURRENT', to);
 }
 
@@ -602,7 +605,7 @@ function reset(
     endedOrder: Number.POSITIVE_INFINITY,
     told: 'nothing',
   });
-  const { resetTimeoutMs, settleMs } = config.timing;
+  const { resetTimeoutMs, settleMs } = timing;
   const done = (where: World): string => applyReset(where, sentOrder, config.resetEndsSessions);
   const doneAfter = (ms: number): void => {
     world.commits.push({ atMs: world.nowMs + ms, what: `reset ${rotationId}`, apply: done });

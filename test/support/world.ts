@@ -44,12 +44,11 @@ export type Answer = {
   holderDied: boolean;
 };
 
-/** A move of AWSCURRENT by a process: `from` is what it asked for, `was` where the label sat. */
+/** A move of AWSCURRENT by a process; `was` is where the label sat. */
 export type Promotion = {
   readonly process: string;
   readonly attempt: number;
   readonly order: number;
-  readonly from: string;
   readonly was: string;
   readonly to: string;
 };

@@ -6,10 +6,14 @@ import type { Simulation } from '../../support/world-run.ts';
 
 export function audited(simulation: Simulation): string | null {
   const { world } = simulation;
-  // Only at that moment: a paused holder may wake up later and save what was thought to be lost.
-  for (const event of world.audit.slice(simulation.auditJudged))
-    if (event.certainty === 'lost' && isStored(world, event.rotationId))
-      return `the audit log says lost of ${event.rotationId}, which is in the store`;
+  // Only when it is first said, and nobody was paused: such a holder may wake up and save what was thought to be lost.
+  const isPaused = simulation.processes.some(({ pausedUntilMs }) => pausedUntilMs > 0);
+  for (const [index, { certainty, rotationId }] of world.audit.entries()) {
+    if (index < simulation.auditJudged) continue;
+    const isFirst = index === world.audit.findIndex((one) => one.certainty === 'lost' && one.rotationId === rotationId);
+    if (certainty === 'lost' && isFirst && !isPaused && isStored(world, rotationId))
+      return `the audit log says lost of ${rotationId}, which is in the store`;
+  }
   simulation.auditJudged = world.audit.length;
   const newest = world.resets.at(-1);
   if (!newest) return null;

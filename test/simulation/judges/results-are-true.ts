@@ -20,6 +20,8 @@ function untruth({ world }: Simulation, { name, attempts, results }: Process): s
   const isOurs = !world.byHand.has(current.value.password);
   if (result?.certainty === 'rotated' && result.versionId === current.id && isOurs && current.value.password !== world.live)
     return 'the run says rotated, but AWSCURRENT does not log in';
+  const isPromoted = world.promotions.some(({ to }) => to === result?.versionId);
+  if (result?.outcome === 'rotated' && !isPromoted) return 'the run says rotated, but AWSCURRENT was never moved';
   if (result?.certainty !== 'unchanged') return null;
   const isOfThis = (one: { process: string; attempt: number }): boolean => one.process === name && one.attempt === attempts;
   if (world.resets.some((reset) => isOfThis(reset) && reset.fate !== 'dropped'))
