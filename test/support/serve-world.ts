@@ -144,6 +144,8 @@ export type FleetWorld = {
   isConsistent(name: string): boolean;
   setUsername(name: string, username: string): void;
   changeLivePassword(name: string): void;
+  /** As a process left it that died after it had intended a reset, which never arrived. */
+  leaveInDoubt(name: string): void;
 };
 
 export type WorldOptions = {
@@ -218,7 +220,11 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     });
     return {
       readCurrent: async () => shown(secret().versions.get(of(name).current) as Version, of(name)),
-      readVersion: async (id) => shown(secret().versions.get(id) as Version, of(name)),
+      readVersion: async (id) => {
+        const found = secret().versions.get(id);
+        if (!found) throw new Failure('secret-not-found', `no version ${id}`);
+        return shown(found, of(name));
+      },
       readPending: async () => {
         const { pending, current } = secret();
         return pending === current ? null : pending;
@@ -359,6 +365,14 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     setUsername: (name, username) => {
       of(name).username = username;
+    },
+    leaveInDoubt: (name) => {
+      const secret = of(name);
+      const { current } = secret;
+      const common = { basis: current, holder: { id: 'dead' }, writtenAtMs: clock.nowMs() - dayMs, leaseMs: 1_000, loginsSpent: 0 };
+      const record: AttemptRecord = { phase: 'resetting', sequence: 1, rotationId: 'rotation-lost', ...common };
+      secret.records.set(1, { record, atMs: clock.nowMs() - dayMs });
+      secret.newest = 1;
     },
     changeLivePassword: (name) => void live.set(of(name).username, new Secret('changed-by-hand')),
   };

@@ -104,18 +104,17 @@ test('an account that is not enabled is only looked at, and rotated by hand', as
 });
 
 test('what was begun by hand on an account that is not enabled is finished by itself, and nothing else is begun', async () => {
-  const { world, daemon } = await started({ names: named(1), age: () => 120, account: () => ({ enabled: false }) });
-  world.broken.thingspaceAfterReset = true;
-  const result = await daemon.request('fleet-0000', { purpose: 'rotate', trigger: { kind: 'manual', requestedBy: 'alice' } });
-  world.broken.thingspace = false;
-  world.broken.store = true;
-  await world.clock.advance(minuteMs);
-  world.broken.store = false;
+  const world = fleetWorld({ names: named(1), age: () => 120, account: () => ({ enabled: false }) });
+  world.leaveInDoubt('fleet-0000');
+  const results: string[] = [];
+  const hear = (one: News): void => void (one.news === 'result' && results.push(one.result.outcome));
+  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear });
 
-  await world.clock.advance(100 * dayMs);
+  await daemon.start();
+  await world.clock.advance(10 * dayMs);
 
-  expect(result?.reason).toBe('verify-unavailable');
-  expect(world.counts.resets).toBe(1);
+  expect(results).toEqual(['settled']);
+  expect([world.counts.logins, world.counts.resets]).toEqual([1, 0]);
   expect(daemon.board.get('fleet-0000')).toMatchObject({ state: 'settled' });
   await ended(daemon, world);
 });
