@@ -251,3 +251,10 @@ export type Outcome = { readonly atMs: number; readonly atMonotonicMs: number; r
   | { readonly of: 'verify'; readonly login: LoginAnswer }
   | { readonly of: 'end'; readonly record: Tried<'written' | 'taken'>; readonly audit: Tried<'durable'> }
 );
+
+/** The state of this name. */
+export type Is<Name extends State['at']> = Extract<State, { at: Name }>;
+/** The outcome of this effect. */
+export type Of<Name extends Outcome['of']> = Extract<Outcome, { of: Name }>;
+/** When something was found, and on which version. */
+export type Moment = { readonly atMs: number; readonly remainingMs: number; readonly current: CurrentSecret };
