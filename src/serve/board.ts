@@ -53,8 +53,12 @@ export function createBoard(policyOf: (account: Account) => Policy): Board {
     set: (accounts) => {
       const before = entries;
       const added = accounts.filter(({ name }) => !before.has(name));
+      // The same objects stay: a look that is under way holds one.
       entries = new Map(
-        accounts.map((account) => [account.name, { ...(before.get(account.name) ?? blank(account)), account, policy: policyOf(account) }]),
+        accounts.map((account) => [
+          account.name,
+          Object.assign(before.get(account.name) ?? blank(account), { account, policy: policyOf(account) }),
+        ]),
       );
       return { added, removed: [...before.values()].map(({ account }) => account).filter(({ name }) => !entries.has(name)) };
     },

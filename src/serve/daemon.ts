@@ -63,8 +63,6 @@ export type Daemon = {
   idleMs(): number;
   /** When the next tick comes, UTC milliseconds; Infinity when none does. */
   nextTickMs(): number;
-  /** Resolves when nothing waits for its time now, and nothing runs. */
-  quiet(): Promise<void>;
   /** Begins to end; resolves when every attempt has, and the audit log is sealed. */
   stop(): Promise<void>;
 };
@@ -301,14 +299,6 @@ export function openDaemon(options: DaemonOptions): Daemon {
     outage: outages.open,
     idleMs: () => clock.monotonicMs() - turnedAtMs,
     nextTickMs: () => Math.min(Number.POSITIVE_INFINITY, ...tickers.map(({ ticker }) => ticker.nextMs())),
-    quiet: async () => {
-      const isDue = (): boolean => agenda.due(clock.monotonicMs()).length > 0;
-      for (let calm = 0; calm < 3; calm = isDue() || unseen.size > 0 ? 0 : calm + 1) {
-        await lanes.idle();
-        await books.settled();
-        await new Promise((resolve) => queueMicrotask(() => resolve(undefined)));
-      }
-    },
     stop: () => {
       isEnding = true;
       ended ??= stop();

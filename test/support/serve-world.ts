@@ -124,11 +124,12 @@ export type FleetWorld = {
   readonly events: RotationEvent[];
   /** Accounts by name that exist; change it and the next tick finds out. */
   readonly accounts: Account[];
-  /** What is away now. `attempts`: an attempt on this account throws a bug. */
+  /** What is away now. `logins`: the token is given, and no login is answered. `attempts`: an attempt on this account throws a bug. */
   readonly broken: {
     store: boolean;
     thingspace: boolean;
     thingspaceAfterReset: boolean;
+    logins: boolean;
     audit: boolean;
     attempts: Set<string>;
     secrets: Set<string>;
@@ -180,6 +181,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     store: false,
     thingspace: false,
     thingspaceAfterReset: false,
+    logins: false,
     audit: false,
     attempts: new Set(),
     secrets: new Set(),
@@ -263,7 +265,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     login: async (credentials) => {
       counts.logins += 1;
-      if (broken.thingspace) return { login: 'unknown', detail: 'login: HTTP 503' };
+      if (broken.thingspace || broken.logins) return { login: 'unknown', detail: 'login: HTTP 503' };
       if (!live.get(credentials.username)?.equals(credentials.password)) return { login: 'refused', detail: 'login: HTTP 400' };
       return { login: 'accepted', session: { sessionToken: new Secret('session'), credentials } };
     },
