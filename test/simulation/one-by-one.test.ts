@@ -3,14 +3,14 @@
 
 import { exploring } from './exploring.ts';
 
-test.each([['readable,stays,many,core,3'], ['off,ends,one,core,3']])(
-  'three faults in any order break no promise: %s',
+test('three faults in any order break no promise', async () => {
+  expect(await exploring('--count', 'readable,stays,many,core,3')).toBeGreaterThan(50_000);
+}, 120_000);
+
+test.each([['sealed,stays,one,all,2'], ['off,ends,many,all,2']])(
+  'two faults of any kind break no promise: %s',
   async (scope) => {
-    expect(await exploring('--count', scope)).toBeGreaterThan(50_000);
+    expect(await exploring('--count', scope)).toBeGreaterThan(20_000);
   },
   120_000,
 );
-
-test('two faults of any kind break no promise', async () => {
-  expect(await exploring('--count', 'sealed,ends,one,all,2')).toBeGreaterThan(20_000);
-}, 120_000);

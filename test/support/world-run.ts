@@ -41,6 +41,8 @@ export type Config = {
   readonly anyOrder?: true;
   /** Which mishaps there are; without it all of them. */
   readonly enabled?: ReadonlySet<Mishap>;
+  /** At which calls; without it at all of them. */
+  readonly at?: ReadonlySet<Method>;
   /** A bug put around the ports, to see a judge fail. */
   readonly plant?: (ports: Ports, simulation: Simulation, process: Process) => Ports;
 };
@@ -241,7 +243,7 @@ function mishapFor(simulation: Simulation, process: Process): Mishap | null {
 
 function mishapsNow({ world, config }: Simulation, { calls }: Process): Mishap[] {
   const method = calls[0]?.method;
-  if (!method) return [];
+  if (!method || config.at?.has(method) === false) return [];
   return mishaps[method].filter((mishap) => {
     if (config.enabled && !config.enabled.has(mishap)) return false;
     if (mishap === 'stale') return isStale(world, staleLabel[method] ?? 'ROTATION');
