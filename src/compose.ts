@@ -48,6 +48,7 @@ export type Rotator = {
   /** Where an account stands; read-only, logs in nowhere. */
   standing(account: Account): Promise<Standing>;
   readonly audit: FileAuditLog;
+  readonly clock: Clock;
   /** The runtime's observer, for what happens around the attempts. */
   readonly observe: Runtime['observe'];
   /** The file store, for `secret put` and `secret get`; null for Secrets Manager. */
@@ -75,17 +76,21 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
 
   const users = createUserRegister();
   const storeFor = (account: Account): SecretStore => {
-    const store = openSecretStore(secrets.versions(account.secretId), {
+    return openSecretStore(secrets.versions(account.secretId), {
       secretId: account.secretId,
       ...(account.fields === undefined ? {} : { fields: account.fields }),
       ...(account.oauthSecretId === undefined
         ? {}
         : { oauth: { secretId: account.oauthSecretId, versions: secrets.versions(account.oauthSecretId) } }),
     });
+  };
+  /** For attempts. A mere look registers nobody, so that it can show both accounts that share a user. */
+  const registering = (account: Account): SecretStore => {
+    const store = storeFor(account);
     return { ...store, readCurrent: async () => users.register(account.name, await store.readCurrent()) };
   };
-  const portsFor = (account: Account): Ports => ({
-    store: storeFor(account),
+  const portsFor = (store: SecretStore): Ports => ({
+    store,
     thingspace,
     receipts,
     audit,
@@ -106,9 +111,10 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   return {
     config,
     accounts: async () => [...config.accounts, ...(await discovered(config, secrets))],
-    attempt: (account, ask, interrupt) => rotate(portsFor(account), requestFor(account, ask), interrupt),
-    standing: (account) => standingOf(portsFor(account), requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } })),
+    attempt: (account, ask, interrupt) => rotate(portsFor(registering(account)), requestFor(account, ask), interrupt),
+    standing: (account) => standingOf(portsFor(storeFor(account)), requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } })),
     audit,
+    clock,
     observe: runtime.observe,
     files: secrets.files,
     close: async () => {

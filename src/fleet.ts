@@ -99,8 +99,8 @@ export function hasChanged(result: Result): boolean {
 export type Fleet<Account extends { name: string; secretId: string }> = {
   readonly accounts: readonly Account[];
   readonly concurrency: number;
-  readonly pairs?: Pairs;
-  readonly clock?: Pick<Clock, 'sleep'>;
+  readonly pairs: Pairs;
+  readonly clock: Pick<Clock, 'sleep'>;
   /** Ends the attempts that have not sent a reset; the others finish. */
   readonly interrupt: AbortSignal;
   /** One attempt on one account. What it throws is a bug; it ends the run after the others have finished. */
@@ -111,13 +111,8 @@ export type Fleet<Account extends { name: string; secretId: string }> = {
 
 /** One attempt per account; the results in the order of the accounts. */
 export async function runFleet<Account extends { name: string; secretId: string }>(fleet: Fleet<Account>): Promise<Result[]> {
-  const { pairs = [] } = fleet;
-  const lanes = openLanes({
-    concurrency: fleet.concurrency,
-    pairs,
-    clock: fleet.clock ?? { sleep: () => new Promise(() => {}) },
-    slowAfterMs: slowAttemptMs,
-  });
+  const { concurrency, pairs, clock } = fleet;
+  const lanes = openLanes({ concurrency, pairs, clock, slowAfterMs: slowAttemptMs });
   const changed = new Map<string, Result>();
   const settled = await Promise.allSettled(
     fleet.accounts.map((account) =>

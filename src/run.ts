@@ -27,6 +27,8 @@ export async function run(rotator: Rotator, { accounts, ask, interrupt, onResult
   const results = await runFleet({
     accounts,
     concurrency: rotator.config.concurrency,
+    pairs: rotator.config.pairs,
+    clock: rotator.clock,
     interrupt,
     attempt: (account) => rotator.attempt(account, ask, interrupt),
     onResult,

@@ -248,7 +248,7 @@ test.each(['file', 'secrets-manager'] as const)(
       reason: 'secret-invalid',
       message: 'the value of secret thingspace/east is not what is expected there',
     });
-    expect(inspect(signer, { depth: 9 })).not.toContain(signingKey.split('+').at(-1));
+    expect(inspect(signer, { depth: 9 })).not.toContain(signingKey.slice(-40));
   },
 );
 

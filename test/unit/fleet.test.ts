@@ -3,6 +3,9 @@ import { openLanes, runFleet } from '../../src/fleet.ts';
 import type { Result } from '../../src/rotation/state.ts';
 import { virtualClock } from '../support/serve-world.ts';
 
+/** Nothing in these runs is slow: it never has to tick. */
+const still = virtualClock();
+
 const accounts = (...names: string[]) => names.map((name) => ({ name, secretId: name }));
 
 const resultOf = (account: string, more: Partial<Result> = {}): Result => ({
@@ -26,6 +29,8 @@ test('a run keeps to its concurrency and answers in the order of the accounts', 
   const finished: string[] = [];
 
   const results = await runFleet({
+    pairs: [],
+    clock: still,
     accounts: accounts('a', 'b', 'c', 'd', 'e'),
     concurrency: 2,
     interrupt: new AbortController().signal,
@@ -48,6 +53,7 @@ test('the other user of a changed pair is put off to the next run, and says why'
   const attempted: string[] = [];
 
   const results = await runFleet({
+    clock: still,
     accounts: accounts('a', 'b', 'c'),
     concurrency: 8,
     pairs: [['b', 'a']],
@@ -85,6 +91,7 @@ test.each([
   const attempted: string[] = [];
 
   await runFleet({
+    clock: still,
     accounts: accounts('a', 'b'),
     concurrency: 8,
     pairs: [['a', 'b']],
@@ -103,6 +110,8 @@ test('a bug ends the run only after the others have finished', async () => {
   const finished: string[] = [];
 
   const run = runFleet({
+    pairs: [],
+    clock: still,
     accounts: accounts('a', 'b', 'c'),
     concurrency: 3,
     interrupt: new AbortController().signal,
