@@ -61,7 +61,7 @@ export function formatRecordFields({ line }: FoundRecord): string {
 }
 
 /** One field of RFC 4180 CSV. What a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV injection). */
-export function csvField(value: string | number | undefined): string {
+function csvField(value: string | number | undefined): string {
   if (value === undefined) return '';
   if (typeof value === 'number') return String(value);
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;

@@ -50,7 +50,7 @@ function needlesOf(filter: RecordFilter): Buffer[] {
 }
 
 /** Whether a record is what the filter asks for. */
-export function matches(view: RecordView, filter: RecordFilter): boolean {
+function matches(view: RecordView, filter: RecordFilter): boolean {
   const { account, outcome, event, actor, sinceMs, untilMs } = filter;
   if (account !== undefined && view.account !== account) return false;
   if (event !== undefined && view.code !== event) return false;

@@ -22,7 +22,7 @@ const standings: Readonly<Record<AccountRow['bucket'], readonly [statusId: numbe
 };
 
 /** One finding. Required of class 2003: activity_id, category_uid, class_uid, compliance{standards}, finding_info{uid}, metadata, severity_id, time, type_uid. */
-export function findingOf(report: Report, row: AccountRow): object {
+function findingOf(report: Report, row: AccountRow): object {
   const [statusId, status, severity] = standings[row.bucket];
   const { title, says } = bucketText(row.bucket, report.policy);
   return {

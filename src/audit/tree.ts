@@ -43,7 +43,7 @@ const scratch = Buffer.alloc(65);
 scratch[0] = 1;
 
 /** The hash of an inner node. */
-export function nodeHash(left: Hash, right: Hash): Hash {
+function nodeHash(left: Hash, right: Hash): Hash {
   scratch.write(left, 1, 32, 'latin1');
   scratch.write(right, 33, 32, 'latin1');
   return hash('sha256', scratch, 'binary');

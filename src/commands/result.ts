@@ -89,7 +89,7 @@ function goodWords(result: Result, { account, config }: { account: Account | und
 const daysWord = (days: number): string => (Math.floor(days) === 1 ? '1 day' : `${Math.floor(days)} days`);
 
 /** In words; what only some reasons know is said by reason. */
-export function passwordNow({ certainty, reason }: Pick<Result, 'certainty' | 'reason'>): string {
+function passwordNow({ certainty, reason }: Pick<Result, 'certainty' | 'reason'>): string {
   switch (certainty) {
     case 'rotated':
     case 'not-due':

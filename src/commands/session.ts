@@ -83,7 +83,7 @@ export function contextOf({ user }: Shell): Parameters<typeof compose>[1]['conte
   return { actor: user, productVersion: version, sourceEndpoint: { hostname: hostname() } };
 }
 
-export function triggerOf(
+function triggerOf(
   { user }: Shell,
   kind: Trigger['kind'],
   { reason, changeRef }: { reason?: string | undefined; changeRef?: string | undefined } = {},

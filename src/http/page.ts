@@ -20,7 +20,7 @@ export type PageOptions = {
   readonly query: URLSearchParams;
 };
 
-export const accountsPerPage = 100;
+const accountsPerPage = 100;
 
 type Tone = 'bad' | 'warn' | 'doubt' | 'good' | 'plain';
 type Group = { readonly key: string; readonly title: string; readonly tone: Tone; readonly ranks: readonly number[] };
@@ -222,4 +222,4 @@ const visible = (name: string): string =>
   name.replace(/[\p{Cc}\p{Cf}]/gu, (character) => `[U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`);
 
 /** For text and for quoted attributes. */
-export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character] ?? '');
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character] ?? '');

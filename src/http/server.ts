@@ -64,7 +64,7 @@ export type HttpServer = {
   close(): Promise<void>;
 };
 
-export const maxBodyBytes = 16_384;
+const maxBodyBytes = 16_384;
 const maxUrlLength = 4_096;
 const maxConnections = 128;
 const closeWithinMs = 2_000;

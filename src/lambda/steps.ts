@@ -24,7 +24,7 @@ const steps = {
 type Step = { readonly step: (typeof steps)[keyof typeof steps]; readonly name: string; readonly secretId: string; readonly token: string };
 
 /** A step that Secrets Manager is to count as failed. The message goes to the function's log and to nobody else. */
-export class StepFailed extends Error {
+class StepFailed extends Error {
   constructor(step: string, account: string, why: string) {
     super(`${step} of ${account}: ${why}`);
     this.name = 'StepFailed';

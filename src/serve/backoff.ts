@@ -9,7 +9,7 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 
 /** Waits after the first, second, … bad end in a row; after the last one, the next tick. */
-export const retryWaitsMs: Readonly<Record<FailureKind['disposition'], readonly number[]>> = {
+const retryWaitsMs: Readonly<Record<FailureKind['disposition'], readonly number[]>> = {
   later: [15 * minuteMs, hourMs, 4 * hourMs],
   // The first one is the settle time, and a little.
   recover: [0, 5 * minuteMs, 15 * minuteMs, hourMs, 4 * hourMs],
@@ -44,7 +44,7 @@ export const outageAfter = 5;
 export type Heard = { readonly account: string; readonly reason?: Reason | undefined; readonly logins: number; readonly atMs: number };
 
 /** Which dependency was away, and which ones were shown to be there. */
-export function evidenceOf({ reason, logins }: Pick<Heard, 'reason' | 'logins'>): {
+function evidenceOf({ reason, logins }: Pick<Heard, 'reason' | 'logins'>): {
   readonly away?: Dependency;
   readonly here: readonly Dependency[];
 } {

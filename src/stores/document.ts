@@ -24,7 +24,7 @@ export const defaultFields: Fields = {
 };
 
 /** Bytes of UTF-8. Secrets Manager takes 65,536 (its quota page, 2026-11); the rest is room for a longer password. */
-export const maxDocumentBytes = 60_000;
+const maxDocumentBytes = 60_000;
 
 /** One top-level value of the object: the text between two places, and its meaning where it is a string. */
 type Member = { readonly start: number; readonly end: number; readonly text: string | null };

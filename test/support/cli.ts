@@ -96,7 +96,7 @@ export type Place = {
 
 export type PlacedAccount = { readonly ageDays: number; readonly password?: string; readonly live?: string };
 
-export const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
+const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 
 /** A folder with these accounts, whose users are USER-name; a password of its own for each, unless said otherwise. */
 export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>>): Promise<Place> {

@@ -50,7 +50,7 @@ const tags: Tags = [
   ];
 });
 
-export function parseTemplate(text: string): Template {
+function parseTemplate(text: string): Template {
   return (
     text.trimStart().startsWith('{') ? JSON.parse(text) : parse(text, { customTags: (core) => [...core, ...(tags as never[])] })
   ) as Template;

@@ -25,7 +25,7 @@ export function lambdaNode(): string {
 }
 
 /** Unpacks what scripts/package.mjs has made, by the archive's own directory. */
-export function unzip(archive: Buffer, folder: string): void {
+function unzip(archive: Buffer, folder: string): void {
   const end = archive.lastIndexOf('PK\x05\x06', undefined, 'latin1');
   let at = archive.readUInt32LE(end + 16);
   for (let count = archive.readUInt16LE(end + 10); count > 0; count -= 1) {

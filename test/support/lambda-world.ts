@@ -8,7 +8,7 @@ import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimul
 import { type AwsStandIn, openAwsStandIn } from './lambda-aws.ts';
 import { application } from './rig.ts';
 
-export const tag = 'thingspace-rotator';
+const tag = 'thingspace-rotator';
 
 export type LambdaRig = {
   readonly thingspace: ThingSpaceSimulator;

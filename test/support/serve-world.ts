@@ -17,7 +17,7 @@ import { standingOf } from '../../src/status.ts';
 export const dayMs = 86_400_000;
 export const minuteMs = 60_000;
 /** 2026-12-01T00:00:00Z */
-export const december = Date.UTC(2026, 11, 1);
+const december = Date.UTC(2026, 11, 1);
 
 export type VirtualClock = Clock & {
   /** Lets time pass: everybody who sleeps wakes at his moment, in order, and does what there is to do then. */

@@ -18,7 +18,7 @@ import { openSecretsManager, type SecretsManager, type SecretsManagerOptions } f
 import type { StoreWorld } from './store-contract.ts';
 
 /** The system's clock, `ahead.ms` ahead of itself; its sleeps are real. */
-export function clockAhead(ahead: { ms: number }): Clock {
+function clockAhead(ahead: { ms: number }): Clock {
   const clock = openClock();
   return { ...clock, nowMs: () => clock.nowMs() + ahead.ms };
 }
