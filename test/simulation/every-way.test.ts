@@ -2,7 +2,6 @@
 // fault of any kind in each. And worlds from seeds: more faults than can be counted, three processes, people who meddle.
 
 import { exploring } from './exploring.ts';
-import { exploreSeed } from './swarm.ts';
 
 const ways = ['off', 'sealed', 'readable'].flatMap((receipts) =>
   ['ends', 'stays'].flatMap((session) => ['one', 'many'].map((machines) => [receipts, session, machines] as const)),
@@ -19,22 +18,3 @@ test.each(ways)(
 test('worlds from seeds break no promise', async () => {
   expect(await exploring('--seed', '1', '--runs', '3000', '--faults', '6')).toBe(3_000);
 }, 60_000);
-
-// What each of these once broke is in the log of src/rotation.
-test.each([
-  [764, 4],
-  [995, 4],
-  [1060, 4],
-  [2046, 6],
-  [5392, 6],
-  [203768, 6],
-  [207142, 6],
-  [213666, 6],
-  [300760, 6],
-  [302157, 6],
-  [306390, 6],
-  [401577, 6],
-  [406628, 6],
-])('seed %i, which once broke a promise, does so no more', async (seed, faults) => {
-  await expect(exploreSeed(seed, faults)).resolves.toBeDefined();
-});

@@ -41,7 +41,7 @@ type Node = {
   readonly steps: readonly Step[];
 };
 
-export const configOf = ({ receipts, session, machines, mishaps, plant, timing: chosen }: Scope): Config => ({
+const configOf = ({ receipts, session, machines, mishaps, plant, timing: chosen }: Scope): Config => ({
   receipts,
   resetEndsSessions: session === 'ends',
   machines,
@@ -50,7 +50,7 @@ export const configOf = ({ receipts, session, machines, mishaps, plant, timing: 
   ...(plant ? { plant } : {}),
 });
 
-export const once = (world: World): Script => ({
+const once = (world: World): Script => ({
   name: nameOf(world, 'p'),
   run: async (attempt) => {
     await attempt.rotate();
@@ -225,7 +225,7 @@ function broken(objection: Objection, last: Node, scope: Scope): Broken {
 }
 
 /** A scope in a word, for the command line: receipts,session,machines,mishaps,faults and, for two processes, switches. */
-export function formatScope({ receipts, session, machines, mishaps, faults, switches }: Scope): string {
+function formatScope({ receipts, session, machines, mishaps, faults, switches }: Scope): string {
   return [receipts, session, machines, mishaps, faults, ...(switches === undefined ? [] : [switches])].join(',');
 }
 

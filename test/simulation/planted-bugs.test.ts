@@ -43,7 +43,8 @@ const storesTheOldPassword = inStore((store) => ({
 const promotesWhateverIsCurrent = inStore((store, simulation, process) => ({
   promote: async (from, to) => {
     const moved = await store.promote(from, to);
-    if (moved === 'conflict' && simulation.world.labels.get('AWSCURRENT') !== to) promote(simulation.world, process, to);
+    if (moved === 'conflict' && simulation.world.labels.get('AWSCURRENT') !== to)
+      promote(simulation.world, { process: process.name, attempt: process.attempts }, to);
     return 'promoted';
   },
 }));

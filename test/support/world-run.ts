@@ -43,6 +43,8 @@ export type Config = {
   readonly enabled?: ReadonlySet<Mishap>;
   /** At which calls; without it at all of them. */
   readonly at?: ReadonlySet<Method>;
+  /** The mishaps of a story, in order: each happens at the next call that begins like this. Nothing is picked then. */
+  readonly planned?: [call: string, mishap: Mishap][];
   /** A bug put around the ports, to see a judge fail. */
   readonly plant?: (ports: Ports, simulation: Simulation, process: Process) => Ports;
 };
@@ -110,7 +112,7 @@ export type Attempt = {
 
 export const account = 'fleet-east';
 
-export function requestOf(config: Config): Request {
+function requestOf(config: Config): Request {
   return {
     account,
     secretId: 'secret',
@@ -233,6 +235,11 @@ function step(simulation: Simulation, process: Process): void {
 }
 
 function mishapFor(simulation: Simulation, process: Process): Mishap | null {
+  const { planned } = simulation.config;
+  if (planned) {
+    const [next] = planned;
+    return next && process.calls[0]?.what.startsWith(next[0]) ? (planned.shift()?.[1] ?? null) : null;
+  }
   if (simulation.faultsLeft === 0) return null;
   const options = mishapsNow(simulation, process);
   if (options.length === 0) return null;
@@ -405,12 +412,14 @@ function portsOf(simulation: Simulation, process: Process): Ports {
             throw new Failure('store-unavailable', 'this version holds another value');
         });
       },
-      promote: (from, to) =>
-        write('promote', `promote ${from} to ${to}`, 'store-unavailable', (where) => {
+      promote: (from, to) => {
+        const by = { process: process.name, attempt: process.attempts };
+        return write('promote', `promote ${from} to ${to}`, 'store-unavailable', (where) => {
           if (where.labels.get('AWSCURRENT') !== from) return 'conflict';
-          promote(where, process, to);
+          promote(where, by, to);
           return 'promoted';
-        }),
+        });
+      },
       passwordSince: (current) =>
         read('passwordSince', 'passwordSince', 'store-unavailable', () => {
           const password = current.credentials.password.reveal();
@@ -510,9 +519,9 @@ function standing({ processes, config }: Simulation, asking: Process, holder: Ho
 }
 
 /** Moves AWSCURRENT whatever it is on; who asks for a compare-and-swap has looked before. */
-export function promote(world: World, { name, attempts }: Process, to: string): void {
+export function promote(world: World, by: { readonly process: string; readonly attempt: number }, to: string): void {
   const was = world.labels.get('AWSCURRENT') ?? '';
-  world.promotions.push({ process: name, attempt: attempts, order: world.order, was, to });
+  world.promotions.push({ ...by, order: world.order, was, to });
   moveLabel(world, 'AWSCURRENT', to);
 }
 
