@@ -7,10 +7,6 @@ test('three faults in any order break no promise', async () => {
   expect(await exploring('--count', 'readable,stays,many,core,3')).toBeGreaterThan(50_000);
 }, 120_000);
 
-test.each([['sealed,stays,one,all,2'], ['off,ends,many,all,2']])(
-  'two faults of any kind break no promise: %s',
-  async (scope) => {
-    expect(await exploring('--count', scope)).toBeGreaterThan(20_000);
-  },
-  120_000,
-);
+test('two faults of any kind break no promise: receipts sealed', async () => {
+  expect(await exploring('--count', 'sealed,stays,one,all,2')).toBeGreaterThan(20_000);
+}, 120_000);
