@@ -54,7 +54,7 @@ export const failures = {
   'verify-unavailable': {
     certainty: 'changed',
     disposition: 'recover',
-    next: 'Run thingspace-rotator check ACCOUNT; the password is in AWSCURRENT but has not logged in yet.',
+    next: 'Run again: one login then proves the password, which is in AWSCURRENT already.',
   },
   // Perhaps.
   'in-flight': {

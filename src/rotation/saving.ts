@@ -170,14 +170,9 @@ export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): Sta
       return stoppedBy({ ...state, tally: { ...state.tally, carried: saved } }, at, 'verify-refused', where);
     }
     case 'unknown':
-    case 'not-sent': {
-      const bad = { reason: 'verify-unavailable' as const, detail: login.detail };
-      const audit = [
-        ...saved,
-        auditOf(state, 'rotation.outcome', 'success', { ...facts, ...bad, certainty: 'changed', ...nextDue(request, outcome.atMs) }),
-      ];
-      return ending(state, at, { ...bad, rotationId, deadWindowMs }, { audit });
-    }
+    case 'not-sent':
+      // The intent stays open: the next run verifies under a claim of its own, and tells the outcome.
+      return ending(state, at, { reason: 'verify-unavailable', detail: login.detail, rotationId, deadWindowMs }, { audit: saved });
   }
 }
 

@@ -140,6 +140,25 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(await rig.rotator.audit.openIntents('east')).toEqual([]);
   });
 
+  test('a verification without an answer is made up for by the next run, which resets nothing', async () => {
+    const rig = await rigWith({ store, users: { east: oldPassword } });
+    rig.thingspace.arm({ fault: '503-before', call: 'login', after: 1 });
+
+    const results = [
+      await rotateOnly(rig),
+      await rotateOnly(rig, { ...byHand, force: false }),
+      await rotateOnly(rig, { ...byHand, force: false }),
+    ];
+
+    expect(results.map(({ outcome, certainty, reason, logins }) => ({ outcome, certainty, reason, logins }))).toEqual([
+      { outcome: 'failed', certainty: 'changed', reason: 'verify-unavailable', logins: 2 },
+      { outcome: 'recovered', certainty: 'rotated', reason: undefined, logins: 1 },
+      { outcome: 'not-due', certainty: 'not-due', reason: undefined, logins: 0 },
+    ]);
+    expect(rig.thingspace.resetsReceived('east')).toBe(1);
+    expect(await rig.rotator.audit.openIntents('east')).toEqual([]);
+  });
+
   test('two instances at once: one rotates, the other says that it is busy', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     const other = await rig.another();
