@@ -46,7 +46,7 @@ export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): Stat
       return ending(
         state,
         at,
-        { reason: failing ?? 'api-unavailable', detail: login.detail },
+        { reason: failing ?? (outcome.isLate ? 'busy' : 'api-unavailable'), detail: login.detail },
         { record: released(state, at, { after: record, loginsSpent: state.spentBefore, keepDoubt: true }) },
       );
     case 'unknown':

@@ -142,7 +142,8 @@ async function performLogin(ports: Ports, effect: Performing<'log-in'>, interrup
   ]);
   const readBack =
     found instanceof Failure ? found : found && formatRecord(found.record) === formatRecord(effect.record) ? 'same' : 'other';
-  return { of: 'log-in', login, readBack, interrupted: interrupt.aborted, rotationId: ports.holders.rotationId() };
+  const late = isLate ? { isLate } : {};
+  return { of: 'log-in', login, readBack, ...late, interrupted: interrupt.aborted, rotationId: ports.holders.rotationId() };
 }
 
 async function performIntend(ports: Ports, effect: Performing<'intend'>): Promise<Performed> {

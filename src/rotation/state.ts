@@ -228,6 +228,8 @@ export type Outcome = { readonly atMs: number; readonly atMonotonicMs: number; r
       readonly of: 'log-in';
       readonly login: LoginAnswer;
       readonly readBack: Tried<'same' | 'other'>;
+      /** Paused past the lease: the login was not sent for our own sake. */
+      readonly isLate?: true;
       readonly interrupted: boolean;
       readonly rotationId: string;
     }
