@@ -1,50 +1,14 @@
-// How a result is told: the line of `rotate --json`, the plain line of a pipe, and the words for a person.
+// How a result is told: the plain line of a pipe, and the words for a person.
 
-import { isoDay, isoTime } from '../audit/time.ts';
+import { isoDay } from '../audit/time.ts';
 import type { Account } from '../compose.ts';
 import type { Config } from '../config.ts';
+import { rounded } from '../result-line.ts';
 import { dueAtMs } from '../rotation/due.ts';
 import { isGood } from '../rotation/ending.ts';
 import type { Reason } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
 import type { Paint } from './shell.ts';
-
-/** `rotate --json`: these fields, in this order; null where there is nothing to say. */
-export function resultLine(result: Result): string {
-  const {
-    account,
-    secretId,
-    outcome,
-    certainty,
-    reason,
-    rotationId,
-    versionId,
-    ageDays,
-    logins,
-    startedAtMs,
-    endedAtMs,
-    deadWindowMs,
-    next,
-  } = result;
-  return JSON.stringify({
-    account,
-    secretId,
-    outcome,
-    certainty,
-    reason: reason ?? null,
-    rotationId: rotationId ?? null,
-    versionId: versionId ?? null,
-    ageDays: ageDays === undefined ? null : rounded(ageDays),
-    logins,
-    startedAt: isoTime(startedAtMs, true),
-    endedAt: isoTime(endedAtMs, true),
-    deadWindowMs: deadWindowMs === undefined ? null : Math.round(deadWindowMs),
-    next: next === '' ? null : next,
-  });
-}
-
-/** Days with two decimals. */
-export const rounded = (days: number): number => Math.round(days * 100) / 100;
 
 /** Tab-separated, for pipes: account, outcome, certainty, reason, age in days, version, next step. */
 export function plainLine({ account, outcome, certainty, reason, ageDays, versionId, next }: Result): string {

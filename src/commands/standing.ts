@@ -6,10 +6,10 @@ import { listRecords } from '../audit/query.ts';
 import { isoDay, isoTime } from '../audit/time.ts';
 import type { RecordView } from '../audit/view.ts';
 import type { Account, Rotator } from '../compose.ts';
+import { rounded } from '../result-line.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Standing } from '../status.ts';
 import { UsageError } from '../usage.ts';
-import { rounded } from './result.ts';
 import { selectAccounts, withSession } from './session.ts';
 import { type Cell, type CommonFlags, type Paint, paintFor, print, printTable, type Shell, tell } from './shell.ts';
 

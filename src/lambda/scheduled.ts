@@ -3,9 +3,9 @@
 
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
-import { resultLine } from '../commands/result.ts';
 import type { Account } from '../compose.ts';
 import { partnersOf } from '../fleet.ts';
+import { resultLine } from '../result-line.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../run.ts';

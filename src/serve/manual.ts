@@ -3,7 +3,7 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { isoTime } from '../audit/time.ts';
-import { resultLine } from '../commands/result.ts';
+import { resultLine } from '../result-line.ts';
 import type { Trigger } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
