@@ -48,13 +48,14 @@ export function openReceipts(options: ReceiptOptions): Receipts {
 
     find: async (rotationId) => {
       if (directory === undefined || identity === undefined) return null;
-      const file = await fileOf(directory, rotationId);
-      if (file === null) return null;
-      try {
-        return await openReceipt(await readFile(file), identity);
-      } catch {
-        return null;
+      for (const file of await filesOf(directory, rotationId)) {
+        try {
+          return await openReceipt(await readFile(file), identity);
+        } catch {
+          // Not ours to open, or a reservation that was never filled.
+        }
       }
+      return null;
     },
 
     discard: async (rotationId) => {
@@ -87,7 +88,7 @@ export async function openReceipt(content: Uint8Array, identity: Secret): Promis
 
 /** The rotation that a receipt file's name speaks of; undefined for a file that was renamed. */
 export function rotationIdOf(file: string): string | undefined {
-  return /\.([0-9A-Za-z-]{32,64})\.age$/.exec(basename(file))?.[1];
+  return /\.([0-9A-Za-z-]{32,64})\.(?:age|reserved)$/.exec(basename(file))?.[1];
 }
 
 /** The identities of an age key file: every line but comments and blank ones. */
@@ -136,31 +137,28 @@ async function reserve(directory: string, label: ReceiptLabel): Promise<void> {
   await writeFrom(await open(join(directory, nameOf(label, 'reserved')), 'w', 0o600), new Uint8Array(reservedBytes));
 }
 
-/** Writes `bytes` from the start, cuts what follows, and makes them durable. */
+/** Makes the file these bytes, durably, in the blocks that it has. */
 async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
   try {
-    await file.write(bytes, 0, bytes.length, 0);
+    // Cut first: a process that dies after the write then leaves a whole age file, whatever its name.
     await file.truncate(bytes.length);
+    await file.write(bytes, 0, bytes.length, 0);
     await file.sync();
   } finally {
     await file.close();
   }
 }
 
-/** Reservations of resets that were refused or never sent; those of the last day may still be in use. */
+/** Reservations of resets that were refused or never sent. Those of the last day may still be in use, and one of another size holds a receipt. */
 async function sweep(directory: string): Promise<void> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.reserved'));
-  const reservations = await Promise.all(names.map(async (name) => ({ name, mtimeMs: await mtimeOf(join(directory, name)) })));
-  const newestMs = Math.max(0, ...reservations.map(({ mtimeMs }) => mtimeMs));
-  for (const { name, mtimeMs } of reservations) if (mtimeMs < newestMs - 86_400_000) await unlink(join(directory, name)).catch(() => {});
+  const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => null)));
+  const newestMs = Math.max(0, ...found.map((file) => file?.mtimeMs ?? 0));
+  for (const [index, file] of found.entries()) {
+    if (file?.size !== reservedBytes || file.mtimeMs >= newestMs - 86_400_000) continue;
+    await unlink(join(directory, names[index] ?? '')).catch(() => {});
+  }
 }
-
-/** Minus infinity for a file that another rotation has just taken away. */
-const mtimeOf = (file: string): Promise<number> =>
-  stat(file).then(
-    ({ mtimeMs }) => mtimeMs,
-    () => Number.NEGATIVE_INFINITY,
-  );
 
 async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array): Promise<string> {
   const reserved = join(directory, nameOf(label, 'reserved'));
@@ -177,11 +175,10 @@ async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array):
   return file;
 }
 
-async function fileOf(directory: string, rotationId: string): Promise<string | null> {
-  try {
-    const name = (await readdir(directory)).find((name) => name.endsWith(`.${rotationId}.age`));
-    return name === undefined ? null : join(directory, name);
-  } catch {
-    return null;
-  }
+/** The receipt, and before it got its name the reservation, which holds the same bytes when a process died in between. */
+async function filesOf(directory: string, rotationId: string): Promise<string[]> {
+  const names = await readdir(directory).catch(() => []);
+  return ['age', 'reserved'].flatMap((ending) =>
+    names.filter((name) => name.endsWith(`.${rotationId}.${ending}`)).map((name) => join(directory, name)),
+  );
 }

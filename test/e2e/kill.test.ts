@@ -52,10 +52,10 @@ async function currentPassword(): Promise<string> {
 
 async function receiptHolds(password: string): Promise<boolean> {
   const folder = join(rig.folder, 'receipts');
-  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.age')) : [];
-  for (const name of names) {
-    const body = await openReceipt(readFileSync(join(folder, name)), new Secret(rig.receiptIdentity));
-    if (new TextDecoder().decode(body.reveal()).includes(password)) return true;
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    // A reservation that was never filled does not open.
+    const body = await openReceipt(readFileSync(join(folder, name)), new Secret(rig.receiptIdentity)).catch(() => null);
+    if (body && new TextDecoder().decode(body.reveal()).includes(password)) return true;
   }
   return false;
 }

@@ -1,7 +1,7 @@
 // Receipts against real files, the real age library, and Debian's age.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
@@ -84,6 +84,36 @@ test('with an identity on the machine a receipt is found by its rotation, and di
   expect(found && Buffer.from(found.reveal()).equals(answer)).toBe(true);
   expect(await receipts.find(label.rotationId)).toBeNull();
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test('a receipt whose process died before it got its name is found under its reservation; an empty reservation is none', async () => {
+  const { receipts } = await openWithKey({ withIdentity: true });
+  await receipts.prepare(label);
+  const empty = await receipts.find(label.rotationId);
+  const place = (await receipts.write(label, new Secret(answer))) ?? '';
+  renameSync(place, place.replace(/age$/, 'reserved'));
+
+  const found = await receipts.find(label.rotationId);
+
+  expect(empty).toBeNull();
+  expect(found && Buffer.from(found.reveal()).equals(answer)).toBe(true);
+});
+
+test('old reservations are swept, but none that holds a receipt', async () => {
+  const { receipts } = await openWithKey({ withIdentity: false });
+  const [unused, filled] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'].map((id) =>
+    join(folder, `east.${id}.reserved`),
+  );
+  writeFileSync(unused ?? '', Buffer.alloc(8192));
+  writeFileSync(filled ?? '', 'age-encryption.org/v1');
+  for (const file of [unused, filled]) utimesSync(file ?? '', 1_700_000_000, 1_700_000_000);
+  await receipts.prepare(label);
+
+  await receipts.prepare({ ...label, rotationId: '33333333-3333-4333-8333-333333333333' });
+
+  const left = readdirSync(folder).sort();
+  expect(left).toHaveLength(3);
+  expect(left).toContain('east.22222222-2222-4222-8222-222222222222.reserved');
 });
 
 test('without an identity on the machine nothing is found', async () => {
