@@ -40,10 +40,11 @@ export function openReceipts(options: ReceiptOptions): Receipts {
       if (recipients.length === 0) return null;
       seal ??= openSeal(recipients);
       const { sealed, armored } = await (await seal)(body.reveal());
-      // The line first: it needs no disk, so a full one cannot take both.
-      writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored }));
-      if (directory === undefined) return 'the log';
-      return guarded(directory, () => keep(directory, label, sealed));
+      // The line first: it needs no disk, so a full one cannot take both; nor must a log that is gone take the file.
+      const isLogged = written(() => writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored })));
+      if (directory !== undefined) return guarded(directory, () => keep(directory, label, sealed));
+      if (isLogged) return 'the log';
+      throw new Failure('receipt-unavailable', 'the log could not be written, and there is no receipts folder');
     },
 
     find: async (rotationId) => {
@@ -98,6 +99,15 @@ function identitiesIn(identity: Secret): string[] {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+function written(write: () => void): boolean {
+  try {
+    write();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 type Seal = (body: Uint8Array) => Promise<{ readonly sealed: Uint8Array; readonly armored: string }>;

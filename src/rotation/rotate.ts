@@ -16,7 +16,8 @@ type Performing<Name extends Effect['effect']> = Extract<Effect, { effect: Name 
  * Runs one attempt to its end and says what it knows. Never throws for anything that happens outside; what it throws is a
  * bug. `interrupt` ends an attempt before its reset, and is ignored from there until the new password is current.
  */
-export async function rotate(ports: Ports, request: Request, interrupt: AbortSignal): Promise<Result> {
+export async function rotate(given: Ports, request: Request, interrupt: AbortSignal): Promise<Result> {
+  const ports = { ...given, observe: harmless(given.observe) };
   const holder = ports.holders.begin();
   try {
     let state = begin(request, holder, ports.clock.nowMs());
@@ -39,6 +40,17 @@ export async function rotate(ports: Ports, request: Request, interrupt: AbortSig
   } finally {
     ports.holders.end(holder);
   }
+}
+
+/** Whoever listens must not be able to end an attempt that holds the only copy of a password. */
+function harmless(observe: Ports['observe']): Ports['observe'] {
+  return (event) => {
+    try {
+      observe(event);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
 }
 
 /** A port's failure is an outcome; anything else is a bug and crashes. */

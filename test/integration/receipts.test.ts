@@ -99,6 +99,21 @@ test('a receipt whose process died before it got its name is found under its res
   expect(found && Buffer.from(found.reveal()).equals(answer)).toBe(true);
 });
 
+test('a log that is gone does not take the file, and without a folder it is said', async () => {
+  const identity = await generateIdentity();
+  const recipients = [await identityToRecipient(identity)];
+  const writeLine = (): void => {
+    throw Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+  };
+
+  const place = await openReceipts({ recipients, directory: folder, writeLine }).write(label, new Secret(answer));
+  const nowhere = openReceipts({ recipients, writeLine }).write(label, new Secret(answer));
+
+  const opened = await openReceipt(readFileSync(place ?? ''), new Secret(identity));
+  expect(Buffer.from(opened.reveal()).equals(answer)).toBe(true);
+  await expect(nowhere).rejects.toMatchObject({ reason: 'receipt-unavailable' });
+});
+
 test('old reservations are swept, but none that holds a receipt', async () => {
   const { receipts } = await openWithKey({ withIdentity: false });
   const [unused, filled] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'].map((id) =>

@@ -165,7 +165,14 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     const [account] = await other.accounts();
     if (!account) throw new Error('no account');
 
-    const results = await Promise.all([rotateOnly(rig), other.attempt(account, byHand, never)]);
+    // The reset is held until the other instance has ended; else it may begin after the first has finished, and rotate again.
+    rig.thingspace.arm({ fault: 'hold', call: 'reset' });
+    const held = rig.thingspace.waitFor('held', { call: 'reset' });
+
+    const attempts = [rotateOnly(rig), other.attempt(account, byHand, never)];
+    await Promise.all([held, Promise.race(attempts)]);
+    rig.thingspace.release();
+    const results = await Promise.all(attempts);
 
     expect(results.map(({ outcome }) => outcome).sort()).toEqual(['failed', 'rotated']);
     expect(rig.thingspace.maxResetsInFlight('east')).toBe(1);
@@ -213,6 +220,20 @@ test('two accounts that hold one ThingSpace user: the second is refused before a
     { account: 'east', outcome: 'rotated', reason: undefined, logins: 2 },
     { account: 'west', outcome: 'failed', reason: 'secret-invalid', logins: 0 },
   ]);
+});
+
+test('a log that breaks after the reset costs no password', async () => {
+  const rig = await rigWith({ store: 'file', users: { east: oldPassword } });
+  const push = rig.events.push.bind(rig.events);
+  rig.events.push = (...events) => {
+    if (events.some(({ event }) => event.startsWith('receipt.') || event.startsWith('reset.'))) throw new Error('write EPIPE');
+    return push(...events);
+  };
+
+  const result = await rotateOnly(rig);
+
+  expect(result.outcome).toBe('rotated');
+  expect(await currentOf(rig, 'east')).toBe(eightKeys('east', rig.thingspace.livePassword('east')));
 });
 
 test('a store that stays away after the reset: the platform’s time ends, the receipt brings the password back', async () => {
