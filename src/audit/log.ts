@@ -23,7 +23,7 @@ import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from '.
 import { checkpointFile, checkpointFolder, checkpointSizesIn, guarded, monthFile, openFileSource, syncFolder } from './files.ts';
 import { openLock } from './lock.ts';
 import type { LogEvent, LoggedEvent } from './log-event.ts';
-import { type AuditContext, type Frame, formatRecord, frameOf, uuidv7 } from './record.ts';
+import { type AuditContext, type Frame, formatRecord, frameOf, stampAll, uuidv7 } from './record.ts';
 import type { AuditSource } from './source.ts';
 import { absorbKnown, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
 import { isoDay } from './time.ts';
@@ -57,9 +57,6 @@ export interface FileAuditLog extends AuditLog {
   /** Lets go of the files. Appends still under way are finished first. */
   close(): Promise<void>;
 }
-
-/** A clock that steps back by less than this is taken for the time of the record before; more is written as it is, and shows in `verify`. */
-const clockSlackMs = 5_000;
 
 /** How many records still fit one append; more is a bug of the caller. */
 const maxBatch = 1_000;
@@ -249,27 +246,12 @@ type Batch = {
   readonly sealedSize?: number;
 };
 
-/** The lines of one append. The time is never before that of the record before, unless the clock went back by more than a slip. */
+/** The lines of one append, and the month whose file they go to: never one before that of the record before. */
 function stampBatch(events: readonly LoggedEvent[], tail: Tail, nowMs: number, newestSize: number, frame: Frame, origin: string): Batch {
-  const back = tail.lastTimeMs - nowMs;
-  const timeMs = back > 0 && back <= clockSlackMs ? tail.lastTimeMs : nowMs;
+  const sealed = newestSize > tail.mentioned ? { sealedSize: newestSize } : {};
+  const { timeMs, texts } = stampAll(events, { size: tail.tree.size, lastTimeMs: tail.lastTimeMs, nowMs, ...sealed }, frame, origin);
   const monthNow = isoDay(timeMs).slice(0, 7);
   const month = tail.month !== null && tail.month > monthNow ? tail.month : monthNow;
-  const sealed = newestSize > tail.mentioned ? { sealedSize: newestSize } : {};
-  const texts = events.map((event, index) =>
-    formatRecord(
-      event,
-      {
-        uid: uuidv7(timeMs),
-        sequence: tail.tree.size + index,
-        timeMs,
-        origin,
-        batchRemaining: events.length - 1 - index,
-        ...(index === 0 ? sealed : {}),
-      },
-      frame,
-    ),
-  );
   const bytes = Buffer.from(`${texts.join('\n')}\n`);
   const lines: Buffer[] = [];
   for (let start = 0; start < bytes.length; ) {

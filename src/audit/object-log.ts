@@ -14,7 +14,7 @@ import { type Checkpoint, checkNote, parseCheckpoint, parseVerifierKey, type Sig
 import type { FileAuditLog } from './log.ts';
 import type { LogEvent, LoggedEvent } from './log-event.ts';
 import type { ObjectStore } from './objects.ts';
-import { type AuditContext, formatRecord, frameOf, uuidv7 } from './record.ts';
+import { type AuditContext, formatRecord, frameOf, stampAll, uuidv7 } from './record.ts';
 import type { AuditSource, Segment } from './source.ts';
 import { base64Of, hashOf, leafHash, Tree } from './tree.ts';
 import { viewLine } from './view.ts';
@@ -41,9 +41,6 @@ const recordName = (sequence: number): string => `records/${numbered(sequence)}.
 const checkpointName = (size: number): string => `checkpoints/${numbered(size)}.checkpoint`;
 const headName = (size: number): string => `heads/${numbered(last - size)}.json`;
 const sizeOfHead = (name: string): number => last - Number(/(\d+)\.json$/.exec(name)?.[1] ?? Number.NaN);
-
-/** A clock that differs from another writer's by less than this is taken for the time of the record before. */
-const clockSlackMs = 5_000;
 
 /** How often others may take the number we were about to; each time one of them has gone on, so nobody starves for long. */
 const collisionLimit = 200;
@@ -113,24 +110,10 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
   }
 
   function linesFor(events: readonly LoggedEvent[]): Buffer {
-    const nowMs = clock.nowMs();
-    const back = tail.lastTimeMs - nowMs;
-    const timeMs = back > 0 && back <= clockSlackMs ? tail.lastTimeMs : nowMs;
-    const text = events.map((event, index) =>
-      formatRecord(
-        event,
-        {
-          uid: uuidv7(timeMs),
-          sequence: tail.tree.size + index,
-          timeMs,
-          origin,
-          batchRemaining: events.length - 1 - index,
-          ...(index === 0 && sealedSize > tail.mentioned ? { sealedSize } : {}),
-        },
-        frame,
-      ),
-    );
-    return Buffer.from(text.map((line) => `${line}\n`).join(''), 'utf8');
+    const sealed = sealedSize > tail.mentioned ? { sealedSize } : {};
+    const at = { size: tail.tree.size, lastTimeMs: tail.lastTimeMs, nowMs: clock.nowMs(), ...sealed };
+    const { texts } = stampAll(events, at, frame, origin);
+    return Buffer.from(texts.map((line) => `${line}\n`).join(''), 'utf8');
   }
 
   async function write(events: readonly LoggedEvent[]): Promise<void> {

@@ -278,3 +278,30 @@ export function uuidv7(timeMs: number): string {
   const variant = (8 + (Number.parseInt(random.charAt(3), 16) % 4)).toString(16);
   return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-${variant}${random.slice(4, 7)}-${random.slice(8, 20)}`;
 }
+
+/** A clock that steps back by less than this is taken for the time of the record before; more is written as it is, and shows in `verify`. */
+const clockSlackMs = 5_000;
+
+/** Where a log stands, for the records that come next: its size, the time of its last record, and a checkpoint still to be mentioned. */
+export type Position = { readonly size: number; readonly lastTimeMs: number; readonly nowMs: number; readonly sealedSize?: number };
+
+/** The lines of one append, without LF. The time is never before that of the record before, unless the clock went back by more than a slip. */
+export function stampAll(events: readonly LoggedEvent[], at: Position, frame: Frame, origin: string): { timeMs: number; texts: string[] } {
+  const back = at.lastTimeMs - at.nowMs;
+  const timeMs = back > 0 && back <= clockSlackMs ? at.lastTimeMs : at.nowMs;
+  const texts = events.map((event, index) =>
+    formatRecord(
+      event,
+      {
+        uid: uuidv7(timeMs),
+        sequence: at.size + index,
+        timeMs,
+        origin,
+        batchRemaining: events.length - 1 - index,
+        ...(index === 0 && at.sealedSize !== undefined ? { sealedSize: at.sealedSize } : {}),
+      },
+      frame,
+    ),
+  );
+  return { timeMs, texts };
+}
