@@ -25,7 +25,7 @@ async function load() {
   const exports = ['checkpoint', 'files', 'log', 'query', 'record', 'tree', 'verify'].map(
     (name) => `export * from '${root}/src/audit/${name}.ts';`,
   );
-  const input = `${exports.join('\n')}\nexport * from '${root}/src/clock.ts';\nexport * from '${root}/src/holders.ts';\n`;
+  const input = `${exports.join('\n')}\nexport * from '${root}/src/clock.ts';\nexport * from '${root}/src/process-identity.ts';\n`;
   const args = ['--bundle', '--platform=node', '--format=esm', `--outfile=${outfile}`, '--log-level=error', '--loader=ts'];
   execFileSync(join(root, 'node_modules/.bin/esbuild'), args, { input, cwd: root });
   return import(pathToFileURL(outfile).href);

@@ -19,15 +19,15 @@ import {
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
+import { compose } from '../src/app.ts';
 import { generateSigningKey } from '../src/audit/checkpoint.ts';
 import { openClock } from '../src/clock.ts';
-import { compose } from '../src/compose.ts';
-import { parseConfig } from '../src/config.ts';
-import { run } from '../src/run.ts';
+import { parseConfig } from '../src/config/load.ts';
+import { run } from '../src/scheduler/run.ts';
 import { Secret } from '../src/secret.ts';
 import { openThingSpace } from '../src/thingspace/client.ts';
-import { createJournal, openDelay, wavesOf } from '../test/support/delay.ts';
-import { openRig, type Rig, type RigOptions } from '../test/support/rig.ts';
+import { createJournal, openDelay, wavesOf } from '../test/harness/delay.ts';
+import { openRig, type Rig, type RigOptions } from '../test/harness/rig.ts';
 
 const roundTripMs = 40;
 const never = new AbortController().signal;

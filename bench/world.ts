@@ -4,8 +4,8 @@
 import { parseArgs } from 'node:util';
 import { openSecretsManagerSimulator } from '../src/simulator/secrets-manager.ts';
 import { openThingSpaceSimulator } from '../src/simulator/thingspace.ts';
-import { createJournal, openDelay } from '../test/support/delay.ts';
-import { application, eightKeys } from '../test/support/rig.ts';
+import { createJournal, openDelay } from '../test/harness/delay.ts';
+import { application, eightKeys } from '../test/harness/rig.ts';
 
 const { values } = parseArgs({
   options: { accounts: { type: 'string', default: '1' }, 'round-trip-ms': { type: 'string', default: '40' } },

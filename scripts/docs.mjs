@@ -11,7 +11,8 @@ const bundle = join(root, 'node_modules', '.cache', `docs-${process.pid}.mjs`);
 
 await build({
   stdin: {
-    contents: "export { describeConfig } from './src/config.ts'; export { keysOf, nodeAt, variableOf } from './src/config-input.ts';",
+    contents:
+      "export { describeConfig } from './src/config/load.ts'; export { keysOf, nodeAt, variableOf } from './src/config/environment.ts';",
     resolveDir: root,
   },
   outfile: bundle,
@@ -25,7 +26,7 @@ const { describeConfig, keysOf, nodeAt, variableOf } = await import(pathToFileUR
 
 const introduction = `# Configuration
 
-<!-- Made by scripts/docs.mjs from src/config-schema.ts; a test holds it up to date. -->
+<!-- Made by scripts/docs.mjs from src/config/schema.ts; a test holds it up to date. -->
 
 \`rotator.yaml\` (JSON is YAML) is looked for in the working folder; \`--config FILE\` or \`ROTATOR_CONFIG\` name another.
 Relative paths start from the file's folder. Unknown keys and wrong values are errors that name the place and the nearest

@@ -8,7 +8,7 @@ if (['--version', '-V'].includes(process.argv[2] ?? '')) process.stdout.write(`$
 else await main();
 
 async function main(): Promise<void> {
-  const [{ runProgram }, shell] = await Promise.all([import('./commands/program.ts'), openShell()]);
+  const [{ runProgram }, shell] = await Promise.all([import('./cli/program.ts'), openShell()]);
   try {
     process.exitCode = await runProgram(shell);
   } catch (error) {

@@ -2,10 +2,10 @@
 // logs, receipts and metrics go to standard output, line by line, synchronously, so that a killed instance has told what it knew.
 
 import { writeSync } from 'node:fs';
+import { runStep } from './lambda/rotation-steps.ts';
+import { type Context, createWorld, type Invocation } from './lambda/runtime.ts';
 import { runScheduled } from './lambda/scheduled.ts';
-import { runStep } from './lambda/steps.ts';
-import { runWorker } from './lambda/worker.ts';
-import { type Context, createWorld, type Invocation } from './lambda/world.ts';
+import { runWorker } from './lambda/sqs-worker.ts';
 
 const world = createWorld({
   env: process.env,

@@ -2,18 +2,18 @@
 // told to end. It holds no rule: when to look is serve/daemon.ts, what a path answers is http/routes.ts.
 
 import { hostname } from 'node:os';
-import { isoTime } from './audit/time.ts';
+import { readConfig } from './cli/context.ts';
+import { type CommonFlags, type Shell, tell } from './cli/terminal.ts';
 import { openClock } from './clock.ts';
-import { readConfig } from './commands/session.ts';
-import { type CommonFlags, type Shell, tell } from './commands/shell.ts';
-import type { Config } from './config.ts';
-import { errorAnswer, type HttpServer, isLoopbackName, openHttp } from './http/server.ts';
-import { type Log, openLog } from './log.ts';
-import { openMetrics } from './metrics.ts';
+import { UsageError } from './config/errors.ts';
+import type { Config } from './config/load.ts';
 import { Failure } from './rotation/failure.ts';
-import { figuresOf, openService, refuseUnusable, type Service, type Surroundings } from './serve/service.ts';
-import { openSystemd, type Systemd } from './serve/systemd.ts';
-import { UsageError } from './usage.ts';
+import { errorAnswer, type HttpServer, isLoopbackName, openHttp } from './server/http.ts';
+import { openSystemd, type Systemd } from './server/sd-notify.ts';
+import { figuresOf, openService, refuseUnusable, type Service, type Surroundings } from './server/service.ts';
+import { type Log, openLog } from './telemetry/log.ts';
+import { openMetrics } from './telemetry/metrics.ts';
+import { isoTime } from './time.ts';
 import { version } from './version.ts';
 
 /**

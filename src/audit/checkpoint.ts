@@ -9,7 +9,7 @@
 //   — example.com/fleet/audit Az3grl…  base64(key id, 4 bytes ‖ Ed25519 signature over everything before the empty line)
 
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
-import { base64Of, type Hash, hashOf } from './tree.ts';
+import { base64Of, type Hash, hashOf } from './merkle.ts';
 
 /** Signs notes; a key file here, KMS (`ECC_NIST_EDWARDS25519`) elsewhere. */
 export interface Signer {

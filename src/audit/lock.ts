@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock, Holders } from '../rotation/ports.ts';
 import type { Holder } from '../rotation/record.ts';
-import { guarded, unavailable } from './files.ts';
+import { guarded, unavailable } from './file-segments.ts';
 
 export type Lock = {
   /**

@@ -19,15 +19,15 @@ import { dirname, join } from 'node:path';
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock, Holders } from '../rotation/ports.ts';
+import { isoDay } from '../time.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
-import { checkpointFile, checkpointFolder, checkpointSizesIn, guarded, monthFile, openFileSource, syncFolder } from './files.ts';
+import { checkpointFile, checkpointFolder, checkpointSizesIn, guarded, monthFile, openFileSource, syncFolder } from './file-segments.ts';
 import { openLock } from './lock.ts';
 import type { LogEvent, LoggedEvent } from './log-event.ts';
+import type { Hash } from './merkle.ts';
+import type { AuditSource } from './reader.ts';
 import { type AuditContext, type Frame, formatRecord, frameOf, stampAll, uuidv7 } from './record.ts';
-import type { AuditSource } from './source.ts';
 import { absorbKnown, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
-import { isoDay } from './time.ts';
-import type { Hash } from './tree.ts';
 
 export type AuditLogOptions = {
   readonly directory: string;

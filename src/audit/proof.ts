@@ -10,9 +10,9 @@
 
 import { Failure } from '../rotation/failure.ts';
 import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
+import { base64Of, createRangeHasher, type Hash, hashOf, inclusionRanges, leafHash, leafHashInPlace, rootFromInclusion } from './merkle.ts';
 import { findRecord } from './query.ts';
-import { type AuditSource, blocksOf, eachLine } from './source.ts';
-import { base64Of, createRangeHasher, type Hash, hashOf, inclusionRanges, leafHash, leafHashInPlace, rootFromInclusion } from './tree.ts';
+import { type AuditSource, blocksOf, eachLine } from './reader.ts';
 
 const header = 'c2sp.org/tlog-proof@v1';
 

@@ -1,9 +1,9 @@
 // Finding records. A line is parsed only when its bytes hold what is asked for: the search runs over whole blocks, as grep's does.
 
 import type { Clock } from '../rotation/ports.ts';
-import { type AuditSource, blocksOf } from './source.ts';
-import { isoDay } from './time.ts';
-import { type RecordView, viewLine } from './view.ts';
+import { isoDay } from '../time.ts';
+import { type AuditSource, blocksOf } from './reader.ts';
+import { type RecordView, viewLine } from './record-view.ts';
 
 /** What `audit list` asks for; all of it must hold. */
 export type RecordFilter = {

@@ -5,9 +5,9 @@ import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, 
 import { join } from 'node:path';
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
-import { guarded, monthFile, monthsIn } from './files.ts';
-import { base64Of, type Hash, hashOf, leafHash, Tree } from './tree.ts';
-import { parseLine, viewLine, viewOf } from './view.ts';
+import { guarded, monthFile, monthsIn } from './file-segments.ts';
+import { base64Of, type Hash, hashOf, leafHash, Tree } from './merkle.ts';
+import { parseLine, viewLine, viewOf } from './record-view.ts';
 
 /** What is known of the log up to `position` of the month file `month`. */
 export type Tail = {

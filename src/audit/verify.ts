@@ -1,10 +1,10 @@
 // Recomputes everything from the stored bytes: every root, signature, sequence number, time, heartbeat. Believes no cache and nobody
 // who wrote the log; believes only the verifier keys it is given, and checkpoints that have left the machine (`consistentWith`).
 
+import { dayMs, isoTime } from '../time.ts';
 import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
-import { type AuditSource, blocksOf, type LineBlock } from './source.ts';
-import { dayMs, isoTime } from './time.ts';
-import { base64Of, type Hash, leafHashInPlace, Tree } from './tree.ts';
+import { base64Of, type Hash, leafHashInPlace, Tree } from './merkle.ts';
+import { type AuditSource, blocksOf, type LineBlock } from './reader.ts';
 
 /** `altered`: somebody changed something. `incomplete`: nothing speaks against the log, but something is missing. */
 export type FindingLevel = 'altered' | 'incomplete';

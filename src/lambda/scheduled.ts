@@ -3,16 +3,16 @@
 
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
-import type { Account } from '../compose.ts';
-import { partnersOf } from '../fleet.ts';
-import { resultLine } from '../result-line.ts';
+import type { Account } from '../app.ts';
+import { suggestion, UsageError } from '../config/errors.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
+import { resultLine } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
-import { run } from '../run.ts';
-import type { Standing } from '../status.ts';
-import { suggestion, UsageError } from '../usage.ts';
-import { type Order, readOrder, type Work } from './event.ts';
-import type { Invocation } from './world.ts';
+import type { Standing } from '../rotation/status.ts';
+import { partnersOf } from '../scheduler/keyed-queue.ts';
+import { run } from '../scheduler/run.ts';
+import { type Order, readOrder, type Work } from './messages.ts';
+import type { Invocation } from './runtime.ts';
 
 /** The answer of an invocation by hand. The results are the lines of `rotate --json`. */
 export type Answer = {

@@ -1,15 +1,15 @@
 // The machine: the state says which effect comes next, the outcome says which state comes next, and
 // nothing else decides. Pure: no clock, no randomness, no I/O. An outcome that does not fit is a bug and throws.
 
-import { auditOf, finishedWith } from './ending.ts';
-import { afterClaim, afterIntent, afterLogin } from './entering.ts';
 import type { AuditEvent } from './event.ts';
 import { Failure } from './failure.ts';
-import { afterDating, afterExamining, afterSurvey } from './looking.ts';
 import type { ReceiptLabel } from './ports.ts';
 import type { Holder } from './record.ts';
-import { afterPromote, afterReset, afterStore, afterVerify } from './saving.ts';
+import { auditOf, finishedWith } from './result.ts';
 import type { Effect, Is, Of, Outcome, Request, State } from './state.ts';
+import { afterClaim, afterIntent, afterLogin } from './transitions/claim.ts';
+import { afterPromote, afterReset, afterStore, afterVerify } from './transitions/save.ts';
+import { afterDating, afterExamining, afterSurvey } from './transitions/survey.ts';
 
 /** Where every attempt begins. */
 export function begin(request: Request, holder: Holder, nowMs: number): State {

@@ -3,10 +3,10 @@
 
 import { Failure } from './failure.ts';
 import { advance, begin, effectOf } from './machine.ts';
+import { eventOf, finishedEvent } from './observe.ts';
 import type { Clock, FoundRecord, Ports, ResetAnswer, SecretStore } from './ports.ts';
 import { formatRecord, type Holder } from './record.ts';
 import { type Effect, neededForResetMs, type Outcome, type Request, type Result, type Tried } from './state.ts';
-import { eventOf, finishedEvent } from './telling.ts';
 
 /** What an outcome says, before the loop puts the time on it. */
 type Performed = Outcome extends infer O ? (O extends Outcome ? Omit<O, 'atMs' | 'atMonotonicMs' | 'remainingMs'> : never) : never;

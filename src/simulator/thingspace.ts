@@ -4,8 +4,8 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Application, createAccounts, type Refused, randomPassword, sessionExpired } from './thingspace-accounts.ts';
-import { type ArmedFaults, type CallName, createArmedFaults, type Fault, type FaultName } from './thingspace-faults.ts';
+import { type Application, createAccounts, type Refused, randomPassword, sessionExpired } from './accounts.ts';
+import { type ArmedFaults, type CallName, createArmedFaults, type Fault, type FaultName } from './faults.ts';
 
 import {
   type Answer,
@@ -19,10 +19,10 @@ import {
   refusal,
   routes,
   unexpectedError,
-} from './thingspace-gateway.ts';
+} from './gateway.ts';
 
-export type { Application } from './thingspace-accounts.ts';
-export { type CallName, type Fault, type FaultName, faultNames } from './thingspace-faults.ts';
+export type { Application } from './accounts.ts';
+export { type CallName, type Fault, type FaultName, faultNames } from './faults.ts';
 
 export type ThingSpaceSimulatorOptions = {
   readonly users?: readonly { readonly username: string; readonly password: string }[];

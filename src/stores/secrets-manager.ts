@@ -13,7 +13,7 @@ import type { Clock } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 import { parseHttpDate } from './http-date.ts';
 import { failureOf, type Meaning, refusalOf, waitsMs } from './secrets-manager-errors.ts';
-import type { ListedVersion, StoredVersion, VersionStore } from './versions.ts';
+import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
 
 export type SecretsManagerOptions = {
   /** Else from the usual AWS environment: AWS_REGION, the profile. So are credentials, and AWS_ENDPOINT_URL_SECRETS_MANAGER. */

@@ -12,8 +12,6 @@
 import { Failure } from '../rotation/failure.ts';
 import type { Clock, Credentials, LoginAnswer, ResetAnswer, Session, ThingSpace } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
-import { createApiTokens } from './api-token.ts';
-import { type Exchange, openWire } from './exchange.ts';
 import {
   isApiTokenRefusal,
   isBeforeApplication,
@@ -24,7 +22,9 @@ import {
   type Refusal,
   readRefusal,
   showCode,
-} from './refusal.ts';
+} from './error-body.ts';
+import { type Exchange, openWire } from './http.ts';
+import { createApiTokens } from './token-cache.ts';
 
 export type ThingSpaceOptions = {
   /** Such as `https://thingspace.verizon.com/api`; http or https, without user, query or fragment. */

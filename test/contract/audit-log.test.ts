@@ -2,8 +2,8 @@ import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateSigningKey, openSigningKey } from '../../src/audit/checkpoint.ts';
 import { openAuditLog } from '../../src/audit/log.ts';
-import { context, holders, origin, removeTempFolders, tempFolder, testClock } from '../support/audit.ts';
-import { auditLogContract } from '../support/audit-contract.ts';
+import { context, holders, origin, removeTempFolders, tempFolder, testClock } from '../harness/audit.ts';
+import { auditLogContract } from '../harness/audit-contract.ts';
 
 afterEach(removeTempFolders);
 

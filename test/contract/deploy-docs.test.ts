@@ -3,10 +3,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { parseConfig } from '../../src/config.ts';
-import { readOrder } from '../../src/lambda/event.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { readOrder } from '../../src/lambda/messages.ts';
 import { neededForResetMs } from '../../src/rotation/state.ts';
-import { readTemplate } from '../support/cloudformation.ts';
+import { readTemplate } from '../harness/cloudformation.ts';
 
 const root = join(import.meta.dirname, '../..');
 const text = readFileSync(join(root, 'docs/DEPLOY.md'), 'utf8');

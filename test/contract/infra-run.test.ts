@@ -8,10 +8,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
-import { parseConfig } from '../../src/config.ts';
-import { openMetrics } from '../../src/metrics.ts';
+import { parseConfig } from '../../src/config/load.ts';
 import { failures } from '../../src/rotation/failure.ts';
 import { neededForResetMs } from '../../src/rotation/state.ts';
+import { openMetrics } from '../../src/telemetry/metrics.ts';
 
 const root = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, 'infra', path), 'utf8');

@@ -13,7 +13,7 @@ import {
   problemsOf,
   readTemplate,
   type Template,
-} from '../support/cloudformation.ts';
+} from '../harness/cloudformation.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'infra-'));

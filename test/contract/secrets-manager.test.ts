@@ -7,12 +7,12 @@ import fc from 'fast-check';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
 import type { Fault } from '../../src/simulator/secrets-manager.ts';
-import { openSecretStore } from '../../src/stores/account.ts';
 import { parseHttpDate } from '../../src/stores/http-date.ts';
+import { openSecretStore } from '../../src/stores/secret-store.ts';
 import { openSecretsManager } from '../../src/stores/secrets-manager.ts';
 import { failureOf as failureFor, meanings, refusalOf } from '../../src/stores/secrets-manager-errors.ts';
-import { documentText, expectNothingPlanted, failureOf, planted, record } from '../support/store-contract.ts';
-import { openSecretsManagerWorld, type SecretsManagerWorld } from '../support/store-worlds.ts';
+import { documentText, expectNothingPlanted, failureOf, planted, record } from '../harness/store-contract.ts';
+import { openSecretsManagerWorld, type SecretsManagerWorld } from '../harness/store-worlds.ts';
 
 const secretId = 'thingspace/fleet-east';
 const token = '0d9f3a1e-0000-4000-8000-000000000001';

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { Secret } from '../../src/secret.ts';
-import { safeName } from '../../src/stores/disk.ts';
-import { readFields, replaceField } from '../../src/stores/document.ts';
-import { expectNothingPlanted, planted } from '../support/store-contract.ts';
+import { safeName } from '../../src/stores/durable-files.ts';
+import { readFields, replaceField } from '../../src/stores/secret-document.ts';
+import { expectNothingPlanted, planted } from '../harness/store-contract.ts';
 
 /** JSON text with generated white space, so that nothing but the password may be assumed. */
 const space = fc.stringMatching(/^[ \t\r\n]{0,3}$/);

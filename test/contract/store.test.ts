@@ -1,7 +1,7 @@
 // The one contract of every store, run against each: the file store, Secrets Manager as AWS answers, and as emulators do.
 
-import { describeStoreContract } from '../support/store-contract.ts';
-import { openFileWorld, openSecretsManagerWorld } from '../support/store-worlds.ts';
+import { describeStoreContract } from '../harness/store-contract.ts';
+import { openFileWorld, openSecretsManagerWorld } from '../harness/store-worlds.ts';
 
 describeStoreContract('file store', openFileWorld);
 describeStoreContract('Secrets Manager', openSecretsManagerWorld);

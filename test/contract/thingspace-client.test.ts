@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
-import { openWire } from '../../src/thingspace/exchange.ts';
+import { openWire } from '../../src/thingspace/http.ts';
 import {
   credentialsOf,
   http,
@@ -18,7 +18,7 @@ import {
   sessionOf,
   textOf,
   tokenAnswer,
-} from '../support/thingspace-wire.ts';
+} from '../harness/thingspace-wire.ts';
 
 const opened: { close(): unknown }[] = [];
 

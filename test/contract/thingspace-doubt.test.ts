@@ -2,7 +2,7 @@
 
 import type { Socket } from 'node:net';
 import { inspect } from 'node:util';
-import { bodyLimitBytes } from '../../src/thingspace/exchange.ts';
+import { bodyLimitBytes } from '../../src/thingspace/http.ts';
 import {
   http,
   openClient,
@@ -15,7 +15,7 @@ import {
   textOf,
   textsOf,
   tokenAnswer,
-} from '../support/thingspace-wire.ts';
+} from '../harness/thingspace-wire.ts';
 
 const opened: { close(): unknown }[] = [];
 

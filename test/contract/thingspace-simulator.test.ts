@@ -1,7 +1,7 @@
 // The ThingSpace simulator keeps the rules that Verizon documents, and is strict where production may be lenient.
 
 import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
-import { application, ask, basic, callerOf } from '../support/thingspace-caller.ts';
+import { application, ask, basic, callerOf } from '../harness/thingspace-caller.ts';
 
 const minuteMs = 60_000;
 let simulator: ThingSpaceSimulator;

@@ -5,9 +5,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
-import { buildReport } from '../../src/audit/report.ts';
-import { reportHtml } from '../../src/audit/report-html.ts';
-import { fleetOf, hostileNames, reportOptions, yearOf } from '../support/audit-year.ts';
+import { buildReport } from '../../src/report/build.ts';
+import { reportHtml } from '../../src/report/html.ts';
+import { fleetOf, hostileNames, reportOptions, yearOf } from '../harness/audit-year.ts';
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 const hasBrowser = existsSync(executablePath);

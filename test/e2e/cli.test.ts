@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { Encrypter } from 'age-encryption';
-import { killLeftovers, openPlace, type Place, program, run, start, startOnTerminal } from '../support/cli.ts';
+import { killLeftovers, openPlace, type Place, program, run, start, startOnTerminal } from '../harness/cli.ts';
 
 // Some start twenty processes, on a machine that may be busy.
 jest.setTimeout(120_000);

@@ -5,11 +5,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
-import { openReceipt } from '../../src/receipts.ts';
+import { openReceipt } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
 import type { CallName, Moment } from '../../src/simulator/thingspace.ts';
-import { openProgramRig, type Program, startProgram, whileRunning } from '../support/program.ts';
-import type { Rig } from '../support/rig.ts';
+import { openProgramRig, type Program, startProgram, whileRunning } from '../harness/program.ts';
+import type { Rig } from '../harness/rig.ts';
 
 const oldPassword = 'old-password';
 // Short enough that a doubt settles within a run or two; long enough for a slow machine.

@@ -4,9 +4,9 @@
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { formatWork } from '../../src/lambda/event.ts';
-import { type Ended, type FunctionProcess, lambdaNode, packageFunction, removeFunction, startFunction } from '../support/lambda-runtime.ts';
-import { type LambdaRig, openLambdaRig, sqsEvent } from '../support/lambda-world.ts';
+import { formatWork } from '../../src/lambda/messages.ts';
+import { type Ended, type FunctionProcess, lambdaNode, packageFunction, removeFunction, startFunction } from '../harness/lambda-runtime.ts';
+import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 const node = lambdaNode();
 let task: string;

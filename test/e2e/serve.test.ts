@@ -6,9 +6,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openFileSource } from '../../src/audit/files.ts';
+import { openFileSource } from '../../src/audit/file-segments.ts';
 import { listRecords } from '../../src/audit/query.ts';
-import { type Child, openPlace, type Place, type RunOptions } from '../support/cli.ts';
+import { type Child, openPlace, type Place, type RunOptions } from '../harness/cli.ts';
 
 let place: Place;
 const children: Child[] = [];

@@ -6,11 +6,11 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { openClock } from '../../src/clock.ts';
-import type { PageOptions } from '../../src/http/page.ts';
-import { createRoutes } from '../../src/http/routes.ts';
-import { type HttpServer, openHttp } from '../../src/http/server.ts';
-import { memoryLog } from '../support/serve-http.ts';
-import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../support/serve-pages.ts';
+import { createRoutes } from '../../src/server/app.ts';
+import { type HttpServer, openHttp } from '../../src/server/http.ts';
+import type { PageOptions } from '../../src/server/pages/status.ts';
+import { memoryLog } from '../harness/serve-http.ts';
+import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../harness/serve-pages.ts';
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 const hasBrowser = existsSync(executablePath);

@@ -2,8 +2,8 @@
 
 import { spawnSync } from 'node:child_process';
 import { jest } from '@jest/globals';
-import { openProgramRig, startProgram, whileRunning } from '../support/program.ts';
-import type { Rig } from '../support/rig.ts';
+import { openProgramRig, startProgram, whileRunning } from '../harness/program.ts';
+import type { Rig } from '../harness/rig.ts';
 
 jest.setTimeout(120_000);
 

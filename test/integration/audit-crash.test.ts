@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
-import { viewLine } from '../../src/audit/view.ts';
-import { intended, linesIn, openTestLog, origin, outcome, removeTempFolders, tempFolder } from '../support/audit.ts';
+import { viewLine } from '../../src/audit/record-view.ts';
+import { intended, linesIn, openTestLog, origin, outcome, removeTempFolders, tempFolder } from '../harness/audit.ts';
 
 /** Many processes, on a machine that may be busy with others. */
 const patience = 120_000;
@@ -18,7 +18,7 @@ const { signingKey } = generateSigningKey(origin);
 
 beforeAll(() => {
   const esbuild = join(root, 'node_modules/.bin/esbuild');
-  const entry = join(root, 'test/support/audit-child.ts');
+  const entry = join(root, 'test/harness/audit-child.ts');
   execFileSync(esbuild, [entry, '--bundle', '--platform=node', '--format=esm', `--outfile=${program}`, '--log-level=error']);
   writeFileSync(keyFile, signingKey);
 });

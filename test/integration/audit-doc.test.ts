@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { eventCodes } from '../../src/audit/log-event.ts';
 import { proveRecord } from '../../src/audit/proof.ts';
-import { filledLog, origin, removeTempFolders, tempFolder } from '../support/audit.ts';
+import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
 
 afterAll(removeTempFolders);
 const page = readFileSync(join(import.meta.dirname, '../../docs/AUDIT.md'), 'utf8');

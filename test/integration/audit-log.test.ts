@@ -3,8 +3,8 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
+import { viewLine } from '../../src/audit/record-view.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { viewLine } from '../../src/audit/view.ts';
 import { openClock } from '../../src/clock.ts';
 import { Failure } from '../../src/rotation/failure.ts';
 import {
@@ -18,7 +18,7 @@ import {
   removeTempFolders,
   tempFolder,
   testClock,
-} from '../support/audit.ts';
+} from '../harness/audit.ts';
 
 afterEach(removeTempFolders);
 

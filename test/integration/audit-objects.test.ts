@@ -1,14 +1,14 @@
 // The audit log in objects, against the S3 stand-in: what two writers, lost answers, cold starts and damage make of it.
 
 import { generateSigningKey, openSigningKey, parseCheckpoint, parseVerifierKey } from '../../src/audit/checkpoint.ts';
-import { openKmsSigner } from '../../src/audit/kms-signer.ts';
-import { type ObjectAuditLog, openObjectLog } from '../../src/audit/object-log.ts';
-import { openS3Objects } from '../../src/audit/s3.ts';
+import { type ObjectAuditLog, openObjectLog } from '../../src/audit/object-segments.ts';
+import { viewLine } from '../../src/audit/record-view.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { viewLine } from '../../src/audit/view.ts';
+import { openKmsSigner } from '../../src/aws/kms-signer.ts';
+import { openS3Objects } from '../../src/aws/s3-objects.ts';
 import { openClock } from '../../src/clock.ts';
 import type { AuditEvent } from '../../src/rotation/event.ts';
-import { type AwsStandIn, openAwsStandIn } from '../support/lambda-aws.ts';
+import { type AwsStandIn, openAwsStandIn } from '../harness/lambda-aws.ts';
 
 const origin = 'test.example/objects';
 const { signingKey, verifierKey } = generateSigningKey(origin);

@@ -3,8 +3,8 @@
 import { appendFileSync, copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSigningKey, parseVerifierKey, signCheckpoint } from '../../src/audit/checkpoint.ts';
-import { openFileSource } from '../../src/audit/files.ts';
-import { leafHash, Tree } from '../../src/audit/tree.ts';
+import { openFileSource } from '../../src/audit/file-segments.ts';
+import { leafHash, Tree } from '../../src/audit/merkle.ts';
 import { type Verification, verifyLog } from '../../src/audit/verify.ts';
 import {
   dayMs,
@@ -17,7 +17,7 @@ import {
   type TestLog,
   tempFolder,
   testClock,
-} from '../support/audit.ts';
+} from '../harness/audit.ts';
 
 afterAll(removeTempFolders);
 

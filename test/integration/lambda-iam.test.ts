@@ -5,12 +5,12 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { formatWork } from '../../src/lambda/event.ts';
+import { formatWork } from '../../src/lambda/messages.ts';
+import { runStep } from '../../src/lambda/rotation-steps.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
-import { runStep } from '../../src/lambda/steps.ts';
-import { runWorker } from '../../src/lambda/worker.ts';
-import { type Fields, type Json, packageTemplate, type Template } from '../support/cloudformation.ts';
-import { type LambdaRig, openLambdaRig, sqsEvent } from '../support/lambda-world.ts';
+import { runWorker } from '../../src/lambda/sqs-worker.ts';
+import { type Fields, type Json, packageTemplate, type Template } from '../harness/cloudformation.ts';
+import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 type Call = { readonly action: string; readonly resource: string };
 type Allowance = { readonly actions: readonly string[]; readonly resources: readonly string[] };

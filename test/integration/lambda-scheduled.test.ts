@@ -3,14 +3,14 @@
 import { createHash } from 'node:crypto';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { checkNote, keyIdOf, parseCheckpoint, parseVerifierKey } from '../../src/audit/checkpoint.ts';
-import { viewLine } from '../../src/audit/view.ts';
-import { formatWork, parseWork } from '../../src/lambda/event.ts';
+import { viewLine } from '../../src/audit/record-view.ts';
+import { formatWork, parseWork } from '../../src/lambda/messages.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
-import { comesBack, runWorker } from '../../src/lambda/worker.ts';
-import { openReceipt } from '../../src/receipts.ts';
+import { comesBack, runWorker } from '../../src/lambda/sqs-worker.ts';
+import { openReceipt } from '../../src/receipts/receipts.ts';
 import { failures, type Reason } from '../../src/rotation/failure.ts';
 import { Secret } from '../../src/secret.ts';
-import { type LambdaRig, openLambdaRig, sqsEvent } from '../support/lambda-world.ts';
+import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 let rig: LambdaRig;
 afterEach(() => rig.close());

@@ -2,10 +2,10 @@
 // whole rotation again when one fails.
 
 import { randomUUID } from 'node:crypto';
-import { viewLine } from '../../src/audit/view.ts';
-import { runStep } from '../../src/lambda/steps.ts';
+import { viewLine } from '../../src/audit/record-view.ts';
+import { runStep } from '../../src/lambda/rotation-steps.ts';
 import type { RotationStep } from '../../src/simulator/secrets-manager.ts';
-import { type Instance, type LambdaRig, openLambdaRig } from '../support/lambda-world.ts';
+import { type Instance, type LambdaRig, openLambdaRig } from '../harness/lambda-world.ts';
 
 const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';
 let rig: LambdaRig;

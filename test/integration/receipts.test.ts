@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, u
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts.ts';
+import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
 
 const label = { rotationId: '0b4ae5a2-2f1e-4a54-9d2f-5f5b3d0c7a10', account: 'fleet/east', secretId: 'thingspace/fleet-east' };

@@ -3,13 +3,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
+import { type Ask, openSigner } from '../../src/app.ts';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { openClock } from '../../src/clock.ts';
-import { type Ask, openSigner } from '../../src/compose.ts';
-import { openReceipt, rotationIdOf } from '../../src/receipts.ts';
+import { openReceipt, rotationIdOf } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
-import { createJournal, openDelay, wavesOf } from '../support/delay.ts';
-import { application, eightKeys, openRig, type Rig } from '../support/rig.ts';
+import { createJournal, openDelay, wavesOf } from '../harness/delay.ts';
+import { application, eightKeys, openRig, type Rig } from '../harness/rig.ts';
 
 const byHand: Ask = { purpose: 'rotate', force: true, trigger: { kind: 'manual', requestedBy: 'tester', reason: 'a test' } };
 const never = new AbortController().signal;

@@ -2,15 +2,15 @@
 // settled or stopped for a reason. SERVE_ACCOUNTS=1000 makes it the whole fleet; it prints what came of it.
 
 import { afterEach, expect, test } from '@jest/globals';
-import type { Account, Rotator } from '../../src/compose.ts';
+import type { Account, Rotator } from '../../src/app.ts';
 import { failures } from '../../src/rotation/failure.ts';
 import type { Clock } from '../../src/rotation/ports.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import { openDaemon, usualPace } from '../../src/serve/daemon.ts';
-import type { News } from '../../src/serve/news.ts';
+import type { News } from '../../src/scheduler/events.ts';
+import { openDaemon, usualPace } from '../../src/scheduler/scheduler.ts';
 import type { Fault as StoreFault } from '../../src/simulator/secrets-manager.ts';
 import { type CallName, type FaultName, faultNames } from '../../src/simulator/thingspace.ts';
-import { openRig, type Rig } from '../support/rig.ts';
+import { openRig, type Rig } from '../harness/rig.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 40);
 const chance = 0.05;

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { Failure } from '../../src/rotation/failure.ts';
-import { type ServedWorld, servedWorld, token } from '../support/serve-http.ts';
-import { dayMs, minuteMs } from '../support/serve-world.ts';
+import { type ServedWorld, servedWorld, token } from '../harness/serve-http.ts';
+import { dayMs, minuteMs } from '../harness/serve-world.ts';
 
 let served: ServedWorld | null = null;
 afterEach(async () => {

@@ -7,8 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Secret } from '../../src/secret.ts';
-import type { FileStore } from '../../src/stores/file.ts';
-import { type FileWorld, openFileWorld } from '../support/store-worlds.ts';
+import type { FileStore } from '../../src/stores/file-store.ts';
+import { type FileWorld, openFileWorld } from '../harness/store-worlds.ts';
 
 const secretId = 'thingspace/fleet-east';
 const root = join(import.meta.dirname, '../..');
@@ -18,7 +18,7 @@ let world: FileWorld;
 
 beforeAll(() => {
   const options = ['--bundle', '--platform=node', '--format=esm', `--outfile=${program}`, '--log-level=error'];
-  execFileSync(join(root, 'node_modules/.bin/esbuild'), [join(root, 'test/support/store-child.ts'), ...options]);
+  execFileSync(join(root, 'node_modules/.bin/esbuild'), [join(root, 'test/harness/store-child.ts'), ...options]);
 });
 afterAll(() => rmSync(built, { recursive: true, force: true }));
 

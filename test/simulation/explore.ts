@@ -1,10 +1,10 @@
 // Explores worlds by counting: every schedule of a few faults for one process at a time, and every interleaving of two
 // processes with a few switches. Worlds that have the same future are followed once.
 
-import { copyWorld, createWorld, currentOf, dayMs, nameOf, newestRecord, passTime, type World } from '../support/world.ts';
-import { keyBetweenRuns, keyWithin, mayReadStale } from '../support/world-key.ts';
-import { countPicks, listedPicks, type Picks } from '../support/world-picks.ts';
-import { type Config, type Script, type Simulation, type Step, simulate, timing } from '../support/world-run.ts';
+import { copyWorld, createWorld, currentOf, dayMs, nameOf, newestRecord, passTime, type World } from '../harness/world.ts';
+import { keyBetweenRuns, keyWithin, mayReadStale } from '../harness/world-key.ts';
+import { countPicks, listedPicks, type Picks } from '../harness/world-picks.ts';
+import { type Config, type Script, type Simulation, type Step, simulate, timing } from '../harness/world-run.ts';
 import { Broken, type Budget, judge, mishapSets, Objection, simulationOf, unrest } from './judging.ts';
 
 /** What is explored. `switches` is undefined for one process at a time. */

@@ -1,10 +1,10 @@
 // What the exploration has found, each as the story that broke a promise: run after run, with the judges looking on.
 
 import type { Request, Result } from '../../src/rotation/state.ts';
-import { createWorld, type Handiwork, handiwork, nameOf, newestRecord, openIntents, passTime, type World } from '../support/world.ts';
-import type { Mishap } from '../support/world-mishaps.ts';
-import { listedPicks } from '../support/world-picks.ts';
-import { account, simulate, timing } from '../support/world-run.ts';
+import { createWorld, type Handiwork, handiwork, nameOf, newestRecord, openIntents, passTime, type World } from '../harness/world.ts';
+import type { Mishap } from '../harness/world-mishaps.ts';
+import { listedPicks } from '../harness/world-picks.ts';
+import { account, simulate, timing } from '../harness/world-run.ts';
 import { judge, simulationOf } from './judging.ts';
 
 type Run = {

@@ -1,10 +1,10 @@
 // The judges, and what happens when one objects: the world ends, and people get the schedule and the one command that
 // replays it.
 
-import type { World } from '../support/world.ts';
-import { coreMishaps, everyMishap, type Mishap, refusalMishaps, togetherMishaps } from '../support/world-mishaps.ts';
-import type { Picks } from '../support/world-picks.ts';
-import type { Config, Simulation, Step } from '../support/world-run.ts';
+import type { World } from '../harness/world.ts';
+import { coreMishaps, everyMishap, type Mishap, refusalMishaps, togetherMishaps } from '../harness/world-mishaps.ts';
+import type { Picks } from '../harness/world-picks.ts';
+import type { Config, Simulation, Step } from '../harness/world-run.ts';
 import { neverLost } from './judges/1-never-lost.ts';
 import { onlyResetAnswers } from './judges/2-only-reset-answers.ts';
 import { loginBudget } from './judges/3-login-budget.ts';

@@ -1,11 +1,11 @@
 // Five consecutive failed logins lock the user, and only Verizon unlocks it. A month of a daemon that looks every hour,
 // or every day, with its own waits in between, killed and started again: never more than three.
 
-import { nextLookInMs } from '../../src/serve/backoff.ts';
-import { createWorld, dayMs, handiwork, nameOf, newestRecord, passTime, type World } from '../support/world.ts';
-import type { Method, Mishap } from '../support/world-mishaps.ts';
-import { randomOf, seedPicks } from '../support/world-picks.ts';
-import { type Config, type Script, simulate, timing } from '../support/world-run.ts';
+import { nextLookInMs } from '../../src/scheduler/retry.ts';
+import { createWorld, dayMs, handiwork, nameOf, newestRecord, passTime, type World } from '../harness/world.ts';
+import type { Method, Mishap } from '../harness/world-mishaps.ts';
+import { randomOf, seedPicks } from '../harness/world-picks.ts';
+import { type Config, type Script, simulate, timing } from '../harness/world-run.ts';
 import { judge, simulationOf } from './judging.ts';
 
 const hourMs = 3_600_000;

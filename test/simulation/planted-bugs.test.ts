@@ -2,7 +2,7 @@
 // the schedule by which the judge finds out.
 
 import type { SecretStore } from '../../src/rotation/ports.ts';
-import { type Process, promote, type Simulation, timing } from '../support/world-run.ts';
+import { type Process, promote, type Simulation, timing } from '../harness/world-run.ts';
 import { exploreOneByOne, exploreTwo, type Scope } from './explore.ts';
 import { Broken } from './judging.ts';
 

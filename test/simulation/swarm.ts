@@ -1,10 +1,10 @@
 // Worlds from seeds, beyond what can be counted: up to three processes at once, many rounds, people who meddle, and in
 // each world another choice of mishaps.
 
-import { createWorld, nameOf, newestRecord, passTime, type World } from '../support/world.ts';
-import { everyMishap } from '../support/world-mishaps.ts';
-import { randomOf, seedPicks } from '../support/world-picks.ts';
-import { type Config, type Script, type Step, simulate, timing } from '../support/world-run.ts';
+import { createWorld, nameOf, newestRecord, passTime, type World } from '../harness/world.ts';
+import { everyMishap } from '../harness/world-mishaps.ts';
+import { randomOf, seedPicks } from '../harness/world-picks.ts';
+import { type Config, type Script, type Step, simulate, timing } from '../harness/world-run.ts';
 import { type Explored, gapsMs, runToRest } from './explore.ts';
 import { Broken, judge, Objection, simulationOf } from './judging.ts';
 

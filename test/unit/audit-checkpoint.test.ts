@@ -11,7 +11,7 @@ import {
   signCheckpoint,
   signNote,
 } from '../../src/audit/checkpoint.ts';
-import { emptyRoot } from '../../src/audit/tree.ts';
+import { emptyRoot } from '../../src/audit/merkle.ts';
 
 const published = {
   signingKey: 'PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz',

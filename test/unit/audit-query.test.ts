@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson, ocsf19Of } from '../../src/audit/canonical-json.ts';
 import { generateSigningKey, parseVerifierKey } from '../../src/audit/checkpoint.ts';
-import { csvOf, formatRecordFields, formatRecordHead, formatRecordRow, printable } from '../../src/audit/format.ts';
 import type { LoggedEvent } from '../../src/audit/log-event.ts';
-import { canonicalJson, ocsf19Of } from '../../src/audit/ocsf.ts';
 import { checkProof, proveRecord } from '../../src/audit/proof.ts';
 import { type Cursor, findRecord, followRecords, listRecords, type RecordFilter } from '../../src/audit/query.ts';
 import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
+import { csvOf, formatRecordFields, formatRecordHead, formatRecordRow, printable } from '../../src/report/csv.ts';
 import {
   context,
   dayMs,
@@ -18,7 +18,7 @@ import {
   outcome,
   removeTempFolders,
   testClock,
-} from '../support/audit.ts';
+} from '../harness/audit.ts';
 
 afterEach(removeTempFolders);
 

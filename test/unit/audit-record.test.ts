@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { eventCodes, type LoggedEvent } from '../../src/audit/log-event.ts';
 import { formatRecord, frameOf, inventoryHash, maxLineBytes, type Stamp, uuidv7 } from '../../src/audit/record.ts';
-import { viewLine } from '../../src/audit/view.ts';
-import { context, intended, march, origin, outcome } from '../support/audit.ts';
+import { viewLine } from '../../src/audit/record-view.ts';
+import { context, intended, march, origin, outcome } from '../harness/audit.ts';
 
 const stamp: Stamp = { uid: '018f0000-0000-7000-8000-000000000000', sequence: 7, timeMs: march, origin, batchRemaining: 0 };
 const frame = frameOf({ ...context, cloud: { provider: 'AWS', region: 'us-east-1', accountUid: '123456789012' } });

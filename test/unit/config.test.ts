@@ -5,9 +5,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { type Config, describeConfig, loadConfig, parseConfig } from '../../src/config.ts';
-import { keysOf, variableOf } from '../../src/config-input.ts';
-import { UsageError } from '../../src/usage.ts';
+import { keysOf, variableOf } from '../../src/config/environment.ts';
+import { UsageError } from '../../src/config/errors.ts';
+import { type Config, describeConfig, loadConfig, parseConfig } from '../../src/config/load.ts';
 
 const accounts = 'accounts: [{ name: fleet-east }]\n';
 

@@ -1,9 +1,9 @@
 // Metrics as log lines: the same names and labels as /metrics, in the shape that CloudWatch reads.
 
-import { createEmfMetrics, emfNamespace } from '../../src/emf.ts';
-import { openMetrics } from '../../src/metrics.ts';
 import type { RotationEvent } from '../../src/rotation/event.ts';
 import type { Result } from '../../src/rotation/state.ts';
+import { createEmfMetrics, emfNamespace } from '../../src/telemetry/emf.ts';
+import { openMetrics } from '../../src/telemetry/metrics.ts';
 
 /** A function has no webhook; its build is in the log. */
 const serviceOnly = ['thingspace_rotator_build_info', 'thingspace_rotator_notices_total'];

@@ -2,8 +2,8 @@
 
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { allowed, logEvent, openLog } from '../../src/log.ts';
 import { Secret } from '../../src/secret.ts';
+import { allowed, logEvent, openLog } from '../../src/telemetry/log.ts';
 
 async function linesOf(style: 'json' | 'text', write: (log: ReturnType<typeof openLog>) => void): Promise<string[]> {
   const stream = new PassThrough();

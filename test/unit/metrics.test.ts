@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { type AccountFigures, openMetrics } from '../../src/metrics.ts';
 import { failures } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
+import { type AccountFigures, openMetrics } from '../../src/telemetry/metrics.ts';
 
 const rotated: Result = {
   account: 'fleet-east',

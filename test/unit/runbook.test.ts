@@ -1,8 +1,8 @@
 // The reasons, the failure table and the runbook are one vocabulary.
 
 import { readFileSync } from 'node:fs';
-import { loggedFields } from '../../src/log.ts';
 import { failures } from '../../src/rotation/failure.ts';
+import { loggedFields } from '../../src/telemetry/log.ts';
 
 const runbook = readFileSync('docs/RUNBOOK.md', 'utf8');
 const sections = runbook.slice(0, runbook.indexOf('\n## The log\n')).split(/^### /m).slice(1);

@@ -1,8 +1,8 @@
 // Promise 1: a password that this program has received ends in the store, or in a receipt, or its holder died before
 // the receipt was written and the account says that it is in doubt.
 
-import { newestRecord, openIntents, type World } from '../../support/world.ts';
-import type { Simulation } from '../../support/world-run.ts';
+import { newestRecord, openIntents, type World } from '../../harness/world.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 export function neverLost({ world, processes, config }: Simulation): string | null {
   const answer = world.answers.findLast(({ password }) => password === world.live);

@@ -1,8 +1,8 @@
 // Promise 2: AWSCURRENT is never moved to a value that did not come from a reset answer; and only from the version that
 // the rotation began with, so that it never goes back to a password that is dead.
 
-import type { World } from '../../support/world.ts';
-import type { Simulation } from '../../support/world-run.ts';
+import type { World } from '../../harness/world.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 export function onlyResetAnswers({ world }: Simulation): string | null {
   const promotion = world.promotions.at(-1);

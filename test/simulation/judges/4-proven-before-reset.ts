@@ -1,7 +1,7 @@
 // Promise 4: no reset is sent unless the reset before it is proven: answered, refused, or over before a login was
 // accepted, which then shows that it did not happen.
 
-import type { Simulation } from '../../support/world-run.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 export function provenBeforeReset({ world }: Simulation): string | null {
   const newest = world.resets.at(-1);

@@ -1,6 +1,6 @@
 // Promise 5: two instances never have a reset in flight for one account at the same time.
 
-import type { Simulation } from '../../support/world-run.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 export function oneInFlight({ world }: Simulation): string | null {
   const newest = world.resets.at(-1);

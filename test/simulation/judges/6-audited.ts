@@ -1,8 +1,8 @@
 // Promise 6: no reset without a durable audit record before it; every one is followed by an outcome record, at the
 // latest by recovery; and no outcome says what is not so.
 
-import { isOutcome, type World } from '../../support/world.ts';
-import type { Simulation } from '../../support/world-run.ts';
+import { isOutcome, type World } from '../../harness/world.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 export function audited(simulation: Simulation): string | null {
   const { world } = simulation;

@@ -2,8 +2,8 @@
 // logs in, or stopped with its reason.
 
 import type { Result } from '../../../src/rotation/state.ts';
-import { currentOf, newestRecord } from '../../support/world.ts';
-import type { Simulation } from '../../support/world-run.ts';
+import { currentOf, newestRecord } from '../../harness/world.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 /** Why the account is not at rest yet; null when it is. `result` is what the last run without faults said. */
 export function unsettled({ world }: Simulation, result: Result | undefined): string | null {

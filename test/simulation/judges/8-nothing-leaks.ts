@@ -1,7 +1,7 @@
 // Promise 8: no password, session token, API token or client secret appears in any log, audit record, metric, error or
 // report. Every secret value of a world carries the mark §.
 
-import type { Simulation } from '../../support/world-run.ts';
+import type { Simulation } from '../../harness/world-run.ts';
 
 export function nothingLeaks({ said }: Simulation): string | null {
   for (const one of said.splice(0)) {

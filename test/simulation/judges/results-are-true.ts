@@ -1,7 +1,7 @@
 // "Four outcomes": what a run says about the password is so.
 
-import { currentOf } from '../../support/world.ts';
-import type { Process, Simulation } from '../../support/world-run.ts';
+import { currentOf } from '../../harness/world.ts';
+import type { Process, Simulation } from '../../harness/world-run.ts';
 
 /** Looks at each result once, as it comes in. */
 export function resultsAreTrue(simulation: Simulation): string | null {

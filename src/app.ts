@@ -1,0 +1,236 @@
+// The one place that chooses adapters: configuration in, a rotator out. What is not configured is not loaded.
+
+import { readFileSync } from 'node:fs';
+import { openSigningKey, type Signer } from './audit/checkpoint.ts';
+import { type FileAuditLog, openAuditLog } from './audit/log.ts';
+import type { AuditContext } from './audit/record.ts';
+import type { AccountConfig, Config } from './config/load.ts';
+import { openHolders } from './process-identity.ts';
+import { openReceipts } from './receipts/receipts.ts';
+import type { RotationEvent } from './rotation/event.ts';
+import { Failure } from './rotation/failure.ts';
+import type { Clock, CurrentSecret, Holders, Ports, SecretStore } from './rotation/ports.ts';
+import { rotate } from './rotation/rotate.ts';
+import type { Request, Result } from './rotation/state.ts';
+import { type Standing, standingOf } from './rotation/status.ts';
+import type { Secret } from './secret.ts';
+import type { FileStore } from './stores/file-store.ts';
+import { readWhole } from './stores/secret-document.ts';
+import { openSecretStore } from './stores/secret-store.ts';
+import type { SecretsManager } from './stores/secrets-manager.ts';
+import type { VersionStore } from './stores/version-store.ts';
+import { openThingSpace } from './thingspace/client.ts';
+
+/** What the platform gives: a machine, a function, a test. */
+export type Runtime = {
+  readonly clock: Clock;
+  readonly pid: number;
+  /** Who acts and on what machine, for the audit records. */
+  readonly context: Omit<AuditContext, 'policy'>;
+  /** Everything that happens, for the log and the metrics; must not throw. */
+  readonly observe: (event: RotationEvent) => void;
+  /** Writes one line to the log, synchronously: sealed receipts, and audit records whose sink failed. */
+  readonly writeLine: (line: string) => void;
+};
+
+/** One account, configured or discovered. */
+export type Account = AccountConfig;
+
+/** What one attempt is asked for; the rest of a `Request` comes from the configuration. */
+export type Ask = Pick<Request, 'purpose' | 'trigger'> & Partial<Pick<Request, 'force' | 'impatient' | 'native' | 'receipt'>>;
+
+export type Rotator = {
+  readonly config: Config;
+  /** The configured accounts, then those discovered by tag. Throws `store-unavailable`, `store-denied`. */
+  accounts(): Promise<readonly Account[]>;
+  /** One attempt on one account: `rotate()` of the protocol. Never throws for what happens outside. */
+  attempt(account: Account, ask: Ask, interrupt: AbortSignal): Promise<Result>;
+  /** Where an account stands; read-only, logs in nowhere. */
+  standing(account: Account): Promise<Standing>;
+  readonly audit: FileAuditLog;
+  readonly clock: Clock;
+  /** The runtime's observer, for what happens around the attempts. */
+  readonly observe: Runtime['observe'];
+  /** The file store, for `secret put` and `secret get`; null for Secrets Manager. */
+  readonly files: FileStore | null;
+  /** Ends connections and seals the audit log. */
+  close(): Promise<void>;
+};
+
+/** Opens everything that the configuration names. Throws a `Failure` that names what cannot be opened. */
+export async function compose(config: Config, runtime: Runtime): Promise<Rotator> {
+  const { clock } = runtime;
+  const { requestTimeoutMs, resetTimeoutMs, settleMs } = config.thingspace;
+  const timing = { requestTimeoutMs, resetTimeoutMs, settleMs };
+  const thingspace = openThingSpace({ baseUrl: config.thingspace.baseUrl, requestTimeoutMs, resetTimeoutMs, clock });
+  const secrets = await openSecrets(config, clock);
+  const holders = openHolders(runtime.pid);
+  const audit = await openTrail(config, runtime, holders);
+  const identity = config.receipts.identityFile === undefined ? undefined : await readIdentity(config.receipts.identityFile);
+  const receipts = openReceipts({
+    recipients: config.receipts.recipients,
+    writeLine: runtime.writeLine,
+    ...(config.receipts.directory === undefined ? {} : { directory: config.receipts.directory }),
+    ...(identity === undefined ? {} : { identity }),
+  });
+
+  const users = createUserRegister();
+  const storeFor = (account: Account): SecretStore => {
+    return openSecretStore(secrets.versions(account.secretId), {
+      secretId: account.secretId,
+      ...(account.fields === undefined ? {} : { fields: account.fields }),
+      ...(account.oauthSecretId === undefined
+        ? {}
+        : { oauth: { secretId: account.oauthSecretId, versions: secrets.versions(account.oauthSecretId) } }),
+    });
+  };
+  /** For attempts. A mere look registers nobody, so that it can show both accounts that share a user. */
+  const registering = (account: Account): SecretStore => {
+    const store = storeFor(account);
+    return { ...store, readCurrent: async () => users.register(account.name, await store.readCurrent()) };
+  };
+  const portsFor = (store: SecretStore): Ports => ({
+    store,
+    thingspace,
+    receipts,
+    audit,
+    clock,
+    holders,
+    observe: runtime.observe,
+  });
+  const requestFor = (account: Account, ask: Ask): Request => ({
+    account: account.name,
+    secretId: account.secretId,
+    force: false,
+    impatient: false,
+    policy: account.policy ?? config.policy,
+    timing,
+    ...ask,
+  });
+
+  return {
+    config,
+    accounts: async () => [...config.accounts, ...(await discovered(config, secrets))],
+    attempt: (account, ask, interrupt) => rotate(portsFor(registering(account)), requestFor(account, ask), interrupt),
+    standing: (account) => standingOf(portsFor(storeFor(account)), requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } })),
+    audit,
+    clock,
+    observe: runtime.observe,
+    files: secrets.files,
+    close: async () => {
+      thingspace.close();
+      secrets.close();
+      await audit.close();
+    },
+  };
+}
+
+/**
+ * Which account holds which ThingSpace user. Two accounts with one user would kill each other's password, so the second one
+ * is refused where its secret is read: before any login.
+ */
+function createUserRegister() {
+  const accountOf = new Map<string, string>();
+  const userOf = new Map<string, string>();
+  return {
+    /** Gives `current` back. Throws `secret-invalid` when another account holds its user. */
+    register(account: string, current: CurrentSecret): CurrentSecret {
+      const { username } = current.credentials;
+      const holder = accountOf.get(username) ?? account;
+      if (holder !== account)
+        throw new Failure('secret-invalid', `accounts ${holder} and ${account} hold the same ThingSpace user; each needs its own`);
+      const before = userOf.get(account);
+      if (before !== undefined && before !== username) accountOf.delete(before);
+      accountOf.set(username, account);
+      userOf.set(account, username);
+      return current;
+    },
+  };
+}
+
+type Secrets = {
+  versions(secretId: string): VersionStore;
+  discover: SecretsManager['discover'] | null;
+  files: FileStore | null;
+  close(): void;
+};
+
+async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise<Secrets> {
+  if (store.type === 'file') {
+    const { openFileStore } = await import('./stores/file-store.ts');
+    const files = await openFileStore({ directory: store.directory, identity: await readIdentity(store.identityFile), clock });
+    return { versions: files.versions, discover: null, files, close: () => {} };
+  }
+  const { openSecretsManager } = await import('./stores/secrets-manager.ts');
+  const manager = openSecretsManager({
+    clock,
+    requestTimeoutMs: thingspace.requestTimeoutMs,
+    ...(store.region === undefined ? {} : { region: store.region }),
+  });
+  return { versions: manager.versions, discover: manager.discover, files: null, close: manager.close };
+}
+
+async function readIdentity(file: string): Promise<Secret> {
+  const { readIdentityFile } = await import('./stores/age-key.ts');
+  return readIdentityFile(file);
+}
+
+/** The secrets with the tag that the configuration does not name already; a discovered account has its secret's name. */
+async function discovered(config: Config, { discover }: Secrets): Promise<Account[]> {
+  if (config.discover === undefined || discover === null) return [];
+  const known = new Set(config.accounts.flatMap(({ name, secretId }) => [name, secretId]));
+  const found = await discover(config.discover.tag);
+  return found
+    .filter(({ name, secretId }) => !known.has(name) && !known.has(secretId))
+    .map(({ name, secretId }) => ({ name, secretId, enabled: true }));
+}
+
+/** In files, or, where there is no disk to keep them, in the objects of a bucket. */
+async function openTrail(config: Config, runtime: Runtime, holders: Holders): Promise<FileAuditLog> {
+  const { audit, policy, thingspace } = config;
+  const { clock } = runtime;
+  const signer = await openSigner(config, clock);
+  const common = {
+    signer,
+    clock,
+    origin: audit.origin ?? signer.name,
+    context: { ...runtime.context, policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays } },
+    secondSink: runtime.writeLine,
+  };
+  if (audit.s3 === undefined) return openAuditLog({ ...common, directory: audit.directory, holders });
+  const [{ openS3Objects }, { openObjectLog }] = await Promise.all([import('./aws/s3-objects.ts'), import('./audit/object-segments.ts')]);
+  return openObjectLog({
+    ...common,
+    objects: openS3Objects({ clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...regionOf(config), ...audit.s3 }),
+  });
+}
+
+/** What signs the audit log: a key file, a key in KMS, or one that is kept as a secret. Throws `audit-unavailable`, and as the store does. */
+export async function openSigner(config: Config, clock: Clock): Promise<Signer> {
+  const { audit, thingspace } = config;
+  if (audit.kmsKeyId !== undefined) {
+    const { openKmsSigner } = await import('./aws/kms-signer.ts');
+    const aws = { clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...regionOf(config) };
+    return openKmsSigner({ ...aws, keyId: audit.kmsKeyId, name: audit.origin ?? 'thingspace-rotator' });
+  }
+  if (audit.signingKeySecretId === undefined) return signerFrom(audit.signingKeyFile);
+  const { signingKeySecretId } = audit;
+  const secrets = await openSecrets(config, clock);
+  try {
+    return await readWhole(secrets.versions(signingKeySecretId), `secret ${signingKeySecretId}`, openSigningKey);
+  } finally {
+    secrets.close();
+  }
+}
+
+const regionOf = ({ store }: Config): { region?: string } =>
+  store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
+
+function signerFrom(file: string): Signer {
+  try {
+    return openSigningKey(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new Failure('audit-unavailable', `audit.signingKeyFile ${file}: ${code ?? 'not a signing key (PRIVATE+KEY+…); init writes one'}`);
+  }
+}

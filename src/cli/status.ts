@@ -1,0 +1,155 @@
+// status: where each account stands, read-only; and the one mistake that only shows there, two accounts that are
+// one ThingSpace user.
+
+import pLimit from 'p-limit';
+import type { Account, Rotator } from '../app.ts';
+import { listRecords } from '../audit/query.ts';
+import type { RecordView } from '../audit/record-view.ts';
+import { UsageError } from '../config/errors.ts';
+import { Failure } from '../rotation/failure.ts';
+import { rounded } from '../rotation/result-json.ts';
+import type { Standing } from '../rotation/status.ts';
+import { isoDay, isoTime } from '../time.ts';
+import { selectAccounts, withSession } from './context.ts';
+import { type Cell, type CommonFlags, type Paint, paintFor, print, printTable, type Shell, tell } from './terminal.ts';
+
+export async function status(shell: Shell, names: readonly string[], flags: CommonFlags): Promise<number> {
+  return withSession(shell, flags, async ({ rotator }) => {
+    const accounts = names.length === 0 ? await rotator.accounts() : await selectAccounts(rotator, names);
+    const [standings, results] = [await standingsOf(rotator, accounts), await lastResults(rotator)];
+    const rows = standings.map((standing, index) => ({
+      standing,
+      enabled: accounts[index]?.enabled ?? true,
+      last: results.get(standing.account) ?? null,
+    }));
+    if (flags.json) print(shell, JSON.stringify(rows.map(jsonOf)));
+    else printStandings(shell, flags, rows);
+    const shared = sameUsers(standings);
+    for (const problem of shared) tell(shell, `error: ${problem}`);
+    return shared.length > 0 ? 2 : Math.max(0, ...standings.map(exitCodeOf));
+  });
+}
+
+/** The standings of these accounts, in their order. */
+export function standingsOf(rotator: Rotator, accounts: readonly Account[]): Promise<Standing[]> {
+  const limit = pLimit(rotator.config.concurrency);
+  return Promise.all(accounts.map((account) => limit(() => rotator.standing(account))));
+}
+
+/** Throws a UsageError when two of these are one ThingSpace user: rotating one would break the other. */
+export function refuseSharedUsers(standings: readonly Standing[]): void {
+  const problems = sameUsers(standings);
+  if (problems.length > 0) throw new UsageError(problems);
+}
+
+function sameUsers(standings: readonly Standing[]): string[] {
+  const owners = new Map<string, string>();
+  return standings.flatMap(({ account, username }) => {
+    const owner = username === undefined ? undefined : owners.get(username);
+    if (username !== undefined && owner === undefined) owners.set(username, account);
+    return owner === undefined ? [] : [`accounts ${owner} and ${account} are one ThingSpace user; keep one of them`];
+  });
+}
+
+type LastResult = Pick<RecordView, 'status' | 'reason' | 'timeMs'>;
+
+/** The newest outcome of each account in the audit log; empty when that cannot be read: `audit verify` says why. */
+async function lastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastResult>> {
+  const found = new Map<string, LastResult>();
+  try {
+    for await (const { view } of listRecords(rotator.audit.source, {})) {
+      const isResult = view.code === 'rotation.outcome' || view.code === 'account.stopped' || view.code === 'rotation.reconciled';
+      if (isResult && view.account !== undefined) found.set(view.account, view);
+    }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+  }
+  return found;
+}
+
+function exitCodeOf({ state }: Standing): number {
+  switch (state) {
+    case 'settled':
+    case 'busy':
+      return 0;
+    case 'unreadable':
+      return 1;
+    case 'changed':
+    case 'in-doubt':
+      return 3;
+    case 'stopped':
+      return 4;
+  }
+}
+
+type Row = { readonly standing: Standing; readonly enabled: boolean; readonly last: LastResult | null };
+
+function jsonOf({ standing, enabled, last }: Row): object {
+  const {
+    account,
+    secretId,
+    username,
+    state,
+    reason,
+    detail,
+    next,
+    ageDays,
+    daysLeft,
+    dueAtMs,
+    dueness,
+    versionId,
+    rotationId,
+    loginsSpent,
+  } = standing;
+  return {
+    account,
+    secretId,
+    username: username ?? null,
+    enabled,
+    state,
+    reason: reason ?? null,
+    detail: detail ?? null,
+    ageDays: ageDays === undefined ? null : rounded(ageDays),
+    daysLeft: daysLeft === undefined ? null : rounded(daysLeft),
+    dueness: dueness ?? null,
+    nextRotation: dueAtMs === undefined ? null : isoTime(dueAtMs),
+    versionId: versionId ?? null,
+    rotationId: rotationId ?? null,
+    loginsSpent: loginsSpent ?? null,
+    lastResult: last && { status: last.status, reason: last.reason ?? null, at: isoTime(last.timeMs) },
+    next: next === '' ? null : next,
+  };
+}
+
+function printStandings(shell: Shell, flags: CommonFlags, rows: readonly Row[]): void {
+  const paint = paintFor(shell, shell.stdout);
+  const shown = flags.quiet ? rows.filter(({ standing }) => standing.next !== '' || standing.dueness === 'overdue') : rows;
+  printTable(
+    shell,
+    ['ACCOUNT', 'AGE', 'LEFT', 'NEXT ROTATION', 'STATE', 'LAST RESULT'],
+    shown.map((row) => cellsOf(row, paint)),
+  );
+  if (!shell.stdout.isTTY) return;
+  for (const { standing } of shown) {
+    if (standing.next === '') continue;
+    print(shell, '');
+    print(shell, `${paint.bold(standing.account)}: ${standing.reason ?? standing.state}${standing.detail ? ` (${standing.detail})` : ''}`);
+    print(shell, `    next: ${standing.next}`);
+  }
+}
+
+function cellsOf({ standing, enabled, last }: Row, paint: Paint): Cell[] {
+  const { account, ageDays, daysLeft, dueAtMs, dueness, state, reason } = standing;
+  const leftPaint = dueness === 'overdue' ? paint.red : dueness === 'due' ? paint.yellow : paint.green;
+  const statePaint = state === 'settled' ? paint.green : state === 'busy' ? paint.yellow : paint.red;
+  const when = dueAtMs === undefined ? '-' : !enabled ? 'by hand only' : dueness === 'not-due' ? isoDay(dueAtMs) : 'due now';
+  return [
+    account,
+    ageDays === undefined ? '-' : String(Math.floor(ageDays)),
+    // So that age and days left add up, and an overdue day counts at once.
+    { text: daysLeft === undefined ? '-' : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)), paint: leftPaint },
+    when,
+    { text: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`, paint: statePaint },
+    last === null ? '-' : `${last.reason ?? last.status} ${isoDay(last.timeMs)}`,
+  ];
+}

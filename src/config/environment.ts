@@ -1,0 +1,155 @@
+// What a person wrote, before it is judged: the file's value with the ROTATOR_ environment on top, and for every key the
+// place it came from. Must never put a value into a message.
+
+import { nearest, UsageError } from './errors.ts';
+
+/** A key's place in the configuration: `['accounts', 0, 'name']`. */
+export type Path = readonly (string | number)[];
+
+/** `accounts[0].name` */
+export function showPath(path: Path): string {
+  return path.map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${step}`)).join('');
+}
+
+/** As much of a JSON Schema as is needed to find the way from a name to a key. */
+export type Node = {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly items?: Node | false;
+  readonly prefixItems?: readonly Node[];
+  readonly oneOf?: readonly Node[];
+  readonly anyOf?: readonly Node[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly accepts?: string;
+  readonly required?: readonly string[];
+};
+
+/** The properties of an object node; those of all its variants, where the first one that has a key decides. */
+export function propertiesOf(node: Node): Readonly<Record<string, Node>> {
+  const properties: Record<string, Node> = { ...node.properties };
+  for (const variant of [...(node.oneOf ?? []), ...(node.anyOf ?? [])]) {
+    for (const [key, inner] of Object.entries(propertiesOf(variant))) properties[key] ??= inner;
+  }
+  return properties;
+}
+
+/** The node at a path; undefined where the schema has none. */
+export function nodeAt(root: Node, path: Path): Node | undefined {
+  return path.reduce<Node | undefined>((node, step) => {
+    if (typeof step === 'string') return node && propertiesOf(node)[step];
+    return node?.prefixItems?.[step] ?? (node?.items || undefined);
+  }, root);
+}
+
+/** A plain value, and where each of its keys was written. */
+export type Input = { readonly value: unknown; readonly placeOf: (path: Path) => string };
+
+/** An empty value (`notify:`) is as if it were not there. */
+export function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === null ? [] : [[key, withoutNulls(inner)]])));
+}
+
+export const prefix = 'ROTATOR_';
+/** Variables that begin so and are no key of the configuration. */
+const others = [`${prefix}CONFIG`];
+
+/** `ROTATOR_THINGSPACE__BASE_URL` for `thingspace.baseUrl`. */
+export function variableOf(path: Path): string {
+  const steps = path.map((step) => String(step).replace(/[a-z0-9][A-Z]/g, ([low, high]) => `${low}_${high}`));
+  return `${prefix}${steps.join('__').toUpperCase()}`;
+}
+
+/**
+ * `input` with the ROTATOR_ variables on top. `__` stands between the steps of a key; case and `_` in a step do not matter.
+ * Lists and sections are JSON, or one variable per index and key; a list of texts may have commas. An empty variable is as if
+ * it were not there. Throws a UsageError for a variable that is no key.
+ */
+export function withEnvironment(input: Input, env: Readonly<Record<string, string | undefined>>, root: Node): Input {
+  const problems: string[] = [];
+  const origins = new Map<string, string>();
+  let value = input.value;
+  const named = Object.keys(env).filter((variable) => variable.startsWith(prefix) && !others.includes(variable));
+  // Sections before their keys, so that the more precise variable wins.
+  for (const variable of named.sort((a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1))) {
+    const text = env[variable] ?? '';
+    const path = pathOf(variable, root);
+    if (path === null) {
+      problems.push(unknownVariable(variable, root));
+      continue;
+    }
+    if (text.trim() === '') continue;
+    try {
+      value = placed(value, path, valueIn(text, nodeAt(root, path) ?? {}));
+      origins.set(showPath(path), variable);
+    } catch {
+      problems.push(`${variable}: not valid JSON`);
+    }
+  }
+  if (problems.length > 0) throw new UsageError(problems);
+  const placeOf = (path: Path): string => {
+    for (let length = path.length; length > 0; length -= 1) {
+      const variable = origins.get(showPath(path.slice(0, length)));
+      if (variable) return variable;
+    }
+    return input.placeOf(path);
+  };
+  return { value, placeOf };
+}
+
+const plain = (step: string): string => step.replaceAll('_', '').toLowerCase();
+
+function pathOf(variable: string, root: Node): Path | null {
+  const path: (string | number)[] = [];
+  for (const step of variable.slice(prefix.length).split('__')) {
+    const node = nodeAt(root, path);
+    if (!node) return null;
+    if (node.type === 'array' && /^\d{1,4}$/.test(step)) path.push(Number(step));
+    else {
+      const key = Object.keys(propertiesOf(node)).find((name) => plain(name) === plain(step));
+      if (key === undefined) return null;
+      path.push(key);
+    }
+  }
+  return nodeAt(root, path) ? path : null;
+}
+
+function unknownVariable(variable: string, root: Node): string {
+  const known = [...others, ...keysOf(root).map(({ path }) => variableOf(path.map((step) => (step === '[]' ? 0 : step))))];
+  const near = nearest(variable.replace(/__\d+/g, '__0'), known);
+  return `${variable} is no key of the configuration${near === undefined ? '; docs/CONFIGURATION.md lists them' : `; did you mean ${near}?`}`;
+}
+
+/** Every key of the schema, sections too, in its order; `[]` stands for an index. */
+export function keysOf(node: Node, path: readonly string[] = []): { path: readonly string[]; node: Node }[] {
+  const own = path.length === 0 ? [] : [{ path, node }];
+  const items = node.items && propertiesOf(node.items);
+  const below = items && Object.keys(items).length > 0 ? { inner: items, at: [...path, '[]'] } : { inner: propertiesOf(node), at: path };
+  return [...own, ...Object.entries(below.inner).flatMap(([key, inner]) => keysOf(inner, [...below.at, key]))];
+}
+
+function valueIn(text: string, node: Node): unknown {
+  const trimmed = text.trim();
+  if (node.type === 'array' && !trimmed.startsWith('[')) return trimmed.split(',').map((item) => item.trim());
+  if (node.type === 'array' || node.type === 'object' || node.oneOf) return withoutNulls(JSON.parse(trimmed));
+  if ((node.type === 'integer' || node.type === 'number') && /^-?\d{1,15}$/.test(trimmed)) return Number(trimmed);
+  if (node.type === 'boolean' && /^(true|false)$/i.test(trimmed)) return trimmed.toLowerCase() === 'true';
+  return text;
+}
+
+/** A copy of `value` with `inner` at `path`; what is on the way and no container is replaced. */
+function placed(value: unknown, path: Path, inner: unknown): unknown {
+  const [step, ...rest] = path;
+  if (step === undefined) return inner;
+  if (typeof step === 'number') {
+    const list = Array.isArray(value) ? [...value] : [];
+    list[step] = placed(list[step], rest, inner);
+    return list;
+  }
+  const section = typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
+  return { ...section, [step]: placed((section as Record<string, unknown>)[step], rest, inner) };
+}

@@ -1,0 +1,194 @@
+// Receipts: the reset answer's raw bytes, sealed to offline keys (age) and made durable before anything
+// parses them. Stock `age -d -i KEY FILE` opens one. This file must never look into what it seals.
+//
+// A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log with the
+// same text armored. Room for it is reserved before the reset, as `<account>.<rotationId>.reserved`.
+
+import { type FileHandle, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { Failure } from '../rotation/failure.ts';
+import type { ReceiptLabel, Receipts } from '../rotation/ports.ts';
+import { Secret } from '../secret.ts';
+
+export type ReceiptOptions = {
+  /** age recipients (`age1…`); none means that no receipts are written. */
+  readonly recipients: readonly string[];
+  /** Where receipts lie; without it they only go to the log. */
+  readonly directory?: string;
+  /** An age identity on this machine; with it the survey opens receipts by itself. */
+  readonly identity?: Secret;
+  /** Writes one line to the log, synchronously. */
+  readonly writeLine: (line: string) => void;
+};
+
+/** More than any answer of ThingSpace needs, sealed: what is reserved on the disk before the reset. */
+const reservedBytes = 8_192;
+
+export function openReceipts(options: ReceiptOptions): Receipts {
+  const { recipients, directory, identity, writeLine } = options;
+  let seal: Promise<Seal> | null = null;
+
+  return {
+    prepare: async (label) => {
+      if (recipients.length === 0) return;
+      seal ??= openSeal(recipients);
+      await seal;
+      if (directory !== undefined) await guarded(directory, () => reserve(directory, label));
+    },
+
+    write: async (label, body) => {
+      if (recipients.length === 0) return null;
+      seal ??= openSeal(recipients);
+      const { sealed, armored } = await (await seal)(body.reveal());
+      // The line first: it needs no disk, so a full one cannot take both; nor must a log that is gone take the file.
+      const isLogged = written(() => writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored })));
+      if (directory !== undefined) return guarded(directory, () => keep(directory, label, sealed));
+      if (isLogged) return 'the log';
+      throw new Failure('receipt-unavailable', 'the log could not be written, and there is no receipts folder');
+    },
+
+    find: async (rotationId) => {
+      if (directory === undefined || identity === undefined) return null;
+      for (const file of await filesOf(directory, rotationId)) {
+        try {
+          return await openReceipt(await readFile(file), identity);
+        } catch {
+          // Not ours to open, or a reservation that was never filled.
+        }
+      }
+      return null;
+    },
+
+    discard: async (rotationId) => {
+      if (directory === undefined) return;
+      try {
+        for (const name of await readdir(directory)) if (name.includes(`.${rotationId}.`)) await unlink(join(directory, name));
+      } catch {
+        // A receipt that stays is sealed; it only takes room.
+      }
+    },
+  };
+}
+
+/**
+ * Opens a receipt: an age file, armored or not, or the log's JSON line. Throws `receipt-unavailable` when this identity
+ * does not open it.
+ */
+export async function openReceipt(content: Uint8Array, identity: Secret): Promise<Secret<Uint8Array>> {
+  const { armor, Decrypter } = await import('age-encryption');
+  try {
+    const text = new TextDecoder().decode(content).trim();
+    const armored = text.startsWith('{') ? String((JSON.parse(text) as Record<string, unknown>)['sealed']) : text;
+    const decrypter = new Decrypter();
+    for (const line of identitiesIn(identity)) decrypter.addIdentity(line);
+    return new Secret(await decrypter.decrypt(armored.startsWith('-----BEGIN') ? armor.decode(armored) : content));
+  } catch {
+    throw new Failure('receipt-unavailable', 'the receipt does not open with this identity, or is not an age file');
+  }
+}
+
+/** The rotation that a receipt file's name speaks of; undefined for a file that was renamed. */
+export function rotationIdOf(file: string): string | undefined {
+  return /\.([0-9A-Za-z-]{32,64})\.(?:age|reserved)$/.exec(basename(file))?.[1];
+}
+
+/** The identities of an age key file: every line but comments and blank ones. */
+function identitiesIn(identity: Secret): string[] {
+  return identity
+    .reveal()
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+function written(write: () => void): boolean {
+  try {
+    write();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+type Seal = (body: Uint8Array) => Promise<{ readonly sealed: Uint8Array; readonly armored: string }>;
+
+/** Loads and warms the seal up, so that nothing has to be loaded while the only copy is in memory. */
+async function openSeal(recipients: readonly string[]): Promise<Seal> {
+  try {
+    const { armor, Encrypter } = await import('age-encryption');
+    const encrypter = new Encrypter();
+    for (const recipient of recipients) encrypter.addRecipient(recipient);
+    await encrypter.encrypt('');
+    return async (body) => {
+      const sealed = await encrypter.encrypt(body);
+      return { sealed, armored: armor.encode(sealed) };
+    };
+  } catch {
+    throw new Failure('receipt-unavailable', 'receipts.recipients holds something that is not an age recipient (age1…)');
+  }
+}
+
+/** Runs a piece of file work; a disk's refusal becomes a failure that names the folder. */
+async function guarded<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
+    throw new Failure('receipt-unavailable', `the receipts folder ${directory}: ${code}`);
+  }
+}
+
+const nameOf = ({ account, rotationId }: ReceiptLabel, ending: string): string =>
+  `${encodeURIComponent(account).slice(0, 100)}.${rotationId}.${ending}`;
+
+async function reserve(directory: string, label: ReceiptLabel): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await sweep(directory);
+  await writeFrom(await open(join(directory, nameOf(label, 'reserved')), 'w', 0o600), new Uint8Array(reservedBytes));
+}
+
+/** Makes the file these bytes, durably, in the blocks that it has. */
+async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  try {
+    // Cut first: a process that dies after the write then leaves a whole age file, whatever its name.
+    await file.truncate(bytes.length);
+    await file.write(bytes, 0, bytes.length, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Reservations of resets that were refused or never sent. Those of the last day may still be in use, and one of another size holds a receipt. */
+async function sweep(directory: string): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => name.endsWith('.reserved'));
+  const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => null)));
+  const newestMs = Math.max(0, ...found.map((file) => file?.mtimeMs ?? 0));
+  for (const [index, file] of found.entries()) {
+    if (file?.size !== reservedBytes || file.mtimeMs >= newestMs - 86_400_000) continue;
+    await unlink(join(directory, names[index] ?? '')).catch(() => {});
+  }
+}
+
+async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array): Promise<string> {
+  const reserved = join(directory, nameOf(label, 'reserved'));
+  const file = join(directory, nameOf(label, 'age'));
+  // "r+" keeps the reserved blocks; without a reservation the file is new.
+  await writeFrom(await open(reserved, 'r+').catch(() => open(reserved, 'w', 0o600)), sealed);
+  await rename(reserved, file);
+  const folder = await open(directory, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+  return file;
+}
+
+/** The receipt, and before it got its name the reservation, which holds the same bytes when a process died in between. */
+async function filesOf(directory: string, rotationId: string): Promise<string[]> {
+  const names = await readdir(directory).catch(() => []);
+  return ['age', 'reserved'].flatMap((ending) =>
+    names.filter((name) => name.endsWith(`.${rotationId}.${ending}`)).map((name) => join(directory, name)),
+  );
+}

@@ -1,0 +1,287 @@
+// The compliance report: from the log, and from the store where it was asked, to one object that HTML, CSV and JSON are printed from.
+// Computes, prints nothing. An age is never told younger than log and store together allow.
+
+import { hash } from 'node:crypto';
+import { parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
+import { proofsOf } from '../audit/proof.ts';
+import { listRecords } from '../audit/query.ts';
+import type { AuditSource } from '../audit/reader.ts';
+import { inventoryHash } from '../audit/record.ts';
+import { type Verification, verifyLog } from '../audit/verify.ts';
+import { type AccountRow, accountRow, type Exemption, type StoreFact } from './account.ts';
+import { type Exception, exceptionsOf } from './exceptions.ts';
+import { addRecord, createHistory, isMember, type LogHistory } from './history.ts';
+
+export type Policy = { readonly maxAgeDays: number; readonly rotateAfterDays: number };
+
+export type ReportOptions = {
+  readonly source: AuditSource;
+  readonly verifiers: readonly Verifier[];
+  /** UTC milliseconds; `toMs` is excluded, and the report tells how things stood just before it (or now, if that is earlier). */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly nowMs: number;
+  readonly origin: string;
+  readonly productVersion: string;
+  /** Accounts of the configuration; `null` when it was not at hand. */
+  readonly accounts: readonly string[] | null;
+  /** What the store says, by account; `null` when it was not asked. */
+  readonly store: ReadonlyMap<string, StoreFact> | null;
+  readonly policy: Policy;
+  readonly exemptions?: readonly Exemption[];
+  /** Checkpoints kept elsewhere, the previous report's among them. */
+  readonly consistentWith?: readonly string[];
+  /** How many rotations to draw, and by what seed; by default the newest checkpoint's root. */
+  readonly sample?: { readonly count: number; readonly seed?: string };
+};
+
+export type Buckets = Readonly<Record<AccountRow['bucket'], number>>;
+
+export type Sample = {
+  readonly sequence: number;
+  readonly uid: string;
+  readonly account: string;
+  readonly timeMs: number;
+  /** The proof's file name beside the report. */
+  readonly file: string;
+};
+
+export type Report = {
+  readonly origin: string;
+  readonly productVersion: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** The moment that "at the end" means. */
+  readonly endMs: number;
+  readonly madeAtMs: number;
+  readonly policy: Policy;
+  readonly verdict: {
+    readonly accounts: number;
+    readonly inside: number;
+    readonly outside: number;
+    readonly unknown: number;
+    readonly exempt: number;
+    /** Accounts that were beyond the policy's age at some moment of the period. */
+    readonly everOutside: number;
+  };
+  readonly buckets: Buckets;
+  /** Worst first. */
+  readonly rows: readonly AccountRow[];
+  readonly exceptions: readonly Exception[];
+  readonly population: {
+    readonly atStart: number;
+    readonly added: readonly string[];
+    readonly removed: readonly string[];
+    readonly atEnd: number;
+    readonly attempts: number;
+    readonly withOutcome: number;
+    readonly open: number;
+    readonly firstSequence: number | null;
+    readonly lastSequence: number | null;
+    readonly records: number;
+    /** The newest `inventory.summary` against the accounts that the log knows. */
+    readonly summary: 'matches' | 'differs' | 'none';
+    readonly store: 'not performed' | { readonly asked: number; readonly differing: number; readonly missing: readonly string[] };
+    /** In the configuration but not in the log. */
+    readonly unseen: readonly string[];
+    /** In the log but not in the configuration. */
+    readonly unlisted: readonly string[];
+  };
+  readonly integrity: Verification & {
+    readonly checkpointsInPeriod: readonly { readonly size: number; readonly name: string }[];
+    /** The newest checkpoint, verbatim. */
+    readonly checkpointText: string | null;
+    readonly keyId: string | null;
+    readonly previous: 'consistent' | 'inconsistent' | 'not given';
+  };
+  readonly samples: { readonly seed: string; readonly population: number; readonly drawn: readonly Sample[] };
+};
+
+export type BuiltReport = { readonly report: Report; readonly proofs: readonly { readonly file: string; readonly text: string }[] };
+
+/** Reads the whole log twice (once to verify, once to understand) and once more for the proofs. Throws `audit-unavailable`. */
+export async function buildReport(options: ReportOptions): Promise<BuiltReport> {
+  const { source, verifiers, fromMs, nowMs, origin, productVersion, policy } = options;
+  const endMs = Math.min(options.toMs, nowMs);
+  const verification = await verifyLog(source, { verifiers, consistentWith: options.consistentWith ?? [] });
+  const read = await readHistory(source, fromMs, endMs);
+  const names = populationOf(read.history, options.accounts, fromMs, endMs);
+  const rows = names.atEnd.map((account) =>
+    accountRow({
+      account,
+      history: read.history.accounts.get(account) ?? null,
+      store: options.store?.get(account) ?? null,
+      exemption: options.exemptions?.find((one) => one.account === account) ?? null,
+      fromMs,
+      endMs,
+      policy,
+    }),
+  );
+  rows.sort(worstFirst);
+  const buckets: Record<AccountRow['bucket'], number> = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0 };
+  for (const { bucket } of rows) buckets[bucket] += 1;
+  const { samples, proofs } = await drawSamples(options, read.rotations, verification);
+  const checkpoints = await source.checkpoints();
+  const newest = verification.newest;
+  const missing = options.store ? names.atEnd.filter((account) => !options.store?.has(account)) : [];
+  return {
+    proofs,
+    report: {
+      origin,
+      productVersion,
+      fromMs,
+      toMs: options.toMs,
+      endMs,
+      madeAtMs: nowMs,
+      policy,
+      verdict: {
+        accounts: rows.length,
+        inside: buckets.inside + buckets.soon,
+        outside: buckets.outside,
+        unknown: buckets.unknown + buckets.never,
+        exempt: buckets.exempt,
+        everOutside: rows.filter(({ everOutside }) => everOutside).length,
+      },
+      buckets,
+      rows,
+      exceptions: exceptionsOf({ rows, history: read.history, verification, fromMs, endMs, policy }),
+      population: {
+        atStart: names.atStart,
+        added: names.added,
+        removed: names.removed,
+        atEnd: names.atEnd.length,
+        ...read.attempts,
+        firstSequence: read.firstSequence,
+        lastSequence: read.lastSequence,
+        records: read.records,
+        summary: summaryOf(read.history),
+        store: options.store
+          ? { asked: options.store.size, differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length, missing }
+          : 'not performed',
+        unseen: names.unseen,
+        unlisted: names.unlisted,
+      },
+      integrity: {
+        ...verification,
+        checkpointsInPeriod: checkpoints
+          .map(({ name, text }) => ({ name, size: parseCheckpoint(text)?.size ?? -1 }))
+          .filter(({ size }) => size > (read.firstSequence ?? 0) && size <= (read.lastSequence ?? -1) + 1),
+        checkpointText: newest?.text ?? null,
+        keyId: newest?.note.signatures[0] ? newest.note.signatures[0].keyId.toString(16).padStart(8, '0') : null,
+        previous: previousOf(options, verification),
+      },
+      samples,
+    },
+  };
+}
+
+function previousOf({ consistentWith = [] }: ReportOptions, { anchors }: Verification): Report['integrity']['previous'] {
+  if (consistentWith.length === 0) return 'not given';
+  return anchors.length === consistentWith.length ? 'consistent' : 'inconsistent';
+}
+
+type Rotation = { readonly line: string; readonly index: number; readonly uid: string; readonly account: string; readonly timeMs: number };
+
+async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
+  const history = createHistory();
+  const rotations: Omit<Rotation, 'line'>[] = [];
+  let [firstSequence, lastSequence, records] = [null as number | null, null as number | null, 0];
+  for await (const { view, index } of listRecords(source, {})) {
+    // What came after the end is another report's; an outcome after it does not close an intent before it.
+    if (view.timeMs >= endMs) continue;
+    addRecord(history, view);
+    if (view.timeMs < fromMs) continue;
+    firstSequence ??= view.sequence;
+    lastSequence = view.sequence;
+    records += 1;
+    if (
+      (view.code === 'rotation.outcome' || view.code === 'rotation.reconciled') &&
+      view.status === 'success' &&
+      view.account !== undefined
+    )
+      rotations.push({ index, uid: view.uid, account: view.account, timeMs: view.timeMs });
+  }
+  const inPeriod = [...history.accounts.values()].flatMap(({ attempts }) => attempts).filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
+  const open = inPeriod.filter(({ closedAtMs }) => closedAtMs === null).length;
+  return {
+    history,
+    rotations,
+    firstSequence,
+    lastSequence,
+    records,
+    attempts: { attempts: inPeriod.length, withOutcome: inPeriod.length - open, open },
+  };
+}
+
+/** Who belonged to the inventory before the period and at its end; and where configuration and log disagree. */
+function populationOf(history: LogHistory, configured: readonly string[] | null, fromMs: number, endMs: number) {
+  const known = [...history.accounts.values()];
+  const namesAt = (timeMs: number): string[] => known.filter((account) => isMember(account, timeMs)).map(({ account }) => account);
+  const [before, logged] = [new Set(namesAt(fromMs)), new Set(namesAt(endMs))];
+  const unseen = (configured ?? []).filter((account) => !logged.has(account));
+  const atEnd = [...logged, ...unseen].sort();
+  return {
+    atStart: before.size,
+    atEnd,
+    added: atEnd.filter((account) => !before.has(account)),
+    removed: [...before].filter((account) => !atEnd.includes(account)).sort(),
+    unseen,
+    unlisted: configured === null ? [] : [...logged].filter((account) => !configured.includes(account)).sort(),
+  };
+}
+
+function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
+  const summary = history.inventorySummary;
+  if (!summary) return 'none';
+  const then = [...history.accounts.values()].filter((account) => isMember(account, summary.timeMs + 1)).map(({ account }) => account);
+  return summary.more['sha256'] === inventoryHash(then) ? 'matches' : 'differs';
+}
+
+const order: Readonly<Record<AccountRow['bucket'], number>> = { unknown: 0, outside: 1, never: 2, soon: 3, inside: 4, exempt: 5 };
+
+/** By standing, then who was ever beyond the limit, then age. */
+function worstFirst(a: AccountRow, b: AccountRow): number {
+  return (
+    order[a.bucket] - order[b.bucket] ||
+    Number(b.everOutside) - Number(a.everOutside) ||
+    (b.ageMs ?? 0) - (a.ageMs ?? 0) ||
+    (b.largestAgeMs ?? 0) - (a.largestAgeMs ?? 0) ||
+    (a.account < b.account ? -1 : a.account > b.account ? 1 : 0)
+  );
+}
+
+/** Draws rotations by hash: anybody with the seed and the log draws the same, nobody can choose them. */
+async function drawSamples(options: ReportOptions, rotations: readonly Omit<Rotation, 'line'>[], verification: Verification) {
+  const { count = 5, seed: given } = options.sample ?? {};
+  const { newest } = verification;
+  const seed = given ?? newest?.note.text.split('\n')[2] ?? '';
+  const sealed = rotations.filter(({ index }) => newest !== null && index < newest.size);
+  const ranked = sealed
+    .map((rotation) => ({ rotation, rank: hash('sha256', `${seed}\n${rotation.uid}`) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, count)
+    .map(({ rotation }) => rotation)
+    .sort((a, b) => a.index - b.index);
+  const wanted = new Set(ranked.map(({ index }) => index));
+  const lines = new Map<number, string>();
+  if (wanted.size > 0) for await (const { line, index } of listRecords(options.source, {})) if (wanted.has(index)) lines.set(index, line);
+  const isProvable = newest !== null && verification.state !== 'altered';
+  const texts = isProvable
+    ? await proofsOf(
+        options.source,
+        ranked.map(({ index }) => ({ index, line: lines.get(index) ?? '' })),
+        newest,
+      )
+    : [];
+  const drawn = ranked.map(({ index, uid, account, timeMs }) => ({
+    sequence: index,
+    uid,
+    account,
+    timeMs,
+    file: `record-${index}.tlog-proof`,
+  }));
+  return {
+    samples: { seed, population: sealed.length, drawn },
+    proofs: texts.map((text, place) => ({ file: drawn[place]?.file ?? '', text })),
+  };
+}

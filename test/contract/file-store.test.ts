@@ -1,0 +1,351 @@
+// What only the file store owes: real files, real permissions, damage, hostile names, stock age.
+
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { generateHybridIdentity, generateIdentity } from 'age-encryption';
+import { openClock } from '../../src/clock.ts';
+import { Secret } from '../../src/secret.ts';
+import { readIdentityFile } from '../../src/stores/age-key.ts';
+import { changeIndex, readIndex } from '../../src/stores/file-index.ts';
+import { type FileStore, openFileStore } from '../../src/stores/file-store.ts';
+import { openSecretStore } from '../../src/stores/secret-store.ts';
+import { documentText, failureOf, planted } from '../harness/store-contract.ts';
+import { type FileWorld, openFileWorld } from '../harness/store-worlds.ts';
+
+const secretId = 'thingspace/fleet-east';
+let world: FileWorld;
+
+beforeEach(async () => {
+  world = await openFileWorld();
+});
+
+afterEach(() => world.close());
+
+const folder = (): string => join(world.directory, 'thingspace%2ffleet-east');
+const filesOf = async (part: 'index' | 'versions'): Promise<string[]> =>
+  (await readdir(join(folder(), part))).sort().map((name) => join(folder(), part, name));
+const everything = async (): Promise<string[]> =>
+  (await readdir(world.directory, { recursive: true, withFileTypes: true })).map((entry) => join(entry.parentPath, entry.name));
+const read = (): Promise<unknown> => world.versions(secretId).read({ stage: 'AWSCURRENT' });
+
+test('stock age opens a version file', async () => {
+  await world.putByHand(secretId, documentText);
+  const key = join(world.directory, 'key');
+  await writeFile(key, `${world.identity}\n`, { mode: 0o600 });
+  const [file = ''] = await filesOf('versions');
+
+  const text = ifAgeIsThere(() => execFileSync('age', ['-d', '-i', key, file], { encoding: 'utf8' }));
+
+  expect([documentText, 'age is not installed']).toContain(text);
+});
+
+/** Debian's age; missing on a developer's machine is said, missing in CI fails. */
+function ifAgeIsThere(run: () => string): string {
+  if (['/usr/bin/age', '/usr/local/bin/age'].some(existsSync) || process.env['CI']) return run();
+  process.stderr.write('skipped: Debian’s age is not installed\n');
+  return 'age is not installed';
+}
+
+test('no value is on the disk in clear, and nobody else may read a file or a folder', async () => {
+  const mask = process.umask(0);
+  await world.putByHand(secretId, documentText);
+  process.umask(mask);
+
+  const modes = await Promise.all(
+    [world.directory, ...(await everything())].map(async (path) => ((await stat(path)).mode & 0o777).toString(8)),
+  );
+  const texts = await Promise.all([...(await filesOf('index')), ...(await filesOf('versions'))].map((path) => readFile(path, 'latin1')));
+
+  expect([...new Set(modes)].sort()).toEqual(['600', '700']);
+  expect(texts.join()).not.toContain('planted');
+});
+
+test('secret names cannot leave the folder, nor meet on a disk that does not tell A from a', async () => {
+  const long = 'x/'.repeat(300);
+  const names = [
+    '../../etc/passwd',
+    '..',
+    '.',
+    '/',
+    'Fleet',
+    'fleet',
+    'FLEET',
+    'caf\u00e9',
+    'cafe\u0301',
+    'a\0b',
+    'a\nb',
+    '%2e',
+    'a.b',
+    long,
+    `${long}y`,
+    '-rf',
+    '\\..\\x',
+  ];
+  for (const name of names) await world.putByHand(name, JSON.stringify(name));
+
+  const values = await Promise.all(names.map(async (name) => (await world.versions(name).read({ stage: 'AWSCURRENT' }))?.value));
+
+  const folders = await readdir(world.directory);
+  expect(values.map((value) => value !== undefined && value !== 'binary' && JSON.parse(value.reveal()))).toEqual(names);
+  expect(new Set(folders.map((name) => name.toLowerCase())).size).toBe(names.length);
+  expect(folders.filter((name) => !/^[a-z0-9_%~.-]{1,160}$/.test(name) || name.startsWith('.'))).toEqual([]);
+  expect([...(await world.store.list())].sort()).toEqual([...names].sort());
+});
+
+test('a secret without a name is refused', () => {
+  expect(() => world.versions('')).toThrow('a secret without a name');
+});
+
+test.each<[string, (path: string) => Promise<void>]>([
+  ['cut short', async (path) => writeFile(path, (await readFile(path)).subarray(0, 150))],
+  ['cut within its last block', async (path) => writeFile(path, (await readFile(path)).subarray(0, -1))],
+  ['emptied', (path) => writeFile(path, '')],
+  ['changed in one bit', async (path) => writeFile(path, flip(await readFile(path), -5))],
+  ['overwritten with text', (path) => writeFile(path, documentText)],
+])('a version file that was %s is named, and never half read', async (_, damage) => {
+  await world.putByHand(secretId, documentText);
+  const [file = ''] = await filesOf('versions');
+  await damage(file);
+
+  expect(await failureOf(read())).toEqual({ reason: 'store-unavailable', detail: `${file} is damaged: age cannot open it` });
+});
+
+const flip = (bytes: Buffer, at: number): Buffer => {
+  const index = bytes.length + at;
+  bytes[index] = (bytes[index] ?? 0) ^ 1;
+  return bytes;
+};
+
+test('a version file that somebody deleted is named', async () => {
+  await world.putByHand(secretId, documentText);
+  const [file = ''] = await filesOf('versions');
+  await rm(file);
+
+  expect(await failureOf(read())).toEqual({ reason: 'store-unavailable', detail: `cannot read ${file}: ENOENT` });
+});
+
+test.each(['', '{', '{}', '[]', 'null', '{"format":"thingspace-rotator/secret/1","versions":[{"file":"../../x"}]}'])(
+  'an index that reads %j is refused, and the one before it is not taken instead',
+  async (text) => {
+    await world.putByHand(secretId, 'old');
+    await world.putByHand(secretId, documentText);
+    const newest = (await filesOf('index')).at(-1) ?? '';
+    await writeFile(newest, text);
+
+    const failures = [await failureOf(read()), await failureOf(world.putByHand(secretId, 'new'))];
+
+    const expected = { reason: 'store-unavailable', detail: `${newest} is damaged; restore it from a backup` };
+    expect(failures).toEqual([expected, expected]);
+  },
+);
+
+test('an old version that cannot be read ends the look back at the password’s age', async () => {
+  for (const note of ['a', 'b', 'c']) {
+    await world.putByHand(secretId, documentText.replace('}', `,"note":"${note}"}`));
+    world.advance(60_000);
+  }
+  const store = openSecretStore(world.versions(secretId), { secretId });
+  const listed = await world.versions(secretId).list();
+  const oldest = (await filesOf('versions')).find((path) => basename(path).startsWith(listed[0]?.versionId ?? '-')) ?? '';
+  await writeFile(oldest, 'damaged');
+
+  expect(await store.passwordSince(await store.readCurrent())).toBe(listed[1]?.createdAtMs);
+});
+
+test('a version sealed to another key is said to be so', async () => {
+  await world.putByHand(secretId, documentText);
+  const other = await openFileStore({ directory: world.directory, identity: new Secret(await generateIdentity()), clock: openClock() });
+
+  const failure = await failureOf(other.versions(secretId).read({ stage: 'AWSCURRENT' }));
+
+  expect(failure).toEqual({ reason: 'store-denied', detail: expect.stringContaining('it was sealed to another key') });
+});
+
+test('a new key on top of the identity file seals from now on, and the old one still opens', async () => {
+  await world.putByHand('old', documentText);
+  const fresh = await generateIdentity();
+  const rotated = await openFileStore({
+    directory: world.directory,
+    identity: new Secret(`# new\n${fresh}\r\n\n# old\n${world.identity}\n`),
+    clock: openClock(),
+  });
+  await rotated.putCurrent('new', new Secret(documentText));
+
+  const opened = await Promise.all(['old', 'new'].map((name) => rotated.versions(name).read({ stage: 'AWSCURRENT' })));
+  const failure = await failureOf(world.versions('new').read({ stage: 'AWSCURRENT' }));
+
+  expect([opened.map((version) => version !== null), failure.reason]).toEqual([[true, true], 'store-denied']);
+});
+
+test('an identity file is refused for what is wrong with it, never by what it holds', async () => {
+  const path = join(world.directory, 'rotator.key');
+  const open = async (contents: string): Promise<unknown> =>
+    openFileStore({ directory: world.directory, identity: new Secret(contents), clock: openClock() });
+  await writeFile(path, `${world.identity}\n`, { mode: 0o600 });
+  await chmod(path, 0o640);
+  const failures = [await failureOf(readIdentityFile(path)), await failureOf(readIdentityFile(`${path}-none`))];
+  for (const contents of ['', '# only a comment\n', planted.password, await generateHybridIdentity()])
+    failures.push(await failureOf(open(contents)));
+  await chmod(path, 0o400);
+
+  const good = await readIdentityFile(path);
+
+  expect(failures.map(({ reason }) => reason)).toEqual(Array(6).fill('store-denied'));
+  expect(failures[0]?.detail).toBe(`identity file ${path} has mode 0640; others can read it: chmod 600 ${path}`);
+  expect(failures[1]?.detail).toBe(`cannot read identity file ${path}-none: ENOENT`);
+  expect(good.reveal()).toBe(`${world.identity}\n`);
+});
+
+test('what a crash left is swept after a day, and nothing younger or in use', async () => {
+  await world.putByHand(secretId, documentText);
+  const [used = ''] = await filesOf('versions');
+  const [young, old] = [join(folder(), 'index', '.new-young'), join(folder(), 'index', '.new-old')];
+  const orphan = join(folder(), 'versions', 'orphan.1.age');
+  for (const path of [young, old, orphan]) await writeFile(path, 'left');
+  const dayBefore = new Date(Date.now() - 25 * 3_600_000);
+  for (const path of [old, orphan, used]) await utimes(path, dayBefore, dayBefore);
+
+  await world.reopen();
+
+  expect([young, old, orphan, used].map(existsSync)).toEqual([true, false, false, true]);
+});
+
+test('versions without a label are forgotten beyond the hundredth, but never on their first day', async () => {
+  for (let index = 0; index < 105; index += 1) await world.putByHand(secretId, `value ${index}`);
+  const young = (await filesOf('versions')).length;
+  world.advance(25 * 3_600_000);
+
+  await world.putByHand(secretId, documentText);
+
+  expect([young, (await world.versions(secretId).list()).length, (await filesOf('versions')).length]).toEqual([105, 102, 102]);
+});
+
+test('only the newest generations of the index are kept', async () => {
+  for (let index = 0; index < 20; index += 1) await world.putByHand(secretId, `value ${index}`);
+
+  expect((await filesOf('index')).map((path) => basename(path))).toEqual(
+    Array.from({ length: 8 }, (_, index) => `0000000000${13 + index}.json`),
+  );
+});
+
+test('a writer that slept while others wrote starts again, though the number it saw is free once more', async () => {
+  await world.putByHand(secretId, 'first');
+  const index = join(folder(), 'index');
+  const seen: number[] = [];
+
+  await changeIndex(index, async (found) => {
+    if (!found) throw new Error('no index');
+    seen.push(found.generation);
+    // Twelve others, so that the number this writer wants next was taken, and removed.
+    if (seen.length === 1) for (let other = 0; other < 12; other += 1) await world.putByHand(secretId, `other ${other}`);
+    return { ...found, versions: found.versions.map((version) => ({ ...version, stages: [...version.stages, 'SEEN'] })) };
+  });
+
+  const newest = await readIndex(index);
+  expect([seen, newest?.versions.length, newest?.versions.every(({ stages }) => stages.includes('SEEN'))]).toEqual([[1, 13], 13, true]);
+});
+
+test('two stores on one folder write past each other without losing a version', async () => {
+  await world.putByHand(secretId, documentText);
+  const stores = [world.store, await world.reopen(), await world.reopen()];
+  const ids = Array.from({ length: 30 }, () => randomUUID());
+
+  await Promise.all(
+    ids.map((id, index) => stores[index % 3]?.versions(secretId).put({ token: id, value: new Secret(id), stages: ['ROTATION'] })),
+  );
+
+  const listed = await world.versions(secretId).list();
+  expect(
+    listed
+      .map(({ versionId }) => versionId)
+      .slice(1)
+      .sort(),
+  ).toEqual([...ids].sort());
+  expect(listed.filter(({ stages }) => stages.includes('ROTATION')).length).toBe(1);
+});
+
+test('a value that Secrets Manager would not take is not taken here', async () => {
+  expect(await failureOf(world.putByHand(secretId, 'ä'.repeat(32_769)))).toEqual({
+    reason: 'secret-invalid',
+    detail: expect.stringContaining('over 65536 bytes'),
+  });
+});
+
+test('a token that could be a path is a bug, and is thrown as one', async () => {
+  await world.putByHand(secretId, documentText);
+
+  const put = world.versions(secretId).put({ token: `../../${'a'.repeat(32)}`, value: new Secret('x'), stages: [] });
+
+  await expect(put).rejects.toThrow(RangeError);
+});
+
+test('a folder that is a file is named with its errno', async () => {
+  const file = join(world.directory, 'file');
+  await writeFile(file, '');
+  const open = (directory: string): Promise<unknown> =>
+    openFileStore({ directory, identity: new Secret(world.identity), clock: openClock() });
+
+  const failures = [await failureOf(open(join(file, 'secrets'))), await failureOf(open(file))];
+
+  expect(failures.map(({ detail }) => detail)).toEqual([
+    `cannot make the folder ${join(file, 'secrets')}: ENOTDIR`,
+    `cannot make the folder ${file}: EEXIST`,
+  ]);
+});
+
+const mount = (options: string[]): boolean => {
+  try {
+    execFileSync('mount', options, { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** A disk of 64 kB. Where mounting is not permitted, that is said, and in CI it fails. */
+async function onSmallDisk(run: (disk: string, store: FileStore) => Promise<void>): Promise<void> {
+  const disk = await mkdtemp(join(tmpdir(), 'rotator-disk-'));
+  const isMounted = mount(['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
+  try {
+    if (isMounted)
+      await run(disk, await openFileStore({ directory: join(disk, 's'), identity: new Secret(world.identity), clock: openClock() }));
+    else if (process.env['CI']) throw new Error('mounting a tmpfs is not permitted');
+    else process.stderr.write('skipped: mounting a tmpfs is not permitted\n');
+  } finally {
+    if (isMounted) execFileSync('umount', [disk]);
+    await rm(disk, { recursive: true });
+  }
+}
+
+test('a full disk is said to be full, leaves nothing half written, and the old value stays readable', () =>
+  onSmallDisk(async (disk, store) => {
+    await store.putCurrent(secretId, new Secret(documentText));
+    await writeFile(join(disk, 'filler'), Buffer.alloc(64_000)).catch(() => undefined);
+    const before = (await readdir(disk, { recursive: true })).length;
+
+    const failure = await failureOf(store.putCurrent(secretId, new Secret(planted.fresh.repeat(300))));
+
+    expect(failure).toEqual({ reason: 'store-unavailable', detail: expect.stringMatching(/^cannot write .*: ENOSPC$/) });
+    const current = await store.versions(secretId).read({ stage: 'AWSCURRENT' });
+    expect([current?.value !== 'binary' && current?.value.reveal(), (await readdir(disk, { recursive: true })).length]).toEqual([
+      documentText,
+      before,
+    ]);
+    await rm(join(disk, 'filler'));
+    await store.putCurrent(secretId, new Secret('there is room again'));
+  }));
+
+test('a read-only disk is a permission to be granted, and can still be read', () =>
+  onSmallDisk(async (disk, store) => {
+    await store.putCurrent(secretId, new Secret(documentText));
+    mount(['-o', 'remount,ro', disk]);
+
+    const failure = await failureOf(store.putCurrent(secretId, new Secret(planted.fresh)));
+
+    expect(failure).toEqual({ reason: 'store-denied', detail: expect.stringMatching(/: EROFS$/) });
+    expect(await store.versions(secretId).read({ stage: 'AWSCURRENT' })).not.toBeNull();
+  }));

@@ -1,0 +1,135 @@
+// The functions in this process, on loopback: simulated ThingSpace and Secrets Manager, stand-ins for S3, KMS and SQS, one world
+// per function instance. Only for tests.
+
+import { randomUUID } from 'node:crypto';
+import { type Context, createWorld, type Invocation, type World } from '../../src/lambda/runtime.ts';
+import { openSecretsManagerSimulator, type RotationFunction, type SecretsManagerSimulator } from '../../src/simulator/secrets-manager.ts';
+import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
+import { type AwsStandIn, openAwsStandIn } from './lambda-aws.ts';
+import { application } from './rig.ts';
+
+const tag = 'thingspace-rotator';
+
+export type LambdaRig = {
+  readonly thingspace: ThingSpaceSimulator;
+  readonly secretsManager: SecretsManagerSimulator;
+  readonly aws: AwsStandIn;
+  /** The environment of a function, with extras on top. */
+  env(extras?: Readonly<Record<string, string>>): Record<string, string>;
+  /** Another instance of a function: its own world, its own lines. */
+  instance(extras?: Readonly<Record<string, string>>): Instance;
+  /** What AWSCURRENT holds. */
+  current(account: string): { versionId: string; password: string };
+  arn(account: string): string;
+  /** Moves Secrets Manager's clock: a lease runs out without waiting. At most five minutes, or signatures are too old. */
+  advance(ms: number): void;
+  close(): Promise<void>;
+};
+
+export type Instance = {
+  readonly lines: string[];
+  /** Runs one handler as one invocation. */
+  invoke<T>(work: (event: unknown, invocation: Invocation) => Promise<T>, event: unknown, remainingMs?: () => number): Promise<T>;
+  /** As Lambda's SIGTERM. */
+  shutdown(): void;
+};
+
+export async function openLambdaRig(options: {
+  readonly users: Readonly<Record<string, string>>;
+  readonly thingspace?: Partial<ThingSpaceSimulatorOptions>;
+  readonly rotationFunctions?: Readonly<Record<string, RotationFunction>>;
+}): Promise<LambdaRig> {
+  const users = Object.entries(options.users).map(([username, password]) => ({ username, password }));
+  const thingspace = await openThingSpaceSimulator({ users, applications: [application], ...options.thingspace });
+  let advancedMs = 0;
+  const nowMs = (): number => Date.now() + advancedMs;
+  const secretsManager = await openSecretsManagerSimulator({ nowMs, rotationFunctions: options.rotationFunctions ?? {} });
+  const aws = await openAwsStandIn();
+  const arns = new Map<string, string>();
+  for (const { username, password } of users) {
+    const { ARN } = secretsManager.call('CreateSecret', {
+      Name: `thingspace/${username}`,
+      SecretString: JSON.stringify({ username, password, ...application }),
+      ClientRequestToken: randomUUID(),
+      Tags: [{ Key: tag, Value: 'own' }],
+    });
+    arns.set(username, String(ARN));
+  }
+  const env = (extras: Readonly<Record<string, string>> = {}): Record<string, string> => ({
+    ...aws.env,
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: secretsManager.url,
+    AWS_LAMBDA_FUNCTION_NAME: 'thingspace-rotator-test',
+    ROTATOR_THINGSPACE__BASE_URL: thingspace.baseUrl,
+    ROTATOR_THINGSPACE__REQUEST_TIMEOUT_MS: '5000',
+    ROTATOR_THINGSPACE__RESET_TIMEOUT_MS: '5000',
+    ROTATOR_THINGSPACE__SETTLE_MS: '0',
+    ROTATOR_STORE__TYPE: 'secrets-manager',
+    ROTATOR_STORE__REGION: 'us-east-1',
+    ROTATOR_DISCOVER__TAG: tag,
+    ROTATOR_AUDIT__ORIGIN: 'test.example/audit',
+    ROTATOR_AUDIT__S3__BUCKET: aws.bucket,
+    ROTATOR_AUDIT__S3__PREFIX: 'audit/',
+    ROTATOR_AUDIT__KMS_KEY_ID: aws.keyArn,
+    ...extras,
+  });
+  return {
+    thingspace,
+    secretsManager,
+    aws,
+    env,
+    instance: (extras) => {
+      // The SDK reads the process's environment by itself.
+      Object.assign(process.env, env(extras));
+      for (const name of Object.keys(process.env)) if (name.startsWith('ROTATOR_')) delete process.env[name];
+      const lines: string[] = [];
+      let shutdown = (): void => {};
+      const world: World = createWorld({
+        env: env(extras),
+        pid: 0,
+        cwd: '/nowhere',
+        writeLine: (line) => lines.push(line),
+        onShutdown: (handler) => {
+          shutdown = handler;
+        },
+      });
+      return {
+        lines,
+        invoke: (work, event, remainingMs = () => 900_000) => {
+          const context: Context = {
+            awsRequestId: randomUUID(),
+            invokedFunctionArn: 'arn:aws:lambda:us-east-1:111111111111:function:thingspace-rotator-test',
+            getRemainingTimeInMillis: remainingMs,
+          };
+          return world.invoke(context, (invocation) => work(event, invocation));
+        },
+        shutdown: () => shutdown(),
+      };
+    },
+    current: (account) => {
+      const { VersionId, SecretString } = secretsManager.call('GetSecretValue', {
+        SecretId: `thingspace/${account}`,
+        VersionStage: 'AWSCURRENT',
+      });
+      return { versionId: String(VersionId), password: JSON.parse(String(SecretString)).password };
+    },
+    advance: (ms) => {
+      advancedMs += ms;
+    },
+    arn: (account) => arns.get(account) ?? '',
+    close: async () => {
+      await thingspace.close();
+      await secretsManager.close();
+      await aws.close();
+    },
+  };
+}
+
+/** An event as SQS hands it to a function. */
+export const sqsEvent = (...bodies: string[]) => ({
+  Records: bodies.map((body, index) => ({
+    messageId: `message-${index}`,
+    body,
+    eventSource: 'aws:sqs',
+    attributes: { ApproximateReceiveCount: '1' },
+  })),
+});

@@ -1,0 +1,118 @@
+// The service's port in front of a fleet in memory: real HTTP on loopback, virtual time behind it.
+
+import { request as send } from 'node:http';
+import { connect } from 'node:net';
+import { openClock } from '../../src/clock.ts';
+import { openDaemon } from '../../src/scheduler/scheduler.ts';
+import { createRoutes, type RouteOptions } from '../../src/server/app.ts';
+import { createTokenCheck } from '../../src/server/auth.ts';
+import { type HttpServer, openHttp } from '../../src/server/http.ts';
+import { createReadiness } from '../../src/server/readiness.ts';
+import { createAttempts } from '../../src/server/rotate-requests.ts';
+import { figuresOf } from '../../src/server/service.ts';
+import type { Log } from '../../src/telemetry/log.ts';
+import { openMetrics } from '../../src/telemetry/metrics.ts';
+import { dailyTicker, type FleetWorld, fleetWorld, minuteMs, type WorldOptions } from './serve-world.ts';
+
+export const token = 'a-token-of-some-length-0123456789';
+
+export type Reply = { readonly status: number; readonly headers: Record<string, string | string[] | undefined>; readonly body: string };
+
+export type ServedWorld = {
+  readonly world: FleetWorld;
+  readonly http: HttpServer;
+  readonly url: string;
+  readonly lines: string[];
+  ask(method: string, path: string, options?: { headers?: Record<string, string>; body?: string; host?: string }): Promise<Reply>;
+  /** POST rotate with the token. */
+  rotate(name: string, body?: object, headers?: Record<string, string>): Promise<Reply>;
+  /** Bytes as they are; resolves with everything that came back when the server closed the connection. */
+  raw(text: string): Promise<string>;
+  close(): Promise<void>;
+};
+
+export function memoryLog(lines: string[]): Log {
+  const write = (event: string, fields: object = {}): void => void lines.push(JSON.stringify({ event, ...fields }));
+  return { error: write, warn: write, info: write, debug: write, close: async () => {} };
+}
+
+export async function servedWorld(
+  options: WorldOptions,
+  more: { token?: boolean; requestTimeoutMs?: number; report?: RouteOptions['report']; host?: string } = {},
+): Promise<ServedWorld> {
+  const world = fleetWorld(options);
+  const { clock } = world;
+  const lines: string[] = [];
+  const log = memoryLog(lines);
+  const daemon = openDaemon({ rotator: world.rotator, clock, openTicker: dailyTicker(clock).open, hear: () => {} });
+  const metrics = await openMetrics({ figures: () => figuresOf(daemon.board.entries(), clock.nowMs()), version: '0.1.0' });
+  const handle = createRoutes({
+    page: () => ({
+      entries: daemon.board.entries(),
+      nowMs: clock.nowMs(),
+      host: 'ops-1',
+      version: '0.1.0',
+      nextTickMs: daemon.nextTickMs(),
+      timezone: 'UTC',
+      outage: daemon.outage(),
+    }),
+    readiness: createReadiness({ rotator: world.rotator, daemon, clock }),
+    isAlive: () => daemon.idleMs() < 150_000,
+    metrics,
+    report: more.report ?? (async () => '<!doctype html><title>report</title>'),
+    attempts: createAttempts(daemon, clock),
+    ...(more.token === false ? {} : { token: createTokenCheck(token) }),
+    tokenName: 'http token http.token',
+    log,
+    monotonicMs: clock.monotonicMs,
+  });
+  const http = await openHttp({
+    host: more.host ?? '127.0.0.1',
+    port: 0,
+    handle,
+    log,
+    clock: openClock(),
+    ...(more.requestTimeoutMs === undefined ? {} : { requestTimeoutMs: more.requestTimeoutMs }),
+  });
+  await daemon.start();
+  await clock.advance(minuteMs);
+
+  const ask: ServedWorld['ask'] = (method, path, { headers = {}, body, host } = {}) =>
+    new Promise((resolve, reject) => {
+      const given = { ...headers, ...(host === undefined ? {} : { host }) };
+      const request = send({ host: '127.0.0.1', port: http.port, method, path, headers: given, agent: false }, async (response) => {
+        const chunks: Buffer[] = [];
+        for await (const chunk of response) chunks.push(chunk as Buffer);
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString('utf8') });
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+
+  return {
+    world,
+    http,
+    url: `http://127.0.0.1:${http.port}/`,
+    lines,
+    ask,
+    rotate: (name, body, headers = {}) =>
+      ask('POST', `/v1/accounts/${encodeURIComponent(name)}/rotate`, {
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }),
+    raw: (text) =>
+      new Promise((resolve, reject) => {
+        let got = '';
+        const socket = connect(http.port, '127.0.0.1', () => socket.write(text));
+        socket.on('data', (chunk) => {
+          got += chunk;
+        });
+        socket.on('error', reject);
+        socket.on('close', () => resolve(got));
+      }),
+    close: async () => {
+      await http.close();
+      await Promise.all([daemon.stop(), clock.advance(minuteMs)]);
+    },
+  };
+}

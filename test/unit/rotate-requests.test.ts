@@ -1,0 +1,57 @@
+import { expect, test } from '@jest/globals';
+import type { Result } from '../../src/rotation/state.ts';
+import { createBoard } from '../../src/scheduler/status-cache.ts';
+import { createAttempts, type Submitted } from '../../src/server/rotate-requests.ts';
+import { dayMs, virtualClock } from '../harness/serve-world.ts';
+
+const accounts = Array.from({ length: 700 }, (_, index) => ({ name: `fleet-${index}`, secretId: `fleet-${index}`, enabled: true }));
+const trigger = { kind: 'manual', requestedBy: 'test' } as const;
+
+function attempts(finish: () => Promise<Result | null>) {
+  const clock = virtualClock();
+  const board = createBoard(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
+  board.set(accounts);
+  return { clock, ...createAttempts({ board, conflict: () => null, request: finish }, clock) };
+}
+
+const idOf = (submitted: Submitted): string => ('id' in submitted ? submitted.id : '');
+
+test('what is over is kept for a while, and not for ever', async () => {
+  const { submit, show } = attempts(async () => null);
+  const ids: string[] = [];
+  for (const { name } of accounts) {
+    ids.push(idOf(submit({ account: name, force: false, trigger }, undefined)));
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+
+  const kept = ids.filter((id) => show(id) !== null);
+
+  expect(kept.length).toBeLessThanOrEqual(501);
+  expect(kept).toContain(ids.at(-1));
+  expect(show(ids[0] ?? '')).toBeNull();
+});
+
+test('no more than so many run at once, and none of those is forgotten', () => {
+  const { submit, show } = attempts(() => new Promise(() => {}));
+
+  const submitted = accounts.map(({ name }) => submit({ account: name, force: false, trigger }, undefined));
+
+  expect(submitted.filter((one) => one.submitted === 'new')).toHaveLength(64);
+  expect(submitted.filter((one) => one.submitted === 'full')).toHaveLength(636);
+  expect(submitted.slice(0, 64).every((one) => show(idOf(one)) !== null)).toBe(true);
+});
+
+test('an idempotency key is forgotten after a day', async () => {
+  const { submit, clock } = attempts(async () => null);
+  const wish = { account: 'fleet-0', force: true, trigger };
+
+  const first = submit(wish, 'key');
+  await clock.advance(dayMs - 1000);
+  const same = submit(wish, 'key');
+  await clock.advance(2000);
+  const later = submit(wish, 'key');
+
+  expect([first.submitted, same.submitted, later.submitted]).toEqual(['new', 'replayed', 'new']);
+  expect(idOf(same)).toBe(idOf(first));
+});

@@ -1,0 +1,55 @@
+// A year of the service in memory. SERVE_ACCOUNTS=1000 makes it the whole fleet; it prints what it took.
+
+import { expect, test } from '@jest/globals';
+import { openDaemon, usualPace } from '../../src/scheduler/scheduler.ts';
+import { dailyTicker, dayMs, fleetWorld, minuteMs } from '../harness/serve-world.ts';
+
+const count = Number(process.env['SERVE_ACCOUNTS'] ?? 30);
+
+test(
+  'a year with bad days leaves every password young, and nothing behind in memory or on the clock',
+  async () => {
+    const names = Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
+    const world = fleetWorld({ names, age: (index) => (index * 37) % 75, keepsAudit: false });
+    const { clock } = world;
+    const daemon = openDaemon({
+      rotator: world.rotator,
+      clock,
+      openTicker: dailyTicker(clock).open,
+      hear: () => {},
+      pace: { ...usualPace, turnMs: 30 * minuteMs },
+    });
+    const startedMs = performance.now();
+    await daemon.start();
+    const memory: number[] = [];
+    let oldest = 0;
+
+    for (let day = 1; day <= 365; day += 1) {
+      // Two days without the store, one without ThingSpace, one with a full disk, here and there.
+      world.broken.store = day % 60 === 20 || day % 60 === 21;
+      world.broken.thingspace = day % 45 === 10;
+      world.broken.audit = day % 50 === 30;
+      await clock.advance(dayMs);
+      for (const name of names) oldest = Math.max(oldest, world.ageDays(name));
+      if (day % 73 !== 0) continue;
+      globalThis.gc?.();
+      memory.push(process.memoryUsage().heapUsed / 1e6);
+    }
+    const tookMs = performance.now() - startedMs;
+    const attempts = world.counts.attempts;
+    await Promise.all([daemon.stop(), clock.advance(minuteMs)]);
+
+    if (process.env['SERVE_ACCOUNTS'])
+      process.stderr.write(
+        `${count} accounts, a year: ${(tookMs / 1000).toFixed(1)} s, ${attempts} attempts, ${world.counts.resets} resets, ` +
+          `oldest password ${oldest.toFixed(1)} days, heap after each fifth: ${memory.map((mb) => mb.toFixed(1)).join(' ')} MB\n`,
+      );
+    expect(names.filter((name) => !world.isConsistent(name))).toEqual([]);
+    expect(daemon.board.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
+    expect(oldest).toBeLessThan(80);
+    expect(clock.sleepers()).toBe(0);
+    // The first fifth fills what is filled once.
+    if (globalThis.gc) expect((memory.at(-1) ?? 0) - (memory[1] ?? 0)).toBeLessThan(10);
+  },
+  count > 100 ? 600_000 : 120_000,
+);
