@@ -12,6 +12,10 @@ export default {
   maxWorkers: 2,
   projects: [
     { ...common, displayName: 'quick', testMatch: ['<rootDir>/test/{unit,contract}/**/*.test.ts'] },
-    { ...common, displayName: 'whole', testMatch: ['<rootDir>/test/{integration,simulation,e2e}/**/*.test.ts'] },
+    {
+      ...common,
+      displayName: 'whole',
+      testMatch: ['<rootDir>/test/{integration,simulation,e2e}/**/*.test.ts'],
+    },
   ],
 };

@@ -5,7 +5,17 @@
 // --large measures memory over ten times as many records as well (15 GB in the temporary folder). Bars: design/audit.md, last section.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, fdatasyncSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -26,7 +36,14 @@ async function load() {
     (name) => `export * from '${root}/src/audit/${name}.ts';`,
   );
   const input = `${exports.join('\n')}\nexport * from '${root}/src/clock.ts';\nexport * from '${root}/src/process-identity.ts';\n`;
-  const args = ['--bundle', '--platform=node', '--format=esm', `--outfile=${outfile}`, '--log-level=error', '--loader=ts'];
+  const args = [
+    '--bundle',
+    '--platform=node',
+    '--format=esm',
+    `--outfile=${outfile}`,
+    '--log-level=error',
+    '--loader=ts',
+  ];
   execFileSync(join(root, 'node_modules/.bin/esbuild'), args, { input, cwd: root });
   return import(pathToFileURL(outfile).href);
 }
@@ -92,7 +109,13 @@ async function generate(audit, directory, records) {
 const medianOf = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const rows = [];
 const row = (what, ours, theirs, bar) =>
-  rows.push({ what, ours, theirs, ratio: (Number.parseFloat(ours) / Number.parseFloat(theirs)).toFixed(2), bar });
+  rows.push({
+    what,
+    ours,
+    theirs,
+    ratio: (Number.parseFloat(ours) / Number.parseFloat(theirs)).toFixed(2),
+    bar,
+  });
 const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`;
 
 function timedProcess(command, args) {
@@ -129,7 +152,9 @@ const audit = await load();
 const directory = join(work, 'audit');
 const verifierKey = await generate(audit, directory, count);
 const file = join(directory, 'audit-2026-03.jsonl');
-console.log(`${count} records, ${(statSync(file).size / 1e9).toFixed(2)} GB, Node ${process.version}`);
+console.log(
+  `${count} records, ${(statSync(file).size / 1e9).toFixed(2)} GB, Node ${process.version}`,
+);
 
 const memory = [];
 const verifyMs = times(3, () => {
@@ -144,7 +169,8 @@ row(
   '2.5',
 );
 
-const grepped = timedProcess('grep', ['-F', '"account":{"name":"the-one"}', file]).output.split('\n').length - 1;
+const grepped =
+  timedProcess('grep', ['-F', '"account":{"name":"the-one"}', file]).output.split('\n').length - 1;
 const listMs = times(3, () => {
   const { ms, output } = ours(listProgram, [directory]);
   if (Number(output) !== grepped) throw new Error(`listed ${output}, grep found ${grepped}`);
@@ -185,14 +211,24 @@ for (let turn = 0; turn < 40; turn += 1) {
 }
 closeSync(bare);
 await log.close();
-row('append : write + fdatasync', `${medianOf(per.append).toFixed(0)} µs`, `${medianOf(per.bare).toFixed(0)} µs`, '1.15');
+row(
+  'append : write + fdatasync',
+  `${medianOf(per.append).toFixed(0)} µs`,
+  `${medianOf(per.bare).toFixed(0)} µs`,
+  '1.15',
+);
 
 if (process.argv.includes('--large')) {
   rmSync(directory, { recursive: true });
   const large = join(work, 'large');
   const key = await generate(audit, large, count * 10);
   const { output } = ours(verifyProgram, [large, key]);
-  row(`memory of verify, ${count * 10} : ${count}`, `${Number(output).toFixed(0)} MB`, `${medianOf(memory).toFixed(0)} MB`, 'flat');
+  row(
+    `memory of verify, ${count * 10} : ${count}`,
+    `${Number(output).toFixed(0)} MB`,
+    `${medianOf(memory).toFixed(0)} MB`,
+    'flat',
+  );
 } else {
   console.log(`memory of verify: ${medianOf(memory).toFixed(0)} MB`);
 }

@@ -11,7 +11,9 @@ import {
 
 const { THINGSPACE: base, SECRET_ID: SecretId } = process.env;
 const client = new SecretsManagerClient({});
-const { SecretString, VersionId } = await client.send(new GetSecretValueCommand({ SecretId, VersionStage: 'AWSCURRENT' }));
+const { SecretString, VersionId } = await client.send(
+  new GetSecretValueCommand({ SecretId, VersionStage: 'AWSCURRENT' }),
+);
 const secret = JSON.parse(SecretString);
 
 const call = async (method, path, headers, body) => {
@@ -31,17 +33,33 @@ const { access_token: apiToken } = await call(
   'grant_type=client_credentials',
 );
 const authorization = `Bearer ${apiToken}`;
-const logIn = ({ username, password }) => call('POST', '/m2m/v1/session/login', { authorization }, JSON.stringify({ username, password }));
+const logIn = ({ username, password }) =>
+  call('POST', '/m2m/v1/session/login', { authorization }, JSON.stringify({ username, password }));
 const logOut = (token) =>
-  fetch(`${base}/m2m/v1/session/logout`, { method: 'POST', headers: { authorization, accept: 'application/json', 'vz-m2m-token': token } });
+  fetch(`${base}/m2m/v1/session/logout`, {
+    method: 'POST',
+    headers: { authorization, accept: 'application/json', 'vz-m2m-token': token },
+  });
 
 const first = await logIn(secret);
 const reset = '/m2m/v1/session/password/actions/reset';
 const headers = { authorization, 'vz-m2m-token': first.sessionToken };
-const { newPassword } = await call('PUT', reset, headers, JSON.stringify({ oldPassword: secret.password }));
+const { newPassword } = await call(
+  'PUT',
+  reset,
+  headers,
+  JSON.stringify({ oldPassword: secret.password }),
+);
 const ClientRequestToken = randomUUID();
 const next = JSON.stringify({ ...secret, password: newPassword });
-await client.send(new PutSecretValueCommand({ SecretId, ClientRequestToken, SecretString: next, VersionStages: ['AWSPENDING'] }));
+await client.send(
+  new PutSecretValueCommand({
+    SecretId,
+    ClientRequestToken,
+    SecretString: next,
+    VersionStages: ['AWSPENDING'],
+  }),
+);
 await client.send(
   new UpdateSecretVersionStageCommand({
     SecretId,

@@ -31,7 +31,12 @@ import { openRig, type Rig, type RigOptions } from '../test/harness/rig.ts';
 
 const roundTripMs = 40;
 const never = new AbortController().signal;
-const { values } = parseArgs({ options: { accounts: { type: 'string', default: '1000' }, runs: { type: 'string', default: '9' } } });
+const { values } = parseArgs({
+  options: {
+    accounts: { type: 'string', default: '1000' },
+    runs: { type: 'string', default: '9' },
+  },
+});
 
 /** The median of what `measure` gives. */
 async function median(runs: number, measure: () => Promise<number>): Promise<number> {
@@ -40,13 +45,19 @@ async function median(runs: number, measure: () => Promise<number>): Promise<num
   return figures.sort((a, b) => a - b)[Math.floor(runs / 2)] ?? Number.NaN;
 }
 
-function openDelayedRig(options: Pick<RigOptions, 'users' | 'config'>, journal = createJournal()): Promise<Rig> {
+function openDelayedRig(
+  options: Pick<RigOptions, 'users' | 'config'>,
+  journal = createJournal(),
+): Promise<Rig> {
   return openRig({
     store: 'secrets-manager',
     ...options,
     relay: async ({ thingspace, secretsManager }) => {
       const common = { roundTripMs, journal, nameOf: ({ path }: { path: string }) => path };
-      const relays = [await openDelay({ target: thingspace, ...common }), await openDelay({ target: secretsManager ?? '', ...common })];
+      const relays = [
+        await openDelay({ target: thingspace, ...common }),
+        await openDelay({ target: secretsManager ?? '', ...common }),
+      ];
       return { thingspace: `${relays[0]?.url}/api`, secretsManager: relays[1]?.url ?? '' };
     },
   });
@@ -79,7 +90,12 @@ async function templateDeadWindow(rig: Rig): Promise<number> {
       clock: openClock(),
     });
     const { username = '', password = '', clientId = '', clientSecret = '' } = value;
-    const answer = await thingspace.login({ username, password: new Secret(password), clientId, clientSecret: new Secret(clientSecret) });
+    const answer = await thingspace.login({
+      username,
+      password: new Secret(password),
+      clientId,
+      clientSecret: new Secret(clientSecret),
+    });
     if (answer.login !== 'accepted') throw new Error(answer.detail);
     return { thingspace, session: answer.session };
   };
@@ -108,9 +124,16 @@ async function templateDeadWindow(rig: Rig): Promise<number> {
   });
   await step(async (client) => {
     const { VersionIdsToStages = {} } = await client.send(new DescribeSecretCommand({ SecretId }));
-    const current = Object.entries(VersionIdsToStages).find(([, stages]) => stages.includes('AWSCURRENT'))?.[0];
+    const current = Object.entries(VersionIdsToStages).find(([, stages]) =>
+      stages.includes('AWSCURRENT'),
+    )?.[0];
     await client.send(
-      new UpdateSecretVersionStageCommand({ SecretId, VersionStage: 'AWSCURRENT', MoveToVersionId: token, RemoveFromVersionId: current }),
+      new UpdateSecretVersionStageCommand({
+        SecretId,
+        VersionStage: 'AWSCURRENT',
+        MoveToVersionId: token,
+        RemoveFromVersionId: current,
+      }),
     );
   });
   return performance.now() - answeredAt;
@@ -121,7 +144,12 @@ async function benchDeadWindow(): Promise<void> {
   const rig = await openDelayedRig({ users: { ours: 'old', theirs: 'old' } }, journal);
   const [account] = await rig.rotator.accounts();
   if (!account) throw new Error('no account');
-  const attempt = () => rig.rotator.attempt(account, { purpose: 'rotate', force: true, trigger: { kind: 'manual' } }, never);
+  const attempt = () =>
+    rig.rotator.attempt(
+      account,
+      { purpose: 'rotate', force: true, trigger: { kind: 'manual' } },
+      never,
+    );
   await attempt();
   await templateDeadWindow(rig);
   const runs = Number(values.runs);
@@ -132,8 +160,20 @@ async function benchDeadWindow(): Promise<void> {
   await attempt();
   const wholeMs = performance.now() - startedAt;
   const waves = wavesOf(journal.seen).length;
-  row('dead window', `${ours.toFixed(0)} ms`, `${theirs.toFixed(0)} ms`, 'AWS’s template order', theirs / ours);
-  row('dead window in round trips', (ours / roundTripMs).toFixed(2), '2.00', 'put and move, nothing else', ours / roundTripMs / 2);
+  row(
+    'dead window',
+    `${ours.toFixed(0)} ms`,
+    `${theirs.toFixed(0)} ms`,
+    'AWS’s template order',
+    theirs / ours,
+  );
+  row(
+    'dead window in round trips',
+    (ours / roundTripMs).toFixed(2),
+    '2.00',
+    'put and move, nothing else',
+    ours / roundTripMs / 2,
+  );
   row(
     'whole rotation, warm',
     `${wholeMs.toFixed(0)} ms, ${waves} round trips`,
@@ -145,10 +185,19 @@ async function benchDeadWindow(): Promise<void> {
 }
 
 /** The servers in a process of their own, so that what is measured is the rotator. */
-async function openWorld(accounts: number): Promise<{ thingspace: string; secretsManager: string; close(): void }> {
+async function openWorld(
+  accounts: number,
+): Promise<{ thingspace: string; secretsManager: string; close(): void }> {
   const child = spawn(
     process.execPath,
-    ['scripts/ts.mjs', 'bench/world.ts', '--accounts', String(accounts), '--round-trip-ms', String(roundTripMs)],
+    [
+      'scripts/ts.mjs',
+      'bench/world.ts',
+      '--accounts',
+      String(accounts),
+      '--round-trip-ms',
+      String(roundTripMs),
+    ],
     {
       stdio: ['pipe', 'pipe', 'inherit'],
     },
@@ -163,10 +212,16 @@ async function benchCold(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
   writeFileSync(join(folder, 'audit.key'), generateSigningKey('bench.test').signingKey);
   const config = join(folder, 'rotator.yaml');
-  const receipts = { directory: './receipts', recipients: [await identityToRecipient(await generateIdentity())] };
+  const receipts = {
+    directory: './receipts',
+    recipients: [await identityToRecipient(await generateIdentity())],
+  };
   const accounts = [{ name: 'account-0', secretId: 'thingspace/account-0' }];
   const store = { type: 'secrets-manager', region: 'us-east-1' };
-  writeFileSync(config, JSON.stringify({ thingspace: { baseUrl: world.thingspace }, store, accounts, receipts }));
+  writeFileSync(
+    config,
+    JSON.stringify({ thingspace: { baseUrl: world.thingspace }, store, accounts, receipts }),
+  );
   const env = {
     ...process.env,
     AWS_REGION: 'us-east-1',
@@ -186,7 +241,8 @@ async function benchCold(): Promise<void> {
     time('dist/cli.js', 'rotate', '--force', '--quiet', '--config', config),
     time('bench/plain.mjs'),
   ]);
-  const middle = (index: number) => pairs.map((pair) => pair[index] ?? 0).sort((a, b) => a - b)[Math.floor(pairs.length / 2)] ?? 0;
+  const middle = (index: number) =>
+    pairs.map((pair) => pair[index] ?? 0).sort((a, b) => a - b)[Math.floor(pairs.length / 2)] ?? 0;
   row(
     'whole rotation, cold process',
     `${middle(0).toFixed(0)} ms`,
@@ -207,17 +263,26 @@ async function benchFleet(count: number): Promise<void> {
   const text = JSON.stringify({
     thingspace: { baseUrl: world.thingspace },
     store: { type: 'secrets-manager', region: 'us-east-1' },
-    accounts: Array.from({ length: count }, (_, index) => ({ name: `account-${index}`, secretId: `thingspace/account-${index}` })),
-    receipts: { directory: './receipts', recipients: [await identityToRecipient(await generateIdentity())] },
+    accounts: Array.from({ length: count }, (_, index) => ({
+      name: `account-${index}`,
+      secretId: `thingspace/account-${index}`,
+    })),
+    receipts: {
+      directory: './receipts',
+      recipients: [await identityToRecipient(await generateIdentity())],
+    },
     concurrency,
   });
-  const rotator = await compose(await parseConfig({ text, file: 'rotator.yaml', folder, env: {} }), {
-    clock: openClock(),
-    pid: process.pid,
-    context: { actor: { name: 'bench' }, productVersion: '0.0.0' },
-    observe: () => {},
-    writeLine: () => {},
-  });
+  const rotator = await compose(
+    await parseConfig({ text, file: 'rotator.yaml', folder, env: {} }),
+    {
+      clock: openClock(),
+      pid: process.pid,
+      context: { actor: { name: 'bench' }, productVersion: '0.0.0' },
+      observe: () => {},
+      writeLine: () => {},
+    },
+  );
   const accounts = await rotator.accounts();
   const before = process.memoryUsage().rss;
   let peak = before;
@@ -262,7 +327,9 @@ async function benchFleet(count: number): Promise<void> {
 }
 
 function row(what: string, ours: string, theirs: string, against: string, ratio: number): void {
-  console.log(`| ${what} | ${ours} | ${theirs} | ${against} | ${Number.isNaN(ratio) ? '' : ratio.toFixed(2)} |`);
+  console.log(
+    `| ${what} | ${ours} | ${theirs} | ${against} | ${Number.isNaN(ratio) ? '' : ratio.toFixed(2)} |`,
+  );
 }
 
 console.log(

@@ -13,7 +13,12 @@ import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { bundleFunction, loadedBytes } from '../scripts/function-bundle.mjs';
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '21' }, node: { type: 'string', default: process.execPath } } });
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '21' },
+    node: { type: 'string', default: process.execPath },
+  },
+});
 const runs = Number(values.runs);
 const root = join(import.meta.dirname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'startup-'));
@@ -28,7 +33,11 @@ const shapes = {};
 for (const format of ['cjs', 'esm', 'single']) {
   const { files, metafile } = await bundleFunction({ format });
   for (const { path, contents } of files) put(join(format, path), contents);
-  shapes[format] = { metafile, bytes: files.reduce((sum, { contents }) => sum + contents.length, 0), files: files.length };
+  shapes[format] = {
+    metafile,
+    bytes: files.reduce((sum, { contents }) => sum + contents.length, 0),
+    files: files.length,
+  };
 }
 const { outputs } = shapes.cjs.metafile;
 const entry = Object.keys(outputs).find((path) => path.endsWith('/lambda.js'));
@@ -38,24 +47,48 @@ const of =
     names.some((name) => outputs[path].entryPoint?.includes(name));
 const always = loadedBytes(outputs, entry);
 const withSecrets = loadedBytes(outputs, entry, of('stores/secrets-manager'));
-const withAudit = loadedBytes(outputs, entry, of('stores/secrets-manager', 'audit/s3', 'audit/object-log', 'audit/kms-signer'));
+const withAudit = loadedBytes(
+  outputs,
+  entry,
+  of('stores/secrets-manager', 'audit/s3', 'audit/object-log', 'audit/kms-signer'),
+);
 const withAll = loadedBytes(
   outputs,
   entry,
-  of('stores/secrets-manager', 'audit/s3', 'audit/object-log', 'audit/kms-signer', 'age-encryption', 'lambda/queue'),
+  of(
+    'stores/secrets-manager',
+    'audit/s3',
+    'audit/object-log',
+    'audit/kms-signer',
+    'age-encryption',
+    'lambda/queue',
+  ),
 );
 
 /** The chunks that a configuration loads after the entry, by the source they begin with. */
 const chunkOf = (name) => Object.keys(outputs).find(of(name))?.replace('.package/function/', './');
-const requires = (...names) => ['./lambda.js', ...names.map(chunkOf)].map((path) => `require(${JSON.stringify(path)});`).join('\n');
-const configured = ['stores/secrets-manager', 'audit/s3', 'audit/object-log', 'audit/kms-signer', 'age-encryption'];
+const requires = (...names) =>
+  ['./lambda.js', ...names.map(chunkOf)]
+    .map((path) => `require(${JSON.stringify(path)});`)
+    .join('\n');
+const configured = [
+  'stores/secrets-manager',
+  'audit/s3',
+  'audit/object-log',
+  'audit/kms-signer',
+  'age-encryption',
+];
 
 const programs = {
   'bare Node': [put('bare.cjs', '')],
   'bare Node, ESM': [put('bare.mjs', '')],
   'CJS in chunks (deployed): entry': [put('cjs/entry.cjs', requires())],
-  'CJS in chunks (deployed): entry, Secrets Manager': [put('cjs/secrets.cjs', requires('stores/secrets-manager'))],
-  'CJS in chunks (deployed): entry, Secrets Manager, S3, KMS, age': [put('cjs/all.cjs', requires(...configured))],
+  'CJS in chunks (deployed): entry, Secrets Manager': [
+    put('cjs/secrets.cjs', requires('stores/secrets-manager')),
+  ],
+  'CJS in chunks (deployed): entry, Secrets Manager, S3, KMS, age': [
+    put('cjs/all.cjs', requires(...configured)),
+  ],
   'CJS in chunks, with a filled compile cache: the same': [
     put(
       'cjs/cached.cjs',
@@ -102,13 +135,19 @@ if (existsSync(cli)) programs['command line: --version'] = [cli, '--version'];
 const environment = { PATH: process.env.PATH, HOME: folder };
 function once(args) {
   const startedMs = performance.now();
-  const { status, stderr } = spawnSync(values.node, args, { env: environment, stdio: 'pipe', encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stderr.slice(0, 500)}`);
+  const { status, stderr } = spawnSync(values.node, args, {
+    env: environment,
+    stdio: 'pipe',
+    encoding: 'utf8',
+  });
+  if (status !== 0)
+    throw new Error(`${args.join(' ')} ended with ${status}: ${stderr.slice(0, 500)}`);
   return performance.now() - startedMs;
 }
 const times = Object.fromEntries(Object.keys(programs).map((name) => [name, []]));
 for (const args of Object.values(programs)) once(args);
-for (let run = 0; run < runs; run += 1) for (const [name, args] of Object.entries(programs)) times[name].push(once(args));
+for (let run = 0; run < runs; run += 1)
+  for (const [name, args] of Object.entries(programs)) times[name].push(once(args));
 const median = (name) => times[name].sort((a, b) => a - b)[Math.floor(runs / 2)];
 const floor = median('bare Node');
 
@@ -118,7 +157,9 @@ console.log(
 console.log('\n| start | ms | × bare Node | over it |\n| --- | ---: | ---: | ---: |');
 for (const name of Object.keys(programs)) {
   const ms = median(name);
-  console.log(`| ${name} | ${ms.toFixed(0)} | ${(ms / floor).toFixed(2)} | ${Math.max(0, ms - floor).toFixed(0)} ms |`);
+  console.log(
+    `| ${name} | ${ms.toFixed(0)} | ${(ms / floor).toFixed(2)} | ${Math.max(0, ms - floor).toFixed(0)} ms |`,
+  );
 }
 
 console.log('\n| loaded at a cold start, minified | size | files |\n| --- | ---: | ---: |');
@@ -139,7 +180,9 @@ for (const { inputs } of Object.values(outputs)) {
 }
 const ranked = Object.entries(by).sort((a, b) => b[1] - a[1]);
 for (const [name, bytes] of ranked.slice(0, 15)) console.log(`| ${name} | ${kB(bytes)} |`);
-console.log(`| ${ranked.length - 15} more | ${kB(ranked.slice(15).reduce((sum, [, bytes]) => sum + bytes, 0))} |`);
+console.log(
+  `| ${ranked.length - 15} more | ${kB(ranked.slice(15).reduce((sum, [, bytes]) => sum + bytes, 0))} |`,
+);
 
 const version = existsSync(cli) ? median('command line: --version') / floor : 0;
 const bars = [

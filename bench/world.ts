@@ -8,7 +8,10 @@ import { createJournal, openDelay } from '../test/harness/delay.ts';
 import { application, eightKeys } from '../test/harness/rig.ts';
 
 const { values } = parseArgs({
-  options: { accounts: { type: 'string', default: '1' }, 'round-trip-ms': { type: 'string', default: '40' } },
+  options: {
+    accounts: { type: 'string', default: '1' },
+    'round-trip-ms': { type: 'string', default: '40' },
+  },
 });
 const names = Array.from({ length: Number(values.accounts) }, (_, index) => `account-${index}`);
 const thingspace = await openThingSpaceSimulator({
@@ -23,8 +26,17 @@ for (const name of names) {
     ClientRequestToken: crypto.randomUUID(),
   });
 }
-const common = { roundTripMs: Number(values['round-trip-ms']), journal: createJournal(), nameOf: ({ path }: { path: string }) => path };
-const relays = [await openDelay({ target: thingspace.baseUrl, ...common }), await openDelay({ target: secretsManager.url, ...common })];
-console.log(JSON.stringify({ thingspace: `${relays[0]?.url}/api`, secretsManager: relays[1]?.url }));
+const common = {
+  roundTripMs: Number(values['round-trip-ms']),
+  journal: createJournal(),
+  nameOf: ({ path }: { path: string }) => path,
+};
+const relays = [
+  await openDelay({ target: thingspace.baseUrl, ...common }),
+  await openDelay({ target: secretsManager.url, ...common }),
+];
+console.log(
+  JSON.stringify({ thingspace: `${relays[0]?.url}/api`, secretsManager: relays[1]?.url }),
+);
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));

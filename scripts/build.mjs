@@ -22,7 +22,9 @@ const { metafile, outputFiles } = await build({
   // Packages that offer both are taken as ESM: 140 kB less.
   mainFields: ['module', 'main'],
   // winston and its kin are CommonJS inside and call require for Node's own modules.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
   define: { ROTATOR_VERSION: JSON.stringify(version) },
   keepNames: true,
   minifySyntax: true,

@@ -22,7 +22,9 @@ await build({
   mainFields: ['module', 'main'],
   logLevel: 'error',
 });
-const { describeConfig, keysOf, nodeAt, variableOf } = await import(pathToFileURL(bundle).href).finally(() => rmSync(bundle));
+const { describeConfig, keysOf, nodeAt, variableOf } = await import(
+  pathToFileURL(bundle).href
+).finally(() => rmSync(bundle));
 
 const introduction = `# Configuration
 
@@ -49,7 +51,11 @@ function publishedSchema() {
   const publish = (value) => {
     if (Array.isArray(value)) return value.map(publish);
     if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (key === 'accepts' ? [] : [[key, publish(inner)]])));
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([key, inner]) =>
+        key === 'accepts' ? [] : [[key, publish(inner)]],
+      ),
+    );
   };
   return `${JSON.stringify(publish(describeConfig()), null, 2)}\n`;
 }
@@ -62,26 +68,44 @@ function configurationPage() {
     const name = path[0] ?? '';
     const rows = keys.filter((key) => key.path[0] === name && !isSection(key.node)).map(rowOf);
     const about = isSection(node) ? [node.description ?? '', ''] : [];
-    return [`## ${name}`, '', ...about, '| Key | Takes | Default | |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
+    return [
+      `## ${name}`,
+      '',
+      ...about,
+      '| Key | Takes | Default | |',
+      '| --- | --- | --- | --- |',
+      ...rows,
+      '',
+    ].join('\n');
   });
   return `${introduction}\n${tables.join('\n')}`;
 }
 
 const isSection = (node) =>
   node.accepts === undefined ||
-  (node.type === 'array' && node.items !== undefined && node.items !== false && node.items.properties !== undefined);
+  (node.type === 'array' &&
+    node.items !== undefined &&
+    node.items !== false &&
+    node.items.properties !== undefined);
 
 function rowOf({ path, node }) {
   const steps = path.map((step) => (step === '[]' ? 0 : step));
   const isRequired = nodeAt(describeConfig(), steps.slice(0, -1))?.required?.includes(steps.at(-1));
   const key = path.join('.').replaceAll('.[]', '[]');
-  const fallback = isRequired ? 'required' : node.default === undefined ? '' : `\`${JSON.stringify(node.default).replace(/^"|"$/g, '')}\``;
+  const fallback = isRequired
+    ? 'required'
+    : node.default === undefined
+      ? ''
+      : `\`${JSON.stringify(node.default).replace(/^"|"$/g, '')}\``;
   return `| \`${key}\` | ${cell(node.accepts ?? '')} | ${fallback} | ${cell(node.description ?? '')} |`;
 }
 
 const cell = (text) => text.replaceAll('|', '\\|').replaceAll('*', '\\*');
 
-const files = { 'docs/CONFIGURATION.md': configurationPage(), 'docs/rotator.schema.json': publishedSchema() };
+const files = {
+  'docs/CONFIGURATION.md': configurationPage(),
+  'docs/rotator.schema.json': publishedSchema(),
+};
 for (const [name, text] of Object.entries(files)) {
   const file = join(root, name);
   if (!process.argv.includes('--check')) writeFileSync(file, text);

@@ -15,10 +15,15 @@ const outdir = '.package/function';
 const absent = {
   name: 'absent',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /\/(config-yaml|file|identity)\.ts$|^prom-client$|^bowser/ }, ({ path, kind }) => {
-      if (kind === 'dynamic-import') return { path, namespace: 'absent' };
-    });
-    onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({ contents: `throw new Error('${path} is not part of the function');` }));
+    onResolve(
+      { filter: /\/(config-yaml|file|identity)\.ts$|^prom-client$|^bowser/ },
+      ({ path, kind }) => {
+        if (kind === 'dynamic-import') return { path, namespace: 'absent' };
+      },
+    );
+    onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
+      contents: `throw new Error('${path} is not part of the function');`,
+    }));
   },
 };
 
@@ -26,7 +31,10 @@ const absent = {
 const credentials = {
   name: 'credentials',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^@aws-sdk\/credential-provider-node$/ }, () => ({ path: 'credentials', namespace: 'credentials' }));
+    onResolve({ filter: /^@aws-sdk\/credential-provider-node$/ }, () => ({
+      path: 'credentials',
+      namespace: 'credentials',
+    }));
     onLoad({ filter: /.*/, namespace: 'credentials' }, () => ({
       resolveDir: join(root, 'node_modules/@aws-sdk/client-secrets-manager'),
       contents: `import { fromEnv } from '@aws-sdk/credential-provider-env'; export const defaultProvider = fromEnv;`,

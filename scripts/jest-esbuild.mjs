@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { transformSync, version } from 'esbuild';
 
 export default {
-  getCacheKey: (source, path) => createHash('sha256').update(`${version}\0${path}\0${source}`).digest('hex'),
+  getCacheKey: (source, path) =>
+    createHash('sha256').update(`${version}\0${path}\0${source}`).digest('hex'),
   process(source, path) {
     const { code, map } = transformSync(source, {
       loader: 'ts',

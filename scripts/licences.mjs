@@ -22,8 +22,12 @@ const { components } = JSON.parse(
   }),
 );
 const licenceOf = ({ licenses = [] }) =>
-  licenses.map(({ license, expression }) => license?.id ?? license?.name ?? expression).join(' ') || 'none';
+  licenses.map(({ license, expression }) => license?.id ?? license?.name ?? expression).join(' ') ||
+  'none';
 const refused = components.filter((component) => !allowed.has(licenceOf(component)));
-for (const component of refused) console.error(`${component.name}@${component.version}: ${licenceOf(component)}`);
-console.log(`${components.length - refused.length} of ${components.length} shipped packages have an allowed licence`);
+for (const component of refused)
+  console.error(`${component.name}@${component.version}: ${licenceOf(component)}`);
+console.log(
+  `${components.length - refused.length} of ${components.length} shipped packages have an allowed licence`,
+);
 process.exitCode = refused.length > 0 ? 1 : 0;

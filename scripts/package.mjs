@@ -32,10 +32,24 @@ console.log(
 
 if (!isZipOnly) {
   // Not through npx, and without the variables that would make npm or AWS talk to somebody.
-  execFileSync(process.execPath, [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', join(out, 'osls'), ...args], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ROTATOR_PACKAGE_ZIP: relative(root, join(out, 'function.zip')) },
-  });
+  execFileSync(
+    process.execPath,
+    [
+      join(root, 'node_modules/osls/bin/serverless.js'),
+      'package',
+      '--package',
+      join(out, 'osls'),
+      ...args,
+    ],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        ROTATOR_PACKAGE_ZIP: relative(root, join(out, 'function.zip')),
+      },
+    },
+  );
   console.log(`${relative(root, join(out, 'osls'))}/cloudformation-template-update-stack.json`);
 }

@@ -37,7 +37,8 @@ export type Runtime = {
 export type Account = AccountConfig;
 
 /** What one attempt is asked for; the rest of a `Request` comes from the configuration. */
-export type Ask = Pick<Request, 'purpose' | 'trigger'> & Partial<Pick<Request, 'force' | 'impatient' | 'native' | 'receipt'>>;
+export type Ask = Pick<Request, 'purpose' | 'trigger'> &
+  Partial<Pick<Request, 'force' | 'impatient' | 'native' | 'receipt'>>;
 
 export type Rotator = {
   readonly config: Config;
@@ -62,11 +63,19 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   const { clock } = runtime;
   const { requestTimeoutMs, resetTimeoutMs, settleMs } = config.thingspace;
   const timing = { requestTimeoutMs, resetTimeoutMs, settleMs };
-  const thingspace = openThingSpace({ baseUrl: config.thingspace.baseUrl, requestTimeoutMs, resetTimeoutMs, clock });
+  const thingspace = openThingSpace({
+    baseUrl: config.thingspace.baseUrl,
+    requestTimeoutMs,
+    resetTimeoutMs,
+    clock,
+  });
   const secrets = await openSecrets(config, clock);
   const holders = openHolders(runtime.pid);
   const audit = await openTrail(config, runtime, holders);
-  const identity = config.receipts.identityFile === undefined ? undefined : await readIdentity(config.receipts.identityFile);
+  const identity =
+    config.receipts.identityFile === undefined
+      ? undefined
+      : await readIdentity(config.receipts.identityFile);
   const receipts = openReceipts({
     recipients: config.receipts.recipients,
     writeLine: runtime.writeLine,
@@ -81,13 +90,21 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
       ...(account.fields === undefined ? {} : { fields: account.fields }),
       ...(account.oauthSecretId === undefined
         ? {}
-        : { oauth: { secretId: account.oauthSecretId, versions: secrets.versions(account.oauthSecretId) } }),
+        : {
+            oauth: {
+              secretId: account.oauthSecretId,
+              versions: secrets.versions(account.oauthSecretId),
+            },
+          }),
     });
   };
   /** For attempts. A mere look registers nobody, so that it can show both accounts that share a user. */
   const registering = (account: Account): SecretStore => {
     const store = storeFor(account);
-    return { ...store, readCurrent: async () => users.register(account.name, await store.readCurrent()) };
+    return {
+      ...store,
+      readCurrent: async () => users.register(account.name, await store.readCurrent()),
+    };
   };
   const portsFor = (store: SecretStore): Ports => ({
     store,
@@ -111,8 +128,13 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   return {
     config,
     accounts: async () => [...config.accounts, ...(await discovered(config, secrets))],
-    attempt: (account, ask, interrupt) => rotate(portsFor(registering(account)), requestFor(account, ask), interrupt),
-    standing: (account) => standingOf(portsFor(storeFor(account)), requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } })),
+    attempt: (account, ask, interrupt) =>
+      rotate(portsFor(registering(account)), requestFor(account, ask), interrupt),
+    standing: (account) =>
+      standingOf(
+        portsFor(storeFor(account)),
+        requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
+      ),
     audit,
     clock,
     observe: runtime.observe,
@@ -138,7 +160,10 @@ function createUserRegister() {
       const { username } = current.credentials;
       const holder = accountOf.get(username) ?? account;
       if (holder !== account)
-        throw new Failure('secret-invalid', `accounts ${holder} and ${account} hold the same ThingSpace user; each needs its own`);
+        throw new Failure(
+          'secret-invalid',
+          `accounts ${holder} and ${account} hold the same ThingSpace user; each needs its own`,
+        );
       const before = userOf.get(account);
       if (before !== undefined && before !== username) accountOf.delete(before);
       accountOf.set(username, account);
@@ -158,7 +183,11 @@ type Secrets = {
 async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise<Secrets> {
   if (store.type === 'file') {
     const { openFileStore } = await import('./stores/file-store.ts');
-    const files = await openFileStore({ directory: store.directory, identity: await readIdentity(store.identityFile), clock });
+    const files = await openFileStore({
+      directory: store.directory,
+      identity: await readIdentity(store.identityFile),
+      clock,
+    });
     return { versions: files.versions, discover: null, files, close: () => {} };
   }
   const { openSecretsManager } = await import('./stores/secrets-manager.ts');
@@ -167,7 +196,12 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
     requestTimeoutMs: thingspace.requestTimeoutMs,
     ...(store.region === undefined ? {} : { region: store.region }),
   });
-  return { versions: manager.versions, discover: manager.discover, files: null, close: manager.close };
+  return {
+    versions: manager.versions,
+    discover: manager.discover,
+    files: null,
+    close: manager.close,
+  };
 }
 
 async function readIdentity(file: string): Promise<Secret> {
@@ -186,7 +220,11 @@ async function discovered(config: Config, { discover }: Secrets): Promise<Accoun
 }
 
 /** In files, or, where there is no disk to keep them, in the objects of a bucket. */
-async function openTrail(config: Config, runtime: Runtime, holders: Holders): Promise<FileAuditLog> {
+async function openTrail(
+  config: Config,
+  runtime: Runtime,
+  holders: Holders,
+): Promise<FileAuditLog> {
   const { audit, policy, thingspace } = config;
   const { clock } = runtime;
   const signer = await openSigner(config, clock);
@@ -194,14 +232,26 @@ async function openTrail(config: Config, runtime: Runtime, holders: Holders): Pr
     signer,
     clock,
     origin: audit.origin ?? signer.name,
-    context: { ...runtime.context, policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays } },
+    context: {
+      ...runtime.context,
+      policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays },
+    },
     secondSink: runtime.writeLine,
   };
-  if (audit.s3 === undefined) return openAuditLog({ ...common, directory: audit.directory, holders });
-  const [{ openS3Objects }, { openObjectLog }] = await Promise.all([import('./aws/s3-objects.ts'), import('./audit/object-segments.ts')]);
+  if (audit.s3 === undefined)
+    return openAuditLog({ ...common, directory: audit.directory, holders });
+  const [{ openS3Objects }, { openObjectLog }] = await Promise.all([
+    import('./aws/s3-objects.ts'),
+    import('./audit/object-segments.ts'),
+  ]);
   return openObjectLog({
     ...common,
-    objects: openS3Objects({ clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...regionOf(config), ...audit.s3 }),
+    objects: openS3Objects({
+      clock,
+      requestTimeoutMs: thingspace.requestTimeoutMs,
+      ...regionOf(config),
+      ...audit.s3,
+    }),
   });
 }
 
@@ -211,13 +261,21 @@ export async function openSigner(config: Config, clock: Clock): Promise<Signer> 
   if (audit.kmsKeyId !== undefined) {
     const { openKmsSigner } = await import('./aws/kms-signer.ts');
     const aws = { clock, requestTimeoutMs: thingspace.requestTimeoutMs, ...regionOf(config) };
-    return openKmsSigner({ ...aws, keyId: audit.kmsKeyId, name: audit.origin ?? 'thingspace-rotator' });
+    return openKmsSigner({
+      ...aws,
+      keyId: audit.kmsKeyId,
+      name: audit.origin ?? 'thingspace-rotator',
+    });
   }
   if (audit.signingKeySecretId === undefined) return signerFrom(audit.signingKeyFile);
   const { signingKeySecretId } = audit;
   const secrets = await openSecrets(config, clock);
   try {
-    return await readWhole(secrets.versions(signingKeySecretId), `secret ${signingKeySecretId}`, openSigningKey);
+    return await readWhole(
+      secrets.versions(signingKeySecretId),
+      `secret ${signingKeySecretId}`,
+      openSigningKey,
+    );
   } finally {
     secrets.close();
   }
@@ -231,6 +289,9 @@ function signerFrom(file: string): Signer {
     return openSigningKey(readFileSync(file, 'utf8'));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    throw new Failure('audit-unavailable', `audit.signingKeyFile ${file}: ${code ?? 'not a signing key (PRIVATE+KEY+…); init writes one'}`);
+    throw new Failure(
+      'audit-unavailable',
+      `audit.signingKeyFile ${file}: ${code ?? 'not a signing key (PRIVATE+KEY+…); init writes one'}`,
+    );
   }
 }

@@ -13,13 +13,19 @@ async function main(): Promise<void> {
     process.exitCode = await runProgram(shell);
   } catch (error) {
     // A bug. Its stack names our lines; its message is ours too, for vendor errors never leave their adapters.
-    process.stderr.write(`bug: ${error instanceof Error ? error.stack : 'something that is no Error was thrown'}\n`);
+    process.stderr.write(
+      `bug: ${error instanceof Error ? error.stack : 'something that is no Error was thrown'}\n`,
+    );
     process.exitCode = 1;
   }
 }
 
 async function openShell() {
-  const [{ writeSync }, { userInfo }, { basename, join }] = await Promise.all([import('node:fs'), import('node:os'), import('node:path')]);
+  const [{ writeSync }, { userInfo }, { basename, join }] = await Promise.all([
+    import('node:fs'),
+    import('node:os'),
+    import('node:path'),
+  ]);
   const closed = new AbortController();
   // A reader that has left (`| head`) is no error of ours, and must not end a rotation.
   process.stdout.on('error', () => closed.abort());
@@ -29,7 +35,10 @@ async function openShell() {
     env: process.env,
     cwd: process.cwd(),
     pid: process.pid,
-    program: basename(process.argv[1] ?? '') === 'cli.js' ? `node ${process.argv[1]}` : 'thingspace-rotator',
+    program:
+      basename(process.argv[1] ?? '') === 'cli.js'
+        ? `node ${process.argv[1]}`
+        : 'thingspace-rotator',
     user: currentUser(userInfo),
     stdin: process.stdin,
     stdout: process.stdout,
@@ -42,7 +51,10 @@ async function openShell() {
 }
 
 /** A container's user may have a number and no name. */
-function currentUser(userInfo: () => { username: string; uid: number }): { name: string; uid?: string } {
+function currentUser(userInfo: () => { username: string; uid: number }): {
+  name: string;
+  uid?: string;
+} {
   try {
     const { username, uid } = userInfo();
     return { name: username, uid: String(uid) };
@@ -53,7 +65,10 @@ function currentUser(userInfo: () => { username: string; uid: number }): { name:
 }
 
 /** Synchronously, also into a full pipe; gives up where nobody reads. */
-function writeWhole(writeSync: (fd: number, bytes: Uint8Array, offset: number) => number, text: string): void {
+function writeWhole(
+  writeSync: (fd: number, bytes: Uint8Array, offset: number) => number,
+  text: string,
+): void {
   const bytes = Buffer.from(text);
   const giveUpMs = Date.now() + 5_000;
   for (let offset = 0; offset < bytes.length; ) {

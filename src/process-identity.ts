@@ -24,7 +24,13 @@ export function openHolders(pid: number): Holders {
     },
     standing: (holder) => {
       if (active.has(holder.id)) return 'alive';
-      if (!here || holder.boot !== here.boot || holder.namespace !== here.namespace || holder.pid === undefined) return 'unknown';
+      if (
+        !here ||
+        holder.boot !== here.boot ||
+        holder.namespace !== here.namespace ||
+        holder.pid === undefined
+      )
+        return 'unknown';
       if (holder.pid === here.pid && holder.startedAt === here.startedAt) return 'gone';
       return startOf(holder.pid) === holder.startedAt ? 'alive' : 'gone';
     },
@@ -32,7 +38,12 @@ export function openHolders(pid: number): Holders {
   };
 }
 
-type Evidence = { readonly boot: string; readonly namespace: string; readonly pid: number; readonly startedAt: string };
+type Evidence = {
+  readonly boot: string;
+  readonly namespace: string;
+  readonly pid: number;
+  readonly startedAt: string;
+};
 
 function evidenceOf(pid: number): Evidence | null {
   try {

@@ -10,7 +10,13 @@ import type { Config } from './config/load.ts';
 import { Failure } from './rotation/failure.ts';
 import { errorAnswer, type HttpServer, isLoopbackName, openHttp } from './server/http.ts';
 import { openSystemd, type Systemd } from './server/sd-notify.ts';
-import { figuresOf, openService, refuseUnusable, type Service, type Surroundings } from './server/service.ts';
+import {
+  figuresOf,
+  openService,
+  refuseUnusable,
+  type Service,
+  type Surroundings,
+} from './server/service.ts';
 import { type Log, openLog } from './telemetry/log.ts';
 import { openMetrics } from './telemetry/metrics.ts';
 import { isoTime } from './time.ts';
@@ -24,7 +30,11 @@ export async function serve(shell: Shell, flags: CommonFlags): Promise<number> {
   const config = await readConfig(shell, flags);
   const log = openServiceLog(shell, config);
   const clock = openClock();
-  const systemd = openSystemd({ env: shell.env, pid: shell.pid, onTrouble: (detail) => log.warn('systemd.failed', { detail }) });
+  const systemd = openSystemd({
+    env: shell.env,
+    pid: shell.pid,
+    onTrouble: (detail) => log.warn('systemd.failed', { detail }),
+  });
   const now: { service: Service | null } = { service: null };
   const metrics = await openMetrics({
     figures: () => figuresOf(now.service?.daemon.board.entries() ?? [], clock.nowMs()),
@@ -51,17 +61,26 @@ function openServiceLog({ stderr }: Shell, { log }: Config): Log {
   return openLog({ level: log.level, style: stderr.isTTY ? 'text' : 'json', stream: stderr });
 }
 
-async function listen({ http }: Config, { log, clock }: Surroundings, now: { service: Service | null }): Promise<HttpServer> {
+async function listen(
+  { http }: Config,
+  { log, clock }: Surroundings,
+  now: { service: Service | null },
+): Promise<HttpServer> {
   try {
     const listener = await openHttp({
       ...http,
       log,
       clock,
-      handle: async (asked) => now.service?.handle(asked) ?? errorAnswer(503, 'reloading', 'the service is being opened'),
+      handle: async (asked) =>
+        now.service?.handle(asked) ?? errorAnswer(503, 'reloading', 'the service is being opened'),
     });
     const url = `http://${http.host.includes(':') ? `[${http.host}]` : http.host}:${listener.port}/`;
     log.info('http.listening', { url });
-    if (!isLoopbackName(http.host)) log.warn('http.exposed', { url, detail: 'reading needs no token: keep this port inside your network' });
+    if (!isLoopbackName(http.host))
+      log.warn('http.exposed', {
+        url,
+        detail: 'reading needs no token: keep this port inside your network',
+      });
     return listener;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
@@ -108,7 +127,10 @@ async function live(life: Life): Promise<void> {
   const over = new AbortController();
   const watchdog = keepAlive(life, over.signal);
   await systemd.notify('READY=1', `STATUS=next look ${describeNext(now.service)}`);
-  log.info('service.ready', { accounts: now.service?.daemon.board.entries().length, nextRun: describeNext(now.service) });
+  log.info('service.ready', {
+    accounts: now.service?.daemon.board.entries().length,
+    nextRun: describeNext(now.service),
+  });
 
   await aborted(ending.signal);
   void systemd.notify('STOPPING=1', 'STATUS=finishing what is between reset and save');
@@ -124,7 +146,9 @@ async function live(life: Life): Promise<void> {
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })));
+  new Promise((resolve) =>
+    signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
 
 function describeNext(service: Service | null): string {
   const nextMs = service?.daemon.nextTickMs() ?? Number.POSITIVE_INFINITY;
@@ -161,7 +185,10 @@ async function reload(life: Life, ending: AbortSignal): Promise<void> {
       return openService(before, surroundings);
     });
     await moveListener(life, before, now.service.config);
-    log.info('config.reloaded', { accounts: now.service.daemon.board.entries().length, nextRun: describeNext(now.service) });
+    log.info('config.reloaded', {
+      accounts: now.service.daemon.board.entries().length,
+      nextRun: describeNext(now.service),
+    });
   }
   await systemd.notify('READY=1', `STATUS=next look ${describeNext(now.service)}`);
 }

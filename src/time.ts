@@ -10,9 +10,14 @@ function civilOf(days: number): { year: number; month: number; day: number } {
   const era = Math.floor(shifted / 146_097);
   const dayOfEra = shifted - era * 146_097;
   const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
   );
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
   const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
   return {
@@ -28,7 +33,14 @@ function daysOf(year: number, month: number, day: number): number {
   const era = Math.floor(shifted / 400);
   const yearOfEra = shifted - era * 400;
   const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  return era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468;
+  return (
+    era * 146_097 +
+    yearOfEra * 365 +
+    Math.floor(yearOfEra / 4) -
+    Math.floor(yearOfEra / 100) +
+    dayOfYear -
+    719_468
+  );
 }
 
 const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
@@ -46,23 +58,34 @@ export function isoTime(ms: number, withMs = false): string {
   return `${isoDay(ms)}T${clock}${withMs ? `.${pad(inDay % 1000, 3)}` : ''}Z`;
 }
 
-const isoPattern = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3})\d*)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$/;
+const isoPattern =
+  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3})\d*)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$/;
 
 /** UTC milliseconds of an ISO date or date-time; without an offset it is UTC; `null` when it is neither or no such day exists. */
 export function parseIso(text: string): number | null {
   const found = isoPattern.exec(text.trim());
   if (!found) return null;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found.slice(1, 7).map((part) => Number(part ?? 0));
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found
+    .slice(1, 7)
+    .map((part) => Number(part ?? 0));
   if (month < 1 || month > 12 || day < 1 || hour > 24 || minute > 59 || second > 59) return null;
   const days = daysOf(year, month, day);
   if (civilOf(days).day !== day) return null;
   const offset = found[8] && found[8] !== 'Z' ? found[8].replace(':', '') : '+0000';
-  const offsetMs = (Number(offset.slice(1, 3)) * 60 + Number(offset.slice(3, 5))) * 60_000 * (offset.startsWith('-') ? -1 : 1);
+  const offsetMs =
+    (Number(offset.slice(1, 3)) * 60 + Number(offset.slice(3, 5))) *
+    60_000 *
+    (offset.startsWith('-') ? -1 : 1);
   const ms = Number((found[7] ?? '0').padEnd(3, '0'));
   return days * dayMs + ((hour * 60 + minute) * 60 + second) * 1000 + ms - offsetMs;
 }
 
-const unitsMs: Readonly<Record<string, number>> = { minute: 60_000, hour: 3_600_000, day: dayMs, week: 7 * dayMs };
+const unitsMs: Readonly<Record<string, number>> = {
+  minute: 60_000,
+  hour: 3_600_000,
+  day: dayMs,
+  week: 7 * dayMs,
+};
 
 /**
  * UTC milliseconds of what people write after `--since`: `now`, `today`, `yesterday`, `90 days ago`, `90d`, `3 months ago`,
@@ -74,12 +97,20 @@ export function parseWhen(text: string, nowMs: number): number | null {
   if (words === 'now') return nowMs;
   if (words === 'today') return midnight;
   if (words === 'yesterday') return midnight - dayMs;
-  const short: Readonly<Record<string, string>> = { m: 'minute', min: 'minute', h: 'hour', d: 'day', w: 'week', y: 'year' };
+  const short: Readonly<Record<string, string>> = {
+    m: 'minute',
+    min: 'minute',
+    h: 'hour',
+    d: 'day',
+    w: 'week',
+    y: 'year',
+  };
   const found = /^(\d{1,6})\s*([a-z]+?)s?(?:\s+ago)?$/.exec(words);
   if (!found) return parseIso(text);
   const count = Number(found[1]);
   const unit = short[found[2] ?? ''] ?? found[2] ?? '';
-  if (unit === 'month' || unit === 'year') return monthsBefore(nowMs, unit === 'year' ? count * 12 : count);
+  if (unit === 'month' || unit === 'year')
+    return monthsBefore(nowMs, unit === 'year' ? count * 12 : count);
   const unitMs = unitsMs[unit];
   return unitMs === undefined ? null : nowMs - count * unitMs;
 }

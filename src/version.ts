@@ -2,4 +2,5 @@
 
 declare const ROTATOR_VERSION: string | undefined;
 
-export const version: string = typeof ROTATOR_VERSION === 'string' ? ROTATOR_VERSION : '0.0.0-development';
+export const version: string =
+  typeof ROTATOR_VERSION === 'string' ? ROTATOR_VERSION : '0.0.0-development';

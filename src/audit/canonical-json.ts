@@ -29,14 +29,21 @@ export function ocsf19Of({ line }: Pick<FoundRecord, 'line'>): string {
   const metadata = stored['metadata'] as Record<string, unknown>;
   const activity = activities[stored['activity_id'] as number] ?? 99;
   const profiles = [...((metadata['profiles'] as string[] | undefined) ?? []), 'record_integrity'];
-  const attestation = { authority_uid: metadata['log_name'], chain_uid: metadata['log_name'], uid: metadata['uid'] };
+  const attestation = {
+    authority_uid: metadata['log_name'],
+    chain_uid: metadata['log_name'],
+    uid: metadata['uid'],
+  };
   const record = {
     ...stored,
     activity_id: activity,
     class_uid: 3007,
     type_uid: 300_700 + activity,
     metadata: { ...metadata, profiles, version: '1.9.0' },
-    unmapped: { ...(stored['unmapped'] as object | undefined), leaf_hash: base64Of(leafHash(Buffer.from(line))) },
+    unmapped: {
+      ...(stored['unmapped'] as object | undefined),
+      leaf_hash: base64Of(leafHash(Buffer.from(line))),
+    },
     attestation,
   };
   const value = createHash('sha256').update(canonicalJson(record)).digest('hex');

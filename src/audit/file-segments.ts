@@ -5,7 +5,15 @@
 //   audit/state.json                        a cache, rebuilt when missing, believed by nobody who verifies
 //   audit/lock                              a hard link to the identity of the process that is appending
 
-import { closeSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditSource, Segment } from './reader.ts';
@@ -14,7 +22,8 @@ const monthPattern = /^audit-(\d{4}-\d{2})\.jsonl$/;
 const checkpointPattern = /^(\d{12,16})\.checkpoint$/;
 
 export const monthFile = (month: string): string => `audit-${month}.jsonl`;
-export const checkpointFile = (size: number): string => `${String(size).padStart(12, '0')}.checkpoint`;
+export const checkpointFile = (size: number): string =>
+  `${String(size).padStart(12, '0')}.checkpoint`;
 export const checkpointFolder = 'checkpoints';
 
 /** The failure that a system call's error on `path` amounts to; names the file and the errno, nothing else. */
@@ -22,7 +31,10 @@ export function unavailable(path: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
   const { code, syscall } = error as { code?: string; syscall?: string };
   if (code === undefined) throw error;
-  return new Failure('audit-unavailable', `audit log ${path}: ${code}${syscall ? ` at ${syscall}` : ''}`);
+  return new Failure(
+    'audit-unavailable',
+    `audit log ${path}: ${code}${syscall ? ` at ${syscall}` : ''}`,
+  );
 }
 
 /** Runs a system call on `path`; its error becomes `audit-unavailable`. */
@@ -81,7 +93,15 @@ function segmentOf(directory: string, month: string): Segment {
       const size = guarded(path, () => fstatSync(fd).size);
       return {
         read: (into, at, position) =>
-          guarded(path, () => readSync(fd, into, at, Math.max(0, Math.min(into.length - at, size - position)), position)),
+          guarded(path, () =>
+            readSync(
+              fd,
+              into,
+              at,
+              Math.max(0, Math.min(into.length - at, size - position)),
+              position,
+            ),
+          ),
         close: () => closeSync(fd),
       };
     },
@@ -92,7 +112,8 @@ function segmentOf(directory: string, month: string): Segment {
 export function openFileSource(directory: string): AuditSource {
   return {
     segments: async () => monthsIn(directory).map((month) => segmentOf(directory, month)),
-    checkpoints: async () => checkpointSizesIn(directory).map((size) => new StoredCheckpoint(directory, size)),
+    checkpoints: async () =>
+      checkpointSizesIn(directory).map((size) => new StoredCheckpoint(directory, size)),
   };
 }
 

@@ -11,7 +11,17 @@
 // Who appends again at once keeps the lock: it is given back after a few idle milliseconds, or after so many uses that others must
 // have their turn. Those who wait say so by a file `wanted`.
 
-import { closeSync, existsSync, linkSync, lstatSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock, Holders } from '../rotation/ports.ts';
@@ -45,7 +55,13 @@ const usesInTurn = 64;
 const errnoOf = (error: unknown): string | undefined => (error as { code?: string }).code;
 
 /** Registers this process as a possible holder. Removes what dead ones left. */
-export function openLock({ directory, holders, clock, patienceMs = 10_000, unknownMs = 30_000 }: LockOptions): Lock {
+export function openLock({
+  directory,
+  holders,
+  clock,
+  patienceMs = 10_000,
+  unknownMs = 30_000,
+}: LockOptions): Lock {
   const me = holders.begin();
   const mine = join(directory, `.holder-${me.id}`);
   const lock = join(directory, 'lock');
@@ -55,7 +71,8 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
     const fd = openSync(mine, 'wx', 0o644);
     try {
       const identity = Buffer.from(JSON.stringify(me));
-      if (writeSync(fd, identity) !== identity.length) throw new Failure('audit-unavailable', `audit log ${mine}: no room`);
+      if (writeSync(fd, identity) !== identity.length)
+        throw new Failure('audit-unavailable', `audit log ${mine}: no room`);
     } finally {
       closeSync(fd);
     }
@@ -126,7 +143,10 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
       };
       if (holder && isPresumedDead(holder, watched.sinceMs)) {
         takeOver(lock, holder, (other) => isPresumedDead(other, startedMs));
-      } else if (nowMs - watched.sinceMs >= (holder && holders.standing(holder) === 'unknown' ? unknownMs : patienceMs)) {
+      } else if (
+        nowMs - watched.sinceMs >=
+        (holder && holders.standing(holder) === 'unknown' ? unknownMs : patienceMs)
+      ) {
         throw heldBy(lock, holder);
       }
       want();
@@ -186,14 +206,22 @@ export function openLock({ directory, holders, clock, patienceMs = 10_000, unkno
 }
 
 function heldBy(path: string, holder: Holder | null): Failure {
-  const who = holder?.pid === undefined ? `holder ${holder?.id}` : `process ${holder.pid}${holder.host ? ` on ${holder.host}` : ''}`;
-  return new Failure('audit-unavailable', `audit log ${path}: held by ${who}, which lives and does not let go`);
+  const who =
+    holder?.pid === undefined
+      ? `holder ${holder?.id}`
+      : `process ${holder.pid}${holder.host ? ` on ${holder.host}` : ''}`;
+  return new Failure(
+    'audit-unavailable',
+    `audit log ${path}: held by ${who}, which lives and does not let go`,
+  );
 }
 
 function holderIn(path: string): Holder | null {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return typeof value === 'object' && value !== null && typeof (value as Holder).id === 'string' ? (value as Holder) : null;
+    return typeof value === 'object' && value !== null && typeof (value as Holder).id === 'string'
+      ? (value as Holder)
+      : null;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return null;
     throw unavailable(path, error);

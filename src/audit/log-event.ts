@@ -10,7 +10,12 @@ export type LogEvent =
   | { readonly code: 'log.heartbeat' }
   /** A half-written tail was cut, so many bytes; written by the log itself. */
   | { readonly code: 'log.repaired'; readonly bytes: number; readonly detail: string }
-  | { readonly code: 'run.started'; readonly runId?: string; readonly accounts: number; readonly trigger: Trigger }
+  | {
+      readonly code: 'run.started';
+      readonly runId?: string;
+      readonly accounts: number;
+      readonly trigger: Trigger;
+    }
   | {
       readonly code: 'run.finished';
       readonly runId?: string;
@@ -20,7 +25,12 @@ export type LogEvent =
       readonly trigger: Trigger;
     }
   /** One account came or went; one record each. */
-  | { readonly code: 'inventory.changed'; readonly change: 'added' | 'removed'; readonly account: string; readonly secretId?: string }
+  | {
+      readonly code: 'inventory.changed';
+      readonly change: 'added' | 'removed';
+      readonly account: string;
+      readonly secretId?: string;
+    }
   /** Count and SHA-256 of the sorted names, one per line; the names themselves are in `inventory.changed`. */
   | { readonly code: 'inventory.summary'; readonly accounts: readonly string[] }
   | {
@@ -32,9 +42,20 @@ export type LogEvent =
       readonly trigger?: Trigger;
     }
   /** A sink could not be written; `lost` records went to the second sink alone. */
-  | { readonly code: 'sink.failed'; readonly sink: string; readonly detail: string; readonly lost: number }
+  | {
+      readonly code: 'sink.failed';
+      readonly sink: string;
+      readonly detail: string;
+      readonly lost: number;
+    }
   /** `from`, `to`: ISO dates. `sha256`: of report.json, hex. */
-  | { readonly code: 'report.exported'; readonly from: string; readonly to: string; readonly sha256: string; readonly trigger?: Trigger }
+  | {
+      readonly code: 'report.exported';
+      readonly from: string;
+      readonly to: string;
+      readonly sha256: string;
+      readonly trigger?: Trigger;
+    }
   | {
       readonly code: 'log.verified';
       readonly state: 'intact' | 'incomplete' | 'altered';
@@ -42,7 +63,12 @@ export type LogEvent =
       readonly root: string;
       readonly trigger?: Trigger;
     }
-  | { readonly code: 'key.rotated'; readonly verifierKey: string; readonly verifierKeyBefore: string; readonly trigger?: Trigger }
+  | {
+      readonly code: 'key.rotated';
+      readonly verifierKey: string;
+      readonly verifierKeyBefore: string;
+      readonly trigger?: Trigger;
+    }
   /** A person looked at an exception of the report. `exceptionId` is the id the report gives it: a record's uid, or a rotationId. */
   | {
       readonly code: 'exception.acknowledged';

@@ -21,12 +21,27 @@ import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock, Holders } from '../rotation/ports.ts';
 import { isoDay } from '../time.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
-import { checkpointFile, checkpointFolder, checkpointSizesIn, guarded, monthFile, openFileSource, syncFolder } from './file-segments.ts';
+import {
+  checkpointFile,
+  checkpointFolder,
+  checkpointSizesIn,
+  guarded,
+  monthFile,
+  openFileSource,
+  syncFolder,
+} from './file-segments.ts';
 import { openLock } from './lock.ts';
 import type { LogEvent, LoggedEvent } from './log-event.ts';
 import type { Hash } from './merkle.ts';
 import type { AuditSource } from './reader.ts';
-import { type AuditContext, type Frame, formatRecord, frameOf, stampAll, uuidv7 } from './record.ts';
+import {
+  type AuditContext,
+  type Frame,
+  formatRecord,
+  frameOf,
+  stampAll,
+  uuidv7,
+} from './record.ts';
 import { absorbKnown, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
 
 export type AuditLogOptions = {
@@ -119,7 +134,8 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
 
   function write(events: readonly LoggedEvent[]): void {
     refresh();
-    const genesis: LogEvent[] = tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
+    const genesis: LogEvent[] =
+      tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
     const all = [...genesis, ...notes, ...events];
     // An append of nothing would be an empty line, and the log damaged.
     if (all.length === 0) return;
@@ -147,7 +163,8 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
 
   function append(events: readonly LoggedEvent[]): Promise<void> {
     if (events.length === 0) return Promise.resolve();
-    if (events.length > maxBatch) throw new Error(`bug: ${events.length} audit events in one append`);
+    if (events.length > maxBatch)
+      throw new Error(`bug: ${events.length} audit events in one append`);
     return new Promise((resolve, reject) => {
       waiting.push({ events, resolve, reject });
       if (waiting.length > 1) return;
@@ -177,20 +194,31 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
   /** What could not be written goes to the second sink, but for intents: nothing follows those. */
   function spill(together: readonly Waiting[], failure: Failure): void {
     const events = together.flatMap((one) => one.events);
-    notes = [...notes.filter(({ code }) => code !== 'sink.failed'), sinkFailed(notes, directory, failure, events)];
-    for (const event of events) if (event.code !== 'rotation.intended') secondSink?.(strayLine(event, clock.nowMs(), frame, origin));
+    notes = [
+      ...notes.filter(({ code }) => code !== 'sink.failed'),
+      sinkFailed(notes, directory, failure, events),
+    ];
+    for (const event of events)
+      if (event.code !== 'rotation.intended')
+        secondSink?.(strayLine(event, clock.nowMs(), frame, origin));
   }
 
   async function checkpoint(): Promise<Checkpoint> {
     const head = await exclusively(() => {
       refresh();
-      if (tail.tree.size === 0 || tail.tree.size <= newestSize(directory)) write([{ code: 'log.heartbeat' }]);
+      if (tail.tree.size === 0 || tail.tree.size <= newestSize(directory))
+        write([{ code: 'log.heartbeat' }]);
       return { ...tail, tree: tail.tree.copy(), open: new Map(tail.open) };
     });
-    const text = await signCheckpoint(origin, head.tree.size, head.tree.root(), [signer]).catch((error) => {
-      if (error instanceof Failure) throw error;
-      throw new Failure('audit-unavailable', `audit log ${directory}: the signing key ${signer.name} could not sign`);
-    });
+    const text = await signCheckpoint(origin, head.tree.size, head.tree.root(), [signer]).catch(
+      (error) => {
+        if (error instanceof Failure) throw error;
+        throw new Failure(
+          'audit-unavailable',
+          `audit log ${directory}: the signing key ${signer.name} could not sign`,
+        );
+      },
+    );
     const made = parseCheckpoint(text) as Checkpoint;
     storeCheckpoint(directory, made);
     saveState(statePath, head);
@@ -227,7 +255,11 @@ export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditL
   };
 }
 
-type Waiting = { readonly events: readonly LoggedEvent[]; readonly resolve: () => void; readonly reject: (error: unknown) => void };
+type Waiting = {
+  readonly events: readonly LoggedEvent[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+};
 
 /** As many of those who wait, in order, as one append may hold; always the first. */
 function takeBatch(waiting: readonly Waiting[]): Waiting[] {
@@ -247,9 +279,21 @@ type Batch = {
 };
 
 /** The lines of one append, and the month whose file they go to: never one before that of the record before. */
-function stampBatch(events: readonly LoggedEvent[], tail: Tail, nowMs: number, newestSize: number, frame: Frame, origin: string): Batch {
+function stampBatch(
+  events: readonly LoggedEvent[],
+  tail: Tail,
+  nowMs: number,
+  newestSize: number,
+  frame: Frame,
+  origin: string,
+): Batch {
   const sealed = newestSize > tail.mentioned ? { sealedSize: newestSize } : {};
-  const { timeMs, texts } = stampAll(events, { size: tail.tree.size, lastTimeMs: tail.lastTimeMs, nowMs, ...sealed }, frame, origin);
+  const { timeMs, texts } = stampAll(
+    events,
+    { size: tail.tree.size, lastTimeMs: tail.lastTimeMs, nowMs, ...sealed },
+    frame,
+    origin,
+  );
   const monthNow = isoDay(timeMs).slice(0, 7);
   const month = tail.month !== null && tail.month > monthNow ? tail.month : monthNow;
   const bytes = Buffer.from(`${texts.join('\n')}\n`);
@@ -264,13 +308,27 @@ function stampBatch(events: readonly LoggedEvent[], tail: Tail, nowMs: number, n
 
 /** The record as the second sink gets it: without a place in the log. */
 function strayLine(event: LoggedEvent, timeMs: number, frame: Frame, origin: string): string {
-  return formatRecord(event, { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 }, frame);
+  return formatRecord(
+    event,
+    { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 },
+    frame,
+  );
 }
 
-function sinkFailed(before: readonly LogEvent[], sink: string, failure: Failure, events: readonly LoggedEvent[]): LogEvent {
+function sinkFailed(
+  before: readonly LogEvent[],
+  sink: string,
+  failure: Failure,
+  events: readonly LoggedEvent[],
+): LogEvent {
   const earlier = before.find(({ code }) => code === 'sink.failed');
   const lost = events.filter(({ code }) => code !== 'rotation.intended').length;
-  return { code: 'sink.failed', sink, detail: failure.message, lost: lost + (earlier?.code === 'sink.failed' ? earlier.lost : 0) };
+  return {
+    code: 'sink.failed',
+    sink,
+    detail: failure.message,
+    lost: lost + (earlier?.code === 'sink.failed' ? earlier.lost : 0),
+  };
 }
 
 /** Appends bytes to month files; keeps the newest one open. */
@@ -289,7 +347,10 @@ function createAppender(directory: string) {
       if (opened?.month !== month) {
         close();
         const path = join(directory, monthFile(month));
-        opened = { month, fd: openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640) };
+        opened = {
+          month,
+          fd: openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640),
+        };
       }
       const { fd } = opened;
       try {
@@ -332,8 +393,13 @@ function newestCheckpoint(directory: string, origin: string): Checkpoint | null 
   if (size === undefined) return null;
   const checkpoint = readCheckpoint(directory, size);
   const path = join(directory, checkpointFolder, checkpointFile(size));
-  if (checkpoint?.size !== size) throw new Failure('audit-unavailable', `audit log ${path}: not a checkpoint of that size`);
-  if (checkpoint.origin !== origin) throw new Failure('audit-unavailable', `audit log ${path}: belongs to the log "${checkpoint.origin}"`);
+  if (checkpoint?.size !== size)
+    throw new Failure('audit-unavailable', `audit log ${path}: not a checkpoint of that size`);
+  if (checkpoint.origin !== origin)
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${path}: belongs to the log "${checkpoint.origin}"`,
+    );
   return checkpoint;
 }
 

@@ -19,7 +19,9 @@ export const base64Of = (value: Hash): string => Buffer.from(value, 'latin1').to
 /** The hash in 44 characters of standard, padded base64; `null` for anything else. */
 export function hashOf(base64: string): Hash | null {
   const bytes = Buffer.from(base64, 'base64');
-  return bytes.length === 32 && bytes.toString('base64') === base64 ? bytes.toString('latin1') : null;
+  return bytes.length === 32 && bytes.toString('base64') === base64
+    ? bytes.toString('latin1')
+    : null;
 }
 
 /** The leaf hash of a record's bytes. */
@@ -58,7 +60,8 @@ export class Tree {
   constructor(size = 0, frontier: readonly Hash[] = []) {
     let ones = 0;
     for (let rest = size; rest > 0; rest = Math.floor(rest / 2)) ones += rest % 2;
-    if (!Number.isSafeInteger(size) || size < 0 || ones !== frontier.length) throw new Error('the frontier does not fit the size');
+    if (!Number.isSafeInteger(size) || size < 0 || ones !== frontier.length)
+      throw new Error('the frontier does not fit the size');
     this.#size = size;
     this.#subtrees = [...frontier];
   }
@@ -78,7 +81,8 @@ export class Tree {
   append(leaf: Hash): void {
     const subtrees = this.#subtrees;
     let node = leaf;
-    for (let size = this.#size; size % 2 === 1; size = (size - 1) / 2) node = nodeHash(subtrees.pop() as Hash, node);
+    for (let size = this.#size; size % 2 === 1; size = (size - 1) / 2)
+      node = nodeHash(subtrees.pop() as Hash, node);
     subtrees.push(node);
     this.#size += 1;
   }
@@ -141,8 +145,13 @@ export function consistencyRanges(older: number, size: number): Range[] {
 }
 
 /** Computes the hashes of disjoint ranges while every leaf passes by once, in order. O(log n) memory. */
-export function createRangeHasher(ranges: readonly Range[]): { add(index: number, leaf: Hash): void; hashes(): Hash[] } {
-  const ordered = ranges.map((range, place) => ({ range, place, tree: new Tree() })).sort((a, b) => a.range[0] - b.range[0]);
+export function createRangeHasher(ranges: readonly Range[]): {
+  add(index: number, leaf: Hash): void;
+  hashes(): Hash[];
+} {
+  const ordered = ranges
+    .map((range, place) => ({ range, place, tree: new Tree() }))
+    .sort((a, b) => a.range[0] - b.range[0]);
   let current = 0;
   return {
     add(index, leaf) {
@@ -159,7 +168,12 @@ export function createRangeHasher(ranges: readonly Range[]): { add(index: number
 }
 
 /** The root that an inclusion proof leads to; `null` when the proof has another length than index and size ask for. */
-export function rootFromInclusion(leaf: Hash, index: number, size: number, proof: readonly Hash[]): Hash | null {
+export function rootFromInclusion(
+  leaf: Hash,
+  index: number,
+  size: number,
+  proof: readonly Hash[],
+): Hash | null {
   if (!(index >= 0 && index < size)) return null;
   const ranges = inclusionRanges(index, size);
   if (ranges.length !== proof.length) return null;
@@ -170,7 +184,13 @@ export function rootFromInclusion(leaf: Hash, index: number, size: number, proof
 }
 
 /** Whether `proof` shows that the tree (`older`, `olderRoot`) is the beginning of the tree (`size`, `root`). RFC 9162, 2.1.4.2. */
-export function isConsistent(older: number, olderRoot: Hash, size: number, root: Hash, proof: readonly Hash[]): boolean {
+export function isConsistent(
+  older: number,
+  olderRoot: Hash,
+  size: number,
+  root: Hash,
+  proof: readonly Hash[],
+): boolean {
   if (older > size || older < 0) return false;
   if (older === size) return proof.length === 0 && olderRoot === root;
   if (older === 0) return proof.length === 0 && olderRoot === emptyRoot;

@@ -10,7 +10,14 @@
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { type Checkpoint, checkNote, parseCheckpoint, parseVerifierKey, type Signer, signCheckpoint } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  checkNote,
+  parseCheckpoint,
+  parseVerifierKey,
+  type Signer,
+  signCheckpoint,
+} from './checkpoint.ts';
 import type { FileAuditLog } from './log.ts';
 import type { LogEvent, LoggedEvent } from './log-event.ts';
 import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
@@ -40,7 +47,8 @@ const numbered = (size: number): string => String(size).padStart(digits, '0');
 const recordName = (sequence: number): string => `records/${numbered(sequence)}.jsonl`;
 const checkpointName = (size: number): string => `checkpoints/${numbered(size)}.checkpoint`;
 const headName = (size: number): string => `heads/${numbered(last - size)}.json`;
-const sizeOfHead = (name: string): number => last - Number(/(\d+)\.json$/.exec(name)?.[1] ?? Number.NaN);
+const sizeOfHead = (name: string): number =>
+  last - Number(/(\d+)\.json$/.exec(name)?.[1] ?? Number.NaN);
 
 /** How often others may take the number we were about to; each time one of them has gone on, so nobody starves for long. */
 const collisionLimit = 200;
@@ -66,7 +74,8 @@ function absorb(tail: Tail, line: Buffer): boolean {
   if (view === null || view.sequence !== tail.tree.size) return false;
   const { code, rotationId, account, timeMs, more } = view;
   if (rotationId !== undefined) {
-    if (code === 'rotation.intended' && account !== undefined) tail.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
+    if (code === 'rotation.intended' && account !== undefined)
+      tail.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
     if (code === 'rotation.outcome' || code === 'rotation.reconciled') tail.open.delete(rotationId);
   }
   const sealed = more['sealed_size'];
@@ -106,12 +115,20 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
     const name = recordName(tail.tree.size);
     const lines = linesOf(bytes);
     if (lines.length === 0 || !lines.every((line) => absorb(tail, line)))
-      throw new Failure('audit-unavailable', `audit log ${objects.place}${name}: damaged; run: thingspace-rotator audit verify`);
+      throw new Failure(
+        'audit-unavailable',
+        `audit log ${objects.place}${name}: damaged; run: thingspace-rotator audit verify`,
+      );
   }
 
   function linesFor(events: readonly LoggedEvent[]): Buffer {
     const sealed = sealedSize > tail.mentioned ? { sealedSize } : {};
-    const at = { size: tail.tree.size, lastTimeMs: tail.lastTimeMs, nowMs: clock.nowMs(), ...sealed };
+    const at = {
+      size: tail.tree.size,
+      lastTimeMs: tail.lastTimeMs,
+      nowMs: clock.nowMs(),
+      ...sealed,
+    };
     const { texts } = stampAll(events, at, frame, origin);
     return Buffer.from(texts.map((line) => `${line}\n`).join(''), 'utf8');
   }
@@ -119,13 +136,15 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
   async function write(events: readonly LoggedEvent[]): Promise<void> {
     // Without looking first: the name itself says whether somebody was faster, and one round trip is saved before a reset.
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
-      const genesis: LogEvent[] = tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
+      const genesis: LogEvent[] =
+        tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
       const all = [...genesis, ...notes, ...events];
       // Somebody else has written the first record meanwhile, which was all we came for.
       if (all.length === 0) return;
       const bytes = linesFor(all);
       const name = recordName(tail.tree.size);
-      const isOurs = (await objects.put(name, bytes)) === 'written' || (await objects.get(name))?.equals(bytes);
+      const isOurs =
+        (await objects.put(name, bytes)) === 'written' || (await objects.get(name))?.equals(bytes);
       if (isOurs) {
         absorbObject(bytes);
         notes = [];
@@ -133,16 +152,26 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
       }
       await follow();
     }
-    throw new Failure('audit-unavailable', `audit log ${objects.place}: ${collisionLimit} writers were faster`);
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${objects.place}: ${collisionLimit} writers were faster`,
+    );
   }
 
-  type Waiting = { readonly events: readonly LoggedEvent[]; readonly done: () => void; readonly failed: (error: unknown) => void };
+  type Waiting = {
+    readonly events: readonly LoggedEvent[];
+    readonly done: () => void;
+    readonly failed: (error: unknown) => void;
+  };
   const waiting: Waiting[] = [];
 
   /** Writes everything that waits, as one object. */
   async function flush(): Promise<void> {
     const batch: Waiting[] = [];
-    for (let count = 0; waiting[0] && (batch.length === 0 || count + waiting[0].events.length <= maxBatch); ) {
+    for (
+      let count = 0;
+      waiting[0] && (batch.length === 0 || count + waiting[0].events.length <= maxBatch);
+    ) {
       const next = waiting.shift() as Waiting;
       count += next.events.length;
       batch.push(next);
@@ -165,12 +194,19 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
     notes = [{ code: 'sink.failed', sink: objects.place, detail: failure.message, lost }];
     const timeMs = clock.nowMs();
     for (const event of stray)
-      secondSink?.(formatRecord(event, { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 }, frame));
+      secondSink?.(
+        formatRecord(
+          event,
+          { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 },
+          frame,
+        ),
+      );
   }
 
   async function append(events: readonly LoggedEvent[]): Promise<void> {
     if (events.length === 0) return;
-    if (events.length > maxBatch) throw new Error(`bug: ${events.length} audit events in one append`);
+    if (events.length > maxBatch)
+      throw new Error(`bug: ${events.length} audit events in one append`);
     await new Promise<void>((done, failed) => {
       waiting.push({ events, done, failed });
       void exclusively(flush);
@@ -180,17 +216,23 @@ export async function openObjectLog(options: ObjectLogOptions): Promise<ObjectAu
   async function checkpoint(): Promise<Checkpoint> {
     const head = await exclusively(async () => {
       await follow();
-      if (tail.tree.size === 0 || tail.tree.size <= sealedSize) await write([{ code: 'log.heartbeat' }]);
+      if (tail.tree.size === 0 || tail.tree.size <= sealedSize)
+        await write([{ code: 'log.heartbeat' }]);
       return { ...tail, tree: tail.tree.copy(), open: new Map(tail.open) };
     });
     const { size } = head.tree;
     const text = await signCheckpoint(origin, size, head.tree.root(), [signer]).catch((error) => {
       if (error instanceof Failure) throw error;
-      throw new Failure('audit-unavailable', `audit log ${objects.place}: the signing key ${signer.name} could not sign`);
+      throw new Failure(
+        'audit-unavailable',
+        `audit log ${objects.place}: the signing key ${signer.name} could not sign`,
+      );
     });
     const made = parseCheckpoint(text) as Checkpoint;
     if ((await objects.put(checkpointName(size), Buffer.from(text, 'utf8'))) === 'taken') {
-      const there = parseCheckpoint((await objects.get(checkpointName(size)))?.toString('utf8') ?? '');
+      const there = parseCheckpoint(
+        (await objects.get(checkpointName(size)))?.toString('utf8') ?? '',
+      );
       if (there?.root !== made.root)
         throw new Failure(
           'audit-unavailable',
@@ -237,7 +279,10 @@ function linesOf(bytes: Buffer): Buffer[] {
 const headFormat = 'thingspace-rotator/audit-head/1';
 
 /** Best effort: without it the next cold start begins at the head before, or at the log's beginning. */
-async function saveHead(objects: ObjectStore, { tree, lastTimeMs, mentioned, open }: Tail): Promise<void> {
+async function saveHead(
+  objects: ObjectStore,
+  { tree, lastTimeMs, mentioned, open }: Tail,
+): Promise<void> {
   const head = {
     format: headFormat,
     size: tree.size,
@@ -254,18 +299,30 @@ async function saveHead(objects: ObjectStore, { tree, lastTimeMs, mentioned, ope
 }
 
 /** Where the log was when it was last signed; `null` where nothing can be believed, and the whole log is read. */
-async function newestHead(objects: ObjectStore, signer: Signer, origin: string): Promise<{ readonly tail: Tail } | null> {
+async function newestHead(
+  objects: ObjectStore,
+  signer: Signer,
+  origin: string,
+): Promise<{ readonly tail: Tail } | null> {
   const [name] = await objects.list('heads/', 1);
   if (name === undefined) return null;
-  const [head, note] = await Promise.all([objects.get(name), objects.get(checkpointName(sizeOfHead(name)))]);
+  const [head, note] = await Promise.all([
+    objects.get(name),
+    objects.get(checkpointName(sizeOfHead(name))),
+  ]);
   const checkpoint = note && parseCheckpoint(note.toString('utf8'));
   if (!checkpoint) return null;
   if (checkpoint.origin !== origin)
-    throw new Failure('audit-unavailable', `audit log ${objects.place}: belongs to the log "${checkpoint.origin}"`);
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${objects.place}: belongs to the log "${checkpoint.origin}"`,
+    );
   // After a change of keys the newest one is signed by the old key: the log is then read from its beginning, once.
   if (checkNote(checkpoint.note, [parseVerifierKey(signer.verifierKey)]) !== 'good') return null;
   const tail = head && tailOf(head.toString('utf8'));
-  return tail && tail.tree.size === checkpoint.size && tail.tree.root() === checkpoint.root ? { tail } : null;
+  return tail && tail.tree.size === checkpoint.size && tail.tree.root() === checkpoint.root
+    ? { tail }
+    : null;
 }
 
 function tailOf(text: string): Tail | null {
@@ -276,7 +333,9 @@ function tailOf(text: string): Tail | null {
       state.size,
       state.frontier.map((hash: string) => hashOf(hash) ?? ''),
     );
-    const open = new Map<string, OpenIntent>(state.open.map((intent: OpenIntent) => [intent.rotationId, intent]));
+    const open = new Map<string, OpenIntent>(
+      state.open.map((intent: OpenIntent) => [intent.rotationId, intent]),
+    );
     return { ...emptyTail(), tree, lastTimeMs: state.lastTimeMs, mentioned: state.mentioned, open };
   } catch {
     return null;
@@ -306,9 +365,11 @@ export function openObjectSource(objects: ObjectStore): AuditSource {
             for (const next of names.slice(index, index + readAhead)) void fetch(next);
             const bytes = await fetch(name);
             ahead.delete(name);
-            if (bytes === null) throw new Failure('audit-unavailable', `audit log ${objects.place}${name}: is gone`);
+            if (bytes === null)
+              throw new Failure('audit-unavailable', `audit log ${objects.place}${name}: is gone`);
             return {
-              read: (into, at, position) => bytes.copy(into, at, position, Math.min(bytes.length, position + into.length - at)),
+              read: (into, at, position) =>
+                bytes.copy(into, at, position, Math.min(bytes.length, position + into.length - at)),
               close: () => {},
             };
           },
@@ -317,7 +378,12 @@ export function openObjectSource(objects: ObjectStore): AuditSource {
     },
     async checkpoints() {
       const names = await objects.list('checkpoints/');
-      return Promise.all(names.map(async (name) => ({ name, text: (await objects.get(name))?.toString('utf8') ?? '' })));
+      return Promise.all(
+        names.map(async (name) => ({
+          name,
+          text: (await objects.get(name))?.toString('utf8') ?? '',
+        })),
+      );
     },
   };
 }

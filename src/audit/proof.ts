@@ -10,7 +10,16 @@
 
 import { Failure } from '../rotation/failure.ts';
 import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
-import { base64Of, createRangeHasher, type Hash, hashOf, inclusionRanges, leafHash, leafHashInPlace, rootFromInclusion } from './merkle.ts';
+import {
+  base64Of,
+  createRangeHasher,
+  type Hash,
+  hashOf,
+  inclusionRanges,
+  leafHash,
+  leafHashInPlace,
+  rootFromInclusion,
+} from './merkle.ts';
 import { findRecord } from './query.ts';
 import { type AuditSource, blocksOf, eachLine } from './reader.ts';
 
@@ -20,7 +29,10 @@ const header = 'c2sp.org/tlog-proof@v1';
  * The proof of a record, by uid or sequence number, under the newest checkpoint. `null` when there is no such record, `'unsealed'` when
  * no checkpoint covers it yet. Throws `audit-unavailable` when the log cannot be read or is not the one that was signed.
  */
-export async function proveRecord(source: AuditSource, id: string): Promise<string | 'unsealed' | null> {
+export async function proveRecord(
+  source: AuditSource,
+  id: string,
+): Promise<string | 'unsealed' | null> {
   const record = await findRecord(source, id);
   if (!record) return null;
   const newest = (await source.checkpoints()).map(({ text }) => parseCheckpoint(text)).at(-1);
@@ -35,7 +47,9 @@ export async function proofsOf(
   records: readonly { readonly index: number; readonly line: string }[],
   checkpoint: Checkpoint,
 ): Promise<readonly string[]> {
-  const hashers = records.map(({ index }) => createRangeHasher(inclusionRanges(index, checkpoint.size)));
+  const hashers = records.map(({ index }) =>
+    createRangeHasher(inclusionRanges(index, checkpoint.size)),
+  );
   let size = 0;
   for await (const block of blocksOf(source)) {
     eachLine(block, (bytes, start, end) => {
@@ -48,7 +62,11 @@ export async function proofsOf(
   if (size < checkpoint.size) throw damaged();
   return records.map(({ index, line }, place) => {
     const path = hashers[place]?.hashes() ?? [];
-    if (rootFromInclusion(leafHash(Buffer.from(line)), index, checkpoint.size, path) !== checkpoint.root) throw damaged();
+    if (
+      rootFromInclusion(leafHash(Buffer.from(line)), index, checkpoint.size, path) !==
+      checkpoint.root
+    )
+      throw damaged();
     return formatProof({ line, index, path, checkpoint: checkpoint.text });
   });
 }
@@ -75,11 +93,20 @@ function formatProof({
 }
 
 export type CheckedProof =
-  | { readonly proven: true; readonly line: string; readonly index: number; readonly checkpoint: Checkpoint }
+  | {
+      readonly proven: true;
+      readonly line: string;
+      readonly index: number;
+      readonly checkpoint: Checkpoint;
+    }
   | { readonly proven: false; readonly why: string };
 
 /** Checks a proof file against verifier keys. Needs nothing else. `line` is the record, where the proof carries or is given it. */
-export function checkProof(text: string, verifiers: readonly Verifier[], given?: string): CheckedProof {
+export function checkProof(
+  text: string,
+  verifiers: readonly Verifier[],
+  given?: string,
+): CheckedProof {
   const no = (why: string): CheckedProof => ({ proven: false, why });
   const split = text.indexOf('\n\n');
   const head = split < 0 ? [] : text.slice(0, split).split('\n');
@@ -88,14 +115,24 @@ export function checkProof(text: string, verifiers: readonly Verifier[], given?:
   const rest = head.slice(extra === undefined ? 1 : 2);
   const index = /^index (0|[1-9]\d{0,15})$/.exec(rest[0] ?? '')?.[1];
   const path = rest.slice(1).map(hashOf);
-  const line = given ?? (extra === undefined ? undefined : Buffer.from(extra, 'base64').toString('utf8'));
+  const line =
+    given ?? (extra === undefined ? undefined : Buffer.from(extra, 'base64').toString('utf8'));
   const checkpoint = parseCheckpoint(text.slice(split + 2));
   if (index === undefined || path.includes(null) || !checkpoint) return no('it is damaged');
   if (line === undefined) return no('it does not carry the record, and none was given');
   const standing = checkNote(checkpoint.note, verifiers);
   if (standing !== 'good')
-    return no(standing === 'bad' ? 'the checkpoint has a wrong signature' : 'the checkpoint is signed by no key that was given');
-  const root = rootFromInclusion(leafHash(Buffer.from(line)), Number(index), checkpoint.size, path as Hash[]);
+    return no(
+      standing === 'bad'
+        ? 'the checkpoint has a wrong signature'
+        : 'the checkpoint is signed by no key that was given',
+    );
+  const root = rootFromInclusion(
+    leafHash(Buffer.from(line)),
+    Number(index),
+    checkpoint.size,
+    path as Hash[],
+  );
   if (root !== checkpoint.root) return no('the record is not in the log that was signed');
   return { proven: true, line, index: Number(index), checkpoint };
 }

@@ -25,12 +25,21 @@ export type RecordFilter = {
 };
 
 /** A stored record: `line` is the very text without LF, `index` its place in the log, zero-based. */
-export type FoundRecord = { readonly line: string; readonly index: number; readonly view: RecordView };
+export type FoundRecord = {
+  readonly line: string;
+  readonly index: number;
+  readonly view: RecordView;
+};
 
 /** How far a reader has come; `index` counts lines only where nothing was passed over. */
 export type Cursor = { segment: string; position: number };
 
-const statuses: Readonly<Record<string, string>> = { success: 'Success', failure: 'Failure', unknown: 'Unknown', started: 'Started' };
+const statuses: Readonly<Record<string, string>> = {
+  success: 'Success',
+  failure: 'Failure',
+  unknown: 'Unknown',
+  started: 'Started',
+};
 const jsonText = (text: string): string => JSON.stringify(text).slice(1, -1);
 
 /** What a matching line must contain, the rarest first. Texts are looked for as JSON writes them. */
@@ -39,14 +48,20 @@ function needlesOf(filter: RecordFilter): Buffer[] {
   const texts = [
     account === undefined ? undefined : `"account":{"name":${JSON.stringify(account)}}`,
     actor === undefined ? undefined : jsonText(actor),
-    open ? '"event_code":"rotation.' : event === undefined ? undefined : `"event_code":${JSON.stringify(event)}`,
+    open
+      ? '"event_code":"rotation.'
+      : event === undefined
+        ? undefined
+        : `"event_code":${JSON.stringify(event)}`,
     outcome === undefined || open
       ? undefined
       : statuses[outcome]
         ? `"status":"${statuses[outcome]}"`
         : `"status_code":${JSON.stringify(outcome)}`,
   ];
-  return texts.filter((text) => text !== undefined && text !== '').map((text) => Buffer.from(text as string));
+  return texts
+    .filter((text) => text !== undefined && text !== '')
+    .map((text) => Buffer.from(text as string));
 }
 
 /** Whether a record is what the filter asks for. */
@@ -55,8 +70,12 @@ function matches(view: RecordView, filter: RecordFilter): boolean {
   if (account !== undefined && view.account !== account) return false;
   if (event !== undefined && view.code !== event) return false;
   if (outcome !== undefined && view.status !== outcome && view.reason !== outcome) return false;
-  if (actor !== undefined && !view.actor.includes(actor) && !view.requestedBy?.includes(actor)) return false;
-  return (sinceMs === undefined || view.timeMs >= sinceMs) && (untilMs === undefined || view.timeMs < untilMs);
+  if (actor !== undefined && !view.actor.includes(actor) && !view.requestedBy?.includes(actor))
+    return false;
+  return (
+    (sinceMs === undefined || view.timeMs >= sinceMs) &&
+    (untilMs === undefined || view.timeMs < untilMs)
+  );
 }
 
 /** All lines that contain every needle, parsed; in log order. Moves `cursor` along, and starts from it when it names a segment. */
@@ -69,7 +88,10 @@ async function* scan(
   const [first, ...others] = needles;
   const since = sinceMs === undefined ? '' : isoDay(sinceMs).slice(0, 7);
   const skip = ({ month }: { month?: string }): boolean => month !== undefined && month < since;
-  for await (const block of blocksOf(source, { skip, ...(cursor.segment === '' ? {} : { from: { ...cursor } }) })) {
+  for await (const block of blocksOf(source, {
+    skip,
+    ...(cursor.segment === '' ? {} : { from: { ...cursor } }),
+  })) {
     const { bytes, end } = block;
     let from = block.start;
     while (from < end) {
@@ -84,7 +106,10 @@ async function* scan(
       const view = viewLine(text);
       if (view) yield { ...view, line: text };
     }
-    Object.assign(cursor, { segment: block.segment.name, position: block.position + (end - block.start) });
+    Object.assign(cursor, {
+      segment: block.segment.name,
+      position: block.position + (end - block.start),
+    });
   }
 }
 
@@ -97,7 +122,9 @@ export async function* listRecords(
   filter: RecordFilter,
   cursor?: Cursor,
 ): AsyncGenerator<FoundRecord, void, undefined> {
-  const found = filter.open ? openIntentsIn(source, filter, cursor) : matching(source, filter, cursor);
+  const found = filter.open
+    ? openIntentsIn(source, filter, cursor)
+    : matching(source, filter, cursor);
   if (filter.last === undefined && !filter.reverse) {
     yield* found;
     return;
@@ -112,14 +139,22 @@ export async function* listRecords(
   yield* filter.reverse ? kept.reverse() : kept;
 }
 
-async function* matching(source: AuditSource, filter: RecordFilter, cursor?: Cursor): AsyncGenerator<FoundRecord, void, undefined> {
+async function* matching(
+  source: AuditSource,
+  filter: RecordFilter,
+  cursor?: Cursor,
+): AsyncGenerator<FoundRecord, void, undefined> {
   for await (const { line, ...view } of scan(source, needlesOf(filter), filter.sinceMs, cursor)) {
     if (matches(view, filter)) yield { line, index: view.sequence, view };
   }
 }
 
 /** By order: an outcome closes its intent, a later intent of the same rotation opens it again. */
-async function* openIntentsIn(source: AuditSource, filter: RecordFilter, cursor?: Cursor): AsyncGenerator<FoundRecord, void, undefined> {
+async function* openIntentsIn(
+  source: AuditSource,
+  filter: RecordFilter,
+  cursor?: Cursor,
+): AsyncGenerator<FoundRecord, void, undefined> {
   const open = new Map<string, FoundRecord>();
   const { account } = filter;
   const needles = needlesOf({ open: true, ...(account === undefined ? {} : { account }) });
@@ -137,7 +172,12 @@ async function* openIntentsIn(source: AuditSource, filter: RecordFilter, cursor?
 export async function* followRecords(
   source: AuditSource,
   filter: RecordFilter,
-  options: { readonly clock: Pick<Clock, 'sleep'>; readonly signal: AbortSignal; readonly cursor: Cursor; readonly everyMs?: number },
+  options: {
+    readonly clock: Pick<Clock, 'sleep'>;
+    readonly signal: AbortSignal;
+    readonly cursor: Cursor;
+    readonly everyMs?: number;
+  },
 ): AsyncGenerator<FoundRecord, void, undefined> {
   const { clock, signal, cursor, everyMs = 500 } = options;
   const { open: _open, last: _last, reverse: _reverse, ...plain } = filter;
@@ -150,7 +190,9 @@ export async function* followRecords(
 /** The record with this uid or sequence number; `null` when there is none. `index` is its true place, whatever number it bears. */
 export async function findRecord(source: AuditSource, id: string): Promise<FoundRecord | null> {
   const wanted = /^\d{1,15}$/.test(id) ? Number(id) : null;
-  const needle = Buffer.from(wanted === null ? `"uid":${JSON.stringify(id)}` : `"sequence":${wanted},`);
+  const needle = Buffer.from(
+    wanted === null ? `"uid":${JSON.stringify(id)}` : `"sequence":${wanted},`,
+  );
   let index = 0;
   for await (const { bytes, start, end } of blocksOf(source)) {
     const hit = bytes.indexOf(needle, start);
@@ -159,7 +201,8 @@ export async function findRecord(source: AuditSource, id: string): Promise<Found
       if (hit >= 0 && hit < end && stop > hit) {
         const line = bytes.subarray(from, stop);
         const view = line.includes(needle) ? viewLine(line) : null;
-        if (view && (wanted === null ? view.uid === id : view.sequence === wanted)) return { line: line.toString('utf8'), index, view };
+        if (view && (wanted === null ? view.uid === id : view.sequence === wanted))
+          return { line: line.toString('utf8'), index, view };
       }
       from = stop + 1;
     }

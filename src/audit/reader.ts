@@ -44,7 +44,10 @@ const blockBytes = 1 << 20;
  */
 export async function* blocksOf(
   source: Pick<AuditSource, 'segments'>,
-  options: { readonly skip?: (segment: Segment) => boolean; readonly from?: { segment: string; position: number } } = {},
+  options: {
+    readonly skip?: (segment: Segment) => boolean;
+    readonly from?: { segment: string; position: number };
+  } = {},
 ): AsyncGenerator<LineBlock, void, undefined> {
   let bytes: Buffer = Buffer.allocUnsafe(blockBytes + 1);
   let isBefore = options.from !== undefined;
@@ -81,7 +84,10 @@ export async function* blocksOf(
 }
 
 /** Calls `visit` with the bounds of every line (without its LF) of a block. */
-export function eachLine(block: LineBlock, visit: (bytes: Buffer, start: number, end: number) => void): void {
+export function eachLine(
+  block: LineBlock,
+  visit: (bytes: Buffer, start: number, end: number) => void,
+): void {
   const { bytes, end } = block;
   let start = block.start;
   while (start < end) {

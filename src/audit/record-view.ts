@@ -29,17 +29,24 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const fieldsOf = (value: unknown): Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value : undefined;
 const countOf = (value: unknown): number | undefined =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 
-const statuses: Readonly<Record<string, RecordView['status']>> = { '1': 'success', '2': 'failure', '99': 'started' };
+const statuses: Readonly<Record<string, RecordView['status']>> = {
+  '1': 'success',
+  '2': 'failure',
+  '99': 'started',
+};
 
 /** The fields of a line's JSON object; `null` when it is no JSON object. */
 export function parseLine(line: string | Buffer): Fields | null {
   try {
     const value: unknown = JSON.parse(typeof line === 'string' ? line : line.toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Fields)
+      : null;
   } catch {
     return null;
   }
@@ -53,7 +60,8 @@ export function viewOf(record: Fields): RecordView | null {
   const actor = fieldsOf(record['actor']);
   const [sequence, timeMs] = [countOf(metadata['sequence']), countOf(metadata['logged_time'])];
   const [uid, code] = [textOf(metadata['uid']), textOf(metadata['event_code'])];
-  if (sequence === undefined || timeMs === undefined || uid === undefined || code === undefined) return null;
+  if (sequence === undefined || timeMs === undefined || uid === undefined || code === undefined)
+    return null;
   return {
     sequence,
     uid,

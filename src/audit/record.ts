@@ -19,9 +19,17 @@ export type AuditContext = {
   /** The release of this program. */
   readonly productVersion: string;
   /** The machine or function it runs on. */
-  readonly sourceEndpoint?: { readonly hostname?: string; readonly ip?: string; readonly uid?: string };
+  readonly sourceEndpoint?: {
+    readonly hostname?: string;
+    readonly ip?: string;
+    readonly uid?: string;
+  };
   /** The cloud, where there is one; `provider` is "AWS". */
-  readonly cloud?: { readonly provider: string; readonly region?: string; readonly accountUid?: string };
+  readonly cloud?: {
+    readonly provider: string;
+    readonly region?: string;
+    readonly accountUid?: string;
+  };
   /** The policy in force, in days; also decides severity. */
   readonly policy: { readonly maxAgeDays: number; readonly warnAgeDays: number };
 };
@@ -52,9 +60,15 @@ function clip(text: string | undefined, max: number): string | undefined {
   return surrogate.test(whole) ? Buffer.from(whole, 'utf8').toString('utf8') : whole;
 }
 
-const int = (value: number | undefined): number | undefined => (value === undefined ? undefined : Math.trunc(value));
+const int = (value: number | undefined): number | undefined =>
+  value === undefined ? undefined : Math.trunc(value);
 
-const statuses = { started: [99, 'Started'], success: [1, 'Success'], failure: [2, 'Failure'], unknown: [0, 'Unknown'] } as const;
+const statuses = {
+  started: [99, 'Started'],
+  success: [1, 'Success'],
+  failure: [2, 'Failure'],
+  unknown: [0, 'Unknown'],
+} as const;
 type Status = keyof typeof statuses;
 
 const refusals: ReadonlySet<Reason | undefined> = new Set([
@@ -71,13 +85,21 @@ const refusals: ReadonlySet<Reason | undefined> = new Set([
 /** 1 informational, 2 low, 3 past the warning age, 4 refused, locked or past the policy's age, 5 the password is unknown. */
 function severityOf(event: LoggedEvent, status: Status, policy: AuditContext['policy']): number {
   if (status === 'unknown') return 5;
-  if (!('secretId' in event) || !('certainty' in event || 'ageDaysBefore' in event || 'reason' in event)) {
+  if (
+    !('secretId' in event) ||
+    !('certainty' in event || 'ageDaysBefore' in event || 'reason' in event)
+  ) {
     return event.code === 'account.stopped' ? 4 : status === 'failure' ? 3 : 1;
   }
-  const { certainty, reason, ageDaysBefore: ageDays = 0 } = event as { certainty?: string; reason?: Reason; ageDaysBefore?: number };
+  const {
+    certainty,
+    reason,
+    ageDaysBefore: ageDays = 0,
+  } = event as { certainty?: string; reason?: Reason; ageDaysBefore?: number };
   if (certainty === 'lost' || reason === 'password-lost') return 5;
   if (status === 'success') return 1;
-  if (event.code === 'account.stopped' || refusals.has(reason) || ageDays > policy.maxAgeDays) return 4;
+  if (event.code === 'account.stopped' || refusals.has(reason) || ageDays > policy.maxAgeDays)
+    return 4;
   if (ageDays > policy.warnAgeDays) return 3;
   return status === 'failure' ? 2 : 1;
 }
@@ -94,8 +116,13 @@ type Mapped = {
   unmapped: object;
 };
 
-function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; readonly status: string }>): Mapped {
-  const base = { status: 'success' as const, ...('trigger' in event && event.trigger ? { trigger: event.trigger } : {}) };
+function mapLogEvent(
+  event: Exclude<LoggedEvent, { readonly secretId: string; readonly status: string }>,
+): Mapped {
+  const base = {
+    status: 'success' as const,
+    ...('trigger' in event && event.trigger ? { trigger: event.trigger } : {}),
+  };
   switch (event.code) {
     case 'log.genesis':
       return { ...base, unmapped: { verifier_key: event.verifierKey } };
@@ -104,16 +131,33 @@ function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; re
     case 'log.repaired':
       return { ...base, detail: event.detail, unmapped: { bytes: event.bytes } };
     case 'run.started':
-      return { ...base, status: 'started', ...(event.runId ? { correlation: event.runId } : {}), unmapped: { count: event.accounts } };
+      return {
+        ...base,
+        status: 'started',
+        ...(event.runId ? { correlation: event.runId } : {}),
+        unmapped: { count: event.accounts },
+      };
     case 'run.finished': {
       const { exitCode, rotated, failed, runId } = event;
       const status = exitCode === 0 ? ('success' as const) : ('failure' as const);
-      return { ...base, status, ...(runId ? { correlation: runId } : {}), unmapped: { exit_code: exitCode, failed, rotated } };
+      return {
+        ...base,
+        status,
+        ...(runId ? { correlation: runId } : {}),
+        unmapped: { exit_code: exitCode, failed, rotated },
+      };
     }
     case 'inventory.changed':
-      return { ...base, account: event.account, unmapped: { change: event.change, secret_id: clip(event.secretId, 512) } };
+      return {
+        ...base,
+        account: event.account,
+        unmapped: { change: event.change, secret_id: clip(event.secretId, 512) },
+      };
     case 'inventory.summary':
-      return { ...base, unmapped: { count: event.accounts.length, sha256: inventoryHash(event.accounts) } };
+      return {
+        ...base,
+        unmapped: { count: event.accounts.length, sha256: inventoryHash(event.accounts) },
+      };
     case 'policy.changed':
       return {
         ...base,
@@ -125,7 +169,12 @@ function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; re
         },
       };
     case 'sink.failed':
-      return { ...base, status: 'failure', detail: event.detail, unmapped: { lost: event.lost, sink: clip(event.sink, 512) } };
+      return {
+        ...base,
+        status: 'failure',
+        detail: event.detail,
+        unmapped: { lost: event.lost, sink: clip(event.sink, 512) },
+      };
     case 'report.exported':
       return { ...base, unmapped: { from: event.from, sha256: event.sha256, to: event.to } };
     case 'log.verified':
@@ -135,7 +184,10 @@ function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; re
         unmapped: { root: event.root, size: event.size, state: event.state },
       };
     case 'key.rotated':
-      return { ...base, unmapped: { verifier_key: event.verifierKey, verifier_key_before: event.verifierKeyBefore } };
+      return {
+        ...base,
+        unmapped: { verifier_key: event.verifierKey, verifier_key_before: event.verifierKeyBefore },
+      };
     case 'exception.acknowledged':
       return {
         ...base,
@@ -148,7 +200,16 @@ function mapLogEvent(event: Exclude<LoggedEvent, { readonly secretId: string; re
 function mapEvent(event: LoggedEvent): Mapped {
   if (!('status' in event)) return mapLogEvent(event);
   const { status, account, username, rotationId, reason, detail, trigger } = event;
-  return { status, account, username, correlation: rotationId, code: reason, detail, trigger, unmapped: event };
+  return {
+    status,
+    account,
+    username,
+    correlation: rotationId,
+    code: reason,
+    detail,
+    trigger,
+    unmapped: event,
+  };
 }
 
 /** What every record has under `unmapped`, as far as there is something. */
@@ -200,13 +261,25 @@ function cloudOf({ cloud }: AuditContext): unknown {
 }
 
 /** What stays the same from record to record, computed once. */
-export type Frame = { readonly context: AuditContext; readonly actor: unknown; readonly cloud: unknown; readonly source: unknown };
+export type Frame = {
+  readonly context: AuditContext;
+  readonly actor: unknown;
+  readonly cloud: unknown;
+  readonly source: unknown;
+};
 
 export function frameOf(context: AuditContext): Frame {
   const user = sorted({ name: clip(context.actor.name, 512), uid: clip(context.actor.uid, 512) });
   const { sourceEndpoint } = context;
-  const source = sourceEndpoint && sorted({ hostname: sourceEndpoint.hostname, ip: sourceEndpoint.ip, uid: sourceEndpoint.uid });
-  return { context, actor: { app_name: 'thingspace-rotator', user }, cloud: cloudOf(context), source };
+  const source =
+    sourceEndpoint &&
+    sorted({ hostname: sourceEndpoint.hostname, ip: sourceEndpoint.ip, uid: sourceEndpoint.uid });
+  return {
+    context,
+    actor: { app_name: 'thingspace-rotator', user },
+    cloud: cloudOf(context),
+    source,
+  };
 }
 
 /** Events about a password are *Password Change* (3); what the log says about itself, and stops, are *Other* (99) with a name. */
@@ -222,7 +295,11 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, frame: Frame): st
   const [statusId, status] = statuses[mapped.status];
   const account = clip(mapped.account, 256);
   const about = account === undefined ? context.actor.name : account;
-  const common = commonFields(stamp, mapped.trigger, 'status' in event ? context.policy.maxAgeDays : undefined);
+  const common = commonFields(
+    stamp,
+    mapped.trigger,
+    'status' in event ? context.policy.maxAgeDays : undefined,
+  );
   // Literals below are in RFC 8785 order; JSON.stringify leaves out what is undefined.
   const line = JSON.stringify({
     activity_id: activity,
@@ -237,7 +314,11 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, frame: Frame): st
       event_code: event.code,
       log_name: stamp.origin,
       logged_time: stamp.timeMs,
-      product: { name: 'thingspace-rotator', vendor_name: 'thingspace-rotator', version: context.productVersion },
+      product: {
+        name: 'thingspace-rotator',
+        vendor_name: 'thingspace-rotator',
+        version: context.productVersion,
+      },
       profiles: frame.cloud ? ['cloud'] : undefined,
       sequence: stamp.sequence ?? undefined,
       uid: stamp.uid,
@@ -251,12 +332,16 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, frame: Frame): st
     status_id: statusId,
     time: stamp.timeMs,
     type_uid: 300_100 + activity,
-    unmapped: 'status' in event ? passwordFields(event, common) : sorted({ ...mapped.unmapped, ...common }),
+    unmapped:
+      'status' in event ? passwordFields(event, common) : sorted({ ...mapped.unmapped, ...common }),
     // Class 3001 asks for a user; where a record is about the log and no account, it is the one who acts.
     user:
-      account === undefined ? { name: clip(context.actor.name, 512) } : { account: { name: account }, name: clip(mapped.username, 256) },
+      account === undefined
+        ? { name: clip(context.actor.name, 512) }
+        : { account: { name: account }, name: clip(mapped.username, 256) },
   });
-  if (Buffer.byteLength(line) + 1 > maxLineBytes) throw new RangeError('an audit record above 64 KiB');
+  if (Buffer.byteLength(line) + 1 > maxLineBytes)
+    throw new RangeError('an audit record above 64 KiB');
   return line;
 }
 
@@ -283,10 +368,20 @@ export function uuidv7(timeMs: number): string {
 const clockSlackMs = 5_000;
 
 /** Where a log stands, for the records that come next: its size, the time of its last record, and a checkpoint still to be mentioned. */
-export type Position = { readonly size: number; readonly lastTimeMs: number; readonly nowMs: number; readonly sealedSize?: number };
+export type Position = {
+  readonly size: number;
+  readonly lastTimeMs: number;
+  readonly nowMs: number;
+  readonly sealedSize?: number;
+};
 
 /** The lines of one append, without LF. The time is never before that of the record before, unless the clock went back by more than a slip. */
-export function stampAll(events: readonly LoggedEvent[], at: Position, frame: Frame, origin: string): { timeMs: number; texts: string[] } {
+export function stampAll(
+  events: readonly LoggedEvent[],
+  at: Position,
+  frame: Frame,
+  origin: string,
+): { timeMs: number; texts: string[] } {
   const back = at.lastTimeMs - at.nowMs;
   const timeMs = back > 0 && back <= clockSlackMs ? at.lastTimeMs : at.nowMs;
   const texts = events.map((event, index) =>

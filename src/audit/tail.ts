@@ -1,7 +1,17 @@
 // The end of the log as a writer knows it: size, frontier, open intents. It follows the files by reading what came since, whoever
 // wrote it, and cuts what a crash left half written. Everything here is synchronous: it runs under the lock between processes.
 
-import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
@@ -21,9 +31,20 @@ export type Tail = {
   open: Map<string, OpenIntent>;
 };
 
-export const emptyTail = (): Tail => ({ tree: new Tree(), month: null, position: 0, lastTimeMs: 0, mentioned: 0, open: new Map() });
+export const emptyTail = (): Tail => ({
+  tree: new Tree(),
+  month: null,
+  position: 0,
+  lastTimeMs: 0,
+  mentioned: 0,
+  open: new Map(),
+});
 
-const copyOf = (tail: Tail): Tail => ({ ...tail, tree: tail.tree.copy(), open: new Map(tail.open) });
+const copyOf = (tail: Tail): Tail => ({
+  ...tail,
+  tree: tail.tree.copy(),
+  open: new Map(tail.open),
+});
 
 const marks = {
   rotation: Buffer.from('"event_code":"rotation.'),
@@ -40,9 +61,14 @@ type Noted = {
 };
 
 /** Takes the next record's line into account, its meaning being known. */
-export function absorbKnown(tail: Tail, line: Buffer, { code, rotationId, account, timeMs }: Noted): void {
+export function absorbKnown(
+  tail: Tail,
+  line: Buffer,
+  { code, rotationId, account, timeMs }: Noted,
+): void {
   if (rotationId !== undefined) {
-    if (code === 'rotation.intended' && account !== undefined) tail.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
+    if (code === 'rotation.intended' && account !== undefined)
+      tail.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
     if (code === 'rotation.outcome' || code === 'rotation.reconciled') tail.open.delete(rotationId);
   }
   tail.tree.append(leafHash(line));
@@ -66,7 +92,12 @@ export type Followed = { readonly cutBytes: number; readonly cutRecords: number 
  * no record, or an append of several records of which the last are missing) is cut from the file, down to what is whole.
  * Throws `audit-unavailable` when the log is shorter than it was, or holds a line that is no record before others that are.
  */
-export function follow(directory: string, tail: Tail, watchSize: number, at: (tail: Tail) => void): Followed {
+export function follow(
+  directory: string,
+  tail: Tail,
+  watchSize: number,
+  at: (tail: Tail) => void,
+): Followed {
   if (tail.tree.size === watchSize) at(tail);
   let [cutBytes, cutRecords] = [0, 0];
   const months = monthsIn(directory);
@@ -91,7 +122,12 @@ const gone = (directory: string, month: string): Failure =>
     `audit log ${join(directory, monthFile(month))}: shorter than it was; run: thingspace-rotator audit verify`,
   );
 
-function followFile(path: string, tail: Tail, watchSize: number, at: (tail: Tail) => void): Followed {
+function followFile(
+  path: string,
+  tail: Tail,
+  watchSize: number,
+  at: (tail: Tail) => void,
+): Followed {
   const beganAt = { position: tail.position, size: tail.tree.size };
   let whole: Tail | null = null; // the state before an append of several records, while its last has not been seen
   let last: Buffer | null = null;
@@ -129,7 +165,10 @@ function followFile(path: string, tail: Tail, watchSize: number, at: (tail: Tail
 }
 
 const damaged = (path: string, sequence: number): Failure =>
-  new Failure('audit-unavailable', `audit log ${path}: damaged at record ${sequence}; run: thingspace-rotator audit verify`);
+  new Failure(
+    'audit-unavailable',
+    `audit log ${path}: damaged at record ${sequence}; run: thingspace-rotator audit verify`,
+  );
 
 function lastView(line: Buffer, path: string, size: number): { timeMs: number } {
   const record = parseLine(line);
@@ -166,7 +205,11 @@ function eachStoredLine(path: string, position: number, visit: (line: Buffer) =>
         at += got;
         held += got;
         let start = 0;
-        for (let end = bytes.indexOf(0x0a); end >= 0 && end < held; end = bytes.indexOf(0x0a, start)) {
+        for (
+          let end = bytes.indexOf(0x0a);
+          end >= 0 && end < held;
+          end = bytes.indexOf(0x0a, start)
+        ) {
           visit(Buffer.from(bytes.subarray(start, end)));
           start = end + 1;
         }
@@ -205,14 +248,28 @@ export function saveState(path: string, tail: Tail): void {
 export function loadState(path: string, rootAt: (size: number) => Hash | null): Tail | null {
   try {
     const state = JSON.parse(readFileSync(path, 'utf8'));
-    if (state.format !== format || typeof state.month !== 'string' || !Number.isSafeInteger(state.position)) return null;
+    if (
+      state.format !== format ||
+      typeof state.month !== 'string' ||
+      !Number.isSafeInteger(state.position)
+    )
+      return null;
     const tree = new Tree(
       state.size,
       state.frontier.map((text: string) => hashOf(text) ?? ''),
     );
     if (tree.root() !== rootAt(tree.size)) return null;
-    const open = new Map<string, OpenIntent>(state.open.map((intent: OpenIntent) => [intent.rotationId, intent]));
-    return { tree, month: state.month, position: state.position, lastTimeMs: state.lastTimeMs, mentioned: state.mentioned, open };
+    const open = new Map<string, OpenIntent>(
+      state.open.map((intent: OpenIntent) => [intent.rotationId, intent]),
+    );
+    return {
+      tree,
+      month: state.month,
+      position: state.position,
+      lastTimeMs: state.lastTimeMs,
+      mentioned: state.mentioned,
+      open,
+    };
   } catch {
     return null;
   }

@@ -23,7 +23,12 @@ export type FindingKind =
   | 'half-written' // the last line has no end
   | 'unsealed'; // records after the last checkpoint
 
-export type Finding = { readonly kind: FindingKind; readonly level: FindingLevel; readonly message: string; readonly sequence?: number };
+export type Finding = {
+  readonly kind: FindingKind;
+  readonly level: FindingLevel;
+  readonly message: string;
+  readonly sequence?: number;
+};
 
 export type Verification = {
   readonly state: 'intact' | 'incomplete' | 'altered';
@@ -86,14 +91,19 @@ function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end:
   let distance = 0;
   // A loop here beats a call to indexOf, which costs as much as the hash of a node.
   function isAt(bytes: Buffer, place: number): boolean {
-    for (let index = 1; index < needle.length; index += 1) if (bytes[place + index] !== needle[index]) return false;
+    for (let index = 1; index < needle.length; index += 1)
+      if (bytes[place + index] !== needle[index]) return false;
     return true;
   }
   return {
     find(bytes, start, end) {
       const near = start + Math.max(0, distance - 24);
       let at = -1;
-      for (let place = near; place < near + 48 && place + needle.length <= end && at < 0; place += 1) {
+      for (
+        let place = near;
+        place < near + 48 && place + needle.length <= end && at < 0;
+        place += 1
+      ) {
         if (bytes[place] === first && isAt(bytes, place)) at = place;
       }
       if (at < 0) at = bytes.indexOf(needle, start);
@@ -105,7 +115,12 @@ function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end:
 }
 
 /** What is kept of a checkpoint while the log passes by; there may be thousands. */
-type Given = { readonly name: string; readonly size: number; readonly root: Hash; readonly isAnchor: boolean };
+type Given = {
+  readonly name: string;
+  readonly size: number;
+  readonly root: Hash;
+  readonly isAnchor: boolean;
+};
 
 /** Collects findings, and tells the first few of a kind only once too often. */
 function createFindings() {
@@ -113,7 +128,8 @@ function createFindings() {
   let more = 0;
   return {
     add(level: FindingLevel, kind: FindingKind, message: string, sequence?: number): void {
-      if (kept.length < 100) kept.push({ level, kind, message, ...(sequence === undefined ? {} : { sequence }) });
+      if (kept.length < 100)
+        kept.push({ level, kind, message, ...(sequence === undefined ? {} : { sequence }) });
       else more += 1;
     },
     done: (): { findings: readonly Finding[]; more: number } => ({ findings: kept, more }),
@@ -122,7 +138,10 @@ function createFindings() {
 type Findings = ReturnType<typeof createFindings>;
 
 /** Checks the whole log. Throws `audit-unavailable` when it cannot be read. Memory is flat in the log's length. */
-export async function verifyLog(source: AuditSource, options: VerifyOptions): Promise<Verification> {
+export async function verifyLog(
+  source: AuditSource,
+  options: VerifyOptions,
+): Promise<Verification> {
   const findings = createFindings();
   const signed = await signedCheckpoints(source, options, findings);
   const walk = createWalk(signed.bySize, options.gapMs ?? dayMs + 2 * 3_600_000, findings);
@@ -130,16 +149,30 @@ export async function verifyLog(source: AuditSource, options: VerifyOptions): Pr
   for await (const block of blocksOf(source)) {
     walk.visit(block);
     tailBytes = block.tail;
-    if (block.tail > 0) findings.add('incomplete', 'half-written', `${block.segment.name}: ${block.tail} bytes of a half-written record`);
+    if (block.tail > 0)
+      findings.add(
+        'incomplete',
+        'half-written',
+        `${block.segment.name}: ${block.tail} bytes of a half-written record`,
+      );
   }
   const { tree, times, mentioned, good } = walk.end(options.nowMs);
-  const sealedRecords = good.reduce((most, { isAnchor, size }) => (isAnchor ? most : Math.max(most, size)), 0);
+  const sealedRecords = good.reduce(
+    (most, { isAnchor, size }) => (isAnchor ? most : Math.max(most, size)),
+    0,
+  );
   for (const size of mentioned) {
-    if (!signed.sizes.has(size)) findings.add('altered', 'checkpoint-missing', `the checkpoint at ${size} records is gone`);
+    if (!signed.sizes.has(size))
+      findings.add('altered', 'checkpoint-missing', `the checkpoint at ${size} records is gone`);
   }
   const unsealed = tree.size - sealedRecords;
   if (unsealed > 0 && tailBytes === 0) {
-    findings.add('incomplete', 'unsealed', `${unsealed} of ${tree.size} records are after the last checkpoint`, sealedRecords);
+    findings.add(
+      'incomplete',
+      'unsealed',
+      `${unsealed} of ${tree.size} records are after the last checkpoint`,
+      sealedRecords,
+    );
   }
   const found = findings.done();
   const isAltered = found.findings.some(({ level }) => level === 'altered');
@@ -174,35 +207,56 @@ async function newestOf(source: AuditSource, name: string | undefined): Promise<
 }
 
 /** The checkpoints that a given key signed, by size; what is wrong with the others goes to the findings. */
-async function signedCheckpoints(source: AuditSource, { verifiers, consistentWith = [] }: VerifyOptions, findings: Findings) {
+async function signedCheckpoints(
+  source: AuditSource,
+  { verifiers, consistentWith = [] }: VerifyOptions,
+  findings: Findings,
+) {
   const bySize = new Map<number, Given[]>();
   const sizes = new Set<number>();
   const keys = new Set<string>();
   let origin: string | undefined;
   const stored = await source.checkpoints();
-  const outside = consistentWith.map((text, index) => ({ name: `outside checkpoint ${index + 1}`, text }));
+  const outside = consistentWith.map((text, index) => ({
+    name: `outside checkpoint ${index + 1}`,
+    text,
+  }));
   for (const { name, text, isAnchor } of inTurn(stored, outside)) {
     const checkpoint = parseCheckpoint(text);
     const standing = checkpoint && checkNote(checkpoint.note, verifiers);
     if (!checkpoint || standing !== 'good') {
-      const why = !checkpoint ? 'is no checkpoint' : standing === 'bad' ? 'has a wrong signature' : 'is signed by no key that was given';
+      const why = !checkpoint
+        ? 'is no checkpoint'
+        : standing === 'bad'
+          ? 'has a wrong signature'
+          : 'is signed by no key that was given';
       findings.add('altered', 'signature', `${name} ${why}`);
       continue;
     }
     origin ??= checkpoint.origin;
-    if (checkpoint.origin !== origin) findings.add('altered', 'origin', `${name} is of the log "${checkpoint.origin}", not "${origin}"`);
+    if (checkpoint.origin !== origin)
+      findings.add(
+        'altered',
+        'origin',
+        `${name} is of the log "${checkpoint.origin}", not "${origin}"`,
+      );
     if (!isAnchor) sizes.add(checkpoint.size);
     const { size, root } = checkpoint;
     bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, isAnchor }]);
     for (const { name: keyName, keyId, verifierKey } of verifiers) {
-      if (checkpoint.note.signatures.some((line) => line.name === keyName && line.keyId === keyId)) keys.add(verifierKey);
+      if (checkpoint.note.signatures.some((line) => line.name === keyName && line.keyId === keyId))
+        keys.add(verifierKey);
     }
   }
   return { bySize, sizes, keys: [...keys] };
 }
 
 /** The pass over all lines: hashes, counts, compares at every checkpoint's size. */
-function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number, findings: Findings) {
+function createWalk(
+  bySize: ReadonlyMap<number, readonly Given[]>,
+  gapMs: number,
+  findings: Findings,
+) {
   const tree = new Tree();
   const times: { first: number | null; last: number | null } = { first: null, last: null };
   const mentioned = new Set<number>();
@@ -218,11 +272,20 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
         good.push(one);
         if (!isAnchor) goodUpTo = size;
       } else if (isAnchor) {
-        findings.add('altered', 'inconsistent', `${name}: the first ${size} records are not those that were signed then`);
+        findings.add(
+          'altered',
+          'inconsistent',
+          `${name}: the first ${size} records are not those that were signed then`,
+        );
       } else if (!isBroken) {
         isBroken = true;
         const where = `records ${goodUpTo} to ${size - 1}`;
-        findings.add('altered', 'root', `${where} are not those that ${name} was signed over; none is vouched for after them`, goodUpTo);
+        findings.add(
+          'altered',
+          'root',
+          `${where} are not those that ${name} was signed over; none is vouched for after them`,
+          goodUpTo,
+        );
       }
     }
   }
@@ -230,9 +293,19 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
   function checkTime(timeMs: number, sequence: number): void {
     const { last } = times;
     if (last !== null && timeMs < last) {
-      findings.add('incomplete', 'clock', `the time goes back from ${isoTime(last)} to ${isoTime(timeMs)}`, sequence);
+      findings.add(
+        'incomplete',
+        'clock',
+        `the time goes back from ${isoTime(last)} to ${isoTime(timeMs)}`,
+        sequence,
+      );
     } else if (last !== null && timeMs - last > gapMs) {
-      findings.add('incomplete', 'gap', `nothing between ${isoTime(last)} and ${isoTime(timeMs)}, not even a heartbeat`, sequence);
+      findings.add(
+        'incomplete',
+        'gap',
+        `nothing between ${isoTime(last)} and ${isoTime(timeMs)}, not even a heartbeat`,
+        sequence,
+      );
     }
     times.first ??= timeMs;
     times.last = timeMs;
@@ -246,7 +319,13 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
       findings.add('altered', 'not-a-record', `line ${expected} is no record`, expected);
     } else {
       const sequence = numberAt(bytes, at + needles.sequence.length);
-      if (sequence !== expected) findings.add('altered', 'sequence', `record ${expected} says that it is ${sequence}`, expected);
+      if (sequence !== expected)
+        findings.add(
+          'altered',
+          'sequence',
+          `record ${expected} says that it is ${sequence}`,
+          expected,
+        );
       checkTime(numberAt(bytes, logged + needles.logged.length), expected);
     }
     tree.append(leafHashInPlace(bytes, start, end));
@@ -257,9 +336,21 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
   return {
     visit({ bytes, start, end }: LineBlock): void {
       // The search runs at the speed of its first byte's: `z` is the rare one in this key.
-      for (let at = bytes.indexOf(rareEnd, start); at >= 0 && at < end; at = bytes.indexOf(rareEnd, at + 1)) {
+      for (
+        let at = bytes.indexOf(rareEnd, start);
+        at >= 0 && at < end;
+        at = bytes.indexOf(rareEnd, at + 1)
+      ) {
         const key = at + rareEnd.length - needles.sealed.length;
-        if (bytes.compare(needles.sealed, 0, needles.sealed.length, Math.max(0, key), at + rareEnd.length) === 0)
+        if (
+          bytes.compare(
+            needles.sealed,
+            0,
+            needles.sealed.length,
+            Math.max(0, key),
+            at + rareEnd.length,
+          ) === 0
+        )
           mentioned.add(numberAt(bytes, at + rareEnd.length));
       }
       for (let from = start; from < end; ) {
@@ -272,10 +363,18 @@ function createWalk(bySize: ReadonlyMap<number, readonly Given[]>, gapMs: number
       for (const [size, given] of bySize) {
         if (size <= tree.size) continue;
         for (const { name } of given)
-          findings.add('altered', 'shortened', `${name} was signed over ${size} records, ${tree.size} are left`);
+          findings.add(
+            'altered',
+            'shortened',
+            `${name} was signed over ${size} records, ${tree.size} are left`,
+          );
       }
       if (nowMs !== undefined && times.last !== null && nowMs - times.last > gapMs) {
-        findings.add('incomplete', 'gap', `nothing since ${isoTime(times.last)}, not even a heartbeat`);
+        findings.add(
+          'incomplete',
+          'gap',
+          `nothing since ${isoTime(times.last)}, not even a heartbeat`,
+        );
       }
       return { tree, times, mentioned, good };
     },

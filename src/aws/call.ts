@@ -20,7 +20,12 @@ const waitsMs = [100, 400] as const;
 const final =
   /^(AccessDenied|AccessDeniedException|NoSuchBucket|NotFoundException|DisabledException|KMSInvalidStateException|InvalidKeyUsageException|InvalidAccessKeyId|SignatureDoesNotMatch|UnrecognizedClientException|CredentialsProviderError|ExpiredToken|ExpiredTokenException|InvalidClientTokenId|PermanentRedirect|InvalidRequest|ValidationException)$/;
 
-export function createCaller(where: { service: 's3' | 'kms'; place: string; requestTimeoutMs: number; clock: Clock }): Caller {
+export function createCaller(where: {
+  service: 's3' | 'kms';
+  place: string;
+  requestTimeoutMs: number;
+  clock: Clock;
+}): Caller {
   const { service, place, requestTimeoutMs, clock } = where;
 
   async function once<Output>(send: (options: AwsCallOptions) => Promise<Output>): Promise<Output> {
@@ -61,13 +66,21 @@ export function createCaller(where: { service: 's3' | 'kms'; place: string; requ
 }
 
 /** ListObjectsV2 is allowed by another name. */
-const permissionFor = (action: string): string => (action === 'ListObjectsV2' ? 'ListBucket' : action);
+const permissionFor = (action: string): string =>
+  action === 'ListObjectsV2' ? 'ListBucket' : action;
 
 function toldBy(error: unknown): { code: string; requestId: string } {
-  const fields = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
+  const fields = (typeof error === 'object' && error !== null ? error : {}) as Record<
+    string,
+    unknown
+  >;
   const metadata = (fields['$metadata'] ?? {}) as Record<string, unknown>;
   const name = plain(fields['name']);
-  return { code: (name === 'Error' ? plain(fields['code']) : name) || 'unknown', requestId: plain(metadata['requestId']) };
+  return {
+    code: (name === 'Error' ? plain(fields['code']) : name) || 'unknown',
+    requestId: plain(metadata['requestId']),
+  };
 }
 
-const plain = (value: unknown): string => (typeof value === 'string' && /^[A-Za-z0-9_.-]{1,80}$/.test(value) ? value : '');
+const plain = (value: unknown): string =>
+  typeof value === 'string' && /^[A-Za-z0-9_.-]{1,80}$/.test(value) ? value : '';

@@ -21,7 +21,13 @@ export type KmsSignerOptions = {
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
 /** Asks for the public half. Throws `audit-unavailable` when the key cannot be used or is no Ed25519 key. */
-export async function openKmsSigner({ keyId: KeyId, name, region, requestTimeoutMs, clock }: KmsSignerOptions): Promise<Signer> {
+export async function openKmsSigner({
+  keyId: KeyId,
+  name,
+  region,
+  requestTimeoutMs,
+  clock,
+}: KmsSignerOptions): Promise<Signer> {
   const client = new KMSClient({
     ...(region === undefined ? {} : { region }),
     // The tries are ours (aws-call.ts).
@@ -40,7 +46,10 @@ export async function openKmsSigner({ keyId: KeyId, name, region, requestTimeout
   );
   const spki = Buffer.from(PublicKey ?? []);
   if (spki.length !== 44 || !spki.subarray(0, 12).equals(spkiPrefix))
-    throw new Failure('audit-unavailable', `audit.kmsKeyId ${KeyId}: is no Ed25519 key; its KeySpec must be ECC_NIST_EDWARDS25519`);
+    throw new Failure(
+      'audit-unavailable',
+      `audit.kmsKeyId ${KeyId}: is no Ed25519 key; its KeySpec must be ECC_NIST_EDWARDS25519`,
+    );
   const publicKey = spki.subarray(12);
   const keyId = keyIdOf(name, publicKey);
   const verifierKey = `${name}+${keyId.toString(16).padStart(8, '0')}+${Buffer.concat([Uint8Array.of(1), publicKey]).toString('base64')}`;
@@ -50,9 +59,22 @@ export async function openKmsSigner({ keyId: KeyId, name, region, requestTimeout
     verifierKey,
     async sign(bytes) {
       // Pure Ed25519 over the bytes themselves: KMS takes up to 4096 of them, a checkpoint has about 100.
-      const input = { KeyId, Message: bytes, MessageType: 'RAW' as const, SigningAlgorithm: 'ED25519_SHA_512' as const };
-      const { Signature } = await call('Sign', (options: AwsCallOptions) => client.send(new SignCommand(input), options), {});
-      if (Signature?.length !== 64) throw new Failure('audit-unavailable', `audit.kmsKeyId ${KeyId}: gave no Ed25519 signature`);
+      const input = {
+        KeyId,
+        Message: bytes,
+        MessageType: 'RAW' as const,
+        SigningAlgorithm: 'ED25519_SHA_512' as const,
+      };
+      const { Signature } = await call(
+        'Sign',
+        (options: AwsCallOptions) => client.send(new SignCommand(input), options),
+        {},
+      );
+      if (Signature?.length !== 64)
+        throw new Failure(
+          'audit-unavailable',
+          `audit.kmsKeyId ${KeyId}: gave no Ed25519 signature`,
+        );
       return Signature;
     },
   };

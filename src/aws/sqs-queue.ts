@@ -35,11 +35,19 @@ export function openWorkQueue(queueUrl: string, requestTimeoutMs: number): WorkQ
           MessageDeduplicationId: idOf(`${runId}.${start + index}`),
         }));
         try {
-          const { Failed = [] } = await client.send(new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries }));
+          const { Failed = [] } = await client.send(
+            new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries }),
+          );
           for (const { Id } of Failed) untaken.push(batch[Number(Id)]?.account ?? '');
         } catch (error) {
-          const name = error instanceof Error && /^[A-Za-z.]{1,80}$/.test(error.name) ? error.name : 'an unexpected error';
-          throw new Failure('store-unavailable', `the work queue did not take sqs:SendMessage (${name})`);
+          const name =
+            error instanceof Error && /^[A-Za-z.]{1,80}$/.test(error.name)
+              ? error.name
+              : 'an unexpected error';
+          throw new Failure(
+            'store-unavailable',
+            `the work queue did not take sqs:SendMessage (${name})`,
+          );
         }
       }
       return untaken;
@@ -48,4 +56,5 @@ export function openWorkQueue(queueUrl: string, requestTimeoutMs: number): WorkQ
 }
 
 /** SQS allows 128 letters, digits and punctuation, which an account's name keeps to. */
-const idOf = (text: string): string => text.replace(/[^A-Za-z0-9!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/g, '_').slice(0, 128);
+const idOf = (text: string): string =>
+  text.replace(/[^A-Za-z0-9!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/g, '_').slice(0, 128);

@@ -7,7 +7,13 @@ import { openSigningKey, parseVerifierKey, type Verifier } from '../audit/checkp
 import { openFileSource } from '../audit/file-segments.ts';
 import { eventCodes } from '../audit/log-event.ts';
 import { proveRecord } from '../audit/proof.ts';
-import { type Cursor, findRecord, followRecords, listRecords, type RecordFilter } from '../audit/query.ts';
+import {
+  type Cursor,
+  findRecord,
+  followRecords,
+  listRecords,
+  type RecordFilter,
+} from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record-view.ts';
 import { verifyLog } from '../audit/verify.ts';
@@ -17,7 +23,16 @@ import type { Config } from '../config/load.ts';
 import { Failure, failures } from '../rotation/failure.ts';
 import { isoTime, parseWhen } from '../time.ts';
 import { readConfig, withSession } from './context.ts';
-import { boundedText, type CommonFlags, drained, paintFor, print, printTable, type Shell, tell } from './terminal.ts';
+import {
+  boundedText,
+  type CommonFlags,
+  drained,
+  paintFor,
+  print,
+  printTable,
+  type Shell,
+  tell,
+} from './terminal.ts';
 
 export type ListFlags = CommonFlags & {
   account?: string;
@@ -36,7 +51,8 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
   const clock = openClock();
   const filter = filterOf(flags, clock.nowMs());
   const source = await sourceOf(await readConfig(shell, flags));
-  if (flags.follow && (flags.reverse || flags.open)) throw new UsageError('--follow goes with neither --reverse nor --open');
+  if (flags.follow && (flags.reverse || flags.open))
+    throw new UsageError('--follow goes with neither --reverse nor --open');
   const cursor: Cursor = { segment: '', position: 0 };
   if (!flags.follow) {
     const rows: RecordView[] = [];
@@ -47,7 +63,8 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
       else printRecord(shell, flags, line, view);
       await drained(shell);
     }
-    if (rows.length > 0) printTable(shell, ['TIME', 'EVENT', 'ACCOUNT', 'RESULT', 'WHO', 'ID'], rows.map(cellsOf));
+    if (rows.length > 0)
+      printTable(shell, ['TIME', 'EVENT', 'ACCOUNT', 'RESULT', 'WHO', 'ID'], rows.map(cellsOf));
     else if (shell.stdout.isTTY && !flags.json && !flags.quiet) tell(shell, 'no record matches');
     return 0;
   }
@@ -55,7 +72,8 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
   const takeBack = shell.onSignal(() => controller.abort());
   const signal = AbortSignal.any([controller.signal, shell.outputClosed]);
   try {
-    for await (const { line, view } of listRecords(source, filter, cursor)) printRecord(shell, flags, line, view);
+    for await (const { line, view } of listRecords(source, filter, cursor))
+      printRecord(shell, flags, line, view);
     for await (const { line, view } of followRecords(source, filter, { clock, signal, cursor })) {
       printRecord(shell, flags, line, view);
       await drained(shell);
@@ -72,7 +90,9 @@ function printRecord(shell: Shell, { json }: CommonFlags, line: string, view: Re
 
 function cellsOf(view: RecordView): string[] {
   const { timeMs, code, account, status, reason, actor, requestedBy, uid } = view;
-  return [isoTime(timeMs), code, account ?? '-', reason ?? status, requestedBy ?? actor, uid].map((cell) => cell.replace(/\p{Cc}/gu, '?'));
+  return [isoTime(timeMs), code, account ?? '-', reason ?? status, requestedBy ?? actor, uid].map(
+    (cell) => cell.replace(/\p{Cc}/gu, '?'),
+  );
 }
 
 function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
@@ -82,8 +102,12 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
   const outcomes = ['success', 'failure', 'unknown', 'started', ...Object.keys(failures)];
   if (outcome !== undefined && !outcomes.includes(outcome))
     throw new UsageError(`unknown outcome ${outcome}; ${suggestion(outcome, outcomes)}`);
-  if (number !== undefined && !/^\d{1,9}$/.test(number)) throw new UsageError('-n takes a whole number');
-  const [sinceMs, untilMs] = [whenOf('--since', flags.since, nowMs), whenOf('--until', flags.until, nowMs)];
+  if (number !== undefined && !/^\d{1,9}$/.test(number))
+    throw new UsageError('-n takes a whole number');
+  const [sinceMs, untilMs] = [
+    whenOf('--since', flags.since, nowMs),
+    whenOf('--until', flags.until, nowMs),
+  ];
   return {
     ...(account === undefined ? {} : { account }),
     ...(outcome === undefined ? {} : { outcome }),
@@ -100,22 +124,35 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
 function whenOf(flag: string, text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined;
   const ms = parseWhen(text, nowMs);
-  if (ms === null) throw new UsageError(`${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday", "12h"`);
+  if (ms === null)
+    throw new UsageError(
+      `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday", "12h"`,
+    );
   return ms;
 }
 
 export async function auditShow(shell: Shell, id: string, flags: CommonFlags): Promise<number> {
   const found = await findRecord(await sourceOf(await readConfig(shell, flags)), id);
-  if (!found) throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
+  if (!found)
+    throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
   print(shell, flags.json ? found.line : JSON.stringify(JSON.parse(found.line), null, 2));
   return 0;
 }
 
-export async function auditVerify(shell: Shell, flags: CommonFlags & { consistentWith?: string[]; key?: string[] }): Promise<number> {
+export async function auditVerify(
+  shell: Shell,
+  flags: CommonFlags & { consistentWith?: string[]; key?: string[] },
+): Promise<number> {
   const config = await readConfig(shell, flags);
   const verifiers = await verifiersFor(shell, config, flags.key ?? []);
-  const consistentWith = (flags.consistentWith ?? []).map((file) => readText(shell, '--consistent-with', file));
-  const found = await verifyLog(await sourceOf(config), { verifiers, consistentWith, nowMs: openClock().nowMs() });
+  const consistentWith = (flags.consistentWith ?? []).map((file) =>
+    readText(shell, '--consistent-with', file),
+  );
+  const found = await verifyLog(await sourceOf(config), {
+    verifiers,
+    consistentWith,
+    nowMs: openClock().nowMs(),
+  });
   if (flags.json) {
     const { firstTimeMs, lastTimeMs, ...rest } = found;
     const times = {
@@ -126,23 +163,31 @@ export async function auditVerify(shell: Shell, flags: CommonFlags & { consisten
     return found.exitCode;
   }
   const paint = paintFor(shell, shell.stdout);
-  const colour = found.state === 'intact' ? paint.green : found.state === 'altered' ? paint.red : paint.yellow;
+  const colour =
+    found.state === 'intact' ? paint.green : found.state === 'altered' ? paint.red : paint.yellow;
   if (!flags.quiet || found.exitCode !== 0) {
     print(
       shell,
       `${colour(found.state)}: ${found.records} records, ${found.sealedRecords} of them sealed by ${found.checkpoints} checkpoints, root ${found.root}`,
     );
-    for (const { level, kind, message } of found.findings) print(shell, `${level}: ${kind}: ${message}`);
+    for (const { level, kind, message } of found.findings)
+      print(shell, `${level}: ${kind}: ${message}`);
     if (found.more > 0) print(shell, `and ${found.more} more`);
     for (const key of found.keys) print(shell, `signed by ${key}`);
-    for (const size of found.anchors) print(shell, `continues the given checkpoint of ${size} records`);
+    for (const size of found.anchors)
+      print(shell, `continues the given checkpoint of ${size} records`);
   }
   return found.exitCode;
 }
 
-export async function auditProve(shell: Shell, id: string, flags: CommonFlags & { out?: string }): Promise<number> {
+export async function auditProve(
+  shell: Shell,
+  id: string,
+  flags: CommonFlags & { out?: string },
+): Promise<number> {
   const proof = await proveRecord(await sourceOf(await readConfig(shell, flags)), id);
-  if (proof === null) throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
+  if (proof === null)
+    throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
   if (proof === 'unsealed') {
     tell(shell, `record ${id} is after the last checkpoint; the next run signs one`);
     return 1;
@@ -152,19 +197,30 @@ export async function auditProve(shell: Shell, id: string, flags: CommonFlags & 
     return 0;
   }
   writeNew(resolve(shell.cwd, flags.out), proof);
-  if (!flags.quiet) tell(shell, `wrote ${flags.out}; docs/AUDIT.md says how to check it without this program`);
+  if (!flags.quiet)
+    tell(shell, `wrote ${flags.out}; docs/AUDIT.md says how to check it without this program`);
   return 0;
 }
 
 /** A person has looked at an exception of the report. */
-export async function auditAcknowledge(shell: Shell, id: string, flags: CommonFlags & { note: string; account?: string }): Promise<number> {
+export async function auditAcknowledge(
+  shell: Shell,
+  id: string,
+  flags: CommonFlags & { note: string; account?: string },
+): Promise<number> {
   const note = boundedText('--note', flags.note);
   return withSession(shell, flags, async ({ rotator, trigger }) => {
     const { account } = flags;
-    const event = { code: 'exception.acknowledged', exceptionId: id, note, trigger: trigger('manual') } as const;
+    const event = {
+      code: 'exception.acknowledged',
+      exceptionId: id,
+      note,
+      trigger: trigger('manual'),
+    } as const;
     await rotator.audit.append([{ ...event, ...(account === undefined ? {} : { account }) }]);
     await rotator.audit.checkpoint();
-    if (!flags.quiet) print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `acknowledged ${id}`);
+    if (!flags.quiet)
+      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `acknowledged ${id}`);
     return 0;
   });
 }
@@ -181,27 +237,44 @@ export async function sourceOf(config: Config): Promise<AuditSource> {
 }
 
 function awsOf({ store, thingspace }: Config) {
-  const region = store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
+  const region =
+    store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
   return { clock: openClock(), requestTimeoutMs: thingspace.requestTimeoutMs, ...region };
 }
 
 /** As `verifiersOf`; a key in KMS, or in a secret, is asked for its public half. */
-export async function verifiersFor(shell: Shell, config: Config, given: readonly string[]): Promise<Verifier[]> {
+export async function verifiersFor(
+  shell: Shell,
+  config: Config,
+  given: readonly string[],
+): Promise<Verifier[]> {
   const { kmsKeyId, signingKeySecretId } = config.audit;
-  if (given.length > 0 || (kmsKeyId === undefined && signingKeySecretId === undefined)) return verifiersOf(shell, config, given);
+  if (given.length > 0 || (kmsKeyId === undefined && signingKeySecretId === undefined))
+    return verifiersOf(shell, config, given);
   const { openSigner } = await import('../app.ts');
   return [parseVerifierKey((await openSigner(config, openClock())).verifierKey)];
 }
 
 /** The keys that may have signed: those given, else the public half beside the signing key, else that of the key itself. */
-export function verifiersOf(shell: Shell, { audit }: Pick<Config, 'audit'>, given: readonly string[]): Verifier[] {
+export function verifiersOf(
+  shell: Shell,
+  { audit }: Pick<Config, 'audit'>,
+  given: readonly string[],
+): Verifier[] {
   if (given.length > 0)
-    return given.map((key) => verifierFrom('--key', key.includes('+') && !key.includes('/') ? key : readText(shell, '--key', key, key)));
+    return given.map((key) =>
+      verifierFrom(
+        '--key',
+        key.includes('+') && !key.includes('/') ? key : readText(shell, '--key', key, key),
+      ),
+    );
   try {
     return [verifierFrom('the public key', readFileSync(`${audit.signingKeyFile}.pub`, 'utf8'))];
   } catch {
     try {
-      return [parseVerifierKey(openSigningKey(readFileSync(audit.signingKeyFile, 'utf8')).verifierKey)];
+      return [
+        parseVerifierKey(openSigningKey(readFileSync(audit.signingKeyFile, 'utf8')).verifierKey),
+      ];
     } catch {
       throw new UsageError(
         `no key to verify with: neither ${audit.signingKeyFile}.pub nor ${audit.signingKeyFile} can be read; give one with --key`,
@@ -214,7 +287,9 @@ function verifierFrom(what: string, text: string): Verifier {
   try {
     return parseVerifierKey(text);
   } catch {
-    throw new UsageError(`${what} is not a verifier key (name+id+base64), nor a file that holds one`);
+    throw new UsageError(
+      `${what} is not a verifier key (name+id+base64), nor a file that holds one`,
+    );
   }
 }
 
@@ -224,7 +299,9 @@ function readText({ cwd }: Shell, flag: string, file: string, otherwise?: string
     return readFileSync(resolve(cwd, file), 'utf8');
   } catch (error) {
     if (otherwise !== undefined) return otherwise;
-    throw new UsageError(`${flag} ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`);
+    throw new UsageError(
+      `${flag} ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+    );
   }
 }
 

@@ -15,7 +15,11 @@ import { readConfig, type Session } from './context.ts';
 import { type CommonFlags, paintFor, print, type Shell, tell } from './terminal.ts';
 
 /** `warning`: it works, and costs something that is said. */
-export type Finding = { readonly check: string; readonly state: 'ok' | 'warning' | 'failed'; readonly detail: string };
+export type Finding = {
+  readonly check: string;
+  readonly state: 'ok' | 'warning' | 'failed';
+  readonly detail: string;
+};
 
 /** `check --offline`. */
 export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<number> {
@@ -26,20 +30,29 @@ export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<nu
     ...(await receiptFindings(config)),
   ];
   const isGood = tellSurroundings(shell, flags, findings);
-  if (!flags.json && !flags.quiet) tell(shell, 'offline: neither the API nor a store was contacted');
+  if (!flags.json && !flags.quiet)
+    tell(shell, 'offline: neither the API nor a store was contacted');
   return isGood ? 0 : 1;
 }
 
 /** What is looked at besides the attempts. */
-export async function surroundings({ config, clock }: Session, standings: readonly Standing[]): Promise<Finding[]> {
-  return [...(await fileFindings(config)), ...(await receiptFindings(config)), clockFinding(standings, clock.nowMs())];
+export async function surroundings(
+  { config, clock }: Session,
+  standings: readonly Standing[],
+): Promise<Finding[]> {
+  return [
+    ...(await fileFindings(config)),
+    ...(await receiptFindings(config)),
+    clockFinding(standings, clock.nowMs()),
+  ];
 }
 
 /** A password that was stored in the future means that this clock and the store's differ; ages are then wrong. */
 function clockFinding(standings: readonly Standing[], nowMs: number): Finding {
   const newest = Math.max(0, ...standings.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
   const aheadMinutes = Math.round((newest - nowMs) / 60_000);
-  if (aheadMinutes < 5) return { check: 'clock', state: 'ok', detail: 'no password is younger than now' };
+  if (aheadMinutes < 5)
+    return { check: 'clock', state: 'ok', detail: 'no password is younger than now' };
   return {
     check: 'clock',
     state: 'warning',
@@ -48,13 +61,18 @@ function clockFinding(standings: readonly Standing[], nowMs: number): Finding {
 }
 
 /** Prints the findings: all of them on a terminal, what is wrong in a pipe. Whether none failed. */
-export function tellSurroundings(shell: Shell, flags: CommonFlags & { offline?: boolean }, findings: readonly Finding[]): boolean {
+export function tellSurroundings(
+  shell: Shell,
+  flags: CommonFlags & { offline?: boolean },
+  findings: readonly Finding[],
+): boolean {
   const paint = paintFor(shell, shell.stderr);
   for (const { check, state, detail } of findings) {
     if (flags.offline && flags.json) print(shell, JSON.stringify({ check, state, detail }));
     else if (state === 'failed') tell(shell, `${paint.red('✗')} ${check}: ${detail}`);
     else if (state === 'warning') tell(shell, `${paint.yellow('!')} ${check}: ${detail}`);
-    else if (shell.stderr.isTTY && !flags.quiet && !flags.json) tell(shell, `${paint.green('✓')} ${check}: ${detail}`);
+    else if (shell.stderr.isTTY && !flags.quiet && !flags.json)
+      tell(shell, `${paint.green('✓')} ${check}: ${detail}`);
   }
   return findings.every(({ state }) => state !== 'failed');
 }
@@ -66,14 +84,18 @@ async function fileFindings({ store, audit, http, receipts }: Config): Promise<F
       findings.push({ check, state: 'ok', detail: await look() });
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      const detail = error instanceof Failure ? error.message : (code ?? (error instanceof Error ? error.message : 'an unexpected error'));
+      const detail =
+        error instanceof Failure
+          ? error.message
+          : (code ?? (error instanceof Error ? error.message : 'an unexpected error'));
       findings.push({ check, state: 'failed', detail });
     }
   };
   if (store.type === 'file') {
     await say(
       'store.identityFile',
-      async () => `opens secrets sealed to ${(await openAgeKey(await readIdentityFile(store.identityFile))).recipient}`,
+      async () =>
+        `opens secrets sealed to ${(await openAgeKey(await readIdentityFile(store.identityFile))).recipient}`,
     );
     await say('store.directory', () => writableFolder(store.directory));
   }
@@ -90,7 +112,8 @@ async function fileFindings({ store, audit, http, receipts }: Config): Promise<F
   if (identityFile !== undefined)
     await say(
       'receipts.identityFile',
-      async () => `opens receipts sealed to ${(await openAgeKey(await readIdentityFile(identityFile))).recipient}`,
+      async () =>
+        `opens receipts sealed to ${(await openAgeKey(await readIdentityFile(identityFile))).recipient}`,
     );
   return findings;
 }
@@ -101,7 +124,8 @@ function writableFolder(folder: string): string {
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return `${folder} is writable`;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new Error(`${folder}: ${(error as NodeJS.ErrnoException).code}`);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw new Error(`${folder}: ${(error as NodeJS.ErrnoException).code}`);
     accessSync(dirname(folder), constants.W_OK | constants.X_OK);
     return `${folder} will be made`;
   }
@@ -110,7 +134,8 @@ function writableFolder(folder: string): string {
 function readPrivate(file: string): string {
   const { mode } = statSync(file);
   accessSync(file, constants.R_OK);
-  if (platform() !== 'win32' && (mode & 0o077) !== 0) throw new Error(`${file} can be read by others: chmod 600 ${file}`);
+  if (platform() !== 'win32' && (mode & 0o077) !== 0)
+    throw new Error(`${file} can be read by others: chmod 600 ${file}`);
   return `${file} is readable for its owner only`;
 }
 
@@ -118,11 +143,16 @@ function readPrivate(file: string): string {
 async function receiptFindings({ receipts }: Config): Promise<Finding[]> {
   const { recipients, directory } = receipts;
   if (recipients.length === 0) {
-    const detail = 'none are configured: if this process dies between the reset and the save, the new password is lost to everybody';
+    const detail =
+      'none are configured: if this process dies between the reset and the save, the new password is lost to everybody';
     return [{ check: 'receipts', state: 'warning', detail }];
   }
   const rotationId = randomUUID();
-  const port = openReceipts({ recipients, writeLine: () => {}, ...(directory === undefined ? {} : { directory }) });
+  const port = openReceipts({
+    recipients,
+    writeLine: () => {},
+    ...(directory === undefined ? {} : { directory }),
+  });
   try {
     await port.prepare({ rotationId, account: 'check', secretId: 'check' });
     await port.discard(rotationId);
@@ -132,6 +162,10 @@ async function receiptFindings({ receipts }: Config): Promise<Finding[]> {
   }
   const where = directory === undefined ? 'on the log only' : `in ${directory} and on the log`;
   return [
-    { check: 'receipts', state: 'ok', detail: `sealed to ${recipients.length} recipient${recipients.length === 1 ? '' : 's'}, ${where}` },
+    {
+      check: 'receipts',
+      state: 'ok',
+      detail: `sealed to ${recipients.length} recipient${recipients.length === 1 ? '' : 's'}, ${where}`,
+    },
   ];
 }

@@ -14,21 +14,31 @@ export function completion(shell: Shell, kind: string, program: Command): number
 }
 
 /** Each command's words after it: `''` for the program, `audit list` for a nested one. */
-type Words = readonly { readonly path: string; readonly commands: readonly string[]; readonly flags: readonly string[] }[];
+type Words = readonly {
+  readonly path: string;
+  readonly commands: readonly string[];
+  readonly flags: readonly string[];
+}[];
 
 function wordsOf(program: Command): Words {
   const common = flagsOf(program);
   const walk = (command: Command, path: string): Words => [
-    { path, commands: command.commands.map((inner) => inner.name()), flags: [...new Set([...flagsOf(command), ...common, '--help'])] },
+    {
+      path,
+      commands: command.commands.map((inner) => inner.name()),
+      flags: [...new Set([...flagsOf(command), ...common, '--help'])],
+    },
     ...command.commands.flatMap((inner) => walk(inner, `${path} ${inner.name()}`.trim())),
   ];
   return walk(program, '');
 }
 
-const flagsOf = (command: Command): string[] => command.options.flatMap(({ long }) => (long ? [long] : []));
+const flagsOf = (command: Command): string[] =>
+  command.options.flatMap(({ long }) => (long ? [long] : []));
 
 function bash(words: Words): string {
-  const head = '# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator';
+  const head =
+    '# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator';
   return `${head}\n${script(words, 'mapfile -t COMPREPLY < <(WORDS)')}`;
 }
 
@@ -42,7 +52,9 @@ ${script(words, 'COMPREPLY=($(WORDS))')}`;
 
 /** The function that both of them call; WORDS in `reply` stands for the words that fit. */
 function script(words: Words, reply: string): string {
-  const cases = words.map(({ path, commands, flags }) => `    "${path}") words="${[...commands, ...flags].join(' ')}" ;;`);
+  const cases = words.map(
+    ({ path, commands, flags }) => `    "${path}") words="${[...commands, ...flags].join(' ')}" ;;`,
+  );
   const fitting = 'compgen -W "$words" -- "$current"';
   return `_thingspace_rotator() {
   local word path="" words="" next current="\${COMP_WORDS[COMP_CWORD]}"
@@ -71,9 +83,14 @@ function fish(words: Words): string {
             .map((step) => `__fish_seen_subcommand_from ${step}`)
             .join('; and ');
     return [
-      ...(commands.length === 0 ? [] : [`complete -c thingspace-rotator -n '${seen}' -f -a '${commands.join(' ')}'`]),
+      ...(commands.length === 0
+        ? []
+        : [`complete -c thingspace-rotator -n '${seen}' -f -a '${commands.join(' ')}'`]),
       ...flags.map((flag) => `complete -c thingspace-rotator -n '${seen}' -l ${flag.slice(2)}`),
     ];
   });
-  return ['# thingspace-rotator completion fish > ~/.config/fish/completions/thingspace-rotator.fish', ...lines].join('\n');
+  return [
+    '# thingspace-rotator completion fish > ~/.config/fish/completions/thingspace-rotator.fish',
+    ...lines,
+  ].join('\n');
 }

@@ -21,21 +21,34 @@ export type Session = {
   /** Aborted by the first signal. */
   readonly interrupt: AbortSignal;
   /** Who asks, and why. */
-  trigger(kind: Trigger['kind'], why?: { reason?: string | undefined; changeRef?: string | undefined }): Trigger;
+  trigger(
+    kind: Trigger['kind'],
+    why?: { reason?: string | undefined; changeRef?: string | undefined },
+  ): Trigger;
   /** Adds an observer. */
   watch(observer: (event: RotationEvent) => void): void;
 };
 
 /** On a terminal the result says these, in better words. */
-const toldByResults: ReadonlySet<RotationEvent['event']> = new Set(['attempt.finished', 'login.refused']);
+const toldByResults: ReadonlySet<RotationEvent['event']> = new Set([
+  'attempt.finished',
+  'login.refused',
+]);
 
 /** Runs `work` in an open session and closes it, whatever happens. */
-export async function withSession<T>(shell: Shell, flags: CommonFlags, work: (session: Session) => Promise<T>): Promise<T> {
+export async function withSession<T>(
+  shell: Shell,
+  flags: CommonFlags,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
   const config = await readConfig(shell, flags);
   const log = openCommandLog(shell, config, flags);
   const clock = openClock();
-  const isTold = ({ event }: RotationEvent): boolean => shell.stderr.isTTY === true && toldByResults.has(event);
-  const observers: ((event: RotationEvent) => void)[] = [(event) => isTold(event) || logEvent(log, event)];
+  const isTold = ({ event }: RotationEvent): boolean =>
+    shell.stderr.isTTY === true && toldByResults.has(event);
+  const observers: ((event: RotationEvent) => void)[] = [
+    (event) => isTold(event) || logEvent(log, event),
+  ];
   const observe = (event: RotationEvent): void => {
     for (const observer of observers) observer(event);
   };
@@ -44,7 +57,13 @@ export async function withSession<T>(shell: Shell, flags: CommonFlags, work: (se
   const signals = openSignals(shell, log);
   observers.push(signals.observe);
   try {
-    const rotator = await compose(config, { clock, pid: shell.pid, context: contextOf(shell), observe, writeLine: lines.write });
+    const rotator = await compose(config, {
+      clock,
+      pid: shell.pid,
+      context: contextOf(shell),
+      observe,
+      writeLine: lines.write,
+    });
     try {
       return await work({
         config,
@@ -71,10 +90,12 @@ export function readConfig({ env, cwd }: Shell, { config }: CommonFlags): Promis
 
 /** On a terminal people read the results, so the log only speaks of trouble; elsewhere it is one JSON object per line. */
 function openCommandLog({ stderr }: Shell, config: Config, { quiet }: CommonFlags): Log {
-  if (!stderr.isTTY) return openLog({ level: quiet ? 'error' : config.log.level, style: 'json', stream: stderr });
+  if (!stderr.isTTY)
+    return openLog({ level: quiet ? 'error' : config.log.level, style: 'json', stream: stderr });
   const level = quiet || config.log.level === 'info' ? 'error' : config.log.level;
   // Over a progress bar, which draws itself again.
-  const write = (line: Buffer, _encoding: string, done: () => void): void => void stderr.write(`\r\u001b[K${line}`, done);
+  const write = (line: Buffer, _encoding: string, done: () => void): void =>
+    void stderr.write(`\r\u001b[K${line}`, done);
   return openLog({ level, style: 'text', stream: new Writable({ write }) });
 }
 
@@ -88,16 +109,27 @@ function triggerOf(
   kind: Trigger['kind'],
   { reason, changeRef }: { reason?: string | undefined; changeRef?: string | undefined } = {},
 ): Trigger {
-  return { kind, requestedBy: user.name, ...(reason === undefined ? {} : { reason }), ...(changeRef === undefined ? {} : { changeRef }) };
+  return {
+    kind,
+    requestedBy: user.name,
+    ...(reason === undefined ? {} : { reason }),
+    ...(changeRef === undefined ? {} : { changeRef }),
+  };
 }
 
 /** The accounts with these names; without names, all that are enabled. Throws a UsageError that names the nearest right one. */
-export async function selectAccounts(rotator: Rotator, names: readonly string[]): Promise<readonly Account[]> {
+export async function selectAccounts(
+  rotator: Rotator,
+  names: readonly string[],
+): Promise<readonly Account[]> {
   const accounts = await rotator.accounts();
   if (names.length === 0) return accounts.filter(({ enabled }) => enabled);
   const known = accounts.map(({ name }) => name);
   const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0) throw new UsageError(unknown.map((name) => `unknown account ${name}; ${suggestion(name, known)}`));
+  if (unknown.length > 0)
+    throw new UsageError(
+      unknown.map((name) => `unknown account ${name}; ${suggestion(name, known)}`),
+    );
   return accounts.filter(({ name }) => names.includes(name));
 }
 
@@ -111,14 +143,16 @@ function createLineWriter(shell: Shell, config: Config) {
   return {
     write: (line: string): void => {
       const isReceipt = line.startsWith('{"event":"receipt.sealed"');
-      const rotationId = isSpared && isReceipt ? /"rotationId":"([^"]+)"/.exec(line)?.[1] : undefined;
+      const rotationId =
+        isSpared && isReceipt ? /"rotationId":"([^"]+)"/.exec(line)?.[1] : undefined;
       if (rotationId === undefined) shell.writeLine(line);
       else held.set(rotationId, line);
     },
     observe: ({ event, rotationId = '' }: RotationEvent): void => {
       const line = held.get(rotationId);
       if (event === 'receipt.failed' && line !== undefined) shell.writeLine(line);
-      if (event === 'receipt.failed' || event === 'receipt.written' || event === 'attempt.finished') held.delete(rotationId);
+      if (event === 'receipt.failed' || event === 'receipt.written' || event === 'attempt.finished')
+        held.delete(rotationId);
     },
   };
 }
@@ -132,7 +166,10 @@ function openSignals(shell: Shell, log: Log) {
     log.warn('signal.received', { signal, accounts: critical.size });
     if (!controller.signal.aborted) {
       controller.abort();
-      tell(shell, `${signal}: ending.${names === '' ? '' : ` Between reset and save, finishing first: ${names}.`}`);
+      tell(
+        shell,
+        `${signal}: ending.${names === '' ? '' : ` Between reset and save, finishing first: ${names}.`}`,
+      );
       return;
     }
     const stake =
@@ -145,7 +182,10 @@ function openSignals(shell: Shell, log: Log) {
     interrupt: controller.signal,
     observe: ({ event, account }: RotationEvent): void => {
       if (event === 'rotation.intended') critical.add(account);
-      if (['secret.promoted', 'attempt.finished', 'reset.refused', 'reset.not-sent'].includes(event)) critical.delete(account);
+      if (
+        ['secret.promoted', 'attempt.finished', 'reset.refused', 'reset.not-sent'].includes(event)
+      )
+        critical.delete(account);
     },
     close,
   };

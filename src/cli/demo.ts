@@ -1,7 +1,14 @@
 // demo: the whole job against a simulated Verizon, with the file store, in a folder of its own that stays for the
 // reader to look at. What it says is taken from the results, not written beforehand.
 
-import { createWriteStream, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { openFileSource } from '../audit/file-segments.ts';
 import { listRecords } from '../audit/query.ts';
@@ -31,15 +38,26 @@ const application = { clientId: 'demo-application', clientSecret: 'demo-applicat
 const accounts = [
   { name: 'fleet-east', username: 'UWSEAST', ageDays: 81, about: '81 days old, so it is due' },
   { name: 'fleet-west', username: 'UWSWEST', ageDays: 12, about: '12 days old, so it is not due' },
-  { name: 'fleet-south', username: 'UWSSOUTH', ageDays: 80, about: '80 days old, and the password in the store is not the one at Verizon' },
+  {
+    name: 'fleet-south',
+    username: 'UWSSOUTH',
+    ageDays: 80,
+    about: '80 days old, and the password in the store is not the one at Verizon',
+  },
 ] as const;
 
-export async function demo(shell: Shell, flags: CommonFlags & { directory?: string }): Promise<number> {
+export async function demo(
+  shell: Shell,
+  flags: CommonFlags & { directory?: string },
+): Promise<number> {
   const folder = resolve(shell.cwd, flags.directory ?? 'demo');
   makeFolder(folder);
   const clock = openClock();
   const simulator = await openThingSpaceSimulator({
-    users: accounts.map(({ username, name }) => ({ username, password: `live-at-verizon-${name}` })),
+    users: accounts.map(({ username, name }) => ({
+      username,
+      password: `live-at-verizon-${name}`,
+    })),
     applications: [application],
   });
   try {
@@ -47,9 +65,16 @@ export async function demo(shell: Shell, flags: CommonFlags & { directory?: stri
     const config = join(folder, 'rotator.yaml');
     // The log, with its sealed receipts, goes into the folder: a demonstration should be readable.
     const log = createWriteStream(join(folder, 'rotator.log'), { flags: 'a', mode: 0o600 });
-    const aside: Shell = { ...shell, env: {}, stderr: log, writeLine: (line) => void log.write(`${line}\n`) };
+    const aside: Shell = {
+      ...shell,
+      env: {},
+      stderr: log,
+      writeLine: (line) => void log.write(`${line}\n`),
+    };
     try {
-      return await withSession(aside, { config }, (session) => perform(shell, flags, folder, session, simulator));
+      return await withSession(aside, { config }, (session) =>
+        perform(shell, flags, folder, session, simulator),
+      );
     } finally {
       await new Promise<void>((resolveEnd) => log.end(resolveEnd));
     }
@@ -62,19 +87,31 @@ export async function demo(shell: Shell, flags: CommonFlags & { directory?: stri
 function makeFolder(folder: string): void {
   if (existsSync(folder)) {
     if (!existsSync(join(folder, marker)) && readdirSync(folder).length > 0)
-      throw new UsageError(`${folder} exists and is no earlier demo; name another folder with --directory`);
+      throw new UsageError(
+        `${folder} exists and is no earlier demo; name another folder with --directory`,
+      );
     rmSync(folder, { recursive: true });
   }
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeFileSync(join(folder, marker), 'Made by thingspace-rotator demo, and replaced by the next one.\n');
+    writeFileSync(
+      join(folder, marker),
+      'Made by thingspace-rotator demo, and replaced by the next one.\n',
+    );
   } catch (error) {
-    throw new UsageError(`cannot make ${folder}: ${(error as NodeJS.ErrnoException).code}; name another folder with --directory`);
+    throw new UsageError(
+      `cannot make ${folder}: ${(error as NodeJS.ErrnoException).code}; name another folder with --directory`,
+    );
   }
 }
 
 /** What a customer would have: the files of `init`, and three secrets of some age. */
-async function prepare(shell: Shell, clock: Clock, folder: string, simulator: ThingSpaceSimulator): Promise<void> {
+async function prepare(
+  shell: Shell,
+  clock: Clock,
+  folder: string,
+  simulator: ThingSpaceSimulator,
+): Promise<void> {
   const secretIdOf = (name: string): string => `thingspace/${name}`;
   await begin(shell, clock, join(folder, 'rotator.yaml'), {
     store: 'file',
@@ -84,9 +121,16 @@ async function prepare(shell: Shell, clock: Clock, folder: string, simulator: Th
   const identity = await readIdentityFile(join(folder, 'rotator.key'));
   for (const { name, username, ageDays } of accounts) {
     const then: Clock = { ...clock, nowMs: () => clock.nowMs() - ageDays * dayMs };
-    const store = await openFileStore({ directory: join(folder, 'secrets'), identity, clock: then });
+    const store = await openFileStore({
+      directory: join(folder, 'secrets'),
+      identity,
+      clock: then,
+    });
     const password = name === 'fleet-south' ? 'not-the-one-at-verizon' : `live-at-verizon-${name}`;
-    await store.putCurrent(secretIdOf(name), new Secret(JSON.stringify({ username, password, ...application, region: name })));
+    await store.putCurrent(
+      secretIdOf(name),
+      new Secret(JSON.stringify({ username, password, ...application, region: name })),
+    );
   }
 }
 
@@ -102,13 +146,18 @@ async function perform(
   const say = (line: string): void => {
     if (!flags.json && !flags.quiet) print(shell, line);
   };
-  say(`A simulated Verizon ThingSpace answers at ${simulator.baseUrl}. Three accounts, in the file store:`);
+  say(
+    `A simulated Verizon ThingSpace answers at ${simulator.baseUrl}. Three accounts, in the file store:`,
+  );
   for (const { name, about } of accounts) say(`  ${name}: ${about}`);
   say('');
   say('thingspace-rotator rotate');
   const { results } = await run(rotator, {
     accounts: config.accounts,
-    ask: { purpose: 'rotate', trigger: { kind: 'manual', requestedBy: shell.user.name, reason: 'demonstration' } },
+    ask: {
+      purpose: 'rotate',
+      trigger: { kind: 'manual', requestedBy: shell.user.name, reason: 'demonstration' },
+    },
     interrupt,
   });
   for (const result of results) {
@@ -121,26 +170,41 @@ async function perform(
   say('What Verizon saw:');
   const standings = await standingsOf(rotator, config.accounts);
   for (const { name, username } of accounts) {
-    const isLive = await storeHolds(rotator, `thingspace/${name}`, simulator.livePassword(username));
+    const isLive = await storeHolds(
+      rotator,
+      `thingspace/${name}`,
+      simulator.livePassword(username),
+    );
     const { consecutive } = simulator.failedLogins(username);
     const state = standings.find(({ account }) => account === name)?.state ?? 'unreadable';
-    const refused = consecutive === 0 ? '' : ` (${consecutive} refused; five in a row would lock the user)`;
+    const refused =
+      consecutive === 0 ? '' : ` (${consecutive} refused; five in a row would lock the user)`;
     const seen = `${counted(simulator.loginsReceived(username), 'login')}${refused}, ${counted(simulator.resetsCommitted(username), 'reset')}`;
-    say(`  ${name}: ${seen}; the store ${isLive ? 'holds' : 'does not hold'} its password; ${state}`);
+    say(
+      `  ${name}: ${seen}; the store ${isLive ? 'holds' : 'does not hold'} its password; ${state}`,
+    );
   }
   await tellRest(shell, session, folder, say, clock.nowMs());
 
   const [east, west, south] = results;
-  const isAsPromised = east?.outcome === 'rotated' && west?.outcome === 'not-due' && south?.reason === 'login-refused';
+  const isAsPromised =
+    east?.outcome === 'rotated' && west?.outcome === 'not-due' && south?.reason === 'login-refused';
   if (!isAsPromised) tell(shell, 'demo: that is not what should have happened');
   return isAsPromised ? 0 : 1;
 }
 
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+const counted = (count: number, what: string): string =>
+  `${count} ${what}${count === 1 ? '' : 's'}`;
 
-async function storeHolds({ files }: Session['rotator'], secretId: string, livePassword: string): Promise<boolean> {
+async function storeHolds(
+  { files }: Session['rotator'],
+  secretId: string,
+  livePassword: string,
+): Promise<boolean> {
   if (!files) return false;
-  const { credentials } = await openSecretStore(files.versions(secretId), { secretId }).readCurrent();
+  const { credentials } = await openSecretStore(files.versions(secretId), {
+    secretId,
+  }).readCurrent();
   return credentials.password.equals(new Secret(livePassword));
 }
 
@@ -159,12 +223,19 @@ async function tellRest(
   const segment = (await source.segments()).at(-1)?.name ?? '';
   const config = relative(shell.cwd, join(folder, 'rotator.yaml'));
   say('');
-  say(`The audit log, ${join(relative(shell.cwd, audit.directory), segment)}: ${verified.records} records, ${verified.state}:`);
+  say(
+    `The audit log, ${join(relative(shell.cwd, audit.directory), segment)}: ${verified.records} records, ${verified.state}:`,
+  );
   for (const event of events) say(`  ${event}`);
   say('');
   say(`Everything is in ${folder} (the next demo replaces it). Look around:`);
-  for (const command of ['status', 'audit list', 'audit verify']) say(`  ${shell.program} ${command} --config ${config}`);
+  for (const command of ['status', 'audit list', 'audit verify'])
+    say(`  ${shell.program} ${command} --config ${config}`);
   say('');
-  say('fleet-south waits for a person: the right password, by `secret put fleet-south`, and it goes on.');
-  say('This Verizon ended with the demo; `simulate` starts one that stays, `init` begins with a real account.');
+  say(
+    'fleet-south waits for a person: the right password, by `secret put fleet-south`, and it goes on.',
+  );
+  say(
+    'This Verizon ended with the demo; `simulate` starts one that stays, `init` begins with a real account.',
+  );
 }

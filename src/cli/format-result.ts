@@ -11,16 +11,28 @@ import { isoDay } from '../time.ts';
 import type { Paint } from './terminal.ts';
 
 /** Tab-separated, for pipes: account, outcome, certainty, reason, age in days, version, next step. */
-export function plainLine({ account, outcome, certainty, reason, ageDays, versionId, next }: Result): string {
+export function plainLine({
+  account,
+  outcome,
+  certainty,
+  reason,
+  ageDays,
+  versionId,
+  next,
+}: Result): string {
   const age = ageDays === undefined ? '' : String(rounded(ageDays));
   return [account, outcome, certainty, reason ?? '', age, versionId ?? '', next].join('\t');
 }
 
 /** For a person: what happened; and after a failure what the password is now, and what to do. */
-export function humanLines(result: Result, at: { account: Account | undefined; config: Config; paint: Paint }): string[] {
+export function humanLines(
+  result: Result,
+  at: { account: Account | undefined; config: Config; paint: Paint },
+): string[] {
   const { paint } = at;
   const { account, reason, detail, next } = result;
-  if (isGood(result)) return [`${paint.green('✓')} ${paint.bold(account)}  ${goodWords(result, at)}`];
+  if (isGood(result))
+    return [`${paint.green('✓')} ${paint.bold(account)}  ${goodWords(result, at)}`];
   const colour = result.certainty === 'unchanged' ? paint.yellow : paint.red;
   return [
     `${colour('✗')} ${paint.bold(account)}  ${colour(reason === undefined ? result.outcome : `${result.certainty}: ${reason}`)}${detail === undefined ? '' : ` (${detail})`}`,
@@ -29,9 +41,15 @@ export function humanLines(result: Result, at: { account: Account | undefined; c
   ];
 }
 
-function goodWords(result: Result, { account, config }: { account: Account | undefined; config: Config }): string {
+function goodWords(
+  result: Result,
+  { account, config }: { account: Account | undefined; config: Config },
+): string {
   const age = result.ageDays === undefined ? '' : daysWord(result.ageDays);
-  const window = result.deadWindowMs === undefined ? '' : `; consumers read a dead password for ${Math.round(result.deadWindowMs)} ms`;
+  const window =
+    result.deadWindowMs === undefined
+      ? ''
+      : `; consumers read a dead password for ${Math.round(result.deadWindowMs)} ms`;
   const policy = account?.policy ?? config.policy;
   switch (result.outcome) {
     case 'rotated':
@@ -50,7 +68,8 @@ function goodWords(result: Result, { account, config }: { account: Account | und
   }
 }
 
-const daysWord = (days: number): string => (Math.floor(days) === 1 ? '1 day' : `${Math.floor(days)} days`);
+const daysWord = (days: number): string =>
+  Math.floor(days) === 1 ? '1 day' : `${Math.floor(days)} days`;
 
 /** In words; what only some reasons know is said by reason. */
 function passwordNow({ certainty, reason }: Pick<Result, 'certainty' | 'reason'>): string {
@@ -73,13 +92,17 @@ function passwordNow({ certainty, reason }: Pick<Result, 'certainty' | 'reason'>
 
 function changedWords(reason: Reason | undefined): string {
   if (reason === 'not-promoted') return 'the new one, safe under AWSPENDING; AWSCURRENT is dead.';
-  if (reason === 'verify-unavailable') return 'the new one, in AWSCURRENT; it has not logged in yet.';
+  if (reason === 'verify-unavailable')
+    return 'the new one, in AWSCURRENT; it has not logged in yet.';
   return 'a new one, which only the receipt holds.';
 }
 
 function stoppedWords(reason: Reason | undefined): string {
-  if (reason === 'login-refused') return 'not the one in AWSCURRENT: ThingSpace refused it. Nothing was changed.';
-  if (reason === 'verify-refused') return 'unclear: the new one is in AWSCURRENT, and ThingSpace refused it.';
-  if (reason === 'store-conflict') return 'the one under AWSPENDING; somebody else changed AWSCURRENT meanwhile.';
+  if (reason === 'login-refused')
+    return 'not the one in AWSCURRENT: ThingSpace refused it. Nothing was changed.';
+  if (reason === 'verify-refused')
+    return 'unclear: the new one is in AWSCURRENT, and ThingSpace refused it.';
+  if (reason === 'store-conflict')
+    return 'the one under AWSPENDING; somebody else changed AWSCURRENT meanwhile.';
   return 'not certain; nothing is tried until a person has looked.';
 }

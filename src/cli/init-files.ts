@@ -2,7 +2,17 @@
 // All of them or none, and never over one that is there.
 
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
@@ -24,7 +34,12 @@ export type Beginning = {
 export type BegunFile = { readonly file: string; readonly about: string };
 
 /** Writes everything beside `configFile`. Throws a UsageError that names what is there already; then nothing was written. */
-export async function begin(shell: Shell, clock: Clock, configFile: string, beginning: Beginning): Promise<BegunFile[]> {
+export async function begin(
+  shell: Shell,
+  clock: Clock,
+  configFile: string,
+  beginning: Beginning,
+): Promise<BegunFile[]> {
   const folder = dirname(configFile);
   const at = (name: string): string => join(folder, name);
   const { generateIdentity, identityToRecipient } = await import('age-encryption');
@@ -32,11 +47,21 @@ export async function begin(shell: Shell, clock: Clock, configFile: string, begi
   const origin = `${hostname().replace(/[^A-Za-z0-9.-]/g, '-') || 'host'}/thingspace-rotator/${randomBytes(3).toString('hex')}`;
   const signing = generateSigningKey(origin);
   const files: (BegunFile & { text: string; mode: number })[] = [
-    { file: configFile, about: 'the configuration', text: configText(shell, beginning, receipts.recipient), mode: 0o644 },
+    {
+      file: configFile,
+      about: 'the configuration',
+      text: configText(shell, beginning, receipts.recipient),
+      mode: 0o644,
+    },
   ];
   if (beginning.store === 'file') {
     const store = await ageKey(generateIdentity, identityToRecipient);
-    files.push({ file: at('rotator.key'), about: 'opens the secrets; keep a copy offline', text: store.text, mode: 0o600 });
+    files.push({
+      file: at('rotator.key'),
+      about: 'opens the secrets; keep a copy offline',
+      text: store.text,
+      mode: 0o600,
+    });
   }
   files.push(
     {
@@ -45,8 +70,18 @@ export async function begin(shell: Shell, clock: Clock, configFile: string, begi
       text: receipts.text,
       mode: 0o600,
     },
-    { file: at('audit.key'), about: 'signs the audit log', text: `${signing.signingKey}\n`, mode: 0o600 },
-    { file: at('audit.key.pub'), about: 'verifies the audit log; give it to your auditors', text: `${signing.verifierKey}\n`, mode: 0o644 },
+    {
+      file: at('audit.key'),
+      about: 'signs the audit log',
+      text: `${signing.signingKey}\n`,
+      mode: 0o600,
+    },
+    {
+      file: at('audit.key.pub'),
+      about: 'verifies the audit log; give it to your auditors',
+      text: `${signing.verifierKey}\n`,
+      mode: 0o644,
+    },
     {
       file: at('http.token'),
       about: 'the bearer token of the HTTP interface',
@@ -57,7 +92,10 @@ export async function begin(shell: Shell, clock: Clock, configFile: string, begi
   const audit = at('audit');
   const present = files.map(({ file }) => file).filter((file) => existsSync(file));
   if (existsSync(audit) && readdirSync(audit).length > 0) present.push(audit);
-  if (present.length > 0) throw new UsageError(present.map((file) => `${file} exists; init overwrites nothing, and has written nothing`));
+  if (present.length > 0)
+    throw new UsageError(
+      present.map((file) => `${file} exists; init overwrites nothing, and has written nothing`),
+    );
 
   const madeFolder = mkdirSync(folder, { recursive: true });
   const written: string[] = [];
@@ -76,9 +114,13 @@ export async function begin(shell: Shell, clock: Clock, configFile: string, begi
     });
     try {
       const inventory = beginning.accounts.map(
-        ({ name, secretId }) => ({ code: 'inventory.changed', change: 'added', account: name, secretId }) as const,
+        ({ name, secretId }) =>
+          ({ code: 'inventory.changed', change: 'added', account: name, secretId }) as const,
       );
-      await log.append([...inventory, { code: 'inventory.summary', accounts: beginning.accounts.map(({ name }) => name) }]);
+      await log.append([
+        ...inventory,
+        { code: 'inventory.summary', accounts: beginning.accounts.map(({ name }) => name) },
+      ]);
       await log.checkpoint();
     } finally {
       await log.close();
@@ -91,7 +133,10 @@ export async function begin(shell: Shell, clock: Clock, configFile: string, begi
     if (code === undefined) throw error;
     throw new UsageError(`cannot write in ${folder}: ${code}; nothing is left behind`);
   }
-  return [...files.map(({ file, about }) => ({ file, about })), { file: audit, about: 'the audit log, with its first record' }];
+  return [
+    ...files.map(({ file, about }) => ({ file, about })),
+    { file: audit, about: 'the audit log, with its first record' },
+  ];
 }
 
 async function ageKey(
@@ -114,7 +159,11 @@ function writeNew(file: string, text: string, mode: number): void {
   }
 }
 
-function configText({ schema }: Shell, { store, baseUrl, accounts, extra }: Beginning, recipient: string): string {
+function configText(
+  { schema }: Shell,
+  { store, baseUrl, accounts, extra }: Beginning,
+  recipient: string,
+): string {
   const file = `store:
   type: file                     # or secrets-manager
   directory: ./secrets           # age-encrypted, one file per version
@@ -124,7 +173,9 @@ function configText({ schema }: Shell, { store, baseUrl, accounts, extra }: Begi
   type: secrets-manager          # or file
   # region: us-east-1            # else from the usual AWS environment
 `;
-  const listed = accounts.map(({ name, secretId }) => `  - name: ${name}\n    secretId: ${secretId}\n`).join('');
+  const listed = accounts
+    .map(({ name, secretId }) => `  - name: ${name}\n    secretId: ${secretId}\n`)
+    .join('');
   return `# yaml-language-server: $schema=${schema}
 # Every key: docs/CONFIGURATION.md. Paths start from this file's folder. ROTATOR_POLICY__MAX_AGE_DAYS=… sets a key from the environment.
 

@@ -15,12 +15,25 @@ const stores = ['file', 'secrets-manager'] as const;
 const verizon = 'https://thingspace.verizon.com/api';
 
 export async function init(shell: Shell, flags: InitFlags): Promise<number> {
-  const configFile = resolve(shell.cwd, flags.config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml'));
-  if (existsSync(configFile)) throw new UsageError(`${configFile} exists; init overwrites nothing, and has written nothing`);
+  const configFile = resolve(
+    shell.cwd,
+    flags.config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml'),
+  );
+  if (existsSync(configFile))
+    throw new UsageError(`${configFile} exists; init overwrites nothing, and has written nothing`);
   const beginning = await beginningOf(shell, flags);
   // The text that will be read back later is judged now, before anything is on the disk.
-  const judged = { store: { type: beginning.store }, thingspace: { baseUrl: beginning.baseUrl }, accounts: beginning.accounts };
-  await parseConfig({ text: JSON.stringify(judged), file: 'init', folder: shell.cwd, env: {} }).catch((error: unknown) => {
+  const judged = {
+    store: { type: beginning.store },
+    thingspace: { baseUrl: beginning.baseUrl },
+    accounts: beginning.accounts,
+  };
+  await parseConfig({
+    text: JSON.stringify(judged),
+    file: 'init',
+    folder: shell.cwd,
+    env: {},
+  }).catch((error: unknown) => {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(error.problems.map((problem) => problem.replace(/^init:\d+:\d+: /, '')));
   });
@@ -56,13 +69,20 @@ async function beginningOf(shell: Shell, flags: InitFlags): Promise<Beginning> {
   const given = flags.account?.map(accountOf);
   const isAsking = shell.stdin.isTTY === true && shell.stderr.isTTY === true && !flags.json;
   if (!isAsking && (given === undefined || given.length === 0))
-    throw new UsageError('no account: thingspace-rotator init --account fleet-east[=thingspace/fleet-east] (on a terminal, init asks)');
+    throw new UsageError(
+      'no account: thingspace-rotator init --account fleet-east[=thingspace/fleet-east] (on a terminal, init asks)',
+    );
   const ask = isAsking ? openQuestions(shell) : null;
   try {
     const store = storeOf(
-      flags.store ?? (given === undefined && ask ? await ask.question('Secret store, file or secrets-manager', 'file') : 'file'),
+      flags.store ??
+        (given === undefined && ask
+          ? await ask.question('Secret store, file or secrets-manager', 'file')
+          : 'file'),
     );
-    const baseUrl = flags.baseUrl ?? (given === undefined && ask ? await ask.question('ThingSpace API', verizon) : verizon);
+    const baseUrl =
+      flags.baseUrl ??
+      (given === undefined && ask ? await ask.question('ThingSpace API', verizon) : verizon);
     const accounts = given ?? (await askedAccounts(ask));
     return { store, baseUrl, accounts };
   } finally {
@@ -74,7 +94,9 @@ function storeOf(text: string): Beginning['store'] {
   const store = stores.find((known) => known === text);
   if (store) return store;
   const near = nearest(text, stores);
-  throw new UsageError(`--store takes file or secrets-manager${near === undefined ? '' : `; did you mean ${near}?`}`);
+  throw new UsageError(
+    `--store takes file or secrets-manager${near === undefined ? '' : `; did you mean ${near}?`}`,
+  );
 }
 
 function accountOf(text: string): { name: string; secretId: string } {
@@ -87,10 +109,16 @@ type Questions = { question(text: string, fallback: string): Promise<string>; cl
 async function askedAccounts(ask: Questions | null): Promise<Beginning['accounts']> {
   const accounts: { name: string; secretId: string }[] = [];
   while (ask) {
-    const name = await ask.question(accounts.length === 0 ? 'Name of the first account' : 'Another account (empty: no more)', '');
+    const name = await ask.question(
+      accounts.length === 0 ? 'Name of the first account' : 'Another account (empty: no more)',
+      '',
+    );
     if (name === '' && accounts.length > 0) break;
     if (name === '') continue;
-    accounts.push({ name, secretId: await ask.question(`Secret of ${name}`, `thingspace/${name}`) });
+    accounts.push({
+      name,
+      secretId: await ask.question(`Secret of ${name}`, `thingspace/${name}`),
+    });
   }
   return accounts;
 }
@@ -99,7 +127,9 @@ function openQuestions({ stdin, stderr }: Shell): Questions {
   const lines = createInterface({ input: stdin, output: stderr });
   return {
     question: async (text, fallback) => {
-      const answer = (await lines.question(fallback === '' ? `${text}: ` : `${text} [${fallback}]: `)).trim();
+      const answer = (
+        await lines.question(fallback === '' ? `${text}: ` : `${text} [${fallback}]: `)
+      ).trim();
       return answer === '' ? fallback : answer;
     },
     close: () => lines.close(),

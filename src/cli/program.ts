@@ -23,7 +23,9 @@ export async function runProgram(shell: Shell): Promise<number> {
 }
 
 /** Runs a command with its arguments and all flags, and keeps its exit code. */
-type Action = (run: (args: readonly string[], flags: never) => Promise<number>) => (...given: unknown[]) => Promise<void>;
+type Action = (
+  run: (args: readonly string[], flags: never) => Promise<number>,
+) => (...given: unknown[]) => Promise<void>;
 
 function createProgram(shell: Shell, exit: (code: number) => void): Command {
   const program = new Command('thingspace-rotator');
@@ -31,13 +33,20 @@ function createProgram(shell: Shell, exit: (code: number) => void): Command {
     (run) =>
     async (...given) => {
       const command = given.at(-1) as Command;
-      const args = given.slice(0, -2).flatMap((value) => (value === undefined ? [] : value)) as string[];
+      const args = given
+        .slice(0, -2)
+        .flatMap((value) => (value === undefined ? [] : value)) as string[];
       exit(await run(args, command.optsWithGlobals() as never));
     };
   program
-    .description('Rotates the passwords of Verizon ThingSpace accounts, unattended, and never loses one.')
+    .description(
+      'Rotates the passwords of Verizon ThingSpace accounts, unattended, and never loses one.',
+    )
     .version(version, '-V, --version', 'print the version')
-    .option('-c, --config <file>', 'the configuration (default: ROTATOR_CONFIG, else ./rotator.yaml)')
+    .option(
+      '-c, --config <file>',
+      'the configuration (default: ROTATOR_CONFIG, else ./rotator.yaml)',
+    )
     .option('--json', 'print JSON: one document, or one line per account as it finishes')
     .option('-q, --quiet', 'print failures only')
     .helpOption('-h, --help', 'print this help')
@@ -64,12 +73,17 @@ const example = (text: string): string => `\nExample:\n  $ thingspace-rotator ${
 
 /** A flag that may be given several times. */
 const repeated = (flags: string, about: string): Option =>
-  new Option(flags, about).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+  new Option(flags, about).argParser((value: string, before: string[] | undefined) => [
+    ...(before ?? []),
+    value,
+  ]);
 
 function addAccountCommands(program: Command, shell: Shell, act: Action): void {
   program
     .command('init')
-    .description('write a commented rotator.yaml, keys, token and an empty audit log; never overwrites')
+    .description(
+      'write a commented rotator.yaml, keys, token and an empty audit log; never overwrites',
+    )
     .option('--store <type>', 'file or secrets-manager')
     .option('--base-url <url>', 'the ThingSpace API')
     .addOption(repeated('--account <name[=secret]>', 'an account and its secret (repeatable)'))
@@ -96,7 +110,10 @@ function addAccountCommands(program: Command, shell: Shell, act: Action): void {
     .option('--dry-run', 'the same as check')
     .option('--reason <text>', 'why, for the audit record')
     .option('--change-ref <text>', 'the change or ticket it belongs to, for the audit record')
-    .addHelpText('after', example('rotate fleet-east --force --reason "key holder left" --change-ref CHG-1234'))
+    .addHelpText(
+      'after',
+      example('rotate fleet-east --force --reason "key holder left" --change-ref CHG-1234'),
+    )
     .action(act(async (names, flags) => (await import('./rotate.ts')).rotate(shell, names, flags)));
   program
     .command('status')
@@ -111,15 +128,25 @@ function addAccountCommands(program: Command, shell: Shell, act: Action): void {
     .option('--receipt <file>', 'a sealed receipt, or its line from the log')
     .option('--identity <file>', 'the age identity that opens it')
     .option('--rotation-id <id>', 'the rotation, where the receipt’s file was renamed')
-    .addHelpText('after', example('recover fleet-east --receipt receipts/fleet-east.0f0e….age --identity receipts.key'))
-    .action(act(async (names, flags) => (await import('./rotate.ts')).recover(shell, names, flags)));
+    .addHelpText(
+      'after',
+      example('recover fleet-east --receipt receipts/fleet-east.0f0e….age --identity receipts.key'),
+    )
+    .action(
+      act(async (names, flags) => (await import('./rotate.ts')).recover(shell, names, flags)),
+    );
   program
     .command('resume')
     .argument('<account>')
     .description('lift the stop of an account; audited')
     .requiredOption('--reason <text>', 'why it is right to go on')
-    .addHelpText('after', example('resume fleet-east --reason "Verizon unlocked the user, case 4711"'))
-    .action(act(async ([name = ''], flags) => (await import('./rotate.ts')).resume(shell, name, flags)));
+    .addHelpText(
+      'after',
+      example('resume fleet-east --reason "Verizon unlocked the user, case 4711"'),
+    )
+    .action(
+      act(async ([name = ''], flags) => (await import('./rotate.ts')).resume(shell, name, flags)),
+    );
 }
 
 function addAuditCommands(program: Command, shell: Shell, act: Action): void {
@@ -128,7 +155,10 @@ function addAuditCommands(program: Command, shell: Shell, act: Action): void {
     .command('list')
     .description('records, oldest first')
     .option('--account <name>')
-    .option('--outcome <word>', 'success, failure, unknown, started, or a reason such as login-refused')
+    .option(
+      '--outcome <word>',
+      'success, failure, unknown, started, or a reason such as login-refused',
+    )
     .option('--event <code>', 'such as rotation.outcome')
     .option('--actor <text>', 'part of who acted or asked')
     .option('--since <when>', '"90 days ago", yesterday, 12h, 2026-11-23')
@@ -144,13 +174,25 @@ function addAuditCommands(program: Command, shell: Shell, act: Action): void {
     .argument('<id>', 'a uid or a sequence number')
     .description('one record, whole')
     .addHelpText('after', example('audit show 42'))
-    .action(act(async ([id = ''], flags) => (await import('./audit.ts')).auditShow(shell, id, flags)));
+    .action(
+      act(async ([id = ''], flags) => (await import('./audit.ts')).auditShow(shell, id, flags)),
+    );
   audit
     .command('verify')
     .description('recompute everything: 0 intact, 1 incomplete, 4 altered')
-    .addOption(repeated('--consistent-with <checkpoint>', 'a checkpoint file kept elsewhere (repeatable)'))
-    .addOption(repeated('--key <key>', 'a verifier key or its file, instead of the one beside the signing key (repeatable)'))
-    .addHelpText('after', example('audit verify --consistent-with /mnt/auditor/000000000120.checkpoint'))
+    .addOption(
+      repeated('--consistent-with <checkpoint>', 'a checkpoint file kept elsewhere (repeatable)'),
+    )
+    .addOption(
+      repeated(
+        '--key <key>',
+        'a verifier key or its file, instead of the one beside the signing key (repeatable)',
+      ),
+    )
+    .addHelpText(
+      'after',
+      example('audit verify --consistent-with /mnt/auditor/000000000120.checkpoint'),
+    )
     .action(act(async (_, flags) => (await import('./audit.ts')).auditVerify(shell, flags)));
   audit
     .command('prove')
@@ -158,14 +200,21 @@ function addAuditCommands(program: Command, shell: Shell, act: Action): void {
     .description('a proof of one record that can be checked without this program')
     .option('--out <file>', 'write it there instead of printing it')
     .addHelpText('after', example('audit prove 42 --out record-42.tlog-proof'))
-    .action(act(async ([id = ''], flags) => (await import('./audit.ts')).auditProve(shell, id, flags)));
+    .action(
+      act(async ([id = ''], flags) => (await import('./audit.ts')).auditProve(shell, id, flags)),
+    );
   audit
     .command('report')
     .description('report.html, report.csv and report.json of a period')
     .requiredOption('--from <date>', 'an ISO date, or words such as "90 days ago"')
     .option('--to <date>', 'the end, excluded', 'now')
     .requiredOption('--out <folder>', 'a folder that is made, or empty')
-    .addOption(repeated('--consistent-with <checkpoint>', 'a checkpoint of the previous report (repeatable)'))
+    .addOption(
+      repeated(
+        '--consistent-with <checkpoint>',
+        'a checkpoint of the previous report (repeatable)',
+      ),
+    )
     .addOption(repeated('--key <key>', 'a verifier key or its file (repeatable)'))
     .option('--sample <count>', 'how many rotations to draw, each with its proof file')
     .option('--offline', 'from the log alone: do not ask the store, and record nothing')
@@ -178,7 +227,11 @@ function addAuditCommands(program: Command, shell: Shell, act: Action): void {
     .requiredOption('--note <text>', 'what was found')
     .option('--account <name>')
     .addHelpText('after', example('audit acknowledge 0194… --note "network outage, see INC-77"'))
-    .action(act(async ([id = ''], flags) => (await import('./audit.ts')).auditAcknowledge(shell, id, flags)));
+    .action(
+      act(async ([id = ''], flags) =>
+        (await import('./audit.ts')).auditAcknowledge(shell, id, flags),
+      ),
+    );
 }
 
 function addOtherCommands(program: Command, shell: Shell, act: Action): void {
@@ -200,25 +253,47 @@ function addOtherCommands(program: Command, shell: Shell, act: Action): void {
     .description('store the JSON object on standard input; audited, and settles a stopped account')
     .option('--reason <text>', 'why, for the audit record')
     .addHelpText('after', example('secret put fleet-east < secret.json'))
-    .action(act(async ([name = ''], flags) => (await import('./secret.ts')).secretPut(shell, name, flags)));
+    .action(
+      act(async ([name = ''], flags) =>
+        (await import('./secret.ts')).secretPut(shell, name, flags),
+      ),
+    );
   secret
     .command('get')
     .argument('<account>')
     .description('print the JSON object, in clear')
     .option('--reveal', 'yes, in clear')
     .addHelpText('after', example('secret get fleet-east --reveal | jq -r .username'))
-    .action(act(async ([name = ''], flags) => (await import('./secret.ts')).secretGet(shell, name, flags)));
+    .action(
+      act(async ([name = ''], flags) =>
+        (await import('./secret.ts')).secretGet(shell, name, flags),
+      ),
+    );
   program
     .command('simulate')
     .description('a ThingSpace simulator on loopback, until a signal ends it')
     .addOption(repeated('--user <name=password>', 'a user (repeatable)'))
     .addOption(repeated('--application <id=secret>', 'an application key pair (repeatable)'))
-    .option('--credentials <file>', 'JSON objects as secrets hold them; - for standard input (also: SIMULATOR_CREDENTIALS)')
-    .addOption(repeated('--fault <name[:call[:count]]>', 'a fault, by default at the next reset (repeatable)'))
+    .option(
+      '--credentials <file>',
+      'JSON objects as secrets hold them; - for standard input (also: SIMULATOR_CREDENTIALS)',
+    )
+    .addOption(
+      repeated(
+        '--fault <name[:call[:count]]>',
+        'a fault, by default at the next reset (repeatable)',
+      ),
+    )
     .option('--faults', 'list the faults')
     .option('--port <number>', 'the port (default: a free one)')
-    .option('--secrets-manager', 'also simulate Secrets Manager, with a secret thingspace/NAME per user')
-    .addHelpText('after', example('simulate --credentials secret.json --fault drop-after-commit:reset'))
+    .option(
+      '--secrets-manager',
+      'also simulate Secrets Manager, with a secret thingspace/NAME per user',
+    )
+    .addHelpText(
+      'after',
+      example('simulate --credentials secret.json --fault drop-after-commit:reset'),
+    )
     .action(act(async (_, flags) => (await import('./simulate.ts')).simulate(shell, flags)));
   program
     .command('demo')
@@ -230,6 +305,13 @@ function addOtherCommands(program: Command, shell: Shell, act: Action): void {
     .command('completion')
     .argument('<shell>', 'bash, zsh or fish')
     .description('print a completion script')
-    .addHelpText('after', example('completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator'))
-    .action(act(async ([kind = '']) => (await import('./completion.ts')).completion(shell, kind, program)));
+    .addHelpText(
+      'after',
+      example('completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator'),
+    )
+    .action(
+      act(async ([kind = '']) =>
+        (await import('./completion.ts')).completion(shell, kind, program),
+      ),
+    );
 }

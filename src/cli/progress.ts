@@ -13,7 +13,8 @@ export type Progress = {
 const width = 24;
 
 export function openProgress({ stderr }: Shell, total: number, isQuiet: boolean): Progress {
-  if (!stderr.isTTY || total < 2 || isQuiet) return { advance: () => {}, aside: (write) => write(), end: () => {} };
+  if (!stderr.isTTY || total < 2 || isQuiet)
+    return { advance: () => {}, aside: (write) => write(), end: () => {} };
   let [done, note] = [0, ''];
   const clear = (): void => {
     stderr.write('\r\u001b[K');

@@ -38,7 +38,12 @@ export async function auditReport(shell: Shell, flags: ReportFlags): Promise<num
   if (flags.offline) {
     const config = await readConfig(shell, flags);
     const accounts = config.discover ? null : config.accounts;
-    return write(shell, flags, folder, await built(shell, flags, config, period, { accounts, store: null }));
+    return write(
+      shell,
+      flags,
+      folder,
+      await built(shell, flags, config, period, { accounts, store: null }),
+    );
   }
   return withSession(shell, flags, async ({ config, rotator, trigger }) => {
     const accounts = await rotator.accounts();
@@ -47,7 +52,9 @@ export async function auditReport(shell: Shell, flags: ReportFlags): Promise<num
     const exitCode = write(shell, flags, folder, report);
     const sha256 = createHash('sha256').update(reportJson(report.report)).digest('hex');
     const dates = { from: isoDay(period.fromMs), to: isoDay(period.toMs) };
-    await rotator.audit.append([{ code: 'report.exported', ...dates, sha256, trigger: trigger('manual') }]);
+    await rotator.audit.append([
+      { code: 'report.exported', ...dates, sha256, trigger: trigger('manual') },
+    ]);
     await rotator.audit.checkpoint();
     return exitCode;
   });
@@ -57,7 +64,8 @@ function periodOf({ from, to }: ReportFlags): Period {
   const nowMs = openClock().nowMs();
   const [fromMs, toMs] = [parseWhen(from, nowMs), parseWhen(to, nowMs)];
   const wrong = fromMs === null ? '--from' : toMs === null ? '--to' : null;
-  if (fromMs === null || toMs === null) throw new UsageError(`${wrong} takes an ISO date, or words such as "90 days ago"`);
+  if (fromMs === null || toMs === null)
+    throw new UsageError(`${wrong} takes an ISO date, or words such as "90 days ago"`);
   if (fromMs >= toMs) throw new UsageError('--from is not before --to');
   return { fromMs, toMs, nowMs };
 }
@@ -82,8 +90,11 @@ async function built(
 ): Promise<BuiltReport> {
   const verifiers = await verifiersFor(shell, config, flags.key ?? []);
   const count = flags.sample === undefined ? undefined : Number(flags.sample);
-  if (count !== undefined && !(Number.isInteger(count) && count >= 0 && count <= 1_000)) throw new UsageError('--sample takes 0 to 1000');
-  const exemptions = (known.accounts ?? []).flatMap(({ name, exempt }) => (exempt ? [{ account: name, ...exempt }] : []));
+  if (count !== undefined && !(Number.isInteger(count) && count >= 0 && count <= 1_000))
+    throw new UsageError('--sample takes 0 to 1000');
+  const exemptions = (known.accounts ?? []).flatMap(({ name, exempt }) =>
+    exempt ? [{ account: name, ...exempt }] : [],
+  );
   return buildReport({
     source: await sourceOf(config),
     verifiers,
@@ -103,22 +114,35 @@ function readCheckpoint({ cwd }: Shell, file: string): string {
   try {
     return readFileSync(resolve(cwd, file), 'utf8');
   } catch (error) {
-    throw new UsageError(`--consistent-with ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`);
+    throw new UsageError(
+      `--consistent-with ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+    );
   }
 }
 
-async function factsOf(rotator: Rotator, accounts: readonly Account[]): Promise<ReadonlyMap<string, StoreFact>> {
+async function factsOf(
+  rotator: Rotator,
+  accounts: readonly Account[],
+): Promise<ReadonlyMap<string, StoreFact>> {
   const standings = await standingsOf(rotator, accounts);
   return new Map(
     standings.map(({ account, state, reason, passwordSinceMs }) => [
       account,
-      { passwordSinceMs: passwordSinceMs ?? null, state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}` },
+      {
+        passwordSinceMs: passwordSinceMs ?? null,
+        state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
+      },
     ]),
   );
 }
 
 /** The exit code is that of the log's verification: a report over an altered log is made, and must not look like a good one. */
-function write(shell: Shell, flags: ReportFlags, folder: string, { report, proofs }: BuiltReport): number {
+function write(
+  shell: Shell,
+  flags: ReportFlags,
+  folder: string,
+  { report, proofs }: BuiltReport,
+): number {
   const files = [
     { file: 'report.html', text: reportHtml(report) },
     { file: 'report.csv', text: reportCsv(report) },
@@ -129,11 +153,14 @@ function write(shell: Shell, flags: ReportFlags, folder: string, { report, proof
     mkdirSync(folder, { recursive: true });
     for (const { file, text } of files) writeFileSync(join(folder, file), text, { flag: 'wx' });
   } catch (error) {
-    throw new UsageError(`cannot write in --out ${folder}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`);
+    throw new UsageError(
+      `cannot write in --out ${folder}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`,
+    );
   }
   const { state, exitCode } = report.integrity;
   const written = files.map(({ file }) => join(folder, file));
-  if (flags.json) print(shell, JSON.stringify({ files: written, verdict: report.verdict, log: state }));
+  if (flags.json)
+    print(shell, JSON.stringify({ files: written, verdict: report.verdict, log: state }));
   else if (!flags.quiet) {
     print(shell, verdictText(report));
     for (const file of written.slice(0, 3)) print(shell, file);

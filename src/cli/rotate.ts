@@ -17,9 +17,18 @@ import { openProgress } from './progress.ts';
 import { refuseSharedUsers, standingsOf } from './status.ts';
 import { boundedText, type CommonFlags, paintFor, print, type Shell, tell } from './terminal.ts';
 
-export type RotateFlags = CommonFlags & { force?: boolean; dryRun?: boolean; reason?: string; changeRef?: string };
+export type RotateFlags = CommonFlags & {
+  force?: boolean;
+  dryRun?: boolean;
+  reason?: string;
+  changeRef?: string;
+};
 
-export async function rotate(shell: Shell, names: readonly string[], flags: RotateFlags): Promise<number> {
+export async function rotate(
+  shell: Shell,
+  names: readonly string[],
+  flags: RotateFlags,
+): Promise<number> {
   if (flags.dryRun) {
     if (flags.force) throw new UsageError('--dry-run and --force exclude each other');
     return check(shell, names, flags);
@@ -53,8 +62,15 @@ export async function check(
     session.watch(({ event }) => {
       if (event === 'audit.failed') isAudited = false;
     });
-    const exitCode = await attempt(shell, flags, session, accounts, { purpose: 'check', trigger: session.trigger('manual', why) });
-    if (!isAudited) tell(shell, 'audit-unavailable: the audit log could not be written; nothing would be reset without it');
+    const exitCode = await attempt(shell, flags, session, accounts, {
+      purpose: 'check',
+      trigger: session.trigger('manual', why),
+    });
+    if (!isAudited)
+      tell(
+        shell,
+        'audit-unavailable: the audit log could not be written; nothing would be reset without it',
+      );
     return Math.max(exitCode, isAround && isAudited ? 0 : 1);
   });
 }
@@ -65,24 +81,39 @@ export async function recover(
   flags: CommonFlags & { receipt?: string; identity?: string; rotationId?: string },
 ): Promise<number> {
   const { receipt, identity } = flags;
-  if ((receipt === undefined) !== (identity === undefined)) throw new UsageError('--receipt and --identity belong together');
-  if (receipt !== undefined && names.length !== 1) throw new UsageError('--receipt belongs to one account: name it');
+  if ((receipt === undefined) !== (identity === undefined))
+    throw new UsageError('--receipt and --identity belong together');
+  if (receipt !== undefined && names.length !== 1)
+    throw new UsageError('--receipt belongs to one account: name it');
   return withSession(shell, flags, async (session) => {
     const accounts = await selectAccounts(session.rotator, names);
     const ask: Ask = { purpose: 'recover', impatient: true, trigger: session.trigger('recovery') };
     const [account] = accounts;
-    if (receipt === undefined || identity === undefined || account === undefined) return attempt(shell, flags, session, accounts, ask);
+    if (receipt === undefined || identity === undefined || account === undefined)
+      return attempt(shell, flags, session, accounts, ask);
     const content = readGiven(shell, '--receipt', receipt);
     const rotationId =
-      flags.rotationId ?? rotationIdOf(receipt) ?? rotationIdIn(content) ?? (await session.rotator.standing(account)).rotationId;
+      flags.rotationId ??
+      rotationIdOf(receipt) ??
+      rotationIdIn(content) ??
+      (await session.rotator.standing(account)).rotationId;
     if (rotationId === undefined)
-      throw new UsageError('the receipt’s file name does not say which rotation it is of: add --rotation-id ID');
-    const body = await openReceipt(content, new Secret(readGiven(shell, '--identity', identity).toString('utf8')));
+      throw new UsageError(
+        'the receipt’s file name does not say which rotation it is of: add --rotation-id ID',
+      );
+    const body = await openReceipt(
+      content,
+      new Secret(readGiven(shell, '--identity', identity).toString('utf8')),
+    );
     return attempt(shell, flags, session, accounts, { ...ask, receipt: { rotationId, body } });
   });
 }
 
-export async function resume(shell: Shell, name: string, flags: CommonFlags & { reason: string; changeRef?: string }): Promise<number> {
+export async function resume(
+  shell: Shell,
+  name: string,
+  flags: CommonFlags & { reason: string; changeRef?: string },
+): Promise<number> {
   const why = whyOf(flags);
   return withSession(shell, flags, async (session) =>
     attempt(shell, flags, session, await selectAccounts(session.rotator, [name]), {
@@ -93,31 +124,50 @@ export async function resume(shell: Shell, name: string, flags: CommonFlags & { 
 }
 
 /** One attempt each; prints as they finish. The worst exit code. */
-async function attempt(shell: Shell, flags: CommonFlags, session: Session, accounts: readonly Account[], ask: Ask): Promise<number> {
+async function attempt(
+  shell: Shell,
+  flags: CommonFlags,
+  session: Session,
+  accounts: readonly Account[],
+  ask: Ask,
+): Promise<number> {
   const { rotator, interrupt } = session;
   if (accounts.length === 0) {
     if (!flags.json) tell(shell, 'no account is enabled; name one to work on it all the same');
     return 0;
   }
-  const progress = openProgress(shell, accounts.length, flags.quiet === true || flags.json === true);
+  const progress = openProgress(
+    shell,
+    accounts.length,
+    flags.quiet === true || flags.json === true,
+  );
   const byName = new Map(accounts.map((account) => [account.name, account]));
   const counts = { good: 0, failed: 0 };
   const onResult = (result: Result): void => {
     counts[isGood(result) ? 'good' : 'failed'] += 1;
     progress.aside(() => printResult(shell, flags, session, byName.get(result.account), result));
-    progress.advance(`${counts.failed === 0 ? '' : `${counts.failed} failed, `}last: ${result.account} ${result.outcome}`);
+    progress.advance(
+      `${counts.failed === 0 ? '' : `${counts.failed} failed, `}last: ${result.account} ${result.outcome}`,
+    );
   };
   try {
     const { results, exitCode } = await run(rotator, { accounts, ask, interrupt, onResult });
     progress.end();
-    if (shell.stdout.isTTY && !flags.json && !flags.quiet && results.length > 1) print(shell, summary(results));
+    if (shell.stdout.isTTY && !flags.json && !flags.quiet && results.length > 1)
+      print(shell, summary(results));
     return exitCode;
   } finally {
     progress.end();
   }
 }
 
-function printResult(shell: Shell, flags: CommonFlags, { config }: Session, account: Account | undefined, result: Result): void {
+function printResult(
+  shell: Shell,
+  flags: CommonFlags,
+  { config }: Session,
+  account: Account | undefined,
+  result: Result,
+): void {
   const paint = paintFor(shell, shell.stdout);
   if (flags.json) print(shell, resultLine(result));
   else if (flags.quiet && isGood(result)) return;
@@ -133,7 +183,10 @@ export function summary(results: readonly Result[]): string {
   return `${results.length} accounts: ${counts}. Exit code ${worstExitCode(results)}.`;
 }
 
-function whyOf({ reason, changeRef }: { reason?: string; changeRef?: string }): { reason?: string; changeRef?: string } {
+function whyOf({ reason, changeRef }: { reason?: string; changeRef?: string }): {
+  reason?: string;
+  changeRef?: string;
+} {
   return {
     ...(reason === undefined ? {} : { reason: boundedText('--reason', reason) }),
     ...(changeRef === undefined ? {} : { changeRef: boundedText('--change-ref', changeRef) }),
@@ -144,14 +197,18 @@ function readGiven({ cwd }: Shell, flag: string, file: string): Buffer {
   try {
     return readFileSync(resolve(cwd, file));
   } catch (error) {
-    throw new UsageError(`${flag} ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`);
+    throw new UsageError(
+      `${flag} ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+    );
   }
 }
 
 /** The rotation that a receipt's log line speaks of. */
 function rotationIdIn(content: Uint8Array): string | undefined {
   try {
-    const { rotationId } = JSON.parse(new TextDecoder().decode(content)) as { rotationId?: unknown };
+    const { rotationId } = JSON.parse(new TextDecoder().decode(content)) as {
+      rotationId?: unknown;
+    };
     return typeof rotationId === 'string' ? rotationId : undefined;
   } catch {
     return undefined;

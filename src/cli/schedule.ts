@@ -12,19 +12,28 @@ type Group = { readonly schedule: Config['schedule']; readonly accounts: readonl
 
 export async function next(shell: Shell, flags: CommonFlags & { count?: string }): Promise<number> {
   const count = flags.count === undefined ? 5 : Number(flags.count);
-  if (!Number.isInteger(count) || count < 1 || count > 1_000) throw new UsageError('--count takes a whole number from 1 to 1000');
+  if (!Number.isInteger(count) || count < 1 || count > 1_000)
+    throw new UsageError('--count takes a whole number from 1 to 1000');
   const config = await readConfig(shell, flags);
   const groups = groupsOf(config);
   const problems = groups.flatMap(({ schedule }) => problemWith(schedule) ?? []);
   if (problems.length > 0) throw new UsageError(problems);
   const nowMs = openClock().nowMs();
-  const outlooks = groups.map(({ schedule, accounts }) => ({ schedule, accounts, ...outlook(schedule, count, nowMs) }));
+  const outlooks = groups.map(({ schedule, accounts }) => ({
+    schedule,
+    accounts,
+    ...outlook(schedule, count, nowMs),
+  }));
 
   if (flags.json) {
     const listed = outlooks.map(({ schedule, accounts, runs, sentences }) => ({
       ...schedule,
       accounts,
-      runs: runs.map(({ atMs, local, remark }) => ({ at: isoTime(atMs), local, remark: remark ?? null })),
+      runs: runs.map(({ atMs, local, remark }) => ({
+        at: isoTime(atMs),
+        local,
+        remark: remark ?? null,
+      })),
       remarks: sentences,
     }));
     print(shell, JSON.stringify(listed));
@@ -43,7 +52,8 @@ export async function next(shell: Shell, flags: CommonFlags & { count?: string }
       runs.map(({ atMs, local, inWords, remark }) => [isoTime(atMs), local, inWords, remark ?? '']),
     );
   });
-  if (!config.discover && config.accounts.every(({ enabled }) => !enabled)) tell(shell, 'no account is enabled: a run will rotate nothing');
+  if (!config.discover && config.accounts.every(({ enabled }) => !enabled))
+    tell(shell, 'no account is enabled: a run will rotate nothing');
   return 0;
 }
 
@@ -51,9 +61,13 @@ export async function next(shell: Shell, flags: CommonFlags & { count?: string }
 function groupsOf({ accounts, schedule, discover }: Config): Group[] {
   const groups = new Map<string, { schedule: Config['schedule']; accounts: string[] }>();
   const enabled = accounts.filter((account) => account.enabled);
-  const isCommonUsed = discover !== undefined || enabled.length === 0 || enabled.some((account) => !account.schedule);
+  const isCommonUsed =
+    discover !== undefined || enabled.length === 0 || enabled.some((account) => !account.schedule);
   if (isCommonUsed)
-    groups.set(JSON.stringify(schedule), { schedule, accounts: discover ? [`every secret with the tag ${discover.tag}`] : [] });
+    groups.set(JSON.stringify(schedule), {
+      schedule,
+      accounts: discover ? [`every secret with the tag ${discover.tag}`] : [],
+    });
   for (const account of enabled) {
     const own = account.schedule ?? schedule;
     const group = groups.get(JSON.stringify(own)) ?? { schedule: own, accounts: [] };

@@ -25,7 +25,12 @@ export type SimulateFlags = CommonFlags & {
   secretsManager?: boolean;
 };
 
-type Simulated = { readonly username: string; readonly password: string; readonly clientId?: string; readonly clientSecret?: string };
+type Simulated = {
+  readonly username: string;
+  readonly password: string;
+  readonly clientId?: string;
+  readonly clientSecret?: string;
+};
 
 export async function simulate(shell: Shell, flags: SimulateFlags): Promise<number> {
   if (flags.faults) {
@@ -37,10 +42,13 @@ export async function simulate(shell: Shell, flags: SimulateFlags): Promise<numb
     return 0;
   }
   const port = flags.port === undefined ? 0 : Number(flags.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError('--port takes a number from 0 to 65535');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new UsageError('--port takes a number from 0 to 65535');
   const faults = (flags.fault ?? []).map(faultOf);
   const credentials = await credentialsOf(shell, flags);
-  const applications = (flags.application ?? []).map((text) => pairOf('--application', text, 'ID=SECRET'));
+  const applications = (flags.application ?? []).map((text) =>
+    pairOf('--application', text, 'ID=SECRET'),
+  );
 
   let end = (): void => {};
   const ended = new Promise<void>((resolveEnded) => {
@@ -53,9 +61,11 @@ export async function simulate(shell: Shell, flags: SimulateFlags): Promise<numb
   try {
     for (const { username, password, clientId, clientSecret } of credentials) {
       simulator.addUser(username, password);
-      if (clientId !== undefined && clientSecret !== undefined) simulator.addApplication({ clientId, clientSecret });
+      if (clientId !== undefined && clientSecret !== undefined)
+        simulator.addApplication({ clientId, clientSecret });
     }
-    for (const [clientId, clientSecret] of applications) simulator.addApplication({ clientId, clientSecret });
+    for (const [clientId, clientSecret] of applications)
+      simulator.addApplication({ clientId, clientSecret });
     for (const fault of faults) simulator.arm(fault);
     if (flags.secretsManager) secretsManager = await openSecrets(credentials);
     printPlaces(shell, flags, simulator, secretsManager);
@@ -67,7 +77,11 @@ export async function simulate(shell: Shell, flags: SimulateFlags): Promise<numb
   return 0;
 }
 
-async function listening(shell: Shell, port: number, flags: SimulateFlags): Promise<ThingSpaceSimulator> {
+async function listening(
+  shell: Shell,
+  port: number,
+  flags: SimulateFlags,
+): Promise<ThingSpaceSimulator> {
   const onRequest = ({ method, path, username, status, fault, committed }: RequestLine): void => {
     const what = [
       method,
@@ -82,7 +96,9 @@ async function listening(shell: Shell, port: number, flags: SimulateFlags): Prom
   try {
     return await openThingSpaceSimulator({ port, ...(flags.quiet ? {} : { onRequest }) });
   } catch (error) {
-    throw new UsageError(`cannot listen on port ${port}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`);
+    throw new UsageError(
+      `cannot listen on port ${port}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`,
+    );
   }
 }
 
@@ -105,7 +121,11 @@ async function openSecrets(credentials: readonly Simulated[]): Promise<SecretsMa
   const simulator = await openSecretsManagerSimulator();
   credentials.forEach((object, index) => {
     const ClientRequestToken = `simulated-${String(index).padStart(22, '0')}`;
-    simulator.call('CreateSecret', { Name: `thingspace/${object.username}`, SecretString: JSON.stringify(object), ClientRequestToken });
+    simulator.call('CreateSecret', {
+      Name: `thingspace/${object.username}`,
+      SecretString: JSON.stringify(object),
+      ClientRequestToken,
+    });
   });
   return simulator;
 }
@@ -115,7 +135,10 @@ function faultOf(text: string): Fault {
   const [name = '', call = 'reset', count = '1', ...rest] = text.split(':');
   const names = Object.keys(faultNames) as (keyof typeof faultNames)[];
   const fault = names.find((known) => known === name);
-  if (!fault) throw new UsageError(`unknown fault ${name}; ${suggestion(name, names)} (simulate --faults lists them)`);
+  if (!fault)
+    throw new UsageError(
+      `unknown fault ${name}; ${suggestion(name, names)} (simulate --faults lists them)`,
+    );
   const calls: readonly CallName[] = ['token', 'login', 'reset', 'logout'];
   const met = calls.find((known) => known === call);
   if (!met) throw new UsageError(`unknown call ${call} in --fault; ${suggestion(call, calls)}`);
@@ -136,27 +159,45 @@ function pairOf(flag: string, text: string, form: string): readonly [string, str
 }
 
 /** From --user, from the file or standard input that --credentials names, and from SIMULATOR_CREDENTIALS. */
-async function credentialsOf(shell: Shell, { user = [], credentials }: SimulateFlags): Promise<Simulated[]> {
-  const users = user.map((text) => pairOf('--user', text, 'NAME=PASSWORD')).map(([username, password]) => ({ username, password }));
+async function credentialsOf(
+  shell: Shell,
+  { user = [], credentials }: SimulateFlags,
+): Promise<Simulated[]> {
+  const users = user
+    .map((text) => pairOf('--user', text, 'NAME=PASSWORD'))
+    .map(([username, password]) => ({ username, password }));
   const given =
     credentials === undefined
       ? []
-      : parseCredentials('--credentials', credentials === '-' ? await readStdin(shell) : readText(shell, credentials));
+      : parseCredentials(
+          '--credentials',
+          credentials === '-' ? await readStdin(shell) : readText(shell, credentials),
+        );
   const { SIMULATOR_CREDENTIALS } = shell.env as { SIMULATOR_CREDENTIALS?: string };
-  return [...users, ...given, ...(SIMULATOR_CREDENTIALS ? parseCredentials('SIMULATOR_CREDENTIALS', SIMULATOR_CREDENTIALS) : [])];
+  return [
+    ...users,
+    ...given,
+    ...(SIMULATOR_CREDENTIALS
+      ? parseCredentials('SIMULATOR_CREDENTIALS', SIMULATOR_CREDENTIALS)
+      : []),
+  ];
 }
 
 function readText({ cwd }: Shell, file: string): string {
   try {
     return readFileSync(resolve(cwd, file), 'utf8');
   } catch (error) {
-    throw new UsageError(`--credentials ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`);
+    throw new UsageError(
+      `--credentials ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+    );
   }
 }
 
 /** One object as the secret holds it, or a list of them. JSON.parse's own message would quote the text. */
 function parseCredentials(from: string, text: string): Simulated[] {
-  const wrong = new UsageError(`${from} takes JSON: {"username","password","clientId","clientSecret"}, or a list of such objects`);
+  const wrong = new UsageError(
+    `${from} takes JSON: {"username","password","clientId","clientSecret"}, or a list of such objects`,
+  );
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -11,11 +11,25 @@ import { rounded } from '../rotation/result-json.ts';
 import type { Standing } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
 import { selectAccounts, withSession } from './context.ts';
-import { type Cell, type CommonFlags, type Paint, paintFor, print, printTable, type Shell, tell } from './terminal.ts';
+import {
+  type Cell,
+  type CommonFlags,
+  type Paint,
+  paintFor,
+  print,
+  printTable,
+  type Shell,
+  tell,
+} from './terminal.ts';
 
-export async function status(shell: Shell, names: readonly string[], flags: CommonFlags): Promise<number> {
+export async function status(
+  shell: Shell,
+  names: readonly string[],
+  flags: CommonFlags,
+): Promise<number> {
   return withSession(shell, flags, async ({ rotator }) => {
-    const accounts = names.length === 0 ? await rotator.accounts() : await selectAccounts(rotator, names);
+    const accounts =
+      names.length === 0 ? await rotator.accounts() : await selectAccounts(rotator, names);
     const [standings, results] = [await standingsOf(rotator, accounts), await lastResults(rotator)];
     const rows = standings.map((standing, index) => ({
       standing,
@@ -47,7 +61,9 @@ function sameUsers(standings: readonly Standing[]): string[] {
   return standings.flatMap(({ account, username }) => {
     const owner = username === undefined ? undefined : owners.get(username);
     if (username !== undefined && owner === undefined) owners.set(username, account);
-    return owner === undefined ? [] : [`accounts ${owner} and ${account} are one ThingSpace user; keep one of them`];
+    return owner === undefined
+      ? []
+      : [`accounts ${owner} and ${account} are one ThingSpace user; keep one of them`];
   });
 }
 
@@ -58,7 +74,10 @@ async function lastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastRe
   const found = new Map<string, LastResult>();
   try {
     for await (const { view } of listRecords(rotator.audit.source, {})) {
-      const isResult = view.code === 'rotation.outcome' || view.code === 'account.stopped' || view.code === 'rotation.reconciled';
+      const isResult =
+        view.code === 'rotation.outcome' ||
+        view.code === 'account.stopped' ||
+        view.code === 'rotation.reconciled';
       if (isResult && view.account !== undefined) found.set(view.account, view);
     }
   } catch (error) {
@@ -82,7 +101,11 @@ function exitCodeOf({ state }: Standing): number {
   }
 }
 
-type Row = { readonly standing: Standing; readonly enabled: boolean; readonly last: LastResult | null };
+type Row = {
+  readonly standing: Standing;
+  readonly enabled: boolean;
+  readonly last: LastResult | null;
+};
 
 function jsonOf({ standing, enabled, last }: Row): object {
   const {
@@ -116,14 +139,20 @@ function jsonOf({ standing, enabled, last }: Row): object {
     versionId: versionId ?? null,
     rotationId: rotationId ?? null,
     loginsSpent: loginsSpent ?? null,
-    lastResult: last && { status: last.status, reason: last.reason ?? null, at: isoTime(last.timeMs) },
+    lastResult: last && {
+      status: last.status,
+      reason: last.reason ?? null,
+      at: isoTime(last.timeMs),
+    },
     next: next === '' ? null : next,
   };
 }
 
 function printStandings(shell: Shell, flags: CommonFlags, rows: readonly Row[]): void {
   const paint = paintFor(shell, shell.stdout);
-  const shown = flags.quiet ? rows.filter(({ standing }) => standing.next !== '' || standing.dueness === 'overdue') : rows;
+  const shown = flags.quiet
+    ? rows.filter(({ standing }) => standing.next !== '' || standing.dueness === 'overdue')
+    : rows;
   printTable(
     shell,
     ['ACCOUNT', 'AGE', 'LEFT', 'NEXT ROTATION', 'STATE', 'LAST RESULT'],
@@ -133,23 +162,44 @@ function printStandings(shell: Shell, flags: CommonFlags, rows: readonly Row[]):
   for (const { standing } of shown) {
     if (standing.next === '') continue;
     print(shell, '');
-    print(shell, `${paint.bold(standing.account)}: ${standing.reason ?? standing.state}${standing.detail ? ` (${standing.detail})` : ''}`);
+    print(
+      shell,
+      `${paint.bold(standing.account)}: ${standing.reason ?? standing.state}${standing.detail ? ` (${standing.detail})` : ''}`,
+    );
     print(shell, `    next: ${standing.next}`);
   }
 }
 
 function cellsOf({ standing, enabled, last }: Row, paint: Paint): Cell[] {
   const { account, ageDays, daysLeft, dueAtMs, dueness, state, reason } = standing;
-  const leftPaint = dueness === 'overdue' ? paint.red : dueness === 'due' ? paint.yellow : paint.green;
-  const statePaint = state === 'settled' ? paint.green : state === 'busy' ? paint.yellow : paint.red;
-  const when = dueAtMs === undefined ? '-' : !enabled ? 'by hand only' : dueness === 'not-due' ? isoDay(dueAtMs) : 'due now';
+  const leftPaint =
+    dueness === 'overdue' ? paint.red : dueness === 'due' ? paint.yellow : paint.green;
+  const statePaint =
+    state === 'settled' ? paint.green : state === 'busy' ? paint.yellow : paint.red;
+  const when =
+    dueAtMs === undefined
+      ? '-'
+      : !enabled
+        ? 'by hand only'
+        : dueness === 'not-due'
+          ? isoDay(dueAtMs)
+          : 'due now';
   return [
     account,
     ageDays === undefined ? '-' : String(Math.floor(ageDays)),
     // So that age and days left add up, and an overdue day counts at once.
-    { text: daysLeft === undefined ? '-' : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)), paint: leftPaint },
+    {
+      text:
+        daysLeft === undefined
+          ? '-'
+          : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)),
+      paint: leftPaint,
+    },
     when,
-    { text: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`, paint: statePaint },
+    {
+      text: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
+      paint: statePaint,
+    },
     last === null ? '-' : `${last.reason ?? last.status} ${isoDay(last.timeMs)}`,
   ];
 }

@@ -28,7 +28,11 @@ export type Shell = {
 };
 
 /** Flags that every command has. */
-export type CommonFlags = { readonly config?: string; readonly json?: boolean; readonly quiet?: boolean };
+export type CommonFlags = {
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+};
 
 /** One line of results. Wait for `drained` where there are many. */
 export function print(shell: Shell, line: string): void {
@@ -55,33 +59,54 @@ export function drained(shell: Shell): Promise<void> {
   });
 }
 
-export type Paint = Readonly<Record<'bold' | 'dim' | 'red' | 'green' | 'yellow', (text: string) => string>>;
+export type Paint = Readonly<
+  Record<'bold' | 'dim' | 'red' | 'green' | 'yellow', (text: string) => string>
+>;
 
 /** Colours where they are wanted: NO_COLOR (no-color.org) wins, FORCE_COLOR asks, else a terminal decides. */
 export function paintFor({ env }: Shell, stream: Stream): Paint {
-  const isForced = env['FORCE_COLOR'] !== undefined && env['FORCE_COLOR'] !== '0' && env['FORCE_COLOR'] !== 'false';
-  const isWanted = !env['NO_COLOR'] && (isForced || (stream.isTTY === true && env['TERM'] !== 'dumb'));
-  const code = (on: number, off: number) => (text: string) => (isWanted ? `\u001b[${on}m${text}\u001b[${off}m` : text);
-  return { bold: code(1, 22), dim: code(2, 22), red: code(31, 39), green: code(32, 39), yellow: code(33, 39) };
+  const isForced =
+    env['FORCE_COLOR'] !== undefined &&
+    env['FORCE_COLOR'] !== '0' &&
+    env['FORCE_COLOR'] !== 'false';
+  const isWanted =
+    !env['NO_COLOR'] && (isForced || (stream.isTTY === true && env['TERM'] !== 'dumb'));
+  const code = (on: number, off: number) => (text: string) =>
+    isWanted ? `\u001b[${on}m${text}\u001b[${off}m` : text;
+  return {
+    bold: code(1, 22),
+    dim: code(2, 22),
+    red: code(31, 39),
+    green: code(32, 39),
+    yellow: code(33, 39),
+  };
 }
 
 /** A cell and how to paint it; the paint adds no width. */
 export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
 
 /** A table with aligned columns on a terminal; tab-separated lines without a heading in a pipe. */
-export function printTable(shell: Shell, heading: readonly string[], rows: readonly (readonly Cell[])[]): void {
+export function printTable(
+  shell: Shell,
+  heading: readonly string[],
+  rows: readonly (readonly Cell[])[],
+): void {
   const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
   if (!shell.stdout.isTTY) {
-    for (const row of rows) print(shell, row.map((cell) => textOf(cell).replace(/[\t\n]/g, ' ')).join('\t'));
+    for (const row of rows)
+      print(shell, row.map((cell) => textOf(cell).replace(/[\t\n]/g, ' ')).join('\t'));
     return;
   }
   const paint = paintFor(shell, shell.stdout);
-  const widths = heading.map((title, column) => Math.max(title.length, ...rows.map((row) => textOf(row[column] ?? '').length)));
+  const widths = heading.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => textOf(row[column] ?? '').length)),
+  );
   const line = (cells: readonly Cell[]): string =>
     cells
       .map((cell, column) => {
         const text = textOf(cell);
-        const space = column === cells.length - 1 ? '' : ' '.repeat((widths[column] ?? 0) - text.length);
+        const space =
+          column === cells.length - 1 ? '' : ' '.repeat((widths[column] ?? 0) - text.length);
         return `${typeof cell === 'string' ? text : cell.paint(text)}${space}`;
       })
       .join('  ')

@@ -8,7 +8,11 @@ export type Path = readonly (string | number)[];
 
 /** `accounts[0].name` */
 export function showPath(path: Path): string {
-  return path.map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${step}`)).join('');
+  return path
+    .map((step, index) =>
+      typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${step}`,
+    )
+    .join('');
 }
 
 /** As much of a JSON Schema as is needed to find the way from a name to a key. */
@@ -51,7 +55,11 @@ export type Input = { readonly value: unknown; readonly placeOf: (path: Path) =>
 export function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNulls(item));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === null ? [] : [[key, withoutNulls(inner)]])));
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) =>
+      inner === null ? [] : [[key, withoutNulls(inner)]],
+    ),
+  );
 }
 
 export const prefix = 'ROTATOR_';
@@ -60,7 +68,9 @@ const others = [`${prefix}CONFIG`];
 
 /** `ROTATOR_THINGSPACE__BASE_URL` for `thingspace.baseUrl`. */
 export function variableOf(path: Path): string {
-  const steps = path.map((step) => String(step).replace(/[a-z0-9][A-Z]/g, ([low, high]) => `${low}_${high}`));
+  const steps = path.map((step) =>
+    String(step).replace(/[a-z0-9][A-Z]/g, ([low, high]) => `${low}_${high}`),
+  );
   return `${prefix}${steps.join('__').toUpperCase()}`;
 }
 
@@ -69,13 +79,21 @@ export function variableOf(path: Path): string {
  * Lists and sections are JSON, or one variable per index and key; a list of texts may have commas. An empty variable is as if
  * it were not there. Throws a UsageError for a variable that is no key.
  */
-export function withEnvironment(input: Input, env: Readonly<Record<string, string | undefined>>, root: Node): Input {
+export function withEnvironment(
+  input: Input,
+  env: Readonly<Record<string, string | undefined>>,
+  root: Node,
+): Input {
   const problems: string[] = [];
   const origins = new Map<string, string>();
   let value = input.value;
-  const named = Object.keys(env).filter((variable) => variable.startsWith(prefix) && !others.includes(variable));
+  const named = Object.keys(env).filter(
+    (variable) => variable.startsWith(prefix) && !others.includes(variable),
+  );
   // Sections before their keys, so that the more precise variable wins.
-  for (const variable of named.sort((a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1))) {
+  for (const variable of named.sort(
+    (a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1),
+  )) {
     const text = env[variable] ?? '';
     const path = pathOf(variable, root);
     if (path === null) {
@@ -119,25 +137,41 @@ function pathOf(variable: string, root: Node): Path | null {
 }
 
 function unknownVariable(variable: string, root: Node): string {
-  const known = [...others, ...keysOf(root).map(({ path }) => variableOf(path.map((step) => (step === '[]' ? 0 : step))))];
+  const known = [
+    ...others,
+    ...keysOf(root).map(({ path }) => variableOf(path.map((step) => (step === '[]' ? 0 : step)))),
+  ];
   const near = nearest(variable.replace(/__\d+/g, '__0'), known);
   return `${variable} is no key of the configuration${near === undefined ? '; docs/CONFIGURATION.md lists them' : `; did you mean ${near}?`}`;
 }
 
 /** Every key of the schema, sections too, in its order; `[]` stands for an index. */
-export function keysOf(node: Node, path: readonly string[] = []): { path: readonly string[]; node: Node }[] {
+export function keysOf(
+  node: Node,
+  path: readonly string[] = [],
+): { path: readonly string[]; node: Node }[] {
   const own = path.length === 0 ? [] : [{ path, node }];
   const items = node.items && propertiesOf(node.items);
-  const below = items && Object.keys(items).length > 0 ? { inner: items, at: [...path, '[]'] } : { inner: propertiesOf(node), at: path };
-  return [...own, ...Object.entries(below.inner).flatMap(([key, inner]) => keysOf(inner, [...below.at, key]))];
+  const below =
+    items && Object.keys(items).length > 0
+      ? { inner: items, at: [...path, '[]'] }
+      : { inner: propertiesOf(node), at: path };
+  return [
+    ...own,
+    ...Object.entries(below.inner).flatMap(([key, inner]) => keysOf(inner, [...below.at, key])),
+  ];
 }
 
 function valueIn(text: string, node: Node): unknown {
   const trimmed = text.trim();
-  if (node.type === 'array' && !trimmed.startsWith('[')) return trimmed.split(',').map((item) => item.trim());
-  if (node.type === 'array' || node.type === 'object' || node.oneOf) return withoutNulls(JSON.parse(trimmed));
-  if ((node.type === 'integer' || node.type === 'number') && /^-?\d{1,15}$/.test(trimmed)) return Number(trimmed);
-  if (node.type === 'boolean' && /^(true|false)$/i.test(trimmed)) return trimmed.toLowerCase() === 'true';
+  if (node.type === 'array' && !trimmed.startsWith('['))
+    return trimmed.split(',').map((item) => item.trim());
+  if (node.type === 'array' || node.type === 'object' || node.oneOf)
+    return withoutNulls(JSON.parse(trimmed));
+  if ((node.type === 'integer' || node.type === 'number') && /^-?\d{1,15}$/.test(trimmed))
+    return Number(trimmed);
+  if (node.type === 'boolean' && /^(true|false)$/i.test(trimmed))
+    return trimmed.toLowerCase() === 'true';
   return text;
 }
 

@@ -17,7 +17,9 @@ export class UsageError extends Error {
 export function suggestion(wrong: string, known: readonly string[]): string {
   const near = nearest(wrong, known);
   if (near !== undefined) return `did you mean "${near}"?`;
-  return known.length === 0 ? 'there are none' : `known: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}`;
+  return known.length === 0
+    ? 'there are none'
+    : `known: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}`;
 }
 
 /** The name that was probably meant: at most a third of it differs, whatever its case and separators. */
@@ -25,20 +27,27 @@ export function nearest(wrong: string, known: readonly string[]): string | undef
   const plain = (name: string): string => name.toLowerCase().replace(/[_\-\s]/g, '');
   const ranked = known
     .map((name) => ({ name, edits: edits(plain(wrong), plain(name)) }))
-    .filter(({ name, edits }) => edits <= Math.max(1, Math.floor(Math.max(plain(name).length, plain(wrong).length) / 3)))
+    .filter(
+      ({ name, edits }) =>
+        edits <= Math.max(1, Math.floor(Math.max(plain(name).length, plain(wrong).length) / 3)),
+    )
     .sort((a, b) => a.edits - b.edits);
   return ranked[0]?.name;
 }
 
 /** How many letters are missing, superfluous, exchanged or swapped with their neighbour (optimal string alignment). */
 function edits(a: string, b: string): number {
-  let [before, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, index) => index)];
+  let [before, last]: [number[], number[]] = [
+    [],
+    Array.from({ length: b.length + 1 }, (_, index) => index),
+  ];
   for (let i = 1; i <= a.length; i += 1) {
     const row = [i];
     for (let j = 1; j <= b.length; j += 1) {
       const same = a[i - 1] === b[j - 1] ? 0 : 1;
       let least = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + same);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) least = Math.min(least, (before[j - 2] ?? 0) + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        least = Math.min(least, (before[j - 2] ?? 0) + 1);
       row.push(least);
     }
     [before, last] = [last, row];

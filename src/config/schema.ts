@@ -20,7 +20,8 @@ const milliseconds = (least: number, most: number, about: string) =>
     .describe(about)
     .meta({ accepts: `milliseconds, ${least} to ${most}` });
 /** A section that may be left out as a whole: its own defaults hold then. */
-const section = <Shape extends z.core.$ZodShape>(about: string, shape: Shape) => z.strictObject(shape).describe(about);
+const section = <Shape extends z.core.$ZodShape>(about: string, shape: Shape) =>
+  z.strictObject(shape).describe(about);
 
 const name = z
   .string()
@@ -43,10 +44,15 @@ const schedule = {
     .refine(isTimeZone)
     .describe('The time zone of `cron`.')
     .meta({ accepts: 'an IANA time zone, such as UTC or America/New_York' }),
-  jitterMinutes: count(0, 720, 'Each account waits a fixed share of this after the tick, so that a fleet spreads.'),
+  jitterMinutes: count(
+    0,
+    720,
+    'Each account waits a fixed share of this after the tick, so that a fleet spreads.',
+  ),
 };
 
-const field = (about: string) => z.string().min(1).describe(about).meta({ accepts: 'the name of a key' });
+const field = (about: string) =>
+  z.string().min(1).describe(about).meta({ accepts: 'the name of a key' });
 
 const account = z.strictObject({
   name: name.describe('What commands, logs and reports call the account.'),
@@ -56,7 +62,11 @@ const account = z.strictObject({
     .describe('The secret that holds it: a name or an ARN. Left out: the account’s name.')
     .meta({ accepts: 'letters, digits and : / _ + = . @ -' })
     .exactOptional(),
-  enabled: z.boolean().default(true).describe('`false`: rotated only when it is named by hand.').meta({ accepts: 'true or false' }),
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('`false`: rotated only when it is named by hand.')
+    .meta({ accepts: 'true or false' }),
   policy: section('Overrides `policy` for this account.', {
     rotateAfterDays: policy.rotateAfterDays.exactOptional(),
     maxAgeDays: policy.maxAgeDays.exactOptional(),
@@ -92,12 +102,21 @@ const account = z.strictObject({
 const store = z
   .discriminatedUnion('type', [
     z.strictObject({
-      type: z.literal('file').default('file').describe('Where the secrets are.').meta({ accepts: 'file or secrets-manager' }),
+      type: z
+        .literal('file')
+        .default('file')
+        .describe('Where the secrets are.')
+        .meta({ accepts: 'file or secrets-manager' }),
       directory: path('`file`: the folder of the age-encrypted versions.').default('./secrets'),
-      identityFile: path('`file`: the age identity that opens them; readable for its owner only.').default('./rotator.key'),
+      identityFile: path(
+        '`file`: the age identity that opens them; readable for its owner only.',
+      ).default('./rotator.key'),
     }),
     z.strictObject({
-      type: z.literal('secrets-manager').describe('Where the secrets are.').meta({ accepts: 'file or secrets-manager' }),
+      type: z
+        .literal('secrets-manager')
+        .describe('Where the secrets are.')
+        .meta({ accepts: 'file or secrets-manager' }),
       region: z
         .string()
         .regex(/^[a-z0-9-]{4,30}$/)
@@ -117,7 +136,9 @@ export const schema = z
         .default('https://thingspace.verizon.com/api')
         .describe('Where the API is; what comes before `/ts/v1` and `/m2m/v1`.')
         .meta({ accepts: 'an https URL (http on loopback only), without user, query or fragment' }),
-      requestTimeoutMs: milliseconds(100, 120_000, 'Bounds each call but the reset.').default(15_000),
+      requestTimeoutMs: milliseconds(100, 120_000, 'Bounds each call but the reset.').default(
+        15_000,
+      ),
       resetTimeoutMs: milliseconds(
         100,
         600_000,
@@ -130,14 +151,21 @@ export const schema = z
       ).default(120_000),
     }).prefault({}),
     store: store.prefault({}),
-    accounts: z.array(account).max(10_000).default([]).describe('The ThingSpace users to rotate.').meta({ accepts: 'a list of accounts' }),
+    accounts: z
+      .array(account)
+      .max(10_000)
+      .default([])
+      .describe('The ThingSpace users to rotate.')
+      .meta({ accepts: 'a list of accounts' }),
     discover: section('Every secret with a tag is an account as well (`secrets-manager` only).', {
       tag: z.string().min(1).max(128).describe('The tag’s key.').meta({ accepts: 'a tag key' }),
     }).exactOptional(),
     pairs: z
       .array(z.tuple([name, name]).meta({ accepts: 'two account names' }))
       .default([])
-      .describe('Users of one ThingSpace account that are never rotated in the same run, so that consumers can alternate.')
+      .describe(
+        'Users of one ThingSpace account that are never rotated in the same run, so that consumers can alternate.',
+      )
       .meta({ accepts: 'a list of pairs of account names, such as [[fleet-a, fleet-b]]' }),
     policy: section('How old a password may become.', {
       rotateAfterDays: policy.rotateAfterDays.default(75),
@@ -149,20 +177,25 @@ export const schema = z
       jitterMinutes: schedule.jitterMinutes.default(30),
     }).prefault({}),
     concurrency: count(1, 64, 'How many accounts are worked on side by side.').default(8),
-    receipts: section('The reset’s answer, sealed to keys that are kept elsewhere, before anything reads it.', {
-      directory: path('Where receipts lie. Left out: they only go to the log.').exactOptional(),
-      recipients: z
-        .array(
-          z
-            .string()
-            .regex(/^age1[0-9a-z]{20,4000}$/)
-            .meta({ accepts: 'an age recipient (age1…), not an identity (AGE-SECRET-KEY-1…)' }),
-        )
-        .default([])
-        .describe('Who can open them (age public keys). None: no receipts are written.')
-        .meta({ accepts: 'a list of age recipients (age1…)' }),
-      identityFile: path('An age identity on this machine: recovery then opens receipts by itself.').exactOptional(),
-    }).prefault({}),
+    receipts: section(
+      'The reset’s answer, sealed to keys that are kept elsewhere, before anything reads it.',
+      {
+        directory: path('Where receipts lie. Left out: they only go to the log.').exactOptional(),
+        recipients: z
+          .array(
+            z
+              .string()
+              .regex(/^age1[0-9a-z]{20,4000}$/)
+              .meta({ accepts: 'an age recipient (age1…), not an identity (AGE-SECRET-KEY-1…)' }),
+          )
+          .default([])
+          .describe('Who can open them (age public keys). None: no receipts are written.')
+          .meta({ accepts: 'a list of age recipients (age1…)' }),
+        identityFile: path(
+          'An age identity on this machine: recovery then opens receipts by itself.',
+        ).exactOptional(),
+      },
+    ).prefault({}),
     audit: section('The audit log.', {
       directory: path('The folder of the log.').default('./audit'),
       signingKeyFile: path('The Ed25519 key that signs checkpoints.').default('./audit.key'),
@@ -190,7 +223,12 @@ export const schema = z
           .regex(/^[a-z0-9.-]{3,63}$/)
           .describe('The bucket.')
           .meta({ accepts: 'a bucket name' }),
-        prefix: z.string().max(512).default('').describe('Put before every object’s name.').meta({ accepts: 'text' }),
+        prefix: z
+          .string()
+          .max(512)
+          .default('')
+          .describe('Put before every object’s name.')
+          .meta({ accepts: 'text' }),
       }).exactOptional(),
     }).prefault({}),
     notify: section('Who is told about failures, overdue and stopped accounts.', {
@@ -199,8 +237,14 @@ export const schema = z
         .refine(isSafeUrl)
         .describe('Gets secret-free JSON by POST; Slack reads its `text`.')
         .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
-      secretFile: path('A file whose contents sign the webhook’s body (HMAC-SHA256).').exactOptional(),
-      allIsWell: z.boolean().default(false).describe('Also say once a day that all is well.').meta({ accepts: 'true or false' }),
+      secretFile: path(
+        'A file whose contents sign the webhook’s body (HMAC-SHA256).',
+      ).exactOptional(),
+      allIsWell: z
+        .boolean()
+        .default(false)
+        .describe('Also say once a day that all is well.')
+        .meta({ accepts: 'true or false' }),
     }).exactOptional(),
     http: section('What `serve` listens on.', {
       host: z
@@ -210,7 +254,9 @@ export const schema = z
         .describe('The address.')
         .meta({ accepts: 'an address or host name' }),
       port: count(0, 65_535, 'The port; 0 takes a free one.').default(9464),
-      tokenFile: path('The bearer token of the write endpoint. Left out: there is no write endpoint.').exactOptional(),
+      tokenFile: path(
+        'The bearer token of the write endpoint. Left out: there is no write endpoint.',
+      ).exactOptional(),
     }).prefault({}),
     log: section('Diagnostics on standard error.', {
       level: z
@@ -220,14 +266,21 @@ export const schema = z
         .meta({ accepts: 'error, warn, info or debug' }),
     }).prefault({}),
   })
-  .meta({ title: 'thingspace-rotator', description: 'Configuration of thingspace-rotator (rotator.yaml).' });
+  .meta({
+    title: 'thingspace-rotator',
+    description: 'Configuration of thingspace-rotator (rotator.yaml).',
+  });
 
 /** https; http only to this machine. No user, no fragment: what must be secret is no part of an address. */
 function isSafeUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, username, password, hash } = new URL(text);
-  const isLoopback = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
-  return (protocol === 'https:' || (protocol === 'http:' && isLoopback)) && `${username}${password}${hash}` === '';
+  const isLoopback =
+    hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
+  return (
+    (protocol === 'https:' || (protocol === 'http:' && isLoopback)) &&
+    `${username}${password}${hash}` === ''
+  );
 }
 
 function isTimeZone(zone: string): boolean {
@@ -241,7 +294,20 @@ function isTimeZone(zone: string): boolean {
 
 /** Five fields of numbers, names, ranges, lists and steps within their bounds. */
 function isCron(expression: string): boolean {
-  const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+  const months = [
+    'jan',
+    'feb',
+    'mar',
+    'apr',
+    'may',
+    'jun',
+    'jul',
+    'aug',
+    'sep',
+    'oct',
+    'nov',
+    'dec',
+  ];
   const days = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
   const bounds: readonly [number, number, readonly string[]][] = [
     [0, 59, []],
@@ -255,7 +321,8 @@ function isCron(expression: string): boolean {
     fields.length === bounds.length &&
     fields.every((field, index) => {
       const [least, most, names] = bounds[index] ?? [0, 0, []];
-      const numberOf = (text: string): number => (/^\d{1,2}$/.test(text) ? Number(text) : text === '' ? -1 : names.indexOf(text));
+      const numberOf = (text: string): number =>
+        /^\d{1,2}$/.test(text) ? Number(text) : text === '' ? -1 : names.indexOf(text);
       const isIn = (value: number): boolean => value >= least && value <= most;
       return field.split(',').every((part) => {
         const [range = '', step, ...rest] = part.split('/');

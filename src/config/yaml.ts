@@ -11,7 +11,13 @@ import { UsageError } from './errors.ts';
  */
 export function readYaml(text: string, file: string): Input {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true, version: '1.2', logLevel: 'error' });
+  const document = parseDocument(text, {
+    lineCounter,
+    prettyErrors: false,
+    uniqueKeys: true,
+    version: '1.2',
+    logLevel: 'error',
+  });
   const at = (offset: number): string => {
     const { line, col } = lineCounter.linePos(offset);
     return `${file}:${line}:${col}`;
@@ -19,7 +25,10 @@ export function readYaml(text: string, file: string): Input {
   if (document.errors.length > 0) {
     // The library quotes what it stumbles over after a colon or in quotes; that may be a secret.
     throw new UsageError(
-      document.errors.map(({ message, pos }) => `${at(pos[0])}: not valid YAML: ${message.replace(/[:"'(].*$/s, '').trim()}`),
+      document.errors.map(
+        ({ message, pos }) =>
+          `${at(pos[0])}: not valid YAML: ${message.replace(/[:"'(].*$/s, '').trim()}`,
+      ),
     );
   }
   const placeOf = (path: Path): string => {

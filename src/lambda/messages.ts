@@ -21,7 +21,8 @@ const maxText = 1_024;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
  * The order in an event. Anything that names a `source` or a `detail-type` and no `action` is the schedule's. Throws a UsageError for
@@ -30,19 +31,30 @@ const isFields = (value: unknown): value is Fields => typeof value === 'object' 
 export function readOrder(event: unknown, requestId: string): Order {
   if (!isFields(event) || event['action'] === undefined) {
     if (isFields(event) && (typeof event['source'] === 'string' || 'detail-type' in event))
-      return { purpose: 'rotate', accounts: [], force: false, trigger: { kind: 'schedule', requestedBy: `lambda:${requestId}` } };
-    throw new UsageError('the event has no "action"; by hand it is {"action":"rotate","accounts":["NAME"],"force":true,"reason":"TEXT"}');
+      return {
+        purpose: 'rotate',
+        accounts: [],
+        force: false,
+        trigger: { kind: 'schedule', requestedBy: `lambda:${requestId}` },
+      };
+    throw new UsageError(
+      'the event has no "action"; by hand it is {"action":"rotate","accounts":["NAME"],"force":true,"reason":"TEXT"}',
+    );
   }
   const problems: string[] = [];
   const isForced = event['force'] === true;
   for (const key of Object.keys(event))
-    if (!orderKeys.includes(key)) problems.push(`unknown key in the event: ${suggestion(key, orderKeys)}`);
+    if (!orderKeys.includes(key))
+      problems.push(`unknown key in the event: ${suggestion(key, orderKeys)}`);
   const purpose = actions.find((name) => name === event['action']);
-  if (purpose === undefined) problems.push(`unknown action; ${suggestion(String(event['action']), actions)}`);
+  if (purpose === undefined)
+    problems.push(`unknown action; ${suggestion(String(event['action']), actions)}`);
   const { accounts = [] } = event;
-  const isList = Array.isArray(accounts) && accounts.every((name) => typeof name === 'string' && name !== '');
+  const isList =
+    Array.isArray(accounts) && accounts.every((name) => typeof name === 'string' && name !== '');
   if (!isList) problems.push('"accounts" takes a list of account names');
-  if (!['boolean', 'undefined'].includes(typeof event['force'])) problems.push('"force" takes true or false');
+  if (!['boolean', 'undefined'].includes(typeof event['force']))
+    problems.push('"force" takes true or false');
   const text = (key: string): string | undefined => {
     const value = event[key];
     if (value === undefined) return undefined;
@@ -51,13 +63,16 @@ export function readOrder(event: unknown, requestId: string): Order {
     return undefined;
   };
   const [reason, changeRef, requestedBy] = [text('reason'), text('changeRef'), text('requestedBy')];
-  if (purpose === 'resume' && reason === undefined) problems.push('"resume" needs a "reason": why the account may go on');
-  if (purpose === 'resume' && isList && accounts.length === 0) problems.push('"resume" needs "accounts": which ones may go on');
+  if (purpose === 'resume' && reason === undefined)
+    problems.push('"resume" needs a "reason": why the account may go on');
+  if (purpose === 'resume' && isList && accounts.length === 0)
+    problems.push('"resume" needs "accounts": which ones may go on');
   if (problems.length > 0 || purpose === undefined) throw new UsageError(problems);
   const trigger: Trigger = {
     kind: purpose === 'recover' ? 'recovery' : 'manual',
     // What the caller says of himself is not proven; the request id is, by CloudTrail.
-    requestedBy: requestedBy === undefined ? `lambda:${requestId}` : `${requestedBy} (lambda:${requestId})`,
+    requestedBy:
+      requestedBy === undefined ? `lambda:${requestId}` : `${requestedBy} (lambda:${requestId})`,
     ...(reason === undefined ? {} : { reason }),
     ...(changeRef === undefined ? {} : { changeRef }),
   };
@@ -90,9 +105,12 @@ export function parseWork(body: string): Work | null {
   }
   if (!isFields(value) || value['format'] !== workFormat) return null;
   const { account, secretId, force, requestedAtMs, trigger } = value;
-  if (typeof account !== 'string' || typeof secretId !== 'string' || typeof force !== 'boolean') return null;
+  if (typeof account !== 'string' || typeof secretId !== 'string' || typeof force !== 'boolean')
+    return null;
   if (!Number.isSafeInteger(requestedAtMs) || !isFields(trigger)) return null;
-  const kind = (['schedule', 'manual', 'native', 'recovery'] as const).find((name) => name === trigger['kind']);
+  const kind = (['schedule', 'manual', 'native', 'recovery'] as const).find(
+    (name) => name === trigger['kind'],
+  );
   if (kind === undefined) return null;
   const text = (key: string): Record<string, string> =>
     typeof trigger[key] === 'string' ? { [key]: trigger[key].slice(0, maxText + 100) } : {};

@@ -21,7 +21,12 @@ const steps = {
   finish_secret: 'finish',
 } as const;
 
-type Step = { readonly step: (typeof steps)[keyof typeof steps]; readonly name: string; readonly secretId: string; readonly token: string };
+type Step = {
+  readonly step: (typeof steps)[keyof typeof steps];
+  readonly name: string;
+  readonly secretId: string;
+  readonly token: string;
+};
 
 /** A step that Secrets Manager is to count as failed. The message goes to the function's log and to nobody else. */
 class StepFailed extends Error {
@@ -36,7 +41,11 @@ export async function runStep(event: unknown, invocation: Invocation): Promise<v
   const asked = readStep(event);
   const account = accountFor(asked.secretId, invocation);
   const standing = await invocation.rotator.standing(account);
-  invocation.log.info('step.started', { account: account.name, step: asked.name, rotationId: asked.token });
+  invocation.log.info('step.started', {
+    account: account.name,
+    step: asked.name,
+    rotationId: asked.token,
+  });
   switch (asked.step) {
     case 'create':
       return checkStanding(asked, account, standing);
@@ -50,11 +59,16 @@ export async function runStep(event: unknown, invocation: Invocation): Promise<v
 }
 
 function readStep(event: unknown): Step {
-  const { Step: name, SecretId: secretId, ClientRequestToken: token } = (event ?? {}) as Record<string, unknown>;
+  const {
+    Step: name,
+    SecretId: secretId,
+    ClientRequestToken: token,
+  } = (event ?? {}) as Record<string, unknown>;
   if (typeof name !== 'string' || !Object.hasOwn(steps, name))
     throw new UsageError(`unknown Step; ${suggestion(String(name), Object.keys(steps))}`);
   if (typeof secretId !== 'string' || secretId === '') throw new UsageError('SecretId is missing');
-  if (typeof token !== 'string' || !/^[0-9A-Za-z-]{32,64}$/.test(token)) throw new UsageError('ClientRequestToken is missing, or no token');
+  if (typeof token !== 'string' || !/^[0-9A-Za-z-]{32,64}$/.test(token))
+    throw new UsageError('ClientRequestToken is missing, or no token');
   return { step: steps[name as keyof typeof steps], name, secretId, token };
 }
 
@@ -63,8 +77,12 @@ function readStep(event: unknown): Step {
  * One that is not configured is an account all the same: somebody has made us its rotation function.
  */
 function accountFor(secretId: string, { config }: Invocation): Account {
-  const named = /^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+?)(?:-[A-Za-z0-9]{6})?$/.exec(secretId)?.[1] ?? secretId;
-  const configured = config.accounts.find((account) => account.secretId === secretId || account.secretId === named);
+  const named =
+    /^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+?)(?:-[A-Za-z0-9]{6})?$/.exec(secretId)?.[1] ??
+    secretId;
+  const configured = config.accounts.find(
+    (account) => account.secretId === secretId || account.secretId === named,
+  );
   return configured ? { ...configured, secretId } : { name: named, secretId, enabled: true };
 }
 
@@ -80,13 +98,24 @@ function checkStanding({ name, token }: Step, account: Account, standing: Standi
   throw new StepFailed(name, account.name, told({ reason: reason ?? 'busy', detail, next }));
 }
 
-const told = ({ reason, detail, next }: { reason: string; detail?: string | undefined; next: string }): string =>
-  `${reason}${detail === undefined ? '' : ` (${detail})`}. ${next}`;
+const told = ({
+  reason,
+  detail,
+  next,
+}: {
+  reason: string;
+  detail?: string | undefined;
+  next: string;
+}): string => `${reason}${detail === undefined ? '' : ` (${detail})`}. ${next}`;
 
 function failed({ name }: Step, account: Account, result: Result): StepFailed {
   const reason = result.reason ?? 'busy';
   const { certainty } = failures[reason];
-  return new StepFailed(name, account.name, told({ reason: `${certainty}: ${reason}`, detail: result.detail, next: result.next }));
+  return new StepFailed(
+    name,
+    account.name,
+    told({ reason: `${certainty}: ${reason}`, detail: result.detail, next: result.next }),
+  );
 }
 
 function attempt(
@@ -95,7 +124,12 @@ function attempt(
   { rotator, interrupt, metrics }: Invocation,
   purpose: 'rotate' | 'check' | 'recover',
 ): Promise<Result> {
-  const ask = { purpose, force: purpose === 'rotate', native: { rotationId: token }, trigger: { kind: 'native' } } as const;
+  const ask = {
+    purpose,
+    force: purpose === 'rotate',
+    native: { rotationId: token },
+    trigger: { kind: 'native' },
+  } as const;
   return rotator.attempt(account, ask, interrupt).then((result) => {
     metrics.finished(result);
     return result;
@@ -113,21 +147,35 @@ async function setPassword(asked: Step, account: Account, invocation: Invocation
     if (result.versionId === asked.token) return sealed(invocation);
   }
   await sealed(invocation);
-  throw new StepFailed(asked.name, account.name, 'an unfinished rotation was finished; the next try begins this one');
+  throw new StepFailed(
+    asked.name,
+    account.name,
+    'an unfinished rotation was finished; the next try begins this one',
+  );
 }
 
 /**
  * Line 8. On a version that is not current, and so is empty, only what can be seen without a login is checked: that is what Secrets
  * Manager asks for when rotation is switched on with RotateImmediately=false.
  */
-async function testPassword(asked: Step, account: Account, standing: Standing, invocation: Invocation): Promise<void> {
+async function testPassword(
+  asked: Step,
+  account: Account,
+  standing: Standing,
+  invocation: Invocation,
+): Promise<void> {
   if (standing.versionId !== asked.token) return checkStanding(asked, account, standing);
   const result = await attempt(asked, account, invocation, 'check');
   await sealed(invocation);
   if (!isGood(result)) throw failed(asked, account, result);
 }
 
-async function finish(asked: Step, account: Account, standing: Standing, invocation: Invocation): Promise<void> {
+async function finish(
+  asked: Step,
+  account: Account,
+  standing: Standing,
+  invocation: Invocation,
+): Promise<void> {
   if (standing.versionId === asked.token) return;
   if (standing.state !== 'changed' || standing.rotationId !== asked.token)
     throw new StepFailed(
@@ -145,6 +193,10 @@ async function sealed({ rotator }: Invocation): Promise<void> {
   try {
     await rotator.audit.checkpoint();
   } catch (error) {
-    rotator.observe({ event: 'audit.failed', account: '*', detail: error instanceof Error ? error.message : 'unknown' });
+    rotator.observe({
+      event: 'audit.failed',
+      account: '*',
+      detail: error instanceof Error ? error.message : 'unknown',
+    });
   }
 }

@@ -49,7 +49,9 @@ const inlineVariable = 'INLINE_ACCOUNTS';
 const byAccountVariable = 'METRICS_BY_ACCOUNT';
 const defaultInlineAccounts = 20;
 
-export type World = { invoke<T>(context: Context, work: (invocation: Invocation) => Promise<T>): Promise<T> };
+export type World = {
+  invoke<T>(context: Context, work: (invocation: Invocation) => Promise<T>): Promise<T>;
+};
 
 export function createWorld(platform: Platform): World {
   const { env, writeLine } = platform;
@@ -64,8 +66,15 @@ export function createWorld(platform: Platform): World {
   const clock = openClock(() => remainingMs());
   let opened: Promise<{ config: Config; rotator: Rotator }> | null = null;
 
-  async function open({ invokedFunctionArn }: Context): Promise<{ config: Config; rotator: Rotator }> {
-    const config = await parseConfig({ text: null, file: 'the environment', folder: platform.cwd, env });
+  async function open({
+    invokedFunctionArn,
+  }: Context): Promise<{ config: Config; rotator: Rotator }> {
+    const config = await parseConfig({
+      text: null,
+      file: 'the environment',
+      folder: platform.cwd,
+      env,
+    });
     const functionName = env['AWS_LAMBDA_FUNCTION_NAME'] ?? 'lambda';
     const [, , , region, accountUid] = (invokedFunctionArn ?? '').split(':');
     const logStream = env['AWS_LAMBDA_LOG_STREAM_NAME'];
@@ -73,10 +82,20 @@ export function createWorld(platform: Platform): World {
       clock,
       pid: platform.pid,
       context: {
-        actor: { name: functionName, ...(invokedFunctionArn === undefined ? {} : { uid: invokedFunctionArn }) },
+        actor: {
+          name: functionName,
+          ...(invokedFunctionArn === undefined ? {} : { uid: invokedFunctionArn }),
+        },
         productVersion: version,
-        sourceEndpoint: { hostname: functionName, ...(logStream === undefined ? {} : { uid: logStream }) },
-        cloud: { provider: 'AWS', ...(region ? { region } : {}), ...(accountUid ? { accountUid } : {}) },
+        sourceEndpoint: {
+          hostname: functionName,
+          ...(logStream === undefined ? {} : { uid: logStream }),
+        },
+        cloud: {
+          provider: 'AWS',
+          ...(region ? { region } : {}),
+          ...(accountUid ? { accountUid } : {}),
+        },
       },
       observe: (event) => {
         metrics.observe(event);
@@ -116,7 +135,11 @@ export function createWorld(platform: Platform): World {
           interrupt: shutdown.signal,
           requestId,
           queue: queueUrl
-            ? async () => (await import('../aws/sqs-queue.ts')).openWorkQueue(queueUrl, config.thingspace.requestTimeoutMs)
+            ? async () =>
+                (await import('../aws/sqs-queue.ts')).openWorkQueue(
+                  queueUrl,
+                  config.thingspace.requestTimeoutMs,
+                )
             : null,
           inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
         });

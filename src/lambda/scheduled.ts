@@ -53,8 +53,17 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
     for (const standing of await standings(invocation, accounts)) metrics.figure(standing);
   }
   metrics.ran(clock.nowMs());
-  log.info('run.finished', { accounts: accounts.length, count: results.length + queued.length, outcome: String(exitCode) });
-  return { exitCode, accounts: accounts.length, results: results.map((result) => JSON.parse(resultLine(result))), queued };
+  log.info('run.finished', {
+    accounts: accounts.length,
+    count: results.length + queued.length,
+    outcome: String(exitCode),
+  });
+  return {
+    exitCode,
+    accounts: accounts.length,
+    results: results.map((result) => JSON.parse(resultLine(result))),
+    queued,
+  };
 }
 
 /** Throws a UsageError that names the nearest right account. */
@@ -62,7 +71,10 @@ function selected(accounts: readonly Account[], names: readonly string[]): reado
   if (names.length === 0) return accounts.filter(({ enabled }) => enabled);
   const known = accounts.map(({ name }) => name);
   const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0) throw new UsageError(unknown.map((name) => `unknown account ${name}; ${suggestion(name, known)}`));
+  if (unknown.length > 0)
+    throw new UsageError(
+      unknown.map((name) => `unknown account ${name}; ${suggestion(name, known)}`),
+    );
   return accounts.filter(({ name }) => names.includes(name));
 }
 
@@ -76,7 +88,11 @@ async function standings(
 ): Promise<(Standing & { state: Standing['state'] })[]> {
   const limit = pLimit(2 * config.concurrency);
   const found = await Promise.all(
-    accounts.map((account) => limit(async () => (clock.remainingMs() < lastWordsMs ? [] : [await rotator.standing(account)]))),
+    accounts.map((account) =>
+      limit(async () =>
+        clock.remainingMs() < lastWordsMs ? [] : [await rotator.standing(account)],
+      ),
+    ),
   );
   return found.flat();
 }
@@ -92,7 +108,8 @@ async function accountsThatNeedIt(
   const needing: Account[] = [];
   for (const account of accounts) {
     const standing = byName.get(account.name);
-    const isOpen = standing === undefined || standing.state !== 'settled' || standing.dueness !== 'not-due';
+    const isOpen =
+      standing === undefined || standing.state !== 'settled' || standing.dueness !== 'not-due';
     if (!force && !isOpen && (await openIntents(rotator, account)) === 0) continue;
     const partners = partnersOf(account.name, rotator.config.pairs);
     if (!needing.some(({ name }) => partners.includes(name))) needing.push(account);
@@ -110,18 +127,32 @@ async function openIntents(rotator: Invocation['rotator'], { name }: Account): P
 }
 
 /** One message per account; told to the audit log like every run. */
-async function fanOut(invocation: Invocation, accounts: readonly Account[], order: Order): Promise<Pick<Answer, 'queued' | 'exitCode'>> {
+async function fanOut(
+  invocation: Invocation,
+  accounts: readonly Account[],
+  order: Order,
+): Promise<Pick<Answer, 'queued' | 'exitCode'>> {
   const { queue, clock, rotator, log } = invocation;
   if (queue === null) throw new Error('bug: no queue to send to');
   const runId = randomUUID();
   const requestedAtMs = clock.nowMs();
   const work = accounts.map(
-    ({ name, secretId }): Work => ({ account: name, secretId, force: order.force, requestedAtMs, trigger: order.trigger }),
+    ({ name, secretId }): Work => ({
+      account: name,
+      secretId,
+      force: order.force,
+      requestedAtMs,
+      trigger: order.trigger,
+    }),
   );
   const untaken = await (await queue()).send(work, runId);
   for (const account of untaken) log.error('work.not-queued', { account });
   // A run over no account of its own: `worker` tells what becomes of each.
-  await run(rotator, { accounts: [], ask: { purpose: 'rotate', trigger: order.trigger }, interrupt: invocation.interrupt });
+  await run(rotator, {
+    accounts: [],
+    ask: { purpose: 'rotate', trigger: order.trigger },
+    interrupt: invocation.interrupt,
+  });
   const queued = accounts.map(({ name }) => name).filter((name) => !untaken.includes(name));
   return { queued, exitCode: untaken.length === 0 ? 0 : exitCodeOf('unchanged', false) };
 }

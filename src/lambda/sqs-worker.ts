@@ -8,14 +8,20 @@ import { run } from '../scheduler/run.ts';
 import { parseWork, type Work } from './messages.ts';
 import type { Invocation } from './runtime.ts';
 
-export type SqsEvent = { readonly Records: readonly { readonly messageId: string; readonly body: string }[] };
-export type BatchAnswer = { readonly batchItemFailures: readonly { readonly itemIdentifier: string }[] };
+export type SqsEvent = {
+  readonly Records: readonly { readonly messageId: string; readonly body: string }[];
+};
+export type BatchAnswer = {
+  readonly batchItemFailures: readonly { readonly itemIdentifier: string }[];
+};
 
 export async function runWorker(event: unknown, invocation: Invocation): Promise<BatchAnswer> {
   const { Records } = event as SqsEvent;
-  if (!Array.isArray(Records)) throw new Error('the event has no Records; worker takes SQS messages only');
+  if (!Array.isArray(Records))
+    throw new Error('the event has no Records; worker takes SQS messages only');
   const failed: string[] = [];
-  for (const { messageId, body } of Records) if (!(await isDone(body, invocation))) failed.push(messageId);
+  for (const { messageId, body } of Records)
+    if (!(await isDone(body, invocation))) failed.push(messageId);
   return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
 }
 
@@ -24,7 +30,11 @@ async function isDone(body: string, invocation: Invocation): Promise<boolean> {
   const work = parseWork(body);
   const account = work && accountOf(work, invocation);
   if (!work || !account) {
-    log.error('work.poisoned', { detail: work ? `there is no account ${work.account}` : 'the message is no work of this release' });
+    log.error('work.poisoned', {
+      detail: work
+        ? `there is no account ${work.account}`
+        : 'the message is no work of this release',
+    });
     return false;
   }
   if (work.force && (await isDoneAlready(work, account, invocation))) {
@@ -48,7 +58,11 @@ function accountOf({ account: name, secretId }: Work, { config }: Invocation): A
 }
 
 /** SQS may deliver a message twice; without `force` the secret's own dates say so, with it only this. */
-async function isDoneAlready({ requestedAtMs }: Work, account: Account, { rotator }: Invocation): Promise<boolean> {
+async function isDoneAlready(
+  { requestedAtMs }: Work,
+  account: Account,
+  { rotator }: Invocation,
+): Promise<boolean> {
   const { passwordSinceMs, state } = await rotator.standing(account);
   return state === 'settled' && passwordSinceMs !== undefined && passwordSinceMs > requestedAtMs;
 }
@@ -63,5 +77,7 @@ export function comesBack({ reason, logins }: Result): boolean {
   if (disposition === 'person') return false;
   // Told to end after a login that was accepted: nothing is spent.
   if (reason === 'interrupted') return true;
-  return certainty === 'in-doubt' || reason === 'not-promoted' || reason === 'not-stored' || logins === 0;
+  return (
+    certainty === 'in-doubt' || reason === 'not-promoted' || reason === 'not-stored' || logins === 0
+  );
 }

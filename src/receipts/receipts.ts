@@ -4,7 +4,16 @@
 // A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log with the
 // same text armored. Room for it is reserved before the reset, as `<account>.<rotationId>.reserved`.
 
-import { type FileHandle, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  unlink,
+} from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
 import type { ReceiptLabel, Receipts } from '../rotation/ports.ts';
@@ -41,10 +50,15 @@ export function openReceipts(options: ReceiptOptions): Receipts {
       seal ??= openSeal(recipients);
       const { sealed, armored } = await (await seal)(body.reveal());
       // The line first: it needs no disk, so a full one cannot take both; nor must a log that is gone take the file.
-      const isLogged = written(() => writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored })));
+      const isLogged = written(() =>
+        writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored })),
+      );
       if (directory !== undefined) return guarded(directory, () => keep(directory, label, sealed));
       if (isLogged) return 'the log';
-      throw new Failure('receipt-unavailable', 'the log could not be written, and there is no receipts folder');
+      throw new Failure(
+        'receipt-unavailable',
+        'the log could not be written, and there is no receipts folder',
+      );
     },
 
     find: async (rotationId) => {
@@ -62,7 +76,8 @@ export function openReceipts(options: ReceiptOptions): Receipts {
     discard: async (rotationId) => {
       if (directory === undefined) return;
       try {
-        for (const name of await readdir(directory)) if (name.includes(`.${rotationId}.`)) await unlink(join(directory, name));
+        for (const name of await readdir(directory))
+          if (name.includes(`.${rotationId}.`)) await unlink(join(directory, name));
       } catch {
         // A receipt that stays is sealed; it only takes room.
       }
@@ -74,16 +89,26 @@ export function openReceipts(options: ReceiptOptions): Receipts {
  * Opens a receipt: an age file, armored or not, or the log's JSON line. Throws `receipt-unavailable` when this identity
  * does not open it.
  */
-export async function openReceipt(content: Uint8Array, identity: Secret): Promise<Secret<Uint8Array>> {
+export async function openReceipt(
+  content: Uint8Array,
+  identity: Secret,
+): Promise<Secret<Uint8Array>> {
   const { armor, Decrypter } = await import('age-encryption');
   try {
     const text = new TextDecoder().decode(content).trim();
-    const armored = text.startsWith('{') ? String((JSON.parse(text) as Record<string, unknown>)['sealed']) : text;
+    const armored = text.startsWith('{')
+      ? String((JSON.parse(text) as Record<string, unknown>)['sealed'])
+      : text;
     const decrypter = new Decrypter();
     for (const line of identitiesIn(identity)) decrypter.addIdentity(line);
-    return new Secret(await decrypter.decrypt(armored.startsWith('-----BEGIN') ? armor.decode(armored) : content));
+    return new Secret(
+      await decrypter.decrypt(armored.startsWith('-----BEGIN') ? armor.decode(armored) : content),
+    );
   } catch {
-    throw new Failure('receipt-unavailable', 'the receipt does not open with this identity, or is not an age file');
+    throw new Failure(
+      'receipt-unavailable',
+      'the receipt does not open with this identity, or is not an age file',
+    );
   }
 }
 
@@ -110,7 +135,9 @@ function written(write: () => void): boolean {
   }
 }
 
-type Seal = (body: Uint8Array) => Promise<{ readonly sealed: Uint8Array; readonly armored: string }>;
+type Seal = (
+  body: Uint8Array,
+) => Promise<{ readonly sealed: Uint8Array; readonly armored: string }>;
 
 /** Loads and warms the seal up, so that nothing has to be loaded while the only copy is in memory. */
 async function openSeal(recipients: readonly string[]): Promise<Seal> {
@@ -124,7 +151,10 @@ async function openSeal(recipients: readonly string[]): Promise<Seal> {
       return { sealed, armored: armor.encode(sealed) };
     };
   } catch {
-    throw new Failure('receipt-unavailable', 'receipts.recipients holds something that is not an age recipient (age1…)');
+    throw new Failure(
+      'receipt-unavailable',
+      'receipts.recipients holds something that is not an age recipient (age1…)',
+    );
   }
 }
 
@@ -144,7 +174,10 @@ const nameOf = ({ account, rotationId }: ReceiptLabel, ending: string): string =
 async function reserve(directory: string, label: ReceiptLabel): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await sweep(directory);
-  await writeFrom(await open(join(directory, nameOf(label, 'reserved')), 'w', 0o600), new Uint8Array(reservedBytes));
+  await writeFrom(
+    await open(join(directory, nameOf(label, 'reserved')), 'w', 0o600),
+    new Uint8Array(reservedBytes),
+  );
 }
 
 /** Makes the file these bytes, durably, in the blocks that it has. */
@@ -162,7 +195,9 @@ async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
 /** Reservations of resets that were refused or never sent. Those of the last day may still be in use, and one of another size holds a receipt. */
 async function sweep(directory: string): Promise<void> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.reserved'));
-  const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => null)));
+  const found = await Promise.all(
+    names.map((name) => stat(join(directory, name)).catch(() => null)),
+  );
   const newestMs = Math.max(0, ...found.map((file) => file?.mtimeMs ?? 0));
   for (const [index, file] of found.entries()) {
     if (file?.size !== reservedBytes || file.mtimeMs >= newestMs - 86_400_000) continue;
@@ -189,6 +224,8 @@ async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array):
 async function filesOf(directory: string, rotationId: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => []);
   return ['age', 'reserved'].flatMap((ending) =>
-    names.filter((name) => name.endsWith(`.${rotationId}.${ending}`)).map((name) => join(directory, name)),
+    names
+      .filter((name) => name.endsWith(`.${rotationId}.${ending}`))
+      .map((name) => join(directory, name)),
   );
 }

@@ -12,7 +12,12 @@ export type StoreFact = {
 };
 
 /** An account that need not follow the policy for now. `until`: ISO date. */
-export type Exemption = { readonly account: string; readonly who: string; readonly why: string; readonly until: string };
+export type Exemption = {
+  readonly account: string;
+  readonly who: string;
+  readonly why: string;
+  readonly until: string;
+};
 
 export type Bucket = 'inside' | 'soon' | 'outside' | 'never' | 'unknown' | 'exempt';
 
@@ -47,7 +52,10 @@ export type AccountRow = {
   readonly exemption: Exemption | null;
   readonly storeState: string | null;
   /** How the store contradicts the log: a password newer than any change in the log, or older than the last one. */
-  readonly storeDiffers: { readonly kind: 'newer' | 'older'; readonly passwordSinceMs: number } | null;
+  readonly storeDiffers: {
+    readonly kind: 'newer' | 'older';
+    readonly passwordSinceMs: number;
+  } | null;
 };
 
 /** Store and log are two clocks, and a password is stored a moment before it is audited. */
@@ -64,17 +72,35 @@ export type RowOptions = {
 };
 
 /** The row of one account at `endMs`, over the period from `fromMs`. */
-export function accountRow({ account, history, store, exemption, fromMs, endMs, policy }: RowOptions): AccountRow {
+export function accountRow({
+  account,
+  history,
+  store,
+  exemption,
+  fromMs,
+  endMs,
+  policy,
+}: RowOptions): AccountRow {
   const logged = history?.changes ?? [];
   const sinceMs = store?.passwordSinceMs ?? null;
   const storeDiffers = differing(logged, sinceMs, endMs);
   const changes = [...logged];
   if (storeDiffers?.kind === 'newer') changes.push(fromStore(storeDiffers.passwordSinceMs));
   const born = history?.bornMs ?? (logged.length === 0 ? sinceMs : null);
-  const moments = [...(born === null ? [] : [born]), ...changes.map(({ timeMs }) => timeMs)].sort((a, b) => a - b);
-  const visibleFrom = Math.max(fromMs, Math.min(history?.firstSeenMs ?? endMs, moments[0] ?? endMs));
+  const moments = [...(born === null ? [] : [born]), ...changes.map(({ timeMs }) => timeMs)].sort(
+    (a, b) => a - b,
+  );
+  const visibleFrom = Math.max(
+    fromMs,
+    Math.min(history?.firstSeenMs ?? endMs, moments[0] ?? endMs),
+  );
   // A store that holds an older password than the log says is believed: the older age counts.
-  const stretches = stretchesOf(moments, visibleFrom, endMs, storeDiffers?.kind === 'older' ? storeDiffers.passwordSinceMs : null);
+  const stretches = stretchesOf(
+    moments,
+    visibleFrom,
+    endMs,
+    storeDiffers?.kind === 'older' ? storeDiffers.passwordSinceMs : null,
+  );
   const last = stretches.at(-1);
   const ageMs = last ? last.ageMs + (last.toMs - last.fromMs) : null;
   const largest = largestOf(stretches);
@@ -110,9 +136,20 @@ export function accountRow({ account, history, store, exemption, fromMs, endMs, 
   };
 }
 
-const fromStore = (timeMs: number): Change => ({ timeMs, by: 'outside', sequence: null, actor: '', trigger: '', verified: false });
+const fromStore = (timeMs: number): Change => ({
+  timeMs,
+  by: 'outside',
+  sequence: null,
+  actor: '',
+  trigger: '',
+  verified: false,
+});
 
-function differing(changes: readonly Change[], sinceMs: number | null, endMs: number): AccountRow['storeDiffers'] {
+function differing(
+  changes: readonly Change[],
+  sinceMs: number | null,
+  endMs: number,
+): AccountRow['storeDiffers'] {
   if (sinceMs === null || sinceMs >= endMs) return null;
   const last = changes.at(-1);
   if (!last) return null;
@@ -122,7 +159,12 @@ function differing(changes: readonly Change[], sinceMs: number | null, endMs: nu
 }
 
 /** The saw-tooth between `fromMs` and `endMs`; empty where no moment is known. */
-function stretchesOf(moments: readonly number[], fromMs: number, endMs: number, olderSinceMs: number | null): AgeStretch[] {
+function stretchesOf(
+  moments: readonly number[],
+  fromMs: number,
+  endMs: number,
+  olderSinceMs: number | null,
+): AgeStretch[] {
   const stretches: AgeStretch[] = [];
   moments.forEach((moment, index) => {
     const start = Math.max(moment, fromMs);
@@ -147,14 +189,20 @@ function largestOf(stretches: readonly AgeStretch[]): { ageMs: number; atMs: num
 /** Why nobody knows whether the password in the store is the one at Verizon; `null` when that is known. */
 function doubtOf(history: AccountHistory | null, lastChange: Change | null): string | null {
   if (!history) return null;
-  const attempt = history.attempts.findLast(({ intendedAtMs }) => lastChange === null || intendedAtMs > lastChange.timeMs);
+  const attempt = history.attempts.findLast(
+    ({ intendedAtMs }) => lastChange === null || intendedAtMs > lastChange.timeMs,
+  );
   if (attempt?.status === 'open') return 'the last rotation has an intent and no outcome';
-  if (attempt?.status === 'unknown') return `the outcome of the last rotation is unknown${attempt.reason ? `: ${attempt.reason}` : ''}`;
+  if (attempt?.status === 'unknown')
+    return `the outcome of the last rotation is unknown${attempt.reason ? `: ${attempt.reason}` : ''}`;
   const stop = history.stops.find(({ toMs }) => toMs === null);
   return stop && stop.reason === 'password-lost' ? 'the password is known to nobody' : null;
 }
 
-function bucketOf(ageMs: number | null, { maxAgeDays, rotateAfterDays }: RowOptions['policy']): Bucket {
+function bucketOf(
+  ageMs: number | null,
+  { maxAgeDays, rotateAfterDays }: RowOptions['policy'],
+): Bucket {
   if (ageMs === null) return 'never';
   if (ageMs > maxAgeDays * dayMs) return 'outside';
   return ageMs > rotateAfterDays * dayMs ? 'soon' : 'inside';

@@ -81,7 +81,9 @@ export type Report = {
     readonly records: number;
     /** The newest `inventory.summary` against the accounts that the log knows. */
     readonly summary: 'matches' | 'differs' | 'none';
-    readonly store: 'not performed' | { readonly asked: number; readonly differing: number; readonly missing: readonly string[] };
+    readonly store:
+      | 'not performed'
+      | { readonly asked: number; readonly differing: number; readonly missing: readonly string[] };
     /** In the configuration but not in the log. */
     readonly unseen: readonly string[];
     /** In the log but not in the configuration. */
@@ -94,16 +96,26 @@ export type Report = {
     readonly keyId: string | null;
     readonly previous: 'consistent' | 'inconsistent' | 'not given';
   };
-  readonly samples: { readonly seed: string; readonly population: number; readonly drawn: readonly Sample[] };
+  readonly samples: {
+    readonly seed: string;
+    readonly population: number;
+    readonly drawn: readonly Sample[];
+  };
 };
 
-export type BuiltReport = { readonly report: Report; readonly proofs: readonly { readonly file: string; readonly text: string }[] };
+export type BuiltReport = {
+  readonly report: Report;
+  readonly proofs: readonly { readonly file: string; readonly text: string }[];
+};
 
 /** Reads the whole log twice (once to verify, once to understand) and once more for the proofs. Throws `audit-unavailable`. */
 export async function buildReport(options: ReportOptions): Promise<BuiltReport> {
   const { source, verifiers, fromMs, nowMs, origin, productVersion, policy } = options;
   const endMs = Math.min(options.toMs, nowMs);
-  const verification = await verifyLog(source, { verifiers, consistentWith: options.consistentWith ?? [] });
+  const verification = await verifyLog(source, {
+    verifiers,
+    consistentWith: options.consistentWith ?? [],
+  });
   const read = await readHistory(source, fromMs, endMs);
   const names = populationOf(read.history, options.accounts, fromMs, endMs);
   const rows = names.atEnd.map((account) =>
@@ -118,12 +130,21 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
     }),
   );
   rows.sort(worstFirst);
-  const buckets: Record<AccountRow['bucket'], number> = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0 };
+  const buckets: Record<AccountRow['bucket'], number> = {
+    inside: 0,
+    soon: 0,
+    outside: 0,
+    never: 0,
+    unknown: 0,
+    exempt: 0,
+  };
   for (const { bucket } of rows) buckets[bucket] += 1;
   const { samples, proofs } = await drawSamples(options, read.rotations, verification);
   const checkpoints = await source.checkpoints();
   const newest = verification.newest;
-  const missing = options.store ? names.atEnd.filter((account) => !options.store?.has(account)) : [];
+  const missing = options.store
+    ? names.atEnd.filter((account) => !options.store?.has(account))
+    : [];
   return {
     proofs,
     report: {
@@ -144,7 +165,14 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
       },
       buckets,
       rows,
-      exceptions: exceptionsOf({ rows, history: read.history, verification, fromMs, endMs, policy }),
+      exceptions: exceptionsOf({
+        rows,
+        history: read.history,
+        verification,
+        fromMs,
+        endMs,
+        policy,
+      }),
       population: {
         atStart: names.atStart,
         added: names.added,
@@ -156,7 +184,11 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
         records: read.records,
         summary: summaryOf(read.history),
         store: options.store
-          ? { asked: options.store.size, differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length, missing }
+          ? {
+              asked: options.store.size,
+              differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length,
+              missing,
+            }
           : 'not performed',
         unseen: names.unseen,
         unlisted: names.unlisted,
@@ -165,9 +197,13 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
         ...verification,
         checkpointsInPeriod: checkpoints
           .map(({ name, text }) => ({ name, size: parseCheckpoint(text)?.size ?? -1 }))
-          .filter(({ size }) => size > (read.firstSequence ?? 0) && size <= (read.lastSequence ?? -1) + 1),
+          .filter(
+            ({ size }) => size > (read.firstSequence ?? 0) && size <= (read.lastSequence ?? -1) + 1,
+          ),
         checkpointText: newest?.text ?? null,
-        keyId: newest?.note.signatures[0] ? newest.note.signatures[0].keyId.toString(16).padStart(8, '0') : null,
+        keyId: newest?.note.signatures[0]
+          ? newest.note.signatures[0].keyId.toString(16).padStart(8, '0')
+          : null,
         previous: previousOf(options, verification),
       },
       samples,
@@ -175,12 +211,21 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   };
 }
 
-function previousOf({ consistentWith = [] }: ReportOptions, { anchors }: Verification): Report['integrity']['previous'] {
+function previousOf(
+  { consistentWith = [] }: ReportOptions,
+  { anchors }: Verification,
+): Report['integrity']['previous'] {
   if (consistentWith.length === 0) return 'not given';
   return anchors.length === consistentWith.length ? 'consistent' : 'inconsistent';
 }
 
-type Rotation = { readonly line: string; readonly index: number; readonly uid: string; readonly account: string; readonly timeMs: number };
+type Rotation = {
+  readonly line: string;
+  readonly index: number;
+  readonly uid: string;
+  readonly account: string;
+  readonly timeMs: number;
+};
 
 async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   const history = createHistory();
@@ -201,7 +246,9 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
     )
       rotations.push({ index, uid: view.uid, account: view.account, timeMs: view.timeMs });
   }
-  const inPeriod = [...history.accounts.values()].flatMap(({ attempts }) => attempts).filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
+  const inPeriod = [...history.accounts.values()]
+    .flatMap(({ attempts }) => attempts)
+    .filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
   const open = inPeriod.filter(({ closedAtMs }) => closedAtMs === null).length;
   return {
     history,
@@ -214,9 +261,15 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
 }
 
 /** Who belonged to the inventory before the period and at its end; and where configuration and log disagree. */
-function populationOf(history: LogHistory, configured: readonly string[] | null, fromMs: number, endMs: number) {
+function populationOf(
+  history: LogHistory,
+  configured: readonly string[] | null,
+  fromMs: number,
+  endMs: number,
+) {
   const known = [...history.accounts.values()];
-  const namesAt = (timeMs: number): string[] => known.filter((account) => isMember(account, timeMs)).map(({ account }) => account);
+  const namesAt = (timeMs: number): string[] =>
+    known.filter((account) => isMember(account, timeMs)).map(({ account }) => account);
   const [before, logged] = [new Set(namesAt(fromMs)), new Set(namesAt(endMs))];
   const unseen = (configured ?? []).filter((account) => !logged.has(account));
   const atEnd = [...logged, ...unseen].sort();
@@ -226,18 +279,30 @@ function populationOf(history: LogHistory, configured: readonly string[] | null,
     added: atEnd.filter((account) => !before.has(account)),
     removed: [...before].filter((account) => !atEnd.includes(account)).sort(),
     unseen,
-    unlisted: configured === null ? [] : [...logged].filter((account) => !configured.includes(account)).sort(),
+    unlisted:
+      configured === null
+        ? []
+        : [...logged].filter((account) => !configured.includes(account)).sort(),
   };
 }
 
 function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
   const summary = history.inventorySummary;
   if (!summary) return 'none';
-  const then = [...history.accounts.values()].filter((account) => isMember(account, summary.timeMs + 1)).map(({ account }) => account);
+  const then = [...history.accounts.values()]
+    .filter((account) => isMember(account, summary.timeMs + 1))
+    .map(({ account }) => account);
   return summary.more['sha256'] === inventoryHash(then) ? 'matches' : 'differs';
 }
 
-const order: Readonly<Record<AccountRow['bucket'], number>> = { unknown: 0, outside: 1, never: 2, soon: 3, inside: 4, exempt: 5 };
+const order: Readonly<Record<AccountRow['bucket'], number>> = {
+  unknown: 0,
+  outside: 1,
+  never: 2,
+  soon: 3,
+  inside: 4,
+  exempt: 5,
+};
 
 /** By standing, then who was ever beyond the limit, then age. */
 function worstFirst(a: AccountRow, b: AccountRow): number {
@@ -251,7 +316,11 @@ function worstFirst(a: AccountRow, b: AccountRow): number {
 }
 
 /** Draws rotations by hash: anybody with the seed and the log draws the same, nobody can choose them. */
-async function drawSamples(options: ReportOptions, rotations: readonly Omit<Rotation, 'line'>[], verification: Verification) {
+async function drawSamples(
+  options: ReportOptions,
+  rotations: readonly Omit<Rotation, 'line'>[],
+  verification: Verification,
+) {
   const { count = 5, seed: given } = options.sample ?? {};
   const { newest } = verification;
   const seed = given ?? newest?.note.text.split('\n')[2] ?? '';
@@ -264,7 +333,9 @@ async function drawSamples(options: ReportOptions, rotations: readonly Omit<Rota
     .sort((a, b) => a.index - b.index);
   const wanted = new Set(ranked.map(({ index }) => index));
   const lines = new Map<number, string>();
-  if (wanted.size > 0) for await (const { line, index } of listRecords(options.source, {})) if (wanted.has(index)) lines.set(index, line);
+  if (wanted.size > 0)
+    for await (const { line, index } of listRecords(options.source, {}))
+      if (wanted.has(index)) lines.set(index, line);
   const isProvable = newest !== null && verification.state !== 'altered';
   const texts = isProvable
     ? await proofsOf(

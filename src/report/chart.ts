@@ -7,7 +7,11 @@ import type { AccountRow, AgeStretch } from './account.ts';
 /** The strip's own units; nothing in it is text. */
 const [width, height] = [1000, 40];
 
-export type Scale = { readonly fromMs: number; readonly endMs: number; readonly maxAgeDays: number };
+export type Scale = {
+  readonly fromMs: number;
+  readonly endMs: number;
+  readonly maxAgeDays: number;
+};
 
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
@@ -23,13 +27,20 @@ function scaled({ fromMs, endMs, maxAgeDays }: Scale) {
 }
 
 /** The stretch's line, cut where it crosses the limit and where it leaves the picture at the top. */
-function pathsOf({ fromMs, toMs, ageMs }: AgeStretch, scale: Scale): { under: string; over: string } {
+function pathsOf(
+  { fromMs, toMs, ageMs }: AgeStretch,
+  scale: Scale,
+): { under: string; over: string } {
   const { x, y, limit } = scaled(scale);
   const point = (ms: number): string => `${round(x(ms))} ${round(y(ageMs + ms - fromMs))}`;
   const cross = fromMs + limit - ageMs;
   const top = fromMs + limit * 1.5 - ageMs;
   const line = (a: number, b: number): string =>
-    b <= a ? '' : a < top && top < b ? `M${point(a)}L${point(top)}L${point(b)}` : `M${point(a)}L${point(b)}`;
+    b <= a
+      ? ''
+      : a < top && top < b
+        ? `M${point(a)}L${point(top)}L${point(b)}`
+        : `M${point(a)}L${point(b)}`;
   return { under: line(fromMs, Math.min(toMs, cross)), over: line(Math.max(fromMs, cross), toMs) };
 }
 
@@ -49,7 +60,9 @@ export function ageStrip(row: AccountRow, scale: Scale, label: string): string {
     .filter(({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs)
     .map(({ timeMs, by }) => ({ at: round(x(timeMs)), outside: by === 'outside' }));
   const ticks = (at: readonly string[], from: number, to: number, name: string): string =>
-    at.length === 0 ? '' : `<path class="${name}" d="${at.map((left) => `M${left} ${from}V${to}`).join('')}"/>`;
+    at.length === 0
+      ? ''
+      : `<path class="${name}" d="${at.map((left) => `M${left} ${from}V${to}`).join('')}"/>`;
   const stops = row.stops
     .map(({ fromMs, toMs }) => {
       const [left, right] = [x(fromMs), x(toMs ?? scale.endMs)];
@@ -88,7 +101,10 @@ export function ageStrip(row: AccountRow, scale: Scale, label: string): string {
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /** Where the axis is labelled (HTML), in percent from the left: month beginnings, or days when the period is short. At most about twelve. */
-export function axisOf({ fromMs, endMs }: Scale): readonly { readonly percent: number; readonly label: string }[] {
+export function axisOf({
+  fromMs,
+  endMs,
+}: Scale): readonly { readonly percent: number; readonly label: string }[] {
   const span = Math.max(1, endMs - fromMs);
   const starts: number[] = [];
   for (let day = Math.ceil(fromMs / dayMs); day * dayMs < endMs; day += 1)
@@ -96,7 +112,10 @@ export function axisOf({ fromMs, endMs }: Scale): readonly { readonly percent: n
   const isShort = starts.length < 2;
   const dayStep = Math.max(1, Math.ceil(span / dayMs / 8));
   const ticks = isShort
-    ? Array.from({ length: Math.ceil(span / dayMs / dayStep) }, (_, index) => fromMs + index * dayStep * dayMs)
+    ? Array.from(
+        { length: Math.ceil(span / dayMs / dayStep) },
+        (_, index) => fromMs + index * dayStep * dayMs,
+      )
     : starts;
   const step = Math.ceil(ticks.length / 12);
   return ticks
@@ -106,7 +125,11 @@ export function axisOf({ fromMs, endMs }: Scale): readonly { readonly percent: n
       const name = months[Number(month) - 1] ?? '';
       return {
         percent: ((ms - fromMs) / span) * 100,
-        label: isShort ? `${name} ${Number(day)}` : name === 'Jan' ? `${name}<i class="year"> ${year}</i>` : name,
+        label: isShort
+          ? `${name} ${Number(day)}`
+          : name === 'Jan'
+            ? `${name}<i class="year"> ${year}</i>`
+            : name,
       };
     })
     .filter(({ percent }) => percent <= 97);

@@ -14,7 +14,11 @@ export function printable(text: string): string {
   );
 }
 
-const columns: readonly { readonly title: string; readonly width: number; readonly of: (view: RecordView) => string }[] = [
+const columns: readonly {
+  readonly title: string;
+  readonly width: number;
+  readonly of: (view: RecordView) => string;
+}[] = [
   { title: 'TIME', width: 20, of: ({ timeMs }) => isoTime(timeMs) },
   { title: 'NUMBER', width: 7, of: ({ sequence }) => String(sequence) },
   { title: 'EVENT', width: 19, of: ({ code }) => code },
@@ -50,11 +54,15 @@ export function formatRecordFields({ line }: FoundRecord): string {
   const rows: string[] = [];
   const walk = (value: unknown, path: string): void => {
     if (typeof value === 'object' && value !== null) {
-      for (const [key, inner] of Object.entries(value)) walk(inner, path === '' ? key : `${path}.${key}`);
+      for (const [key, inner] of Object.entries(value))
+        walk(inner, path === '' ? key : `${path}.${key}`);
       return;
     }
-    const isTime = (path === 'time' || path === 'metadata.logged_time') && typeof value === 'number';
-    rows.push(`${path.padEnd(32)}  ${printable(isTime ? `${isoTime(value as number, true)} (${value})` : String(value))}`);
+    const isTime =
+      (path === 'time' || path === 'metadata.logged_time') && typeof value === 'number';
+    rows.push(
+      `${path.padEnd(32)}  ${printable(isTime ? `${isoTime(value as number, true)} (${value})` : String(value))}`,
+    );
   };
   walk(parseLine(line), '');
   return rows.join('\n');
@@ -69,12 +77,16 @@ function csvField(value: string | number | undefined): string {
 }
 
 /** A CSV line with its CR LF. */
-export const csvRow = (fields: readonly (string | number | undefined)[]): string => `${fields.map(csvField).join(',')}\r\n`;
+export const csvRow = (fields: readonly (string | number | undefined)[]): string =>
+  `${fields.map(csvField).join(',')}\r\n`;
 
 /** What a CSV file begins with, so that spreadsheets read it as UTF-8. */
 export const csvMark = '\ufeff';
 
-const csvColumns: readonly (readonly [title: string, of: (view: RecordView) => string | number | undefined])[] = [
+const csvColumns: readonly (readonly [
+  title: string,
+  of: (view: RecordView) => string | number | undefined,
+])[] = [
   ['sequence', ({ sequence }) => sequence],
   ['time', ({ timeMs }) => isoTime(timeMs, true)],
   ['event', ({ code }) => code],
@@ -105,7 +117,9 @@ const textOf = (value: unknown): string | number | undefined =>
   typeof value === 'string' || typeof value === 'number' ? value : undefined;
 
 /** Records as CSV (UTF-8 with BOM, RFC 4180, ISO times), a string per line. */
-export async function* csvOf(records: AsyncIterable<FoundRecord>): AsyncGenerator<string, void, undefined> {
+export async function* csvOf(
+  records: AsyncIterable<FoundRecord>,
+): AsyncGenerator<string, void, undefined> {
   yield csvMark + csvRow(csvColumns.map(([title]) => title));
   for await (const { view } of records) yield csvRow(csvColumns.map(([, of]) => of(view)));
 }

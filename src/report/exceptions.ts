@@ -25,7 +25,12 @@ export type Exception = {
   readonly text: string;
   /** Whether it still stands at the end of the period. */
   readonly isStanding: boolean;
-  readonly acknowledgement: { readonly by: string; readonly atMs: number; readonly note: string; readonly sequence: number } | null;
+  readonly acknowledgement: {
+    readonly by: string;
+    readonly atMs: number;
+    readonly note: string;
+    readonly sequence: number;
+  } | null;
 };
 
 type Given = {
@@ -40,7 +45,12 @@ type Given = {
 /** Everything out of the ordinary, the gravest kind first, then by time. */
 export function exceptionsOf(given: Given): readonly Exception[] {
   const { history } = given;
-  const found = [...ofIntegrity(given), ...given.rows.flatMap((row) => ofAccount(row, given)), ...ofFailures(given), ...ofSinks(given)];
+  const found = [
+    ...ofIntegrity(given),
+    ...given.rows.flatMap((row) => ofAccount(row, given)),
+    ...ofFailures(given),
+    ...ofSinks(given),
+  ];
   return found.map((exception) => {
     const record = history.acknowledgements.get(exception.id);
     const note = record?.more['note'];
@@ -74,11 +84,23 @@ function ofIntegrity({ verification }: Given): Found[] {
 function ofAccount(row: AccountRow, { fromMs, policy }: Given): Found[] {
   const { account } = row;
   const found: Found[] = [];
-  const add = (kind: ExceptionKind, id: string, atMs: number, text: string, isStanding: boolean): void => {
+  const add = (
+    kind: ExceptionKind,
+    id: string,
+    atMs: number,
+    text: string,
+    isStanding: boolean,
+  ): void => {
     found.push({ id, kind, account, atMs, text, isStanding });
   };
   for (const { rotationId, intendedAtMs } of row.openAttempts)
-    add('open-intent', rotationId, intendedAtMs, 'A rotation was intended and has no outcome.', true);
+    add(
+      'open-intent',
+      rotationId,
+      intendedAtMs,
+      'A rotation was intended and has no outcome.',
+      true,
+    );
   for (const { rotationId, closedAtMs, intendedAtMs, reason, detail, status } of row.failures) {
     if (status !== 'unknown') continue;
     const text = `The outcome of a rotation is unknown${reason ? ` (${reason})` : ''}${detail ? `: ${detail}` : '.'}`;
@@ -100,11 +122,20 @@ function ofAccount(row: AccountRow, { fromMs, policy }: Given): Found[] {
   }
   for (const { uid, fromMs: at, toMs, reason, detail } of row.stops) {
     const end = toMs === null ? 'and still is' : `until ${isoTime(toMs)}`;
-    add('stop', uid, at, `Stopped (${reason}) ${end}${detail ? `: ${detail}` : '.'}`, toMs === null);
+    add(
+      'stop',
+      uid,
+      at,
+      `Stopped (${reason}) ${end}${detail ? `: ${detail}` : '.'}`,
+      toMs === null,
+    );
   }
   for (const change of row.changes) {
     if (change.by !== 'outside' || change.timeMs < fromMs) continue;
-    const id = change.sequence === null ? `store:${account}:${isoDay(change.timeMs)}` : `record:${change.sequence}`;
+    const id =
+      change.sequence === null
+        ? `store:${account}:${isoDay(change.timeMs)}`
+        : `record:${change.sequence}`;
     const text =
       change.sequence === null
         ? 'The store holds a password that is newer than any change in this log: it was changed outside this product.'
@@ -121,11 +152,26 @@ function ofAccount(row: AccountRow, { fromMs, policy }: Given): Found[] {
 
 /** By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened by then. */
 function ofFailures({ rows }: Given): Found[] {
-  const byReason = new Map<string, { count: number; accounts: Set<string>; lastMs: number; lastSequence: number }>();
+  const byReason = new Map<
+    string,
+    { count: number; accounts: Set<string>; lastMs: number; lastSequence: number }
+  >();
   for (const { account, failures } of rows) {
-    for (const { status, reason = 'no reason recorded', closedAtMs, intendedAtMs, closedBy, sequence } of failures) {
+    for (const {
+      status,
+      reason = 'no reason recorded',
+      closedAtMs,
+      intendedAtMs,
+      closedBy,
+      sequence,
+    } of failures) {
       if (status !== 'failure') continue;
-      const group = byReason.get(reason) ?? { count: 0, accounts: new Set(), lastMs: 0, lastSequence: 0 };
+      const group = byReason.get(reason) ?? {
+        count: 0,
+        accounts: new Set(),
+        lastMs: 0,
+        lastSequence: 0,
+      };
       group.count += 1;
       group.accounts.add(account);
       group.lastMs = Math.max(group.lastMs, closedAtMs ?? intendedAtMs);
@@ -150,8 +196,18 @@ function ofSinks({ history, fromMs }: Given): Found[] {
     view,
     text: `The audit log could not be written; ${view.more['lost'] ?? 0} records went to standard error alone. ${view.detail ?? ''}`,
   }));
-  const repairs = history.repairs.map((view) => ({ view, text: `After a crash, ${view.detail ?? 'a half-written end was cut'}.` }));
+  const repairs = history.repairs.map((view) => ({
+    view,
+    text: `After a crash, ${view.detail ?? 'a half-written end was cut'}.`,
+  }));
   return [...failures, ...repairs]
     .filter(({ view }) => view.timeMs >= fromMs)
-    .map(({ view, text }) => ({ id: view.uid, kind: 'sink', account: null, atMs: view.timeMs, text, isStanding: false }));
+    .map(({ view, text }) => ({
+      id: view.uid,
+      kind: 'sink',
+      account: null,
+      atMs: view.timeMs,
+      text,
+      isStanding: false,
+    }));
 }

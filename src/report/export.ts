@@ -12,7 +12,9 @@ const iso = (ms: number | null): string | null => (ms === null ? null : isoTime(
 const days = (ms: number | null): number | null => (ms === null ? null : Number(daysOf(ms)));
 
 /** Pass, fail, and *Warning* where information is missing: OCSF 1.5.0, compliance.status_id 1, 3, 2; severity as in records. */
-const standings: Readonly<Record<AccountRow['bucket'], readonly [statusId: number, status: string, severity: number]>> = {
+const standings: Readonly<
+  Record<AccountRow['bucket'], readonly [statusId: number, status: string, severity: number]>
+> = {
   inside: [1, 'Pass', 1],
   soon: [1, 'Pass', 2],
   outside: [3, 'Fail', 4],
@@ -47,11 +49,21 @@ function findingOf(report: Report, row: AccountRow): object {
     message: `${row.account}: ${title} (${says})`,
     metadata: {
       log_name: report.origin,
-      product: { name: 'thingspace-rotator', vendor_name: 'thingspace-rotator', version: report.productVersion },
+      product: {
+        name: 'thingspace-rotator',
+        vendor_name: 'thingspace-rotator',
+        version: report.productVersion,
+      },
       uid: uuidv7(report.madeAtMs),
       version: '1.5.0',
     },
-    resources: [{ name: row.account, type: 'ThingSpace UWS account', ...(row.secretId === null ? {} : { uid: row.secretId }) }],
+    resources: [
+      {
+        name: row.account,
+        type: 'ThingSpace UWS account',
+        ...(row.secretId === null ? {} : { uid: row.secretId }),
+      },
+    ],
     severity_id: severity,
     status_id: 1,
     time: report.madeAtMs,
@@ -81,7 +93,10 @@ export function reportJson(report: Report): string {
     origin: report.origin,
     period: { from: isoTime(report.fromMs), to: isoTime(report.toMs), end: isoTime(report.endMs) },
     made_at: isoTime(report.madeAtMs),
-    policy: { max_age_days: report.policy.maxAgeDays, rotate_after_days: report.policy.rotateAfterDays },
+    policy: {
+      max_age_days: report.policy.maxAgeDays,
+      rotate_after_days: report.policy.rotateAfterDays,
+    },
     verdict: { ...report.verdict, text: verdictText(report) },
     buckets: report.buckets,
     integrity: { ...integrity, text: integrityText(report) },

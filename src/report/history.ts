@@ -132,7 +132,8 @@ function addToAccount(account: AccountHistory, view: RecordView): void {
   const secretId = view.more['secret_id'];
   if (typeof secretId === 'string') account.secretId = secretId;
   const age = view.more['age_days_before'];
-  if (account.bornMs === null && account.changes.length === 0 && typeof age === 'number') account.bornMs = view.timeMs - age * dayMs;
+  if (account.bornMs === null && account.changes.length === 0 && typeof age === 'number')
+    account.bornMs = view.timeMs - age * dayMs;
   switch (view.code) {
     case 'inventory.changed':
       changeMembership(account, view);
@@ -160,7 +161,9 @@ function addToAccount(account: AccountHistory, view: RecordView): void {
       liftStop(account, view.timeMs);
       return;
     case 'credential.verified':
-      for (const change of account.changes) if (view.status === 'success' && change.rotationId === view.rotationId) change.verified = true;
+      for (const change of account.changes)
+        if (view.status === 'success' && change.rotationId === view.rotationId)
+          change.verified = true;
       return;
     case 'rotation.outcome':
     case 'rotation.reconciled':
@@ -169,7 +172,14 @@ function addToAccount(account: AccountHistory, view: RecordView): void {
     case 'account.stopped':
       if (!account.stops.some(({ toMs }) => toMs === null)) {
         const { timeMs: fromMs, uid, sequence } = view;
-        account.stops.push({ fromMs, toMs: null, reason: view.reason ?? 'stopped', uid, sequence, detail: view.detail ?? '' });
+        account.stops.push({
+          fromMs,
+          toMs: null,
+          reason: view.reason ?? 'stopped',
+          uid,
+          sequence,
+          detail: view.detail ?? '',
+        });
       }
       return;
     case 'account.resumed':
@@ -223,7 +233,10 @@ function addChange(account: AccountHistory, view: RecordView, attempt: Attempt |
   const known =
     rotationId === undefined
       ? undefined
-      : account.changes.find((change) => change.rotationId === rotationId && change.timeMs >= (attempt?.intendedAtMs ?? 0));
+      : account.changes.find(
+          (change) =>
+            change.rotationId === rotationId && change.timeMs >= (attempt?.intendedAtMs ?? 0),
+        );
   if (known) {
     known.verified ||= verified;
     return;

@@ -7,25 +7,52 @@ import type { Report } from './build.ts';
 import { ageStrip, axisOf, type Scale } from './chart.ts';
 import { printable } from './csv.ts';
 import { reportStyle } from './style.ts';
-import { basisText, bucketText, controls, daysOf, exceptionTitles, integrityText, limitsText, verdictText } from './text.ts';
+import {
+  basisText,
+  bucketText,
+  controls,
+  daysOf,
+  exceptionTitles,
+  integrityText,
+  limitsText,
+  verdictText,
+} from './text.ts';
 
-const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const escapes: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 /** Text for the page: escaped, and what is invisible or turns the direction of writing made visible. */
-const safe = (text: string): string => printable(text).replace(/[&<>"']/g, (character) => escapes[character] ?? '');
+const safe = (text: string): string =>
+  printable(text).replace(/[&<>"']/g, (character) => escapes[character] ?? '');
 
 const time = (ms: number | null): string =>
-  ms === null ? '—' : `<time datetime="${isoTime(ms)}">${isoTime(ms).replace('T', ' ').replace('Z', ' UTC')}</time>`;
-const date = (ms: number | null): string => (ms === null ? '—' : `<time datetime="${isoTime(ms)}">${isoDay(ms)}</time>`);
+  ms === null
+    ? '—'
+    : `<time datetime="${isoTime(ms)}">${isoTime(ms).replace('T', ' ').replace('Z', ' UTC')}</time>`;
+const date = (ms: number | null): string =>
+  ms === null ? '—' : `<time datetime="${isoTime(ms)}">${isoDay(ms)}</time>`;
 const age = (ms: number | null): string => (ms === null ? '—' : daysOf(ms));
-const count = (value: number, one: string, many = `${one}s`): string => `${value} ${value === 1 ? one : many}`;
+const count = (value: number, one: string, many = `${one}s`): string =>
+  `${value} ${value === 1 ? one : many}`;
 const facts = (pairs: readonly (readonly [string, string])[]): string =>
   `<dl class="facts">${pairs.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>`;
 
 /** A table that becomes a list of cards on a narrow screen. Cells are HTML; the first is the row's head. */
-function table(caption: string, heads: readonly string[], rows: readonly (readonly string[])[], numbers: readonly number[] = []): string {
+function table(
+  caption: string,
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  numbers: readonly number[] = [],
+): string {
   const kind = (index: number, cell = ''): string => {
     const isLong = cell.replace(/<[^>]*>/g, '').length > 24;
-    const classes = [numbers.includes(index) ? 'num' : '', isLong ? 'wide' : ''].filter(Boolean).join(' ');
+    const classes = [numbers.includes(index) ? 'num' : '', isLong ? 'wide' : '']
+      .filter(Boolean)
+      .join(' ');
     return classes === '' ? '' : ` class="${classes}"`;
   };
   const body = rows.map((cells) => {
@@ -53,7 +80,9 @@ function verdict(report: Report): string {
       : numbers.everOutside === 0
         ? `No account was beyond ${policy.maxAgeDays} days on any day of the period.`
         : `${count(numbers.everOutside, 'account was', 'accounts were')} beyond ${policy.maxAgeDays} days at some moment of the period.`;
-  const standing = report.exceptions.filter(({ isStanding, acknowledgement }) => isStanding && !acknowledgement).length;
+  const standing = report.exceptions.filter(
+    ({ isStanding, acknowledgement }) => isStanding && !acknowledgement,
+  ).length;
   return `<section aria-labelledby="verdict"><h2 id="verdict">Verdict</h2>
 <div class="verdict ${grade}"><strong>${verdictText(report)}</strong><span>${ever}</span><span>${integrityText(report)}</span>
 <span>${standing === 0 ? 'No standing exception without an acknowledgement.' : `${count(standing, 'standing exception has', 'standing exceptions have')} no acknowledgement.`}</span></div>
@@ -63,10 +92,17 @@ ${facts([
   ['Log intact', { intact: 'yes', incomplete: 'incomplete', altered: 'no' }[integrity.state]],
   ['Records in the log', `${integrity.records}, of which ${integrity.sealedRecords} sealed`],
   ['Newest checkpoint', integrity.newest ? `at ${integrity.newest.size} records` : 'none'],
-  ['Key', integrity.keyId ? `<code>${safe(integrity.newest?.note.signatures[0]?.name ?? '')}+${integrity.keyId}</code>` : '—'],
+  [
+    'Key',
+    integrity.keyId
+      ? `<code>${safe(integrity.newest?.note.signatures[0]?.name ?? '')}+${integrity.keyId}</code>`
+      : '—',
+  ],
   [
     'Anchors checked',
-    integrity.anchors.length === 0 ? 'none given' : `${integrity.anchors.length}, at ${integrity.anchors.join(', ')} records`,
+    integrity.anchors.length === 0
+      ? 'none given'
+      : `${integrity.anchors.length}, at ${integrity.anchors.join(', ')} records`,
   ],
   ['Policy', `at most ${policy.maxAgeDays} days; rotated after ${policy.rotateAfterDays}`],
 ])}</section>`;
@@ -94,13 +130,19 @@ function stripLabel(row: AccountRow): string {
 }
 
 function picture(report: Report): string {
-  const scale: Scale = { fromMs: report.fromMs, endMs: report.endMs, maxAgeDays: report.policy.maxAgeDays };
+  const scale: Scale = {
+    fromMs: report.fromMs,
+    endMs: report.endMs,
+    maxAgeDays: report.policy.maxAgeDays,
+  };
   if (report.rows.length === 0) return '';
   const rows = report.rows.map((row) => {
     const most = row.largestAgeMs === null ? 'no date' : `${age(row.largestAgeMs)} d`;
     return `<div class="row"><span class="name" title="${safe(row.account)}">${safe(row.account)}</span>${ageStrip(row, scale, stripLabel(row))}<span class="most${row.everOutside ? ' over' : ''}">${most}</span></div>`;
   });
-  const axis = axisOf(scale).map(({ percent, label }) => `<span style="left:${percent.toFixed(1)}%">${label}</span>`);
+  const axis = axisOf(scale).map(
+    ({ percent, label }) => `<span style="left:${percent.toFixed(1)}%">${label}</span>`,
+  );
   const marks = legend.map(
     ([drawing, text]) =>
       `<li><svg class="strip" viewBox="0 0 1000 40" preserveAspectRatio="none" aria-hidden="true">${drawing}</svg>${text}</li>`,
@@ -112,7 +154,8 @@ function picture(report: Report): string {
 ${rows.join('\n')}</div></section>`;
 }
 
-const tag = (bucket: Bucket, policy: Report['policy']): string => `<span class="tag ${bucket}">${bucketText(bucket, policy).title}</span>`;
+const tag = (bucket: Bucket, policy: Report['policy']): string =>
+  `<span class="tag ${bucket}">${bucketText(bucket, policy).title}</span>`;
 
 function buckets({ buckets: numbers, policy, rows }: Report): string {
   const items = (Object.keys(numbers) as Bucket[]).map((bucket) => {
@@ -135,7 +178,9 @@ function buckets({ buckets: numbers, policy, rows }: Report): string {
 
 function changeText({ lastChange }: AccountRow): string {
   if (!lastChange) return 'none on record';
-  const by = { rotation: '', recovery: ' (recovered)', outside: ' (outside a rotation)' }[lastChange.by];
+  const by = { rotation: '', recovery: ' (recovered)', outside: ' (outside a rotation)' }[
+    lastChange.by
+  ];
   return `${date(lastChange.timeMs)}${by}`;
 }
 
@@ -159,10 +204,14 @@ function accounts({ rows, policy }: Report): string {
     `<span>${tag(row.bucket, policy)}${row.note ? `<br>${safe(row.note)}` : ''}${row.storeState && row.storeState !== 'settled' ? `<br>store: ${safe(row.storeState)}` : ''}</span>`,
     changeText(row),
     age(row.ageMs),
-    row.largestAgeMs === null ? '—' : `${age(row.largestAgeMs)}<span class="soft"> on ${date(row.largestAtMs)}</span>`,
+    row.largestAgeMs === null
+      ? '—'
+      : `${age(row.largestAgeMs)}<span class="soft"> on ${date(row.largestAtMs)}</span>`,
     date(row.nextDueMs),
     `${row.succeeded} / ${row.failed} / ${row.unknown}`,
-    row.lastChange ? safe([row.lastChange.actor, row.lastChange.trigger].filter(Boolean).join(', ')) || '—' : '—',
+    row.lastChange
+      ? safe([row.lastChange.actor, row.lastChange.trigger].filter(Boolean).join(', ')) || '—'
+      : '—',
     row.lastChange ? (row.lastChange.verified ? 'yes' : 'no') : '—',
     row.lastChange?.sequence == null ? '—' : String(row.lastChange.sequence),
   ]);
@@ -171,7 +220,8 @@ function accounts({ rows, policy }: Report): string {
 
 function exceptions({ exceptions: all }: Report): string {
   const head = '<h2 id="exceptions">Exceptions</h2>';
-  if (all.length === 0) return `<section aria-labelledby="exceptions">${head}<p>None in the period.</p></section>`;
+  if (all.length === 0)
+    return `<section aria-labelledby="exceptions">${head}<p>None in the period.</p></section>`;
   const kinds = [...new Set(all.map(({ kind }) => kind))];
   const tables = kinds.map((kind) => {
     const rows = all
@@ -190,7 +240,8 @@ function exceptions({ exceptions: all }: Report): string {
   return `<section aria-labelledby="exceptions">${head}<p class="soft">An exception stays listed when it is acknowledged: <code>thingspace-rotator audit acknowledge ID --note TEXT</code>.</p>${tables.join('')}</section>`;
 }
 
-const names = (list: readonly string[]): string => (list.length === 0 ? 'none' : `${list.length}: ${list.map(safe).join(', ')}`);
+const names = (list: readonly string[]): string =>
+  list.length === 0 ? 'none' : `${list.length}: ${list.map(safe).join(', ')}`;
 
 function population({ population: all }: Report): string {
   const { store } = all;
@@ -204,10 +255,19 @@ function population({ population: all }: Report): string {
     ['Removed', names(all.removed)],
     ['Accounts at the end', String(all.atEnd)],
     ['Attempts', `${all.attempts} = ${all.withOutcome} with outcome + ${all.open} open`],
-    ['Records of the period', all.firstSequence === null ? 'none' : `${all.records}, numbers ${all.firstSequence} to ${all.lastSequence}`],
+    [
+      'Records of the period',
+      all.firstSequence === null
+        ? 'none'
+        : `${all.records}, numbers ${all.firstSequence} to ${all.lastSequence}`,
+    ],
     [
       'Inventory summary in the log',
-      { matches: 'matches', differs: '<b>differs from the accounts in the log</b>', none: 'none recorded' }[all.summary],
+      {
+        matches: 'matches',
+        differs: '<b>differs from the accounts in the log</b>',
+        none: 'none recorded',
+      }[all.summary],
     ],
     ['Reconciliation with the store', asked],
     ['In the configuration, not in the log', names(all.unseen)],
@@ -217,22 +277,35 @@ function population({ population: all }: Report): string {
 
 function integrity(report: Report): string {
   const { integrity: all } = report;
-  const findings = all.findings.map(({ level, message }) => `<li><b>${level}</b>: ${safe(message)}</li>`);
+  const findings = all.findings.map(
+    ({ level, message }) => `<li><b>${level}</b>: ${safe(message)}</li>`,
+  );
   const first = all.checkpointsInPeriod[0];
   const last = all.checkpointsInPeriod.at(-1);
   const commands = [
     'thingspace-rotator audit verify --consistent-with CHECKPOINT',
-    ...(report.samples.drawn[0] ? [`thingspace-rotator audit prove ${report.samples.drawn[0].uid}`] : []),
+    ...(report.samples.drawn[0]
+      ? [`thingspace-rotator audit prove ${report.samples.drawn[0].uid}`]
+      : []),
     'python3 verify.py …        # the 15 lines in docs/AUDIT.md: stock Python and openssl, nothing of ours',
   ];
   return `<section aria-labelledby="integrity"><h2 id="integrity">Integrity</h2><p>${integrityText(report)}</p>
 ${findings.length > 0 ? `<ul>${findings.join('')}</ul>` : ''}
 ${facts([
-  ['Checkpoints in the period', first && last ? `${all.checkpointsInPeriod.length}, at ${first.size} to ${last.size} records` : 'none'],
+  [
+    'Checkpoints in the period',
+    first && last
+      ? `${all.checkpointsInPeriod.length}, at ${first.size} to ${last.size} records`
+      : 'none',
+  ],
   ['Checkpoints in the whole log', String(all.checkpoints)],
   [
     'Consistent with the previous report',
-    { consistent: 'yes', inconsistent: '<b>no</b>', 'not given': 'no earlier checkpoint was given' }[all.previous],
+    {
+      consistent: 'yes',
+      inconsistent: '<b>no</b>',
+      'not given': 'no earlier checkpoint was given',
+    }[all.previous],
   ],
   ['Root over all records', `<code>${all.root}</code>`],
 ])}
@@ -266,7 +339,17 @@ function samples({ samples: all }: Report): string {
 /** `report.html`. */
 export function reportHtml(report: Report): string {
   const title = `Password rotation report: ${safe(report.origin)}`;
-  const parts = [verdict, picture, buckets, accounts, exceptions, population, integrity, controlMap, samples].map((part) => part(report));
+  const parts = [
+    verdict,
+    picture,
+    buckets,
+    accounts,
+    exceptions,
+    population,
+    integrity,
+    controlMap,
+    samples,
+  ].map((part) => part(report));
   return `<!doctype html>
 <html lang="en">
 <head>

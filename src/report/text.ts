@@ -63,22 +63,34 @@ export function integrityText({ integrity }: Report): string {
 export type Control = { readonly id: string; readonly shows: string; readonly lacks: string };
 
 /** What the report has evidence for, and what it has not. */
-export const controls: readonly { readonly standard: string; readonly controls: readonly Control[] }[] = [
+export const controls: readonly {
+  readonly standard: string;
+  readonly controls: readonly Control[];
+}[] = [
   {
     standard: 'PCI DSS 4.0.1',
     controls: [
       {
         id: '8.6.3',
-        shows: 'how often each application or system account’s password was changed, and its greatest age',
+        shows:
+          'how often each application or system account’s password was changed, and its greatest age',
         lacks: 'the risk analysis (12.3.1) that sets the frequency; password complexity',
       },
-      { id: '8.3.9', shows: 'ages against 90 days', lacks: 'it is about people’s passwords as the only factor; named for comparison' },
+      {
+        id: '8.3.9',
+        shows: 'ages against 90 days',
+        lacks: 'it is about people’s passwords as the only factor; named for comparison',
+      },
       {
         id: '10.2.1.5',
         shows: 'changes of authentication credentials, and who made them',
         lacks: 'creation of accounts and changes of privilege at Verizon',
       },
-      { id: '10.2.2', shows: 'user, type, time, result, origin and affected account of every event', lacks: '—' },
+      {
+        id: '10.2.2',
+        shows: 'user, type, time, result, origin and affected account of every event',
+        lacks: '—',
+      },
       {
         id: '10.3.2–10.3.4',
         shows: 'protection against alteration: signed Merkle tree, checkpoints kept elsewhere',
@@ -94,9 +106,21 @@ export const controls: readonly { readonly standard: string; readonly controls: 
   {
     standard: 'NIST SP 800-53 rev. 5',
     controls: [
-      { id: 'IA-5', shows: 'refreshing of authenticators at the set interval, and upon doubt', lacks: 'issue and revocation of accounts' },
-      { id: 'AU-2, AU-3, AU-12', shows: 'the events recorded and their content', lacks: 'events of Verizon’s systems' },
-      { id: 'AU-8', shows: 'UTC time stamps, their order checked', lacks: 'that the machine’s clock was right' },
+      {
+        id: 'IA-5',
+        shows: 'refreshing of authenticators at the set interval, and upon doubt',
+        lacks: 'issue and revocation of accounts',
+      },
+      {
+        id: 'AU-2, AU-3, AU-12',
+        shows: 'the events recorded and their content',
+        lacks: 'events of Verizon’s systems',
+      },
+      {
+        id: 'AU-8',
+        shows: 'UTC time stamps, their order checked',
+        lacks: 'that the machine’s clock was right',
+      },
       {
         id: 'AU-9, AU-10',
         shows: 'protection by signature and tree; non-repudiation by the log’s key',
@@ -108,7 +132,11 @@ export const controls: readonly { readonly standard: string; readonly controls: 
   {
     standard: 'SOC 2 (2017 criteria)',
     controls: [
-      { id: 'CC6.1', shows: 'credentials of infrastructure accounts are managed and changed', lacks: 'access to the secrets themselves' },
+      {
+        id: 'CC6.1',
+        shows: 'credentials of infrastructure accounts are managed and changed',
+        lacks: 'access to the secrets themselves',
+      },
       {
         id: 'CC7.1, CC7.2',
         shows: 'failures, stops and changes outside the product are detected and recorded',
@@ -119,8 +147,16 @@ export const controls: readonly { readonly standard: string; readonly controls: 
   {
     standard: 'ISO/IEC 27001:2022, Annex A',
     controls: [
-      { id: 'A.5.17', shows: 'management of authentication information', lacks: 'allocation to people' },
-      { id: 'A.5.33, A.8.15', shows: 'protection of records; logging', lacks: 'review by the organisation' },
+      {
+        id: 'A.5.17',
+        shows: 'management of authentication information',
+        lacks: 'allocation to people',
+      },
+      {
+        id: 'A.5.33, A.8.15',
+        shows: 'protection of records; logging',
+        lacks: 'review by the organisation',
+      },
     ],
   },
 ];

@@ -6,7 +6,12 @@ import { type Evidence, type Request, settledAfterMs, type Timing } from './stat
 
 export type Finding =
   /** Nothing is open; logins spent so far, and the sequence to go on from. */
-  | { readonly finding: 'clean'; readonly loginsSpent: number; readonly sequence: number; readonly rotationId?: string }
+  | {
+      readonly finding: 'clean';
+      readonly loginsSpent: number;
+      readonly sequence: number;
+      readonly rotationId?: string;
+    }
   /** Another instance is at work; look again after `forMs`. */
   | { readonly finding: 'busy'; readonly forMs: number; readonly record: AttemptRecord }
   /** The new password is under AWSPENDING and only needs to be made current. */
@@ -37,18 +42,27 @@ export function survey(evidence: Evidence, request: Request): Finding {
 
   if (record && open && doubted !== undefined) {
     // A live holder stores and promotes by itself; doing it beside it would be harmless, but is not needed.
-    if (isHeld(evidence) && !request.impatient) return { finding: 'busy', forMs: record.leaseMs - found.ageMs, record };
+    if (isHeld(evidence) && !request.impatient)
+      return { finding: 'busy', forMs: record.leaseMs - found.ageMs, record };
     if (pending === doubted) return { finding: 'promote', rotationId: doubted, record };
     if (record.phase !== 'stopped') return { finding: 'examine', rotationId: doubted, record };
-    return request.purpose === 'recover' ? { finding: 'examine', rotationId: doubted, record } : { finding: 'stopped', record };
+    return request.purpose === 'recover'
+      ? { finding: 'examine', rotationId: doubted, record }
+      : { finding: 'stopped', record };
   }
   if (record?.phase === 'stopped' && open) return { finding: 'stopped', record };
   // Whatever AWSCURRENT has become since: its holder may be about to log in.
-  if (record?.phase === 'claimed' && isHeld(evidence)) return { finding: 'busy', forMs: record.leaseMs - (found?.ageMs ?? 0), record };
+  if (record?.phase === 'claimed' && isHeld(evidence))
+    return { finding: 'busy', forMs: record.leaseMs - (found?.ageMs ?? 0), record };
   if (found && overtakenForMs(evidence, request.timing) > 0)
-    return { finding: 'busy', forMs: overtakenForMs(evidence, request.timing), record: found.record };
+    return {
+      finding: 'busy',
+      forMs: overtakenForMs(evidence, request.timing),
+      record: found.record,
+    };
   const ours = [record?.rotationId, ...(record?.earlier ?? []), request.native?.rotationId];
-  if (pending !== null && !ours.includes(pending)) return { finding: 'foreign-pending', versionId: pending };
+  if (pending !== null && !ours.includes(pending))
+    return { finding: 'foreign-pending', versionId: pending };
   return {
     finding: 'clean',
     loginsSpent: record?.loginsSpent ?? 0,
@@ -62,7 +76,12 @@ export function survey(evidence: Evidence, request: Request): Finding {
  * of its sender. Only time tells here, since a holder that has done its work may live on.
  */
 function overtakenForMs({ current, record: found }: Evidence, timing: Timing): number {
-  if (found === null || found.record.basis === current.versionId || found.record.rotationId === current.versionId) return 0;
+  if (
+    found === null ||
+    found.record.basis === current.versionId ||
+    found.record.rotationId === current.versionId
+  )
+    return 0;
   switch (found.record.phase) {
     case 'resetting':
       return settledAfterMs(timing) - found.ageMs;

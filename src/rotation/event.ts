@@ -47,7 +47,11 @@ export type AuditEvent = {
 };
 
 /** A rotation whose intent is in the audit log without an outcome. */
-export type OpenIntent = { readonly rotationId: string; readonly account: string; readonly intendedAtMs: number };
+export type OpenIntent = {
+  readonly rotationId: string;
+  readonly account: string;
+  readonly intendedAtMs: number;
+};
 
 /** What the loop tells its observer (log, metrics, progress); facts only, never a value from the secret. */
 export type RotationEvent = { readonly account: string; readonly rotationId?: string } & (
@@ -60,11 +64,18 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
     }
   | { readonly event: 'rotation.intended'; readonly sequence: number }
   | { readonly event: 'reset.answered' }
-  | { readonly event: 'reset.refused' | 'reset.in-doubt' | 'reset.not-sent'; readonly detail: string }
+  | {
+      readonly event: 'reset.refused' | 'reset.in-doubt' | 'reset.not-sent';
+      readonly detail: string;
+    }
   | { readonly event: 'receipt.written'; readonly place: string }
   | { readonly event: 'receipt.failed'; readonly detail: string }
   | { readonly event: 'secret.stored'; readonly versionId: string }
-  | { readonly event: 'secret.promoted'; readonly versionId: string; readonly deadWindowMs?: number }
+  | {
+      readonly event: 'secret.promoted';
+      readonly versionId: string;
+      readonly deadWindowMs?: number;
+    }
   | {
       readonly event: 'saving.retried';
       readonly step: 'store' | 'promote';

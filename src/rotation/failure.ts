@@ -7,7 +7,14 @@
  * happened at Verizon. `changed`: known to us, not yet current or not yet verified. `in-doubt`: not known
  * yet. `lost`: known to nobody. `stopped`: nothing more happens until a person has looked.
  */
-export type Certainty = 'rotated' | 'not-due' | 'unchanged' | 'changed' | 'in-doubt' | 'lost' | 'stopped';
+export type Certainty =
+  | 'rotated'
+  | 'not-due'
+  | 'unchanged'
+  | 'changed'
+  | 'in-doubt'
+  | 'lost'
+  | 'stopped';
 
 /** One row of the table below. */
 export type FailureKind = {
@@ -18,28 +25,52 @@ export type FailureKind = {
   readonly next: string;
 };
 
-const unchanged = (next: string): FailureKind => ({ certainty: 'unchanged', disposition: 'later', next });
-const stopped = (next: string): FailureKind => ({ certainty: 'stopped', disposition: 'person', next });
+const unchanged = (next: string): FailureKind => ({
+  certainty: 'unchanged',
+  disposition: 'later',
+  next,
+});
+const stopped = (next: string): FailureKind => ({
+  certainty: 'stopped',
+  disposition: 'person',
+  next,
+});
 
 export const failures = {
   // Nothing happened at Verizon: the old password lives.
   busy: unchanged('Wait for the other instance; its lease end is in the detail.'),
   interrupted: unchanged('Start it again; it was told to end before anything was sent.'),
-  'out-of-time': unchanged('Give the function more time (timeout above resetTimeoutMs plus 60 s), or fewer accounts per run.'),
+  'out-of-time': unchanged(
+    'Give the function more time (timeout above resetTimeoutMs plus 60 s), or fewer accounts per run.',
+  ),
   'store-unavailable': unchanged('Look at the secret store; a later run tries again by itself.'),
   'store-denied': unchanged('Grant the permission named in the detail.'),
   'secret-not-found': unchanged('Create the secret, or mend the account’s secretId.'),
   'secret-invalid': unchanged('Mend the secret’s value as the detail says.'),
-  'foreign-pending': unchanged('Find out who wrote AWSPENDING (the detail names the version), then remove that label.'),
-  'record-invalid': stopped('Read the version under ROTATION; it was written by a newer release or by hand.'),
+  'foreign-pending': unchanged(
+    'Find out who wrote AWSPENDING (the detail names the version), then remove that label.',
+  ),
+  'record-invalid': stopped(
+    'Read the version under ROTATION; it was written by a newer release or by hand.',
+  ),
   'api-unavailable': unchanged('Look at the ThingSpace API; a later run tries again by itself.'),
   'api-key-refused': unchanged('Mend clientId and clientSecret in the secret.'),
-  'login-unavailable': unchanged('Look at the ThingSpace API; the login may count, and is counted.'),
-  'session-refused': unchanged('Run again; ThingSpace ended two sessions in a row before the reset.'),
-  'reset-refused': unchanged('Read ThingSpace’s error code in the detail; the old password still lives.'),
+  'login-unavailable': unchanged(
+    'Look at the ThingSpace API; the login may count, and is counted.',
+  ),
+  'session-refused': unchanged(
+    'Run again; ThingSpace ended two sessions in a row before the reset.',
+  ),
+  'reset-refused': unchanged(
+    'Read ThingSpace’s error code in the detail; the old password still lives.',
+  ),
   'reset-throttled': unchanged('Wait; a later run tries again by itself.'),
-  'receipt-unavailable': unchanged('Make the receipts folder writable, or mend receipts.recipients.'),
-  'audit-unavailable': unchanged('Make the audit sink in the detail writable; nothing is reset without it.'),
+  'receipt-unavailable': unchanged(
+    'Make the receipts folder writable, or mend receipts.recipients.',
+  ),
+  'audit-unavailable': unchanged(
+    'Make the audit sink in the detail writable; nothing is reset without it.',
+  ),
   // The server has changed it, and we know it.
   'not-stored': {
     certainty: 'changed',
@@ -78,10 +109,18 @@ export const failures = {
     next: 'Run again after the time in the detail; a slow reset may still be finishing.',
   },
   // A person is needed.
-  'login-refused': stopped('Put the right password (a new AWSCURRENT lifts the stop), or resume when it is right after all.'),
-  'login-budget-spent': stopped('Log in by hand once to prove the password, then: thingspace-rotator resume ACCOUNT --reason TEXT.'),
-  'verify-refused': stopped('Log in by hand with AWSCURRENT; if refused, have Verizon reset the password and put it.'),
-  'store-conflict': stopped('Compare AWSCURRENT with AWSPENDING; the one the last reset gave is under AWSPENDING. Make it current.'),
+  'login-refused': stopped(
+    'Put the right password (a new AWSCURRENT lifts the stop), or resume when it is right after all.',
+  ),
+  'login-budget-spent': stopped(
+    'Log in by hand once to prove the password, then: thingspace-rotator resume ACCOUNT --reason TEXT.',
+  ),
+  'verify-refused': stopped(
+    'Log in by hand with AWSCURRENT; if refused, have Verizon reset the password and put it.',
+  ),
+  'store-conflict': stopped(
+    'Compare AWSCURRENT with AWSPENDING; the one the last reset gave is under AWSPENDING. Make it current.',
+  ),
   'password-lost': {
     certainty: 'lost',
     disposition: 'person',
@@ -93,7 +132,12 @@ export const failures = {
 export type Reason = keyof typeof failures;
 
 /** The reasons that are written into a `stopped` record. */
-export type StopReason = 'login-refused' | 'login-budget-spent' | 'verify-refused' | 'store-conflict' | 'password-lost';
+export type StopReason =
+  | 'login-refused'
+  | 'login-budget-spent'
+  | 'verify-refused'
+  | 'store-conflict'
+  | 'password-lost';
 
 export const stopReasons: readonly StopReason[] = [
   'login-refused',

@@ -16,7 +16,17 @@ export function begin(request: Request, holder: Holder, nowMs: number): State {
   return {
     at: 'surveying',
     request,
-    tally: { holder, startedAtMs: nowMs, logins: 0, retried: false, atLeast: 0, lookedPast: 0, earlier: [], collisions: 0, carried: [] },
+    tally: {
+      holder,
+      startedAtMs: nowMs,
+      logins: 0,
+      retried: false,
+      atLeast: 0,
+      lookedPast: 0,
+      earlier: [],
+      collisions: 0,
+      carried: [],
+    },
   };
 }
 
@@ -24,7 +34,13 @@ export function begin(request: Request, holder: Holder, nowMs: number): State {
 export function effectOf(state: State): Effect | null {
   switch (state.at) {
     case 'surveying':
-      return { effect: 'survey', atLeast: Math.max(state.tally.atLeast, state.tally.lookedPast > 0 ? state.tally.lookedPast + 1 : 0) };
+      return {
+        effect: 'survey',
+        atLeast: Math.max(
+          state.tally.atLeast,
+          state.tally.lookedPast > 0 ? state.tally.lookedPast + 1 : 0,
+        ),
+      };
     case 'examining':
       return { effect: 'find-receipt', rotationId: state.rotationId };
     case 'dating':
@@ -32,9 +48,19 @@ export function effectOf(state: State): Effect | null {
     case 'claiming':
       return { effect: 'claim', record: state.record, current: state.current };
     case 'entering':
-      return { effect: 'log-in', record: state.record, current: state.current, enterByMonotonicMs: state.enterByMonotonicMs };
+      return {
+        effect: 'log-in',
+        record: state.record,
+        current: state.current,
+        enterByMonotonicMs: state.enterByMonotonicMs,
+      };
     case 'intending':
-      return { effect: 'intend', record: state.record, audit: intent(state), label: labelOf(state.request, state.record.rotationId) };
+      return {
+        effect: 'intend',
+        record: state.record,
+        audit: intent(state),
+        label: labelOf(state.request, state.record.rotationId),
+      };
     case 'resetting':
       return {
         effect: 'reset',
@@ -43,11 +69,27 @@ export function effectOf(state: State): Effect | null {
         sendByMonotonicMs: state.sendByMonotonicMs,
       };
     case 'storing':
-      return { effect: 'store', waitMs: state.waitMs, rotationId: state.rotationId, current: state.current, password: state.password };
+      return {
+        effect: 'store',
+        waitMs: state.waitMs,
+        rotationId: state.rotationId,
+        current: state.current,
+        password: state.password,
+      };
     case 'promoting':
-      return { effect: 'promote', waitMs: state.waitMs, from: state.current.versionId, to: state.rotationId };
+      return {
+        effect: 'promote',
+        waitMs: state.waitMs,
+        from: state.current.versionId,
+        to: state.rotationId,
+      };
     case 'verifying':
-      return { effect: 'verify', current: state.current, password: state.password, session: state.session };
+      return {
+        effect: 'verify',
+        current: state.current,
+        password: state.password,
+        session: state.session,
+      };
     case 'ending':
       return {
         effect: 'end',
@@ -95,7 +137,8 @@ export function advance(state: State, outcome: Outcome): State {
 }
 
 function expect<Name extends Outcome['of']>(outcome: Outcome, name: Name): Of<Name> {
-  if (outcome.of !== name) throw new Error(`bug: the outcome of ${outcome.of} does not fit where ${name} was asked for`);
+  if (outcome.of !== name)
+    throw new Error(`bug: the outcome of ${outcome.of} does not fit where ${name} was asked for`);
   return outcome as Of<Name>;
 }
 
@@ -115,6 +158,8 @@ function intent(state: Is<'intending'>): AuditEvent[] {
 }
 
 function afterEnd(state: Is<'ending'>, outcome: Of<'end'>): State {
-  const untold = [outcome.record, outcome.audit].filter((tried) => tried instanceof Failure).map((failure) => failure.message);
+  const untold = [outcome.record, outcome.audit]
+    .filter((tried) => tried instanceof Failure)
+    .map((failure) => failure.message);
   return finishedWith(state, outcome, untold);
 }

@@ -11,34 +11,69 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
   const { account } = state.request;
   switch (outcome.of) {
     case 'survey': {
-      const finding = outcome.evidence instanceof Failure ? outcome.evidence.reason : survey(outcome.evidence, state.request).finding;
+      const finding =
+        outcome.evidence instanceof Failure
+          ? outcome.evidence.reason
+          : survey(outcome.evidence, state.request).finding;
       return { event: 'survey.finished', account, finding };
     }
     case 'claim':
       if (state.at !== 'claiming' || outcome.claim !== 'written') return null;
-      return { event: 'attempt.claimed', account, sequence: state.record.sequence, loginsSpent: state.record.loginsSpent };
+      return {
+        event: 'attempt.claimed',
+        account,
+        sequence: state.record.sequence,
+        loginsSpent: state.record.loginsSpent,
+      };
     case 'log-in':
     case 'verify': {
       const detail = 'detail' in outcome.login ? { detail: outcome.login.detail } : {};
-      return { event: `login.${outcome.login.login}`, account, credential: outcome.of === 'verify' ? 'new' : 'current', ...detail };
+      return {
+        event: `login.${outcome.login.login}`,
+        account,
+        credential: outcome.of === 'verify' ? 'new' : 'current',
+        ...detail,
+      };
     }
     case 'intend':
-      if (state.at !== 'intending' || outcome.record !== 'written' || outcome.audit !== 'durable') return null;
-      return { event: 'rotation.intended', account, rotationId: state.record.rotationId, sequence: state.record.sequence };
+      if (state.at !== 'intending' || outcome.record !== 'written' || outcome.audit !== 'durable')
+        return null;
+      return {
+        event: 'rotation.intended',
+        account,
+        rotationId: state.record.rotationId,
+        sequence: state.record.sequence,
+      };
     case 'reset': {
       const rotation = state.at === 'resetting' ? { rotationId: state.record.rotationId } : {};
-      if (outcome.answer.reset === 'answered') return { event: 'reset.answered', account, ...rotation };
-      return { event: `reset.${outcome.answer.reset}`, account, ...rotation, detail: outcome.answer.detail };
+      if (outcome.answer.reset === 'answered')
+        return { event: 'reset.answered', account, ...rotation };
+      return {
+        event: `reset.${outcome.answer.reset}`,
+        account,
+        ...rotation,
+        detail: outcome.answer.detail,
+      };
     }
     case 'store':
       if (state.at !== 'storing') return null;
       if (outcome.store instanceof Failure) return retried(state, 'store', outcome.store);
-      return { event: 'secret.stored', account, rotationId: state.rotationId, versionId: state.rotationId };
+      return {
+        event: 'secret.stored',
+        account,
+        rotationId: state.rotationId,
+        versionId: state.rotationId,
+      };
     case 'promote':
       if (state.at !== 'promoting') return null;
       if (outcome.promote instanceof Failure) return retried(state, 'promote', outcome.promote);
       if (outcome.promote !== 'promoted') return null;
-      return { event: 'secret.promoted', account, rotationId: state.rotationId, versionId: state.rotationId };
+      return {
+        event: 'secret.promoted',
+        account,
+        rotationId: state.rotationId,
+        versionId: state.rotationId,
+      };
     case 'end':
       if (!(outcome.audit instanceof Failure)) return null;
       return { event: 'audit.failed', account, detail: outcome.audit.message };
@@ -48,7 +83,11 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
   }
 }
 
-function retried(state: Extract<State, { at: 'storing' | 'promoting' }>, step: 'store' | 'promote', failure: Failure): RotationEvent {
+function retried(
+  state: Extract<State, { at: 'storing' | 'promoting' }>,
+  step: 'store' | 'promote',
+  failure: Failure,
+): RotationEvent {
   const { rotationId, tries, waitMs, request } = state;
   return {
     event: 'saving.retried',

@@ -79,7 +79,11 @@ export type LoginAnswer =
  */
 export type ResetAnswer =
   | { readonly reset: 'answered'; readonly body: Secret<Uint8Array> }
-  | { readonly reset: 'refused'; readonly because: 'session' | 'api-token' | 'throttled' | 'code'; readonly detail: string }
+  | {
+      readonly reset: 'refused';
+      readonly because: 'session' | 'api-token' | 'throttled' | 'code';
+      readonly detail: string;
+    }
   | { readonly reset: 'in-doubt'; readonly detail: string; readonly body?: Secret<Uint8Array> };
 
 /** Verizon's API, three calls and a token. */
@@ -97,7 +101,11 @@ export interface ThingSpace {
 }
 
 /** What a receipt says in clear about the sealed answer. */
-export type ReceiptLabel = { readonly rotationId: string; readonly account: string; readonly secretId: string };
+export type ReceiptLabel = {
+  readonly rotationId: string;
+  readonly account: string;
+  readonly secretId: string;
+};
 
 /** The reset answer's raw bytes, sealed to an offline key before anything parses them. */
 export interface Receipts {

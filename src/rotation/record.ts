@@ -58,7 +58,10 @@ export function formatRecord(record: AttemptRecord): string {
 /** The record in `text`. Throws `record-invalid` for anything this release did not write. */
 export function parseRecord(text: string): AttemptRecord {
   const invalid = (what: string): Failure =>
-    new Failure('record-invalid', `the version under ROTATION is not an attempt record of this release: ${what}`);
+    new Failure(
+      'record-invalid',
+      `the version under ROTATION is not an attempt record of this release: ${what}`,
+    );
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -83,18 +86,34 @@ export function isRecord(value: unknown): boolean {
 }
 
 function problemWith(fields: Record<string, unknown>): string | null {
-  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  const isCount = (value: unknown): boolean =>
+    Number.isSafeInteger(value) && (value as number) >= 0;
   const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
-  if (!['claimed', 'resetting', 'released', 'stopped'].includes(String(fields['phase']))) return '"phase" is unknown';
-  for (const key of ['sequence', 'leaseMs', 'loginsSpent', 'writtenAtMs']) if (!isCount(fields[key])) return `"${key}" is not a count`;
+  if (!['claimed', 'resetting', 'released', 'stopped'].includes(String(fields['phase'])))
+    return '"phase" is unknown';
+  for (const key of ['sequence', 'leaseMs', 'loginsSpent', 'writtenAtMs'])
+    if (!isCount(fields[key])) return `"${key}" is not a count`;
   if (!isText(fields['basis'])) return '"basis" is missing';
   const holder = fields['holder'];
-  if (typeof holder !== 'object' || holder === null || !isText((holder as Record<string, unknown>)['id'])) return '"holder" is missing';
-  if (fields['rotationId'] !== undefined && !isText(fields['rotationId'])) return '"rotationId" is not a text';
-  if (fields['phase'] === 'resetting' && fields['rotationId'] === undefined) return '"rotationId" is missing';
-  if (fields['doubtful'] !== undefined && fields['doubtful'] !== true) return '"doubtful" is not true';
+  if (
+    typeof holder !== 'object' ||
+    holder === null ||
+    !isText((holder as Record<string, unknown>)['id'])
+  )
+    return '"holder" is missing';
+  if (fields['rotationId'] !== undefined && !isText(fields['rotationId']))
+    return '"rotationId" is not a text';
+  if (fields['phase'] === 'resetting' && fields['rotationId'] === undefined)
+    return '"rotationId" is missing';
+  if (fields['doubtful'] !== undefined && fields['doubtful'] !== true)
+    return '"doubtful" is not true';
   const earlier = fields['earlier'];
-  if (earlier !== undefined && !(Array.isArray(earlier) && earlier.every(isText))) return '"earlier" is not a list of texts';
-  if (fields['phase'] === 'stopped' && !(stopReasons as readonly unknown[]).includes(fields['reason'])) return '"reason" is unknown';
+  if (earlier !== undefined && !(Array.isArray(earlier) && earlier.every(isText)))
+    return '"earlier" is not a list of texts';
+  if (
+    fields['phase'] === 'stopped' &&
+    !(stopReasons as readonly unknown[]).includes(fields['reason'])
+  )
+    return '"reason" is unknown';
   return null;
 }

@@ -5,10 +5,21 @@ import type { AuditEvent } from './event.ts';
 import { type Certainty, type Failure, failures, type Reason, type StopReason } from './failure.ts';
 import type { CurrentSecret, Session } from './ports.ts';
 import type { AttemptRecord, KnownRotation } from './record.ts';
-import { type ClaimedRecord, claimLeaseMs, type Ending, type Outcome, type Result, type State } from './state.ts';
+import {
+  type ClaimedRecord,
+  claimLeaseMs,
+  type Ending,
+  type Outcome,
+  type Result,
+  type State,
+} from './state.ts';
 
 /** When something ended, and on which version; `current` is missing where the survey itself failed. */
-type Moment = { readonly atMs: number; readonly current?: CurrentSecret; readonly versionId?: string };
+type Moment = {
+  readonly atMs: number;
+  readonly current?: CurrentSecret;
+  readonly versionId?: string;
+};
 
 type Known = { readonly rotationId?: string | undefined; readonly doubtful?: true | undefined };
 
@@ -22,14 +33,25 @@ export function auditOf(
   { request, tally }: State,
   code: AuditEvent['code'],
   status: AuditEvent['status'],
-  facts: Partial<Omit<AuditEvent, 'code' | 'status' | 'account' | 'secretId' | 'trigger' | 'ageDaysBefore'>>,
+  facts: Partial<
+    Omit<AuditEvent, 'code' | 'status' | 'account' | 'secretId' | 'trigger' | 'ageDaysBefore'>
+  >,
 ): AuditEvent {
   const { account, secretId, trigger } = request;
-  return { code, status, account, secretId, trigger, ...facts, ...(tally.ageDays === undefined ? {} : { ageDaysBefore: tally.ageDays }) };
+  return {
+    code,
+    status,
+    account,
+    secretId,
+    trigger,
+    ...facts,
+    ...(tally.ageDays === undefined ? {} : { ageDaysBefore: tally.ageDays }),
+  };
 }
 
 /** The tally's earlier rotations, as records carry them on. */
-export const earlierFields = ({ earlier }: State['tally']): { earlier?: readonly string[] } => (earlier.length === 0 ? {} : { earlier });
+export const earlierFields = ({ earlier }: State['tally']): { earlier?: readonly string[] } =>
+  earlier.length === 0 ? {} : { earlier };
 
 /** A claim on the current version. */
 export function claimed(
@@ -54,7 +76,11 @@ export function claimed(
 export function released(
   { tally }: State,
   at: { atMs: number },
-  { after, loginsSpent, keepDoubt }: { after: AttemptRecord; loginsSpent: number; keepDoubt: boolean },
+  {
+    after,
+    loginsSpent,
+    keepDoubt,
+  }: { after: AttemptRecord; loginsSpent: number; keepDoubt: boolean },
 ): Extract<AttemptRecord, { phase: 'released' }> {
   const doubtful = keepDoubt && after.phase !== 'resetting' ? after.doubtful : undefined;
   const common = {
@@ -66,7 +92,11 @@ export function released(
     loginsSpent,
     ...earlierFields(tally),
   };
-  return { phase: 'released', ...common, ...knownFields({ rotationId: after.rotationId, doubtful }) };
+  return {
+    phase: 'released',
+    ...common,
+    ...knownFields({ rotationId: after.rotationId, doubtful }),
+  };
 }
 
 /** Stops the account: the record, the audit events, and the result. */
@@ -93,7 +123,12 @@ export function stoppedBy(
   const { rotationId } = known;
   const audit = stopEvents(state, at.current, reason, { rotationId, ...detail });
   const about = concernsRotation(reason) && rotationId !== undefined ? { rotationId } : {};
-  return ending(state, at, { outcome: 'stopped', reason, ...detail, ...about }, { record, audit, session });
+  return ending(
+    state,
+    at,
+    { outcome: 'stopped', reason, ...detail, ...about },
+    { record, audit, session },
+  );
 }
 
 /** Whether this reason says how a rotation ended that an intent has announced; the others stop before any intent. */
@@ -108,13 +143,23 @@ export function stopEvents(
   { rotationId, detail }: { rotationId?: string | undefined; detail?: string },
 ): AuditEvent[] {
   const { certainty } = failures[reason];
-  const facts = { username: credentials.username, certainty, reason, ...(detail === undefined ? {} : { detail }) };
-  if (!concernsRotation(reason) || rotationId === undefined) return [auditOf(state, 'account.stopped', 'failure', facts)];
+  const facts = {
+    username: credentials.username,
+    certainty,
+    reason,
+    ...(detail === undefined ? {} : { detail }),
+  };
+  if (!concernsRotation(reason) || rotationId === undefined)
+    return [auditOf(state, 'account.stopped', 'failure', facts)];
   const about = { ...facts, rotationId };
-  return [auditOf(state, outcomeCode(reason), 'failure', about), auditOf(state, 'account.stopped', 'failure', about)];
+  return [
+    auditOf(state, outcomeCode(reason), 'failure', about),
+    auditOf(state, 'account.stopped', 'failure', about),
+  ];
 }
 
-const outcomeCode = (reason: StopReason): AuditEvent['code'] => (reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome');
+const outcomeCode = (reason: StopReason): AuditEvent['code'] =>
+  reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome';
 
 type Verdict = {
   outcome?: Result['outcome'];
@@ -125,11 +170,17 @@ type Verdict = {
 };
 
 /** The end of an attempt: what is still to be written, and the result that follows. */
-export function ending(state: State, at: Moment, verdict: Verdict, last: Partial<Omit<Ending, 'result'>> = {}): State {
+export function ending(
+  state: State,
+  at: Moment,
+  verdict: Verdict,
+  last: Partial<Omit<Ending, 'result'>> = {},
+): State {
   const { request, tally } = state;
   const { reason, detail } = afterRecovery(tally, verdict);
   const versionId = at.versionId ?? at.current?.versionId;
-  const certainty: Certainty = reason === undefined ? goodCertainty(verdict.outcome) : failures[reason].certainty;
+  const certainty: Certainty =
+    reason === undefined ? goodCertainty(verdict.outcome) : failures[reason].certainty;
   const isStopped = certainty === 'stopped' || certainty === 'lost';
   const result: Result = {
     account: request.account,
@@ -155,8 +206,12 @@ export function ending(state: State, at: Moment, verdict: Verdict, last: Partial
 }
 
 /** An attempt that has made a password current cannot end by saying that nothing changed. */
-function afterRecovery({ recovered }: State['tally'], { reason, detail }: Verdict): Pick<Verdict, 'reason' | 'detail'> {
-  if (recovered === undefined || reason === undefined || failures[reason].certainty !== 'unchanged') return { reason, detail };
+function afterRecovery(
+  { recovered }: State['tally'],
+  { reason, detail }: Verdict,
+): Pick<Verdict, 'reason' | 'detail'> {
+  if (recovered === undefined || reason === undefined || failures[reason].certainty !== 'unchanged')
+    return { reason, detail };
   return {
     reason: 'verify-unavailable',
     detail: `${recovered} was made current, then: ${reason}${detail === undefined ? '' : `, ${detail}`}`,
@@ -169,12 +224,21 @@ function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {
 }
 
 /** The result, with what could not be told or written at the very end. */
-export function finishedWith(state: Extract<State, { at: 'ending' }>, outcome: Outcome, untold: readonly Failure['message'][]): State {
+export function finishedWith(
+  state: Extract<State, { at: 'ending' }>,
+  outcome: Outcome,
+  untold: readonly Failure['message'][],
+): State {
   const { request, tally } = state;
   const detail = [state.result.detail, ...untold.map((message) => `not recorded: ${message}`)]
     .filter((part) => part !== undefined)
     .join('; ');
-  return { at: 'finished', request, tally, result: { ...state.result, endedAtMs: outcome.atMs, ...(detail === '' ? {} : { detail }) } };
+  return {
+    at: 'finished',
+    request,
+    tally,
+    result: { ...state.result, endedAtMs: outcome.atMs, ...(detail === '' ? {} : { detail }) },
+  };
 }
 
 /** What exit code 0 means. */

@@ -6,17 +6,32 @@ import { advance, begin, effectOf } from './machine.ts';
 import { eventOf, finishedEvent } from './observe.ts';
 import type { Clock, FoundRecord, Ports, ResetAnswer, SecretStore } from './ports.ts';
 import { formatRecord, type Holder } from './record.ts';
-import { type Effect, neededForResetMs, type Outcome, type Request, type Result, type Tried } from './state.ts';
+import {
+  type Effect,
+  neededForResetMs,
+  type Outcome,
+  type Request,
+  type Result,
+  type Tried,
+} from './state.ts';
 
 /** What an outcome says, before the loop puts the time on it. */
-type Performed = Outcome extends infer O ? (O extends Outcome ? Omit<O, 'atMs' | 'atMonotonicMs' | 'remainingMs'> : never) : never;
+type Performed = Outcome extends infer O
+  ? O extends Outcome
+    ? Omit<O, 'atMs' | 'atMonotonicMs' | 'remainingMs'>
+    : never
+  : never;
 type Performing<Name extends Effect['effect']> = Extract<Effect, { effect: Name }>;
 
 /**
  * Runs one attempt to its end and says what it knows. Never throws for anything that happens outside; what it throws is a
  * bug. `interrupt` ends an attempt before its reset, and is ignored from there until the new password is current.
  */
-export async function rotate(given: Ports, request: Request, interrupt: AbortSignal): Promise<Result> {
+export async function rotate(
+  given: Ports,
+  request: Request,
+  interrupt: AbortSignal,
+): Promise<Result> {
   const ports = { ...given, observe: harmless(given.observe) };
   const holder = ports.holders.begin();
   try {
@@ -69,18 +84,30 @@ async function triedWhateverHappens<T>(call: () => Promise<T>): Promise<Tried<T>
     return await call();
   } catch (error) {
     if (error instanceof Failure) return error;
-    return new Failure('store-unavailable', `an unexpected ${error instanceof Error ? error.name : 'error'} while saving`);
+    return new Failure(
+      'store-unavailable',
+      `an unexpected ${error instanceof Error ? error.name : 'error'} while saving`,
+    );
   }
 }
 
-function perform(ports: Ports, request: Request, effect: Effect, interrupt: AbortSignal, holder: Holder): Promise<Performed> {
+function perform(
+  ports: Ports,
+  request: Request,
+  effect: Effect,
+  interrupt: AbortSignal,
+  holder: Holder,
+): Promise<Performed> {
   switch (effect.effect) {
     case 'survey':
       return performSurvey(ports, request, effect, holder);
     case 'find-receipt':
       return performFindReceipt(ports, request, effect);
     case 'date-password':
-      return tried(ports.store.passwordSince(effect.current)).then((sinceMs) => ({ of: 'date-password', sinceMs }));
+      return tried(ports.store.passwordSince(effect.current)).then((sinceMs) => ({
+        of: 'date-password',
+        sinceMs,
+      }));
     case 'claim':
       return performClaim(ports, effect, interrupt);
     case 'log-in':
@@ -100,7 +127,12 @@ function perform(ports: Ports, request: Request, effect: Effect, interrupt: Abor
   }
 }
 
-async function performSurvey(ports: Ports, request: Request, effect: Performing<'survey'>, holder: Holder): Promise<Performed> {
+async function performSurvey(
+  ports: Ports,
+  request: Request,
+  effect: Performing<'survey'>,
+  holder: Holder,
+): Promise<Performed> {
   const { store, audit, holders } = ports;
   const [current, record, pending, openIntents] = await Promise.all([
     tried(store.readCurrent()),
@@ -113,7 +145,10 @@ async function performSurvey(ports: Ports, request: Request, effect: Performing<
   if (record instanceof Failure) return { of: 'survey', evidence: record };
   if (pending instanceof Failure) return { of: 'survey', evidence: pending };
   if (openIntents instanceof Failure) return { of: 'survey', evidence: openIntents };
-  const standing = record === null || record.record.holder.id === holder.id ? 'gone' : holders.standing(record.record.holder);
+  const standing =
+    record === null || record.record.holder.id === holder.id
+      ? 'gone'
+      : holders.standing(record.record.holder);
   return { of: 'survey', evidence: { current, record, pending, standing, openIntents } };
 }
 
@@ -123,10 +158,16 @@ async function performSurvey(ports: Ports, request: Request, effect: Performing<
  */
 async function readRecordFrom(store: SecretStore, atLeast: number): Promise<FoundRecord | null> {
   const found = await store.readRecord(atLeast);
-  return found !== null && found.record.sequence < atLeast - 1 ? store.readRecord(atLeast - 1) : found;
+  return found !== null && found.record.sequence < atLeast - 1
+    ? store.readRecord(atLeast - 1)
+    : found;
 }
 
-async function performFindReceipt(ports: Ports, request: Request, effect: Performing<'find-receipt'>): Promise<Performed> {
+async function performFindReceipt(
+  ports: Ports,
+  request: Request,
+  effect: Performing<'find-receipt'>,
+): Promise<Performed> {
   const given = request.receipt?.rotationId === effect.rotationId ? request.receipt.body : null;
   const [body, version] = await Promise.all([
     given ?? (request.receipt ? null : ports.receipts.find(effect.rotationId)),
@@ -134,10 +175,19 @@ async function performFindReceipt(ports: Ports, request: Request, effect: Perfor
   ]);
   const isMissing = version instanceof Failure && version.reason === 'secret-not-found';
   const saved = isMissing ? false : version instanceof Failure ? version : true;
-  return { of: 'find-receipt', body, password: body && ports.thingspace.readNewPassword(body), saved };
+  return {
+    of: 'find-receipt',
+    body,
+    password: body && ports.thingspace.readNewPassword(body),
+    saved,
+  };
 }
 
-async function performClaim(ports: Ports, effect: Performing<'claim'>, interrupt: AbortSignal): Promise<Performed> {
+async function performClaim(
+  ports: Ports,
+  effect: Performing<'claim'>,
+  interrupt: AbortSignal,
+): Promise<Performed> {
   const startedAtMonotonicMs = ports.clock.monotonicMs();
   const [claim, token] = await Promise.all([
     tried(ports.store.putRecord(effect.record)),
@@ -146,16 +196,33 @@ async function performClaim(ports: Ports, effect: Performing<'claim'>, interrupt
   return { of: 'claim', claim, token, interrupted: interrupt.aborted, startedAtMonotonicMs };
 }
 
-async function performLogin(ports: Ports, effect: Performing<'log-in'>, interrupt: AbortSignal): Promise<Performed> {
+async function performLogin(
+  ports: Ports,
+  effect: Performing<'log-in'>,
+  interrupt: AbortSignal,
+): Promise<Performed> {
   const isLate = ports.clock.monotonicMs() > effect.enterByMonotonicMs;
   const [login, found] = await Promise.all([
-    isLate ? ({ login: 'not-sent', detail: 'paused past the lease' } as const) : ports.thingspace.login(effect.current.credentials),
+    isLate
+      ? ({ login: 'not-sent', detail: 'paused past the lease' } as const)
+      : ports.thingspace.login(effect.current.credentials),
     tried(ports.store.readRecord(effect.record.sequence)),
   ]);
   const readBack =
-    found instanceof Failure ? found : found && formatRecord(found.record) === formatRecord(effect.record) ? 'same' : 'other';
+    found instanceof Failure
+      ? found
+      : found && formatRecord(found.record) === formatRecord(effect.record)
+        ? 'same'
+        : 'other';
   const late = isLate ? { isLate } : {};
-  return { of: 'log-in', login, readBack, ...late, interrupted: interrupt.aborted, rotationId: ports.holders.rotationId() };
+  return {
+    of: 'log-in',
+    login,
+    readBack,
+    ...late,
+    interrupted: interrupt.aborted,
+    rotationId: ports.holders.rotationId(),
+  };
 }
 
 async function performIntend(ports: Ports, effect: Performing<'intend'>): Promise<Performed> {
@@ -168,27 +235,51 @@ async function performIntend(ports: Ports, effect: Performing<'intend'>): Promis
   return { of: 'intend', record, audit, receipt, startedAtMonotonicMs };
 }
 
-async function performReset(ports: Ports, request: Request, effect: Performing<'reset'>, interrupt: AbortSignal): Promise<Performed> {
+async function performReset(
+  ports: Ports,
+  request: Request,
+  effect: Performing<'reset'>,
+  interrupt: AbortSignal,
+): Promise<Performed> {
   const held = mayNotSend(ports.clock, request, effect, interrupt);
   if (held) return { of: 'reset', answer: held, password: null };
   const answer: ResetAnswer = await ports.thingspace.reset(effect.session);
-  if (answer.reset === 'refused' || answer.body === undefined) return { of: 'reset', answer, password: null };
+  if (answer.reset === 'refused' || answer.body === undefined)
+    return { of: 'reset', answer, password: null };
   // The receipt comes before anything parses the bytes; failing to write it must not cost the password.
   try {
     const place = await ports.receipts.write(effect.label, answer.body);
-    if (place !== null) ports.observe({ event: 'receipt.written', account: request.account, rotationId: effect.label.rotationId, place });
+    if (place !== null)
+      ports.observe({
+        event: 'receipt.written',
+        account: request.account,
+        rotationId: effect.label.rotationId,
+        place,
+      });
   } catch (error) {
     const detail = error instanceof Failure ? error.message : 'an unexpected error';
-    ports.observe({ event: 'receipt.failed', account: request.account, rotationId: effect.label.rotationId, detail });
+    ports.observe({
+      event: 'receipt.failed',
+      account: request.account,
+      rotationId: effect.label.rotationId,
+      detail,
+    });
   }
   return { of: 'reset', answer, password: ports.thingspace.readNewPassword(answer.body) };
 }
 
 /** The last look before the wire: a process that was paused, interrupted or is nearly out of time does not send. */
-function mayNotSend(clock: Clock, request: Request, effect: Performing<'reset'>, interrupt: AbortSignal) {
-  const refuse = (reason: 'interrupted' | 'out-of-time' | 'busy', detail: string) => ({ reset: 'not-sent', reason, detail }) as const;
+function mayNotSend(
+  clock: Clock,
+  request: Request,
+  effect: Performing<'reset'>,
+  interrupt: AbortSignal,
+) {
+  const refuse = (reason: 'interrupted' | 'out-of-time' | 'busy', detail: string) =>
+    ({ reset: 'not-sent', reason, detail }) as const;
   if (interrupt.aborted) return refuse('interrupted', 'told to end before the reset was sent');
-  if (clock.monotonicMs() > effect.sendByMonotonicMs) return refuse('busy', 'paused past the time in which the reset may be sent');
+  if (clock.monotonicMs() > effect.sendByMonotonicMs)
+    return refuse('busy', 'paused past the time in which the reset may be sent');
   if (clock.remainingMs() < neededForResetMs(request.timing))
     return refuse('out-of-time', 'the platform leaves too little time to reset and save');
   return null;
@@ -197,7 +288,9 @@ function mayNotSend(clock: Clock, request: Request, effect: Performing<'reset'>,
 async function performStore(ports: Ports, effect: Performing<'store'>): Promise<Performed> {
   if (effect.waitMs > 0) await ports.clock.sleep(effect.waitMs);
   const { rotationId, current, password } = effect;
-  const store = await triedWhateverHappens(() => ports.store.putPending(rotationId, current, password).then(() => 'stored' as const));
+  const store = await triedWhateverHappens(() =>
+    ports.store.putPending(rotationId, current, password).then(() => 'stored' as const),
+  );
   return { of: 'store', store };
 }
 
@@ -208,10 +301,16 @@ async function performPromote(ports: Ports, effect: Performing<'promote'>): Prom
     return moved === 'promoted' ? moved : { conflict: (await ports.store.readCurrent()).versionId };
   });
   // A conflict that still shows our basis is a stale read, or a store that was busy: nothing moved, so try again.
-  const stale = typeof promote === 'object' && 'conflict' in promote && promote.conflict === effect.from;
+  const stale =
+    typeof promote === 'object' && 'conflict' in promote && promote.conflict === effect.from;
   return {
     of: 'promote',
-    promote: stale ? new Failure('store-unavailable', 'the store refused to move AWSCURRENT, yet it is where it was') : promote,
+    promote: stale
+      ? new Failure(
+          'store-unavailable',
+          'the store refused to move AWSCURRENT, yet it is where it was',
+        )
+      : promote,
   };
 }
 
@@ -231,11 +330,14 @@ async function performEnd(ports: Ports, effect: Performing<'end'>): Promise<Perf
   const { record, audit, session, discardReceipt } = effect.ending;
   const [written, durable] = await Promise.all([
     record ? again(ports, () => ports.store.putRecord(record)) : ('written' as const),
-    audit.length > 0 ? again(ports, () => ports.audit.append(audit).then(() => 'durable' as const)) : ('durable' as const),
+    audit.length > 0
+      ? again(ports, () => ports.audit.append(audit).then(() => 'durable' as const))
+      : ('durable' as const),
     session ? ports.thingspace.endSession(session) : undefined,
   ]);
   // The receipt goes last: as long as the outcome is not durable, it is evidence.
-  if (discardReceipt !== null && !(durable instanceof Failure)) await ports.receipts.discard(discardReceipt);
+  if (discardReceipt !== null && !(durable instanceof Failure))
+    await ports.receipts.discard(discardReceipt);
   return { of: 'end', record: written, audit: durable };
 }
 

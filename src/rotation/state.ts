@@ -16,7 +16,14 @@
 import type { Secret } from '../secret.ts';
 import type { AuditEvent, OpenIntent, Trigger } from './event.ts';
 import type { Certainty, Failure, Reason } from './failure.ts';
-import type { CurrentSecret, FoundRecord, LoginAnswer, ReceiptLabel, ResetAnswer, Session } from './ports.ts';
+import type {
+  CurrentSecret,
+  FoundRecord,
+  LoginAnswer,
+  ReceiptLabel,
+  ResetAnswer,
+  Session,
+} from './ports.ts';
 import type { AttemptRecord, Holder } from './record.ts';
 
 /** What is asked for, for one account. Constant over the attempt. */
@@ -62,17 +69,27 @@ export const claimLeaseMs = (timing: Timing): number => 4 * timing.requestTimeou
 /** From the start of writing `resetting`: within this the reset is sent, or not at all. */
 export const sendWithinMs = (timing: Timing): number => timing.requestTimeoutMs;
 /** How long the holder of a reset may be left alone: send, answer, store, promote. */
-export const resetLeaseMs = (timing: Timing): number => sendWithinMs(timing) + timing.resetTimeoutMs + 2 * timing.requestTimeoutMs;
+export const resetLeaseMs = (timing: Timing): number =>
+  sendWithinMs(timing) + timing.resetTimeoutMs + 2 * timing.requestTimeoutMs;
 /** Since `resetting` was written: a reset that was sent as late as it may be has by then been finished by the server. */
-export const settledAfterMs = (timing: Timing): number => sendWithinMs(timing) + timing.resetTimeoutMs + timing.settleMs;
+export const settledAfterMs = (timing: Timing): number =>
+  sendWithinMs(timing) + timing.resetTimeoutMs + timing.settleMs;
 /** What must remain of the platform's time when a reset is started: the reset, and saving its answer. */
-export const neededForResetMs = (timing: Timing): number => sendWithinMs(timing) + timing.resetTimeoutMs + 2 * timing.requestTimeoutMs;
+export const neededForResetMs = (timing: Timing): number =>
+  sendWithinMs(timing) + timing.resetTimeoutMs + 2 * timing.requestTimeoutMs;
 
 /** How an attempt ended. `ok` is what exit code 0 means. */
 export type Result = {
   readonly account: string;
   readonly secretId: string;
-  readonly outcome: 'rotated' | 'recovered' | 'not-due' | 'checked' | 'settled' | 'failed' | 'stopped';
+  readonly outcome:
+    | 'rotated'
+    | 'recovered'
+    | 'not-due'
+    | 'checked'
+    | 'settled'
+    | 'failed'
+    | 'stopped';
   readonly certainty: Certainty;
   readonly reason?: Reason;
   readonly detail?: string;
@@ -114,7 +131,11 @@ export type Tally = {
   readonly recovered?: string;
 };
 
-type At<Name extends string, Fields = unknown> = { readonly at: Name; readonly request: Request; readonly tally: Tally } & Readonly<Fields>;
+type At<Name extends string, Fields = unknown> = {
+  readonly at: Name;
+  readonly request: Request;
+  readonly tally: Tally;
+} & Readonly<Fields>;
 
 /** What a claim is for. `verify` proves a password that is current already (a check, or closing an open intent). */
 export type ClaimPurpose = 'rotate' | 'probe' | 'check' | 'verify';
@@ -141,7 +162,15 @@ export type State =
   | At<'claiming', Claiming>
   | At<'entering', Claiming & { enterByMonotonicMs: number }>
   | At<'intending', { current: CurrentSecret; session: Session; record: ResettingRecord }>
-  | At<'resetting', { current: CurrentSecret; session: Session; record: ResettingRecord; sendByMonotonicMs: number }>
+  | At<
+      'resetting',
+      {
+        current: CurrentSecret;
+        session: Session;
+        record: ResettingRecord;
+        sendByMonotonicMs: number;
+      }
+    >
   | At<'storing', Answered & Retrying>
   | At<'promoting', Promotion & Retrying>
   | At<'verifying', Answered & { deadWindowMs: number }>
@@ -162,7 +191,12 @@ type Claiming = {
 };
 
 /** `answered` is null when the survey found the version already under AWSPENDING. */
-type Promotion = { current: CurrentSecret; sequence: number; rotationId: string; answered: Answered | null };
+type Promotion = {
+  current: CurrentSecret;
+  sequence: number;
+  rotationId: string;
+  answered: Answered | null;
+};
 
 /** The last line of every path: at most one record, one session to end, and the audit events. */
 export type Ending = {
@@ -189,9 +223,24 @@ export type Effect =
   | { readonly effect: 'find-receipt'; readonly rotationId: string }
   | { readonly effect: 'date-password'; readonly current: CurrentSecret }
   | { readonly effect: 'claim'; readonly record: AttemptRecord; readonly current: CurrentSecret }
-  | { readonly effect: 'log-in'; readonly record: AttemptRecord; readonly current: CurrentSecret; readonly enterByMonotonicMs: number }
-  | { readonly effect: 'intend'; readonly record: AttemptRecord; readonly audit: readonly AuditEvent[]; readonly label: ReceiptLabel }
-  | { readonly effect: 'reset'; readonly session: Session; readonly label: ReceiptLabel; readonly sendByMonotonicMs: number }
+  | {
+      readonly effect: 'log-in';
+      readonly record: AttemptRecord;
+      readonly current: CurrentSecret;
+      readonly enterByMonotonicMs: number;
+    }
+  | {
+      readonly effect: 'intend';
+      readonly record: AttemptRecord;
+      readonly audit: readonly AuditEvent[];
+      readonly label: ReceiptLabel;
+    }
+  | {
+      readonly effect: 'reset';
+      readonly session: Session;
+      readonly label: ReceiptLabel;
+      readonly sendByMonotonicMs: number;
+    }
   | {
       readonly effect: 'store';
       readonly waitMs: number;
@@ -199,15 +248,29 @@ export type Effect =
       readonly current: CurrentSecret;
       readonly password: Secret;
     }
-  | { readonly effect: 'promote'; readonly waitMs: number; readonly from: string; readonly to: string }
-  | { readonly effect: 'verify'; readonly current: CurrentSecret; readonly password: Secret; readonly session: Session | null }
+  | {
+      readonly effect: 'promote';
+      readonly waitMs: number;
+      readonly from: string;
+      readonly to: string;
+    }
+  | {
+      readonly effect: 'verify';
+      readonly current: CurrentSecret;
+      readonly password: Secret;
+      readonly session: Session | null;
+    }
   | { readonly effect: 'end'; readonly ending: Ending };
 
 /** A port's answer, or the failure it threw. */
 export type Tried<T> = T | Failure;
 
 /** What performing an effect gave. `atMs` and `atMonotonicMs` are when it was complete. */
-export type Outcome = { readonly atMs: number; readonly atMonotonicMs: number; readonly remainingMs: number } & (
+export type Outcome = {
+  readonly atMs: number;
+  readonly atMonotonicMs: number;
+  readonly remainingMs: number;
+} & (
   | { readonly of: 'survey'; readonly evidence: Tried<Evidence> }
   | {
       readonly of: 'find-receipt';
@@ -244,14 +307,22 @@ export type Outcome = { readonly atMs: number; readonly atMonotonicMs: number; r
       readonly of: 'reset';
       readonly answer:
         | ResetAnswer
-        | { readonly reset: 'not-sent'; readonly reason: 'interrupted' | 'out-of-time' | 'busy'; readonly detail: string };
+        | {
+            readonly reset: 'not-sent';
+            readonly reason: 'interrupted' | 'out-of-time' | 'busy';
+            readonly detail: string;
+          };
       /** Read from the sealed bytes, after they were sealed. */
       readonly password: Secret | null;
     }
   | { readonly of: 'store'; readonly store: Tried<'stored'> }
   | { readonly of: 'promote'; readonly promote: Tried<'promoted' | { readonly conflict: string }> }
   | { readonly of: 'verify'; readonly login: LoginAnswer }
-  | { readonly of: 'end'; readonly record: Tried<'written' | 'taken'>; readonly audit: Tried<'durable'> }
+  | {
+      readonly of: 'end';
+      readonly record: Tried<'written' | 'taken'>;
+      readonly audit: Tried<'durable'>;
+    }
 );
 
 /** The state of this name. */
@@ -259,4 +330,8 @@ export type Is<Name extends State['at']> = Extract<State, { at: Name }>;
 /** The outcome of this effect. */
 export type Of<Name extends Outcome['of']> = Extract<Outcome, { of: Name }>;
 /** When something was found, and on which version. */
-export type Moment = { readonly atMs: number; readonly remainingMs: number; readonly current: CurrentSecret };
+export type Moment = {
+  readonly atMs: number;
+  readonly remainingMs: number;
+  readonly current: CurrentSecret;
+};

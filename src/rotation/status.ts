@@ -34,8 +34,15 @@ export type Standing = {
 export async function standingOf(ports: Ports, request: Request): Promise<Standing> {
   const { account, secretId, policy } = request;
   try {
-    const [current, record, pending] = await Promise.all([ports.store.readCurrent(), ports.store.readRecord(0), ports.store.readPending()]);
-    const sinceMs = record?.record.rotationId === current.versionId ? current.createdAtMs : await ports.store.passwordSince(current);
+    const [current, record, pending] = await Promise.all([
+      ports.store.readCurrent(),
+      ports.store.readRecord(0),
+      ports.store.readPending(),
+    ]);
+    const sinceMs =
+      record?.record.rotationId === current.versionId
+        ? current.createdAtMs
+        : await ports.store.passwordSince(current);
     const standing = record ? ports.holders.standing(record.record.holder) : 'unknown';
     const found = stateOf({ current, record, pending, standing, openIntents: [] }, request);
     return {
@@ -50,7 +57,14 @@ export async function standingOf(ports: Ports, request: Request): Promise<Standi
     };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    return { account, secretId, state: 'unreadable', reason: error.reason, detail: error.message, next: failures[error.reason].next };
+    return {
+      account,
+      secretId,
+      state: 'unreadable',
+      reason: error.reason,
+      detail: error.message,
+      next: failures[error.reason].next,
+    };
   }
 }
 
@@ -65,7 +79,10 @@ function ages(sinceMs: number, nowMs: number, policy: Policy) {
   };
 }
 
-function stateOf(evidence: Evidence, request: Request): Pick<Standing, 'state' | 'reason' | 'detail' | 'next'> {
+function stateOf(
+  evidence: Evidence,
+  request: Request,
+): Pick<Standing, 'state' | 'reason' | 'detail' | 'next'> {
   const found = survey(evidence, request);
   const because = (state: Standing['state'], reason: Reason, detail?: string) => ({
     state,
@@ -77,7 +94,9 @@ function stateOf(evidence: Evidence, request: Request): Pick<Standing, 'state' |
     case 'clean':
       return { state: 'settled', next: '' };
     case 'busy':
-      return found.record.phase === 'claimed' ? because('busy', 'busy') : because('in-doubt', 'in-flight');
+      return found.record.phase === 'claimed'
+        ? because('busy', 'busy')
+        : because('in-doubt', 'in-flight');
     case 'promote':
       return because('changed', 'not-promoted');
     case 'examine':

@@ -52,7 +52,13 @@ export function createLooker(options: LookOptions) {
   function heard(look: Parameters<Outages['heard']>[0]): void {
     const { opened, closed } = outages.heard(look);
     if (opened !== undefined) hear({ news: 'outage.began', dependency: opened, atMs: look.atMs });
-    if (closed) hear({ news: 'outage.ended', dependency: closed.dependency, sinceMs: closed.sinceMs, atMs: look.atMs });
+    if (closed)
+      hear({
+        news: 'outage.ended',
+        dependency: closed.dependency,
+        sinceMs: closed.sinceMs,
+        atMs: look.atMs,
+      });
   }
 
   async function see(entry: Entry): Promise<void> {
@@ -91,16 +97,26 @@ export function createLooker(options: LookOptions) {
   async function attempt(entry: Entry, ask: Ask): Promise<Result> {
     const reserves = ask.force === true || mayWrite(entry);
     // Before the attempt, and never within: nothing may wait between a reset and its saving.
-    if (reserves) await Promise.all([writes.take(writesPerAttempt, interrupt), calls.take(callsPerAttempt, interrupt)]);
+    if (reserves)
+      await Promise.all([
+        writes.take(writesPerAttempt, interrupt),
+        calls.take(callsPerAttempt, interrupt),
+      ]);
     const result = await rotator.attempt(entry.account, ask, interrupt);
     if (reserves && result.logins === 0) {
       writes.giveBack(writesPerAttempt);
       calls.giveBack(callsPerAttempt);
     }
-    if (result.reason === 'reset-throttled' || /\bHTTP 429\b/.test(result.detail ?? '')) calls.pause(throttledMs);
+    if (result.reason === 'reset-throttled' || /\bHTTP 429\b/.test(result.detail ?? ''))
+      calls.pause(throttledMs);
     board.learn(result);
     if (hasChanged(result) && result.logins > 0) entry.changedMs = result.endedAtMs;
-    heard({ account: result.account, reason: result.reason, logins: result.logins, atMs: result.endedAtMs });
+    heard({
+      account: result.account,
+      reason: result.reason,
+      logins: result.logins,
+      atMs: result.endedAtMs,
+    });
     hear({ news: 'result', entry, result });
     return result;
   }
@@ -113,7 +129,8 @@ export function createLooker(options: LookOptions) {
     if (entry.blocked !== undefined) return 'seen';
     // What was begun by hand is finished by itself; nothing new is begun.
     const isOpen = entry.state === 'in-doubt' || entry.state === 'changed';
-    if (!enabled && !urgent) return isOpen ? await attempt(entry, { ...ask, purpose: 'recover' }) : 'seen';
+    if (!enabled && !urgent)
+      return isOpen ? await attempt(entry, { ...ask, purpose: 'recover' }) : 'seen';
     if (look === 'see') return 'seen';
     if (!ask.force && isTooCloseToPair(entry)) {
       await see(entry);
@@ -151,6 +168,8 @@ export function createLooker(options: LookOptions) {
 /** Where a bug is: its kind and its place. Its message may quote what it stumbled over, which may be a secret. */
 function describeBug(error: unknown): string {
   if (!(error instanceof Error)) return 'a bug: something that is no error was thrown';
-  const place = /\(?([^()\s]+:\d+:\d+)\)?$/m.exec(error.stack?.split('\n').find((line) => line.trim().startsWith('at ')) ?? '')?.[1];
+  const place = /\(?([^()\s]+:\d+:\d+)\)?$/m.exec(
+    error.stack?.split('\n').find((line) => line.trim().startsWith('at ')) ?? '',
+  )?.[1];
   return `a bug: ${error.name}${place === undefined ? '' : ` at ${place.replace(/^.*\/(?=[^/]+\/[^/]+$)/, '')}`}`;
 }

@@ -23,13 +23,20 @@ export type Ticker = {
 };
 
 /** Starts a schedule. `onTick` is called at every run, and for runs that were missed (a blocked loop, a suspended machine). */
-export type OpenTicker = (schedule: Pick<Schedule, 'cron' | 'timezone'>, onTick: () => void) => Ticker;
+export type OpenTicker = (
+  schedule: Pick<Schedule, 'cron' | 'timezone'>,
+  onTick: () => void,
+) => Ticker;
 
 const silent = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
 
 /** node-cron's. Several missed runs are one tick each: whoever is told must not mind. */
 export const openTicker: OpenTicker = ({ cron, timezone }, onTick) => {
-  const task = startTask(cron, () => onTick(), { timezone, logger: silent, suppressMissedWarning: true });
+  const task = startTask(cron, () => onTick(), {
+    timezone,
+    logger: silent,
+    suppressMissedWarning: true,
+  });
   task.on('execution:missed', () => onTick());
   return {
     nextMs: () => task.getNextRun()?.getTime() ?? Number.POSITIVE_INFINITY,
@@ -38,7 +45,10 @@ export const openTicker: OpenTicker = ({ cron, timezone }, onTick) => {
 };
 
 /** What is wrong with a schedule that has the right form ("30 2" for day and month never comes); null when it runs. */
-export function problemWith({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>): string | null {
+export function problemWith({
+  cron,
+  timezone,
+}: Pick<Schedule, 'cron' | 'timezone'>): string | null {
   try {
     nextRuns({ cron, timezone }, 1);
     return null;
@@ -48,7 +58,10 @@ export function problemWith({ cron, timezone }: Pick<Schedule, 'cron' | 'timezon
 }
 
 /** The next `count` runs from now on, UTC milliseconds, ascending. Throws where there is none. */
-export function nextRuns({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>, count: number): number[] {
+export function nextRuns(
+  { cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>,
+  count: number,
+): number[] {
   const task = createTask(cron, () => {}, { timezone, logger: silent });
   try {
     return task.getNextRuns(count).map((run) => run.getTime());
@@ -59,7 +72,9 @@ export function nextRuns({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>
 
 /** The account's share of the spread: always the same for the same name, evenly spread over names; milliseconds. */
 export function jitterMs(account: string, jitterMinutes: number): number {
-  const share = createHash('sha256').update(`thingspace-rotator/jitter\0${account}`).digest().readUIntBE(0, 6) / 2 ** 48;
+  const share =
+    createHash('sha256').update(`thingspace-rotator/jitter\0${account}`).digest().readUIntBE(0, 6) /
+    2 ** 48;
   return Math.floor(share * jitterMinutes * minuteMs);
 }
 
@@ -84,7 +99,12 @@ export function outlook(schedule: Schedule, count: number, nowMs: number): Outlo
   const runs = at.map((atMs, index) => {
     const before = zone.offsetMs(at[index - 1] ?? nowMs);
     const change = (zone.offsetMs(atMs) - before) / minuteMs;
-    const remark = change === 0 ? {} : { remark: `the clocks went ${change > 0 ? 'forward' : 'back'} ${Math.abs(change)} min before it` };
+    const remark =
+      change === 0
+        ? {}
+        : {
+            remark: `the clocks went ${change > 0 ? 'forward' : 'back'} ${Math.abs(change)} min before it`,
+          };
     return { atMs, local: zone.show(atMs), inWords: inWords(atMs - nowMs), ...remark };
   });
   return {
@@ -103,7 +123,12 @@ export function outlook(schedule: Schedule, count: number, nowMs: number): Outlo
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
 
-type Zone = { offsetMs(atMs: number): number; show(atMs: number): string; showDay(atMs: number): string; showClock(atMs: number): string };
+type Zone = {
+  offsetMs(atMs: number): number;
+  show(atMs: number): string;
+  showDay(atMs: number): string;
+  showClock(atMs: number): string;
+};
 
 function openZone(timeZone: string): Zone {
   const format = (options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat =>
@@ -115,8 +140,10 @@ function openZone(timeZone: string): Zone {
   const plainDay = (atMs: number): string => day.format(atMs).replaceAll(',', '');
   return {
     offsetMs: (atMs) => {
-      const name = offset.formatToParts(atMs).find(({ type }) => type === 'timeZoneName')?.value ?? '';
-      const [, sign = '+', hours = '0', minutes = '0'] = /GMT([+-])(\d{2}):(\d{2})/.exec(name) ?? [];
+      const name =
+        offset.formatToParts(atMs).find(({ type }) => type === 'timeZoneName')?.value ?? '';
+      const [, sign = '+', hours = '0', minutes = '0'] =
+        /GMT([+-])(\d{2}):(\d{2})/.exec(name) ?? [];
       return (Number(hours) * 60 + Number(minutes)) * minuteMs * (sign === '-' ? -1 : 1);
     },
     show: (atMs) => `${plainDay(atMs)}, ${named.format(atMs)}`,
@@ -134,13 +161,20 @@ function daylightSaving({ cron, timezone }: Schedule, zone: Zone, nowMs: number)
   const sentences = changesOfClocks(zone, nowMs).flatMap(({ atMs, byMs }) => {
     // Forward: the local times from the change on are jumped over. Back: those before the change come again.
     const fromWallMs = atMs + zone.offsetMs(atMs - 1) + Math.min(byMs, 0);
-    const affected = Array.from({ length: Math.abs(byMs) / minuteMs }, (_, minute) => fromWallMs + minute * minuteMs).find(comesAt);
+    const affected = Array.from(
+      { length: Math.abs(byMs) / minuteMs },
+      (_, minute) => fromWallMs + minute * minuteMs,
+    ).find(comesAt);
     if (affected === undefined) return [];
     const when = `${zone.showDay(atMs)} in ${timezone}`;
     const clock = openZone('UTC').showClock(affected);
     return byMs > 0
-      ? [`On ${when} there is no ${clock}: that run is left out, and the next one finds what it would have found.`]
-      : [`On ${when} ${clock} comes twice: the second one finds nothing left to do, if it runs at all.`];
+      ? [
+          `On ${when} there is no ${clock}: that run is left out, and the next one finds what it would have found.`,
+        ]
+      : [
+          `On ${when} ${clock} comes twice: the second one finds nothing left to do, if it runs at all.`,
+        ];
   });
   void local.destroy();
   return sentences;
@@ -171,13 +205,24 @@ function describeCron(cron: string): string {
   const isNumber = (field: string): boolean => /^\d{1,2}$/.test(field);
   const whole = month === '*' && day === '*' && weekday === '*';
   if (isNumber(minute) && hour === '*' && whole) return `every hour at minute ${minute}`;
-  if (!isNumber(minute) || !isNumber(hour) || month !== '*') return `by the cron expression "${cron}"`;
+  if (!isNumber(minute) || !isNumber(hour) || month !== '*')
+    return `by the cron expression "${cron}"`;
   const clock = `at ${hour.padStart(2, '0')}:${minute.padStart(2, '0')}`;
   if (whole) return `every day ${clock}`;
-  const names = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'];
+  const names = [
+    'Sunday',
+    'Monday',
+    'Tuesday',
+    'Wednesday',
+    'Thursday',
+    'Friday',
+    'Saturday',
+    'Sunday',
+  ];
   if (day === '*' && /^[0-7]$/.test(weekday)) return `every ${names[Number(weekday)]} ${clock}`;
   if (weekday === '*' && isNumber(day)) return `on day ${day} of every month ${clock}`;
-  if (day !== '*' && weekday !== '*') return `by "${cron}", when day of month and day of week both hold`;
+  if (day !== '*' && weekday !== '*')
+    return `by "${cron}", when day of month and day of week both hold`;
   return `by the cron expression "${cron}"`;
 }
 

@@ -32,12 +32,18 @@ export function createAgenda(): Agenda {
     put: (item) => {
       const there = items.get(item.name);
       const look = there?.look === 'attempt' ? 'attempt' : item.look;
-      items.set(item.name, { ...item, look, atMs: Math.min(item.atMs, there?.atMs ?? item.atMs), book: there?.book ?? item.book });
+      items.set(item.name, {
+        ...item,
+        look,
+        atMs: Math.min(item.atMs, there?.atMs ?? item.atMs),
+        book: there?.book ?? item.book,
+      });
     },
     replace: (item) => void items.set(item.name, item),
     get: (name) => items.get(name),
     remove: (name) => void items.delete(name),
-    due: (nowMs) => [...items.values()].filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs),
+    due: (nowMs) =>
+      [...items.values()].filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs),
     nextAfterMs: (nowMs) => {
       let next = Number.POSITIVE_INFINITY;
       for (const { atMs } of items.values()) if (atMs > nowMs && atMs < next) next = atMs;

@@ -13,7 +13,12 @@ export type News =
   | { readonly news: 'blocked'; readonly entry: Entry }
   /** Several accounts in a row met the same closed door; everybody waits but for single probes. */
   | { readonly news: 'outage.began'; readonly dependency: Dependency; readonly atMs: number }
-  | { readonly news: 'outage.ended'; readonly dependency: Dependency; readonly sinceMs: number; readonly atMs: number }
+  | {
+      readonly news: 'outage.ended';
+      readonly dependency: Dependency;
+      readonly sinceMs: number;
+      readonly atMs: number;
+    }
   /** A run over the accounts ended. */
   | { readonly news: 'run.ended'; readonly atMs: number }
   /** A day has passed. */

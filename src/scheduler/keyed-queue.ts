@@ -79,8 +79,12 @@ export function openLanes({ concurrency, pairs, clock, slowAfterMs }: LaneOption
 
   return {
     run: (name, work, urgent) => {
-      const edges = partnersOf(name, pairs).map((partner) => `pair ${[name, partner].sort().join(' ')}`);
-      return exclusively([`account ${name}`, ...edges], () => placed(urgent ? reserved : places, work));
+      const edges = partnersOf(name, pairs).map(
+        (partner) => `pair ${[name, partner].sort().join(' ')}`,
+      );
+      return exclusively([`account ${name}`, ...edges], () =>
+        placed(urgent ? reserved : places, work),
+      );
     },
     isBusy: (name) => tails.has(`account ${name}`),
     idle: async () => {
@@ -93,7 +97,9 @@ export function openLanes({ concurrency, pairs, clock, slowAfterMs }: LaneOption
 export function hasChanged(result: Result): boolean {
   const { outcome, certainty, logins } = result;
   if (outcome === 'rotated' || outcome === 'recovered') return true;
-  return certainty === 'changed' || certainty === 'in-doubt' || (certainty === 'lost' && logins > 0);
+  return (
+    certainty === 'changed' || certainty === 'in-doubt' || (certainty === 'lost' && logins > 0)
+  );
 }
 
 export type Fleet<Account extends { name: string; secretId: string }> = {
@@ -110,7 +116,9 @@ export type Fleet<Account extends { name: string; secretId: string }> = {
 };
 
 /** One attempt per account; the results in the order of the accounts. */
-export async function runFleet<Account extends { name: string; secretId: string }>(fleet: Fleet<Account>): Promise<Result[]> {
+export async function runFleet<Account extends { name: string; secretId: string }>(
+  fleet: Fleet<Account>,
+): Promise<Result[]> {
   const { concurrency, pairs, clock } = fleet;
   const lanes = openLanes({ concurrency, pairs, clock, slowAfterMs: slowAttemptMs });
   const changed = new Map<string, Result>();

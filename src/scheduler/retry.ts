@@ -25,7 +25,8 @@ export function nextLookInMs(result: Result, inARow: number, timing: Timing): nu
   const { reason, logins } = result;
   if (isGood(result) || reason === undefined || reason === 'interrupted') return null;
   const { disposition } = failures[reason];
-  if (logins > 0 && (reason === 'login-unavailable' || reason === 'verify-unavailable')) return null;
+  if (logins > 0 && (reason === 'login-unavailable' || reason === 'verify-unavailable'))
+    return null;
   const wait = retryWaitsMs[disposition][inARow - 1];
   if (wait === undefined) return null;
   return disposition === 'recover' ? Math.max(wait, settledAfterMs(timing) + 1_000) : wait;
@@ -35,13 +36,24 @@ export function nextLookInMs(result: Result, inARow: number, timing: Timing): nu
 export type Dependency = 'store' | 'thingspace';
 
 /** Waits between single looks while a dependency is away; the last one repeats. */
-export const probeWaitsMs: readonly number[] = [minuteMs, 2 * minuteMs, 5 * minuteMs, 10 * minuteMs, 15 * minuteMs];
+export const probeWaitsMs: readonly number[] = [
+  minuteMs,
+  2 * minuteMs,
+  5 * minuteMs,
+  10 * minuteMs,
+  15 * minuteMs,
+];
 
 /** How many different accounts in a row must meet the same closed door before it counts as an outage. */
 export const outageAfter = 5;
 
 /** What a look said, as far as outages are concerned: a result, or a standing. */
-export type Heard = { readonly account: string; readonly reason?: Reason | undefined; readonly logins: number; readonly atMs: number };
+export type Heard = {
+  readonly account: string;
+  readonly reason?: Reason | undefined;
+  readonly logins: number;
+  readonly atMs: number;
+};
 
 /** Which dependency was away, and which ones were shown to be there. */
 function evidenceOf({ reason, logins }: Pick<Heard, 'reason' | 'logins'>): {
@@ -49,12 +61,20 @@ function evidenceOf({ reason, logins }: Pick<Heard, 'reason' | 'logins'>): {
   readonly here: readonly Dependency[];
 } {
   if (reason === 'store-unavailable') return { away: 'store', here: [] };
-  if (reason === 'api-unavailable' || reason === 'login-unavailable' || reason === 'reset-throttled')
+  if (
+    reason === 'api-unavailable' ||
+    reason === 'login-unavailable' ||
+    reason === 'reset-throttled'
+  )
     return { away: 'thingspace', here: ['store'] };
   return { here: logins > 0 ? ['store', 'thingspace'] : ['store'] };
 }
 
-export type Outage = { readonly dependency: Dependency; readonly sinceMs: number; readonly probes: number };
+export type Outage = {
+  readonly dependency: Dependency;
+  readonly sinceMs: number;
+  readonly probes: number;
+};
 
 export type Outages = {
   /** The outage that keeps everybody waiting; null when there is none. */
@@ -66,7 +86,10 @@ export type Outages = {
 };
 
 /** Tells one broken account from a dependency that is away for all. */
-export function createOutages(waits: readonly number[] = probeWaitsMs, after: number = outageAfter): Outages {
+export function createOutages(
+  waits: readonly number[] = probeWaitsMs,
+  after: number = outageAfter,
+): Outages {
   const met: Record<Dependency, Set<string>> = { store: new Set(), thingspace: new Set() };
   let outage: { dependency: Dependency; sinceMs: number; probes: number } | null = null;
 

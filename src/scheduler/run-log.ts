@@ -24,7 +24,10 @@ export type Books = {
   /** Begins a run over these accounts; a run over none is not told. `onEnd` is called once, before the log is told. */
   open(names: readonly string[], trigger: Trigger, onEnd?: () => void): Book;
   /** Tells which accounts there are, and which came and went. */
-  inventory(accounts: readonly Named[], change: { added: readonly Named[]; removed: readonly Named[] }): Promise<void>;
+  inventory(
+    accounts: readonly Named[],
+    change: { added: readonly Named[]; removed: readonly Named[] },
+  ): Promise<void>;
   /** Tells the common policy where the log's newest word about it is another one. */
   policy(policy: Policy): Promise<void>;
   /** Which accounts the log says there are; null when it cannot be read. */
@@ -64,7 +67,10 @@ export function openBooks({ audit, observe }: Log): Books {
       const runId = randomUUID();
       const pending = new Set(names);
       let [rotated, failed, exitCode]: [number, number, 0 | 1 | 3 | 4] = [0, 0, 0];
-      if (names.length > 0) void tell(() => audit.append([{ code: 'run.started', runId, accounts: names.length, trigger }]));
+      if (names.length > 0)
+        void tell(() =>
+          audit.append([{ code: 'run.started', runId, accounts: names.length, trigger }]),
+        );
       return {
         trigger,
         done: (name, result) => {
@@ -77,7 +83,9 @@ export function openBooks({ audit, observe }: Log): Books {
           }
           if (pending.size > 0) return;
           onEnd();
-          void tell(() => audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]));
+          void tell(() =>
+            audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]),
+          );
           void seal();
         },
       };
@@ -95,15 +103,22 @@ export function openBooks({ audit, observe }: Log): Books {
       }));
       return tell(async () => {
         // The log takes a bounded number of events at once.
-        for (let from = 0; from < changes.length; from += 500) await audit.append(changes.slice(from, from + 500));
-        await audit.append([{ code: 'inventory.summary', accounts: accounts.map(({ name }) => name) }]);
+        for (let from = 0; from < changes.length; from += 500)
+          await audit.append(changes.slice(from, from + 500));
+        await audit.append([
+          { code: 'inventory.summary', accounts: accounts.map(({ name }) => name) },
+        ]);
       });
     },
 
     policy: ({ maxAgeDays, rotateAfterDays }) =>
       tell(async () => {
         let before: Readonly<Record<string, unknown>> = {};
-        for await (const { view } of listRecords(audit.source, { event: 'policy.changed', last: 1 })) before = view.more;
+        for await (const { view } of listRecords(audit.source, {
+          event: 'policy.changed',
+          last: 1,
+        }))
+          before = view.more;
         const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
         if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
         const known =

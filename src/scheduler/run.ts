@@ -20,10 +20,15 @@ export type Run = {
 export type RunResult = { readonly results: readonly Result[]; readonly exitCode: 0 | 1 | 3 | 4 };
 
 /** Runs one attempt per account, and signs the audit log afterwards. */
-export async function run(rotator: Rotator, { accounts, ask, interrupt, onResult = () => {} }: Run): Promise<RunResult> {
+export async function run(
+  rotator: Rotator,
+  { accounts, ask, interrupt, onResult = () => {} }: Run,
+): Promise<RunResult> {
   const runId = randomUUID();
   const { trigger } = ask;
-  await told(rotator, () => rotator.audit.append([{ code: 'run.started', runId, accounts: accounts.length, trigger }]));
+  await told(rotator, () =>
+    rotator.audit.append([{ code: 'run.started', runId, accounts: accounts.length, trigger }]),
+  );
   const results = await runFleet({
     accounts,
     concurrency: rotator.config.concurrency,
@@ -34,9 +39,13 @@ export async function run(rotator: Rotator, { accounts, ask, interrupt, onResult
     onResult,
   });
   const exitCode = worstExitCode(results);
-  const rotated = results.filter(({ outcome }) => outcome === 'rotated' || outcome === 'recovered').length;
+  const rotated = results.filter(
+    ({ outcome }) => outcome === 'rotated' || outcome === 'recovered',
+  ).length;
   const failed = results.filter((result) => !isGood(result)).length;
-  await told(rotator, () => rotator.audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]));
+  await told(rotator, () =>
+    rotator.audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]),
+  );
   await told(rotator, () => rotator.audit.checkpoint());
   return { results, exitCode };
 }

@@ -40,7 +40,10 @@ export const usualPace: Pace = {
 };
 
 export type DaemonOptions = {
-  readonly rotator: Pick<Rotator, 'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'>;
+  readonly rotator: Pick<
+    Rotator,
+    'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'
+  >;
   readonly clock: Clock;
   readonly openTicker: OpenTicker;
   readonly hear: Hear;
@@ -76,7 +79,12 @@ export function openDaemon(options: DaemonOptions): Daemon {
   const { rotator, clock, hear, pace = usualPace } = options;
   const { config } = rotator;
   const board = createBoard((account) => account.policy ?? config.policy);
-  const lanes = openLanes({ concurrency: config.concurrency, pairs: config.pairs, clock, slowAfterMs: slowAttemptMs });
+  const lanes = openLanes({
+    concurrency: config.concurrency,
+    pairs: config.pairs,
+    clock,
+    slowAfterMs: slowAttemptMs,
+  });
   const outages = createOutages(pace.probeWaitsMs, pace.outageAfter);
   const books = openBooks(rotator);
   const agenda = createAgenda();
@@ -94,7 +102,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
     hear,
     pairGapMs: createPairGap(scheduleOf),
   });
-  const tickers: { readonly ticker: Ticker; readonly onTick: () => void; expectedMs: number }[] = [];
+  const tickers: { readonly ticker: Ticker; readonly onTick: () => void; expectedMs: number }[] =
+    [];
   const unseen = new Set<string>();
   let wake = new AbortController();
   let turnedAtMs = clock.monotonicMs();
@@ -122,7 +131,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
       unseen.delete(name);
     }
     if (isFirst) return;
-    if (change.added.length + change.removed.length > 0) await books.inventory(accountsNow(), change);
+    if (change.added.length + change.removed.length > 0)
+      await books.inventory(accountsNow(), change);
   }
 
   const accountsNow = (): Account[] => board.entries().map(({ account }) => account);
@@ -132,17 +142,28 @@ export function openDaemon(options: DaemonOptions): Daemon {
     const now = accountsNow();
     const names = new Set(now.map(({ name }) => name));
     const removed = [...(inLog ?? [])].filter((name) => !names.has(name)).map((name) => ({ name }));
-    await books.inventory(now, { added: inLog ? now.filter(({ name }) => !inLog.has(name)) : [], removed });
+    await books.inventory(now, {
+      added: inLog ? now.filter(({ name }) => !inLog.has(name)) : [],
+      removed,
+    });
   }
 
   /** A run over these accounts, each at its own moment. Those that wait already are looked at once. */
-  function begin(accounts: readonly Account[], reason: string, offsetMs: (account: Account) => number): void {
-    const enabled = accounts.filter(({ name, enabled }) => enabled && !agenda.get(name)?.book && !lanes.isBusy(name));
+  function begin(
+    accounts: readonly Account[],
+    reason: string,
+    offsetMs: (account: Account) => number,
+  ): void {
+    const enabled = accounts.filter(
+      ({ name, enabled }) => enabled && !agenda.get(name)?.book && !lanes.isBusy(name),
+    );
     const trigger: Trigger = { kind: 'schedule', reason };
     const book = enabled.length === 0 ? null : openBook(enabled, trigger);
     const nowMs = clock.monotonicMs();
-    for (const account of enabled) agenda.put({ name: account.name, look: 'attempt', atMs: nowMs + offsetMs(account), book });
-    for (const { name, enabled } of accounts) if (!enabled) agenda.put({ name, look: 'see', atMs: nowMs, book: null });
+    for (const account of enabled)
+      agenda.put({ name: account.name, look: 'attempt', atMs: nowMs + offsetMs(account), book });
+    for (const { name, enabled } of accounts)
+      if (!enabled) agenda.put({ name, look: 'see', atMs: nowMs, book: null });
     rouse();
   }
 
@@ -156,12 +177,20 @@ export function openDaemon(options: DaemonOptions): Daemon {
     await readAccounts();
     // The first look is still being prepared, and will find what this one would.
     if (unseen.size > 0) return;
-    const isMeant = (account: Account): boolean => schedule === null || keyOf(scheduleOf(account)) === keyOf(schedule);
-    begin(accountsNow().filter(isMeant), 'tick', (account) => jitterMs(account.name, scheduleOf(account).jitterMinutes));
+    const isMeant = (account: Account): boolean =>
+      schedule === null || keyOf(scheduleOf(account)) === keyOf(schedule);
+    begin(accountsNow().filter(isMeant), 'tick', (account) =>
+      jitterMs(account.name, scheduleOf(account).jitterMinutes),
+    );
   }
 
   function startTickers(): void {
-    const schedules = new Map([config.schedule, ...accountsNow().map(scheduleOf)].map((schedule) => [keyOf(schedule), schedule]));
+    const schedules = new Map(
+      [config.schedule, ...accountsNow().map(scheduleOf)].map((schedule) => [
+        keyOf(schedule),
+        schedule,
+      ]),
+    );
     for (const schedule of schedules.values()) {
       const started = {
         expectedMs: Number.POSITIVE_INFINITY,
@@ -184,7 +213,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
       ask: { purpose: 'rotate', trigger: book?.trigger ?? again },
       ...(probe && { probe }),
     });
-    if (looked === 'held' && !isEnding) return agenda.put({ ...item, book, atMs: clock.monotonicMs() });
+    if (looked === 'held' && !isEnding)
+      return agenda.put({ ...item, book, atMs: clock.monotonicMs() });
     settle(name, looked, book);
   }
 
@@ -195,7 +225,12 @@ export function openDaemon(options: DaemonOptions): Daemon {
     const wait = result && nextLookInMs(result, board.get(name)?.failures ?? 1, config.thingspace);
     // A little apart, so that those who failed together do not come back together.
     if (wait !== null && !isEnding)
-      agenda.put({ name, look: 'attempt', atMs: clock.monotonicMs() + wait + jitterMs(name, wait / 600_000), book: null });
+      agenda.put({
+        name,
+        look: 'attempt',
+        atMs: clock.monotonicMs() + wait + jitterMs(name, wait / 600_000),
+        book: null,
+      });
   }
 
   /** Sends off what is due. During an outage, only single probes of those it holds. */
@@ -211,7 +246,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
     for (const item of free) agenda.remove(item.name);
     const lone = free.filter(({ book, look }) => book === null && look === 'attempt');
     const book = lone.length > 0 ? openBook(lone, again) : null;
-    for (const item of free) void perform(lone.includes(item) ? { ...item, book } : item).then(rouse);
+    for (const item of free)
+      void perform(lone.includes(item) ? { ...item, book } : item).then(rouse);
     if (!probe) return;
     agenda.remove(probe.name);
     probes += 1;
@@ -227,7 +263,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
   function comeBack(): void {
     const nowMs = clock.monotonicMs();
     probeAtMs = 0;
-    for (const item of agenda.due(nowMs)) agenda.replace({ ...item, atMs: nowMs + jitterMs(item.name, pace.spreadMinutes) });
+    for (const item of agenda.due(nowMs))
+      agenda.replace({ ...item, atMs: nowMs + jitterMs(item.name, pace.spreadMinutes) });
   }
 
   function daily(nowMs: number): void {
@@ -298,7 +335,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
     tick: () => tick(null),
     outage: outages.open,
     idleMs: () => clock.monotonicMs() - turnedAtMs,
-    nextTickMs: () => Math.min(Number.POSITIVE_INFINITY, ...tickers.map(({ ticker }) => ticker.nextMs())),
+    nextTickMs: () =>
+      Math.min(Number.POSITIVE_INFINITY, ...tickers.map(({ ticker }) => ticker.nextMs())),
     stop: () => {
       isEnding = true;
       ended ??= stop();
@@ -313,7 +351,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
     if (entry.blocked !== undefined) return entry.blocked;
     if (lanes.isBusy(name)) return 'an attempt on this account is running or waiting';
     const partner = partnersOf(name, config.pairs).find((other) => lanes.isBusy(other));
-    if (partner !== undefined) return `an attempt on ${partner}, the other user of its ThingSpace account, is running or waiting`;
+    if (partner !== undefined)
+      return `an attempt on ${partner}, the other user of its ThingSpace account, is running or waiting`;
     if (!force && looker.isTooCloseToPair(entry))
       return 'the other user of its ThingSpace account was changed in this window; force does it all the same';
     return null;
@@ -322,7 +361,8 @@ export function openDaemon(options: DaemonOptions): Daemon {
 
 const again: Trigger = { kind: 'schedule', reason: 'again after a failure' };
 
-const keyOf = ({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>): string => `${cron} ${timezone}`;
+const keyOf = ({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>): string =>
+  `${cron} ${timezone}`;
 
 /** Half of what lies between two runs, and at most half a day: another run then, and the same one by no jitter. */
 function createPairGap(scheduleOf: (account: Account) => Schedule): (entry: Entry) => number {

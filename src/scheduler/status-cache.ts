@@ -34,7 +34,10 @@ export type Entry = {
 
 export type Board = {
   /** Takes the accounts as they are now; what was known of those that stay is kept. Says who came and who went. */
-  set(accounts: readonly Account[]): { readonly added: readonly Account[]; readonly removed: readonly Account[] };
+  set(accounts: readonly Account[]): {
+    readonly added: readonly Account[];
+    readonly removed: readonly Account[];
+  };
   get(name: string): Entry | undefined;
   entries(): readonly Entry[];
   /** Notes how an attempt ended. */
@@ -47,7 +50,13 @@ export type Board = {
 
 export function createBoard(policyOf: (account: Account) => Policy): Board {
   let entries = new Map<string, Entry>();
-  const blank = (account: Account): Entry => ({ account, policy: policyOf(account), state: 'unknown', next: '', failures: 0 });
+  const blank = (account: Account): Entry => ({
+    account,
+    policy: policyOf(account),
+    state: 'unknown',
+    next: '',
+    failures: 0,
+  });
 
   return {
     set: (accounts) => {
@@ -57,10 +66,18 @@ export function createBoard(policyOf: (account: Account) => Policy): Board {
       entries = new Map(
         accounts.map((account) => [
           account.name,
-          Object.assign(before.get(account.name) ?? blank(account), { account, policy: policyOf(account) }),
+          Object.assign(before.get(account.name) ?? blank(account), {
+            account,
+            policy: policyOf(account),
+          }),
         ]),
       );
-      return { added, removed: [...before.values()].map(({ account }) => account).filter(({ name }) => !entries.has(name)) };
+      return {
+        added,
+        removed: [...before.values()]
+          .map(({ account }) => account)
+          .filter(({ name }) => !entries.has(name)),
+      };
     },
     get: (name) => entries.get(name),
     entries: () => [...entries.values()],
@@ -96,7 +113,14 @@ export function createBoard(policyOf: (account: Account) => Policy): Board {
       const entry = entries.get(name);
       if (!entry) return;
       const next = 'Report this as a bug, with the log; the account is tried again by itself.';
-      Object.assign(entry, { state: 'unreadable', reason: undefined, detail, next, lastLookMs: atMs, failures: entry.failures + 1 });
+      Object.assign(entry, {
+        state: 'unreadable',
+        reason: undefined,
+        detail,
+        next,
+        lastLookMs: atMs,
+        failures: entry.failures + 1,
+      });
     },
   };
 }
@@ -106,17 +130,24 @@ function blockShared(entries: readonly Entry[]): void {
   const owners = new Map<string, Entry[]>();
   for (const entry of entries) {
     entry.blocked = undefined;
-    if (entry.username !== undefined) owners.set(entry.username, [...(owners.get(entry.username) ?? []), entry]);
+    if (entry.username !== undefined)
+      owners.set(entry.username, [...(owners.get(entry.username) ?? []), entry]);
   }
   for (const sharing of owners.values()) {
     if (sharing.length < 2) continue;
     const names = sharing.map(({ account }) => account.name).join(' and ');
-    for (const entry of sharing) entry.blocked = `${names} are one ThingSpace user; keep one of them in the configuration`;
+    for (const entry of sharing)
+      entry.blocked = `${names} are one ThingSpace user; keep one of them in the configuration`;
   }
 }
 
 /** The reasons that say that the store did not tell where the account stands. */
-const unreadable: readonly Reason[] = ['store-unavailable', 'store-denied', 'secret-not-found', 'secret-invalid'];
+const unreadable: readonly Reason[] = [
+  'store-unavailable',
+  'store-denied',
+  'secret-not-found',
+  'secret-invalid',
+];
 
 /** As status.ts would call it, from how an attempt ended. */
 function stateAfter({ reason }: Result): Entry['state'] {
@@ -129,7 +160,13 @@ function stateAfter({ reason }: Result): Entry['state'] {
 }
 
 /** When the password in AWSCURRENT was stored, where the result tells. A dead window ends with a new AWSCURRENT. */
-function passwordSince({ outcome, deadWindowMs, ageDays: age, startedAtMs, endedAtMs }: Result): number | undefined {
+function passwordSince({
+  outcome,
+  deadWindowMs,
+  ageDays: age,
+  startedAtMs,
+  endedAtMs,
+}: Result): number | undefined {
   if (outcome === 'rotated' || deadWindowMs !== undefined) return endedAtMs;
   if (outcome === 'recovered' || age === undefined) return undefined;
   return startedAtMs - age * dayMs;
@@ -139,7 +176,11 @@ function passwordSince({ outcome, deadWindowMs, ageDays: age, startedAtMs, ended
 export function agesOf({ passwordSinceMs, policy }: Entry, nowMs: number) {
   if (passwordSinceMs === undefined) return undefined;
   const age = ageDays(passwordSinceMs, nowMs);
-  return { ageDays: age, daysLeft: policy.maxAgeDays - age, dueAtMs: dueAtMs(passwordSinceMs, policy) };
+  return {
+    ageDays: age,
+    daysLeft: policy.maxAgeDays - age,
+    dueAtMs: dueAtMs(passwordSinceMs, policy),
+  };
 }
 
 /** How much an account needs a person, most first: 0 is the worst. */
@@ -157,7 +198,14 @@ export function rankOf(entry: Entry, nowMs: number): number {
 
 /** Worst first; among equals the one with the fewest days left. */
 export function worstFirst(entries: readonly Entry[], nowMs: number): Entry[] {
-  const ranked = entries.map((entry) => ({ entry, rank: rankOf(entry, nowMs), left: agesOf(entry, nowMs)?.daysLeft ?? Number.MAX_VALUE }));
-  ranked.sort((a, b) => a.rank - b.rank || a.left - b.left || (a.entry.account.name < b.entry.account.name ? -1 : 1));
+  const ranked = entries.map((entry) => ({
+    entry,
+    rank: rankOf(entry, nowMs),
+    left: agesOf(entry, nowMs)?.daysLeft ?? Number.MAX_VALUE,
+  }));
+  ranked.sort(
+    (a, b) =>
+      a.rank - b.rank || a.left - b.left || (a.entry.account.name < b.entry.account.name ? -1 : 1),
+  );
   return ranked.map(({ entry }) => entry);
 }

@@ -18,7 +18,10 @@ export type Bucket = {
 export type Rate = { readonly perSecond: number; readonly capacity: number };
 
 /** A full bucket. */
-export function openBucket({ perSecond, capacity }: Rate, clock: Pick<Clock, 'monotonicMs' | 'sleep'>): Bucket {
+export function openBucket(
+  { perSecond, capacity }: Rate,
+  clock: Pick<Clock, 'monotonicMs' | 'sleep'>,
+): Bucket {
   let tokens = capacity;
   let filledAtMs = clock.monotonicMs();
   let pausedUntilMs = Number.NEGATIVE_INFINITY;

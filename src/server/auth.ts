@@ -14,10 +14,14 @@ export function openToken(file: string): TokenCheck {
   try {
     text = readFileSync(file, 'utf8').trim();
   } catch (error) {
-    throw new UsageError(`http.tokenFile ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}; init writes one`);
+    throw new UsageError(
+      `http.tokenFile ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}; init writes one`,
+    );
   }
   if (text.length < leastLength || !/^[\x21-\x7e]+$/.test(text))
-    throw new UsageError(`http.tokenFile ${file}: a token has at least ${leastLength} visible ASCII characters, and no spaces`);
+    throw new UsageError(
+      `http.tokenFile ${file}: a token has at least ${leastLength} visible ASCII characters, and no spaces`,
+    );
   return createTokenCheck(text);
 }
 

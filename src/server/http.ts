@@ -31,18 +31,37 @@ export type Answer = {
 export class Refusal extends Error {
   readonly answer: Answer;
 
-  constructor(status: number, error: string, message: string, headers?: Readonly<Record<string, string>>) {
+  constructor(
+    status: number,
+    error: string,
+    message: string,
+    headers?: Readonly<Record<string, string>>,
+  ) {
     super(message);
     this.answer = errorAnswer(status, error, message, headers);
   }
 }
 
-export function errorAnswer(status: number, error: string, message: string, headers: Readonly<Record<string, string>> = {}): Answer {
+export function errorAnswer(
+  status: number,
+  error: string,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
   return json(status, { error, message }, headers);
 }
 
-export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
-  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(value)}\n`, headers };
+export function json(
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
+  return {
+    status,
+    type: 'application/json; charset=utf-8',
+    body: `${JSON.stringify(value)}\n`,
+    headers,
+  };
 }
 
 export type HttpOptions = {
@@ -94,7 +113,10 @@ export async function openHttp(options: HttpOptions): Promise<HttpServer> {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
       const over = new AbortController();
-      await Promise.race([closed.then(() => over.abort()), clock.sleep(closeWithinMs, over.signal)]);
+      await Promise.race([
+        closed.then(() => over.abort()),
+        clock.sleep(closeWithinMs, over.signal),
+      ]);
       server.closeAllConnections();
       await closed;
     },
@@ -111,13 +133,20 @@ function listening(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
-async function serveOne(options: HttpOptions, isLoopback: boolean, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serveOne(
+  options: HttpOptions,
+  isLoopback: boolean,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const startedMs = options.clock.monotonicMs();
   request.on('error', () => undefined);
   const answer = await answerTo(options, isLoopback, request);
   // What is left of the body will not be read: the connection cannot be used again.
   const isWhole =
-    request.complete || (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined);
+    request.complete ||
+    (request.headers['content-length'] === undefined &&
+      request.headers['transfer-encoding'] === undefined);
   response.writeHead(answer.status, {
     ...safeHeaders,
     'content-type': answer.type,
@@ -134,24 +163,36 @@ async function serveOne(options: HttpOptions, isLoopback: boolean, request: Inco
   });
 }
 
-async function answerTo({ handle, log }: HttpOptions, isLoopback: boolean, request: IncomingMessage): Promise<Answer> {
+async function answerTo(
+  { handle, log }: HttpOptions,
+  isLoopback: boolean,
+  request: IncomingMessage,
+): Promise<Answer> {
   try {
     return await handle(askedOf(request, isLoopback));
   } catch (error) {
     if (error instanceof Refusal) return error.answer;
     if (error instanceof Failure) return errorAnswer(503, error.reason, error.message);
-    log.error('http.failed', { detail: error instanceof Error ? error.name : 'an unexpected error' });
+    log.error('http.failed', {
+      detail: error instanceof Error ? error.name : 'an unexpected error',
+    });
     return errorAnswer(500, 'internal', 'an unexpected error; the log has more');
   }
 }
 
 function askedOf(request: IncomingMessage, isLoopback: boolean): Asked {
   const { url = '/', method = 'GET', headers } = request;
-  if (url.length > maxUrlLength) throw new Refusal(414, 'uri-too-long', `a URL has at most ${maxUrlLength} characters`);
+  if (url.length > maxUrlLength)
+    throw new Refusal(414, 'uri-too-long', `a URL has at most ${maxUrlLength} characters`);
   // A page on the web can have its own name point to this machine (DNS rebinding); it cannot change what the browser calls it.
   if (isLoopback && !isLoopbackName(hostOf(headers.host)))
-    throw new Refusal(403, 'host-refused', 'this service listens on loopback and answers to localhost only');
-  if (!URL.canParse(url, 'http://localhost')) throw new Refusal(400, 'bad-request', 'the URL is not well formed');
+    throw new Refusal(
+      403,
+      'host-refused',
+      'this service listens on loopback and answers to localhost only',
+    );
+  if (!URL.canParse(url, 'http://localhost'))
+    throw new Refusal(400, 'bad-request', 'the URL is not well formed');
   const { pathname, searchParams } = new URL(url, 'http://localhost');
   return {
     method: method === 'HEAD' ? 'GET' : method,
@@ -167,7 +208,8 @@ function askedOf(request: IncomingMessage, isLoopback: boolean): Asked {
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = (): Refusal => new Refusal(413, 'too-large', `a body has at most ${maxBodyBytes} bytes`);
+  const tooLarge = (): Refusal =>
+    new Refusal(413, 'too-large', `a body has at most ${maxBodyBytes} bytes`);
   if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
@@ -191,7 +233,9 @@ function hostOf(host: string | undefined): string {
 }
 
 export function isLoopbackName(name: string): boolean {
-  return name === 'localhost' || name === '::1' || name === '[::1]' || /^127(\.\d{1,3}){3}$/.test(name);
+  return (
+    name === 'localhost' || name === '::1' || name === '[::1]' || /^127(\.\d{1,3}){3}$/.test(name)
+  );
 }
 
 const safeHeaders = {

@@ -6,7 +6,11 @@ import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Daemon } from '../scheduler/scheduler.ts';
 
-export type Check = { readonly check: 'store' | 'audit' | 'clock' | 'loop'; readonly ok: boolean; readonly detail: string };
+export type Check = {
+  readonly check: 'store' | 'audit' | 'clock' | 'loop';
+  readonly ok: boolean;
+  readonly detail: string;
+};
 
 export type ReadinessOptions = {
   readonly rotator: Pick<Rotator, 'accounts' | 'standing' | 'audit'>;
@@ -24,7 +28,11 @@ const earliestMs = 1_793_491_200_000; // 2026-11-01
 const aheadMs = 300_000;
 
 /** Never rejects. */
-export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): () => Promise<readonly Check[]> {
+export function createReadiness({
+  rotator,
+  daemon,
+  clock,
+}: ReadinessOptions): () => Promise<readonly Check[]> {
   let kept: { readonly atMs: number; readonly checks: Promise<readonly Check[]> } | null = null;
   let turn = 0;
 
@@ -34,7 +42,8 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): (
     if (!entry) return { check: 'store', ok: true, detail: 'there are no accounts' };
     const { state, reason, detail = '' } = await rotator.standing(entry.account);
     // One secret that is missing or not JSON says nothing about the store.
-    const isAway = state === 'unreadable' && (reason === 'store-unavailable' || reason === 'store-denied');
+    const isAway =
+      state === 'unreadable' && (reason === 'store-unavailable' || reason === 'store-denied');
     return { check: 'store', ok: !isAway, detail: isAway ? `${reason}: ${detail}` : 'answers' };
   }
 
@@ -45,10 +54,19 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): (
 
   function clockCheck(): Check {
     const nowMs = clock.nowMs();
-    const newestMs = Math.max(0, ...daemon.board.entries().map(({ passwordSinceMs = 0 }) => passwordSinceMs));
-    if (nowMs < earliestMs) return { check: 'clock', ok: false, detail: 'the clock is before this program was made' };
+    const newestMs = Math.max(
+      0,
+      ...daemon.board.entries().map(({ passwordSinceMs = 0 }) => passwordSinceMs),
+    );
+    if (nowMs < earliestMs)
+      return { check: 'clock', ok: false, detail: 'the clock is before this program was made' };
     const ahead = newestMs - nowMs;
-    if (ahead > aheadMs) return { check: 'clock', ok: false, detail: `the store is ${Math.round(ahead / 1000)} s ahead of this clock` };
+    if (ahead > aheadMs)
+      return {
+        check: 'clock',
+        ok: false,
+        detail: `the store is ${Math.round(ahead / 1000)} s ahead of this clock`,
+      };
     return { check: 'clock', ok: true, detail: 'agrees with the store' };
   }
 
@@ -60,7 +78,9 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): (
   /** A failure is an answer; silence is one too. */
   async function bounded(check: Check['check'], ask: () => Promise<Check>): Promise<Check> {
     const over = new AbortController();
-    const late = clock.sleep(patienceMs, over.signal).then(() => ({ check, ok: false, detail: 'did not answer in time' }));
+    const late = clock
+      .sleep(patienceMs, over.signal)
+      .then(() => ({ check, ok: false, detail: 'did not answer in time' }));
     const answer = ask().catch((error: unknown) => {
       if (!(error instanceof Failure)) return { check, ok: false, detail: 'an unexpected error' };
       return { check, ok: false, detail: `${error.reason}: ${error.message}` };
@@ -73,7 +93,10 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): (
   return async () => {
     const nowMs = clock.monotonicMs();
     if (!kept || nowMs - kept.atMs > keptMs)
-      kept = { atMs: nowMs, checks: Promise.all([bounded('store', store), bounded('audit', audit)]) };
+      kept = {
+        atMs: nowMs,
+        checks: Promise.all([bounded('store', store), bounded('audit', audit)]),
+      };
     return [...(await kept.checks), clockCheck(), loop()];
   };
 }

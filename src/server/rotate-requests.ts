@@ -12,7 +12,12 @@ import { isoTime } from '../time.ts';
 /** What was asked for. */
 export type Wish = { readonly account: string; readonly force: boolean; readonly trigger: Trigger };
 
-type Attempt = Wish & { readonly id: string; readonly requestedAtMs: number; state: 'running' | 'finished'; result: Result | null };
+type Attempt = Wish & {
+  readonly id: string;
+  readonly requestedAtMs: number;
+  state: 'running' | 'finished';
+  result: Result | null;
+};
 
 /** `mismatch`: the idempotency key was used for something else. `full`: too many are running. */
 export type Submitted =
@@ -38,7 +43,10 @@ export function createAttempts(
   clock: Pick<Clock, 'nowMs' | 'monotonicMs'>,
 ): Attempts {
   const attempts = new Map<string, Attempt>();
-  const keys = new Map<string, { readonly id: string; readonly wish: string; readonly atMs: number }>();
+  const keys = new Map<
+    string,
+    { readonly id: string; readonly wish: string; readonly atMs: number }
+  >();
   let running = 0;
 
   /** Maps keep the order of insertion: the oldest go first. */
@@ -67,14 +75,24 @@ export function createAttempts(
       forget();
       const print = createHash('sha256').update(JSON.stringify(wish)).digest('hex');
       const known = key === undefined ? undefined : keys.get(key);
-      if (known) return known.wish === print ? { submitted: 'replayed', id: known.id } : { submitted: 'mismatch' };
+      if (known)
+        return known.wish === print
+          ? { submitted: 'replayed', id: known.id }
+          : { submitted: 'mismatch' };
       if (!daemon.board.get(wish.account)) return { submitted: 'unknown-account' };
       const why = daemon.conflict(wish.account, wish.force);
       if (why !== null) return { submitted: 'busy', why };
       if (running >= mostRunning) return { submitted: 'full' };
-      const attempt: Attempt = { ...wish, id: randomUUID(), requestedAtMs: clock.nowMs(), state: 'running', result: null };
+      const attempt: Attempt = {
+        ...wish,
+        id: randomUUID(),
+        requestedAtMs: clock.nowMs(),
+        state: 'running',
+        result: null,
+      };
       attempts.set(attempt.id, attempt);
-      if (key !== undefined) keys.set(key, { id: attempt.id, wish: print, atMs: clock.monotonicMs() });
+      if (key !== undefined)
+        keys.set(key, { id: attempt.id, wish: print, atMs: clock.monotonicMs() });
       void run(attempt);
       return { submitted: 'new', id: attempt.id };
     },
@@ -91,7 +109,10 @@ export function createAttempts(
         requestedBy: trigger.requestedBy ?? null,
         reason: trigger.reason ?? null,
         changeRef: trigger.changeRef ?? null,
-        result: result && { ...(JSON.parse(resultLine(result)) as object), detail: result.detail ?? null },
+        result: result && {
+          ...(JSON.parse(resultLine(result)) as object),
+          detail: result.detail ?? null,
+        },
       };
     },
   };

@@ -21,7 +21,12 @@ export type SystemdOptions = {
 
 const patienceMs = 5_000;
 
-export function openSystemd({ env, pid, onTrouble, command = 'systemd-notify' }: SystemdOptions): Systemd {
+export function openSystemd({
+  env,
+  pid,
+  onTrouble,
+  command = 'systemd-notify',
+}: SystemdOptions): Systemd {
   const socket = env['NOTIFY_SOCKET'];
   if (!socket) return { notify: async () => {}, watchdogMs: null };
   const childEnv = { NOTIFY_SOCKET: socket, PATH: env['PATH'] ?? '/usr/bin:/bin' };
@@ -37,7 +42,11 @@ export function openSystemd({ env, pid, onTrouble, command = 'systemd-notify' }:
 
   const send = (assignments: readonly string[]): Promise<void> =>
     new Promise((resolve) => {
-      const child = spawn(command, [...assignments], { env: childEnv, stdio: 'ignore', timeout: patienceMs });
+      const child = spawn(command, [...assignments], {
+        env: childEnv,
+        stdio: 'ignore',
+        timeout: patienceMs,
+      });
       child.once('error', (error) => {
         trouble(`${command}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be started'}`);
         resolve();

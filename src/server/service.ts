@@ -55,7 +55,9 @@ const reportKeptMs = 60_000;
 
 /** What is wrong with a configuration beyond its form. Throws a UsageError; opens nothing. */
 export function refuseUnusable({ schedule, accounts, http, notify }: Config): void {
-  const problems = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])].flatMap((one) => problemWith(one) ?? []);
+  const problems = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])].flatMap(
+    (one) => problemWith(one) ?? [],
+  );
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
   if (notify?.secretFile !== undefined) readKey(notify.secretFile);
@@ -72,7 +74,8 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const observe = (event: RotationEvent): void => {
     const { event: name, account } = event;
     if (name === 'rotation.intended') critical.add(account);
-    if (['secret.promoted', 'attempt.finished', 'reset.refused', 'reset.not-sent'].includes(name)) critical.delete(account);
+    if (['secret.promoted', 'attempt.finished', 'reset.refused', 'reset.not-sent'].includes(name))
+      critical.delete(account);
     logEvent(log, event);
     metrics.observe(event);
     notices?.observe(event);
@@ -84,7 +87,13 @@ export async function openService(config: Config, surroundings: Surroundings): P
     notices?.hear(news);
   };
 
-  const rotator = await compose(config, { clock, pid: shell.pid, context: contextOf(shell), observe, writeLine: shell.writeLine });
+  const rotator = await compose(config, {
+    clock,
+    pid: shell.pid,
+    context: contextOf(shell),
+    observe,
+    writeLine: shell.writeLine,
+  });
   const daemon = openDaemon({ rotator, clock, openTicker, hear });
   const { tokenFile } = config.http;
   let isClosing = false;
@@ -103,7 +112,9 @@ export async function openService(config: Config, surroundings: Surroundings): P
     readiness: createReadiness({ rotator, daemon, clock }),
     isAlive,
     metrics,
-    report: kept(clock, () => makeReport(config, shell, clock, rotator.audit.source, daemon.board.entries())),
+    report: kept(clock, () =>
+      makeReport(config, shell, clock, rotator.audit.source, daemon.board.entries()),
+    ),
     attempts: createAttempts(daemon, clock),
     ...(tokenFile === undefined ? {} : { token: openToken(tokenFile) }),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
@@ -127,10 +138,20 @@ export async function openService(config: Config, surroundings: Surroundings): P
   };
 }
 
-function openNotices({ notify }: Config, { host, clock, log, metrics }: Surroundings): Notifier | null {
+function openNotices(
+  { notify }: Config,
+  { host, clock, log, metrics }: Surroundings,
+): Notifier | null {
   if (!notify) return null;
   const key = notify.secretFile === undefined ? {} : { key: readKey(notify.secretFile) };
-  return openNotifier({ webhook: notify.webhook, ...key, host, clock, log, onDelivery: metrics.noticed });
+  return openNotifier({
+    webhook: notify.webhook,
+    ...key,
+    host,
+    clock,
+    log,
+    onDelivery: metrics.noticed,
+  });
 }
 
 /** Throws a UsageError that names the file and never its contents. */
@@ -139,7 +160,9 @@ function readKey(file: string): KeyObject {
     const key = Buffer.from(readFileSync(file, 'utf8').trim());
     if (key.length >= 16) return createSecretKey(key);
   } catch (error) {
-    throw new UsageError(`notify.secretFile ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`);
+    throw new UsageError(
+      `notify.secretFile ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+    );
   }
   throw new UsageError(`notify.secretFile ${file}: a secret has at least 16 characters`);
 }
@@ -158,13 +181,22 @@ function kept(clock: Clock, make: () => Promise<string>): () => Promise<string> 
   };
 }
 
-async function makeReport(config: Config, shell: Shell, clock: Clock, source: Source, entries: readonly Entry[]): Promise<string> {
+async function makeReport(
+  config: Config,
+  shell: Shell,
+  clock: Clock,
+  source: Source,
+  entries: readonly Entry[],
+): Promise<string> {
   const nowMs = clock.nowMs();
   const verifiers = await verifiersFor(shell, config, []);
   const store = new Map(
     entries.map(({ account, state, reason, passwordSinceMs }) => [
       account.name,
-      { passwordSinceMs: passwordSinceMs ?? null, state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}` },
+      {
+        passwordSinceMs: passwordSinceMs ?? null,
+        state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
+      },
     ]),
   );
   const { report } = await buildReport({
@@ -178,7 +210,9 @@ async function makeReport(config: Config, shell: Shell, clock: Clock, source: So
     accounts: entries.map(({ account }) => account.name),
     store,
     policy: config.policy,
-    exemptions: entries.flatMap(({ account: { name, exempt } }) => (exempt ? [{ account: name, ...exempt }] : [])),
+    exemptions: entries.flatMap(({ account: { name, exempt } }) =>
+      exempt ? [{ account: name, ...exempt }] : [],
+    ),
   });
   return reportHtml(report);
 }
@@ -203,13 +237,21 @@ function logNews(log: Log, news: News) {
     case 'broken':
       return log.error('attempt.broken', { account: news.entry.account.name, detail: news.detail });
     case 'blocked':
-      return log.error('account.blocked', { account: news.entry.account.name, detail: news.entry.blocked });
+      return log.error('account.blocked', {
+        account: news.entry.account.name,
+        detail: news.entry.blocked,
+      });
     case 'outage.began':
       return log.error('outage.began', { detail: news.dependency });
     case 'outage.ended':
-      return log.info('outage.ended', { detail: news.dependency, durationMs: news.atMs - news.sinceMs });
+      return log.info('outage.ended', {
+        detail: news.dependency,
+        durationMs: news.atMs - news.sinceMs,
+      });
     case 'clock.stepped':
-      return log.warn('clock.stepped', { detail: `the wall clock moved by ${Math.round(news.byMs / 1000)} s` });
+      return log.warn('clock.stepped', {
+        detail: `the wall clock moved by ${Math.round(news.byMs / 1000)} s`,
+      });
     case 'result':
     case 'run.ended':
     case 'day':

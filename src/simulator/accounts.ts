@@ -37,11 +37,26 @@ const wrongCredentials = {
   errorCode: 'REQUEST_FAILED.SimulatedWrongCredentials',
   errorMessage: 'The username or password is wrong.',
 };
-const lockedUser = { errorCode: 'REQUEST_FAILED.SimulatedUserLocked', errorMessage: 'The user is locked. Call support.' };
-const wrongOldPassword = { errorCode: 'REQUEST_FAILED.SimulatedWrongOldPassword', errorMessage: 'The old password is wrong.' };
-const sessionMissing = { errorCode: 'REQUEST_FAILED.SessionToken.Format', errorMessage: 'The session token is missing.' };
-const sessionUnknown = { errorCode: 'INPUT_INVALID.SessionToken.Invalid', errorMessage: 'The session token is not known.' };
-export const sessionExpired = { errorCode: 'REQUEST_FAILED.SessionToken.Expired', errorMessage: 'The session token has expired.' };
+const lockedUser = {
+  errorCode: 'REQUEST_FAILED.SimulatedUserLocked',
+  errorMessage: 'The user is locked. Call support.',
+};
+const wrongOldPassword = {
+  errorCode: 'REQUEST_FAILED.SimulatedWrongOldPassword',
+  errorMessage: 'The old password is wrong.',
+};
+const sessionMissing = {
+  errorCode: 'REQUEST_FAILED.SessionToken.Format',
+  errorMessage: 'The session token is missing.',
+};
+const sessionUnknown = {
+  errorCode: 'INPUT_INVALID.SessionToken.Invalid',
+  errorMessage: 'The session token is not known.',
+};
+export const sessionExpired = {
+  errorCode: 'REQUEST_FAILED.SessionToken.Expired',
+  errorMessage: 'The session token has expired.',
+};
 
 export type AccountRules = {
   readonly nowMs: () => number;
@@ -53,7 +68,10 @@ export type AccountRules = {
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export function createAccounts(rules: AccountRules) {
-  const applications = new Map<string, Application & { apiToken?: { value: string; endsMs: number } }>();
+  const applications = new Map<
+    string,
+    Application & { apiToken?: { value: string; endsMs: number } }
+  >();
   const users = new Map<string, User>();
   const sessions = new Map<string, Session>();
 
@@ -107,7 +125,10 @@ export function createAccounts(rules: AccountRules) {
     },
 
     /** The key's API token and the whole seconds it still lives; `undefined` for a wrong key. */
-    apiTokenFor(clientId: string, clientSecret: string): { value: string; lifeSeconds: number } | undefined {
+    apiTokenFor(
+      clientId: string,
+      clientSecret: string,
+    ): { value: string; lifeSeconds: number } | undefined {
       const application = applications.get(clientId);
       if (application?.clientSecret !== clientSecret) return undefined;
       if (!application.apiToken || application.apiToken.endsMs <= rules.nowMs()) {
@@ -118,12 +139,15 @@ export function createAccounts(rules: AccountRules) {
     },
 
     isApiToken: (value: string): boolean =>
-      [...applications.values()].some(({ apiToken }) => apiToken?.value === value && apiToken.endsMs > rules.nowMs()),
+      [...applications.values()].some(
+        ({ apiToken }) => apiToken?.value === value && apiToken.endsMs > rules.nowMs(),
+      ),
 
     /** Ends this API token, or all of them. */
     endApiTokens(value?: string): void {
       for (const application of applications.values()) {
-        if (value === undefined || application.apiToken?.value === value) delete application.apiToken;
+        if (value === undefined || application.apiToken?.value === value)
+          delete application.apiToken;
       }
     },
 
@@ -143,10 +167,14 @@ export function createAccounts(rules: AccountRules) {
     },
 
     /** Whose session this is or was. */
-    usernameOf: (sessionToken: string | undefined): string | undefined => sessions.get(sessionToken ?? '')?.username,
+    usernameOf: (sessionToken: string | undefined): string | undefined =>
+      sessions.get(sessionToken ?? '')?.username,
 
     /** Gives the session's user a new password, effective at once; or says why not. */
-    reset(sessionToken: string | undefined, oldPassword: string): { newPassword: string } | Refused {
+    reset(
+      sessionToken: string | undefined,
+      oldPassword: string,
+    ): { newPassword: string } | Refused {
       const session = openSession(sessionToken);
       if ('errorCode' in session) return session;
       const found = user(session.username);
@@ -180,7 +208,10 @@ export function createAccounts(rules: AccountRules) {
     /** How many of the user's sessions would still be accepted. */
     openSessionsOf: (username: string): number =>
       [...sessions.values()].filter(
-        (session) => session.username === username && !session.ended && rules.nowMs() - session.lastUsedMs < sessionIdleMs,
+        (session) =>
+          session.username === username &&
+          !session.ended &&
+          rules.nowMs() - session.lastUsedMs < sessionIdleMs,
       ).length,
   };
 }

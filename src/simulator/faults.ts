@@ -8,16 +8,20 @@ export const faultNames = {
   '503-after': 'does it, then answers 503 with a proxy page',
   'html-200': 'does it, then answers 200 with a proxy page instead of the result',
   'empty-200': 'does it, then answers 200 with an empty body',
-  'truncated-200': 'does it, then cuts the answer after cutAfterBytes bytes of its body (default: half)',
-  'wrong-typed-200': 'does it, then answers 200 with a number in place of the result (or wrongValue; undefined leaves it out)',
+  'truncated-200':
+    'does it, then cuts the answer after cutAfterBytes bytes of its body (default: half)',
+  'wrong-typed-200':
+    'does it, then answers 200 with a number in place of the result (or wrongValue; undefined leaves it out)',
   slow: 'waits delayMs before it looks at the call, and does it even if the caller has left',
   hold: 'waits for release() before it looks at the call, and does it even if the caller has left',
   hang: 'does it, then keeps the answer back until release()',
   'bearer-401': 'ends the API token and answers 401 with the gateway fault 900901',
   'session-400': 'ends the session and answers 400 with the code SessionToken.Expired',
   '429': 'answers 429 with the gateway fault 900800 before anything is done',
-  'unexpected-error': 'answers 400 with the code REQUEST_FAILED.UnexpectedError before anything is done',
-  'unexpected-error-after': 'does it, then answers 400 with the code REQUEST_FAILED.UnexpectedError',
+  'unexpected-error':
+    'answers 400 with the code REQUEST_FAILED.UnexpectedError before anything is done',
+  'unexpected-error-after':
+    'does it, then answers 400 with the code REQUEST_FAILED.UnexpectedError',
 } as const satisfies Record<string, string>;
 
 export type FaultName = keyof typeof faultNames;
@@ -66,7 +70,8 @@ export function createArmedFaults(seed: number): ArmedFaults {
     take(call, username) {
       for (const entry of armed) {
         const { fault } = entry;
-        if (fault.call !== call || (fault.username !== undefined && fault.username !== username)) continue;
+        if (fault.call !== call || (fault.username !== undefined && fault.username !== username))
+          continue;
         if (entry.skip > 0) {
           entry.skip -= 1;
           continue;

@@ -5,7 +5,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Accounts, Refused } from './accounts.ts';
 import type { CallName } from './faults.ts';
 
-export type GatewayOptions = { readonly expiresInCountsDown?: boolean; readonly refusesInvalidCharacters?: boolean };
+export type GatewayOptions = {
+  readonly expiresInCountsDown?: boolean;
+  readonly refusesInvalidCharacters?: boolean;
+};
 
 /** A call that passed the gateway: what it would do, and for whom. */
 export type Call = {
@@ -16,9 +19,16 @@ export type Call = {
   readonly resultKey: string;
 };
 
-export type Answer = { readonly status: number; readonly body: string; readonly type: string; readonly code?: string };
+export type Answer = {
+  readonly status: number;
+  readonly body: string;
+  readonly type: string;
+  readonly code?: string;
+};
 
-export const routes: Readonly<Record<string, { readonly call: CallName; readonly method: string }>> = {
+export const routes: Readonly<
+  Record<string, { readonly call: CallName; readonly method: string }>
+> = {
   '/api/ts/v1/oauth2/token': { call: 'token', method: 'POST' },
   '/api/m2m/v1/session/login': { call: 'login', method: 'POST' },
   '/api/m2m/v1/session/password/actions/reset': { call: 'reset', method: 'PUT' },
@@ -26,11 +36,18 @@ export const routes: Readonly<Record<string, { readonly call: CallName; readonly
 };
 
 /** Everything that is wrong with a request before its content matters; else the call it makes. */
-export function passGateway(request: IncomingMessage, body: Uint8Array, accounts: Accounts, options: GatewayOptions): Call | Answer {
+export function passGateway(
+  request: IncomingMessage,
+  body: Uint8Array,
+  accounts: Accounts,
+  options: GatewayOptions,
+): Call | Answer {
   const route = routes[request.url ?? ''];
   // Verizon documents 400 with fault 900906 for a wrong path; a wrong method and a query are treated alike.
-  if (!route || route.method !== request.method) return gatewayFault(400, 900906, 'No matching resource found');
-  if (!/application\/json|\*\/\*/.test(headerOf(request, 'accept') ?? '*/*')) return gatewayFault(406, 900906, 'Not acceptable');
+  if (!route || route.method !== request.method)
+    return gatewayFault(400, 900906, 'No matching resource found');
+  if (!/application\/json|\*\/\*/.test(headerOf(request, 'accept') ?? '*/*'))
+    return gatewayFault(406, 900906, 'Not acceptable');
   if (route.call === 'token') return passTokenServer(request, body, accounts, options);
 
   const bearer = bearerOf(request);
@@ -46,15 +63,26 @@ export function passGateway(request: IncomingMessage, body: Uint8Array, accounts
       resultKey: 'sessionToken',
     };
   }
-  if (!isMediaType(request, 'application/json')) return gatewayFault(415, 900906, 'Unsupported media type');
+  if (!isMediaType(request, 'application/json'))
+    return gatewayFault(415, 900906, 'Unsupported media type');
   // Not documented as forbidden; but nobody has a session token to send before he has logged in.
-  if (route.call === 'login' && sessionToken !== undefined) return invalid('Request.SessionTokenNotAllowed');
-  const fields = readFields(body, route.call === 'login' ? ['username', 'password'] : ['oldPassword']);
+  if (route.call === 'login' && sessionToken !== undefined)
+    return invalid('Request.SessionTokenNotAllowed');
+  const fields = readFields(
+    body,
+    route.call === 'login' ? ['username', 'password'] : ['oldPassword'],
+  );
   if ('status' in fields) return fields;
   const { username = '', password = '', oldPassword = '' } = fields.fields;
-  if (options.refusesInvalidCharacters && /['<\\]/.test(`${username}${password}${oldPassword}`)) return invalid('Request.InvalidCharacter');
+  if (options.refusesInvalidCharacters && /['<\\]/.test(`${username}${password}${oldPassword}`))
+    return invalid('Request.InvalidCharacter');
   return route.call === 'login'
-    ? { name: 'login', username, effect: () => accounts.login(username, password), resultKey: 'sessionToken' }
+    ? {
+        name: 'login',
+        username,
+        effect: () => accounts.login(username, password),
+        resultKey: 'sessionToken',
+      }
     : {
         name: 'reset',
         username: accounts.usernameOf(sessionToken),
@@ -63,21 +91,37 @@ export function passGateway(request: IncomingMessage, body: Uint8Array, accounts
       };
 }
 
-function passTokenServer(request: IncomingMessage, body: Uint8Array, accounts: Accounts, options: GatewayOptions): Call | Answer {
-  const [, basic] = /^Basic ([A-Za-z0-9+/]+=*)$/.exec(headerOf(request, 'authorization') ?? '') ?? [];
+function passTokenServer(
+  request: IncomingMessage,
+  body: Uint8Array,
+  accounts: Accounts,
+  options: GatewayOptions,
+): Call | Answer {
+  const [, basic] =
+    /^Basic ([A-Za-z0-9+/]+=*)$/.exec(headerOf(request, 'authorization') ?? '') ?? [];
   if (basic === undefined) return gatewayFault(401, 900902, 'Missing Credentials');
-  const [, clientId = '', clientSecret = ''] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
-  if (!isMediaType(request, 'application/x-www-form-urlencoded')) return gatewayFault(415, 900906, 'Unsupported media type');
-  const form = [...new URLSearchParams(Buffer.from(body).toString())].filter(([key]) => key !== 'scope');
+  const [, clientId = '', clientSecret = ''] =
+    /^([^:]*):(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
+  if (!isMediaType(request, 'application/x-www-form-urlencoded'))
+    return gatewayFault(415, 900906, 'Unsupported media type');
+  const form = [...new URLSearchParams(Buffer.from(body).toString())].filter(
+    ([key]) => key !== 'scope',
+  );
   // Verizon documents a gateway fault with 400 for a wrong grant_type, without its code.
-  if (JSON.stringify(form) !== '[["grant_type","client_credentials"]]') return gatewayFault(400, 900900, 'Unsupported grant_type');
+  if (JSON.stringify(form) !== '[["grant_type","client_credentials"]]')
+    return gatewayFault(400, 900900, 'Unsupported grant_type');
   const found = accounts.apiTokenFor(clientId, clientSecret);
   if (!found) return oauthError(401, 'invalid_client');
   const life = options.expiresInCountsDown ? found.lifeSeconds : 3600;
   return {
     name: 'token',
     username: undefined,
-    effect: () => ({ access_token: found.value, token_type: 'Bearer', expires_in: life, scope: 'default' }),
+    effect: () => ({
+      access_token: found.value,
+      token_type: 'Bearer',
+      expires_in: life,
+      scope: 'default',
+    }),
     resultKey: 'access_token',
   };
 }
@@ -94,7 +138,10 @@ export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
 }
 
 /** Exactly these keys, each a string that is not empty; or the refusal. */
-function readFields(body: Uint8Array, keys: readonly string[]): { readonly fields: Record<string, string> } | Answer {
+function readFields(
+  body: Uint8Array,
+  keys: readonly string[],
+): { readonly fields: Record<string, string> } | Answer {
   if (body.length === 0) return invalid('RequestUndefined');
   let value: unknown;
   try {
@@ -104,8 +151,10 @@ function readFields(body: Uint8Array, keys: readonly string[]): { readonly field
   }
   if (typeof value !== 'object' || value === null) return invalid('Request.NotAnObject');
   const fields = value as Record<string, unknown>;
-  if (Object.keys(fields).sort().join() !== [...keys].sort().join()) return invalid('Request.Fields');
-  if (!Object.values(fields).every((field) => typeof field === 'string' && field !== '')) return invalid('Request.FieldType');
+  if (Object.keys(fields).sort().join() !== [...keys].sort().join())
+    return invalid('Request.Fields');
+  if (!Object.values(fields).every((field) => typeof field === 'string' && field !== ''))
+    return invalid('Request.FieldType');
   return { fields: fields as Record<string, string> };
 }
 
@@ -119,7 +168,9 @@ export function bearerOf(request: IncomingMessage): string | undefined {
 }
 
 function isMediaType(request: IncomingMessage, type: string): boolean {
-  const [found = '', ...parameters] = (headerOf(request, 'content-type') ?? '').toLowerCase().split(/ *; */);
+  const [found = '', ...parameters] = (headerOf(request, 'content-type') ?? '')
+    .toLowerCase()
+    .split(/ *; */);
   return found === type && parameters.every((parameter) => parameter === 'charset=utf-8');
 }
 
@@ -135,13 +186,23 @@ export function refusal(status: number, { errorCode, errorMessage }: Refused): A
 
 /** RequestUndefined and Request.InvalidCharacter are documented; the others are ours, for what Verizon leaves open. */
 function invalid(what: string): Answer {
-  return refusal(400, { errorCode: `INPUT_INVALID.${what}`, errorMessage: 'The request is not valid.' });
+  return refusal(400, {
+    errorCode: `INPUT_INVALID.${what}`,
+    errorMessage: 'The request is not valid.',
+  });
 }
 
-export const unexpectedError = refusal(400, { errorCode: 'REQUEST_FAILED.UnexpectedError', errorMessage: 'An unknown server problem.' });
+export const unexpectedError = refusal(400, {
+  errorCode: 'REQUEST_FAILED.UnexpectedError',
+  errorMessage: 'An unknown server problem.',
+});
 
 export function gatewayFault(status: number, code: number, message: string): Answer {
-  return json(status, { fault: { code, message, description: `${message}. Check the request.` } }, String(code));
+  return json(
+    status,
+    { fault: { code, message, description: `${message}. Check the request.` } },
+    String(code),
+  );
 }
 
 function oauthError(status: number, error: string): Answer {
@@ -149,5 +210,9 @@ function oauthError(status: number, error: string): Answer {
 }
 
 export function proxyPage(status: number): Answer {
-  return { status, body: '<html><body><h1>Please try again later</h1></body></html>', type: 'text/html' };
+  return {
+    status,
+    body: '<html><body><h1>Please try again later</h1></body></html>',
+    type: 'text/html',
+  };
 }

@@ -62,7 +62,9 @@ export const actions: Readonly<Record<string, Action>> = {
 
   ListSecretVersionIds(service, input) {
     const secret = findSecret(service, input['SecretId']);
-    const versions = secret.versions.filter(({ stages }) => stages.length > 0 || input['IncludeDeprecated'] === true);
+    const versions = secret.versions.filter(
+      ({ stages }) => stages.length > 0 || input['IncludeDeprecated'] === true,
+    );
     const { page, next } = pageOf(versions, input);
     return { ...named(secret), Versions: page.map(describeVersion), ...next };
   },
@@ -82,12 +84,19 @@ export const actions: Readonly<Record<string, Action>> = {
 
   DeleteSecret(service, input) {
     const isForced = input['ForceDeleteWithoutRecovery'] === true;
-    const secret = isForced ? findSecret(service, input['SecretId']) : findLiveSecret(service, input['SecretId']);
+    const secret = isForced
+      ? findSecret(service, input['SecretId'])
+      : findLiveSecret(service, input['SecretId']);
     const days = Number(input['RecoveryWindowInDays'] ?? 30);
     if (isForced && input['RecoveryWindowInDays'] !== undefined) {
-      throw invalidParameter("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.");
+      throw invalidParameter(
+        "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.",
+      );
     }
-    if (days < 7 || days > 30) throw invalidParameter('The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).');
+    if (days < 7 || days > 30)
+      throw invalidParameter(
+        'The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).',
+      );
     const nowMs = service.nowMs();
     if (isForced) service.secrets.delete(secret.name);
     else secret.deletedMs = nowMs;
@@ -123,7 +132,10 @@ export const actions: Readonly<Record<string, Action>> = {
 
   GetResourcePolicy(service, input) {
     const secret = findLiveSecret(service, input['SecretId']);
-    return { ...named(secret), ...(secret.policy === null ? {} : { ResourcePolicy: secret.policy }) };
+    return {
+      ...named(secret),
+      ...(secret.policy === null ? {} : { ResourcePolicy: secret.policy }),
+    };
   },
 
   ValidateResourcePolicy(service, input) {
@@ -141,7 +153,10 @@ export const actions: Readonly<Record<string, Action>> = {
 
   CancelRotateSecret(service, input) {
     const secret = findLiveSecret(service, input['SecretId']);
-    if (!secret.rotation) throw invalidRequest("You can't cancel rotation: rotation is not configured for this secret.");
+    if (!secret.rotation)
+      throw invalidRequest(
+        "You can't cancel rotation: rotation is not configured for this secret.",
+      );
     secret.rotation.enabled = false;
     const pending = secret.versions.find(({ stages }) => stages.includes('AWSPENDING'));
     return { ...named(secret), ...(pending ? { VersionId: pending.id } : {}) };
@@ -155,10 +170,14 @@ function rotateSecret(service: Service, input: Fields, context: Context): Fields
   const secret = findLiveSecret(service, input['SecretId']);
   const token = tokenOf(input, invalidParameter);
   const lambdaArn = textOf(input, 'RotationLambdaARN') ?? secret.rotation?.lambdaArn;
-  if (!lambdaArn) throw invalidRequest('No Lambda rotation function ARN is associated with this secret.');
+  if (!lambdaArn)
+    throw invalidRequest('No Lambda rotation function ARN is associated with this secret.');
   const lambda = context.rotationFunctions.get(lambdaArn) ?? fail(cannotInvoke());
-  const pending = secret.versions.find(({ stages }) => stages.includes('AWSPENDING') && !stages.includes('AWSCURRENT'));
-  if (pending && pending.id !== token) throw invalidRequest("A previous rotation isn't complete. That rotation will be reattempted.");
+  const pending = secret.versions.find(
+    ({ stages }) => stages.includes('AWSPENDING') && !stages.includes('AWSCURRENT'),
+  );
+  if (pending && pending.id !== token)
+    throw invalidRequest("A previous rotation isn't complete. That rotation will be reattempted.");
   const rules = (input['RotationRules'] as Fields | undefined) ?? secret.rotation?.rules ?? {};
   secret.rotation = { lambdaArn, rules, enabled: true, lastMs: secret.rotation?.lastMs ?? null };
   // Empty until the function fills it: GetSecretValue does not find it, the token is taken by nobody yet.
@@ -175,10 +194,13 @@ async function runRotation(
   lambda: RotationFunction,
   isImmediate: boolean,
 ): Promise<void> {
-  const steps = isImmediate ? (['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const) : (['testSecret'] as const);
+  const steps = isImmediate
+    ? (['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const)
+    : (['testSecret'] as const);
   for (let tries = 1; tries <= (isImmediate ? rotationTries : 1); tries += 1) {
     try {
-      for (const Step of steps) await lambda({ Step, SecretId: secret.arn, ClientRequestToken: token });
+      for (const Step of steps)
+        await lambda({ Step, SecretId: secret.arn, ClientRequestToken: token });
       if (isImmediate && secret.rotation) secret.rotation.lastMs = service.nowMs();
       break;
     } catch {
@@ -210,7 +232,10 @@ function isMatch(secret: SecretState, { Key, Values }: { Key: string; Values: st
     'tag-key': tags.map((tag) => tag.Key),
     'tag-value': tags.map((tag) => tag.Value),
   };
-  const texts = Key === 'all' ? Object.values(fields).flat() : (fields[Key] ?? fail(validation(`Unknown filter ${Key}.`)));
+  const texts =
+    Key === 'all'
+      ? Object.values(fields).flat()
+      : (fields[Key] ?? fail(validation(`Unknown filter ${Key}.`)));
   return Values.some((value) => {
     const isTurned = value.startsWith('!');
     const prefix = isTurned ? value.slice(1) : value;
@@ -218,12 +243,19 @@ function isMatch(secret: SecretState, { Key, Values }: { Key: string; Values: st
   });
 }
 
-function pageOf<Item>(items: readonly Item[], input: Fields): { page: readonly Item[]; next: Fields } {
+function pageOf<Item>(
+  items: readonly Item[],
+  input: Fields,
+): { page: readonly Item[]; next: Fields } {
   const size = Number(input['MaxResults'] ?? 100);
   if (size < 1 || size > 100) throw validation('MaxResults is between 1 and 100.');
   const token = textOf(input, 'NextToken');
   const start = token === null ? 0 : Number(/^page-(\d+)$/.exec(token)?.[1] ?? Number.NaN);
-  if (Number.isNaN(start)) throw new ServiceError('InvalidNextTokenException', 'Invalid NextToken.');
+  if (Number.isNaN(start))
+    throw new ServiceError('InvalidNextTokenException', 'Invalid NextToken.');
   const end = start + size;
-  return { page: items.slice(start, end), next: end < items.length ? { NextToken: `page-${end}` } : {} };
+  return {
+    page: items.slice(start, end),
+    next: end < items.length ? { NextToken: `page-${end}` } : {},
+  };
 }

@@ -63,7 +63,11 @@ export type Service = {
  * `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400. `staleUnqualified`: a
  * read without label and id is served from the labels before their newest change.
  */
-export type Quirks = { readonly ignoresRemoveFrom?: boolean; readonly notFoundStatus?: 400 | 404; readonly staleUnqualified?: boolean };
+export type Quirks = {
+  readonly ignoresRemoveFrom?: boolean;
+  readonly notFoundStatus?: 400 | 404;
+  readonly staleUnqualified?: boolean;
+};
 
 const maxValueBytes = 65_536;
 const maxStages = 20;
@@ -78,30 +82,46 @@ const day = (ms: number): number => seconds(ms - (ms % dayMs));
 /** The secret a SecretId names: a name, an ARN, or an ARN without its last hyphen and six characters. */
 export function findSecret(service: Service, id: unknown): SecretState {
   const text = String(id ?? '');
-  if (!/^[\w/+=.@!:-]{1,2048}$/.test(text) || (text.includes(':') && !text.startsWith('arn:'))) throw invalidName();
-  const notFound = new ServiceError('ResourceNotFoundException', "Secrets Manager can't find the specified secret.", {
-    status: service.quirks.notFoundStatus ?? 400,
-  });
+  if (!/^[\w/+=.@!:-]{1,2048}$/.test(text) || (text.includes(':') && !text.startsWith('arn:')))
+    throw invalidName();
+  const notFound = new ServiceError(
+    'ResourceNotFoundException',
+    "Secrets Manager can't find the specified secret.",
+    {
+      status: service.quirks.notFoundStatus ?? 400,
+    },
+  );
   if (!text.startsWith('arn:')) return service.secrets.get(text) ?? fail(notFound);
   const name = text.replace(/^arn:[^:]*:secretsmanager:[^:]*:\d*:secret:/, '');
   const whole = [...service.secrets.values()].find(({ arn }) => arn === text);
   // What ends like a whole ARN is never taken for one without its end (recorded: Invalid/_+=.@-Name-a1b2c3).
-  return whole ?? (/-[A-Za-z0-9]{6}$/.test(name) ? undefined : service.secrets.get(name)) ?? fail(notFound);
+  return (
+    whole ??
+    (/-[A-Za-z0-9]{6}$/.test(name) ? undefined : service.secrets.get(name)) ??
+    fail(notFound)
+  );
 }
 
 /** The same, unless it is scheduled for deletion. */
 export function findLiveSecret(service: Service, id: unknown): SecretState {
   const secret = findSecret(service, id);
   if (secret.deletedMs === null) return secret;
-  throw invalidRequest("You can't perform this operation on the secret because it was marked for deletion.");
+  throw invalidRequest(
+    "You can't perform this operation on the secret because it was marked for deletion.",
+  );
 }
 
-export const invalidRequest = (message: string): ServiceError => new ServiceError('InvalidRequestException', message);
-export const invalidParameter = (message: string): ServiceError => new ServiceError('InvalidParameterException', message);
-export const validation = (message: string): ServiceError => new ServiceError('ValidationException', message, { isModelled: false });
+export const invalidRequest = (message: string): ServiceError =>
+  new ServiceError('InvalidRequestException', message);
+export const invalidParameter = (message: string): ServiceError =>
+  new ServiceError('InvalidParameterException', message);
+export const validation = (message: string): ServiceError =>
+  new ServiceError('ValidationException', message, { isModelled: false });
 
 function invalidName(): ServiceError {
-  return validation('Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!');
+  return validation(
+    'Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!',
+  );
 }
 
 export function fail(error: ServiceError): never {
@@ -117,13 +137,18 @@ export function createSecret(service: Service, input: Fields): Fields {
   const token = tokenOf(input);
   const existing = service.secrets.get(name);
   if (existing?.deletedMs != null) {
-    throw invalidRequest("You can't create this secret because a secret with this name is already scheduled for deletion.");
+    throw invalidRequest(
+      "You can't create this secret because a secret with this name is already scheduled for deletion.",
+    );
   }
   const value = valueIn(input);
   if (existing) {
     const version = existing.versions.find(({ id }) => id === token);
     if (version && sameValue(version.value, value)) return { ...named(existing), VersionId: token };
-    throw new ServiceError('ResourceExistsException', `The operation failed because the secret ${name} already exists.`);
+    throw new ServiceError(
+      'ResourceExistsException',
+      `The operation failed because the secret ${name} already exists.`,
+    );
   }
   const nowMs = service.nowMs();
   const suffix = randomBytes(8)
@@ -139,7 +164,9 @@ export function createSecret(service: Service, input: Fields): Fields {
     description: textOf(input, 'Description'),
     kmsKeyId: textOf(input, 'KmsKeyId'),
     deletedMs: null,
-    tags: Array.isArray(input['Tags']) ? [...(input['Tags'] as { Key: string; Value: string }[])] : null,
+    tags: Array.isArray(input['Tags'])
+      ? [...(input['Tags'] as { Key: string; Value: string }[])]
+      : null,
     policy: null,
     versions: [],
     staleStages: new Map(),
@@ -155,17 +182,27 @@ export function createSecret(service: Service, input: Fields): Fields {
 export function getSecretValue(service: Service, input: Fields, isStale: boolean): Fields {
   const secret = findLiveSecret(service, input['SecretId']);
   const [id, stage] = [textOf(input, 'VersionId'), textOf(input, 'VersionStage')];
-  const isOld = isStale || (service.quirks.staleUnqualified === true && id === null && stage === null);
-  const stagesOf = (version: Version): readonly string[] => (isOld ? (secret.staleStages.get(version.id) ?? []) : version.stages);
+  const isOld =
+    isStale || (service.quirks.staleUnqualified === true && id === null && stage === null);
+  const stagesOf = (version: Version): readonly string[] =>
+    isOld ? (secret.staleStages.get(version.id) ?? []) : version.stages;
   const wanted = stage ?? (id === null ? 'AWSCURRENT' : null);
-  const version = secret.versions.find((candidate) => (id === null ? stagesOf(candidate).includes(wanted ?? '') : candidate.id === id));
+  const version = secret.versions.find((candidate) =>
+    id === null ? stagesOf(candidate).includes(wanted ?? '') : candidate.id === id,
+  );
   if (version && id !== null && stage !== null && !stagesOf(version).includes(stage)) {
-    throw invalidRequest('You provided a VersionStage that is not associated to the provided VersionId.');
+    throw invalidRequest(
+      'You provided a VersionStage that is not associated to the provided VersionId.',
+    );
   }
   if (!version?.value) {
     const what = id === null ? `staging label: ${wanted}` : `VersionId: ${id}`;
     const status = service.quirks.notFoundStatus ?? 400;
-    throw new ServiceError('ResourceNotFoundException', `Secrets Manager can't find the specified secret value for ${what}`, { status });
+    throw new ServiceError(
+      'ResourceNotFoundException',
+      `Secrets Manager can't find the specified secret value for ${what}`,
+      { status },
+    );
   }
   version.accessedMs = secret.accessedMs = service.nowMs();
   const stages = stagesOf(version);
@@ -181,16 +218,20 @@ export function getSecretValue(service: Service, input: Fields, isStale: boolean
 export function putSecretValue(service: Service, input: Fields): Fields {
   const secret = findLiveSecret(service, input['SecretId']);
   const token = tokenOf(input);
-  const value = valueIn(input) ?? fail(invalidRequest('You must provide either SecretString or SecretBinary.'));
+  const value =
+    valueIn(input) ?? fail(invalidRequest('You must provide either SecretString or SecretBinary.'));
   const given = (input['VersionStages'] as string[] | undefined) ?? ['AWSCURRENT'];
-  if (given.length < 1 || given.length > maxStages) throw validation(`VersionStages has between 1 and ${maxStages} members.`);
+  if (given.length < 1 || given.length > maxStages)
+    throw validation(`VersionStages has between 1 and ${maxStages} members.`);
   const existing = secret.versions.find(({ id }) => id === token);
   if (existing?.value) {
     if (!sameValue(existing.value, value)) throw tokenTaken(token);
     return { ...named(secret), VersionId: token, VersionStages: sorted(existing.stages) };
   }
   // The first version of an empty secret becomes current whatever it is put for.
-  const stages = secret.versions.some((version) => version.stages.includes('AWSCURRENT')) ? given : [...new Set([...given, 'AWSCURRENT'])];
+  const stages = secret.versions.some((version) => version.stages.includes('AWSCURRENT'))
+    ? given
+    : [...new Set([...given, 'AWSCURRENT'])];
   const version = addVersion(service, secret, token, value, stages);
   return { ...named(secret), VersionId: token, VersionStages: sorted(version.stages) };
 }
@@ -216,19 +257,31 @@ export function updateSecretVersionStage(service: Service, input: Fields): Field
   const holder = secret.versions.find(({ stages }) => stages.includes(stage));
   const target = secret.versions.find(({ id }) => id === to);
   if (to !== null && !target) {
-    throw new ServiceError('ResourceNotFoundException', `Secrets Manager can't find the specified secret version: ${to}`);
+    throw new ServiceError(
+      'ResourceNotFoundException',
+      `Secrets Manager can't find the specified secret version: ${to}`,
+    );
   }
   if (!service.quirks.ignoresRemoveFrom) checkRemoveFrom(stage, from, to, holder?.id ?? null);
   if (stage === 'AWSCURRENT' && to === null) {
-    throw invalidParameter("You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.");
+    throw invalidParameter(
+      "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.",
+    );
   }
-  if (target && !target.stages.includes(stage) && target.stages.length >= maxStages) throw tooManyStages();
+  if (target && !target.stages.includes(stage) && target.stages.length >= maxStages)
+    throw tooManyStages();
   changeStages(service, secret, () => moveStage(secret, stage, target ?? null));
   return named(secret);
 }
 
-function checkRemoveFrom(stage: string, from: string | null, to: string | null, holder: string | null): void {
-  if (from !== null && from !== holder) throw invalidParameter(`Staging label ${stage} is not attached to version ${from}.`);
+function checkRemoveFrom(
+  stage: string,
+  from: string | null,
+  to: string | null,
+  holder: string | null,
+): void {
+  if (from !== null && from !== holder)
+    throw invalidParameter(`Staging label ${stage} is not attached to version ${from}.`);
   if (from === null && holder !== null && holder !== to) {
     throw invalidParameter(
       `The parameter RemoveFromVersionId can't be empty. Staging label ${stage} is currently attached to version ${holder}, so you must explicitly reference that version in RemoveFromVersionId.`,
@@ -255,15 +308,25 @@ export function describe(secret: SecretState): Fields {
     ...(secret.accessedMs === null ? {} : { LastAccessedDate: day(secret.accessedMs) }),
     ...(secret.deletedMs === null ? {} : { DeletedDate: seconds(secret.deletedMs) }),
     ...(secret.tags ? { Tags: secret.tags } : {}),
-    ...(rotation ? { RotationEnabled: rotation.enabled, RotationLambdaARN: rotation.lambdaArn, RotationRules: rotation.rules } : {}),
+    ...(rotation
+      ? {
+          RotationEnabled: rotation.enabled,
+          RotationLambdaARN: rotation.lambdaArn,
+          RotationRules: rotation.rules,
+        }
+      : {}),
     ...(rotation?.lastMs == null ? {} : { LastRotatedDate: seconds(rotation.lastMs) }),
-    ...(rotation?.lastMs == null || !days ? {} : { NextRotationDate: seconds(rotation.lastMs + days * dayMs) }),
+    ...(rotation?.lastMs == null || !days
+      ? {}
+      : { NextRotationDate: seconds(rotation.lastMs + days * dayMs) }),
   };
 }
 
 export function stagesByVersion(secret: SecretState): Fields | null {
   const labelled = secret.versions.filter(({ stages }) => stages.length > 0);
-  return labelled.length === 0 ? null : Object.fromEntries(labelled.map(({ id, stages }) => [id, sorted(stages)]));
+  return labelled.length === 0
+    ? null
+    : Object.fromEntries(labelled.map(({ id, stages }) => [id, sorted(stages)]));
 }
 
 export function describeVersion(version: Version): Fields {
@@ -277,7 +340,13 @@ export function describeVersion(version: Version): Fields {
 }
 
 /** Makes or fills a version, moves the labels onto it, and forgets old versions without a label. */
-export function addVersion(service: Service, secret: SecretState, id: string, value: Value | null, stages: readonly string[]): Version {
+export function addVersion(
+  service: Service,
+  secret: SecretState,
+  id: string,
+  value: Value | null,
+  stages: readonly string[],
+): Version {
   const nowMs = service.nowMs();
   const known = secret.versions.find((candidate) => candidate.id === id);
   const made = known ?? { id, createdMs: nowMs, value, stages: [], accessedMs: null };
@@ -303,7 +372,8 @@ export function changeStages(service: Service, secret: SecretState, change: () =
 
 function moveStage(secret: SecretState, stage: string, target: Version | null): void {
   const holder = secret.versions.find(({ stages }) => stages.includes(stage));
-  for (const version of secret.versions) version.stages = version.stages.filter((other) => other !== stage);
+  for (const version of secret.versions)
+    version.stages = version.stages.filter((other) => other !== stage);
   target?.stages.push(stage);
   if (stage !== 'AWSCURRENT' || !holder || holder === target) return;
   // Recorded for PutSecretValue: a version that was both current and pending ends as AWSPREVIOUS only.
@@ -314,26 +384,36 @@ function moveStage(secret: SecretState, stage: string, target: Version | null): 
 /** ClientRequestToken, which the SDKs fill in and the service insists on. */
 export function tokenOf(input: Fields, missing = invalidRequest): string {
   const token = textOf(input, 'ClientRequestToken');
-  if (token === null) throw missing('You must provide a ClientRequestToken value. We recommend a UUID-type value.');
-  if (token.length < 32 || token.length > 64) throw validation('ClientRequestToken has between 32 and 64 characters.');
+  if (token === null)
+    throw missing('You must provide a ClientRequestToken value. We recommend a UUID-type value.');
+  if (token.length < 32 || token.length > 64)
+    throw validation('ClientRequestToken has between 32 and 64 characters.');
   return token;
 }
 
 function valueIn(input: Fields): Value | null {
   const [text, binary] = [textOf(input, 'SecretString'), textOf(input, 'SecretBinary')];
-  if (text !== null && binary !== null) throw invalidParameter("You can't specify both a SecretString and a SecretBinary value.");
-  const bytes = text === null ? Buffer.from(binary ?? '', 'base64').length : Buffer.byteLength(text);
-  if (bytes > maxValueBytes) throw validation(`The secret value is longer than ${maxValueBytes} bytes.`);
+  if (text !== null && binary !== null)
+    throw invalidParameter("You can't specify both a SecretString and a SecretBinary value.");
+  const bytes =
+    text === null ? Buffer.from(binary ?? '', 'base64').length : Buffer.byteLength(text);
+  if (bytes > maxValueBytes)
+    throw validation(`The secret value is longer than ${maxValueBytes} bytes.`);
   if (text !== null) return { SecretString: text };
   return binary === null ? null : { SecretBinary: binary };
 }
 
-const sameValue = (a: Value | null, b: Value | null): boolean => JSON.stringify(a) === JSON.stringify(b);
+const sameValue = (a: Value | null, b: Value | null): boolean =>
+  JSON.stringify(a) === JSON.stringify(b);
 
-const tooManyStages = (): ServiceError => new ServiceError('LimitExceededException', `A version has at most ${maxStages} staging labels.`);
+const tooManyStages = (): ServiceError =>
+  new ServiceError('LimitExceededException', `A version has at most ${maxStages} staging labels.`);
 
 const tokenTaken = (token: string): ServiceError =>
-  new ServiceError('ResourceExistsException', `A version with the ClientRequestToken ${token} and another value already exists.`);
+  new ServiceError(
+    'ResourceExistsException',
+    `A version with the ClientRequestToken ${token} and another value already exists.`,
+  );
 
 export function textOf(input: Fields, name: string): string | null {
   const value = input[name];

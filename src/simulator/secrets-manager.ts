@@ -5,7 +5,13 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { actions, type RotationFunction } from './secrets-manager-actions.ts';
-import { type Fields, findSecret, type Quirks, type Service, ServiceError } from './secrets-manager-service.ts';
+import {
+  type Fields,
+  findSecret,
+  type Quirks,
+  type Service,
+  ServiceError,
+} from './secrets-manager-service.ts';
 
 export type { RotationFunction, RotationStep } from './secrets-manager-actions.ts';
 
@@ -97,11 +103,22 @@ export type SecretsManagerSimulator = {
 };
 
 type Plan = { readonly action: string; readonly fault: Fault; times: number };
-type Waiter = { readonly isWanted: (request: LoggedRequest) => boolean; readonly found: (request: LoggedRequest) => void };
+type Waiter = {
+  readonly isWanted: (request: LoggedRequest) => boolean;
+  readonly found: (request: LoggedRequest) => void;
+};
 
 /** Listens when it resolves. */
-export async function openSecretsManagerSimulator(options: SecretsManagerSimulatorOptions = {}): Promise<SecretsManagerSimulator> {
-  const { region = 'us-east-1', accountId = '111111111111', nowMs = Date.now, needsSignature = true, quirks = {} } = options;
+export async function openSecretsManagerSimulator(
+  options: SecretsManagerSimulatorOptions = {},
+): Promise<SecretsManagerSimulator> {
+  const {
+    region = 'us-east-1',
+    accountId = '111111111111',
+    nowMs = Date.now,
+    needsSignature = true,
+    quirks = {},
+  } = options;
   const service: Service = { secrets: new Map(), region, accountId, nowMs, quirks };
   const rotationFunctions = new Map(Object.entries(options.rotationFunctions ?? {}));
   const requests: LoggedRequest[] = [];
@@ -114,7 +131,10 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
 
   const run = (action: string, input: Fields, isStale: boolean): Fields => {
     const perform = actions[action];
-    if (!perform) throw new ServiceError('UnknownOperationException', `Unknown action ${action}.`, { isModelled: false });
+    if (!perform)
+      throw new ServiceError('UnknownOperationException', `Unknown action ${action}.`, {
+        isModelled: false,
+      });
     const afterwards = (work: () => Promise<void>): void => {
       const rotation: Promise<void> = Promise.resolve()
         .then(work)
@@ -125,7 +145,10 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
   };
 
   const takeFault = (action: string): Fault | null => {
-    const plan = plans.find((candidate) => candidate.times > 0 && (candidate.action === action || candidate.action === '*'));
+    const plan = plans.find(
+      (candidate) =>
+        candidate.times > 0 && (candidate.action === action || candidate.action === '*'),
+    );
     if (!plan) return null;
     plan.times -= 1;
     return plan.fault;
@@ -137,7 +160,11 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
     const logged: LoggedRequest = {
       action,
       resource: resourceOf(service, input),
-      input: Object.fromEntries(Object.entries(input).filter(([name]) => name !== 'SecretString' && name !== 'SecretBinary')),
+      input: Object.fromEntries(
+        Object.entries(input).filter(
+          ([name]) => name !== 'SecretString' && name !== 'SecretBinary',
+        ),
+      ),
       startedAt: moment++,
       endedAt: null,
       status: null,
@@ -151,8 +178,10 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
       hold.arrived();
       await hold.released;
     }
-    const answer = answerOf(logged, needsSignature ? problemWithSignature(request, nowMs()) : null, (isStale) =>
-      run(action, input, isStale),
+    const answer = answerOf(
+      logged,
+      needsSignature ? problemWithSignature(request, nowMs()) : null,
+      (isStale) => run(action, input, isStale),
     );
     [logged.status, logged.error] = [send(response, answer, logged.fault, nowMs()), answer.error];
     logged.endedAt = moment++;
@@ -168,7 +197,9 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
     });
   });
   server.keepAliveTimeout = 60_000;
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) =>
+    server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve),
+  );
 
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -189,7 +220,8 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
         if (past) found(past);
         else waiters.push({ isWanted, found });
       }),
-    mostAtOnce: (action) => mostAtOnce(action ? requests.filter((request) => request.action === action) : requests),
+    mostAtOnce: (action) =>
+      mostAtOnce(action ? requests.filter((request) => request.action === action) : requests),
     async rotationsFinished() {
       while (rotations.size > 0) await Promise.all(rotations);
     },
@@ -198,49 +230,113 @@ export async function openSecretsManagerSimulator(options: SecretsManagerSimulat
   };
 }
 
-type Answer = { readonly status: number; readonly body: string; readonly type: string; readonly error: string | null };
+type Answer = {
+  readonly status: number;
+  readonly body: string;
+  readonly type: string;
+  readonly error: string | null;
+};
 
 const json = 'application/x-amz-json-1.1';
 
 /** The fault's answer, or the service's own. What is dropped or garbled on the way is `send`'s. */
-function answerOf({ fault }: LoggedRequest, unsigned: ServiceError | null, run: (isStale: boolean) => Fields): Answer {
+function answerOf(
+  { fault }: LoggedRequest,
+  unsigned: ServiceError | null,
+  run: (isStale: boolean) => Fields,
+): Answer {
   try {
     if (unsigned) throw unsigned;
-    if (fault === 'proxy-page') return { status: 502, body: '<html><body>Bad Gateway</body></html>', type: 'text/html', error: fault };
-    if (fault === 'drop-before-commit' || fault === 'silent') return { status: 0, body: '', type: '', error: fault };
+    if (fault === 'proxy-page')
+      return {
+        status: 502,
+        body: '<html><body>Bad Gateway</body></html>',
+        type: 'text/html',
+        error: fault,
+      };
+    if (fault === 'drop-before-commit' || fault === 'silent')
+      return { status: 0, body: '', type: '', error: fault };
     const error = fault === null ? undefined : faultErrors[fault];
     if (error) throw error();
-    return { status: 200, body: JSON.stringify(run(fault === 'stale-labels')), type: json, error: null };
+    return {
+      status: 200,
+      body: JSON.stringify(run(fault === 'stale-labels')),
+      type: json,
+      error: null,
+    };
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     const text = { [error.isModelled ? 'Message' : 'message']: error.message };
-    return { status: error.status, body: JSON.stringify({ __type: error.code, ...text }), type: json, error: error.code };
+    return {
+      status: error.status,
+      body: JSON.stringify({ __type: error.code, ...text }),
+      type: json,
+      error: error.code,
+    };
   }
 }
 
 const faultErrors: Partial<Record<Fault, () => ServiceError>> = {
-  unavailable: () => new ServiceError('ServiceUnavailableException', 'Service Unavailable', { status: 503, isModelled: false }),
-  'internal-error': () => new ServiceError('InternalServiceError', 'An error occurred on the server side.', { status: 500 }),
+  unavailable: () =>
+    new ServiceError('ServiceUnavailableException', 'Service Unavailable', {
+      status: 503,
+      isModelled: false,
+    }),
+  'internal-error': () =>
+    new ServiceError('InternalServiceError', 'An error occurred on the server side.', {
+      status: 500,
+    }),
   throttled: () => new ServiceError('ThrottlingException', 'Rate exceeded', { isModelled: false }),
   'access-denied': () =>
-    new ServiceError('AccessDeniedException', 'User: arn:aws:iam::111111111111:user/x is not authorized', { isModelled: false }),
-  'kms-denied': () => new ServiceError('AccessDeniedException', 'Access to KMS is not allowed', { isModelled: false }),
-  'decryption-failure': () => new ServiceError('DecryptionFailure', "Secrets Manager can't decrypt the protected secret text."),
+    new ServiceError(
+      'AccessDeniedException',
+      'User: arn:aws:iam::111111111111:user/x is not authorized',
+      { isModelled: false },
+    ),
+  'kms-denied': () =>
+    new ServiceError('AccessDeniedException', 'Access to KMS is not allowed', {
+      isModelled: false,
+    }),
+  'decryption-failure': () =>
+    new ServiceError(
+      'DecryptionFailure',
+      "Secrets Manager can't decrypt the protected secret text.",
+    ),
   'expired-credentials': () =>
-    new ServiceError('ExpiredTokenException', 'The security token included in the request is expired', { isModelled: false }),
-  'limit-exceeded': () => new ServiceError('LimitExceededException', 'The request failed because it would exceed one of the quotas.'),
+    new ServiceError(
+      'ExpiredTokenException',
+      'The security token included in the request is expired',
+      { isModelled: false },
+    ),
+  'limit-exceeded': () =>
+    new ServiceError(
+      'LimitExceededException',
+      'The request failed because it would exceed one of the quotas.',
+    ),
 };
 
 /** Sends it, or does to it what the fault says; the status that went out, or `null`. */
-function send(response: ServerResponse, answer: Answer, fault: Fault | null, nowMs: number): number | null {
+function send(
+  response: ServerResponse,
+  answer: Answer,
+  fault: Fault | null,
+  nowMs: number,
+): number | null {
   if (fault === 'silent') return null;
   if (fault === 'drop-before-commit' || fault === 'drop-after-commit') {
     response.destroy();
     return null;
   }
-  const headers = { 'Content-Type': answer.type, 'x-amzn-RequestId': randomUUID(), Date: new Date(nowMs).toUTCString() };
+  const headers = {
+    'Content-Type': answer.type,
+    'x-amzn-RequestId': randomUUID(),
+    Date: new Date(nowMs).toUTCString(),
+  };
   response.sendDate = false;
-  response.writeHead(answer.status, { ...headers, 'Content-Length': Buffer.byteLength(answer.body) });
+  response.writeHead(answer.status, {
+    ...headers,
+    'Content-Length': Buffer.byteLength(answer.body),
+  });
   if (fault !== 'truncated') {
     response.end(answer.body);
     return answer.status;
@@ -258,12 +354,25 @@ async function readInput(request: IncomingMessage): Promise<Fields> {
 
 /** As the service: no signature, or one that is more than five minutes away from its clock. The signature itself is not computed. */
 function problemWithSignature({ headers }: IncomingMessage, nowMs: number): ServiceError | null {
-  if (!/^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/secretsmanager\/aws4_request,/.test(headers.authorization ?? '')) {
-    return new ServiceError('MissingAuthenticationTokenException', 'Missing Authentication Token', { isModelled: false });
+  if (
+    !/^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/secretsmanager\/aws4_request,/.test(
+      headers.authorization ?? '',
+    )
+  ) {
+    return new ServiceError('MissingAuthenticationTokenException', 'Missing Authentication Token', {
+      isModelled: false,
+    });
   }
-  const date = String(headers['x-amz-date'] ?? '').replace(/^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)$/, '$1-$2-$3:$4:$5');
+  const date = String(headers['x-amz-date'] ?? '').replace(
+    /^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)$/,
+    '$1-$2-$3:$4:$5',
+  );
   if (Math.abs(Date.parse(date) - nowMs) <= 300_000) return null;
-  return new ServiceError('InvalidSignatureException', `Signature expired or not yet current: ${date}`, { isModelled: false });
+  return new ServiceError(
+    'InvalidSignatureException',
+    `Signature expired or not yet current: ${date}`,
+    { isModelled: false },
+  );
 }
 
 function resourceOf(service: Service, input: Fields): string {
@@ -279,7 +388,10 @@ function resourceOf(service: Service, input: Fields): string {
 function mostAtOnce(requests: readonly LoggedRequest[]): number {
   const atStart = requests.map(
     ({ startedAt }) =>
-      requests.filter((other) => other.startedAt <= startedAt && (other.endedAt ?? Number.POSITIVE_INFINITY) > startedAt).length,
+      requests.filter(
+        (other) =>
+          other.startedAt <= startedAt && (other.endedAt ?? Number.POSITIVE_INFINITY) > startedAt,
+      ).length,
   );
   return Math.max(0, ...atStart);
 }

@@ -4,8 +4,20 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Application, createAccounts, type Refused, randomPassword, sessionExpired } from './accounts.ts';
-import { type ArmedFaults, type CallName, createArmedFaults, type Fault, type FaultName } from './faults.ts';
+import {
+  type Application,
+  createAccounts,
+  type Refused,
+  randomPassword,
+  sessionExpired,
+} from './accounts.ts';
+import {
+  type ArmedFaults,
+  type CallName,
+  createArmedFaults,
+  type Fault,
+  type FaultName,
+} from './faults.ts';
 
 import {
   type Answer,
@@ -100,7 +112,10 @@ export type ThingSpaceSimulator = {
   /** Lets everything go on that `hold` or `hang` keeps, and cuts short what is `slow`. */
   release(): void;
   /** The *next* request that reaches this moment; ask before you cause it. Never resolves after `close`. */
-  waitFor(moment: Moment, which?: { readonly call?: CallName; readonly username?: string }): Promise<RequestLine>;
+  waitFor(
+    moment: Moment,
+    which?: { readonly call?: CallName; readonly username?: string },
+  ): Promise<RequestLine>;
   /** All requests, in the order they arrived. */
   readonly requests: readonly RequestLine[];
   /** Ends every connection and everything held; nothing that was held has its effect. */
@@ -110,7 +125,9 @@ export type ThingSpaceSimulator = {
 type Line = { -readonly [key in keyof RequestLine]: RequestLine[key] };
 
 /** Starts the simulator; resolves when it listens. */
-export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOptions = {}): Promise<ThingSpaceSimulator> {
+export async function openThingSpaceSimulator(
+  options: ThingSpaceSimulatorOptions = {},
+): Promise<ThingSpaceSimulator> {
   let advancedMs = 0;
   const accounts = createAccounts({
     nowMs: () => (options.nowMs ?? Date.now)() + advancedMs,
@@ -124,7 +141,12 @@ export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOption
   const faults = createArmedFaults(options.seed ?? 1);
   const waits = createWaits();
   const requests: Line[] = [];
-  let watchers: { moment: Moment; call?: CallName; username?: string; resolve: (line: RequestLine) => void }[] = [];
+  let watchers: {
+    moment: Moment;
+    call?: CallName;
+    username?: string;
+    resolve: (line: RequestLine) => void;
+  }[] = [];
 
   const reach = (moment: Moment, line: Line): void => {
     const isMet = (watcher: (typeof watchers)[number]): boolean =>
@@ -158,7 +180,11 @@ export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOption
     });
   });
 
-  async function serve(request: IncomingMessage, response: ServerResponse, line: Line): Promise<void> {
+  async function serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    line: Line,
+  ): Promise<void> {
     const body = await readBody(request);
     const sessionToken = headerOf(request, 'vz-m2m-token');
     const owner = accounts.usernameOf(sessionToken);
@@ -175,14 +201,20 @@ export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOption
     }
   }
 
-  async function act(request: IncomingMessage, response: ServerResponse, line: Line, body: Uint8Array): Promise<void> {
+  async function act(
+    request: IncomingMessage,
+    response: ServerResponse,
+    line: Line,
+    body: Uint8Array,
+  ): Promise<void> {
     const call = passGateway(request, body, accounts, options);
     if ('status' in call) {
       reach('arrived', line);
       return send(response, line, call);
     }
     if (call.username !== undefined) line.username = call.username;
-    if (call.name === 'login' && accounts.hasUser(call.username ?? '')) accounts.user(call.username ?? '').loginsReceived += 1;
+    if (call.name === 'login' && accounts.hasUser(call.username ?? ''))
+      accounts.user(call.username ?? '').loginsReceived += 1;
     const fault = faults.take(call.name, call.username);
     if (fault) line.fault = fault.fault;
     reach('arrived', line);
@@ -191,7 +223,9 @@ export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOption
     if (early === 'drop') return cut(response);
     if (early) return send(response, line, early);
     if (fault?.fault === 'slow' || fault?.fault === 'hold') {
-      const wait = waits.begin(fault.fault === 'slow' ? (fault.delayMs ?? 1000) : Number.POSITIVE_INFINITY);
+      const wait = waits.begin(
+        fault.fault === 'slow' ? (fault.delayMs ?? 1000) : Number.POSITIVE_INFINITY,
+      );
       reach('held', line);
       if ((await wait) === 'closing') return;
     }
@@ -213,7 +247,11 @@ export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOption
       case 'unexpected-error-after':
         return send(response, line, unexpectedError);
       case 'wrong-typed-200':
-        return send(response, line, line.committed ? json(200, { ...result, [call.resultKey]: wrongValueOf(fault) }) : answer);
+        return send(
+          response,
+          line,
+          line.committed ? json(200, { ...result, [call.resultKey]: wrongValueOf(fault) }) : answer,
+        );
       case 'truncated-200':
         line.status = answer.status;
         return truncate(response, answer, fault.cutAfterBytes);
@@ -264,7 +302,8 @@ export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOption
       advancedMs += ms;
     },
     release: () => waits.end('released'),
-    waitFor: (moment, which = {}) => new Promise((resolve) => watchers.push({ moment, ...which, resolve })),
+    waitFor: (moment, which = {}) =>
+      new Promise((resolve) => watchers.push({ moment, ...which, resolve })),
     requests,
     async close() {
       waits.end('closing');
@@ -303,12 +342,17 @@ function leversOf(accounts: ReturnType<typeof createAccounts>, faults: ArmedFaul
 }
 
 /** Waits that end by time, by `end`, or both; none outlives the server. */
-function createWaits(): { begin(ms: number): Promise<'released' | 'closing'>; end(how: 'released' | 'closing'): void } {
+function createWaits(): {
+  begin(ms: number): Promise<'released' | 'closing'>;
+  end(how: 'released' | 'closing'): void;
+} {
   const waiting = new Set<(how: 'released' | 'closing') => void>();
   return {
     begin: (ms) =>
       new Promise((resolve) => {
-        const timer = Number.isFinite(ms) ? setTimeout(() => finish('released'), ms).unref() : undefined;
+        const timer = Number.isFinite(ms)
+          ? setTimeout(() => finish('released'), ms).unref()
+          : undefined;
         const finish = (how: 'released' | 'closing'): void => {
           clearTimeout(timer);
           waiting.delete(finish);
@@ -330,7 +374,11 @@ function send(response: ServerResponse, line: Line, { status, body, type, code }
   if (response.destroyed) return; // the caller left
   line.status = status;
   if (code !== undefined) line.code = code;
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' });
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  });
   response.end(body);
 }
 
@@ -339,7 +387,11 @@ function cut(response: ServerResponse): void {
 }
 
 /** Sends the head and the first bytes of the body, then ends the connection; what was written still arrives. */
-function truncate(response: ServerResponse, { status, body, type }: Answer, cutAfterBytes?: number): void {
+function truncate(
+  response: ServerResponse,
+  { status, body, type }: Answer,
+  cutAfterBytes?: number,
+): void {
   const bytes = Buffer.from(body);
   response.writeHead(status, { 'content-type': type, 'content-length': bytes.length });
   response.flushHeaders();

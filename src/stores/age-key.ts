@@ -31,7 +31,10 @@ export async function readIdentityFile(path: string): Promise<Secret> {
       // The mode of the very file that is read, not of the name.
       const mode = (await file.stat()).mode & 0o777;
       if (platform() !== 'win32' && (mode & 0o077) !== 0) {
-        throw new Failure('store-denied', `identity file ${path} has mode 0${mode.toString(8)}; others can read it: chmod 600 ${path}`);
+        throw new Failure(
+          'store-denied',
+          `identity file ${path} has mode 0${mode.toString(8)}; others can read it: chmod 600 ${path}`,
+        );
       }
       return new Secret(await file.readFile('utf8'));
     } finally {
@@ -56,7 +59,11 @@ export async function openAgeKey(contents: Secret): Promise<AgeKey> {
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => new Secret(line));
   const [first] = identities;
-  if (!first) throw new Failure('store-denied', 'the identity file holds no age identity (AGE-SECRET-KEY-1…)');
+  if (!first)
+    throw new Failure(
+      'store-denied',
+      'the identity file holds no age identity (AGE-SECRET-KEY-1…)',
+    );
   const recipients = await Promise.all(identities.map(recipientOf));
   const recipient = recipients[0] ?? '';
   return {
@@ -79,14 +86,20 @@ async function recipientOf(identity: Secret, index: number): Promise<string> {
     if (!identity.reveal().startsWith('AGE-SECRET-KEY-1')) throw new Error('another kind');
     return await identityToRecipient(identity.reveal());
   } catch {
-    throw new Failure('store-denied', `identity ${index + 1} of the identity file is no X25519 identity (AGE-SECRET-KEY-1…)`);
+    throw new Failure(
+      'store-denied',
+      `identity ${index + 1} of the identity file is no X25519 identity (AGE-SECRET-KEY-1…)`,
+    );
   }
 }
 
 function refuse(error: unknown, path: string): never {
   // age-encryption 0.3 has no codes; its message is fixed text.
   if (error instanceof Error && error.message.startsWith('no identity matched')) {
-    throw new Failure('store-denied', `the identity does not open ${path}; it was sealed to another key`);
+    throw new Failure(
+      'store-denied',
+      `the identity does not open ${path}; it was sealed to another key`,
+    );
   }
   throw new Failure('store-unavailable', `${path} is damaged: age cannot open it`);
 }

@@ -15,7 +15,11 @@ export function errnoOf(error: unknown): string {
   const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
   if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code;
   // Node has no name for some, EDQUOT among them; the system has.
-  return Object.entries(constants.errno).find(([, number]) => typeof errno === 'number' && number === -errno)?.[0] ?? '';
+  return (
+    Object.entries(constants.errno).find(
+      ([, number]) => typeof errno === 'number' && number === -errno,
+    )?.[0] ?? ''
+  );
 }
 
 /**
@@ -34,7 +38,10 @@ export async function onDisk<Value>(
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === '' || pass.includes(errno)) throw error;
-    throw new Failure(denied.has(errno) ? 'store-denied' : 'store-unavailable', `cannot ${doing} ${path}: ${errno}`);
+    throw new Failure(
+      denied.has(errno) ? 'store-denied' : 'store-unavailable',
+      `cannot ${doing} ${path}: ${errno}`,
+    );
   }
 }
 
@@ -71,7 +78,9 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** Makes a folder, 0700, and its missing parents; what it made is durable when it resolves. There already is fine. */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await onDisk('make the folder', path, () => mkdir(path, { recursive: true, mode: 0o700 }));
+  const first = await onDisk('make the folder', path, () =>
+    mkdir(path, { recursive: true, mode: 0o700 }),
+  );
   if (first === undefined) return;
   // Only where something was made: a parent that was there may be closed to us for reading.
   for (let made = resolve(path); ; made = dirname(made)) {
@@ -82,10 +91,12 @@ export async function makeFolder(path: string): Promise<void> {
 
 /** The names in a folder; `null` when there is no such folder. */
 export async function namesIn(path: string): Promise<string[] | null> {
-  return onDisk('read the folder', path, () => readdir(path), ['ENOENT', 'ENOTDIR']).catch((error) => {
-    if (error instanceof Failure) throw error;
-    return null;
-  });
+  return onDisk('read the folder', path, () => readdir(path), ['ENOENT', 'ENOTDIR']).catch(
+    (error) => {
+      if (error instanceof Failure) throw error;
+      return null;
+    },
+  );
 }
 
 /** Removes a file that nothing refers to. Best effort: what is left is swept later. */
@@ -99,7 +110,9 @@ export async function discard(path: string): Promise<void> {
  * names end in `%~` and their hash; no short name can.
  */
 export function safeName(name: string): string {
-  const encoded = [...Buffer.from(name)].map((byte, index) => encodeByte(byte, index === 0)).join('');
+  const encoded = [...Buffer.from(name)]
+    .map((byte, index) => encodeByte(byte, index === 0))
+    .join('');
   if (encoded.length <= 150) return encoded;
   return `${encoded.slice(0, 80)}%~${createHash('sha256').update(name).digest('hex')}`;
 }

@@ -69,7 +69,10 @@ export async function readIndex(folder: string): Promise<Index | null> {
  * whenever another process was first, so it must not have effects that cannot be repeated. Resolves with the index it
  * wrote, or `null`; what it resolved with, or left, is durable.
  */
-export async function changeIndex(folder: string, change: (index: Index | null) => Promise<IndexContent | null>): Promise<Index | null> {
+export async function changeIndex(
+  folder: string,
+  change: (index: Index | null) => Promise<IndexContent | null>,
+): Promise<Index | null> {
   for (let round = 0; round < maxRounds; round += 1) {
     const index = await readIndex(folder);
     const content = await change(index);
@@ -94,7 +97,12 @@ async function commit(folder: string, next: Index): Promise<boolean> {
   const temporary = join(folder, `.new-${next.commit}`);
   await writeDurably(temporary, formatIndex(next));
   try {
-    await onDisk('link', pathOf(folder, next.generation), () => link(temporary, pathOf(folder, next.generation)), ['EEXIST', 'ENOENT']);
+    await onDisk(
+      'link',
+      pathOf(folder, next.generation),
+      () => link(temporary, pathOf(folder, next.generation)),
+      ['EEXIST', 'ENOENT'],
+    );
   } catch (error) {
     if (error instanceof Failure) throw error;
     return false;
@@ -109,7 +117,9 @@ async function commit(folder: string, next: Index): Promise<boolean> {
 }
 
 async function removeOld(folder: string, upTo: number): Promise<void> {
-  const old = generationsIn((await namesIn(folder)) ?? []).filter((generation) => generation <= upTo);
+  const old = generationsIn((await namesIn(folder)) ?? []).filter(
+    (generation) => generation <= upTo,
+  );
   await Promise.all(old.map((generation) => discard(pathOf(folder, generation))));
 }
 
@@ -118,7 +128,9 @@ async function newestGeneration(folder: string): Promise<number> {
 }
 
 function generationsIn(names: readonly string[]): number[] {
-  return names.filter((name) => /^\d{12}\.json$/.test(name)).map((name) => Number(name.slice(0, 12)));
+  return names
+    .filter((name) => /^\d{12}\.json$/.test(name))
+    .map((name) => Number(name.slice(0, 12)));
 }
 
 function pathOf(folder: string, generation: number): string {
@@ -144,7 +156,13 @@ function parseIndex(text: string, path: string): Index {
 function isIndex(index: Partial<Index>): boolean {
   const { name, identity, generation, commit: id, before, versions } = index;
   const texts = [name, identity, id].every((text) => typeof text === 'string');
-  return texts && Number.isSafeInteger(generation) && Array.isArray(before) && Array.isArray(versions) && versions.every(isVersion);
+  return (
+    texts &&
+    Number.isSafeInteger(generation) &&
+    Array.isArray(before) &&
+    Array.isArray(versions) &&
+    versions.every(isVersion)
+  );
 }
 
 function isVersion(version: Partial<IndexedVersion> | null): boolean {
@@ -152,6 +170,9 @@ function isVersion(version: Partial<IndexedVersion> | null): boolean {
   const { versionId, file, createdAtMs, stages } = version;
   // A file name of ours has no folder in it: a damaged index must not lead out of the store.
   return (
-    typeof versionId === 'string' && /^[\w-]+\.[\w-]+\.age$/.test(String(file)) && Number.isFinite(createdAtMs) && Array.isArray(stages)
+    typeof versionId === 'string' &&
+    /^[\w-]+\.[\w-]+\.age$/.test(String(file)) &&
+    Number.isFinite(createdAtMs) &&
+    Array.isArray(stages)
   );
 }

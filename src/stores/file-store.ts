@@ -15,8 +15,23 @@ import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
 import { type AgeKey, openAgeKey } from './age-key.ts';
-import { discard, errnoOf, makeFolder, namesIn, onDisk, safeName, syncFolder, writeDurably } from './durable-files.ts';
-import { changeIndex, type Index, type IndexContent, type IndexedVersion, readIndex } from './file-index.ts';
+import {
+  discard,
+  errnoOf,
+  makeFolder,
+  namesIn,
+  onDisk,
+  safeName,
+  syncFolder,
+  writeDurably,
+} from './durable-files.ts';
+import {
+  changeIndex,
+  type Index,
+  type IndexContent,
+  type IndexedVersion,
+  readIndex,
+} from './file-index.ts';
 import type { StoredVersion, VersionStore } from './version-store.ts';
 
 export type FileStoreOptions = {
@@ -55,7 +70,13 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
   const placeOf = (secretId: string): Place => {
     if (secretId === '') throw new Failure('secret-not-found', 'a secret without a name');
     const folder = join(directory, safeName(secretId));
-    return { secretId, index: join(folder, 'index'), versions: join(folder, 'versions'), key, clock };
+    return {
+      secretId,
+      index: join(folder, 'index'),
+      versions: join(folder, 'versions'),
+      key,
+      clock,
+    };
   };
   return {
     versions: (secretId) => versionsAt(placeOf(secretId)),
@@ -70,14 +91,22 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     },
 
     async list() {
-      const indexes = await Promise.all(((await namesIn(directory)) ?? []).map((name) => readIndex(join(directory, name, 'index'))));
+      const indexes = await Promise.all(
+        ((await namesIn(directory)) ?? []).map((name) => readIndex(join(directory, name, 'index'))),
+      );
       return indexes.flatMap((index) => (index ? [index.name] : [])).sort();
     },
   };
 }
 
 /** One secret's folders, and what opens and dates its versions. */
-type Place = { readonly secretId: string; readonly index: string; readonly versions: string; readonly key: AgeKey; readonly clock: Clock };
+type Place = {
+  readonly secretId: string;
+  readonly index: string;
+  readonly versions: string;
+  readonly key: AgeKey;
+  readonly clock: Clock;
+};
 
 function versionsAt(place: Place): VersionStore {
   return {
@@ -87,8 +116,10 @@ function versionsAt(place: Place): VersionStore {
 
     async move(stage, from, to) {
       const moved = await changeIndex(place.index, async (index) => {
-        const holder = index?.versions.find(({ stages }) => stages.includes(stage))?.versionId ?? null;
-        if (!index || holder !== from || !index.versions.some(({ versionId }) => versionId === to)) return null;
+        const holder =
+          index?.versions.find(({ stages }) => stages.includes(stage))?.versionId ?? null;
+        if (!index || holder !== from || !index.versions.some(({ versionId }) => versionId === to))
+          return null;
         return { ...index, versions: withLabel(index.versions, stage, to) };
       });
       return moved ? 'moved' : 'conflict';
@@ -96,22 +127,38 @@ function versionsAt(place: Place): VersionStore {
 
     async list() {
       const index = (await readIndex(place.index)) ?? missing(place);
-      return index.versions.map(({ versionId, stages, createdAtMs }) => ({ versionId, stages, createdAtMs }));
+      return index.versions.map(({ versionId, stages, createdAtMs }) => ({
+        versionId,
+        stages,
+        createdAtMs,
+      }));
     },
   };
 }
 
-async function readAt(place: Place, which: { stage: string } | { versionId: string }): Promise<StoredVersion | null> {
+async function readAt(
+  place: Place,
+  which: { stage: string } | { versionId: string },
+): Promise<StoredVersion | null> {
   for (let isSecondLook = false; ; isSecondLook = true) {
     const index = await readIndex(place.index);
     const found = index?.versions.find((version) =>
-      'stage' in which ? version.stages.includes(which.stage) : version.versionId === which.versionId,
+      'stage' in which
+        ? version.stages.includes(which.stage)
+        : version.versionId === which.versionId,
     );
     if (!index || !found) return null;
     try {
       const value = await openVersion(place, found, isSecondLook ? [] : ['ENOENT']);
       const { versionId, stages, createdAtMs } = found;
-      return { versionId, stages, createdAtMs, storeNowMs: place.clock.nowMs(), value, identity: index.identity };
+      return {
+        versionId,
+        stages,
+        createdAtMs,
+        storeNowMs: place.clock.nowMs(),
+        value,
+        identity: index.identity,
+      };
     } catch (error) {
       // Pruned between the two reads; a second index that still names it means that somebody deleted the file.
       if (errnoOf(error) !== 'ENOENT') throw error;
@@ -119,7 +166,11 @@ async function readAt(place: Place, which: { stage: string } | { versionId: stri
   }
 }
 
-async function openVersion(place: Place, version: IndexedVersion, pass: readonly string[] = []): Promise<Secret | 'binary'> {
+async function openVersion(
+  place: Place,
+  version: IndexedVersion,
+  pass: readonly string[] = [],
+): Promise<Secret | 'binary'> {
   const path = join(place.versions, version.file);
   return place.key.open(await onDisk('read', path, () => readFile(path), pass), path);
 }
@@ -131,9 +182,13 @@ async function putAt(
 ): Promise<'written' | 'taken'> {
   const { token, value, stages } = version;
   // The token becomes a file name, and has to be one of Secrets Manager's too.
-  if (!/^[A-Za-z0-9-]{32,64}$/.test(token)) throw new RangeError('a token has 32 to 64 letters, digits or hyphens');
+  if (!/^[A-Za-z0-9-]{32,64}$/.test(token))
+    throw new RangeError('a token has 32 to 64 letters, digits or hyphens');
   if (Buffer.byteLength(value.reveal()) > maxValueBytes)
-    throw new Failure('secret-invalid', `the value of secret ${place.secretId} is over ${maxValueBytes} bytes`);
+    throw new Failure(
+      'secret-invalid',
+      `the value of secret ${place.secretId} is over ${maxValueBytes} bytes`,
+    );
   const file = `${token}.${randomUUID()}.age`;
   let isSealed = false;
   let existing: IndexedVersion | undefined;
@@ -168,12 +223,17 @@ async function seal(place: Place, file: string, value: Secret): Promise<void> {
 }
 
 /** The versions with `stage` on `to` only. Where AWSCURRENT was, AWSPREVIOUS comes and AWSPENDING goes, as in Secrets Manager. */
-function withLabel(versions: readonly IndexedVersion[], stage: string, to: string): readonly IndexedVersion[] {
+function withLabel(
+  versions: readonly IndexedVersion[],
+  stage: string,
+  to: string,
+): readonly IndexedVersion[] {
   const from = versions.find(({ stages }) => stages.includes(stage))?.versionId;
   const isPromotion = stage === 'AWSCURRENT' && from !== undefined && from !== to;
   const moved = versions.map((version) => {
     const others = version.stages.filter(
-      (other) => other !== stage && !(isPromotion && other === 'AWSPENDING' && version.versionId === from),
+      (other) =>
+        other !== stage && !(isPromotion && other === 'AWSPENDING' && version.versionId === from),
     );
     return { ...version, stages: version.versionId === to ? [...others, stage] : others };
   });
@@ -183,7 +243,9 @@ function withLabel(versions: readonly IndexedVersion[], stage: string, to: strin
 /** The oldest versions without a label beyond the hundredth, if older than a day. */
 function prunable(versions: readonly IndexedVersion[], nowMs: number): readonly IndexedVersion[] {
   const unlabelled = versions.filter(({ stages }) => stages.length === 0);
-  return unlabelled.slice(0, Math.max(0, unlabelled.length - unlabelledKept)).filter(({ createdAtMs }) => nowMs - createdAtMs > dayMs);
+  return unlabelled
+    .slice(0, Math.max(0, unlabelled.length - unlabelledKept))
+    .filter(({ createdAtMs }) => nowMs - createdAtMs > dayMs);
 }
 
 function emptySecret(secretId: string): IndexContent {
@@ -191,17 +253,26 @@ function emptySecret(secretId: string): IndexContent {
 }
 
 function missing(place: Place): never {
-  throw new Failure('secret-not-found', `secret ${place.secretId} does not exist in the file store`);
+  throw new Failure(
+    'secret-not-found',
+    `secret ${place.secretId} does not exist in the file store`,
+  );
 }
 
 /** Removes what no index names and nobody can be about to link: it is older than a day. Best effort. */
 async function sweep(folder: string, beforeMs: number): Promise<void> {
   const [indexFolder, versionsFolder] = [join(folder, 'index'), join(folder, 'versions')];
-  const leftovers = ((await namesIn(indexFolder)) ?? []).filter((name) => name.startsWith('.new-')).map((name) => join(indexFolder, name));
+  const leftovers = ((await namesIn(indexFolder)) ?? [])
+    .filter((name) => name.startsWith('.new-'))
+    .map((name) => join(indexFolder, name));
   const files = (await namesIn(versionsFolder)) ?? [];
   const index: Index | null = await readIndex(indexFolder).catch(() => null);
   // An index that cannot be read names nothing; then no version is swept.
-  const orphans = index ? files.filter((file) => file.endsWith('.age') && !index.versions.some((version) => version.file === file)) : [];
+  const orphans = index
+    ? files.filter(
+        (file) => file.endsWith('.age') && !index.versions.some((version) => version.file === file),
+      )
+    : [];
   for (const path of [...leftovers, ...orphans.map((file) => join(versionsFolder, file))]) {
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
     if (mtimeMs < beforeMs) await discard(path);

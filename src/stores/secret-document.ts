@@ -34,18 +34,29 @@ type Member = { readonly start: number; readonly end: number; readonly text: str
  * `secret-invalid`, naming the key and what is wrong, never the value: binary, over 60,000 bytes, not JSON, not an object,
  * a key that is missing, twice there, no string, or empty.
  */
-export function readFields(value: Secret | 'binary', names: readonly string[], where: string): string[] {
+export function readFields(
+  value: Secret | 'binary',
+  names: readonly string[],
+  where: string,
+): string[] {
   const members = membersOf(value, names, where);
   return names.map((name) => textOf(members, name, where));
 }
 
 /** The same document with the bytes of the top-level `field` replaced by the new password. Throws as `readFields`. */
-export function replaceField(document: Secret, field: string, password: Secret, where: string): Secret {
+export function replaceField(
+  document: Secret,
+  field: string,
+  password: Secret,
+  where: string,
+): Secret {
   const members = membersOf(document, [field], where);
   const member = members.get(field);
   if (!member) throw invalid(where, `has no "${field}"`);
   const text = document.reveal();
-  return new Secret(text.slice(0, member.start) + JSON.stringify(password.reveal()) + text.slice(member.end));
+  return new Secret(
+    text.slice(0, member.start) + JSON.stringify(password.reveal()) + text.slice(member.end),
+  );
 }
 
 function textOf(members: ReadonlyMap<string, Member>, name: string, where: string): string {
@@ -60,10 +71,15 @@ function textOf(members: ReadonlyMap<string, Member>, name: string, where: strin
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g;
 
 /** The top-level members with these names. Flat on purpose: a tree parser's stack overflows on 60 kB of brackets. */
-function membersOf(value: Secret | 'binary', names: readonly string[], where: string): Map<string, Member> {
+function membersOf(
+  value: Secret | 'binary',
+  names: readonly string[],
+  where: string,
+): Map<string, Member> {
   if (value === 'binary') throw invalid(where, 'is binary; it has to be a JSON object as text');
   const text = value.reveal();
-  if (Buffer.byteLength(text) > maxDocumentBytes) throw invalid(where, `is over ${maxDocumentBytes} bytes`);
+  if (Buffer.byteLength(text) > maxDocumentBytes)
+    throw invalid(where, `is over ${maxDocumentBytes} bytes`);
   if (!isJson(text)) throw invalid(where, 'is not JSON');
   if (!/^\s*\{/.test(text)) throw invalid(where, 'is JSON, but not an object');
   const found = new Map<string, Member>();
@@ -74,7 +90,11 @@ function membersOf(value: Secret | 'binary', names: readonly string[], where: st
     if (isTop && (token === ',' || token === '}')) {
       if (key !== null && names.includes(key)) {
         if (found.has(key)) throw invalid(where, `has "${key}" twice`);
-        found.set(key, { start, end, text: text[start] === '"' ? JSON.parse(text.slice(start, end)) : null });
+        found.set(key, {
+          start,
+          end,
+          text: text[start] === '"' ? JSON.parse(text.slice(start, end)) : null,
+        });
       }
       [key, start] = [null, -1];
     } else if (isTop && key === null) key = JSON.parse(token) as string;
@@ -103,9 +123,14 @@ function invalid(where: string, what: string): Failure {
  * What `parse` makes of a secret's whole text, for a key that is kept as a secret of its own. `parse` must not keep the text, nor put it
  * into what it throws, which becomes `secret-invalid`. Throws as `VersionStore.read`, and `secret-not-found`.
  */
-export async function readWhole<Parsed>(versions: VersionStore, where: string, parse: (text: string) => Parsed): Promise<Parsed> {
+export async function readWhole<Parsed>(
+  versions: VersionStore,
+  where: string,
+  parse: (text: string) => Parsed,
+): Promise<Parsed> {
   const version = await versions.read({ stage: 'AWSCURRENT' });
-  if (!version) throw new Failure('secret-not-found', `${where} has no AWSCURRENT, or does not exist`);
+  if (!version)
+    throw new Failure('secret-not-found', `${where} has no AWSCURRENT, or does not exist`);
   try {
     if (version.value !== 'binary') return parse(version.value.reveal());
   } catch {

@@ -28,7 +28,9 @@ const maxRecordsKnown = 200;
  * one sequence meet. The identity is in it because a secret made anew under the same name starts its records anew.
  */
 export function recordToken(identity: string, sequence: number): string {
-  return createHash('sha256').update(`thingspace-rotator/ROTATION\0${identity}\0${sequence}`).digest('hex');
+  return createHash('sha256')
+    .update(`thingspace-rotator/ROTATION\0${identity}\0${sequence}`)
+    .digest('hex');
 }
 
 /** The port over `versions`. Holds no state but the identity of the last answer, which every read renews. */
@@ -37,22 +39,43 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
   const where = `secret ${account.secretId}`;
   let knownIdentity: string | null = null;
 
-  const read = async (which: { stage: string } | { versionId: string }): Promise<StoredVersion | null> => {
+  const read = async (
+    which: { stage: string } | { versionId: string },
+  ): Promise<StoredVersion | null> => {
     const version = await versions.read(which);
     if (version) knownIdentity = version.identity;
     return version;
   };
-  const identity = async (): Promise<string> => knownIdentity ?? (await need(read, { stage: 'AWSCURRENT' }, where)).identity;
+  const identity = async (): Promise<string> =>
+    knownIdentity ?? (await need(read, { stage: 'AWSCURRENT' }, where)).identity;
   const oauthVersion = (): Promise<StoredVersion | null> =>
     account.oauth
-      ? need((which) => account.oauth?.versions.read(which) ?? null, { stage: 'AWSCURRENT' }, `secret ${account.oauth.secretId}`)
+      ? need(
+          (which) => account.oauth?.versions.read(which) ?? null,
+          { stage: 'AWSCURRENT' },
+          `secret ${account.oauth.secretId}`,
+        )
       : none;
 
-  const readWhole = async (which: { stage: string } | { versionId: string }): Promise<CurrentSecret> => {
+  const readWhole = async (
+    which: { stage: string } | { versionId: string },
+  ): Promise<CurrentSecret> => {
     const [version, oauth] = await Promise.all([need(read, which, where), oauthVersion()]);
-    const credentials = credentialsIn(version, oauth, fields, where, account.oauth ? `secret ${account.oauth.secretId}` : where);
-    if (version.value === 'binary') throw new Failure('secret-invalid', `the value of ${where} is binary`);
-    return { versionId: version.versionId, createdAtMs: version.createdAtMs, document: version.value, credentials };
+    const credentials = credentialsIn(
+      version,
+      oauth,
+      fields,
+      where,
+      account.oauth ? `secret ${account.oauth.secretId}` : where,
+    );
+    if (version.value === 'binary')
+      throw new Failure('secret-invalid', `the value of ${where} is binary`);
+    return {
+      versionId: version.versionId,
+      createdAtMs: version.createdAtMs,
+      document: version.value,
+      credentials,
+    };
   };
 
   return {
@@ -62,7 +85,9 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
     async readPending() {
       const version = await read({ stage: 'AWSPENDING' });
       if (!version || (version.value !== 'binary' && version.value.isEmpty)) return null;
-      return version.stages.includes('AWSCURRENT') || version.stages.includes('AWSPREVIOUS') ? null : version.versionId;
+      return version.stages.includes('AWSCURRENT') || version.stages.includes('AWSPREVIOUS')
+        ? null
+        : version.versionId;
     },
 
     async readRecord(atLeast) {
@@ -81,14 +106,19 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
 
     async putPending(rotationId, basis, password) {
       const value = replaceField(basis.document, fields.password, password, where);
-      if ((await versions.put({ token: rotationId, value, stages: ['AWSPENDING'] })) === 'written') return;
+      if ((await versions.put({ token: rotationId, value, stages: ['AWSPENDING'] })) === 'written')
+        return;
       // Another document with the same password is as good: somebody edited another key between two tries.
       const stored = await versions.read({ versionId: rotationId });
       if (stored && passwordIn(stored, fields, where)?.equals(password)) return;
-      throw new Failure('store-unavailable', `${where}: version ${rotationId} already holds another value`);
+      throw new Failure(
+        'store-unavailable',
+        `${where}: version ${rotationId} already holds another value`,
+      );
     },
 
-    promote: async (from, to) => ((await versions.move('AWSCURRENT', from, to)) === 'moved' ? 'promoted' : 'conflict'),
+    promote: async (from, to) =>
+      (await versions.move('AWSCURRENT', from, to)) === 'moved' ? 'promoted' : 'conflict',
 
     async passwordSince(current) {
       const [listed, newest] = await Promise.all([versions.list(), read({ stage: 'ROTATION' })]);
@@ -97,7 +127,8 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
       for (const version of candidates.slice(0, maxVersionsRead)) {
         const older = await versions.read({ versionId: version.versionId }).catch(unreadable);
         if (older && holdsRecord(older)) continue;
-        if (!older || !passwordIn(older, fields, where)?.equals(current.credentials.password)) break;
+        if (!older || !passwordIn(older, fields, where)?.equals(current.credentials.password))
+          break;
         since = Math.min(since, older.createdAtMs);
       }
       return since;
@@ -110,7 +141,11 @@ const none: Promise<null> = Promise.resolve(null);
 type Which = { readonly stage: string } | { readonly versionId: string };
 
 /** The version, or `secret-not-found`. */
-async function need(read: (which: Which) => Promise<StoredVersion | null> | null, which: Which, where: string): Promise<StoredVersion> {
+async function need(
+  read: (which: Which) => Promise<StoredVersion | null> | null,
+  which: Which,
+  where: string,
+): Promise<StoredVersion> {
   const version = await read(which);
   if (version) return version;
   throw new Failure(
@@ -126,9 +161,22 @@ function credentialsIn(
   where: string,
   oauthWhere: string,
 ): Credentials {
-  const [username, password] = readFields(version.value, [fields.username, fields.password], where) as [string, string];
-  const pair = readFields((oauth ?? version).value, [fields.clientId, fields.clientSecret], oauthWhere) as [string, string];
-  return { username, password: new Secret(password), clientId: pair[0], clientSecret: new Secret(pair[1]) };
+  const [username, password] = readFields(
+    version.value,
+    [fields.username, fields.password],
+    where,
+  ) as [string, string];
+  const pair = readFields(
+    (oauth ?? version).value,
+    [fields.clientId, fields.clientSecret],
+    oauthWhere,
+  ) as [string, string];
+  return {
+    username,
+    password: new Secret(password),
+    clientId: pair[0],
+    clientSecret: new Secret(pair[1]),
+  };
 }
 
 /** The password in a version, or `null` where its value is not one of ours. */
@@ -141,9 +189,16 @@ function passwordIn(version: StoredVersion, fields: Fields, where: string): Secr
 }
 
 function recordIn(version: StoredVersion): FoundRecord {
-  if (version.value === 'binary') throw new Failure('record-invalid', `version ${version.versionId} is binary, not an attempt record`);
+  if (version.value === 'binary')
+    throw new Failure(
+      'record-invalid',
+      `version ${version.versionId} is binary, not an attempt record`,
+    );
   // One end is the creation date with its milliseconds, the other may be an HTTP date without: hence never below 0.
-  return { record: parseRecord(version.value.reveal()), ageMs: Math.max(0, version.storeNowMs - version.createdAtMs) };
+  return {
+    record: parseRecord(version.value.reveal()),
+    ageMs: Math.max(0, version.storeNowMs - version.createdAtMs),
+  };
 }
 
 function holdsRecord(version: StoredVersion): boolean {
@@ -161,7 +216,9 @@ function knownRecords(newest: StoredVersion | null): ReadonlySet<string> {
   try {
     const { sequence } = recordIn(newest).record;
     const count = Math.min(sequence, maxRecordsKnown);
-    return new Set(Array.from({ length: count }, (_, index) => recordToken(newest.identity, sequence - index)));
+    return new Set(
+      Array.from({ length: count }, (_, index) => recordToken(newest.identity, sequence - index)),
+    );
   } catch (error) {
     unreadable(error);
     return new Set();
@@ -169,10 +226,17 @@ function knownRecords(newest: StoredVersion | null): ReadonlySet<string> {
 }
 
 /** Newest first; without the version itself, later ones, and attempt records. */
-function olderThan(current: CurrentSecret, listed: readonly ListedVersion[], records: ReadonlySet<string>): ListedVersion[] {
+function olderThan(
+  current: CurrentSecret,
+  listed: readonly ListedVersion[],
+  records: ReadonlySet<string>,
+): ListedVersion[] {
   return listed
     .filter(
-      ({ versionId, createdAtMs }) => versionId !== current.versionId && createdAtMs <= current.createdAtMs && !records.has(versionId),
+      ({ versionId, createdAtMs }) =>
+        versionId !== current.versionId &&
+        createdAtMs <= current.createdAtMs &&
+        !records.has(versionId),
     )
     .sort((a, b) => b.createdAtMs - a.createdAtMs);
 }

@@ -77,16 +77,27 @@ export const meanings: Readonly<Record<string, Meaning>> = {
 export const waitsMs: readonly number[] = [100, 400];
 
 /** What may be told about a vendor's error. */
-export type Refusal = { readonly meaning: Meaning; readonly code: string; readonly requestId: string };
+export type Refusal = {
+  readonly meaning: Meaning;
+  readonly code: string;
+  readonly requestId: string;
+};
 
 /** Reads a vendor's error. Never throws; keeps nothing of it but code and request id, and those only where they look like one. */
 export function refusalOf(error: unknown): Refusal {
-  const fields = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
+  const fields = (typeof error === 'object' && error !== null ? error : {}) as Record<
+    string,
+    unknown
+  >;
   const metadata = (fields['$metadata'] ?? {}) as Record<string, unknown>;
   const message = String(fields['message'] ?? '');
   const name = plain(fields['name']);
   const code = name === 'Error' || name === '' ? plain(fields['code']) || name : name;
-  return { meaning: meaningOf(code, metadata, message), code: code || 'unknown', requestId: plain(metadata['requestId']) };
+  return {
+    meaning: meaningOf(code, metadata, message),
+    code: code || 'unknown',
+    requestId: plain(metadata['requestId']),
+  };
 }
 
 function meaningOf(code: string, metadata: Record<string, unknown>, message: string): Meaning {
@@ -110,28 +121,50 @@ export function failureOf(refusal: Refusal, action: string, where: string): Fail
     case 'missing':
       return new Failure('secret-not-found', `${where} does not exist (${told})`);
     case 'deletion':
-      return new Failure('secret-invalid', `${where} is scheduled for deletion (${told}); restore it`);
+      return new Failure(
+        'secret-invalid',
+        `${where} is scheduled for deletion (${told}); restore it`,
+      );
     case 'denied':
-      return new Failure('store-denied', `secretsmanager:${action} on ${where} is not allowed (${told})`);
+      return new Failure(
+        'store-denied',
+        `secretsmanager:${action} on ${where} is not allowed (${told})`,
+      );
     case 'kms': {
-      const permissions = action === 'PutSecretValue' ? 'kms:GenerateDataKey and kms:Decrypt' : 'kms:Decrypt';
+      const permissions =
+        action === 'PutSecretValue' ? 'kms:GenerateDataKey and kms:Decrypt' : 'kms:Decrypt';
       return new Failure(
         'store-denied',
         `the KMS key of ${where} cannot be used (${told}): ${permissions}, and an enabled key, are needed`,
       );
     }
     case 'credentials':
-      return new Failure('store-denied', `AWS credentials are missing, expired or not accepted for secretsmanager:${action} (${told})`);
+      return new Failure(
+        'store-denied',
+        `AWS credentials are missing, expired or not accepted for secretsmanager:${action} (${told})`,
+      );
     case 'region':
-      return new Failure('store-denied', 'no AWS Region is configured: set store.region or AWS_REGION');
+      return new Failure(
+        'store-denied',
+        'no AWS Region is configured: set store.region or AWS_REGION',
+      );
     case 'not-allowed':
     case 'exists':
-      return new Failure('store-denied', `Secrets Manager refuses ${action} on ${where} in its present state (${told})`);
+      return new Failure(
+        'store-denied',
+        `Secrets Manager refuses ${action} on ${where} in its present state (${told})`,
+      );
     case 'limit':
-      return new Failure('store-unavailable', `${where} is at a quota of Secrets Manager, on labels or versions (${told})`);
+      return new Failure(
+        'store-unavailable',
+        `${where} is at a quota of Secrets Manager, on labels or versions (${told})`,
+      );
     case 'again':
     case 'unexpected':
-      return new Failure('store-unavailable', `Secrets Manager did not answer ${action} on ${where} (${told})`);
+      return new Failure(
+        'store-unavailable',
+        `Secrets Manager did not answer ${action} on ${where} (${told})`,
+      );
   }
 }
 

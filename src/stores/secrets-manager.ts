@@ -54,7 +54,9 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
   const answeredAtMs = recordDates(client);
 
   /** One try, bounded as a whole: the handler's own timeouts cover neither credentials nor a body that stops midway. */
-  async function once<Output>(send: (options: { abortSignal: AbortSignal }) => Promise<Output>): Promise<Output> {
+  async function once<Output>(
+    send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
+  ): Promise<Output> {
     const [late, done] = [new AbortController(), new AbortController()];
     const deadline = clock.sleep(requestTimeoutMs, done.signal).then(() => {
       late.abort();
@@ -81,7 +83,8 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
         const refusal = refusalOf(error);
         const answer = expected.find((meaning) => meaning === refusal.meaning);
         if (answer) return answer;
-        if (refusal.meaning !== 'again' || tries >= maxAttempts) throw failureOf(refusal, action, where);
+        if (refusal.meaning !== 'again' || tries >= maxAttempts)
+          throw failureOf(refusal, action, where);
         await clock.sleep(waitsMs[tries - 1] ?? waitsMs.at(-1) ?? 0);
       }
     }
@@ -95,13 +98,19 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
       const found: { secretId: string; name: string }[] = [];
       for (let token: string | undefined; ; ) {
         const Filters = [{ Key: 'tag-key' as const, Values: [tag] }];
-        const input = { Filters, MaxResults: 100, IncludePlannedDeletion: false, ...(token ? { NextToken: token } : {}) };
+        const input = {
+          Filters,
+          MaxResults: 100,
+          IncludePlannedDeletion: false,
+          ...(token ? { NextToken: token } : {}),
+        };
         const page = await call('ListSecrets', `secrets with the tag ${tag}`, (options) =>
           client.send(new ListSecretsCommand(input), options),
         );
         for (const { ARN, Name, Tags } of page.SecretList ?? []) {
           // The filter matches prefixes.
-          if (ARN && Name && Tags?.some(({ Key }) => Key === tag)) found.push({ secretId: ARN, name: Name });
+          if (ARN && Name && Tags?.some(({ Key }) => Key === tag))
+            found.push({ secretId: ARN, name: Name });
         }
         token = page.NextToken;
         if (!token) return found;
@@ -119,12 +128,25 @@ type Call = <Output, E extends Expected = never>(
   expected?: readonly E[],
 ) => Promise<Output | E>;
 
-function versionsOf(client: SecretsManagerClient, secretId: string, call: Call, nowOf: (output: object) => number): VersionStore {
+function versionsOf(
+  client: SecretsManagerClient,
+  secretId: string,
+  call: Call,
+  nowOf: (output: object) => number,
+): VersionStore {
   const where = `secret ${secretId}`;
   return {
     async read(which): Promise<StoredVersion | null> {
-      const input = { SecretId: secretId, ...('stage' in which ? { VersionStage: which.stage } : { VersionId: which.versionId }) };
-      const output = await call('GetSecretValue', where, (options) => client.send(new GetSecretValueCommand(input), options), ['missing']);
+      const input = {
+        SecretId: secretId,
+        ...('stage' in which ? { VersionStage: which.stage } : { VersionId: which.versionId }),
+      };
+      const output = await call(
+        'GetSecretValue',
+        where,
+        (options) => client.send(new GetSecretValueCommand(input), options),
+        ['missing'],
+      );
       if (output === 'missing' || !output.VersionId) return null;
       return {
         versionId: output.VersionId,
@@ -137,8 +159,18 @@ function versionsOf(client: SecretsManagerClient, secretId: string, call: Call, 
     },
 
     async put({ token, value, stages }) {
-      const input = { SecretId: secretId, ClientRequestToken: token, SecretString: value.reveal(), VersionStages: [...stages] };
-      const output = await call('PutSecretValue', where, (options) => client.send(new PutSecretValueCommand(input), options), ['exists']);
+      const input = {
+        SecretId: secretId,
+        ClientRequestToken: token,
+        SecretString: value.reveal(),
+        VersionStages: [...stages],
+      };
+      const output = await call(
+        'PutSecretValue',
+        where,
+        (options) => client.send(new PutSecretValueCommand(input), options),
+        ['exists'],
+      );
       return output === 'exists' ? 'taken' : 'written';
     },
 
@@ -149,18 +181,34 @@ function versionsOf(client: SecretsManagerClient, secretId: string, call: Call, 
         MoveToVersionId: to,
         ...(from === null ? {} : { RemoveFromVersionId: from }),
       };
-      const send = (options: { abortSignal: AbortSignal }) => client.send(new UpdateSecretVersionStageCommand(input), options);
-      const output = await call('UpdateSecretVersionStage', where, send, ['missing', 'not-allowed']);
+      const send = (options: { abortSignal: AbortSignal }) =>
+        client.send(new UpdateSecretVersionStageCommand(input), options);
+      const output = await call('UpdateSecretVersionStage', where, send, [
+        'missing',
+        'not-allowed',
+      ]);
       return output === 'missing' || output === 'not-allowed' ? 'conflict' : 'moved';
     },
 
     async list() {
       const listed: ListedVersion[] = [];
       for (let token: string | undefined; ; ) {
-        const input = { SecretId: secretId, IncludeDeprecated: true, MaxResults: 100, ...(token ? { NextToken: token } : {}) };
-        const page = await call('ListSecretVersionIds', where, (options) => client.send(new ListSecretVersionIdsCommand(input), options));
+        const input = {
+          SecretId: secretId,
+          IncludeDeprecated: true,
+          MaxResults: 100,
+          ...(token ? { NextToken: token } : {}),
+        };
+        const page = await call('ListSecretVersionIds', where, (options) =>
+          client.send(new ListSecretVersionIdsCommand(input), options),
+        );
         for (const { VersionId, VersionStages, CreatedDate } of page.Versions ?? []) {
-          if (VersionId) listed.push({ versionId: VersionId, stages: VersionStages ?? [], createdAtMs: CreatedDate?.getTime() ?? 0 });
+          if (VersionId)
+            listed.push({
+              versionId: VersionId,
+              stages: VersionStages ?? [],
+              createdAtMs: CreatedDate?.getTime() ?? 0,
+            });
         }
         token = page.NextToken;
         if (!token) return listed;

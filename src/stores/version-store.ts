@@ -37,14 +37,20 @@ export interface VersionStore {
    * unqualified read with the old value after AWSCURRENT moved. Throws `store-unavailable`, `store-denied`,
    * `secret-invalid` (the secret is scheduled for deletion).
    */
-  read(which: { readonly stage: string } | { readonly versionId: string }): Promise<StoredVersion | null>;
+  read(
+    which: { readonly stage: string } | { readonly versionId: string },
+  ): Promise<StoredVersion | null>;
   /**
    * Makes a version whose id is `token` (32 to 64 letters, digits, hyphens), and puts `stages` on it, from wherever they
    * are. When AWSCURRENT leaves a version, AWSPREVIOUS MUST come to it and AWSPENDING MUST leave it. MUST be won by one
    * writer only: `taken`, and nothing changes, when the token holds another value. The same value again is `written`,
    * without moving any label. Versions never change. Durable when it resolves. Throws as `read`, and `secret-not-found`.
    */
-  put(version: { readonly token: string; readonly value: Secret; readonly stages: readonly string[] }): Promise<'written' | 'taken'>;
+  put(version: {
+    readonly token: string;
+    readonly value: Secret;
+    readonly stages: readonly string[];
+  }): Promise<'written' | 'taken'>;
   /**
    * Moves a label from the version `from` (`null`: from nowhere) to `to`. MUST change nothing and say `conflict` when
    * the label is not where `from` says, or `to` does not exist. AWSPREVIOUS follows AWSCURRENT as for `put`. After

@@ -24,7 +24,10 @@ const needPerson: readonly Reason[] = [
 const patience = 3;
 
 /** Tells the notifier what is news to people. */
-export function createNotices(notifier: Notifier, allIsWell: boolean): { hear: Hear; observe: (event: RotationEvent) => void } {
+export function createNotices(
+  notifier: Notifier,
+  allIsWell: boolean,
+): { hear: Hear; observe: (event: RotationEvent) => void } {
   const overdue = (entry: Entry, atMs: number): void => {
     const ages = agesOf(entry, atMs);
     if (!ages || ages.daysLeft >= 0 || !entry.account.enabled) return;
@@ -39,13 +42,19 @@ export function createNotices(notifier: Notifier, allIsWell: boolean): { hear: H
           const { entry, result } = news;
           const notice = noticeOf(entry, result);
           if (notice) notifier.tell(notice);
-          else if (isGood(result) && entry.blocked === undefined) notifier.resolve(result.account, `${result.outcome}; all is well again`);
+          else if (isGood(result) && entry.blocked === undefined)
+            notifier.resolve(result.account, `${result.outcome}; all is well again`);
           return overdue(entry, result.endedAtMs);
         }
         case 'broken':
           return notifier.tell({ ...about(news.entry), kind: 'failing', text: news.detail });
         case 'blocked':
-          return notifier.tell({ ...about(news.entry), kind: 'stopped', text: news.entry.blocked ?? 'not rotated', reason: 'shared-user' });
+          return notifier.tell({
+            ...about(news.entry),
+            kind: 'stopped',
+            text: news.entry.blocked ?? 'not rotated',
+            reason: 'shared-user',
+          });
         case 'outage.began':
           return notifier.tell({
             kind: 'outage',
@@ -54,7 +63,10 @@ export function createNotices(notifier: Notifier, allIsWell: boolean): { hear: H
           });
         case 'outage.ended': {
           const minutes = Math.round((news.atMs - news.sinceMs) / 60_000);
-          return notifier.resolve(undefined, `${nameOf[news.dependency]} is back after ${minutes} min`);
+          return notifier.resolve(
+            undefined,
+            `${nameOf[news.dependency]} is back after ${minutes} min`,
+          );
         }
         case 'day': {
           for (const entry of news.entries) {
@@ -62,7 +74,8 @@ export function createNotices(notifier: Notifier, allIsWell: boolean): { hear: H
             const standing = standingNotice(entry);
             if (standing) notifier.tell(standing);
           }
-          if (allIsWell && news.entries.every((entry) => isWell(entry, news.atMs))) notifier.tell(wellNotice(news.entries, news.atMs));
+          if (allIsWell && news.entries.every((entry) => isWell(entry, news.atMs)))
+            notifier.tell(wellNotice(news.entries, news.atMs));
           return;
         }
         case 'run.ended':
@@ -72,7 +85,12 @@ export function createNotices(notifier: Notifier, allIsWell: boolean): { hear: H
     },
     observe: (event) => {
       if (event.event !== 'audit.failed') return;
-      notifier.tell({ kind: 'audit-failed', reason: 'audit-unavailable', text: event.detail, next: failures['audit-unavailable'].next });
+      notifier.tell({
+        kind: 'audit-failed',
+        reason: 'audit-unavailable',
+        text: event.detail,
+        next: failures['audit-unavailable'].next,
+      });
     },
   };
 }
@@ -115,7 +133,11 @@ function kindOf(reason: Reason, inARow: number): Notice['kind'] | null {
       return 'changed';
     case 'in-doubt':
       // These two pass with the settle time, or with the lease.
-      return reason === 'settling' || reason === 'in-flight' ? (lasts ? 'in-doubt' : null) : 'in-doubt';
+      return reason === 'settling' || reason === 'in-flight'
+        ? lasts
+          ? 'in-doubt'
+          : null
+        : 'in-doubt';
     case 'unchanged':
       return needPerson.includes(reason) || lasts ? 'failing' : null;
   }
@@ -123,19 +145,37 @@ function kindOf(reason: Reason, inARow: number): Notice['kind'] | null {
 
 /** The daily word about an account that still needs a person. */
 function standingNotice(entry: Entry): Notice | null {
-  if (entry.blocked !== undefined) return { ...about(entry), kind: 'stopped', reason: 'shared-user', text: entry.blocked };
+  if (entry.blocked !== undefined)
+    return { ...about(entry), kind: 'stopped', reason: 'shared-user', text: entry.blocked };
   const { reason, detail, next } = entry;
   if (reason === undefined) return null;
   const kind = kindOf(reason, Math.max(entry.failures, patience));
-  return kind && { ...about(entry), kind, reason, text: `still ${reason}${detail === undefined ? '' : ` (${detail})`}`, next };
+  return (
+    kind && {
+      ...about(entry),
+      kind,
+      reason,
+      text: `still ${reason}${detail === undefined ? '' : ` (${detail})`}`,
+      next,
+    }
+  );
 }
 
 function isWell(entry: Entry, atMs: number): boolean {
   const ages = agesOf(entry, atMs);
-  return entry.reason === undefined && entry.blocked === undefined && entry.state === 'settled' && ages !== undefined && ages.daysLeft >= 0;
+  return (
+    entry.reason === undefined &&
+    entry.blocked === undefined &&
+    entry.state === 'settled' &&
+    ages !== undefined &&
+    ages.daysLeft >= 0
+  );
 }
 
 function wellNotice(entries: readonly Entry[], atMs: number): Notice {
   const oldest = Math.max(0, ...entries.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0));
-  return { kind: 'all-is-well', text: `all is well: ${entries.length} accounts, the oldest password is ${Math.floor(oldest)} days old` };
+  return {
+    kind: 'all-is-well',
+    text: `all is well: ${entries.length} accounts, the oldest password is ${Math.floor(oldest)} days old`,
+  };
 }

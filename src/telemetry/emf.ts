@@ -39,14 +39,20 @@ export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean })
   const figured: AccountFigures[] = [];
 
   /** `sets`: by which dimensions CloudWatch keeps the metric; each one more is one more metric to pay for. */
-  function add(dimensions: Record<string, string>, sets: readonly (readonly string[])[], name: string, value: number): void {
+  function add(
+    dimensions: Record<string, string>,
+    sets: readonly (readonly string[])[],
+    name: string,
+    value: number,
+  ): void {
     const key = JSON.stringify([dimensions, sets]);
     const one = series.get(key) ?? { dimensions, sets, values: new Map() };
     series.set(key, one);
     one.values.set(name, [...(one.values.get(name) ?? []), value]);
   }
   const plain = (name: string, value: number): void => add({}, [[]], name, value);
-  const attempt = (outcome: string, reason: string): void => add({ outcome, reason }, [['outcome'], ['reason']], 'attempts_total', 1);
+  const attempt = (outcome: string, reason: string): void =>
+    add({ outcome, reason }, [['outcome'], ['reason']], 'attempts_total', 1);
 
   function fill(): void {
     if (figured.length === 0) return;
@@ -54,7 +60,8 @@ export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean })
       const sets = byAccount ? [['account'], []] : [[]];
       if (ageDays !== undefined) add({ account }, sets, 'password_age_days', ageDays);
       if (daysLeft !== undefined) add({ account }, sets, 'password_days_left', daysLeft);
-      if (lastSuccessMs !== undefined) add({ account }, sets, 'last_success_timestamp_seconds', lastSuccessMs / 1000);
+      if (lastSuccessMs !== undefined)
+        add({ account }, sets, 'last_success_timestamp_seconds', lastSuccessMs / 1000);
     }
     for (const state of accountStates) {
       const count = figured.filter((one) => one.state === state).length;
@@ -70,7 +77,12 @@ export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean })
         case 'login.refused':
         case 'login.unknown':
         case 'login.not-sent':
-          return add({ result: event.event.slice('login.'.length) }, [['result']], 'logins_total', 1);
+          return add(
+            { result: event.event.slice('login.'.length) },
+            [['result']],
+            'logins_total',
+            1,
+          );
         case 'receipt.written':
           return plain('receipts_written_total', 1);
         case 'saving.retried':
@@ -100,13 +112,19 @@ export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean })
 }
 
 const unitOf = (name: string): string =>
-  name.endsWith('_seconds') && !name.includes('timestamp') ? 'Seconds' : name.endsWith('_total') ? 'Count' : 'None';
+  name.endsWith('_seconds') && !name.includes('timestamp')
+    ? 'Seconds'
+    : name.endsWith('_total')
+      ? 'Count'
+      : 'None';
 
 function linesOf({ dimensions, sets, values }: Series, nowMs: number): string[] {
   const most = Math.max(...[...values.values()].map((list) => list.length));
   return Array.from({ length: Math.ceil(most / maxValues) }, (_, index) => {
     const part = [...values]
-      .map(([name, list]) => [name, list.slice(index * maxValues, (index + 1) * maxValues)] as const)
+      .map(
+        ([name, list]) => [name, list.slice(index * maxValues, (index + 1) * maxValues)] as const,
+      )
       .filter(([, list]) => list.length > 0);
     return JSON.stringify({
       _aws: {
@@ -115,12 +133,20 @@ function linesOf({ dimensions, sets, values }: Series, nowMs: number): string[] 
           {
             Namespace: emfNamespace,
             Dimensions: sets,
-            Metrics: part.map(([name]) => ({ Name: `thingspace_rotator_${name}`, Unit: unitOf(name) })),
+            Metrics: part.map(([name]) => ({
+              Name: `thingspace_rotator_${name}`,
+              Unit: unitOf(name),
+            })),
           },
         ],
       },
       ...dimensions,
-      ...Object.fromEntries(part.map(([name, list]) => [`thingspace_rotator_${name}`, list.length === 1 ? list[0] : list])),
+      ...Object.fromEntries(
+        part.map(([name, list]) => [
+          `thingspace_rotator_${name}`,
+          list.length === 1 ? list[0] : list,
+        ]),
+      ),
     });
   });
 }

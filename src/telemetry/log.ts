@@ -59,7 +59,10 @@ export const loggedFields = [
 export function openLog({ level, style, stream, context = {} }: LogOptions): Log {
   const logger = createLogger({
     level,
-    format: format.combine(format.timestamp(), format.printf(style === 'json' ? jsonLine : textLine)),
+    format: format.combine(
+      format.timestamp(),
+      format.printf(style === 'json' ? jsonLine : textLine),
+    ),
     transports: [new transports.Stream({ stream, eol: '\n' })],
     // An uncaught error is the entry point's to report; winston would print it whole.
     exitOnError: false,
@@ -76,13 +79,20 @@ export function openLog({ level, style, stream, context = {} }: LogOptions): Log
     debug: write('debug'),
     close: () =>
       new Promise((resolve) => {
-        logger.once('finish', () => (stream.writableNeedDrain ? stream.once('drain', () => resolve()) : resolve()));
+        logger.once('finish', () =>
+          stream.writableNeedDrain ? stream.once('drain', () => resolve()) : resolve(),
+        );
         logger.end();
       }),
   };
 }
 
-type Line = { readonly level: string; readonly message: unknown; readonly timestamp?: unknown; readonly fields?: unknown };
+type Line = {
+  readonly level: string;
+  readonly message: unknown;
+  readonly timestamp?: unknown;
+  readonly fields?: unknown;
+};
 
 function jsonLine({ timestamp, level, message, fields }: Line): string {
   return JSON.stringify({ time: timestamp, level, event: message, ...(fields as object) });
@@ -98,7 +108,8 @@ function textLine({ timestamp, level, message, fields }: Line): string {
 /** How loud an event of the protocol is. */
 export function logEvent(log: Log, event: RotationEvent): void {
   const { event: name, ...fields } = event;
-  const next = 'reason' in event && event.reason !== undefined ? { next: failures[event.reason].next } : {};
+  const next =
+    'reason' in event && event.reason !== undefined ? { next: failures[event.reason].next } : {};
   log[levelOf(event)](name, { ...fields, ...next });
 }
 
@@ -126,11 +137,14 @@ function levelOf(event: RotationEvent): LogOptions['level'] {
 }
 
 /** What a line may carry. */
-export function allowed(fields: Readonly<Record<string, unknown>>): Record<string, string | number | boolean> {
+export function allowed(
+  fields: Readonly<Record<string, unknown>>,
+): Record<string, string | number | boolean> {
   const kept: Record<string, string | number | boolean> = {};
   for (const name of loggedFields) {
     const value = fields[name];
-    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') kept[name] = value;
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+      kept[name] = value;
   }
   return kept;
 }

@@ -38,26 +38,56 @@ export type Metrics = {
 };
 
 /** `unknown` until an account has been looked at. */
-export const accountStates = ['settled', 'busy', 'in-doubt', 'changed', 'stopped', 'unreadable', 'unknown'] as const;
+export const accountStates = [
+  'settled',
+  'busy',
+  'in-doubt',
+  'changed',
+  'stopped',
+  'unreadable',
+  'unknown',
+] as const;
 
 const loginResults = ['accepted', 'refused', 'unknown', 'not-sent'] as const;
 
 /** Opens a registry of its own. Loads prom-client, which nothing but the service needs. */
-export async function openMetrics({ figures, version, ofProcess = false }: MetricsOptions): Promise<Metrics> {
-  const { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } = (await import('prom-client')).default;
+export async function openMetrics({
+  figures,
+  version,
+  ofProcess = false,
+}: MetricsOptions): Promise<Metrics> {
+  const { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } = (
+    await import('prom-client')
+  ).default;
   const registry = new Registry();
   const registers = [registry];
-  const named = (name: string, help: string) => ({ name: `thingspace_rotator_${name}`, help, registers });
+  const named = (name: string, help: string) => ({
+    name: `thingspace_rotator_${name}`,
+    help,
+    registers,
+  });
 
-  const build = new Gauge({ ...named('build_info', 'Always 1; the label tells the version.'), labelNames: ['version'] });
+  const build = new Gauge({
+    ...named('build_info', 'Always 1; the label tells the version.'),
+    labelNames: ['version'],
+  });
   build.set({ version }, 1);
   if (ofProcess) collectDefaultMetrics({ register: registry });
 
   const byAccount = { labelNames: ['account'] as const };
-  const age = new Gauge({ ...named('password_age_days', 'Age of the password that is in AWSCURRENT, in days.'), ...byAccount });
-  const left = new Gauge({ ...named('password_days_left', 'Days until the password is older than maxAgeDays.'), ...byAccount });
+  const age = new Gauge({
+    ...named('password_age_days', 'Age of the password that is in AWSCURRENT, in days.'),
+    ...byAccount,
+  });
+  const left = new Gauge({
+    ...named('password_days_left', 'Days until the password is older than maxAgeDays.'),
+    ...byAccount,
+  });
   const success = new Gauge({
-    ...named('last_success_timestamp_seconds', 'When the account was last looked at, or rotated, without a failure.'),
+    ...named(
+      'last_success_timestamp_seconds',
+      'When the account was last looked at, or rotated, without a failure.',
+    ),
     ...byAccount,
   });
   const state = new Gauge({
@@ -66,22 +96,39 @@ export async function openMetrics({ figures, version, ofProcess = false }: Metri
   });
 
   const attempts = new Counter({
-    ...named('attempts_total', 'Attempts by how they ended; the reason is a heading of docs/RUNBOOK.md, or none.'),
+    ...named(
+      'attempts_total',
+      'Attempts by how they ended; the reason is a heading of docs/RUNBOOK.md, or none.',
+    ),
     labelNames: ['outcome', 'reason'] as const,
   });
-  const logins = new Counter({ ...named('logins_total', 'Logins at ThingSpace by their answer.'), labelNames: ['result'] as const });
+  const logins = new Counter({
+    ...named('logins_total', 'Logins at ThingSpace by their answer.'),
+    labelNames: ['result'] as const,
+  });
   const deadWindow = new Histogram({
-    ...named('dead_window_seconds', 'From the answer of a reset to AWSCURRENT on the new password.'),
+    ...named(
+      'dead_window_seconds',
+      'From the answer of a reset to AWSCURRENT on the new password.',
+    ),
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
   });
   const duration = new Histogram({
     ...named('attempt_duration_seconds', 'How long attempts took.'),
     buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
   });
-  const lastRun = new Gauge(named('last_run_timestamp_seconds', 'When the last run over the accounts ended.'));
-  const auditFailures = new Counter(named('audit_failures_total', 'Audit records that could not be written to the log.'));
-  const receipts = new Counter(named('receipts_written_total', 'Receipts written: sealed answers of resets.'));
-  const savingRetries = new Counter(named('saving_retries_total', 'Tries to save a new password that had to be repeated.'));
+  const lastRun = new Gauge(
+    named('last_run_timestamp_seconds', 'When the last run over the accounts ended.'),
+  );
+  const auditFailures = new Counter(
+    named('audit_failures_total', 'Audit records that could not be written to the log.'),
+  );
+  const receipts = new Counter(
+    named('receipts_written_total', 'Receipts written: sealed answers of resets.'),
+  );
+  const savingRetries = new Counter(
+    named('saving_retries_total', 'Tries to save a new password that had to be repeated.'),
+  );
 
   const notices = new Counter({
     ...named('notices_total', 'Notices to the webhook by what became of them.'),
@@ -91,15 +138,18 @@ export async function openMetrics({ figures, version, ofProcess = false }: Metri
   // A counter that is born at 1 shows no increase: all that can be counted begin at 0.
   for (const result of loginResults) logins.inc({ result }, 0);
   for (const result of ['delivered', 'failed', 'dropped']) notices.inc({ result }, 0);
-  for (const outcome of ['rotated', 'recovered', 'not-due', 'checked', 'settled']) attempts.inc({ outcome, reason: 'none' }, 0);
-  for (const reason of Object.keys(failures) as Reason[]) attempts.inc({ outcome: endOf(reason), reason }, 0);
+  for (const outcome of ['rotated', 'recovered', 'not-due', 'checked', 'settled'])
+    attempts.inc({ outcome, reason: 'none' }, 0);
+  for (const reason of Object.keys(failures) as Reason[])
+    attempts.inc({ outcome: endOf(reason), reason }, 0);
 
   /** The four that are read anew at every scrape; an account that is gone leaves no series behind. */
   function fill(): void {
     for (const gauge of [age, left, success, state]) gauge.reset();
     for (const one of figures()) {
       const { account } = one;
-      for (const name of accountStates) state.set({ account, state: name }, name === one.state ? 1 : 0);
+      for (const name of accountStates)
+        state.set({ account, state: name }, name === one.state ? 1 : 0);
       if (one.ageDays !== undefined) age.set({ account }, one.ageDays);
       if (one.daysLeft !== undefined) left.set({ account }, one.daysLeft);
       if (one.lastSuccessMs !== undefined) success.set({ account }, one.lastSuccessMs / 1000);

@@ -116,7 +116,11 @@ export function openNotifier(options: NotifyOptions): Notifier {
       }
       const waitMs = deliveryWaitsMs[tries - 1];
       const isLast = waitMs === undefined || answer.final || hurry.signal.aborted;
-      log[isLast ? 'error' : 'warn'](isLast ? 'notify.failed' : 'notify.retried', { detail: answer.detail, count: batch.length, tries });
+      log[isLast ? 'error' : 'warn'](isLast ? 'notify.failed' : 'notify.retried', {
+        detail: answer.detail,
+        count: batch.length,
+        tries,
+      });
       if (isLast) return false;
       await clock.sleep(Math.max(waitMs, answer.retryAfterMs ?? 0), hurry.signal);
     }
@@ -147,11 +151,21 @@ export function openNotifier(options: NotifyOptions): Notifier {
   };
 }
 
-const sameness = ({ kind, reason }: Pick<Notice, 'kind' | 'reason'>): string => `${kind} ${reason ?? ''}`;
+const sameness = ({ kind, reason }: Pick<Notice, 'kind' | 'reason'>): string =>
+  `${kind} ${reason ?? ''}`;
 
-type Posted = { readonly delivered: boolean; readonly final?: boolean; readonly detail: string; readonly retryAfterMs?: number };
+type Posted = {
+  readonly delivered: boolean;
+  readonly final?: boolean;
+  readonly detail: string;
+  readonly retryAfterMs?: number;
+};
 
-async function post({ webhook, key, host, clock }: NotifyOptions, notices: readonly Notice[], dropped: number): Promise<Posted> {
+async function post(
+  { webhook, key, host, clock }: NotifyOptions,
+  notices: readonly Notice[],
+  dropped: number,
+): Promise<Posted> {
   const sentAtMs = clock.nowMs();
   const body = JSON.stringify({
     text: textOf(notices, dropped),
@@ -161,21 +175,40 @@ async function post({ webhook, key, host, clock }: NotifyOptions, notices: reado
     dropped,
     notices,
   });
-  const headers: Record<string, string> = { 'content-type': 'application/json', 'user-agent': 'thingspace-rotator' };
+  const headers: Record<string, string> = {
+    'content-type': 'application/json',
+    'user-agent': 'thingspace-rotator',
+  };
   if (key) headers['x-rotator-signature'] = signature(key, Math.floor(sentAtMs / 1000), body);
   try {
     // A redirect would take the notice, and its signature, to an address nobody configured.
-    const answer = await fetch(webhook, { method: 'POST', headers, body, redirect: 'error', signal: AbortSignal.timeout(postTimeoutMs) });
+    const answer = await fetch(webhook, {
+      method: 'POST',
+      headers,
+      body,
+      redirect: 'error',
+      signal: AbortSignal.timeout(postTimeoutMs),
+    });
     await answer.body?.cancel();
     if (answer.ok) return { delivered: true, detail: '' };
     const mayChange = answer.status === 408 || answer.status === 429 || answer.status >= 500;
     const seconds = Number(answer.headers.get('retry-after') ?? Number.NaN);
-    const retryAfterMs = Number.isFinite(seconds) ? Math.min(Math.max(0, seconds) * 1000, longestRetryAfterMs) : 0;
-    return { delivered: false, final: !mayChange, detail: `the webhook answered HTTP ${answer.status}`, retryAfterMs };
+    const retryAfterMs = Number.isFinite(seconds)
+      ? Math.min(Math.max(0, seconds) * 1000, longestRetryAfterMs)
+      : 0;
+    return {
+      delivered: false,
+      final: !mayChange,
+      detail: `the webhook answered HTTP ${answer.status}`,
+      retryAfterMs,
+    };
   } catch (error) {
     // Never its message: it may quote the address.
     const isLate = error instanceof Error && error.name === 'TimeoutError';
-    return { delivered: false, detail: isLate ? 'the webhook did not answer in time' : 'the webhook could not be reached' };
+    return {
+      delivered: false,
+      detail: isLate ? 'the webhook did not answer in time' : 'the webhook could not be reached',
+    };
   }
 }
 
@@ -193,7 +226,10 @@ function textOf(notices: readonly Notice[], dropped: number): string {
     return `${marks[kind]} ${subject}${escapeText(text)}${next ? ` _${escapeText(next)}_` : ''}`;
   });
   const more = notices.length - lines.length + dropped;
-  return [...lines, ...(more > 0 ? [`… and ${more} more; see thingspace-rotator status`] : [])].join('\n');
+  return [
+    ...lines,
+    ...(more > 0 ? [`… and ${more} more; see thingspace-rotator status`] : []),
+  ].join('\n');
 }
 
 const marks: Readonly<Record<NoticeKind, string>> = {
@@ -211,4 +247,5 @@ const marks: Readonly<Record<NoticeKind, string>> = {
 };
 
 /** Slack's three: a name can then neither mention a channel nor begin a link. */
-const escapeText = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+const escapeText = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

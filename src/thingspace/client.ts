@@ -10,7 +10,14 @@
 // a locked user or a wrong oldPassword, so nothing here depends on one.
 
 import { Failure } from '../rotation/failure.ts';
-import type { Clock, Credentials, LoginAnswer, ResetAnswer, Session, ThingSpace } from '../rotation/ports.ts';
+import type {
+  Clock,
+  Credentials,
+  LoginAnswer,
+  ResetAnswer,
+  Session,
+  ThingSpace,
+} from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 import {
   isApiTokenRefusal,
@@ -65,8 +72,15 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
     wire.send({
       method: 'POST',
       url: new URL(`${base}/m2m/v1/session/login`),
-      headers: { authorization: `Bearer ${apiToken.reveal()}`, 'content-type': 'application/json', accept: 'application/json' },
-      body: JSON.stringify({ username: credentials.username, password: credentials.password.reveal() }),
+      headers: {
+        authorization: `Bearer ${apiToken.reveal()}`,
+        'content-type': 'application/json',
+        accept: 'application/json',
+      },
+      body: JSON.stringify({
+        username: credentials.username,
+        password: credentials.password.reveal(),
+      }),
       timeoutMs: options.requestTimeoutMs,
       connectTimeoutMs: options.requestTimeoutMs,
     });
@@ -90,7 +104,11 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
     wire.send({
       method: 'POST',
       url: new URL(`${base}/m2m/v1/session/logout`),
-      headers: { authorization: `Bearer ${apiToken.reveal()}`, 'vz-m2m-token': sessionToken.reveal(), accept: 'application/json' },
+      headers: {
+        authorization: `Bearer ${apiToken.reveal()}`,
+        'vz-m2m-token': sessionToken.reveal(),
+        accept: 'application/json',
+      },
       body: '',
       timeoutMs: options.requestTimeoutMs,
       connectTimeoutMs: options.requestTimeoutMs,
@@ -100,7 +118,10 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
    * Sends with an API token; when the gateway refuses that, the application never saw the request, so it may be sent once more
    * with a fresh one. For login and logout only: a reset in such a place goes back to the loop, which knows what is durable.
    */
-  const sendFreshly = async (credentials: Credentials, send: (apiToken: Secret) => Promise<Exchange>): Promise<Exchange> => {
+  const sendFreshly = async (
+    credentials: Credentials,
+    send: (apiToken: Secret) => Promise<Exchange>,
+  ): Promise<Exchange> => {
     const apiToken = await tokens.get(credentials);
     const exchange = await send(apiToken);
     if (!saysApiTokenRefused(exchange)) return exchange;
@@ -118,7 +139,10 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
 
     async login(credentials) {
       try {
-        return loginAnswerOf(await sendFreshly(credentials, (apiToken) => sendLogin(credentials, apiToken)), credentials);
+        return loginAnswerOf(
+          await sendFreshly(credentials, (apiToken) => sendLogin(credentials, apiToken)),
+          credentials,
+        );
       } catch (error) {
         if (error instanceof Failure) return { login: 'not-sent', detail: error.message };
         throw error;
@@ -133,7 +157,8 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
         if (saysApiTokenRefused(exchange)) tokens.drop(credentials, apiToken);
         return resetAnswerOf(exchange, session, apiToken);
       } catch (error) {
-        if (error instanceof Failure) return { reset: 'refused', because: 'api-token', detail: error.message };
+        if (error instanceof Failure)
+          return { reset: 'refused', because: 'api-token', detail: error.message };
         throw error;
       }
     },
@@ -158,8 +183,14 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
 /** The base without a trailing slash. A user or a query in it would end up in every URL, and perhaps in a log. */
 function baseOf(baseUrl: string): string {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : null;
-  const usable = url && /^https?:$/.test(url.protocol) && `${url.username}${url.password}${url.search}${url.hash}` === '';
-  if (!usable) throw new Error('the ThingSpace base URL must be http or https, without user, query or fragment');
+  const usable =
+    url &&
+    /^https?:$/.test(url.protocol) &&
+    `${url.username}${url.password}${url.search}${url.hash}` === '';
+  if (!usable)
+    throw new Error(
+      'the ThingSpace base URL must be http or https, without user, query or fragment',
+    );
   return url.href.replace(/\/+$/, '');
 }
 
@@ -179,17 +210,22 @@ function saysApiTokenRefused(exchange: Exchange): boolean {
  * many is worse than a stop too many; `not-sent` takes proof that the application did not see it.
  */
 function loginAnswerOf(exchange: Exchange, credentials: Credentials): LoginAnswer {
-  if (exchange.ended === 'not-sent') return { login: 'not-sent', detail: `login: never sent, ${exchange.why}` };
+  if (exchange.ended === 'not-sent')
+    return { login: 'not-sent', detail: `login: never sent, ${exchange.why}` };
   if (exchange.ended === 'silent') return { login: 'unknown', detail: `login: ${exchange.why}` };
   const { status } = exchange;
-  if (exchange.ended === 'cut') return { login: 'unknown', detail: `login: HTTP ${status}, ${exchange.why}` };
+  if (exchange.ended === 'cut')
+    return { login: 'unknown', detail: `login: HTTP ${status}, ${exchange.why}` };
 
   const body = exchange.body.reveal();
   if (status >= 200 && status < 300) {
     const { sessionToken } = parseObject(body) ?? {};
     // Visible ASCII: it goes into a header (Verizon's example is a UUID).
     if (typeof sessionToken === 'string' && /^[\x21-\x7e]+$/.test(sessionToken)) {
-      return { login: 'accepted', session: { sessionToken: new Secret(sessionToken), credentials } };
+      return {
+        login: 'accepted',
+        session: { sessionToken: new Secret(sessionToken), credentials },
+      };
     }
   }
   const said = readRefusal(body);
@@ -199,34 +235,48 @@ function loginAnswerOf(exchange: Exchange, credentials: Credentials): LoginAnswe
   }
   const refusal = refusalIn(exchange);
   const before = status === 429 || (refusal !== null && isBeforeApplication(refusal));
-  return { login: before ? 'not-sent' : 'unknown', detail: status < 300 ? `${detail} without a usable session token` : detail };
+  return {
+    login: before ? 'not-sent' : 'unknown',
+    detail: status < 300 ? `${detail} without a usable session token` : detail,
+  };
 }
 
 /**
  * What a reset answer means. `refused` only on the word of somebody who named himself: the gateway by a fault that it gives
  * before it forwards, or the application by an error code in a 4xx, or a 429. A bare page in any status is in doubt.
  */
-function resetAnswerOf(exchange: Exchange, { credentials, sessionToken }: Session, apiToken: Secret): ResetAnswer {
-  if (exchange.ended === 'not-sent') return { reset: 'refused', because: 'code', detail: `reset: never sent, ${exchange.why}` };
+function resetAnswerOf(
+  exchange: Exchange,
+  { credentials, sessionToken }: Session,
+  apiToken: Secret,
+): ResetAnswer {
+  if (exchange.ended === 'not-sent')
+    return { reset: 'refused', because: 'code', detail: `reset: never sent, ${exchange.why}` };
   if (exchange.ended === 'silent') return { reset: 'in-doubt', detail: `reset: ${exchange.why}` };
   const { status, body } = exchange;
-  if (exchange.ended === 'cut') return inDoubt(`reset: HTTP ${status}, ${exchange.why}`, status, body);
+  if (exchange.ended === 'cut')
+    return inDoubt(`reset: HTTP ${status}, ${exchange.why}`, status, body);
   if (isSuccess(status)) return { reset: 'answered', body };
 
   const refusal = refusalIn(exchange);
-  const shown = refusal ? `, ${showCode(refusal, [credentials.password, credentials.clientSecret, sessionToken, apiToken])}` : '';
+  const shown = refusal
+    ? `, ${showCode(refusal, [credentials.password, credentials.clientSecret, sessionToken, apiToken])}`
+    : '';
   const detail = `reset: HTTP ${status}${shown}`;
-  if (status === 429 || (refusal && isThrottle(refusal))) return { reset: 'refused', because: 'throttled', detail };
+  if (status === 429 || (refusal && isThrottle(refusal)))
+    return { reset: 'refused', because: 'throttled', detail };
   if (!refusal || isUnexpectedError(refusal)) return inDoubt(detail, status, body);
   if (isApiTokenRefusal(refusal)) return { reset: 'refused', because: 'api-token', detail };
   if (isSessionRefusal(refusal)) return { reset: 'refused', because: 'session', detail };
-  if (refusal.by === 'application' || isBeforeApplication(refusal)) return { reset: 'refused', because: 'code', detail };
+  if (refusal.by === 'application' || isBeforeApplication(refusal))
+    return { reset: 'refused', because: 'code', detail };
   return inDoubt(detail, status, body);
 }
 
 /** In doubt, with the bytes wherever they might hold a password: any of a 2xx, and any that mention one. */
 function inDoubt(detail: string, status: number, body: Secret<Uint8Array>): ResetAnswer {
-  const mayHoldPassword = !body.isEmpty && (isSuccess(status) || Buffer.from(body.reveal()).includes('newPassword'));
+  const mayHoldPassword =
+    !body.isEmpty && (isSuccess(status) || Buffer.from(body.reveal()).includes('newPassword'));
   return mayHoldPassword ? { reset: 'in-doubt', detail, body } : { reset: 'in-doubt', detail };
 }
 

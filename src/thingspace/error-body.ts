@@ -24,7 +24,8 @@ const oauthCodes = [
 /** The refusal in a body, or `null` when it is none of the three. An application code comes without its service prefix. */
 export function readRefusal(body: Uint8Array): Refusal | null {
   const { errorCode, fault, error } = parseObject(body) ?? {};
-  if (typeof errorCode === 'string' && errorCode !== '') return { by: 'application', code: withoutService(errorCode) };
+  if (typeof errorCode === 'string' && errorCode !== '')
+    return { by: 'application', code: withoutService(errorCode) };
   const faultCode = isObject(fault) ? String(fault['code']) : '';
   if (/^\d{6}$/.test(faultCode)) return { by: 'gateway', code: faultCode };
   if (typeof error === 'string' && oauthCodes.includes(error)) return { by: 'oauth', code: error };
@@ -46,7 +47,9 @@ export function parseObject(body: Uint8Array): Record<string, unknown> | null {
  * (Synchronous Error Messages, 2026-11); 900903 expired and 900904 inactive are WSO2's, never seen from Verizon.
  */
 export function isApiTokenRefusal({ by, code }: Refusal): boolean {
-  return (by === 'oauth' && code === 'invalid_token') || (by === 'gateway' && /^90090[1-4]$/.test(code));
+  return (
+    (by === 'oauth' && code === 'invalid_token') || (by === 'gateway' && /^90090[1-4]$/.test(code))
+  );
 }
 
 /**
@@ -77,7 +80,8 @@ export function isUnexpectedError({ by, code }: Refusal): boolean {
  * sent is not shown at all.
  */
 export function showCode({ code }: Refusal, secrets: readonly Secret[]): string {
-  if (secrets.some((secret) => !secret.isEmpty && code.includes(secret.reveal()))) return 'a code that repeats a secret';
+  if (secrets.some((secret) => !secret.isEmpty && code.includes(secret.reveal())))
+    return 'a code that repeats a secret';
   return code.replace(/[^A-Za-z0-9_.-]/g, '?').slice(0, 100);
 }
 

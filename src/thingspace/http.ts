@@ -25,7 +25,12 @@ export type Request = {
  */
 export type Exchange =
   | { readonly ended: 'whole'; readonly status: number; readonly body: Secret<Uint8Array> }
-  | { readonly ended: 'cut'; readonly status: number; readonly body: Secret<Uint8Array>; readonly why: string }
+  | {
+      readonly ended: 'cut';
+      readonly status: number;
+      readonly body: Secret<Uint8Array>;
+      readonly why: string;
+    }
   | { readonly ended: 'silent'; readonly why: string }
   | { readonly ended: 'not-sent'; readonly why: string };
 
@@ -46,7 +51,10 @@ export type Wire = {
  * handshake costs a round trip or two *before* a reset, never between the server's commit and our save.
  */
 export function openWire(): Wire {
-  const agent = { http: new HttpAgent({ keepAlive: false }), https: new HttpsAgent({ keepAlive: false }) };
+  const agent = {
+    http: new HttpAgent({ keepAlive: false }),
+    https: new HttpsAgent({ keepAlive: false }),
+  };
   return {
     send: (request) => send(request, agent),
     close: () => {
@@ -65,7 +73,11 @@ function send(request: Request, agent: { http: HttpAgent; https: HttpsAgent }): 
 
     const stream = got.stream(request.url, {
       method: request.method,
-      headers: { 'user-agent': 'thingspace-rotator', 'accept-encoding': 'identity', ...request.headers },
+      headers: {
+        'user-agent': 'thingspace-rotator',
+        'accept-encoding': 'identity',
+        ...request.headers,
+      },
       body: request.body,
       // Each of these has a default that could send twice, send elsewhere, wait for ever, or touch the bytes.
       retry: { limit: 0 }, // and a stream would retry only for a listener of 'retry'
@@ -87,7 +99,8 @@ function send(request: Request, agent: { http: HttpAgent; https: HttpsAgent }): 
 
     const end = (why: string | null): void => {
       const body = new Secret(concat(chunks, size));
-      if (status === undefined) resolve({ ended: mayBeSent ? 'silent' : 'not-sent', why: why ?? 'the connection ended' });
+      if (status === undefined)
+        resolve({ ended: mayBeSent ? 'silent' : 'not-sent', why: why ?? 'the connection ended' });
       else if (why === null) resolve({ ended: 'whole', status, body });
       else resolve({ ended: 'cut', status, body, why });
       stream.destroy();
@@ -122,10 +135,14 @@ function send(request: Request, agent: { http: HttpAgent; https: HttpsAgent }): 
 function sentenceFor(error: unknown, { timeoutMs, connectTimeoutMs }: Request): string {
   if (error instanceof TimeoutError) {
     const connecting = ['lookup', 'connect', 'secureConnect'].includes(error.event);
-    return connecting ? `no connection within ${connectTimeoutMs} ms` : `no whole answer within ${timeoutMs} ms`;
+    return connecting
+      ? `no connection within ${connectTimeoutMs} ms`
+      : `no whole answer within ${timeoutMs} ms`;
   }
   const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(code) ? `the connection failed (${code})` : 'the connection failed';
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(code)
+    ? `the connection failed (${code})`
+    : 'the connection failed';
 }
 
 function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {

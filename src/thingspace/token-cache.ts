@@ -27,7 +27,10 @@ type Kept = { readonly token: Secret; readonly untilMs: number };
  * Keeps tokens. `mint` sends the token request, once. Whether `expires_in` counts down on a repeated request is not known, so a
  * kept token may die before its time; then the gateway says so, and the client drops it.
  */
-export function createApiTokens(mint: (credentials: Credentials) => Promise<Exchange>, monotonicMs: () => number): ApiTokens {
+export function createApiTokens(
+  mint: (credentials: Credentials) => Promise<Exchange>,
+  monotonicMs: () => number,
+): ApiTokens {
   const kept = new Map<string, Kept>();
   const minting = new Map<string, Promise<Kept>>();
 
@@ -68,7 +71,10 @@ function readToken(exchange: Exchange, credentials: Credentials, nowMs: number):
       throw new Failure('api-unavailable', `token: HTTP ${status} without a usable access_token`);
     }
     const lifeSeconds = typeof life === 'number' && life > 0 ? life : defaultLifeSeconds;
-    return { token: new Secret(token), untilMs: nowMs + Math.max(0, lifeSeconds - marginSeconds) * 1000 };
+    return {
+      token: new Secret(token),
+      untilMs: nowMs + Math.max(0, lifeSeconds - marginSeconds) * 1000,
+    };
   }
   const refusal = readRefusal(body);
   const detail = `token: HTTP ${status}${refusal ? `, ${showCode(refusal, [credentials.clientSecret, credentials.password])}` : ''}`;

@@ -2,7 +2,14 @@ import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateSigningKey, openSigningKey } from '../../src/audit/checkpoint.ts';
 import { openAuditLog } from '../../src/audit/log.ts';
-import { context, holders, origin, removeTempFolders, tempFolder, testClock } from '../harness/audit.ts';
+import {
+  context,
+  holders,
+  origin,
+  removeTempFolders,
+  tempFolder,
+  testClock,
+} from '../harness/audit.ts';
 import { auditLogContract } from '../harness/audit-contract.ts';
 
 afterEach(removeTempFolders);
@@ -15,7 +22,16 @@ auditLogContract('files', async () => {
   return {
     clock,
     signer,
-    open: (secondSink) => openAuditLog({ directory, signer, clock, holders, origin, context, ...(secondSink ? { secondSink } : {}) }),
+    open: (secondSink) =>
+      openAuditLog({
+        directory,
+        signer,
+        clock,
+        holders,
+        origin,
+        context,
+        ...(secondSink ? { secondSink } : {}),
+      }),
     breakIt(isBroken) {
       clock.atMs = isBroken ? Date.UTC(2026, 3, 1) : clock.atMs;
       if (isBroken) symlinkSync('/nowhere/at/all', dangling);

@@ -26,14 +26,18 @@ test('every parameter that DEPLOY.md gives is one', () => {
   expect(params.length).toBeGreaterThan(3);
   for (const param of params) expect(Object.keys(serverless.params.default)).toContain(param);
 
-  for (const [, file = '', overrides = ''] of text.matchAll(/--template-file (\S+) --parameter-overrides ([^\n]+)/g)) {
+  for (const [, file = '', overrides = ''] of text.matchAll(
+    /--template-file (\S+) --parameter-overrides ([^\n]+)/g,
+  )) {
     const known = Object.keys(readTemplate(join(root, file)).Parameters ?? {});
     for (const [, name] of overrides.matchAll(/(\w+)=/g)) expect(known).toContain(name);
   }
 });
 
 test('every order in DEPLOY.md is understood, and goes to a function that is there', () => {
-  const orders = [...text.matchAll(/--payload '([^']+)'/g)].map((found) => readOrder(JSON.parse(found[1] ?? ''), 'id').purpose);
+  const orders = [...text.matchAll(/--payload '([^']+)'/g)].map(
+    (found) => readOrder(JSON.parse(found[1] ?? ''), 'id').purpose,
+  );
   expect(orders).toEqual(['check', 'rotate']);
   const functions = [...text.matchAll(/--function-name (\S+)/g)].map((found) => found[1]);
   for (const name of functions) expect(name).toBe(`${serverless.service}-scheduled`);
@@ -49,11 +53,19 @@ test('the environment for the command line is a configuration', async () => {
 
   const config = await parseConfig({ text: null, file: 'the environment', folder: '/', env });
 
-  expect(config).toMatchObject({ accounts: [{ name: 'thingspace/fleet-east' }], audit: { s3: { prefix: 'audit/' } } });
+  expect(config).toMatchObject({
+    accounts: [{ name: 'thingspace/fleet-east' }],
+    audit: { s3: { prefix: 'audit/' } },
+  });
 });
 
 test('the time that a reset needs, and the number of alarms, are what DEPLOY.md says', async () => {
-  const { thingspace } = await parseConfig({ text: null, file: 'none', folder: '/', env: { ROTATOR_ACCOUNTS: '[{"name":"a"}]' } });
+  const { thingspace } = await parseConfig({
+    text: null,
+    file: 'none',
+    folder: '/',
+    env: { ROTATOR_ACCOUNTS: '[{"name":"a"}]' },
+  });
   expect(text).toContain(`${neededForResetMs(thingspace) / 1000} s with the defaults`);
   const alarms = Object.values(readTemplate(join(root, 'infra/alarms.yaml')).Resources).filter(
     ({ Type }) => Type === 'AWS::CloudWatch::Alarm',

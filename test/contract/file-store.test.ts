@@ -29,7 +29,9 @@ const folder = (): string => join(world.directory, 'thingspace%2ffleet-east');
 const filesOf = async (part: 'index' | 'versions'): Promise<string[]> =>
   (await readdir(join(folder(), part))).sort().map((name) => join(folder(), part, name));
 const everything = async (): Promise<string[]> =>
-  (await readdir(world.directory, { recursive: true, withFileTypes: true })).map((entry) => join(entry.parentPath, entry.name));
+  (await readdir(world.directory, { recursive: true, withFileTypes: true })).map((entry) =>
+    join(entry.parentPath, entry.name),
+  );
 const read = (): Promise<unknown> => world.versions(secretId).read({ stage: 'AWSCURRENT' });
 
 test('stock age opens a version file', async () => {
@@ -38,7 +40,9 @@ test('stock age opens a version file', async () => {
   await writeFile(key, `${world.identity}\n`, { mode: 0o600 });
   const [file = ''] = await filesOf('versions');
 
-  const text = ifAgeIsThere(() => execFileSync('age', ['-d', '-i', key, file], { encoding: 'utf8' }));
+  const text = ifAgeIsThere(() =>
+    execFileSync('age', ['-d', '-i', key, file], { encoding: 'utf8' }),
+  );
 
   expect([documentText, 'age is not installed']).toContain(text);
 });
@@ -56,9 +60,15 @@ test('no value is on the disk in clear, and nobody else may read a file or a fol
   process.umask(mask);
 
   const modes = await Promise.all(
-    [world.directory, ...(await everything())].map(async (path) => ((await stat(path)).mode & 0o777).toString(8)),
+    [world.directory, ...(await everything())].map(async (path) =>
+      ((await stat(path)).mode & 0o777).toString(8),
+    ),
   );
-  const texts = await Promise.all([...(await filesOf('index')), ...(await filesOf('versions'))].map((path) => readFile(path, 'latin1')));
+  const texts = await Promise.all(
+    [...(await filesOf('index')), ...(await filesOf('versions'))].map((path) =>
+      readFile(path, 'latin1'),
+    ),
+  );
 
   expect([...new Set(modes)].sort()).toEqual(['600', '700']);
   expect(texts.join()).not.toContain('planted');
@@ -87,12 +97,18 @@ test('secret names cannot leave the folder, nor meet on a disk that does not tel
   ];
   for (const name of names) await world.putByHand(name, JSON.stringify(name));
 
-  const values = await Promise.all(names.map(async (name) => (await world.versions(name).read({ stage: 'AWSCURRENT' }))?.value));
+  const values = await Promise.all(
+    names.map(async (name) => (await world.versions(name).read({ stage: 'AWSCURRENT' }))?.value),
+  );
 
   const folders = await readdir(world.directory);
-  expect(values.map((value) => value !== undefined && value !== 'binary' && JSON.parse(value.reveal()))).toEqual(names);
+  expect(
+    values.map((value) => value !== undefined && value !== 'binary' && JSON.parse(value.reveal())),
+  ).toEqual(names);
   expect(new Set(folders.map((name) => name.toLowerCase())).size).toBe(names.length);
-  expect(folders.filter((name) => !/^[a-z0-9_%~.-]{1,160}$/.test(name) || name.startsWith('.'))).toEqual([]);
+  expect(
+    folders.filter((name) => !/^[a-z0-9_%~.-]{1,160}$/.test(name) || name.startsWith('.')),
+  ).toEqual([]);
   expect([...(await world.store.list())].sort()).toEqual([...names].sort());
 });
 
@@ -102,7 +118,10 @@ test('a secret without a name is refused', () => {
 
 test.each<[string, (path: string) => Promise<void>]>([
   ['cut short', async (path) => writeFile(path, (await readFile(path)).subarray(0, 150))],
-  ['cut within its last block', async (path) => writeFile(path, (await readFile(path)).subarray(0, -1))],
+  [
+    'cut within its last block',
+    async (path) => writeFile(path, (await readFile(path)).subarray(0, -1)),
+  ],
   ['emptied', (path) => writeFile(path, '')],
   ['changed in one bit', async (path) => writeFile(path, flip(await readFile(path), -5))],
   ['overwritten with text', (path) => writeFile(path, documentText)],
@@ -111,7 +130,10 @@ test.each<[string, (path: string) => Promise<void>]>([
   const [file = ''] = await filesOf('versions');
   await damage(file);
 
-  expect(await failureOf(read())).toEqual({ reason: 'store-unavailable', detail: `${file} is damaged: age cannot open it` });
+  expect(await failureOf(read())).toEqual({
+    reason: 'store-unavailable',
+    detail: `${file} is damaged: age cannot open it`,
+  });
 });
 
 const flip = (bytes: Buffer, at: number): Buffer => {
@@ -125,10 +147,20 @@ test('a version file that somebody deleted is named', async () => {
   const [file = ''] = await filesOf('versions');
   await rm(file);
 
-  expect(await failureOf(read())).toEqual({ reason: 'store-unavailable', detail: `cannot read ${file}: ENOENT` });
+  expect(await failureOf(read())).toEqual({
+    reason: 'store-unavailable',
+    detail: `cannot read ${file}: ENOENT`,
+  });
 });
 
-test.each(['', '{', '{}', '[]', 'null', '{"format":"thingspace-rotator/secret/1","versions":[{"file":"../../x"}]}'])(
+test.each([
+  '',
+  '{',
+  '{}',
+  '[]',
+  'null',
+  '{"format":"thingspace-rotator/secret/1","versions":[{"file":"../../x"}]}',
+])(
   'an index that reads %j is refused, and the one before it is not taken instead',
   async (text) => {
     await world.putByHand(secretId, 'old');
@@ -138,7 +170,10 @@ test.each(['', '{', '{}', '[]', 'null', '{"format":"thingspace-rotator/secret/1"
 
     const failures = [await failureOf(read()), await failureOf(world.putByHand(secretId, 'new'))];
 
-    const expected = { reason: 'store-unavailable', detail: `${newest} is damaged; restore it from a backup` };
+    const expected = {
+      reason: 'store-unavailable',
+      detail: `${newest} is damaged; restore it from a backup`,
+    };
     expect(failures).toEqual([expected, expected]);
   },
 );
@@ -150,7 +185,10 @@ test('an old version that cannot be read ends the look back at the password’s 
   }
   const store = openSecretStore(world.versions(secretId), { secretId });
   const listed = await world.versions(secretId).list();
-  const oldest = (await filesOf('versions')).find((path) => basename(path).startsWith(listed[0]?.versionId ?? '-')) ?? '';
+  const oldest =
+    (await filesOf('versions')).find((path) =>
+      basename(path).startsWith(listed[0]?.versionId ?? '-'),
+    ) ?? '';
   await writeFile(oldest, 'damaged');
 
   expect(await store.passwordSince(await store.readCurrent())).toBe(listed[1]?.createdAtMs);
@@ -158,11 +196,18 @@ test('an old version that cannot be read ends the look back at the password’s 
 
 test('a version sealed to another key is said to be so', async () => {
   await world.putByHand(secretId, documentText);
-  const other = await openFileStore({ directory: world.directory, identity: new Secret(await generateIdentity()), clock: openClock() });
+  const other = await openFileStore({
+    directory: world.directory,
+    identity: new Secret(await generateIdentity()),
+    clock: openClock(),
+  });
 
   const failure = await failureOf(other.versions(secretId).read({ stage: 'AWSCURRENT' }));
 
-  expect(failure).toEqual({ reason: 'store-denied', detail: expect.stringContaining('it was sealed to another key') });
+  expect(failure).toEqual({
+    reason: 'store-denied',
+    detail: expect.stringContaining('it was sealed to another key'),
+  });
 });
 
 test('a new key on top of the identity file seals from now on, and the old one still opens', async () => {
@@ -175,27 +220,46 @@ test('a new key on top of the identity file seals from now on, and the old one s
   });
   await rotated.putCurrent('new', new Secret(documentText));
 
-  const opened = await Promise.all(['old', 'new'].map((name) => rotated.versions(name).read({ stage: 'AWSCURRENT' })));
+  const opened = await Promise.all(
+    ['old', 'new'].map((name) => rotated.versions(name).read({ stage: 'AWSCURRENT' })),
+  );
   const failure = await failureOf(world.versions('new').read({ stage: 'AWSCURRENT' }));
 
-  expect([opened.map((version) => version !== null), failure.reason]).toEqual([[true, true], 'store-denied']);
+  expect([opened.map((version) => version !== null), failure.reason]).toEqual([
+    [true, true],
+    'store-denied',
+  ]);
 });
 
 test('an identity file is refused for what is wrong with it, never by what it holds', async () => {
   const path = join(world.directory, 'rotator.key');
   const open = async (contents: string): Promise<unknown> =>
-    openFileStore({ directory: world.directory, identity: new Secret(contents), clock: openClock() });
+    openFileStore({
+      directory: world.directory,
+      identity: new Secret(contents),
+      clock: openClock(),
+    });
   await writeFile(path, `${world.identity}\n`, { mode: 0o600 });
   await chmod(path, 0o640);
-  const failures = [await failureOf(readIdentityFile(path)), await failureOf(readIdentityFile(`${path}-none`))];
-  for (const contents of ['', '# only a comment\n', planted.password, await generateHybridIdentity()])
+  const failures = [
+    await failureOf(readIdentityFile(path)),
+    await failureOf(readIdentityFile(`${path}-none`)),
+  ];
+  for (const contents of [
+    '',
+    '# only a comment\n',
+    planted.password,
+    await generateHybridIdentity(),
+  ])
     failures.push(await failureOf(open(contents)));
   await chmod(path, 0o400);
 
   const good = await readIdentityFile(path);
 
   expect(failures.map(({ reason }) => reason)).toEqual(Array(6).fill('store-denied'));
-  expect(failures[0]?.detail).toBe(`identity file ${path} has mode 0640; others can read it: chmod 600 ${path}`);
+  expect(failures[0]?.detail).toBe(
+    `identity file ${path} has mode 0640; others can read it: chmod 600 ${path}`,
+  );
   expect(failures[1]?.detail).toBe(`cannot read identity file ${path}-none: ENOENT`);
   expect(good.reveal()).toBe(`${world.identity}\n`);
 });
@@ -221,7 +285,11 @@ test('versions without a label are forgotten beyond the hundredth, but never on 
 
   await world.putByHand(secretId, documentText);
 
-  expect([young, (await world.versions(secretId).list()).length, (await filesOf('versions')).length]).toEqual([105, 102, 102]);
+  expect([
+    young,
+    (await world.versions(secretId).list()).length,
+    (await filesOf('versions')).length,
+  ]).toEqual([105, 102, 102]);
 });
 
 test('only the newest generations of the index are kept', async () => {
@@ -241,12 +309,23 @@ test('a writer that slept while others wrote starts again, though the number it 
     if (!found) throw new Error('no index');
     seen.push(found.generation);
     // Twelve others, so that the number this writer wants next was taken, and removed.
-    if (seen.length === 1) for (let other = 0; other < 12; other += 1) await world.putByHand(secretId, `other ${other}`);
-    return { ...found, versions: found.versions.map((version) => ({ ...version, stages: [...version.stages, 'SEEN'] })) };
+    if (seen.length === 1)
+      for (let other = 0; other < 12; other += 1) await world.putByHand(secretId, `other ${other}`);
+    return {
+      ...found,
+      versions: found.versions.map((version) => ({
+        ...version,
+        stages: [...version.stages, 'SEEN'],
+      })),
+    };
   });
 
   const newest = await readIndex(index);
-  expect([seen, newest?.versions.length, newest?.versions.every(({ stages }) => stages.includes('SEEN'))]).toEqual([[1, 13], 13, true]);
+  expect([
+    seen,
+    newest?.versions.length,
+    newest?.versions.every(({ stages }) => stages.includes('SEEN')),
+  ]).toEqual([[1, 13], 13, true]);
 });
 
 test('two stores on one folder write past each other without losing a version', async () => {
@@ -255,7 +334,11 @@ test('two stores on one folder write past each other without losing a version', 
   const ids = Array.from({ length: 30 }, () => randomUUID());
 
   await Promise.all(
-    ids.map((id, index) => stores[index % 3]?.versions(secretId).put({ token: id, value: new Secret(id), stages: ['ROTATION'] })),
+    ids.map((id, index) =>
+      stores[index % 3]
+        ?.versions(secretId)
+        .put({ token: id, value: new Secret(id), stages: ['ROTATION'] }),
+    ),
   );
 
   const listed = await world.versions(secretId).list();
@@ -278,7 +361,9 @@ test('a value that Secrets Manager would not take is not taken here', async () =
 test('a token that could be a path is a bug, and is thrown as one', async () => {
   await world.putByHand(secretId, documentText);
 
-  const put = world.versions(secretId).put({ token: `../../${'a'.repeat(32)}`, value: new Secret('x'), stages: [] });
+  const put = world
+    .versions(secretId)
+    .put({ token: `../../${'a'.repeat(32)}`, value: new Secret('x'), stages: [] });
 
   await expect(put).rejects.toThrow(RangeError);
 });
@@ -312,7 +397,14 @@ async function onSmallDisk(run: (disk: string, store: FileStore) => Promise<void
   const isMounted = mount(['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
   try {
     if (isMounted)
-      await run(disk, await openFileStore({ directory: join(disk, 's'), identity: new Secret(world.identity), clock: openClock() }));
+      await run(
+        disk,
+        await openFileStore({
+          directory: join(disk, 's'),
+          identity: new Secret(world.identity),
+          clock: openClock(),
+        }),
+      );
     else if (process.env['CI']) throw new Error('mounting a tmpfs is not permitted');
     else process.stderr.write('skipped: mounting a tmpfs is not permitted\n');
   } finally {
@@ -327,14 +419,19 @@ test('a full disk is said to be full, leaves nothing half written, and the old v
     await writeFile(join(disk, 'filler'), Buffer.alloc(64_000)).catch(() => undefined);
     const before = (await readdir(disk, { recursive: true })).length;
 
-    const failure = await failureOf(store.putCurrent(secretId, new Secret(planted.fresh.repeat(300))));
+    const failure = await failureOf(
+      store.putCurrent(secretId, new Secret(planted.fresh.repeat(300))),
+    );
 
-    expect(failure).toEqual({ reason: 'store-unavailable', detail: expect.stringMatching(/^cannot write .*: ENOSPC$/) });
+    expect(failure).toEqual({
+      reason: 'store-unavailable',
+      detail: expect.stringMatching(/^cannot write .*: ENOSPC$/),
+    });
     const current = await store.versions(secretId).read({ stage: 'AWSCURRENT' });
-    expect([current?.value !== 'binary' && current?.value.reveal(), (await readdir(disk, { recursive: true })).length]).toEqual([
-      documentText,
-      before,
-    ]);
+    expect([
+      current?.value !== 'binary' && current?.value.reveal(),
+      (await readdir(disk, { recursive: true })).length,
+    ]).toEqual([documentText, before]);
     await rm(join(disk, 'filler'));
     await store.putCurrent(secretId, new Secret('there is room again'));
   }));

@@ -20,7 +20,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What a process that has sent a reset may still need, with the defaults: the reset and its saving, and the audit outcome. */
 async function longestFarewellSeconds(): Promise<number> {
-  const { thingspace } = await parseConfig({ text: 'accounts: [{ name: a }]', file: 'rotator.yaml', folder: '/', env: {} });
+  const { thingspace } = await parseConfig({
+    text: 'accounts: [{ name: a }]',
+    file: 'rotator.yaml',
+    folder: '/',
+    env: {},
+  });
   return (neededForResetMs(thingspace) + 3 * thingspace.requestTimeoutMs) / 1000;
 }
 
@@ -37,7 +42,8 @@ function unitFor(program: string): string {
 }
 
 (hasSystemd ? test : test.skip)('systemd takes the unit without a complaint', () => {
-  const verify = (path: string) => spawnSync('systemd-analyze', ['verify', '--recursive-errors=one', path], { encoding: 'utf8' });
+  const verify = (path: string) =>
+    spawnSync('systemd-analyze', ['verify', '--recursive-errors=one', path], { encoding: 'utf8' });
 
   const good = verify(unitFor(join(folder, 'program')));
   const bad = verify(unitFor('/nowhere/thingspace-rotator'));
@@ -47,14 +53,19 @@ function unitFor(program: string): string {
 });
 
 (hasSystemd ? test : test.skip)('the unit’s exposure is what its comment says', () => {
-  const report = execFileSync('systemd-analyze', ['security', '--offline=true', unitFor(join(folder, 'program'))], { encoding: 'utf8' });
+  const report = execFileSync(
+    'systemd-analyze',
+    ['security', '--offline=true', unitFor(join(folder, 'program'))],
+    { encoding: 'utf8' },
+  );
 
   const measured = /Overall exposure level for \S+: ([\d.]+)/.exec(report)?.[1];
   expect(/offline=true`: ([\d.]+)/.exec(unit)?.[1]).toBe(measured);
   expect(Number(measured)).toBeLessThan(2);
 });
 
-const setting = (name: string): string | undefined => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1];
+const setting = (name: string): string | undefined =>
+  new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1];
 
 test('the unit lets a running reset finish, and lets the program see the processes it judges by', async () => {
   expect(Number(setting('TimeoutStopSec'))).toBeGreaterThan(await longestFarewellSeconds());
@@ -71,26 +82,38 @@ test('the container does not run as root, is stopped by SIGTERM, and copies only
   const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));
   expect(/^USER (\S+)/m.exec(last)?.[1]).toBe('10001:10001');
   expect(last).toMatch(/^STOPSIGNAL SIGTERM$/m);
-  expect([...dockerfile.matchAll(/^FROM (\S+)/gm)].map((found) => found[1])).toEqual(['node:24-bookworm-slim', 'node:24-bookworm-slim']);
+  expect([...dockerfile.matchAll(/^FROM (\S+)/gm)].map((found) => found[1])).toEqual([
+    'node:24-bookworm-slim',
+    'node:24-bookworm-slim',
+  ]);
 
   const given = read('Dockerfile.dockerignore')
     .split('\n')
     .filter((line) => line.startsWith('!'))
     .map((line) => line.slice(1));
-  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap((found) => (found[1] ?? '').split(' '));
-  for (const path of copied) expect([path, existsSync(join(root, path)), given.includes(path)]).toEqual([path, true, true]);
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap((found) =>
+    (found[1] ?? '').split(' '),
+  );
+  for (const path of copied)
+    expect([path, existsSync(join(root, path)), given.includes(path)]).toEqual([path, true, true]);
 });
 
 test('the container’s health check says what /healthz says', async () => {
-  const check = JSON.parse(/HEALTHCHECK[^\n]*\\\n\s*CMD (\[.*\])/.exec(dockerfile)?.[1] ?? '[]') as string[];
+  const check = JSON.parse(
+    /HEALTHCHECK[^\n]*\\\n\s*CMD (\[.*\])/.exec(dockerfile)?.[1] ?? '[]',
+  ) as string[];
   let status = 200;
-  const server = createServer((request, response) => response.writeHead(request.url === '/healthz' ? status : 404).end());
+  const server = createServer((request, response) =>
+    response.writeHead(request.url === '/healthz' ? status : 404).end(),
+  );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const script = (check[2] ?? '').replace(':9464/', `:${port}/`);
   const run = (): Promise<number> =>
     new Promise((resolve) => {
-      execFile(process.execPath, ['-e', script], (error) => resolve(error ? Number(error.code) : 0));
+      execFile(process.execPath, ['-e', script], (error) =>
+        resolve(error ? Number(error.code) : 0),
+      );
     });
 
   const healthy = await run();
@@ -103,7 +126,12 @@ test('the container’s health check says what /healthz says', async () => {
   expect([healthy, ill, gone]).toEqual([0, 1, 1]);
 });
 
-type Manifest = { kind: string; metadata: { name: string }; spec: Record<string, never>; data?: Record<string, string> };
+type Manifest = {
+  kind: string;
+  metadata: { name: string };
+  spec: Record<string, never>;
+  data?: Record<string, string>;
+};
 type Pod = {
   terminationGracePeriodSeconds: number;
   securityContext: Record<string, unknown>;
@@ -120,10 +148,16 @@ type Container = {
   readinessProbe?: { httpGet: { path: string; port: string } };
 };
 const kubernetes = (file: string): Manifest[] =>
-  parseAllDocuments(read(`kubernetes/${file}`), { merge: true }).map((document) => document.toJS() as Manifest);
+  parseAllDocuments(read(`kubernetes/${file}`), { merge: true }).map(
+    (document) => document.toJS() as Manifest,
+  );
 const podsOf = (): Pod[] => {
-  const [deployment] = kubernetes('deployment.yaml') as never as { spec: { template: { spec: Pod } } }[];
-  const [job] = kubernetes('cronjob.yaml') as never as { spec: { jobTemplate: { spec: { template: { spec: Pod } } } } }[];
+  const [deployment] = kubernetes('deployment.yaml') as never as {
+    spec: { template: { spec: Pod } };
+  }[];
+  const [job] = kubernetes('cronjob.yaml') as never as {
+    spec: { jobTemplate: { spec: { template: { spec: Pod } } } };
+  }[];
   return [deployment?.spec.template.spec as Pod, job?.spec.jobTemplate.spec.template.spec as Pod];
 };
 
@@ -139,7 +173,9 @@ test('a pod is given the time to finish a running reset, and no right it does no
         readOnlyRootFilesystem: true,
         capabilities: { drop: ['ALL'] },
       });
-      expect(mounted).toEqual(expect.arrayContaining(container.volumeMounts.map(({ name }) => name)));
+      expect(mounted).toEqual(
+        expect.arrayContaining(container.volumeMounts.map(({ name }) => name)),
+      );
     }
   }
 });
@@ -148,22 +184,36 @@ test('the Kubernetes configuration is one, and every file in it is on a volume o
   const [config] = kubernetes('config.yaml');
   const text = config?.data?.['rotator.yaml'] ?? '';
   const parsed = await parseConfig({ text, file: 'rotator.yaml', folder: '/config', env: {} });
-  const mounts = podsOf()[0]?.containers[0]?.volumeMounts.map(({ mountPath }) => `${mountPath}/`) ?? [];
+  const mounts =
+    podsOf()[0]?.containers[0]?.volumeMounts.map(({ mountPath }) => `${mountPath}/`) ?? [];
 
-  const files = [parsed.audit.directory, parsed.audit.signingKeyFile, parsed.receipts.directory, parsed.http.tokenFile];
+  const files = [
+    parsed.audit.directory,
+    parsed.audit.signingKeyFile,
+    parsed.receipts.directory,
+    parsed.http.tokenFile,
+  ];
   if (parsed.store.type === 'file') files.push(parsed.store.directory, parsed.store.identityFile);
-  for (const file of files) expect([file, mounts.some((mount) => file?.startsWith(mount))]).toEqual([file, true]);
+  for (const file of files)
+    expect([file, mounts.some((mount) => file?.startsWith(mount))]).toEqual([file, true]);
 });
 
 test('everything the kustomization names is there', () => {
   const { resources } = parse(read('kubernetes/kustomization.yaml')) as { resources: string[] };
 
-  for (const file of resources) expect([file, existsSync(join(root, 'infra/kubernetes', file))]).toEqual([file, true]);
+  for (const file of resources)
+    expect([file, existsSync(join(root, 'infra/kubernetes', file))]).toEqual([file, true]);
 });
 
 /** Every name of ours in a text, without what Prometheus adds to histograms. */
 const namesIn = (text: string): string[] =>
-  [...new Set([...text.matchAll(/thingspace_rotator_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, '')))].sort();
+  [
+    ...new Set(
+      [...text.matchAll(/thingspace_rotator_[a-z_]+/g)].map(([name]) =>
+        name.replace(/_(bucket|count|sum)$/, ''),
+      ),
+    ),
+  ].sort();
 const dashboard = read('grafana/dashboard.json');
 const alerts = read('prometheus/alerts.yaml');
 
@@ -175,10 +225,12 @@ test('alerts and dashboards speak of metrics, labels and reasons that exist', as
   const { text } = await metrics.expose();
   const known = [...text.matchAll(/^# TYPE (\S+)/gm)].map((found) => found[1] ?? '');
 
-  for (const where of [alerts, dashboard, read('alarms.yaml')]) expect(known).toEqual(expect.arrayContaining(namesIn(where)));
-  const reasons = [...alerts.matchAll(/reason=~?"([^"]+)"/g), ...read('alarms.yaml').matchAll(/Name: reason, Value: (\S+)/g)].flatMap(
-    (found) => (found[1] ?? '').split('|').map((name) => name.replace(/\W+$/, '')),
-  );
+  for (const where of [alerts, dashboard, read('alarms.yaml')])
+    expect(known).toEqual(expect.arrayContaining(namesIn(where)));
+  const reasons = [
+    ...alerts.matchAll(/reason=~?"([^"]+)"/g),
+    ...read('alarms.yaml').matchAll(/Name: reason, Value: (\S+)/g),
+  ].flatMap((found) => (found[1] ?? '').split('|').map((name) => name.replace(/\W+$/, '')));
   expect(reasons.length).toBeGreaterThan(3);
   expect(Object.keys(failures)).toEqual(expect.arrayContaining(reasons));
 });
@@ -190,8 +242,12 @@ test('every metric is on the dashboard, and everything that needs a person has a
     .filter((name) => !name.endsWith('build_info'));
 
   expect(namesIn(dashboard)).toEqual(expect.arrayContaining(known));
-  const { groups } = parse(alerts) as { groups: { rules: { alert: string; labels: { severity: string } }[] }[] };
-  const pages = groups.flatMap(({ rules }) => rules.filter(({ labels }) => labels.severity === 'page').map(({ alert }) => alert));
+  const { groups } = parse(alerts) as {
+    groups: { rules: { alert: string; labels: { severity: string } }[] }[];
+  };
+  const pages = groups.flatMap(({ rules }) =>
+    rules.filter(({ labels }) => labels.severity === 'page').map(({ alert }) => alert),
+  );
   expect(pages).toEqual(
     expect.arrayContaining([
       'ThingSpacePasswordLost',
@@ -204,7 +260,9 @@ test('every metric is on the dashboard, and everything that needs a person has a
 });
 
 test('no panel of the Grafana dashboard lies on another', () => {
-  const { panels } = JSON.parse(dashboard) as { panels: { gridPos: { x: number; y: number; w: number; h: number } }[] };
+  const { panels } = JSON.parse(dashboard) as {
+    panels: { gridPos: { x: number; y: number; w: number; h: number } }[];
+  };
   const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
     Array.from({ length: w * h }, (_, index) => `${x + (index % w)},${y + Math.floor(index / w)}`),
   );

@@ -31,7 +31,13 @@ let everywhere: Template;
 let exported: string[];
 beforeAll(async () => {
   functions = await packaged();
-  everywhere = await packaged('vpc=on', 'subnetIds=subnet-1,subnet-2', 'securityGroupId=sg-1', 'tracing=on', 'reserve=off');
+  everywhere = await packaged(
+    'vpc=on',
+    'subnetIds=subnet-1,subnet-2',
+    'securityGroupId=sg-1',
+    'tracing=on',
+    'reserve=off',
+  );
   exported = [functions, ...names.map((name) => readTemplate(file(name)))].flatMap(exportsOf);
 }, 60_000);
 
@@ -50,7 +56,8 @@ function altered(template: Template, change: (copy: Template) => void): Template
   return copy;
 }
 
-const properties = (template: Template, id: string): Fields => template.Resources[id]?.Properties as Fields;
+const properties = (template: Template, id: string): Fields =>
+  template.Resources[id]?.Properties as Fields;
 
 test.each(names)('infra/%s.yaml holds nothing that CloudFormation does not know', (name) => {
   expect(problemsOf(readTemplate(file(name)), exported)).toEqual([]);
@@ -67,46 +74,84 @@ test.each<[string, (copy: Template) => void, RegExp]>([
     (copy) => Object.assign(copy.Resources['Work'] ?? {}, { Type: 'AWS::SQS::Kueue' }),
     /AWS::SQS::Kueue is no resource type/,
   ],
-  ['an unknown property', (copy) => Object.assign(properties(copy, 'Work'), { Encrypted: true }), /has no property Encrypted/],
+  [
+    'an unknown property',
+    (copy) => Object.assign(properties(copy, 'Work'), { Encrypted: true }),
+    /has no property Encrypted/,
+  ],
   [
     'an unknown property further in',
     (copy) => Object.assign(properties(copy, 'DailySchedule')['Target'] as Fields, { Retries: 1 }),
     /no property Retries/,
   ],
-  ['a text for a number', (copy) => Object.assign(properties(copy, 'Work'), { VisibilityTimeout: 'long' }), /VisibilityTimeout: is string/],
+  [
+    'a text for a number',
+    (copy) => Object.assign(properties(copy, 'Work'), { VisibilityTimeout: 'long' }),
+    /VisibilityTimeout: is string/,
+  ],
   [
     'a map for a list',
-    (copy) => Object.assign(properties(copy, 'QueuesPolicy'), { Queues: { Ref: 'Work' } as never, Extra: 1 }),
+    (copy) =>
+      Object.assign(properties(copy, 'QueuesPolicy'), {
+        Queues: { Ref: 'Work' } as never,
+        Extra: 1,
+      }),
     /no property Extra/,
   ],
-  ['one value for a list', (copy) => Object.assign(properties(copy, 'QueuesPolicy'), { Queues: 'Work' }), /Queues: is string/],
-  ['a missing property', (copy) => delete properties(copy, 'DailySchedule')['FlexibleTimeWindow'], /FlexibleTimeWindow is missing/],
-  ['a dangling Ref', (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { Ref: 'Nowhere' } }), /nothing called Nowhere/],
+  [
+    'one value for a list',
+    (copy) => Object.assign(properties(copy, 'QueuesPolicy'), { Queues: 'Work' }),
+    /Queues: is string/,
+  ],
+  [
+    'a missing property',
+    (copy) => delete properties(copy, 'DailySchedule')['FlexibleTimeWindow'],
+    /FlexibleTimeWindow is missing/,
+  ],
+  [
+    'a dangling Ref',
+    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { Ref: 'Nowhere' } }),
+    /nothing called Nowhere/,
+  ],
   // This one passes osls.
   [
     'a dangling GetAtt',
-    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::GetAtt': ['Nowhere', 'Arn'] } }),
+    (copy) =>
+      Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::GetAtt': ['Nowhere', 'Arn'] } }),
     /no resource Nowhere/,
   ],
   [
     'an attribute that is none',
-    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::GetAtt': ['Work', 'Url'] } }),
+    (copy) =>
+      Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::GetAtt': ['Work', 'Url'] } }),
     /no attribute Url/,
   ],
   [
     'a Sub of nothing',
-    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::Sub': '${' + 'Wrok.Arn}' } }),
+    (copy) =>
+      Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::Sub': '${' + 'Wrok.Arn}' } }),
     /no resource Wrok/,
   ],
   [
     'an import of nothing',
-    (copy) => Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::ImportValue': 'nowhere' } }),
+    (copy) =>
+      Object.assign(properties(copy, 'Work'), { QueueName: { 'Fn::ImportValue': 'nowhere' } }),
     /no template exports nowhere/,
   ],
-  ['a DependsOn of nothing', (copy) => Object.assign(copy.Resources['Work'] ?? {}, { DependsOn: ['Nowhere'] }), /DependsOn names nothing/],
-  ['a condition that is none', (copy) => Object.assign(copy.Resources['Work'] ?? {}, { Condition: 'Sometimes' }), /no condition Sometimes/],
+  [
+    'a DependsOn of nothing',
+    (copy) => Object.assign(copy.Resources['Work'] ?? {}, { DependsOn: ['Nowhere'] }),
+    /DependsOn names nothing/,
+  ],
+  [
+    'a condition that is none',
+    (copy) => Object.assign(copy.Resources['Work'] ?? {}, { Condition: 'Sometimes' }),
+    /no condition Sometimes/,
+  ],
 ])('the check finds %s', (_, change, expected) => {
-  expect(problemsOf(altered(functions, change), exported)).toContainEqual(expect.stringMatching(expected));
+  expect(problemsOf(altered(functions, change), exported)).toContainEqual(
+    expect.stringMatching(expected),
+  );
 });
 
 test('every template keeps the house rules', () => {
@@ -117,17 +162,32 @@ test('every template keeps the house rules', () => {
 
 const statement = (action: string): Fields => ({ Effect: 'Allow', Action: action, Resource: '*' });
 const addStatement = (copy: Template, added: Fields): void => {
-  const [policy] = properties(copy, 'WorkerRole')['Policies'] as { PolicyDocument: { Statement: Fields[] } }[];
+  const [policy] = properties(copy, 'WorkerRole')['Policies'] as {
+    PolicyDocument: { Statement: Fields[] };
+  }[];
   policy?.PolicyDocument.Statement.push(added);
 };
 
-test.each<[string, string, (copies: { functions: Template; foundation: Template; account: Template; alarms: Template }) => Template]>([
+test.each<
+  [
+    string,
+    string,
+    (copies: {
+      functions: Template;
+      foundation: Template;
+      account: Template;
+      alarms: Template;
+    }) => Template,
+  ]
+>([
   [
     'an open bucket',
     'buckets_are_closed_and_encrypted',
     ({ foundation }) =>
       altered(foundation, (copy) =>
-        Object.assign(properties(copy, 'AuditBucket')['PublicAccessBlockConfiguration'] as Fields, { BlockPublicAcls: false }),
+        Object.assign(properties(copy, 'AuditBucket')['PublicAccessBlockConfiguration'] as Fields, {
+          BlockPublicAcls: false,
+        }),
       ),
   ],
   [
@@ -143,14 +203,17 @@ test.each<[string, string, (copies: { functions: Template; foundation: Template;
   [
     'a bucket that goes with its stack',
     'locked_buckets_are_locked_for_everybody',
-    ({ foundation }) => altered(foundation, (copy) => delete copy.Resources['AuditBucket']?.['DeletionPolicy']),
+    ({ foundation }) =>
+      altered(foundation, (copy) => delete copy.Resources['AuditBucket']?.['DeletionPolicy']),
   ],
   [
     'a bucket without TLS',
     'buckets_speak_tls_only',
     ({ foundation }) =>
       altered(foundation, (copy) =>
-        Object.assign(properties(copy, 'AuditBucketPolicy'), { PolicyDocument: { Statement: [{ Effect: 'Deny' }] } }),
+        Object.assign(properties(copy, 'AuditBucketPolicy'), {
+          PolicyDocument: { Statement: [{ Effect: 'Deny' }] },
+        }),
       ),
   ],
   [
@@ -161,58 +224,86 @@ test.each<[string, string, (copies: { functions: Template; foundation: Template;
   [
     'a password in a template',
     'secrets_have_a_key_of_their_own_and_no_value',
-    ({ account }) => altered(account, (copy) => Object.assign(properties(copy, 'Secret'), { SecretString: 'x' })),
+    ({ account }) =>
+      altered(account, (copy) => Object.assign(properties(copy, 'Secret'), { SecretString: 'x' })),
   ],
   [
     'enabling that rotates',
     'enabling_never_rotates',
-    ({ account }) => altered(account, (copy) => delete properties(copy, 'Rotation')['RotateImmediatelyOnUpdate']),
+    ({ account }) =>
+      altered(account, (copy) => delete properties(copy, 'Rotation')['RotateImmediatelyOnUpdate']),
   ],
   [
     'a key for ever',
     'symmetric_keys_are_rotated',
-    ({ foundation }) => altered(foundation, (copy) => delete properties(copy, 'SecretKey')['EnableKeyRotation']),
+    ({ foundation }) =>
+      altered(foundation, (copy) => delete properties(copy, 'SecretKey')['EnableKeyRotation']),
   ],
   [
     'a clear queue',
     'queues_are_encrypted',
-    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'Work')['SqsManagedSseEnabled']),
+    ({ functions }) =>
+      altered(functions, (copy) => delete properties(copy, 'Work')['SqsManagedSseEnabled']),
   ],
   [
     'poison that comes back for ever',
     'queues_for_work_have_an_end',
-    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'Work')['RedrivePolicy']),
+    ({ functions }) =>
+      altered(functions, (copy) => delete properties(copy, 'Work')['RedrivePolicy']),
   ],
   [
     'a message handed out while its rotation runs',
     'queues_for_work_have_an_end',
-    ({ functions }) => altered(functions, (copy) => Object.assign(properties(copy, 'Work'), { VisibilityTimeout: 60 })),
+    ({ functions }) =>
+      altered(functions, (copy) =>
+        Object.assign(properties(copy, 'Work'), { VisibilityTimeout: 60 }),
+      ),
   ],
-  ['a clear topic', 'topics_are_encrypted', ({ alarms }) => altered(alarms, (copy) => delete properties(copy, 'Topic')['KmsMasterKeyId'])],
+  [
+    'a clear topic',
+    'topics_are_encrypted',
+    ({ alarms }) => altered(alarms, (copy) => delete properties(copy, 'Topic')['KmsMasterKeyId']),
+  ],
   [
     'an old runtime',
     'functions_are_of_one_make_and_bounded',
-    ({ functions }) => altered(functions, (copy) => Object.assign(properties(copy, 'WorkerLambdaFunction'), { Runtime: 'nodejs20.x' })),
+    ({ functions }) =>
+      altered(functions, (copy) =>
+        Object.assign(properties(copy, 'WorkerLambdaFunction'), { Runtime: 'nodejs20.x' }),
+      ),
   ],
   [
     'a function too short for a rotation',
     'functions_are_of_one_make_and_bounded',
-    ({ functions }) => altered(functions, (copy) => Object.assign(properties(copy, 'WorkerLambdaFunction'), { Timeout: 30 })),
+    ({ functions }) =>
+      altered(functions, (copy) =>
+        Object.assign(properties(copy, 'WorkerLambdaFunction'), { Timeout: 30 }),
+      ),
   ],
   [
     'a log for ever',
     'logs_end_some_day',
-    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'WorkerLogGroup')['RetentionInDays']),
+    ({ functions }) =>
+      altered(functions, (copy) => delete properties(copy, 'WorkerLogGroup')['RetentionInDays']),
   ],
   [
     'a batch that fails as one',
     'batches_fail_by_the_message',
-    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'WorkerEventSourceMappingSQSWork')['FunctionResponseTypes']),
+    ({ functions }) =>
+      altered(
+        functions,
+        (copy) =>
+          delete properties(copy, 'WorkerEventSourceMappingSQSWork')['FunctionResponseTypes'],
+      ),
   ],
   [
     'anybody’s secrets',
     'services_call_for_this_account_only',
-    ({ functions }) => altered(functions, (copy) => delete properties(copy, 'RotationStepsPermission')['SourceAccount']),
+    ({ functions }) =>
+      altered(
+        functions,
+        (copy) => delete properties(copy, 'RotationStepsPermission')['SourceAccount'],
+      ),
   ],
   [
     'a star for a resource',
@@ -223,12 +314,20 @@ test.each<[string, string, (copies: { functions: Template; foundation: Template;
     'a star in a list',
     'roles_name_what_they_touch',
     ({ functions }) =>
-      altered(functions, (copy) => addStatement(copy, { ...statement(''), Action: ['secretsmanager:ListSecrets', 'kms:Sign'] })),
+      altered(functions, (copy) =>
+        addStatement(copy, {
+          ...statement(''),
+          Action: ['secretsmanager:ListSecrets', 'kms:Sign'],
+        }),
+      ),
   ],
   [
     'a star for an action',
     'roles_name_what_they_do',
-    ({ functions }) => altered(functions, (copy) => addStatement(copy, { ...statement('secretsmanager:*'), Resource: 'arn:aws:s3:::x' })),
+    ({ functions }) =>
+      altered(functions, (copy) =>
+        addStatement(copy, { ...statement('secretsmanager:*'), Resource: 'arn:aws:s3:::x' }),
+      ),
   ],
 ])('the house rules find %s', (_, rule, plant) => {
   const template = plant({
@@ -246,7 +345,13 @@ test('a message stays hidden for longer than its worker may run, and no function
   // neededForResetMs with the defaults, and four calls of 15 s before it, and four after.
   const longest = 15 + 120 + 30 + 4 * 15 + 4 * 15;
 
-  expect(seconds('Work', 'VisibilityTimeout')).toBeGreaterThan(seconds('WorkerLambdaFunction', 'Timeout'));
-  for (const id of ['ScheduledLambdaFunction', 'WorkerLambdaFunction', 'RotationStepsLambdaFunction'])
+  expect(seconds('Work', 'VisibilityTimeout')).toBeGreaterThan(
+    seconds('WorkerLambdaFunction', 'Timeout'),
+  );
+  for (const id of [
+    'ScheduledLambdaFunction',
+    'WorkerLambdaFunction',
+    'RotationStepsLambdaFunction',
+  ])
     expect(seconds(id, 'Timeout')).toBeGreaterThan(longest);
 });

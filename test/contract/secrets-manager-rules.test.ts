@@ -2,7 +2,10 @@
 // the simulator's own promises to the tests that use it.
 
 import { randomUUID } from 'node:crypto';
-import { openSecretsManagerSimulator, type SecretsManagerSimulator } from '../../src/simulator/secrets-manager.ts';
+import {
+  openSecretsManagerSimulator,
+  type SecretsManagerSimulator,
+} from '../../src/simulator/secrets-manager.ts';
 
 const SecretId = 's';
 let simulator: SecretsManagerSimulator;
@@ -10,15 +13,37 @@ let first: string;
 
 beforeEach(async () => {
   simulator = await openSecretsManagerSimulator();
-  first = String(simulator.call('CreateSecret', { Name: SecretId, ClientRequestToken: randomUUID(), SecretString: 'v' })['VersionId']);
+  first = String(
+    simulator.call('CreateSecret', {
+      Name: SecretId,
+      ClientRequestToken: randomUUID(),
+      SecretString: 'v',
+    })['VersionId'],
+  );
 });
 
 afterEach(() => simulator.close());
 
 const put = (input: object): string =>
-  String(simulator.call('PutSecretValue', { SecretId, ClientRequestToken: randomUUID(), SecretString: 'x', ...input })['VersionId']);
-const move = (VersionStage: string, RemoveFromVersionId?: string, MoveToVersionId?: string): unknown =>
-  simulator.call('UpdateSecretVersionStage', { SecretId, VersionStage, RemoveFromVersionId, MoveToVersionId });
+  String(
+    simulator.call('PutSecretValue', {
+      SecretId,
+      ClientRequestToken: randomUUID(),
+      SecretString: 'x',
+      ...input,
+    })['VersionId'],
+  );
+const move = (
+  VersionStage: string,
+  RemoveFromVersionId?: string,
+  MoveToVersionId?: string,
+): unknown =>
+  simulator.call('UpdateSecretVersionStage', {
+    SecretId,
+    VersionStage,
+    RemoveFromVersionId,
+    MoveToVersionId,
+  });
 const stages = (): unknown => simulator.call('DescribeSecret', { SecretId })['VersionIdsToStages'];
 const codeOf = (act: () => unknown): string => {
   try {
@@ -41,12 +66,16 @@ test('a label moves only with the version it is on named, and a wrong name chang
     codeOf(() => move('AWSCURRENT', first, randomUUID())),
   ];
 
-  expect(codes).toEqual([...Array(4).fill('InvalidParameterException'), 'ResourceNotFoundException']);
+  expect(codes).toEqual([
+    ...Array(4).fill('InvalidParameterException'),
+    'ResourceNotFoundException',
+  ]);
   expect(stages()).toEqual(before);
 });
 
 test('a value has at most 65,536 bytes, a version at most 20 labels, a token 32 to 64 characters', () => {
-  const labels = (count: number): string[] => Array.from({ length: count }, (_, index) => `L${index}`);
+  const labels = (count: number): string[] =>
+    Array.from({ length: count }, (_, index) => `L${index}`);
 
   const codes = [
     codeOf(() => put({ SecretString: 'ä'.repeat(32_768) })),
@@ -73,19 +102,29 @@ test('a token holds one value for ever', () => {
   const ClientRequestToken = randomUUID();
   put({ ClientRequestToken });
 
-  expect([codeOf(() => put({ ClientRequestToken })), codeOf(() => put({ ClientRequestToken, SecretString: 'y' }))]).toEqual([
-    'done',
-    'ResourceExistsException',
-  ]);
+  expect([
+    codeOf(() => put({ ClientRequestToken })),
+    codeOf(() => put({ ClientRequestToken, SecretString: 'y' })),
+  ]).toEqual(['done', 'ResourceExistsException']);
 });
 
 test('the hundredth version without a label is forgotten, but never on its first day', async () => {
   await simulator.close();
   let nowMs = Date.now();
   simulator = await openSecretsManagerSimulator({ nowMs: () => nowMs });
-  simulator.call('CreateSecret', { Name: SecretId, ClientRequestToken: randomUUID(), SecretString: 'v' });
+  simulator.call('CreateSecret', {
+    Name: SecretId,
+    ClientRequestToken: randomUUID(),
+    SecretString: 'v',
+  });
   const count = (): number =>
-    (simulator.call('ListSecretVersionIds', { SecretId, IncludeDeprecated: true, MaxResults: 100 })['Versions'] as []).length;
+    (
+      simulator.call('ListSecretVersionIds', {
+        SecretId,
+        IncludeDeprecated: true,
+        MaxResults: 100,
+      })['Versions'] as []
+    ).length;
   const countAll = (): string =>
     `${count()}${simulator.call('ListSecretVersionIds', { SecretId, IncludeDeprecated: true })['NextToken'] ?? ''}`;
   for (let index = 0; index < 130; index += 1) put({});
@@ -97,7 +136,13 @@ test('the hundredth version without a label is forgotten, but never on its first
   // 100 without a label, AWSPREVIOUS and AWSCURRENT: two on the second page.
   expect([
     young,
-    (simulator.call('ListSecretVersionIds', { SecretId, IncludeDeprecated: true, NextToken: 'page-100' })['Versions'] as []).length,
+    (
+      simulator.call('ListSecretVersionIds', {
+        SecretId,
+        IncludeDeprecated: true,
+        NextToken: 'page-100',
+      })['Versions'] as []
+    ).length,
   ]).toEqual(['100page-100', 2]);
 });
 
@@ -109,7 +154,11 @@ test('a rotation function is called four times, again from the start when it fai
     return Step === 'setSecret' ? Promise.reject(new Error('no')) : Promise.resolve();
   };
   simulator = await openSecretsManagerSimulator({ rotationFunctions: { 'arn:l': rotate } });
-  simulator.call('CreateSecret', { Name: SecretId, ClientRequestToken: randomUUID(), SecretString: 'v' });
+  simulator.call('CreateSecret', {
+    Name: SecretId,
+    ClientRequestToken: randomUUID(),
+    SecretString: 'v',
+  });
   const ClientRequestToken = randomUUID();
 
   simulator.call('RotateSecret', { SecretId, ClientRequestToken, RotationLambdaARN: 'arn:l' });
@@ -117,7 +166,9 @@ test('a rotation function is called four times, again from the start when it fai
 
   expect(steps).toEqual(Array(5).fill(['createSecret', 'setSecret']).flat());
   expect(stages()).toMatchObject({ [ClientRequestToken]: ['AWSPENDING'] });
-  expect(codeOf(() => simulator.call('RotateSecret', { SecretId, ClientRequestToken: randomUUID() }))).toBe('InvalidRequestException');
+  expect(
+    codeOf(() => simulator.call('RotateSecret', { SecretId, ClientRequestToken: randomUUID() })),
+  ).toBe('InvalidRequestException');
 });
 
 test('RotateImmediately=false only tests, on an empty version that loses its label afterwards', async () => {
@@ -129,9 +180,20 @@ test('RotateImmediately=false only tests, on an empty version that loses its lab
     },
   };
   simulator = await openSecretsManagerSimulator({ rotationFunctions });
-  first = String(simulator.call('CreateSecret', { Name: SecretId, ClientRequestToken: randomUUID(), SecretString: 'v' })['VersionId']);
+  first = String(
+    simulator.call('CreateSecret', {
+      Name: SecretId,
+      ClientRequestToken: randomUUID(),
+      SecretString: 'v',
+    })['VersionId'],
+  );
 
-  simulator.call('RotateSecret', { SecretId, ClientRequestToken: randomUUID(), RotationLambdaARN: 'arn:l', RotateImmediately: false });
+  simulator.call('RotateSecret', {
+    SecretId,
+    ClientRequestToken: randomUUID(),
+    RotationLambdaARN: 'arn:l',
+    RotateImmediately: false,
+  });
   await simulator.rotationsFinished();
 
   expect([steps, stages()]).toEqual([['testSecret'], { [first]: ['AWSCURRENT'] }]);
@@ -144,7 +206,8 @@ test('a request without a signature of the last five minutes is refused, and the
       headers: { 'x-amz-target': 'secretsmanager.PutSecretValue', connection: 'close', ...headers },
       body: JSON.stringify({ SecretId, SecretString: 'planted' }),
     });
-  const authorization = 'AWS4-HMAC-SHA256 Credential=x/20261123/us-east-1/secretsmanager/aws4_request, Signature=x';
+  const authorization =
+    'AWS4-HMAC-SHA256 Credential=x/20261123/us-east-1/secretsmanager/aws4_request, Signature=x';
 
   const answers = [await ask({}), await ask({ authorization, 'x-amz-date': '20200101T000000Z' })];
 
@@ -152,7 +215,11 @@ test('a request without a signature of the last five minutes is refused, and the
     { __type: 'MissingAuthenticationTokenException' },
     { __type: 'InvalidSignatureException' },
   ]);
-  expect(answers.map(({ status, headers }) => [status, headers.has('date')])).toEqual(Array(2).fill([400, true]));
+  expect(answers.map(({ status, headers }) => [status, headers.has('date')])).toEqual(
+    Array(2).fill([400, true]),
+  );
   expect(JSON.stringify(simulator.requests)).not.toContain('planted');
-  expect(simulator.requests[0]?.resource).toBe(simulator.call('DescribeSecret', { SecretId })['ARN']);
+  expect(simulator.requests[0]?.resource).toBe(
+    simulator.call('DescribeSecret', { SecretId })['ARN'],
+  );
 });

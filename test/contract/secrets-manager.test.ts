@@ -10,8 +10,18 @@ import type { Fault } from '../../src/simulator/secrets-manager.ts';
 import { parseHttpDate } from '../../src/stores/http-date.ts';
 import { openSecretStore } from '../../src/stores/secret-store.ts';
 import { openSecretsManager } from '../../src/stores/secrets-manager.ts';
-import { failureOf as failureFor, meanings, refusalOf } from '../../src/stores/secrets-manager-errors.ts';
-import { documentText, expectNothingPlanted, failureOf, planted, record } from '../harness/store-contract.ts';
+import {
+  failureOf as failureFor,
+  meanings,
+  refusalOf,
+} from '../../src/stores/secrets-manager-errors.ts';
+import {
+  documentText,
+  expectNothingPlanted,
+  failureOf,
+  planted,
+  record,
+} from '../harness/store-contract.ts';
 import { openSecretsManagerWorld, type SecretsManagerWorld } from '../harness/store-worlds.ts';
 
 const secretId = 'thingspace/fleet-east';
@@ -26,18 +36,24 @@ beforeEach(async () => {
 afterEach(() => world.close());
 
 const account = () => openSecretStore(world.versions(secretId), { secretId });
-const asked = (action: string): number => world.simulator.requests.filter((request) => request.action === action).length;
+const asked = (action: string): number =>
+  world.simulator.requests.filter((request) => request.action === action).length;
 
-test.each<Fault>(['unavailable', 'internal-error', 'throttled', 'drop-before-commit', 'drop-after-commit', 'proxy-page', 'truncated'])(
-  'a read that meets "%s" twice is tried a third time',
-  async (fault) => {
-    world.simulator.inject('GetSecretValue', fault, 2);
+test.each<Fault>([
+  'unavailable',
+  'internal-error',
+  'throttled',
+  'drop-before-commit',
+  'drop-after-commit',
+  'proxy-page',
+  'truncated',
+])('a read that meets "%s" twice is tried a third time', async (fault) => {
+  world.simulator.inject('GetSecretValue', fault, 2);
 
-    const current = await account().readCurrent();
+  const current = await account().readCurrent();
 
-    expect([current.credentials.username, asked('GetSecretValue')]).toEqual(['uws', 3]);
-  },
-);
+  expect([current.credentials.username, asked('GetSecretValue')]).toEqual(['uws', 3]);
+});
 
 test.each<Fault>(['unavailable', 'throttled', 'drop-after-commit', 'proxy-page'])(
   'a store that goes on with "%s" is unavailable after three tries',
@@ -47,12 +63,18 @@ test.each<Fault>(['unavailable', 'throttled', 'drop-after-commit', 'proxy-page']
     const failure = await failureOf(account().readCurrent());
 
     expect([failure.reason, asked('GetSecretValue')]).toEqual(['store-unavailable', 3]);
-    expect(failure.detail).toContain('did not answer GetSecretValue on secret thingspace/fleet-east');
+    expect(failure.detail).toContain(
+      'did not answer GetSecretValue on secret thingspace/fleet-east',
+    );
   },
 );
 
 test.each<[Fault, string, string]>([
-  ['access-denied', 'GetSecretValue', 'secretsmanager:GetSecretValue on secret thingspace/fleet-east is not allowed'],
+  [
+    'access-denied',
+    'GetSecretValue',
+    'secretsmanager:GetSecretValue on secret thingspace/fleet-east is not allowed',
+  ],
   ['kms-denied', 'GetSecretValue', 'kms:Decrypt, and an enabled key, are needed'],
   ['decryption-failure', 'GetSecretValue', 'kms:Decrypt, and an enabled key, are needed'],
   ['expired-credentials', 'GetSecretValue', 'AWS credentials are missing, expired or not accepted'],
@@ -84,9 +106,13 @@ test('a quota is not load: it is not tried again', async () => {
 test('a put whose answer was lost is repeated under its token and makes one version', async () => {
   world.simulator.inject('PutSecretValue', 'drop-after-commit');
 
-  const answer = await world.versions(secretId).put({ token, value: new Secret('x'), stages: ['AWSPENDING'] });
+  const answer = await world
+    .versions(secretId)
+    .put({ token, value: new Secret('x'), stages: ['AWSPENDING'] });
 
-  expect([answer, asked('PutSecretValue'), (await world.versions(secretId).list()).length]).toEqual(['written', 2, 2]);
+  expect([answer, asked('PutSecretValue'), (await world.versions(secretId).list()).length]).toEqual(
+    ['written', 2, 2],
+  );
 });
 
 test('a promotion whose answer was lost says conflict, and a second look shows that it is done', async () => {
@@ -101,7 +127,11 @@ test('a promotion whose answer was lost says conflict, and a second look shows t
 });
 
 test('a server that never answers is given up after the timeout', async () => {
-  const impatient = openSecretsManager({ clock: openClock(), requestTimeoutMs: 100, maxAttempts: 2 });
+  const impatient = openSecretsManager({
+    clock: openClock(),
+    requestTimeoutMs: 100,
+    maxAttempts: 2,
+  });
   world.simulator.inject('GetSecretValue', 'silent', 2);
 
   const failure = await failureOf(impatient.versions(secretId).read({ stage: 'AWSCURRENT' }));
@@ -116,7 +146,10 @@ test('a store that is not there at all is unavailable', async () => {
 
   const failure = await failureOf(account().readCurrent());
 
-  expect(failure).toEqual({ reason: 'store-unavailable', detail: expect.stringContaining('did not answer GetSecretValue') });
+  expect(failure).toEqual({
+    reason: 'store-unavailable',
+    detail: expect.stringContaining('did not answer GetSecretValue'),
+  });
 });
 
 test('a stale label is passed over for the record of the sequence that was just won', async () => {
@@ -140,7 +173,11 @@ test('a secret scheduled for deletion is invalid, on reading and on writing', as
     await failureOf(store.promote('a', 'b')),
   ];
 
-  expect(failures.map(({ reason }) => reason)).toEqual(['secret-invalid', 'secret-invalid', 'secret-invalid']);
+  expect(failures.map(({ reason }) => reason)).toEqual([
+    'secret-invalid',
+    'secret-invalid',
+    'secret-invalid',
+  ]);
   expect(failures[0]?.detail).toContain('is scheduled for deletion');
 });
 
@@ -151,16 +188,29 @@ test('a secret made anew under its name starts its records anew, for processes t
   await world.putByHand(secretId, documentText);
   await store.readCurrent();
 
-  const answers = [await store.readRecord(1), await store.putRecord(record(1, 'b')), await account().putRecord(record(1, 'c'))];
+  const answers = [
+    await store.readRecord(1),
+    await store.putRecord(record(1, 'b')),
+    await account().putRecord(record(1, 'c')),
+  ];
 
   expect(answers).toEqual([null, 'written', 'taken']);
 });
 
 test('a binary value is refused by that word, and a binary pending version is somebody’s', async () => {
   const SecretBinary = Buffer.from(documentText).toString('base64');
-  world.simulator.call('PutSecretValue', { SecretId: secretId, ClientRequestToken: token, SecretBinary, VersionStages: ['AWSPENDING'] });
+  world.simulator.call('PutSecretValue', {
+    SecretId: secretId,
+    ClientRequestToken: token,
+    SecretBinary,
+    VersionStages: ['AWSPENDING'],
+  });
   const pending = await account().readPending();
-  world.simulator.call('PutSecretValue', { SecretId: secretId, ClientRequestToken: `${token}-2`, SecretBinary });
+  world.simulator.call('PutSecretValue', {
+    SecretId: secretId,
+    ClientRequestToken: `${token}-2`,
+    SecretBinary,
+  });
 
   const failure = await failureOf(account().readCurrent());
 
@@ -170,10 +220,16 @@ test('a binary value is refused by that word, and a binary pending version is so
 
 test('the empty version of an unfinished native rotation is not pending, and is filled by its token', async () => {
   await world.close();
-  const rotationFunctions = { 'arn:lambda': () => Promise.reject(new Error('the function failed')) };
+  const rotationFunctions = {
+    'arn:lambda': () => Promise.reject(new Error('the function failed')),
+  };
   world = await openSecretsManagerWorld({}, { rotationFunctions });
   await world.putByHand(secretId, documentText);
-  world.simulator.call('RotateSecret', { SecretId: secretId, ClientRequestToken: token, RotationLambdaARN: 'arn:lambda' });
+  world.simulator.call('RotateSecret', {
+    SecretId: secretId,
+    ClientRequestToken: token,
+    RotationLambdaARN: 'arn:lambda',
+  });
   await world.simulator.rotationsFinished();
   const before = await account().readPending();
 
@@ -185,13 +241,28 @@ test('the empty version of an unfinished native rotation is not pending, and is 
 test('the versions of a secret and the secrets of a tag are listed over all pages', async () => {
   for (let index = 0; index < 120; index += 1) {
     const ClientRequestToken = `0d9f3a1e-0000-4000-8000-${String(index).padStart(12, '0')}`;
-    world.simulator.call('PutSecretValue', { SecretId: secretId, ClientRequestToken, SecretString: 'x', VersionStages: ['KEPT'] });
-    world.simulator.call('CreateSecret', { Name: `tagged-${index}`, ClientRequestToken, Tags: [{ Key: 'rotate', Value: '' }] });
+    world.simulator.call('PutSecretValue', {
+      SecretId: secretId,
+      ClientRequestToken,
+      SecretString: 'x',
+      VersionStages: ['KEPT'],
+    });
+    world.simulator.call('CreateSecret', {
+      Name: `tagged-${index}`,
+      ClientRequestToken,
+      Tags: [{ Key: 'rotate', Value: '' }],
+    });
   }
-  world.simulator.call('TagResource', { SecretId: secretId, Tags: [{ Key: 'rotate-not', Value: '' }] });
+  world.simulator.call('TagResource', {
+    SecretId: secretId,
+    Tags: [{ Key: 'rotate-not', Value: '' }],
+  });
   world.simulator.call('DeleteSecret', { SecretId: 'tagged-7' });
 
-  const [versions, found] = [await world.versions(secretId).list(), await world.store.discover('rotate')];
+  const [versions, found] = [
+    await world.versions(secretId).list(),
+    await world.store.discover('rotate'),
+  ];
 
   expect([versions.length, found.length, found[0]]).toEqual([
     121,
@@ -210,7 +281,9 @@ test('no read goes without a label or an id, and a rotation needs four permissio
   await store.passwordSince(await store.readCurrent());
 
   const reads = world.simulator.requests.filter(({ action }) => action === 'GetSecretValue');
-  expect(reads.filter(({ input }) => !('VersionId' in input) && !('VersionStage' in input))).toEqual([]);
+  expect(
+    reads.filter(({ input }) => !('VersionId' in input) && !('VersionStage' in input)),
+  ).toEqual([]);
   expect([...new Set(world.simulator.requests.map(({ action }) => action))].sort()).toEqual([
     'GetSecretValue',
     'ListSecretVersionIds',
@@ -233,11 +306,14 @@ test('the account and the application secret are read side by side', async () =>
   expect(world.simulator.mostAtOnce('GetSecretValue')).toBe(2);
 });
 
-test.each([-86_400_000, -360_000, 360_000, 86_400_000])('a machine whose clock is %i ms off is still let in', async (ms) => {
-  world.advance(ms);
+test.each([-86_400_000, -360_000, 360_000, 86_400_000])(
+  'a machine whose clock is %i ms off is still let in',
+  async (ms) => {
+    world.advance(ms);
 
-  expect((await account().readCurrent()).credentials.username).toBe('uws');
-});
+    expect((await account().readCurrent()).credentials.username).toBe('uws');
+  },
+);
 
 test('a machine without credentials or Region is told so', async () => {
   const { env } = process;
@@ -265,7 +341,12 @@ test('a machine without credentials or Region is told so', async () => {
 });
 
 test('no vendor error gives away more than its code and request id', () => {
-  for (const name of [...Object.keys(meanings), 'Error', planted.password, `Code ${planted.password}`]) {
+  for (const name of [
+    ...Object.keys(meanings),
+    'Error',
+    planted.password,
+    `Code ${planted.password}`,
+  ]) {
     const error = Object.assign(new Error(`${planted.password} in the message`), {
       name,
       code: planted.clientSecret,
@@ -275,14 +356,27 @@ test('no vendor error gives away more than its code and request id', () => {
 
     const refusal = refusalOf(error);
 
-    if (!name.includes('planted') && name !== 'Error') expectNothingPlanted(failureFor(refusal, 'PutSecretValue', 'secret x'));
-    expect([refusal.requestId, Object.keys(refusal).sort()]).toEqual(['', ['code', 'meaning', 'requestId']]);
+    if (!name.includes('planted') && name !== 'Error')
+      expectNothingPlanted(failureFor(refusal, 'PutSecretValue', 'secret x'));
+    expect([refusal.requestId, Object.keys(refusal).sort()]).toEqual([
+      '',
+      ['code', 'meaning', 'requestId'],
+    ]);
   }
 });
 
 test('an HTTP date is read as Date itself would, and nothing else is taken for one', () => {
   const years = { min: new Date('1600-01-01'), max: new Date('9999-12-31'), noInvalidDate: true };
-  fc.assert(fc.property(fc.date(years), (date) => parseHttpDate(date.toUTCString()) === Math.floor(date.getTime() / 1000) * 1000));
+  fc.assert(
+    fc.property(
+      fc.date(years),
+      (date) => parseHttpDate(date.toUTCString()) === Math.floor(date.getTime() / 1000) * 1000,
+    ),
+  );
 
-  expect([undefined, '', 'now', '2026-11-23T10:00:00Z', 'Sun, 06 Foo 1994 08:49:37 GMT'].map(parseHttpDate)).toEqual(Array(5).fill(null));
+  expect(
+    [undefined, '', 'now', '2026-11-23T10:00:00Z', 'Sun, 06 Foo 1994 08:49:37 GMT'].map(
+      parseHttpDate,
+    ),
+  ).toEqual(Array(5).fill(null));
 });

@@ -32,15 +32,19 @@ const documents = fc
 
 test('whatever else a document holds, the password is found, and only its bytes change', () => {
   fc.assert(
-    fc.property(documents, fc.string({ minLength: 1, unit: 'binary' }), ({ password, withPassword }, fresh) => {
-      const document = new Secret(withPassword(JSON.stringify(password)));
+    fc.property(
+      documents,
+      fc.string({ minLength: 1, unit: 'binary' }),
+      ({ password, withPassword }, fresh) => {
+        const document = new Secret(withPassword(JSON.stringify(password)));
 
-      const replaced = replaceField(document, 'password', new Secret(fresh), 'secret x');
+        const replaced = replaceField(document, 'password', new Secret(fresh), 'secret x');
 
-      expect(readFields(document, ['password'], 'secret x')).toEqual([password]);
-      expect(replaced.reveal()).toBe(withPassword(JSON.stringify(fresh)));
-      expect(readFields(replaced, ['password'], 'secret x')).toEqual([fresh]);
-    }),
+        expect(readFields(document, ['password'], 'secret x')).toEqual([password]);
+        expect(replaced.reveal()).toBe(withPassword(JSON.stringify(fresh)));
+        expect(readFields(replaced, ['password'], 'secret x')).toEqual([fresh]);
+      },
+    ),
   );
 });
 
@@ -67,20 +71,31 @@ test('sixty kilobytes of brackets, quotes or escapes are read in no time', () =>
   ];
   const startedMs = performance.now();
 
-  const found = fills.map((fill) => readFields(new Secret(`{"deep":${fill},"password":"p"}`), ['password'], 'secret x'));
+  const found = fills.map((fill) =>
+    readFields(new Secret(`{"deep":${fill},"password":"p"}`), ['password'], 'secret x'),
+  );
 
   expect(found).toEqual(Array(4).fill(['p']));
   expect(performance.now() - startedMs).toBeLessThan(2_000);
 });
 
 test('different names have different folders, on every disk', () => {
-  const name = fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[a-zA-Z./%~_-]{1,300}$/));
+  const name = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.stringMatching(/^[a-zA-Z./%~_-]{1,300}$/),
+  );
   fc.assert(
     fc.property(name, name, (a, b) => {
       const [first, second] = [safeName(a), safeName(b)];
 
-      expect(first.toLowerCase().normalize('NFC') === second.toLowerCase().normalize('NFC')).toBe(Buffer.from(a).equals(Buffer.from(b)));
-      expect([first, second].every((folder) => /^[a-z0-9_%~.-]{0,160}$/.test(folder) && !folder.startsWith('.'))).toBe(true);
+      expect(first.toLowerCase().normalize('NFC') === second.toLowerCase().normalize('NFC')).toBe(
+        Buffer.from(a).equals(Buffer.from(b)),
+      );
+      expect(
+        [first, second].every(
+          (folder) => /^[a-z0-9_%~.-]{0,160}$/.test(folder) && !folder.startsWith('.'),
+        ),
+      ).toBe(true);
     }),
   );
 });

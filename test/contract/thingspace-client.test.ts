@@ -4,7 +4,11 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
-import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
+import {
+  openThingSpaceSimulator,
+  type ThingSpaceSimulator,
+  type ThingSpaceSimulatorOptions,
+} from '../../src/simulator/thingspace.ts';
 import { openWire } from '../../src/thingspace/http.ts';
 import {
   credentialsOf,
@@ -34,24 +38,36 @@ function closing<T extends { close(): unknown }>(value: T): T {
 
 async function simulate(options: ThingSpaceSimulatorOptions = {}): Promise<ThingSpaceSimulator> {
   const application = { clientId: 'app-key', clientSecret: plantedClientSecret };
-  const users = ['uws-user', 'second-user'].map((username) => ({ username, password: plantedPassword }));
+  const users = ['uws-user', 'second-user'].map((username) => ({
+    username,
+    password: plantedPassword,
+  }));
   return closing(await openThingSpaceSimulator({ users, applications: [application], ...options }));
 }
 
-const client = (baseUrl: string, timeouts?: Parameters<typeof openClient>[1]) => closing(openClient(baseUrl, timeouts));
+const client = (baseUrl: string, timeouts?: Parameters<typeof openClient>[1]) =>
+  closing(openClient(baseUrl, timeouts));
 
 /** The answers with their secrets in clear, for comparing whole values. */
-const plainReset = (answer: ResetAnswer) => ('body' in answer ? { ...answer, body: textOf(answer.body) } : answer);
+const plainReset = (answer: ResetAnswer) =>
+  'body' in answer ? { ...answer, body: textOf(answer.body) } : answer;
 const plainLogin = (answer: LoginAnswer) =>
-  answer.login === 'accepted' ? { ...answer, session: answer.session.sessionToken.reveal() } : answer;
+  answer.login === 'accepted'
+    ? { ...answer, session: answer.session.sessionToken.reveal() }
+    : answer;
 
-async function loggedIn(thingspace: ReturnType<typeof openClient>, username = 'uws-user', password = plantedPassword) {
+async function loggedIn(
+  thingspace: ReturnType<typeof openClient>,
+  username = 'uws-user',
+  password = plantedPassword,
+) {
   const answer = await thingspace.login(credentialsOf(username, password));
   if (answer.login !== 'accepted') throw new Error(`the test needs a session: ${answer.detail}`);
   return answer.session;
 }
 
-const count = (simulator: ThingSpaceSimulator, call: string) => simulator.requests.filter((line) => line.call === call).length;
+const count = (simulator: ThingSpaceSimulator, call: string) =>
+  simulator.requests.filter((line) => line.call === call).length;
 
 test('a password is reset, the new one logs in, and both sessions are ended', async () => {
   const simulator = await simulate();
@@ -116,7 +132,11 @@ test('the four requests on the wire are the documented ones', async () => {
       headers: { ...withSession, 'content-type': 'application/json', 'content-length': '37' },
       body: `{"oldPassword":"${plantedPassword}"}`,
     },
-    { line: 'POST /api/m2m/v1/session/logout HTTP/1.1', headers: { ...withSession, 'content-length': '0' }, body: '' },
+    {
+      line: 'POST /api/m2m/v1/session/logout HTTP/1.1',
+      headers: { ...withSession, 'content-length': '0' },
+      body: '',
+    },
   ]);
 });
 
@@ -126,14 +146,20 @@ test.each([
   'https://user:word@thingspace.example/api',
   'https://thingspace.example/?a=b',
 ])('the base URL %s is not used', (baseUrl) => {
-  expect(() => openClient(baseUrl)).toThrow('the ThingSpace base URL must be http or https, without user, query or fragment');
+  expect(() => openClient(baseUrl)).toThrow(
+    'the ThingSpace base URL must be http or https, without user, query or fragment',
+  );
 });
 
 test('accounts of one application key share one token request, even when they start together', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
 
-  await Promise.all([thingspace.authorize(credentialsOf('uws-user')), loggedIn(thingspace), loggedIn(thingspace, 'second-user')]);
+  await Promise.all([
+    thingspace.authorize(credentialsOf('uws-user')),
+    loggedIn(thingspace),
+    loggedIn(thingspace, 'second-user'),
+  ]);
 
   expect(count(simulator, 'token')).toBe(1);
 });
@@ -145,7 +171,10 @@ test('application keys with the same id and different secrets do not share a tok
 
   const other = thingspace.authorize({ ...credentialsOf(), clientSecret: new Secret('another') });
 
-  await expect(other).rejects.toMatchObject({ reason: 'api-key-refused', message: 'token: HTTP 401, invalid_client' });
+  await expect(other).rejects.toMatchObject({
+    reason: 'api-key-refused',
+    message: 'token: HTTP 401, invalid_client',
+  });
 });
 
 test('an API token is asked for anew shortly before its end', async () => {
@@ -162,19 +191,20 @@ test('an API token is asked for anew shortly before its end', async () => {
   expect(count(simulator, 'token')).toBe(2);
 });
 
-test.each(['{"access_token":"t"}', '{"access_token":"t","expires_in":"soon"}', '{"access_token":"t","expires_in":-1}'])(
-  'an API token of unknown life (%s) is kept as if it had an hour',
-  async (body) => {
-    const server = closing(await openRawServer(() => http(200, body)));
-    const thingspace = client(server.baseUrl);
+test.each([
+  '{"access_token":"t"}',
+  '{"access_token":"t","expires_in":"soon"}',
+  '{"access_token":"t","expires_in":-1}',
+])('an API token of unknown life (%s) is kept as if it had an hour', async (body) => {
+  const server = closing(await openRawServer(() => http(200, body)));
+  const thingspace = client(server.baseUrl);
 
-    await thingspace.authorize(credentialsOf());
-    thingspace.advance(3_539_999);
-    await thingspace.authorize(credentialsOf());
+  await thingspace.authorize(credentialsOf());
+  thingspace.advance(3_539_999);
+  await thingspace.authorize(credentialsOf());
 
-    expect(server.seen.length).toBe(1);
-  },
-);
+  expect(server.seen.length).toBe(1);
+});
 
 test.each([
   [
@@ -183,16 +213,51 @@ test.each([
     'api-key-refused',
     'token: HTTP 401, invalid_client',
   ],
-  ['HTTP 400 with an OAuth error', http(400, '{"error":"unauthorized_client"}'), 'api-key-refused', 'token: HTTP 400, unauthorized_client'],
-  ['HTTP 401 with a gateway fault', http(401, '{"fault":{"code":"900902"}}'), 'api-key-refused', 'token: HTTP 401, 900902'],
-  ['HTTP 400 with a gateway fault', http(400, '{"fault":{"code":900906}}'), 'api-key-refused', 'token: HTTP 400, 900906'],
+  [
+    'HTTP 400 with an OAuth error',
+    http(400, '{"error":"unauthorized_client"}'),
+    'api-key-refused',
+    'token: HTTP 400, unauthorized_client',
+  ],
+  [
+    'HTTP 401 with a gateway fault',
+    http(401, '{"fault":{"code":"900902"}}'),
+    'api-key-refused',
+    'token: HTTP 401, 900902',
+  ],
+  [
+    'HTTP 400 with a gateway fault',
+    http(400, '{"fault":{"code":900906}}'),
+    'api-key-refused',
+    'token: HTTP 400, 900906',
+  ],
   ['a bare 401', http(401, ''), 'api-key-refused', 'token: HTTP 401'],
   ['a bare 400', http(400, '<html>'), 'api-unavailable', 'token: HTTP 400'],
-  ['HTTP 429', http(429, '{"fault":{"code":900800}}'), 'api-unavailable', 'token: HTTP 429, 900800'],
-  ['HTTP 403 with a throttling fault', http(403, '{"fault":{"code":900803}}'), 'api-unavailable', 'token: HTTP 403, 900803'],
+  [
+    'HTTP 429',
+    http(429, '{"fault":{"code":900800}}'),
+    'api-unavailable',
+    'token: HTTP 429, 900800',
+  ],
+  [
+    'HTTP 403 with a throttling fault',
+    http(403, '{"fault":{"code":900803}}'),
+    'api-unavailable',
+    'token: HTTP 403, 900803',
+  ],
   ['HTTP 503', http(503, 'oops'), 'api-unavailable', 'token: HTTP 503'],
-  ['a redirect', http(302, '', { Location: 'https://elsewhere.example/' }), 'api-unavailable', 'token: HTTP 302'],
-  ['a 200 without a token', http(200, '{"token":"x"}'), 'api-unavailable', 'token: HTTP 200 without a usable access_token'],
+  [
+    'a redirect',
+    http(302, '', { Location: 'https://elsewhere.example/' }),
+    'api-unavailable',
+    'token: HTTP 302',
+  ],
+  [
+    'a 200 without a token',
+    http(200, '{"token":"x"}'),
+    'api-unavailable',
+    'token: HTTP 200 without a usable access_token',
+  ],
   [
     'a token that no header can hold',
     http(200, '{"access_token":"a\\r\\nb"}'),
@@ -200,21 +265,26 @@ test.each([
     'token: HTTP 200 without a usable access_token',
   ],
   ['no answer', '', 'api-unavailable', 'token: the connection failed (ECONNRESET)'],
-])('the token request fails in one sentence and is sent once: %s', async (_, answer, reason, message) => {
-  const server = closing(await openRawServer(() => answer));
+])(
+  'the token request fails in one sentence and is sent once: %s',
+  async (_, answer, reason, message) => {
+    const server = closing(await openRawServer(() => answer));
 
-  const failing = client(server.baseUrl).authorize(credentialsOf());
+    const failing = client(server.baseUrl).authorize(credentialsOf());
 
-  await expect(failing).rejects.toMatchObject({ name: 'Failure', reason, message });
-  expect(server.seen.length).toBe(1);
-});
+    await expect(failing).rejects.toMatchObject({ name: 'Failure', reason, message });
+    expect(server.seen.length).toBe(1);
+  },
+);
 
 test('a failed token request is not remembered', async () => {
   const simulator = await simulate();
   simulator.arm({ fault: '503-before', call: 'token' });
   const thingspace = client(simulator.baseUrl);
 
-  await expect(thingspace.authorize(credentialsOf())).rejects.toMatchObject({ reason: 'api-unavailable' });
+  await expect(thingspace.authorize(credentialsOf())).rejects.toMatchObject({
+    reason: 'api-unavailable',
+  });
 
   await thingspace.authorize(credentialsOf());
   expect(count(simulator, 'token')).toBe(2);
@@ -229,7 +299,11 @@ test('a login whose API token died is sent once more with a new one, for the app
   const answer = await thingspace.login(credentialsOf());
 
   expect(answer.login).toBe('accepted');
-  expect([count(simulator, 'token'), count(simulator, 'login'), simulator.loginsReceived('uws-user')]).toEqual([2, 2, 1]);
+  expect([
+    count(simulator, 'token'),
+    count(simulator, 'login'),
+    simulator.loginsReceived('uws-user'),
+  ]).toEqual([2, 2, 1]);
 });
 
 test('a login whose API token is refused twice was not sent, and is not tried a third time', async () => {
@@ -253,19 +327,24 @@ test('a logout whose API token died is sent once more', async () => {
   expect([count(simulator, 'logout'), simulator.openSessions('uws-user')]).toEqual([2, 0]);
 });
 
-test.each(['drop-before-commit', 'drop-after-commit', '503-before', 'session-400', 'empty-200', 'truncated-200', '429'] as const)(
-  'ending a session never throws: %s',
-  async (fault) => {
-    const simulator = await simulate();
-    const thingspace = client(simulator.baseUrl);
-    const session = await loggedIn(thingspace);
-    simulator.arm({ fault, call: 'logout' });
+test.each([
+  'drop-before-commit',
+  'drop-after-commit',
+  '503-before',
+  'session-400',
+  'empty-200',
+  'truncated-200',
+  '429',
+] as const)('ending a session never throws: %s', async (fault) => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  simulator.arm({ fault, call: 'logout' });
 
-    await thingspace.endSession(session);
+  await thingspace.endSession(session);
 
-    expect(count(simulator, 'logout')).toBe(1);
-  },
-);
+  expect(count(simulator, 'logout')).toBe(1);
+});
 
 test('ending a session without an API token does nothing, and does not throw', async () => {
   const simulator = await simulate();
@@ -315,7 +394,11 @@ test('a reset whose API token died is refused and unchanged, not repeated, and t
   const resets = count(simulator, 'reset');
   const again = await thingspace.reset(session);
 
-  expect(refused).toEqual({ reset: 'refused', because: 'api-token', detail: 'reset: HTTP 401, 900901' });
+  expect(refused).toEqual({
+    reset: 'refused',
+    because: 'api-token',
+    detail: 'reset: HTTP 401, 900901',
+  });
   expect([resets, again.reset, simulator.resetsCommitted('uws-user')]).toEqual([1, 'answered', 1]);
 });
 
@@ -333,19 +416,45 @@ test('a reset that finds no API token is refused, and not sent', async () => {
 });
 
 test.each([
-  ['drop-before-commit', { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' }],
+  [
+    'drop-before-commit',
+    { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' },
+  ],
   ['drop-after-commit', { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' }],
   ['503-before', { reset: 'in-doubt', detail: 'reset: HTTP 503' }],
   ['503-after', { reset: 'in-doubt', detail: 'reset: HTTP 503' }],
-  ['html-200', { reset: 'answered', body: '<html><body><h1>Please try again later</h1></body></html>' }],
+  [
+    'html-200',
+    { reset: 'answered', body: '<html><body><h1>Please try again later</h1></body></html>' },
+  ],
   ['empty-200', { reset: 'answered', body: '' }],
-  ['truncated-200', { reset: 'in-doubt', detail: 'reset: HTTP 200, the connection failed (ECONNRESET)', body: '{"newPassword' }],
+  [
+    'truncated-200',
+    {
+      reset: 'in-doubt',
+      detail: 'reset: HTTP 200, the connection failed (ECONNRESET)',
+      body: '{"newPassword',
+    },
+  ],
   ['wrong-typed-200', { reset: 'answered', body: '{"newPassword":42}' }],
   ['bearer-401', { reset: 'refused', because: 'api-token', detail: 'reset: HTTP 401, 900901' }],
-  ['session-400', { reset: 'refused', because: 'session', detail: 'reset: HTTP 400, REQUEST_FAILED.SessionToken.Expired' }],
+  [
+    'session-400',
+    {
+      reset: 'refused',
+      because: 'session',
+      detail: 'reset: HTTP 400, REQUEST_FAILED.SessionToken.Expired',
+    },
+  ],
   ['429', { reset: 'refused', because: 'throttled', detail: 'reset: HTTP 429, 900800' }],
-  ['unexpected-error', { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' }],
-  ['unexpected-error-after', { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' }],
+  [
+    'unexpected-error',
+    { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' },
+  ],
+  [
+    'unexpected-error-after',
+    { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' },
+  ],
 ] as const)('a reset is sent once and its end is told rightly: %s', async (fault, expected) => {
   const simulator = await simulate({ generatePassword: () => 'newPassword12' });
   const thingspace = client(simulator.baseUrl);
@@ -373,7 +482,9 @@ test('a reset that takes longer than its timeout is in doubt, and the server may
   await committed;
 
   expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 250 ms' });
-  expect([simulator.resetsReceived('uws-user'), simulator.resetsCommitted('uws-user')]).toEqual([1, 1]);
+  expect([simulator.resetsReceived('uws-user'), simulator.resetsCommitted('uws-user')]).toEqual([
+    1, 1,
+  ]);
 });
 
 test('a wrong oldPassword is refused with its code, and so is a locked user', async () => {
@@ -394,10 +505,19 @@ test.each([
   ['503-after', { login: 'unknown', detail: 'login: HTTP 503' }],
   ['html-200', { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' }],
   ['empty-200', { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' }],
-  ['truncated-200', { login: 'unknown', detail: 'login: HTTP 200, the connection failed (ECONNRESET)' }],
-  ['wrong-typed-200', { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' }],
+  [
+    'truncated-200',
+    { login: 'unknown', detail: 'login: HTTP 200, the connection failed (ECONNRESET)' },
+  ],
+  [
+    'wrong-typed-200',
+    { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' },
+  ],
   ['429', { login: 'not-sent', detail: 'login: HTTP 429, 900800' }],
-  ['unexpected-error', { login: 'unknown', detail: 'login: HTTP 400, REQUEST_FAILED.UnexpectedError' }],
+  [
+    'unexpected-error',
+    { login: 'unknown', detail: 'login: HTTP 400, REQUEST_FAILED.UnexpectedError' },
+  ],
 ] as const)('a login is sent once and its end is told rightly: %s', async (fault, expected) => {
   const simulator = await simulate();
   simulator.arm({ fault, call: 'login' });
@@ -411,11 +531,15 @@ test.each([
 test('a wrong password, an unknown user and a locked user are refused', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
-  const wrong = { login: 'refused', detail: 'login: HTTP 400, REQUEST_FAILED.SimulatedWrongCredentials' };
+  const wrong = {
+    login: 'refused',
+    detail: 'login: HTTP 400, REQUEST_FAILED.SimulatedWrongCredentials',
+  };
 
   expect(await thingspace.login(credentialsOf('uws-user', 'wrong'))).toEqual(wrong);
   expect(await thingspace.login(credentialsOf('nobody'))).toEqual(wrong);
-  for (let strike = 0; strike < 4; strike += 1) await thingspace.login(credentialsOf('uws-user', 'wrong'));
+  for (let strike = 0; strike < 4; strike += 1)
+    await thingspace.login(credentialsOf('uws-user', 'wrong'));
   expect(await thingspace.login(credentialsOf())).toEqual({
     login: 'refused',
     detail: 'login: HTTP 400, REQUEST_FAILED.SimulatedUserLocked',
@@ -426,15 +550,22 @@ test('a login that hangs is unknown when its time is over, and one whose token r
   const simulator = await simulate();
   simulator.arm({ fault: 'hang', call: 'login' });
   const impatient = client(simulator.baseUrl, { requestTimeoutMs: 250 });
-  expect(await impatient.login(credentialsOf())).toEqual({ login: 'unknown', detail: 'login: no whole answer within 250 ms' });
+  expect(await impatient.login(credentialsOf())).toEqual({
+    login: 'unknown',
+    detail: 'login: no whole answer within 250 ms',
+  });
 
   simulator.arm({ fault: 'drop-before-commit', call: 'token' });
   const fresh = client(simulator.baseUrl);
-  expect(await fresh.login(credentialsOf())).toEqual({ login: 'not-sent', detail: 'token: the connection failed (ECONNRESET)' });
+  expect(await fresh.login(credentialsOf())).toEqual({
+    login: 'not-sent',
+    detail: 'token: the connection failed (ECONNRESET)',
+  });
   expect(simulator.loginsReceived('uws-user')).toBe(1);
 });
 
-const application = '{"errorCode":"UnifiedWebService.REQUEST_FAILED.AccountNotFound","errorMessage":"m"}';
+const application =
+  '{"errorCode":"UnifiedWebService.REQUEST_FAILED.AccountNotFound","errorMessage":"m"}';
 const bearerFault = '{"fault":{"code":900901,"message":"m","description":"d"}}';
 const backendFault = '{"fault":{"code":101504,"message":"m","description":"d"}}';
 const oauth = '{"error":"insufficient_scope","error_description":"d"}';
@@ -473,32 +604,44 @@ test.each([
   ['[]', 400, 'unknown', 'in-doubt'],
   ['', 502, 'unknown', 'in-doubt'],
   ['', 204, 'unknown', 'answered'],
-])('%s with HTTP %d means %s at the login and %s at the reset', async (body, status, login, reset) => {
-  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : http(status, body))));
-  const thingspace = client(server.baseUrl);
+])(
+  '%s with HTTP %d means %s at the login and %s at the reset',
+  async (body, status, login, reset) => {
+    const server = closing(
+      await openRawServer((seen) =>
+        seen.line.includes('/token') ? tokenAnswer : http(status, body),
+      ),
+    );
+    const thingspace = client(server.baseUrl);
 
-  const loginResult = await thingspace.login(credentialsOf());
-  const resetResult = await thingspace.reset(sessionOf());
+    const loginResult = await thingspace.login(credentialsOf());
+    const resetResult = await thingspace.reset(sessionOf());
 
-  expect(loginResult.login).toBe(login);
-  expect(resetResult.reset === 'refused' ? resetResult.because : resetResult.reset).toBe(reset);
-  expect(server.seen.filter(({ line }) => line.includes('/reset')).length).toBe(1);
-});
+    expect(loginResult.login).toBe(login);
+    expect(resetResult.reset === 'refused' ? resetResult.because : resetResult.reset).toBe(reset);
+    expect(server.seen.filter(({ line }) => line.includes('/reset')).length).toBe(1);
+  },
+);
 
-test.each([301, 302, 303, 307, 308])('HTTP %d is not followed: neither password nor session token goes elsewhere', async (status) => {
-  const elsewhere = closing(await openRawServer(() => http(200, '{"newPassword":"stolen"}')));
-  const redirect = http(status, '', { Location: `http://localhost:${elsewhere.port}/api` });
-  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : redirect)));
-  const thingspace = client(server.baseUrl);
+test.each([301, 302, 303, 307, 308])(
+  'HTTP %d is not followed: neither password nor session token goes elsewhere',
+  async (status) => {
+    const elsewhere = closing(await openRawServer(() => http(200, '{"newPassword":"stolen"}')));
+    const redirect = http(status, '', { Location: `http://localhost:${elsewhere.port}/api` });
+    const server = closing(
+      await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : redirect)),
+    );
+    const thingspace = client(server.baseUrl);
 
-  const login = await thingspace.login(credentialsOf());
-  const reset = await thingspace.reset(sessionOf());
-  await thingspace.endSession(sessionOf());
+    const login = await thingspace.login(credentialsOf());
+    const reset = await thingspace.reset(sessionOf());
+    await thingspace.endSession(sessionOf());
 
-  expect(login).toEqual({ login: 'unknown', detail: `login: HTTP ${status}` });
-  expect(reset).toEqual({ reset: 'in-doubt', detail: `reset: HTTP ${status}` });
-  expect([elsewhere.seen.length, server.seen.length]).toEqual([0, 4]);
-});
+    expect(login).toEqual({ login: 'unknown', detail: `login: HTTP ${status}` });
+    expect(reset).toEqual({ reset: 'in-doubt', detail: `reset: HTTP ${status}` });
+    expect([elsewhere.seen.length, server.seen.length]).toEqual([0, 4]);
+  },
+);
 
 test('a call that never got a connection is proven not to have been sent', async () => {
   const server = await openResetServer(() => undefined);
@@ -515,13 +658,17 @@ test('a call that never got a connection is proven not to have been sent', async
     because: 'code',
     detail: 'reset: never sent, the connection failed (ECONNREFUSED)',
   });
-  await expect(client('https://no-such-host.invalid/api').authorize(credentialsOf())).rejects.toMatchObject({ reason: 'api-unavailable' });
+  await expect(
+    client('https://no-such-host.invalid/api').authorize(credentialsOf()),
+  ).rejects.toMatchObject({ reason: 'api-unavailable' });
 });
 
 test('a peer that does not finish the TLS handshake has seen nothing, and that is proof', async () => {
   const received: string[] = [];
   const silent = closing(await openRawServer(() => String(received.push('a request'))));
-  const withoutCertificate = createTlsServer({}, (socket) => socket.on('data', () => received.push('a request')));
+  const withoutCertificate = createTlsServer({}, (socket) =>
+    socket.on('data', () => received.push('a request')),
+  );
   withoutCertificate.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve) => withoutCertificate.listen(0, '127.0.0.1', resolve));
   closing({ close: () => new Promise((resolve) => withoutCertificate.close(resolve)) });
@@ -536,7 +683,10 @@ test('a peer that does not finish the TLS handshake has seen nothing, and that i
       connectTimeoutMs: 250,
     });
 
-  const answers = [await send(silent.port), await send((withoutCertificate.address() as AddressInfo).port)];
+  const answers = [
+    await send(silent.port),
+    await send((withoutCertificate.address() as AddressInfo).port),
+  ];
 
   expect(answers).toEqual([
     { ended: 'not-sent', why: 'no connection within 250 ms' },
@@ -556,7 +706,10 @@ test('closing the client cuts what it still waits for', async () => {
 
   thingspace.close();
 
-  expect(await reset).toEqual({ reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' });
+  expect(await reset).toEqual({
+    reset: 'in-doubt',
+    detail: 'reset: the connection failed (ECONNRESET)',
+  });
 });
 
 test.each([
@@ -573,7 +726,8 @@ test.each([
   const thingspace = client(simulator.baseUrl);
 
   const first = await thingspace.reset(await loggedIn(thingspace));
-  const read = first.reset === 'answered' ? thingspace.readNewPassword(first.body)?.reveal() : undefined;
+  const read =
+    first.reset === 'answered' ? thingspace.readNewPassword(first.body)?.reveal() : undefined;
   const second = await thingspace.reset(await loggedIn(thingspace, 'uws-user', read));
 
   expect([read, second.reset]).toEqual([password, 'answered']);
@@ -620,15 +774,25 @@ test('an answer of 200 is handed on as bytes, even those that are no text', asyn
 });
 
 test('a login answer is accepted only with a session token that a header can hold', async () => {
-  const bodies = ['{"sessionToken":""}', '{"sessionToken":"a b"}', '{"sessionToken":"a\\nb"}', '{"sessionToken":null}', '{}'];
+  const bodies = [
+    '{"sessionToken":""}',
+    '{"sessionToken":"a b"}',
+    '{"sessionToken":"a\\nb"}',
+    '{"sessionToken":null}',
+    '{}',
+  ];
   for (const body of bodies) {
-    const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : http(200, body))));
+    const server = closing(
+      await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : http(200, body))),
+    );
     expect(await client(server.baseUrl).login(credentialsOf())).toEqual({
       login: 'unknown',
       detail: 'login: HTTP 200 without a usable session token',
     });
   }
-  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : loginAnswer)));
+  const server = closing(
+    await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : loginAnswer)),
+  );
   const credentials = credentialsOf();
   expect(plainLogin(await client(server.baseUrl).login(credentials))).toEqual({
     login: 'accepted',

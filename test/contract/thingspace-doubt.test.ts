@@ -28,7 +28,8 @@ function closing<T extends { close(): unknown }>(value: T): T {
   return value;
 }
 
-const resets = (server: RawServer) => server.seen.filter(({ line }) => line.includes('/reset')).length;
+const resets = (server: RawServer) =>
+  server.seen.filter(({ line }) => line.includes('/reset')).length;
 
 const chunked = (body: string) =>
   `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${[...body].map((each) => `1\r\n${each}\r\n`).join('')}0\r\n\r\n`;
@@ -36,33 +37,41 @@ const chunked = (body: string) =>
 test.each([
   ['a content length', http(200, '{"newPassword":"Wh0a1545a84d"}')],
   ['chunks', chunked('{"newPassword":"Wh0a1545a84d"}')],
-])('a reset answer with %s, cut at any byte, is in doubt with every byte of the body that came', async (_, whole) => {
-  const headEnd = whole.indexOf('\r\n\r\n') + 4;
-  const body = '{"newPassword":"Wh0a1545a84d"}';
-  let cutAt = 0;
-  const server = closing(await openResetServer(() => whole.slice(0, cutAt)));
-  const thingspace = closing(openClient(server.baseUrl));
-  const bodyBytesAt = (at: number) => {
-    if (whole.includes('chunked')) return [...whole.slice(headEnd, at).matchAll(/1\r\n(.)/g)].map(([, each]) => each).join('');
-    return whole.slice(headEnd, at);
-  };
+])(
+  'a reset answer with %s, cut at any byte, is in doubt with every byte of the body that came',
+  async (_, whole) => {
+    const headEnd = whole.indexOf('\r\n\r\n') + 4;
+    const body = '{"newPassword":"Wh0a1545a84d"}';
+    let cutAt = 0;
+    const server = closing(await openResetServer(() => whole.slice(0, cutAt)));
+    const thingspace = closing(openClient(server.baseUrl));
+    const bodyBytesAt = (at: number) => {
+      if (whole.includes('chunked'))
+        return [...whole.slice(headEnd, at).matchAll(/1\r\n(.)/g)].map(([, each]) => each).join('');
+      return whole.slice(headEnd, at);
+    };
 
-  for (cutAt = 0; cutAt < whole.length; cutAt += 1) {
+    for (cutAt = 0; cutAt < whole.length; cutAt += 1) {
+      const answer = await thingspace.reset(sessionOf());
+
+      const expected = bodyBytesAt(cutAt);
+      expect({
+        cutAt,
+        reset: answer.reset,
+        body: 'body' in answer ? textOf(answer.body) : undefined,
+      }).toEqual({
+        cutAt,
+        reset: 'in-doubt',
+        body: expected === '' ? undefined : expected,
+      });
+    }
+
     const answer = await thingspace.reset(sessionOf());
-
-    const expected = bodyBytesAt(cutAt);
-    expect({ cutAt, reset: answer.reset, body: 'body' in answer ? textOf(answer.body) : undefined }).toEqual({
-      cutAt,
-      reset: 'in-doubt',
-      body: expected === '' ? undefined : expected,
-    });
-  }
-
-  const answer = await thingspace.reset(sessionOf());
-  expect('body' in answer && textOf(answer.body)).toBe(body);
-  expect(answer.reset).toBe('answered');
-  expect(resets(server)).toBe(whole.length + 1);
-});
+    expect('body' in answer && textOf(answer.body)).toBe(body);
+    expect(answer.reset).toBe('answered');
+    expect(resets(server)).toBe(whole.length + 1);
+  },
+);
 
 test('a reset answer that stalls is in doubt with the bytes that came', async () => {
   const server = closing(
@@ -72,10 +81,15 @@ test('a reset answer that stalls is in doubt with the bytes that came', async ()
     }),
   );
 
-  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: 250 })).reset(sessionOf());
+  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: 250 })).reset(
+    sessionOf(),
+  );
 
   expect('body' in answer && textOf(answer.body)).toBe('{"newPassword":"x"');
-  expect(answer).toMatchObject({ reset: 'in-doubt', detail: 'reset: HTTP 200, no whole answer within 250 ms' });
+  expect(answer).toMatchObject({
+    reset: 'in-doubt',
+    detail: 'reset: HTTP 200, no whole answer within 250 ms',
+  });
 });
 
 test('a reset answer without end is in doubt, with its first mebibyte', async () => {
@@ -94,7 +108,10 @@ test('a reset answer without end is in doubt, with its first mebibyte', async ()
 
   const answer = await closing(openClient(server.baseUrl)).reset(sessionOf());
 
-  expect(answer).toMatchObject({ reset: 'in-doubt', detail: `reset: HTTP 200, more than ${bodyLimitBytes} bytes of body` });
+  expect(answer).toMatchObject({
+    reset: 'in-doubt',
+    detail: `reset: HTTP 200, more than ${bodyLimitBytes} bytes of body`,
+  });
   expect('body' in answer && answer.body?.reveal().length).toBe(bodyLimitBytes);
 });
 
@@ -106,7 +123,9 @@ test('an upgrade to another protocol is no answer, and ends in time', async () =
     }),
   );
 
-  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: 250 })).reset(sessionOf());
+  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: 250 })).reset(
+    sessionOf(),
+  );
 
   expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 250 ms' });
 });
@@ -137,44 +156,87 @@ const planted = [
 const echo = planted.join(' ');
 const echoes: [string, (call: string) => string][] = [
   ['503', () => http(503, echo)],
-  ['redirect', () => http(307, '', { Location: `https://elsewhere.example/${encodeURIComponent(echo)}` })],
-  ['application error', () => http(400, JSON.stringify({ errorCode: `S.REQUEST_FAILED.X`, errorMessage: echo }))],
-  ['application code', () => http(400, JSON.stringify({ errorCode: `S.REQUEST_FAILED.${echo}`, errorMessage: echo }))],
-  ['gateway fault', () => http(401, JSON.stringify({ fault: { code: 900901, message: echo, description: echo } }))],
+  [
+    'redirect',
+    () => http(307, '', { Location: `https://elsewhere.example/${encodeURIComponent(echo)}` }),
+  ],
+  [
+    'application error',
+    () => http(400, JSON.stringify({ errorCode: `S.REQUEST_FAILED.X`, errorMessage: echo })),
+  ],
+  [
+    'application code',
+    () => http(400, JSON.stringify({ errorCode: `S.REQUEST_FAILED.${echo}`, errorMessage: echo })),
+  ],
+  [
+    'gateway fault',
+    () => http(401, JSON.stringify({ fault: { code: 900901, message: echo, description: echo } })),
+  ],
   ['gateway fault code', () => http(401, JSON.stringify({ fault: { code: echo, message: echo } }))],
-  ['OAuth error', () => http(401, JSON.stringify({ error: 'invalid_token', error_description: echo }))],
+  [
+    'OAuth error',
+    () => http(401, JSON.stringify({ error: 'invalid_token', error_description: echo })),
+  ],
   ['OAuth code', () => http(401, JSON.stringify({ error: echo }))],
   ['throttled', () => http(429, echo)],
   ['status text', () => `HTTP/1.1 500 ${echo}\r\nContent-Length: 0\r\n\r\n`],
   ['bad header', () => `HTTP/1.1 200 OK\r\n${echo}\r\n\r\n`],
   ['garbage', () => echo],
   ['not JSON', () => http(200, `{"newPassword": ${echo}`)],
-  ['wrong type', () => http(200, JSON.stringify({ newPassword: [echo], sessionToken: [echo], access_token: [echo] }))],
-  ['control characters', () => http(200, JSON.stringify({ newPassword: '', sessionToken: `${echo}\n`, access_token: `${echo}\n` }))],
+  [
+    'wrong type',
+    () =>
+      http(
+        200,
+        JSON.stringify({ newPassword: [echo], sessionToken: [echo], access_token: [echo] }),
+      ),
+  ],
+  [
+    'control characters',
+    () =>
+      http(
+        200,
+        JSON.stringify({ newPassword: '', sessionToken: `${echo}\n`, access_token: `${echo}\n` }),
+      ),
+  ],
   ['cut answer', () => http(200, JSON.stringify({ newPassword: echo })).slice(0, -3)],
   ['an answer', () => http(200, JSON.stringify({ newPassword: 'planted-new-password-5' }))],
   ['cut connection', () => ''],
 ];
 
-test.each(echoes)('nothing that is returned or thrown shows a secret: %s', async (_name, hostile) => {
-  const token = http(200, '{"access_token":"planted-api-token-3"}');
-  const server = closing(await openRawServer((seen) => (seen.line.includes('/token') ? token : hostile(seen.line))));
-  const hostileTokens = closing(await openRawServer((seen) => hostile(seen.line)));
-  const thingspace = closing(openClient(server.baseUrl));
-  const session = sessionOf('planted-session-token-4');
-  const results: unknown[] = [];
+test.each(echoes)(
+  'nothing that is returned or thrown shows a secret: %s',
+  async (_name, hostile) => {
+    const token = http(200, '{"access_token":"planted-api-token-3"}');
+    const server = closing(
+      await openRawServer((seen) => (seen.line.includes('/token') ? token : hostile(seen.line))),
+    );
+    const hostileTokens = closing(await openRawServer((seen) => hostile(seen.line)));
+    const thingspace = closing(openClient(server.baseUrl));
+    const session = sessionOf('planted-session-token-4');
+    const results: unknown[] = [];
 
-  results.push(await thingspace.login(session.credentials), await thingspace.reset(session), await thingspace.endSession(session));
-  const reset = results[1] as Awaited<ReturnType<typeof thingspace.reset>>;
-  if ('body' in reset && reset.body) results.push(thingspace.readNewPassword(reset.body));
-  const tokenless = closing(openClient(hostileTokens.baseUrl));
-  results.push(await tokenless.authorize(session.credentials).catch((error: unknown) => error));
-  results.push(await tokenless.login(session.credentials), await tokenless.reset(session), thingspace, session);
+    results.push(
+      await thingspace.login(session.credentials),
+      await thingspace.reset(session),
+      await thingspace.endSession(session),
+    );
+    const reset = results[1] as Awaited<ReturnType<typeof thingspace.reset>>;
+    if ('body' in reset && reset.body) results.push(thingspace.readNewPassword(reset.body));
+    const tokenless = closing(openClient(hostileTokens.baseUrl));
+    results.push(await tokenless.authorize(session.credentials).catch((error: unknown) => error));
+    results.push(
+      await tokenless.login(session.credentials),
+      await tokenless.reset(session),
+      thingspace,
+      session,
+    );
 
-  const texts = results.map(textsOf).join('\n');
-  expect(planted.filter((secret) => texts.includes(secret))).toEqual([]);
-  expect(texts).not.toMatch(/RequestError|HTTPError|TimeoutError|got/);
-});
+    const texts = results.map(textsOf).join('\n');
+    expect(planted.filter((secret) => texts.includes(secret))).toEqual([]);
+    expect(texts).not.toMatch(/RequestError|HTTPError|TimeoutError|got/);
+  },
+);
 
 test('nothing shows a secret when there is no server at all', async () => {
   const thingspace = closing(openClient('http://127.0.0.1:1/api'));
@@ -192,17 +254,30 @@ test('nothing shows a secret when there is no server at all', async () => {
 });
 
 test('an error code is shown as at most a hundred harmless characters, and never when it repeats a secret', async () => {
-  const codes = [`REQUEST_FAILED.\u001b[31m<é>`, `REQUEST_FAILED.${'x'.repeat(500)}`, `REQUEST_FAILED.${plantedPassword}`, 'Odd.Code'];
+  const codes = [
+    `REQUEST_FAILED.\u001b[31m<é>`,
+    `REQUEST_FAILED.${'x'.repeat(500)}`,
+    `REQUEST_FAILED.${plantedPassword}`,
+    'Odd.Code',
+  ];
   let code = '';
   const server = closing(
-    await openRawServer((seen) => (seen.line.includes('/token') ? tokenAnswer : http(400, JSON.stringify({ errorCode: `S.${code}` })))),
+    await openRawServer((seen) =>
+      seen.line.includes('/token')
+        ? tokenAnswer
+        : http(400, JSON.stringify({ errorCode: `S.${code}` })),
+    ),
   );
   const thingspace = closing(openClient(server.baseUrl));
 
   const details = [];
   for (code of codes) details.push(await thingspace.reset(sessionOf()));
 
-  const refused = (shown: string) => ({ reset: 'refused', because: 'code', detail: `reset: HTTP 400, ${shown}` });
+  const refused = (shown: string) => ({
+    reset: 'refused',
+    because: 'code',
+    detail: `reset: HTTP 400, ${shown}`,
+  });
   expect(details).toEqual([
     refused('REQUEST_FAILED.??31m???'),
     refused(`REQUEST_FAILED.${'x'.repeat(85)}`),

@@ -1,19 +1,30 @@
 // The ThingSpace simulator keeps the rules that Verizon documents, and is strict where production may be lenient.
 
-import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
+import {
+  openThingSpaceSimulator,
+  type ThingSpaceSimulator,
+  type ThingSpaceSimulatorOptions,
+} from '../../src/simulator/thingspace.ts';
 import { application, ask, basic, callerOf } from '../harness/thingspace-caller.ts';
 
 const minuteMs = 60_000;
 let simulator: ThingSpaceSimulator;
 
 async function open(options: ThingSpaceSimulatorOptions = {}) {
-  simulator = await openThingSpaceSimulator({ users: [{ username: 'ada', password: 'old-1' }], applications: [application], ...options });
+  simulator = await openThingSpaceSimulator({
+    users: [{ username: 'ada', password: 'old-1' }],
+    applications: [application],
+    ...options,
+  });
   return callerOf(simulator);
 }
 
 afterEach(() => simulator.close());
 
-const code = (name: string) => ({ status: 400, body: expect.objectContaining({ errorCode: `UnifiedWebService.${name}` }) });
+const code = (name: string) => ({
+  status: 400,
+  body: expect.objectContaining({ errorCode: `UnifiedWebService.${name}` }),
+});
 const wrongCredentials = code('REQUEST_FAILED.SimulatedWrongCredentials');
 const lockedUser = code('REQUEST_FAILED.SimulatedUserLocked');
 const sessionExpired = code('REQUEST_FAILED.SessionToken.Expired');
@@ -24,7 +35,10 @@ test('a reset gives a new random password, which is the live one at once', async
 
   const reset = await caller.reset(String(session['sessionToken']), 'old-1');
 
-  expect(reset).toEqual({ status: 200, body: { newPassword: expect.stringMatching(/^[A-Za-z0-9]{12}$/) } });
+  expect(reset).toEqual({
+    status: 200,
+    body: { newPassword: expect.stringMatching(/^[A-Za-z0-9]{12}$/) },
+  });
   expect(simulator.livePassword('ada')).toBe(reset.body['newPassword']);
   expect(await caller.login('ada', 'old-1')).toEqual(wrongCredentials);
   expect((await caller.login('ada', String(reset.body['newPassword']))).status).toBe(200);
@@ -41,7 +55,12 @@ test('an application key gets the same API token for an hour, and then another',
   simulator.advance(minuteMs);
   const later = await caller.token();
 
-  expect(first.body).toEqual({ access_token: expect.any(String), token_type: 'Bearer', expires_in: 3600, scope: 'default' });
+  expect(first.body).toEqual({
+    access_token: expect.any(String),
+    token_type: 'Bearer',
+    expires_in: 3600,
+    scope: 'default',
+  });
   expect(again.body).toEqual(first.body);
   expect(foreign.body['access_token']).not.toBe(first.body['access_token']);
   expect(later.body['access_token']).not.toBe(first.body['access_token']);
@@ -60,9 +79,12 @@ test('a wrong application key, a missing bearer and a stale bearer are refused b
   const caller = await open();
   const stale = await caller.bearer();
   simulator.advance(60 * minuteMs);
-  const login = (headers: Record<string, string>) => ask(simulator, 'POST', '/m2m/v1/session/login', headers, 'not even JSON');
+  const login = (headers: Record<string, string>) =>
+    ask(simulator, 'POST', '/m2m/v1/session/login', headers, 'not even JSON');
 
-  const answers = [await login({}), await login({ authorization: stale })].map(({ status, body }) => [status, JSON.parse(body).fault.code]);
+  const answers = [await login({}), await login({ authorization: stale })].map(
+    ({ status, body }) => [status, JSON.parse(body).fault.code],
+  );
 
   expect(await caller.token({ clientId: 'app-key', clientSecret: 'wrong' })).toEqual({
     status: 401,
@@ -99,7 +121,9 @@ test('a session that was never given, and none at all, have codes of their own',
     '{"oldPassword":"old-1"}',
   );
 
-  expect(await caller.reset('never-given', 'old-1')).toEqual(code('INPUT_INVALID.SessionToken.Invalid'));
+  expect(await caller.reset('never-given', 'old-1')).toEqual(
+    code('INPUT_INVALID.SessionToken.Invalid'),
+  );
   expect(JSON.parse(none.body)).toEqual(code('REQUEST_FAILED.SessionToken.Format').body);
 });
 
@@ -107,7 +131,8 @@ test('five failed logins in a row lock a user, even for the right password, unti
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   const wrong = async (times: number) => {
-    for (let time = 0; time < times; time += 1) expect(await caller.login('ada', 'wrong')).toEqual(wrongCredentials);
+    for (let time = 0; time < times; time += 1)
+      expect(await caller.login('ada', 'wrong')).toEqual(wrongCredentials);
   };
 
   await wrong(4);
@@ -116,7 +141,10 @@ test('five failed logins in a row lock a user, even for the right password, unti
 
   expect(await caller.login('ada', 'old-1')).toEqual(lockedUser);
   expect(await caller.reset(String(body['sessionToken']), 'old-1')).toEqual(lockedUser);
-  expect([simulator.isLocked('ada'), simulator.failedLogins('ada')]).toEqual([true, { consecutive: 5, most: 5 }]);
+  expect([simulator.isLocked('ada'), simulator.failedLogins('ada')]).toEqual([
+    true,
+    { consecutive: 5, most: 5 },
+  ]);
   simulator.unlock('ada');
   expect((await caller.login('ada', 'old-1')).status).toBe(200);
   expect(simulator.failedLogins('ada')).toEqual({ consecutive: 0, most: 5 });
@@ -125,8 +153,13 @@ test('five failed logins in a row lock a user, even for the right password, unti
 test('a wrong oldPassword is refused, changes nothing, and is a strike unless told otherwise', async () => {
   const strict = await open();
   const { body } = await strict.login('ada', 'old-1');
-  expect(await strict.reset(String(body['sessionToken']), 'wrong')).toEqual(code('REQUEST_FAILED.SimulatedWrongOldPassword'));
-  expect([simulator.livePassword('ada'), simulator.failedLogins('ada').consecutive]).toEqual(['old-1', 1]);
+  expect(await strict.reset(String(body['sessionToken']), 'wrong')).toEqual(
+    code('REQUEST_FAILED.SimulatedWrongOldPassword'),
+  );
+  expect([simulator.livePassword('ada'), simulator.failedLogins('ada').consecutive]).toEqual([
+    'old-1',
+    1,
+  ]);
   await simulator.close();
 
   const lenient = await open({ wrongOldPasswordCounts: false });
@@ -135,15 +168,23 @@ test('a wrong oldPassword is refused, changes nothing, and is a strike unless to
   expect(simulator.failedLogins('ada').consecutive).toBe(0);
 });
 
-test.each([true, false])('a reset that ends the sessions (%s) does so for all of the user', async (resetEndsSessions) => {
-  const caller = await open({ resetEndsSessions });
-  const [first, second] = [await caller.login('ada', 'old-1'), await caller.login('ada', 'old-1')];
+test.each([true, false])(
+  'a reset that ends the sessions (%s) does so for all of the user',
+  async (resetEndsSessions) => {
+    const caller = await open({ resetEndsSessions });
+    const [first, second] = [
+      await caller.login('ada', 'old-1'),
+      await caller.login('ada', 'old-1'),
+    ];
 
-  await caller.reset(String(first.body['sessionToken']), 'old-1');
+    await caller.reset(String(first.body['sessionToken']), 'old-1');
 
-  expect(simulator.openSessions('ada')).toBe(resetEndsSessions ? 0 : 2);
-  expect((await caller.logout(String(second.body['sessionToken']))).status).toBe(resetEndsSessions ? 400 : 200);
-});
+    expect(simulator.openSessions('ada')).toBe(resetEndsSessions ? 0 : 2);
+    expect((await caller.logout(String(second.body['sessionToken']))).status).toBe(
+      resetEndsSessions ? 400 : 200,
+    );
+  },
+);
 
 test('a logout ends the session and echoes its token', async () => {
   const caller = await open();
@@ -165,21 +206,47 @@ test('method, path, content type, keys and their types must be exact', async () 
     await ask(simulator, 'PUT', login, json, good),
     await ask(simulator, 'POST', `${login}?x=1`, json, good),
     await ask(simulator, 'POST', '/m2m/v2/session/login', json, good),
-    await ask(simulator, 'POST', '/m2m/v1/session/password/actions/reset', json, '{"oldPassword":"old-1"}'),
+    await ask(
+      simulator,
+      'POST',
+      '/m2m/v1/session/password/actions/reset',
+      json,
+      '{"oldPassword":"old-1"}',
+    ),
     await ask(simulator, 'POST', login, { ...bearer, 'content-type': 'text/plain' }, good),
     await ask(simulator, 'POST', login, { ...json, 'vz-m2m-token': 'x' }, good),
     await ask(simulator, 'POST', login, json, ''),
     await ask(simulator, 'POST', login, json, '{"username":"ada"}'),
     await ask(simulator, 'POST', login, json, '{"username":"ada","password":1}'),
-    await ask(simulator, 'POST', login, json, '{"username":"ada","password":"old-1","remember":"yes"}'),
+    await ask(
+      simulator,
+      'POST',
+      login,
+      json,
+      '{"username":"ada","password":"old-1","remember":"yes"}',
+    ),
     await ask(simulator, 'POST', login, json, '{"Username":"ada","Password":"old-1"}'),
     await ask(simulator, 'POST', '/m2m/v1/session/logout', bearer, '{}'),
-    await ask(simulator, 'POST', '/ts/v1/oauth2/token', { ...form, authorization: 'Bearer x' }, 'grant_type=client_credentials'),
+    await ask(
+      simulator,
+      'POST',
+      '/ts/v1/oauth2/token',
+      { ...form, authorization: 'Bearer x' },
+      'grant_type=client_credentials',
+    ),
     await ask(simulator, 'POST', '/ts/v1/oauth2/token', form, 'grant_type=password'),
-    await ask(simulator, 'POST', '/ts/v1/oauth2/token', { ...form, 'content-type': 'application/json' }, 'grant_type=client_credentials'),
+    await ask(
+      simulator,
+      'POST',
+      '/ts/v1/oauth2/token',
+      { ...form, 'content-type': 'application/json' },
+      'grant_type=client_credentials',
+    ),
   ];
 
-  const short = answers.map(({ status, body }) => `${status} ${JSON.parse(body).fault?.code ?? JSON.parse(body).errorCode}`);
+  const short = answers.map(
+    ({ status, body }) => `${status} ${JSON.parse(body).fault?.code ?? JSON.parse(body).errorCode}`,
+  );
 
   expect(short).toEqual([
     '400 900906',
@@ -208,7 +275,9 @@ test('apostrophe, less-than and backslash in a field are refused where that is a
 
   const caller = await open({ refusesInvalidCharacters: true });
   for (const password of ["o'brien", '<b', 'back\\slash']) {
-    expect(await caller.login('ada', password)).toEqual(code('INPUT_INVALID.Request.InvalidCharacter'));
+    expect(await caller.login('ada', password)).toEqual(
+      code('INPUT_INVALID.Request.InvalidCharacter'),
+    );
   }
   expect((await caller.login('ada', 'old-1')).status).toBe(200);
 });
@@ -227,34 +296,55 @@ test.each([
   ['429', 429, false],
   ['unexpected-error', 400, false],
   ['unexpected-error-after', 400, true],
-] as const)('the fault %s answers a reset with %s, and the password has changed: %s', async (fault, answer, isChanged) => {
-  const caller = await open();
-  const { body } = await caller.login('ada', 'old-1');
-  const headers = {
-    authorization: await caller.bearer(),
-    'vz-m2m-token': String(body['sessionToken']),
-    'content-type': 'application/json',
-  };
-  simulator.arm({ fault, call: 'reset', username: 'ada' });
-  const reset = () => ask(simulator, 'PUT', '/m2m/v1/session/password/actions/reset', headers, '{"oldPassword":"old-1"}');
+] as const)(
+  'the fault %s answers a reset with %s, and the password has changed: %s',
+  async (fault, answer, isChanged) => {
+    const caller = await open();
+    const { body } = await caller.login('ada', 'old-1');
+    const headers = {
+      authorization: await caller.bearer(),
+      'vz-m2m-token': String(body['sessionToken']),
+      'content-type': 'application/json',
+    };
+    simulator.arm({ fault, call: 'reset', username: 'ada' });
+    const reset = () =>
+      ask(
+        simulator,
+        'PUT',
+        '/m2m/v1/session/password/actions/reset',
+        headers,
+        '{"oldPassword":"old-1"}',
+      );
 
-  const status = await reset().then(
-    (answered) => answered.status,
-    () => 'cut',
-  );
+    const status = await reset().then(
+      (answered) => answered.status,
+      () => 'cut',
+    );
 
-  expect(status).toBe(answer);
-  expect(simulator.livePassword('ada') !== 'old-1').toBe(isChanged);
-  expect([simulator.resetsReceived('ada'), simulator.resetsCommitted('ada')]).toEqual([1, isChanged ? 1 : 0]);
-  expect(simulator.requests.at(-1)).toMatchObject({ call: 'reset', username: 'ada', fault, committed: isChanged });
-});
+    expect(status).toBe(answer);
+    expect(simulator.livePassword('ada') !== 'old-1').toBe(isChanged);
+    expect([simulator.resetsReceived('ada'), simulator.resetsCommitted('ada')]).toEqual([
+      1,
+      isChanged ? 1 : 0,
+    ]);
+    expect(simulator.requests.at(-1)).toMatchObject({
+      call: 'reset',
+      username: 'ada',
+      fault,
+      committed: isChanged,
+    });
+  },
+);
 
 test('a fault lets calls pass first, meets as many as it was armed for, and leaves other users alone', async () => {
-  const caller = await open({ users: ['ada', 'bob'].map((username) => ({ username, password: 'old-1' })) });
+  const caller = await open({
+    users: ['ada', 'bob'].map((username) => ({ username, password: 'old-1' })),
+  });
   simulator.arm({ fault: 'session-400', call: 'login', username: 'ada', after: 1, count: 2 });
 
   const statuses = [];
-  for (const username of ['ada', 'bob', 'ada', 'bob', 'ada', 'ada']) statuses.push((await caller.login(username, 'old-1')).status);
+  for (const username of ['ada', 'bob', 'ada', 'bob', 'ada', 'ada'])
+    statuses.push((await caller.login(username, 'old-1')).status);
 
   expect(statuses).toEqual([200, 200, 400, 200, 400, 200]);
 });
@@ -262,9 +352,15 @@ test('a fault lets calls pass first, meets as many as it was armed for, and leav
 test('a fault with a probability meets the same calls for the same seed', async () => {
   const run = async (seed: number) => {
     const caller = await open({ seed });
-    simulator.arm({ fault: 'session-400', call: 'login', count: Number.POSITIVE_INFINITY, probability: 0.5 });
+    simulator.arm({
+      fault: 'session-400',
+      call: 'login',
+      count: Number.POSITIVE_INFINITY,
+      probability: 0.5,
+    });
     const statuses = [];
-    for (let login = 0; login < 20; login += 1) statuses.push((await caller.login('ada', 'old-1')).status);
+    for (let login = 0; login < 20; login += 1)
+      statuses.push((await caller.login('ada', 'old-1')).status);
     await simulator.close();
     return statuses;
   };
@@ -310,8 +406,14 @@ test('a server that closes ends what it held, without doing it', async () => {
   const { body } = await caller.login('ada', 'old-1');
   simulator.arm({ fault: 'hold', call: 'reset' });
   simulator.arm({ fault: 'slow', call: 'login', delayMs: 3_600_000 });
-  const held = Promise.all([simulator.waitFor('held', { call: 'reset' }), simulator.waitFor('held', { call: 'login' })]);
-  const calls = Promise.allSettled([caller.reset(String(body['sessionToken']), 'old-1'), caller.login('ada', 'old-1')]);
+  const held = Promise.all([
+    simulator.waitFor('held', { call: 'reset' }),
+    simulator.waitFor('held', { call: 'login' }),
+  ]);
+  const calls = Promise.allSettled([
+    caller.reset(String(body['sessionToken']), 'old-1'),
+    caller.login('ada', 'old-1'),
+  ]);
   await held;
 
   await simulator.close();
@@ -326,7 +428,8 @@ test('resets of one user that follow each other do not overlap', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
 
-  for (let reset = 0; reset < 3; reset += 1) await caller.reset(String(body['sessionToken']), simulator.livePassword('ada'));
+  for (let reset = 0; reset < 3; reset += 1)
+    await caller.reset(String(body['sessionToken']), simulator.livePassword('ada'));
 
   expect([simulator.maxResetsInFlight('ada'), simulator.resetsCommitted('ada')]).toEqual([1, 3]);
 });
@@ -345,7 +448,11 @@ test('resets of one user that overlap are counted', async () => {
   simulator.release();
   await Promise.all([one, two]);
 
-  expect([simulator.maxResetsInFlight('ada'), simulator.resetsReceived('ada'), simulator.resetsCommitted('ada')]).toEqual([2, 2, 1]);
+  expect([
+    simulator.maxResetsInFlight('ada'),
+    simulator.resetsReceived('ada'),
+    simulator.resetsCommitted('ada'),
+  ]).toEqual([2, 2, 1]);
 });
 
 test('the request log tells order, overlap and result, and holds no secret', async () => {
@@ -357,7 +464,9 @@ test('the request log tells order, overlap and result, and holds no secret', asy
   const [token, login, , reset, , refused] = simulator.requests;
 
   expect(
-    [token, login, reset, refused].map((line) => `${line?.method} ${line?.path} ${line?.status} ${line?.code} ${line?.username}`),
+    [token, login, reset, refused].map(
+      (line) => `${line?.method} ${line?.path} ${line?.status} ${line?.code} ${line?.username}`,
+    ),
   ).toEqual([
     'POST /api/ts/v1/oauth2/token 200 undefined undefined',
     'POST /api/m2m/v1/session/login 200 undefined ada',
@@ -365,6 +474,14 @@ test('the request log tells order, overlap and result, and holds no secret', asy
     'POST /api/m2m/v1/session/login 400 REQUEST_FAILED.SimulatedWrongCredentials ada',
   ]);
   expect(Number(token?.endedMs)).toBeLessThanOrEqual(Number(login?.startedMs));
-  const secrets = ['old-1', 'wrong-2', 'app-secret', String(body['sessionToken']), simulator.livePassword('ada')];
-  expect(secrets.filter((secret) => JSON.stringify(simulator.requests).includes(secret))).toEqual([]);
+  const secrets = [
+    'old-1',
+    'wrong-2',
+    'app-secret',
+    String(body['sessionToken']),
+    simulator.livePassword('ada'),
+  ];
+  expect(secrets.filter((secret) => JSON.stringify(simulator.requests).includes(secret))).toEqual(
+    [],
+  );
 });

@@ -11,7 +11,8 @@ import { fleetOf, hostileNames, reportOptions, yearOf } from '../harness/audit-y
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 const hasBrowser = existsSync(executablePath);
-if (!hasBrowser && !process.env['CI']) console.warn(`no ${executablePath}: the report was not opened in a browser`);
+if (!hasBrowser && !process.env['CI'])
+  console.warn(`no ${executablePath}: the report was not opened in a browser`);
 const inBrowser = hasBrowser || process.env['CI'] ? test : test.skip;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** With AUDIT_SHOTS=DIR the pictures are kept there, to be looked at. */
@@ -49,7 +50,11 @@ inBrowser.each(cases)(
       ['dark', 1280, 'dark'],
       ['phone', 360, 'light'],
     ] as const) {
-      const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme, bypassCSP: true });
+      const context = await browser.newContext({
+        viewport: { width, height: 800 },
+        colorScheme,
+        bypassCSP: true,
+      });
       const page = await context.newPage();
       const requests: string[] = [];
       const said: string[] = [];
@@ -59,9 +64,15 @@ inBrowser.each(cases)(
       await page.goto(`file://${file}`);
       if (shots)
         await page
-          .screenshot({ path: join(shots, `${name}-${kind}.png`), fullPage: true, clip: { x: 0, y: 0, width, height: 9000 } })
+          .screenshot({
+            path: join(shots, `${name}-${kind}.png`),
+            fullPage: true,
+            clip: { x: 0, y: 0, width, height: 9000 },
+          })
           .catch(() => undefined);
-      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(
+        width,
+      );
       expect(await page.evaluate('document.scripts.length')).toBe(0);
       await page.addScriptTag({ content: axe });
       const { violations } = (await page.evaluate("axe.run({ resultTypes: ['violations'] })")) as {

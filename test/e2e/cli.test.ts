@@ -1,12 +1,29 @@
 // The built program on the command line: what it refuses, what it prints and where, how it ends.
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { Encrypter } from 'age-encryption';
-import { killLeftovers, openPlace, type Place, program, run, start, startOnTerminal } from '../harness/cli.ts';
+import {
+  killLeftovers,
+  openPlace,
+  type Place,
+  program,
+  run,
+  start,
+  startOnTerminal,
+} from '../harness/cli.ts';
 
 // Some start twenty processes, on a machine that may be busy.
 jest.setTimeout(120_000);
@@ -85,7 +102,10 @@ test('a configuration that is missing or wrong ends with 2 and names file, line 
     stdout: '',
     stderr: `error: there is no rotator.yaml in ${folder}; make one with: thingspace-rotator init, or name one with --config FILE\n`,
   });
-  writeFileSync(join(folder, 'rotator.yaml'), 'accounts: [{ name: a }]\npolicy:\n  maxAgeDay: 80\n');
+  writeFileSync(
+    join(folder, 'rotator.yaml'),
+    'accounts: [{ name: a }]\npolicy:\n  maxAgeDay: 80\n',
+  );
   expect(await run(['status'], { cwd: folder })).toEqual({
     code: 2,
     stdout: '',
@@ -96,12 +116,21 @@ test('a configuration that is missing or wrong ends with 2 and names file, line 
 test('two accounts that are one ThingSpace user are refused before any login', async () => {
   const opened = await place({ east: { ageDays: 80 }, west: { ageDays: 80 } });
   await opened.run(['secret', 'put', 'west'], {
-    input: JSON.stringify({ username: 'USER-east', password: 'planted-east', clientId: 'app-key', clientSecret: 'app-planted-secret' }),
+    input: JSON.stringify({
+      username: 'USER-east',
+      password: 'planted-east',
+      clientId: 'app-key',
+      clientSecret: 'app-planted-secret',
+    }),
   });
 
   for (const command of ['rotate', 'check', 'status']) {
     const { code, stderr } = await opened.run([command]);
-    expect([command, code, stderr]).toEqual([command, 2, expect.stringContaining('accounts east and west are one ThingSpace user')]);
+    expect([command, code, stderr]).toEqual([
+      command,
+      2,
+      expect.stringContaining('accounts east and west are one ThingSpace user'),
+    ]);
   }
   expect(opened.simulator.loginsReceived('USER-east')).toBe(0);
 });
@@ -113,7 +142,9 @@ test('init never overwrites, and writes nothing when one file is there', async (
   const { code, stdout, stderr } = await run(['init', '--account', 'a'], { cwd: folder });
 
   expect([code, stdout]).toEqual([2, '']);
-  expect(stderr).toBe(`error: ${folder}/audit.key exists; init overwrites nothing, and has written nothing\n`);
+  expect(stderr).toBe(
+    `error: ${folder}/audit.key exists; init overwrites nothing, and has written nothing\n`,
+  );
   expect(readdirSync(folder)).toEqual(['audit.key']);
   expect(readFileSync(join(folder, 'audit.key'), 'utf8')).toBe('precious');
 });
@@ -126,7 +157,10 @@ test('init without an account, or with a wrong one, writes nothing', async () =>
     [['--account', 'a b'], /accounts\[0\]\.name is not accepted/],
     [['--account', 'a=x', '--account', 'b=x'], /share one secret/],
     [['--account', 'a', '--base-url', 'http://verizon.example'], /baseUrl is not accepted/],
-    [['--account', 'a', '--store', 'flie'], /--store takes file or secrets-manager; did you mean file\?/],
+    [
+      ['--account', 'a', '--store', 'flie'],
+      /--store takes file or secrets-manager; did you mean file\?/,
+    ],
   ];
 
   for (const [flags, says] of cases) {
@@ -139,9 +173,12 @@ test('init without an account, or with a wrong one, writes nothing', async () =>
 test('init writes a commented configuration that is valid, private keys, and a log with its first record', async () => {
   const folder = tempFolder();
 
-  const { code } = await run(['init', '--account', 'fleet-east', '--account', 'b=other/b', '--config', 'new/rotator.yaml'], {
-    cwd: folder,
-  });
+  const { code } = await run(
+    ['init', '--account', 'fleet-east', '--account', 'b=other/b', '--config', 'new/rotator.yaml'],
+    {
+      cwd: folder,
+    },
+  );
 
   expect(code).toBe(0);
   const made = join(folder, 'new');
@@ -161,8 +198,12 @@ test('init writes a commented configuration that is valid, private keys, and a l
   expect(existsSync(schema)).toBe(true);
   expect(text).toContain('secretId: thingspace/fleet-east');
   expect(text).toContain('secretId: other/b');
-  expect((await run(['check', '--offline', '--config', 'new/rotator.yaml'], { cwd: folder })).code).toBe(0);
-  const verified = await run(['audit', 'verify', '--json', '--config', 'new/rotator.yaml'], { cwd: folder });
+  expect(
+    (await run(['check', '--offline', '--config', 'new/rotator.yaml'], { cwd: folder })).code,
+  ).toBe(0);
+  const verified = await run(['audit', 'verify', '--json', '--config', 'new/rotator.yaml'], {
+    cwd: folder,
+  });
   expect([verified.code, JSON.parse(verified.stdout).state]).toEqual([0, 'intact']);
 });
 
@@ -184,7 +225,9 @@ test('init asks on a terminal', async () => {
   const { code } = await child.ended;
 
   expect(code).toBe(0);
-  expect(readFileSync(join(folder, 'rotator.yaml'), 'utf8')).toContain('  - name: fleet-east\n    secretId: thingspace/fleet-east\n');
+  expect(readFileSync(join(folder, 'rotator.yaml'), 'utf8')).toContain(
+    '  - name: fleet-east\n    secretId: thingspace/fleet-east\n',
+  );
 });
 
 test('rotate --json prints one line per account with exactly the promised fields, and the worst exit code', async () => {
@@ -194,7 +237,14 @@ test('rotate --json prints one line per account with exactly the promised fields
     wrong: { ageDays: 80, password: 'stale' },
   });
 
-  const { code, stdout, stderr } = await inPlace(['rotate', '--json', '--reason', 'test', '--change-ref', 'CHG-1']);
+  const { code, stdout, stderr } = await inPlace([
+    'rotate',
+    '--json',
+    '--reason',
+    'test',
+    '--change-ref',
+    'CHG-1',
+  ]);
 
   const results = linesOf(stdout).map((line) => JSON.parse(line));
   for (const result of results) expect(Object.keys(result)).toEqual(resultFields);
@@ -215,17 +265,21 @@ test('rotate --json prints one line per account with exactly the promised fields
     next: null,
   });
   expect([byAccount['young'].outcome, byAccount['young'].logins]).toEqual(['not-due', 0]);
-  expect([byAccount['wrong'].certainty, byAccount['wrong'].reason, byAccount['wrong'].next]).toEqual([
-    'stopped',
-    'login-refused',
-    expect.stringMatching(/^Put the right password/),
-  ]);
+  expect([
+    byAccount['wrong'].certainty,
+    byAccount['wrong'].reason,
+    byAccount['wrong'].next,
+  ]).toEqual(['stopped', 'login-refused', expect.stringMatching(/^Put the right password/)]);
   expect(code).toBe(4);
   for (const line of linesOf(stderr)) expect(() => JSON.parse(line)).not.toThrow();
   expect(stdout + stderr).not.toContain('planted');
   expect(stdout + stderr).not.toContain(simulator.livePassword('USER-due'));
   const intended = await inPlace(['audit', 'list', '--event', 'rotation.intended', '--json']);
-  expect(JSON.parse(intended.stdout).unmapped).toMatchObject({ reason: 'test', change_ref: 'CHG-1', trigger: 'manual' });
+  expect(JSON.parse(intended.stdout).unmapped).toMatchObject({
+    reason: 'test',
+    change_ref: 'CHG-1',
+    trigger: 'manual',
+  });
 });
 
 test('each certainty has its exit code', async () => {
@@ -274,7 +328,11 @@ test('FORCE_COLOR colours a pipe, and NO_COLOR wins over it', async () => {
 });
 
 test('on a terminal there is a table, a progress bar, and the next step after a failure', async () => {
-  const { folder } = await place({ due: { ageDays: 80 }, young: { ageDays: 3 }, wrong: { ageDays: 80, password: 'stale' } });
+  const { folder } = await place({
+    due: { ageDays: 80 },
+    young: { ageDays: 3 },
+    wrong: { ageDays: 80, password: 'stale' },
+  });
 
   const rotated = await startOnTerminal(['rotate'], { cwd: folder }).ended;
   const status = await startOnTerminal(['status'], { cwd: folder, env: { NO_COLOR: '1' } }).ended;
@@ -301,10 +359,14 @@ test('a reader that leaves ends neither the rotation nor the exit code', async (
 
   expect(code).toBe(0);
   expect(opened.simulator.resetsCommitted('USER-a')).toBe(1);
-  const head = spawnSync('bash', ['-c', `set -o pipefail; '${process.execPath}' '${program}' audit list | head -n 1`], {
-    cwd: opened.folder,
-    encoding: 'utf8',
-  });
+  const head = spawnSync(
+    'bash',
+    ['-c', `set -o pipefail; '${process.execPath}' '${program}' audit list | head -n 1`],
+    {
+      cwd: opened.folder,
+      encoding: 'utf8',
+    },
+  );
   expect([head.status, head.stderr, linesOf(head.stdout).length]).toEqual([0, '', 1]);
 });
 
@@ -334,7 +396,9 @@ test('a signal between reset and save waits, and a second one says what would be
   child.process.kill('SIGINT');
   await child.saw(/SIGINT: ending\. Between reset and save, finishing first: a\./);
   child.process.kill('SIGHUP');
-  await child.saw(/SIGHUP: Killing this process now would lose the only copy of the new password of: a\. Still waiting\./);
+  await child.saw(
+    /SIGHUP: Killing this process now would lose the only copy of the new password of: a\. Still waiting\./,
+  );
   simulator.release();
   const { code, stdout } = await child.ended;
 
@@ -355,7 +419,9 @@ test('check does everything but the reset', async () => {
 test('check says in plain words what it means to have no receipts', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 1 } });
 
-  const { code, stderr } = await inPlace(['check'], { env: { ROTATOR_RECEIPTS: '{"recipients":[]}' } });
+  const { code, stderr } = await inPlace(['check'], {
+    env: { ROTATOR_RECEIPTS: '{"recipients":[]}' },
+  });
 
   expect(code).toBe(0);
   expect(stderr).toContain('the new password is lost to everybody');
@@ -374,7 +440,8 @@ test('check --offline contacts nothing, and names a key that others can read', a
 
 test('a secret is put from standard input, audited, and printed only on request', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 80 } });
-  const object = '{ "username": "USER-a",  "password":"planted \\u00fc", "clientId": "x", "clientSecret": "y", "more": [1.0] }';
+  const object =
+    '{ "username": "USER-a",  "password":"planted \\u00fc", "clientId": "x", "clientSecret": "y", "more": [1.0] }';
 
   const put = await inPlace(['secret', 'put', 'a', '--json'], { input: `${object}\n` });
   const get = await inPlace(['secret', 'get', 'a', '--reveal']);
@@ -382,7 +449,10 @@ test('a secret is put from standard input, audited, and printed only on request'
 
   expect([put.code, put.stderr]).toEqual([0, '']);
   expect(get).toEqual({ code: 0, stdout: `${object}\n`, stderr: '' });
-  expect(linesOf(listed.stdout).map((line) => JSON.parse(line).status)).toEqual(['Started', 'Success']);
+  expect(linesOf(listed.stdout).map((line) => JSON.parse(line).status)).toEqual([
+    'Started',
+    'Success',
+  ]);
   expect(listed.stdout).toContain(JSON.parse(put.stdout).versionId);
   expect(put.stdout + listed.stdout).not.toContain('planted');
 });
@@ -405,7 +475,12 @@ test('the right password put by hand settles a stopped account', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 80, password: 'stale' } });
   expect((await inPlace(['rotate'])).code).toBe(4);
 
-  const right = JSON.stringify({ username: 'USER-a', password: 'planted-a', clientId: 'app-key', clientSecret: 'app-planted-secret' });
+  const right = JSON.stringify({
+    username: 'USER-a',
+    password: 'planted-a',
+    clientId: 'app-key',
+    clientSecret: 'app-planted-secret',
+  });
   const put = await inPlace(['secret', 'put', 'a'], { input: right });
 
   expect([put.code, put.stdout]).toEqual([0, expect.stringContaining('The stop is lifted.')]);
@@ -436,14 +511,31 @@ test('a receipt is opened with its identity, stored and made current', async () 
   // As if the answer had arrived, and the process had died right after sealing it.
   const receipt = `a.${JSON.parse(lost.stdout).rotationId}.age`;
   const encrypter = new Encrypter();
-  encrypter.addRecipient(/recipients: \[(age1[^\]]+)\]/.exec(readFileSync(join(folder, 'rotator.yaml'), 'utf8'))?.[1] ?? '');
+  encrypter.addRecipient(
+    /recipients: \[(age1[^\]]+)\]/.exec(readFileSync(join(folder, 'rotator.yaml'), 'utf8'))?.[1] ??
+      '',
+  );
   const answer = JSON.stringify({ newPassword: simulator.livePassword('USER-a') });
   writeFileSync(join(folder, 'receipts', receipt), await encrypter.encrypt(answer));
 
-  const wrong = await inPlace(['recover', 'a', '--receipt', join('receipts', receipt), '--identity', 'rotator.key'], { env: settings });
-  const right = await inPlace(['recover', 'a', '--json', '--receipt', join('receipts', receipt), '--identity', 'receipts.key'], {
-    env: settings,
-  });
+  const wrong = await inPlace(
+    ['recover', 'a', '--receipt', join('receipts', receipt), '--identity', 'rotator.key'],
+    { env: settings },
+  );
+  const right = await inPlace(
+    [
+      'recover',
+      'a',
+      '--json',
+      '--receipt',
+      join('receipts', receipt),
+      '--identity',
+      'receipts.key',
+    ],
+    {
+      env: settings,
+    },
+  );
 
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('receipt-unavailable')]);
   expect([right.code, JSON.parse(right.stdout).outcome]).toEqual([0, 'recovered']);
@@ -453,13 +545,21 @@ test('a receipt is opened with its identity, stored and made current', async () 
 
 test('next lists the coming runs in their time zone, and contacts nothing', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 1 } });
-  const env = { ROTATOR_SCHEDULE__CRON: '30 2 * * *', ROTATOR_SCHEDULE__TIMEZONE: 'America/New_York' };
+  const env = {
+    ROTATOR_SCHEDULE__CRON: '30 2 * * *',
+    ROTATOR_SCHEDULE__TIMEZONE: 'America/New_York',
+  };
 
   const { code, stdout } = await inPlace(['next', '--count', '3', '--json'], { env });
 
   const [group] = JSON.parse(stdout);
   expect(code).toBe(0);
-  expect([group.cron, group.timezone, group.accounts, group.runs.length]).toEqual(['30 2 * * *', 'America/New_York', ['a'], 3]);
+  expect([group.cron, group.timezone, group.accounts, group.runs.length]).toEqual([
+    '30 2 * * *',
+    'America/New_York',
+    ['a'],
+    3,
+  ]);
   for (const { local } of group.runs) expect(local).toContain('02:30');
   expect(simulator.requests).toEqual([]);
 });
@@ -468,17 +568,43 @@ test('an audit record is listed, shown, proven and reported', async () => {
   const { run: inPlace, folder } = await place({ a: { ageDays: 80 } });
   await inPlace(['rotate']);
 
-  const last = await inPlace(['audit', 'list', '--account', 'a', '--event', 'rotation.outcome', '-n', '1', '--json']);
+  const last = await inPlace([
+    'audit',
+    'list',
+    '--account',
+    'a',
+    '--event',
+    'rotation.outcome',
+    '-n',
+    '1',
+    '--json',
+  ]);
   const { uid } = JSON.parse(last.stdout).metadata;
   const shown = await inPlace(['audit', 'show', uid, '--json']);
   const proof = await inPlace(['audit', 'prove', uid]);
-  const report = await inPlace(['audit', 'report', '--from', '7 days ago', '--out', 'report', '--json']);
+  const report = await inPlace([
+    'audit',
+    'report',
+    '--from',
+    '7 days ago',
+    '--out',
+    'report',
+    '--json',
+  ]);
 
   expect(shown.stdout).toBe(last.stdout);
   expect(proof.stdout).toMatch(/^c2sp\.org\/tlog-proof@v1\n/);
-  expect([report.code, JSON.parse(report.stdout).verdict.inside, JSON.parse(report.stdout).log]).toEqual([0, 1, 'intact']);
-  expect(readdirSync(join(folder, 'report')).sort()).toEqual(expect.arrayContaining(['report.csv', 'report.html', 'report.json']));
-  expect((await inPlace(['audit', 'list', '--event', 'report.exported'])).stdout).toContain('report.exported');
+  expect([
+    report.code,
+    JSON.parse(report.stdout).verdict.inside,
+    JSON.parse(report.stdout).log,
+  ]).toEqual([0, 1, 'intact']);
+  expect(readdirSync(join(folder, 'report')).sort()).toEqual(
+    expect.arrayContaining(['report.csv', 'report.html', 'report.json']),
+  );
+  expect((await inPlace(['audit', 'list', '--event', 'report.exported'])).stdout).toContain(
+    'report.exported',
+  );
   expect((await inPlace(['audit', 'verify'])).code).toBe(0);
 });
 
@@ -507,12 +633,20 @@ test('audit list -f prints what is appended, until a signal', async () => {
 
 test('the simulator answers on loopback until a signal, and prints no password', async () => {
   const folder = tempFolder();
-  const credentials = JSON.stringify({ username: 'U', password: 'planted', clientId: 'id', clientSecret: 'planted-too' });
-
-  const child = start(['simulate', '--credentials', '-', '--secrets-manager', '--fault', '429:reset:all'], {
-    cwd: folder,
-    input: credentials,
+  const credentials = JSON.stringify({
+    username: 'U',
+    password: 'planted',
+    clientId: 'id',
+    clientSecret: 'planted-too',
   });
+
+  const child = start(
+    ['simulate', '--credentials', '-', '--secrets-manager', '--fault', '429:reset:all'],
+    {
+      cwd: folder,
+      input: credentials,
+    },
+  );
   await child.saw(/^AWS_ENDPOINT_URL_SECRETS_MANAGER=http:\/\/127\.0\.0\.1:\d+/m);
   child.process.kill('SIGTERM');
   const { code, stdout, stderr } = await child.ended;
@@ -524,8 +658,17 @@ test('the simulator answers on loopback until a signal, and prints no password',
 
 test('a whole rotation on Secrets Manager, by what simulate prints', async () => {
   const folder = tempFolder();
-  const credentials = JSON.stringify({ username: 'U', password: 'planted', clientId: 'id', clientSecret: 's', more: 1 });
-  const simulated = start(['simulate', '--secrets-manager'], { cwd: folder, env: { SIMULATOR_CREDENTIALS: credentials } });
+  const credentials = JSON.stringify({
+    username: 'U',
+    password: 'planted',
+    clientId: 'id',
+    clientSecret: 's',
+    more: 1,
+  });
+  const simulated = start(['simulate', '--secrets-manager'], {
+    cwd: folder,
+    env: { SIMULATOR_CREDENTIALS: credentials },
+  });
   const printed = await simulated.saw(/^ROTATOR_\S+=(\S+)\nAWS_\S+=(\S+)$/m);
   const env = {
     ROTATOR_THINGSPACE__BASE_URL: printed[1] ?? '',
@@ -535,15 +678,25 @@ test('a whole rotation on Secrets Manager, by what simulate prints', async () =>
     AWS_SECRET_ACCESS_KEY: 'x',
   };
 
-  const begun = await run(['init', '--store', 'secrets-manager', '--account', 'a=thingspace/U'], { cwd: folder });
+  const begun = await run(['init', '--store', 'secrets-manager', '--account', 'a=thingspace/U'], {
+    cwd: folder,
+  });
   const checked = await run(['check'], { cwd: folder, env });
   const rotated = await run(['rotate', '--force', '--json'], { cwd: folder, env });
   const put = await run(['secret', 'put', 'a'], { cwd: folder, env });
   simulated.process.kill('SIGTERM');
   const { stderr: requests } = await simulated.ended;
 
-  expect([begun.code, checked.code, rotated.code, JSON.parse(rotated.stdout).outcome]).toEqual([0, 0, 0, 'rotated']);
-  expect([put.code, put.stderr]).toEqual([2, expect.stringContaining('aws secretsmanager put-secret-value')]);
+  expect([begun.code, checked.code, rotated.code, JSON.parse(rotated.stdout).outcome]).toEqual([
+    0,
+    0,
+    0,
+    'rotated',
+  ]);
+  expect([put.code, put.stderr]).toEqual([
+    2,
+    expect.stringContaining('aws secretsmanager put-secret-value'),
+  ]);
   expect(requests).toMatch(/^PUT \S+\/password\/actions\/reset U 200 done$/m);
 });
 
@@ -560,7 +713,13 @@ test('the demo does what it says, twice, and leaves a folder to look at', async 
   expect(stdout).not.toContain('live-at-verizon');
   const config = ['--config', 'demo/rotator.yaml'];
   const status = await run(['status', '--json', ...config], { cwd: folder });
-  expect(JSON.parse(status.stdout).map(({ account, state, ageDays }: Record<string, unknown>) => [account, state, ageDays])).toEqual([
+  expect(
+    JSON.parse(status.stdout).map(({ account, state, ageDays }: Record<string, unknown>) => [
+      account,
+      state,
+      ageDays,
+    ]),
+  ).toEqual([
     ['fleet-east', 'settled', 0],
     ['fleet-west', 'settled', 12],
     ['fleet-south', 'stopped', 80],
@@ -569,7 +728,10 @@ test('the demo does what it says, twice, and leaves a folder to look at', async 
   const claimed = Number(/(\d+) records, intact/.exec(stdout)?.[1]);
   expect(linesOf(records.stdout).length).toBe(claimed);
   for (const [, command = ''] of stdout.matchAll(/^ {2}node \S+cli\.js (.+)$/gm)) {
-    expect([command, (await run(command.split(' '), { cwd: folder })).code]).toEqual([command, command.startsWith('status') ? 4 : 0]);
+    expect([command, (await run(command.split(' '), { cwd: folder })).code]).toEqual([
+      command,
+      command.startsWith('status') ? 4 : 0,
+    ]);
   }
 });
 
@@ -579,12 +741,27 @@ test('the demo leaves a folder that is not its own alone', async () => {
 
   const { code, stderr } = await run(['demo', '--directory', folder]);
 
-  expect([code, stderr]).toEqual([2, `error: ${folder} exists and is no earlier demo; name another folder with --directory\n`]);
+  expect([code, stderr]).toEqual([
+    2,
+    `error: ${folder} exists and is no earlier demo; name another folder with --directory\n`,
+  ]);
   expect(readdirSync(folder)).toEqual(['precious']);
 });
 
 test('every command has help with an example, on standard output', async () => {
-  const commands = ['init', 'check', 'rotate', 'status', 'recover', 'resume', 'serve', 'next', 'simulate', 'demo', 'completion'];
+  const commands = [
+    'init',
+    'check',
+    'rotate',
+    'status',
+    'recover',
+    'resume',
+    'serve',
+    'next',
+    'simulate',
+    'demo',
+    'completion',
+  ];
   const nested = [
     'audit list',
     'audit show',

@@ -24,7 +24,8 @@ async function openKillRig(store: 'file' | 'secrets-manager'): Promise<void> {
   rig = await openProgramRig({ store, users: { east: oldPassword } }, thingspace);
 }
 
-const start = (options?: Parameters<typeof startProgram>[2]): Program => startProgram(rig, ['rotate', '--force'], options);
+const start = (options?: Parameters<typeof startProgram>[2]): Program =>
+  startProgram(rig, ['rotate', '--force'], options);
 
 async function kill({ child, finished }: Program): Promise<void> {
   child.kill('SIGKILL');
@@ -42,7 +43,12 @@ async function settle(): Promise<Record<string, unknown>> {
 
 async function currentPassword(): Promise<string> {
   const text = rig.secretsManager
-    ? String(rig.secretsManager.call('GetSecretValue', { SecretId: 'thingspace/east', VersionStage: 'AWSCURRENT' })['SecretString'])
+    ? String(
+        rig.secretsManager.call('GetSecretValue', {
+          SecretId: 'thingspace/east',
+          VersionStage: 'AWSCURRENT',
+        })['SecretString'],
+      )
     : await rig.rotator.files
         ?.versions('thingspace/east')
         .read({ stage: 'AWSCURRENT' })
@@ -54,7 +60,10 @@ async function receiptHolds(password: string): Promise<boolean> {
   const folder = join(rig.folder, 'receipts');
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
     // A reservation that was never filled does not open.
-    const body = await openReceipt(readFileSync(join(folder, name)), new Secret(rig.receiptIdentity)).catch(() => null);
+    const body = await openReceipt(
+      readFileSync(join(folder, name)),
+      new Secret(rig.receiptIdentity),
+    ).catch(() => null);
     if (body && new TextDecoder().decode(body.reveal()).includes(password)) return true;
   }
   return false;
@@ -63,10 +72,16 @@ async function receiptHolds(password: string): Promise<boolean> {
 /** What must hold, wherever it was killed. */
 async function expectNothingLost(where: string): Promise<string> {
   const before = rig.thingspace.livePassword('east');
-  const kept = before === oldPassword || before === (await currentPassword()) || (await receiptHolds(before));
+  const kept =
+    before === oldPassword || before === (await currentPassword()) || (await receiptHolds(before));
   const result = await settle();
   const live = rig.thingspace.livePassword('east');
-  const verdict = (await currentPassword()) === live ? 'current' : (await receiptHolds(live)) ? 'receipt' : String(result['reason']);
+  const verdict =
+    (await currentPassword()) === live
+      ? 'current'
+      : (await receiptHolds(live))
+        ? 'receipt'
+        : String(result['reason']);
 
   expect({
     where,
@@ -75,31 +90,39 @@ async function expectNothingLost(where: string): Promise<string> {
     inFlight: rig.thingspace.maxResetsInFlight('east') <= 1,
   }).toEqual({
     where,
-    verdict: expect.stringMatching(kept ? /^(current|receipt)$/ : /^(current|receipt|password-lost)$/),
+    verdict: expect.stringMatching(
+      kept ? /^(current|receipt)$/ : /^(current|receipt|password-lost)$/,
+    ),
     failed: true,
     inFlight: true,
   });
   return verdict;
 }
 
-const moments: [Moment, CallName, number][] = (['arrived', 'committed'] as const).flatMap((moment): [Moment, CallName, number][] => [
-  [moment, 'token', 0],
-  [moment, 'login', 0],
-  [moment, 'reset', 0],
-  [moment, 'login', 1],
-  [moment, 'logout', 0],
-  [moment, 'logout', 1],
-]);
+const moments: [Moment, CallName, number][] = (['arrived', 'committed'] as const).flatMap(
+  (moment): [Moment, CallName, number][] => [
+    [moment, 'token', 0],
+    [moment, 'login', 0],
+    [moment, 'reset', 0],
+    [moment, 'login', 1],
+    [moment, 'logout', 0],
+    [moment, 'logout', 1],
+  ],
+);
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
-  test.each(moments)('killed when ThingSpace has %s a %s (number %i)', async (moment, call, number) => {
-    await openKillRig(store);
-    const program = start();
-    for (let seen = 0; seen <= number; seen += 1) await whileRunning(program, rig.thingspace.waitFor(moment, { call }));
-    await kill(program);
+  test.each(moments)(
+    'killed when ThingSpace has %s a %s (number %i)',
+    async (moment, call, number) => {
+      await openKillRig(store);
+      const program = start();
+      for (let seen = 0; seen <= number; seen += 1)
+        await whileRunning(program, rig.thingspace.waitFor(moment, { call }));
+      await kill(program);
 
-    await expectNothingLost(`${moment} ${call} ${number}`);
-  });
+      await expectNothingLost(`${moment} ${call} ${number}`);
+    },
+  );
 });
 
 const secretsManagerCalls: [string, number][] = [
@@ -110,21 +133,25 @@ const secretsManagerCalls: [string, number][] = [
   ['UpdateSecretVersionStage', 1],
 ];
 
-test.each(secretsManagerCalls)('killed while Secrets Manager answers %s (number %i)', async (action, number) => {
-  await openKillRig('secrets-manager');
-  const program = start();
-  let seen = 0;
-  await whileRunning(
-    program,
-    rig.secretsManager?.waitFor((request) => request.action === action && ++seen === number),
-  );
-  await kill(program);
+test.each(secretsManagerCalls)(
+  'killed while Secrets Manager answers %s (number %i)',
+  async (action, number) => {
+    await openKillRig('secrets-manager');
+    const program = start();
+    let seen = 0;
+    await whileRunning(
+      program,
+      rig.secretsManager?.waitFor((request) => request.action === action && ++seen === number),
+    );
+    await kill(program);
 
-  await expectNothingLost(`${action} ${number}`);
-});
+    await expectNothingLost(`${action} ${number}`);
+  },
+);
 
 const canTrace = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status === 0;
-if (process.env['CI'] && !canTrace) throw new Error('strace is missing, or may not trace: apt-get install strace');
+if (process.env['CI'] && !canTrace)
+  throw new Error('strace is missing, or may not trace: apt-get install strace');
 
 /** System calls that make something durable or visible. Each thread counts its own; one pool thread makes the count the program's. */
 const systemCalls = ['fsync', 'fdatasync', 'link', 'rename', 'unlink', 'connect'];
@@ -145,18 +172,21 @@ function startTraced(call: string, what: string, when: number): Program {
   return start({ wrap, env: { UV_THREADPOOL_SIZE: '1' } });
 }
 
-(canTrace ? test : test.skip).each(systemCalls)('killed at every %s of the file store, the audit log and the receipts', async (call) => {
-  const verdicts: string[] = [];
-  for (let when = 1; ; when += 1) {
-    await openKillRig('file');
-    const { code } = await startTraced(call, 'signal=SIGKILL', when).finished;
-    if (code === 0) break;
-    verdicts.push(await expectNothingLost(`${call} ${when}`));
-    await rig.close();
-  }
+(canTrace ? test : test.skip).each(systemCalls)(
+  'killed at every %s of the file store, the audit log and the receipts',
+  async (call) => {
+    const verdicts: string[] = [];
+    for (let when = 1; ; when += 1) {
+      await openKillRig('file');
+      const { code } = await startTraced(call, 'signal=SIGKILL', when).finished;
+      if (code === 0) break;
+      verdicts.push(await expectNothingLost(`${call} ${when}`));
+      await rig.close();
+    }
 
-  expect(verdicts.length).toBeGreaterThan(0);
-});
+    expect(verdicts.length).toBeGreaterThan(0);
+  },
+);
 
 (canTrace ? test : test.skip).each([
   ['fsync', 'EIO'],
@@ -170,7 +200,8 @@ function startTraced(call: string, what: string, when: number): Program {
     const wasMet = readFileSync(join(rig.folder, 'strace.log'), 'utf8').includes('(INJECTED)');
     expect([0, 1, 3]).toContain(code);
     // Refused before there was an attempt: the command itself says so, and where.
-    if (result === null) expect({ code, said }).toEqual({ code: 1, said: expect.stringMatching(/(EIO|ENOSPC)/) });
+    if (result === null)
+      expect({ code, said }).toEqual({ code: 1, said: expect.stringMatching(/(EIO|ENOSPC)/) });
     await expectNothingLost(`${call} ${when} ${errno}`);
     if (!wasMet) break;
     await rig.close();

@@ -5,7 +5,14 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { formatWork } from '../../src/lambda/messages.ts';
-import { type Ended, type FunctionProcess, lambdaNode, packageFunction, removeFunction, startFunction } from '../harness/lambda-runtime.ts';
+import {
+  type Ended,
+  type FunctionProcess,
+  lambdaNode,
+  packageFunction,
+  removeFunction,
+  startFunction,
+} from '../harness/lambda-runtime.ts';
 import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 const node = lambdaNode();
@@ -24,16 +31,27 @@ afterEach(async () => {
   await rig.close();
 });
 
-async function start(handler: 'scheduled' | 'worker' | 'rotationSteps', extras: Record<string, string> = {}): Promise<FunctionProcess> {
-  const one = await startFunction({ task, node, handler: `lambda.${handler}`, env: rig.env(extras) });
+async function start(
+  handler: 'scheduled' | 'worker' | 'rotationSteps',
+  extras: Record<string, string> = {},
+): Promise<FunctionProcess> {
+  const one = await startFunction({
+    task,
+    node,
+    handler: `lambda.${handler}`,
+    env: rig.env(extras),
+  });
   processes.push(one);
   return one;
 }
 
 const byHand = { action: 'rotate', force: true, reason: 'test' };
-const answerOf = (ended: Ended): Record<string, never> => ('value' in ended ? (ended.value as never) : (ended as never));
+const answerOf = (ended: Ended): Record<string, never> =>
+  'value' in ended ? (ended.value as never) : (ended as never);
 const firstResult = (ended: Ended): Record<string, unknown> =>
-  (answerOf(ended) as { results?: Record<string, unknown>[] }).results?.[0] ?? { ...answerOf(ended) };
+  (answerOf(ended) as { results?: Record<string, unknown>[] }).results?.[0] ?? {
+    ...answerOf(ended),
+  };
 
 test('the zip holds the handlers and their chunks, and nothing else', async () => {
   rig = await openLambdaRig({ users: {} });
@@ -45,20 +63,31 @@ test('the same sources give the same bytes, so that a deployment without a chang
   rig = await openLambdaRig({ users: {} });
   const again = packageFunction();
 
-  const archive = (folder: string): Buffer => readFileSync(join(dirname(folder), 'package/function.zip'));
+  const archive = (folder: string): Buffer =>
+    readFileSync(join(dirname(folder), 'package/function.zip'));
   expect(archive(again).equals(archive(task))).toBe(true);
   removeFunction(again);
 });
 
 test('what a function loads before its first rotation is at most 700 kB', async () => {
   rig = await openLambdaRig({ users: {} });
-  const { bundleFunction, loadedBytes } = (await import('../../scripts/function-bundle.mjs' as string)) as {
+  const { bundleFunction, loadedBytes } = (await import(
+    '../../scripts/function-bundle.mjs' as string
+  )) as {
     bundleFunction(): Promise<{ metafile: { outputs: Record<string, { entryPoint?: string }> } }>;
-    loadedBytes(outputs: object, entry: string, isLazy: (path: string) => boolean): { bytes: number };
+    loadedBytes(
+      outputs: object,
+      entry: string,
+      isLazy: (path: string) => boolean,
+    ): { bytes: number };
   };
   const { outputs } = (await bundleFunction()).metafile;
   const entry = Object.keys(outputs).find((path) => path.endsWith('/lambda.js')) ?? '';
-  const { bytes } = loadedBytes(outputs, entry, (path) => outputs[path]?.entryPoint?.includes('stores/secrets-manager') === true);
+  const { bytes } = loadedBytes(
+    outputs,
+    entry,
+    (path) => outputs[path]?.entryPoint?.includes('stores/secrets-manager') === true,
+  );
 
   expect(bytes).toBeGreaterThan(400_000);
   expect(bytes).toBeLessThanOrEqual(700_000);
@@ -71,7 +100,10 @@ test('cold and warm: the second invocation opens nothing anew', async () => {
   const cold = await scheduled.invoke(byHand);
   const warm = await scheduled.invoke(byHand);
 
-  expect([firstResult(cold), firstResult(warm)]).toMatchObject([{ outcome: 'rotated' }, { outcome: 'rotated' }]);
+  expect([firstResult(cold), firstResult(warm)]).toMatchObject([
+    { outcome: 'rotated' },
+    { outcome: 'rotated' },
+  ]);
   expect(rig.aws.calls.filter(({ action }) => action === 'GetPublicKey')).toHaveLength(1);
   expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
   for (const line of scheduled.lines) expect(() => JSON.parse(line)).not.toThrow();
@@ -86,7 +118,9 @@ test('a wrong configuration is an error that names its variable, not a crash', a
   expect(ended).toEqual({
     error: {
       errorType: 'UsageError',
-      errorMessage: expect.stringContaining('ROTATOR_POLICY__MAX_AGE_DAYS: policy.maxAgeDays is not accepted'),
+      errorMessage: expect.stringContaining(
+        'ROTATOR_POLICY__MAX_AGE_DAYS: policy.maxAgeDays is not accepted',
+      ),
     },
   });
 });
@@ -193,17 +227,29 @@ test('killed while the answer was on its way: one login finds out that the passw
   const again = await next.invoke(byHand);
 
   expect(firstResult(early)).toMatchObject({ certainty: 'in-doubt', logins: 0 });
-  expect(firstResult(late)).toMatchObject({ certainty: 'lost', reason: 'password-lost', logins: 1 });
+  expect(firstResult(late)).toMatchObject({
+    certainty: 'lost',
+    reason: 'password-lost',
+    logins: 1,
+  });
   expect(firstResult(again)).toMatchObject({ reason: 'password-lost', logins: 0 });
   expect(rig.thingspace.resetsReceived('east')).toBe(1);
 });
 
 test('ten accounts through SQS to two workers at once, with two duplicates and one poison message', async () => {
-  const users = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]));
+  const users = Object.fromEntries(
+    Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
+  );
   rig = await openLambdaRig({ users });
   const requestedAtMs = Date.now() + 1;
   const messages = Object.keys(users).map((account) =>
-    formatWork({ account: `thingspace/${account}`, secretId: rig.arn(account), force: true, requestedAtMs, trigger: { kind: 'schedule' } }),
+    formatWork({
+      account: `thingspace/${account}`,
+      secretId: rig.arn(account),
+      force: true,
+      requestedAtMs,
+      trigger: { kind: 'schedule' },
+    }),
   );
   const [one, other] = [await start('worker'), await start('worker')];
 
@@ -212,7 +258,10 @@ test('ten accounts through SQS to two workers at once, with two duplicates and o
     other.invoke(sqsEvent(...messages.slice(5), messages[6] ?? '')),
   ]);
 
-  expect(answers.map(answerOf)).toEqual([{ batchItemFailures: [{ itemIdentifier: 'message-6' }] }, { batchItemFailures: [] }]);
+  expect(answers.map(answerOf)).toEqual([
+    { batchItemFailures: [{ itemIdentifier: 'message-6' }] },
+    { batchItemFailures: [] },
+  ]);
   for (const account of Object.keys(users)) {
     expect([account, rig.thingspace.resetsReceived(account)]).toEqual([account, 1]);
     expect(rig.current(account).password).toBe(rig.thingspace.livePassword(account));
@@ -236,10 +285,17 @@ test('Secrets Manager’s own rotation, twice, through the packaged handler', as
 
   for (let time = 1; time <= 2; time += 1) {
     const token = randomUUID();
-    rig.secretsManager.call('RotateSecret', { SecretId: rig.arn('east'), RotationLambdaARN: functionArn, ClientRequestToken: token });
+    rig.secretsManager.call('RotateSecret', {
+      SecretId: rig.arn('east'),
+      RotationLambdaARN: functionArn,
+      ClientRequestToken: token,
+    });
     await rig.secretsManager.rotationsFinished();
 
-    expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+    expect(rig.current('east')).toEqual({
+      versionId: token,
+      password: rig.thingspace.livePassword('east'),
+    });
     expect(rig.thingspace.resetsReceived('east')).toBe(time);
   }
 });

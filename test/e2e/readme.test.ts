@@ -2,12 +2,23 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { jest } from '@jest/globals';
-import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
+import {
+  openThingSpaceSimulator,
+  type ThingSpaceSimulator,
+} from '../../src/simulator/thingspace.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const blocks = [...readme.matchAll(/```sh\n([\s\S]+?)```/g)].map((match) => match[1]?.trim() ?? '');
@@ -21,7 +32,9 @@ let thingspace: ThingSpaceSimulator;
 beforeAll(async () => {
   copy = mkdtempSync(join(tmpdir(), 'readme-'));
   home = mkdtempSync(join(tmpdir(), 'home-'));
-  for (const file of execFileSync('git', ['ls-files'], { encoding: 'utf8' }).split('\n').filter(Boolean)) {
+  for (const file of execFileSync('git', ['ls-files'], { encoding: 'utf8' })
+    .split('\n')
+    .filter(Boolean)) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(file, join(copy, file));
   }
@@ -37,7 +50,10 @@ afterAll(async () => {
 });
 
 /** Runs a block as bash would; not synchronously, since the simulator it talks to lives in this process. */
-async function runBlock(block: string, cwd: string): Promise<{ status: number; stdout: string; stderr: string }> {
+async function runBlock(
+  block: string,
+  cwd: string,
+): Promise<{ status: number; stdout: string; stderr: string }> {
   const env = {
     ...process.env,
     npm_config_prefix: join(home, 'npm'),
@@ -45,8 +61,16 @@ async function runBlock(block: string, cwd: string): Promise<{ status: number; s
     ROTATOR_THINGSPACE__BASE_URL: thingspace.baseUrl,
     NO_COLOR: '1',
   };
-  const child = spawn('bash', ['-euo', 'pipefail', '-c', block], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  const child = spawn('bash', ['-euo', 'pipefail', '-c', block], {
+    cwd,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close'),
+  ]);
   return { status, stdout, stderr };
 }
 
@@ -78,7 +102,12 @@ test('the other one passes the tests, and is what CI calls', () => {
 test('five lines take a real account, from nothing to checked and rotated when due', async () => {
   writeFileSync(
     join(copy, 'fleet-east.json'),
-    JSON.stringify({ username: 'fleet-user', password: 'a "quoted" päss', clientId: 'key', clientSecret: 'secret' }),
+    JSON.stringify({
+      username: 'fleet-user',
+      password: 'a "quoted" päss',
+      clientId: 'key',
+      clientSecret: 'secret',
+    }),
   );
 
   const { status, stdout, stderr } = await runBlock(blocks[2] ?? '', copy);
@@ -91,11 +120,15 @@ test('five lines take a real account, from nothing to checked and rotated when d
 });
 
 test('every file that the README points to is there', () => {
-  const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map((match) => match[1] ?? '').filter((link) => !link.includes(':'));
+  const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)]
+    .map((match) => match[1] ?? '')
+    .filter((link) => !link.includes(':'));
 
   for (const link of links)
-    expect([link, readdirSync(dirname(join('.', link)) || '.').includes(link.replace(/\/$/, '').split('/').at(-1) ?? '')]).toEqual([
+    expect([
       link,
-      true,
-    ]);
+      readdirSync(dirname(join('.', link)) || '.').includes(
+        link.replace(/\/$/, '').split('/').at(-1) ?? '',
+      ),
+    ]).toEqual([link, true]);
 });

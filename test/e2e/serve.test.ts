@@ -1,7 +1,14 @@
 // The built service as an operator has it: started, asked, reloaded, told to end, and told twice.
 
 import { spawn } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,8 +30,13 @@ afterEach(async () => {
   await place.close();
 });
 
-async function serving(options: RunOptions = {}): Promise<{ child: Child; url: string; token: string }> {
-  const child = place.start(['serve'], { ...options, env: { ROTATOR_HTTP__PORT: '0', ...options.env } });
+async function serving(
+  options: RunOptions = {},
+): Promise<{ child: Child; url: string; token: string }> {
+  const child = place.start(['serve'], {
+    ...options,
+    env: { ROTATOR_HTTP__PORT: '0', ...options.env },
+  });
   children.push(child);
   const [, url = ''] = await child.saw(/"event":"http\.listening","url":"([^"]+)"/);
   await child.saw(/"event":"service\.ready"/);
@@ -46,15 +58,25 @@ async function audited(event: string): Promise<Record<string, unknown>[]> {
 }
 
 test('it rotates what is due at start, shows it, and rotates by hand what is not, with who asked in the audit log', async () => {
-  place = await openPlace({ east: { ageDays: 80 }, west: { ageDays: 10 }, south: { ageDays: 80, password: 'not-the-live-one' } });
+  place = await openPlace({
+    east: { ageDays: 80 },
+    west: { ageDays: 10 },
+    south: { ageDays: 80, password: 'not-the-live-one' },
+  });
 
   const { child, url, token } = await serving();
   await child.saw(/"event":"attempt\.finished","account":"east"[^\n]*"outcome":"rotated"/);
   await child.saw(/"event":"attempt\.finished","account":"south"[^\n]*"reason":"login-refused"/);
   const first = place.simulator.resetsCommitted('USER-west');
-  const accepted = await post(url, 'west', token, { force: true, reason: 'a leaver', changeRef: 'CHG-17' });
+  const accepted = await post(url, 'west', token, {
+    force: true,
+    reason: 'a leaver',
+    changeRef: 'CHG-17',
+  });
   await child.saw(/"event":"attempt\.finished","account":"west"[^\n]*"outcome":"rotated"/);
-  const followed = await fetch(new URL(accepted.headers.get('location') ?? '', url), { headers: { authorization: `Bearer ${token}` } });
+  const followed = await fetch(new URL(accepted.headers.get('location') ?? '', url), {
+    headers: { authorization: `Bearer ${token}` },
+  });
   const [page, metrics, report, ready] = await Promise.all(
     ['', 'metrics', 'audit', 'readyz'].map(async (path) => (await fetch(`${url}${path}`)).text()),
   );
@@ -62,7 +84,10 @@ test('it rotates what is due at start, shows it, and rotates by hand what is not
   expect(place.simulator.resetsCommitted('USER-east')).toBe(1);
   expect([first, place.simulator.resetsCommitted('USER-west')]).toEqual([0, 1]);
   expect(place.simulator.loginsReceived('USER-south')).toBe(1);
-  expect(await followed.json()).toMatchObject({ state: 'finished', result: { outcome: 'rotated', certainty: 'rotated' } });
+  expect(await followed.json()).toMatchObject({
+    state: 'finished',
+    result: { outcome: 'rotated', certainty: 'rotated' },
+  });
   expect(page).toContain('1 of 3 accounts needs a person.');
   expect(metrics).toMatch(/attempts_total\{outcome="rotated",reason="none"\} 2/);
   expect(metrics).toMatch(/account_state\{account="south",state="stopped"\} 1/);
@@ -97,7 +122,9 @@ test('a signal between reset and save waits for the save, and a second one says 
   await child.saw(/"event":"signal\.received"[^\n]*"accounts":1/);
   const health = await fetch(`${url}healthz`);
   child.process.kill('SIGTERM');
-  await child.saw(/SIGTERM: Killing this process now would lose the only copy of the new password of: east\. Still waiting\./);
+  await child.saw(
+    /SIGTERM: Killing this process now would lose the only copy of the new password of: east\. Still waiting\./,
+  );
   place.simulator.release();
   const { code } = await child.ended;
 
@@ -105,7 +132,9 @@ test('a signal between reset and save waits for the save, and a second one says 
   expect(code).toBe(0);
   expect(await audited('rotation.outcome')).toMatchObject([{ status_id: 1 }]);
   const status = await place.run(['status', '--json']);
-  expect(JSON.parse(status.stdout)).toMatchObject([{ account: 'east', state: 'settled', ageDays: 0 }]);
+  expect(JSON.parse(status.stdout)).toMatchObject([
+    { account: 'east', state: 'settled', ageDays: 0 },
+  ]);
 }, 60_000);
 
 test('SIGHUP takes a new configuration, keeps the old one when the new one is wrong, and never shows its values', async () => {
@@ -120,7 +149,10 @@ test('SIGHUP takes a new configuration, keeps the old one when the new one is wr
   const still = await (await fetch(url)).text();
   writeFileSync(
     file,
-    `${good.replace(/\n {2}- name: west\n(?: {4}[^\n]*\n)*/, '\n')}\n`.replace('rotateAfterDays: 75', 'rotateAfterDays: 60'),
+    `${good.replace(/\n {2}- name: west\n(?: {4}[^\n]*\n)*/, '\n')}\n`.replace(
+      'rotateAfterDays: 75',
+      'rotateAfterDays: 60',
+    ),
   );
   child.process.kill('SIGHUP');
   await child.saw(/"event":"config\.reloaded"[^\n]*"accounts":1/);
@@ -133,10 +165,21 @@ test('SIGHUP takes a new configuration, keeps the old one when the new one is wr
   const { code, stderr } = await child.ended;
   expect(code).toBe(0);
   expect(stderr).not.toContain('hunter2');
-  expect(await audited('inventory.changed')).toMatchObject([{}, {}, { unmapped: { change: 'removed' } }]);
+  expect(await audited('inventory.changed')).toMatchObject([
+    {},
+    {},
+    { unmapped: { change: 'removed' } },
+  ]);
   expect(await audited('policy.changed')).toMatchObject([
     { unmapped: { rotate_after_days: 75 } },
-    { unmapped: { rotate_after_days: 60, rotate_after_days_before: 75, max_age_days: 90, max_age_days_before: 90 } },
+    {
+      unmapped: {
+        rotate_after_days: 60,
+        rotate_after_days_before: 75,
+        max_age_days: 90,
+        max_age_days_before: 90,
+      },
+    },
   ]);
 }, 60_000);
 
@@ -148,11 +191,20 @@ test('what cannot be used ends it before it begins, with exit code 2 and the pla
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   cleanups.push(() => new Promise((resolve) => taken.close(resolve)));
 
-  const token = await place.run(['serve'], { env: { ROTATOR_HTTP__TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' } });
-  const never = await place.run(['serve'], { env: { ROTATOR_SCHEDULE__CRON: '0 0 30 2 *', ROTATOR_HTTP__PORT: '0' } });
-  const port = await place.run(['serve'], { env: { ROTATOR_HTTP__PORT: String((taken.address() as AddressInfo).port) } });
+  const token = await place.run(['serve'], {
+    env: { ROTATOR_HTTP__TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' },
+  });
+  const never = await place.run(['serve'], {
+    env: { ROTATOR_SCHEDULE__CRON: '0 0 30 2 *', ROTATOR_HTTP__PORT: '0' },
+  });
+  const port = await place.run(['serve'], {
+    env: { ROTATOR_HTTP__PORT: String((taken.address() as AddressInfo).port) },
+  });
 
-  expect([token.code, token.stderr]).toEqual([2, expect.stringContaining('a token has at least 24 visible ASCII characters')]);
+  expect([token.code, token.stderr]).toEqual([
+    2,
+    expect.stringContaining('a token has at least 24 visible ASCII characters'),
+  ]);
   expect(token.stderr).not.toContain('too-short');
   expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('never comes')]);
   expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
@@ -164,7 +216,10 @@ test('failures reach the webhook, signed, and without a secret', async () => {
   const hook = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
-    received.push({ body, signature: request.headers['x-rotator-signature'] as string | undefined });
+    received.push({
+      body,
+      signature: request.headers['x-rotator-signature'] as string | undefined,
+    });
     response.end();
   });
   await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
@@ -183,7 +238,9 @@ test('failures reach the webhook, signed, and without a secret', async () => {
 
   expect(code).toBe(0);
   expect(received).toHaveLength(1);
-  expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({ notices: [{ kind: 'stopped', account: 'east', reason: 'login-refused' }] });
+  expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({
+    notices: [{ kind: 'stopped', account: 'east', reason: 'login-refused' }],
+  });
   expect(received[0]?.signature).toMatch(/^t=\d+,v1=[0-9a-f]{64}$/);
   expect(received[0]?.body).not.toMatch(/planted|not-the-live-one|webhook secret/);
 }, 60_000);
@@ -199,7 +256,9 @@ const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin
     const socket = join(folder, 'notify');
     // Node has no datagram sockets of this family, so the listener is three lines of Python.
     const code = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\nprint("BOUND",flush=True)\nwhile True: print(s.recv(4096).decode().replace("\\n","|"),flush=True)`;
-    const listener = spawn('python3', ['-c', code, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const listener = spawn('python3', ['-c', code, socket], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     cleanups.push(() => new Promise((resolve) => listener.once('close', resolve).kill('SIGKILL')));
     let heard = '';
     const watchers: (() => void)[] = [];

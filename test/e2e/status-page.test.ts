@@ -14,7 +14,8 @@ import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../harness/se
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 const hasBrowser = existsSync(executablePath);
-if (!hasBrowser && !process.env['CI']) console.warn(`no ${executablePath}: the status page was not opened in a browser`);
+if (!hasBrowser && !process.env['CI'])
+  console.warn(`no ${executablePath}: the status page was not opened in a browser`);
 const inBrowser = hasBrowser || process.env['CI'] ? test : test.skip;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const shots = process.env['STATUS_SHOTS'];
@@ -36,7 +37,13 @@ beforeAll(async () => {
     log: memoryLog([]),
     monotonicMs: () => 0,
   });
-  http = await openHttp({ host: '127.0.0.1', port: 0, handle, log: memoryLog([]), clock: openClock() });
+  http = await openHttp({
+    host: '127.0.0.1',
+    port: 0,
+    handle,
+    log: memoryLog([]),
+    clock: openClock(),
+  });
   if (!hasBrowser && !process.env['CI']) return;
   const args =
     '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
@@ -87,17 +94,26 @@ inBrowser.each(cases)(
       expect(await tab.evaluate('document.scripts.length')).toBe(0);
       expect(await tab.title()).not.toContain('owned');
       if (shots)
-        await tab.screenshot({ path: join(shots, `${name.replaceAll(' ', '-')}-${kind}.png`), fullPage: page.entries.length <= 40 });
+        await tab.screenshot({
+          path: join(shots, `${name.replaceAll(' ', '-')}-${kind}.png`),
+          fullPage: page.entries.length <= 40,
+        });
       expect(requests.filter((path) => path !== '/favicon.ico')).toEqual(['/']);
       expect(said.filter((line) => !line.includes('404'))).toEqual([]);
       await context.close();
 
       // Then with axe in it, which the policy would not let run.
-      const open = await browser.newContext({ viewport: { width, height: 800 }, colorScheme, bypassCSP: true });
+      const open = await browser.newContext({
+        viewport: { width, height: 800 },
+        colorScheme,
+        bypassCSP: true,
+      });
       const examined = await open.newPage();
       await examined.goto(url);
       await examined.addScriptTag({ content: axe });
-      const { violations } = (await examined.evaluate("axe.run({ resultTypes: ['violations'] })")) as {
+      const { violations } = (await examined.evaluate(
+        "axe.run({ resultTypes: ['violations'] })",
+      )) as {
         violations: { id: string; nodes: { html: string }[] }[];
       };
       expect(violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
@@ -125,7 +141,9 @@ inBrowser(
     await tab.waitForURL('**/');
     await tab.getByRole('link', { name: /need a person/ }).press('Enter');
     await tab.waitForURL('**/?show=person');
-    expect(await tab.getByRole('row').count()).toBe(1 + many(1000).filter(({ state }) => state === 'stopped').length);
+    expect(await tab.getByRole('row').count()).toBe(
+      1 + many(1000).filter(({ state }) => state === 'stopped').length,
+    );
 
     await tab.goto(`http://127.0.0.1:${http.port}/`);
     await tab.getByRole('link', { name: 'Next', exact: true }).press('Enter');

@@ -9,14 +9,18 @@ jest.setTimeout(120_000);
 
 const force = ['rotate', '--force'];
 const hasFaketime = spawnSync('faketime', ['--version']).status === 0;
-if (process.env['CI'] && !hasFaketime) throw new Error('faketime is missing: apt-get install faketime');
+if (process.env['CI'] && !hasFaketime)
+  throw new Error('faketime is missing: apt-get install faketime');
 
 let rig: Rig;
 afterEach(() => rig.close());
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   test('a holder that is paused past its lease and wakes up again does not reset', async () => {
-    rig = await openProgramRig({ store, users: { east: 'old' } }, { requestTimeoutMs: 1_000, resetTimeoutMs: 2_000, settleMs: 0 });
+    rig = await openProgramRig(
+      { store, users: { east: 'old' } },
+      { requestTimeoutMs: 1_000, resetTimeoutMs: 2_000, settleMs: 0 },
+    );
     const paused = startProgram(rig, force);
     await whileRunning(paused, rig.thingspace.waitFor('committed', { call: 'login' }));
     paused.child.kill('SIGSTOP');
@@ -34,7 +38,10 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   (hasFaketime ? test : test.skip).each(['+1h', '-1h'])(
     'a second instance whose clock is off by %s sends no reset beside a running one',
     async (offset) => {
-      rig = await openProgramRig({ store, users: { east: 'old' } }, { requestTimeoutMs: 1_000, resetTimeoutMs: 60_000, settleMs: 0 });
+      rig = await openProgramRig(
+        { store, users: { east: 'old' } },
+        { requestTimeoutMs: 1_000, resetTimeoutMs: 60_000, settleMs: 0 },
+      );
       rig.thingspace.arm({ fault: 'hold', call: 'reset' });
       const first = startProgram(rig, force);
       await whileRunning(first, rig.thingspace.waitFor('held', { call: 'reset' }));
@@ -43,7 +50,11 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
       rig.thingspace.release();
       const { result } = await first.finished;
 
-      expect({ second: second.code, reason: second.result?.['reason'], first: result?.['outcome'] }).toEqual({
+      expect({
+        second: second.code,
+        reason: second.result?.['reason'],
+        first: result?.['outcome'],
+      }).toEqual({
         second: 3,
         reason: 'in-flight',
         first: 'rotated',
@@ -55,13 +66,18 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
 });
 
 test('a signal between reset and save waits for the save; a second one says what is at stake', async () => {
-  rig = await openProgramRig({ store: 'file', users: { east: 'old' } }, { requestTimeoutMs: 2_000, resetTimeoutMs: 60_000, settleMs: 0 });
+  rig = await openProgramRig(
+    { store: 'file', users: { east: 'old' } },
+    { requestTimeoutMs: 2_000, resetTimeoutMs: 60_000, settleMs: 0 },
+  );
   rig.thingspace.arm({ fault: 'hold', call: 'reset' });
   const program = startProgram(rig, force);
   await whileRunning(program, rig.thingspace.waitFor('held', { call: 'reset' }));
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    const told = new Promise<void>((resolve) => program.child.stderr?.on('data', (chunk) => String(chunk).includes(signal) && resolve()));
+    const told = new Promise<void>((resolve) =>
+      program.child.stderr?.on('data', (chunk) => String(chunk).includes(signal) && resolve()),
+    );
     program.child.kill(signal);
     await whileRunning(program, told);
   }
@@ -70,15 +86,22 @@ test('a signal between reset and save waits for the save; a second one says what
 
   expect({ code, outcome: result?.['outcome'] }).toEqual({ code: 0, outcome: 'rotated' });
   expect(said).toContain('SIGTERM');
-  expect(said).toMatch(/SIGINT: Killing this process now would lose the only copy of the new password of: east/);
+  expect(said).toMatch(
+    /SIGINT: Killing this process now would lose the only copy of the new password of: east/,
+  );
 });
 
 test('a signal before the reset ends the attempt unchanged, and leaves nothing open', async () => {
-  rig = await openProgramRig({ store: 'file', users: { east: 'old' } }, { requestTimeoutMs: 10_000, resetTimeoutMs: 10_000, settleMs: 0 });
+  rig = await openProgramRig(
+    { store: 'file', users: { east: 'old' } },
+    { requestTimeoutMs: 10_000, resetTimeoutMs: 10_000, settleMs: 0 },
+  );
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
   const program = startProgram(rig, force);
   await whileRunning(program, rig.thingspace.waitFor('held', { call: 'login' }));
-  const told = new Promise<void>((resolve) => program.child.stderr?.on('data', (chunk) => String(chunk).includes('SIGTERM') && resolve()));
+  const told = new Promise<void>((resolve) =>
+    program.child.stderr?.on('data', (chunk) => String(chunk).includes('SIGTERM') && resolve()),
+  );
 
   program.child.kill('SIGTERM');
   await whileRunning(program, told);
@@ -86,7 +109,11 @@ test('a signal before the reset ends the attempt unchanged, and leaves nothing o
   const { code, result } = await program.finished;
   const again = await startProgram(rig, force).finished;
 
-  expect({ code, reason: result?.['reason'], resets: rig.thingspace.resetsReceived('east') }).toEqual({
+  expect({
+    code,
+    reason: result?.['reason'],
+    resets: rig.thingspace.resetsReceived('east'),
+  }).toEqual({
     code: 1,
     reason: 'interrupted',
     resets: 1,

@@ -10,14 +10,19 @@ import { openAuditLog } from '../../src/audit/log.ts';
 import { openClock } from '../../src/clock.ts';
 import { openHolders } from '../../src/process-identity.ts';
 
-const [directory = '', keyFile = '', name = '', appends = '1', perAppend = '1', ending = 'exit'] = process.argv.slice(2);
+const [directory = '', keyFile = '', name = '', appends = '1', perAppend = '1', ending = 'exit'] =
+  process.argv.slice(2);
 const log = await openAuditLog({
   directory,
   signer: openSigningKey(readFileSync(keyFile, 'utf8')),
   clock: openClock(),
   holders: openHolders(process.pid),
   origin: 'example.com/fleet/audit',
-  context: { actor: { name }, productVersion: '0.1.0', policy: { maxAgeDays: 90, warnAgeDays: 75 } },
+  context: {
+    actor: { name },
+    productVersion: '0.1.0',
+    policy: { maxAgeDays: 90, warnAgeDays: 75 },
+  },
 });
 writeSync(1, `${name} open\n`);
 for (let index = 0; index < Number(appends); index += 1) {

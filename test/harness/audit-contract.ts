@@ -27,11 +27,20 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
   test(`${name}: append keeps the order, and what it acknowledged is there for the next process`, async () => {
     const { open } = await make();
     const log = await open();
-    await Promise.all([log.append([intended('r-1')]), log.append([outcome('r-1'), intended('r-2')]), log.append([])]);
+    await Promise.all([
+      log.append([intended('r-1')]),
+      log.append([outcome('r-1'), intended('r-2')]),
+      log.append([]),
+    ]);
     await log.close();
 
     const again = await open();
-    expect(await codesOf(again)).toEqual(['log.genesis', 'rotation.intended', 'rotation.outcome', 'rotation.intended']);
+    expect(await codesOf(again)).toEqual([
+      'log.genesis',
+      'rotation.intended',
+      'rotation.outcome',
+      'rotation.intended',
+    ]);
     await again.close();
   });
 
@@ -41,7 +50,13 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     await log.append([intended('r-1'), intended('r-2', 'other')]);
     clock.atMs += 1000;
     await log.append([intended('r-3'), intended('r-4')]);
-    await log.append([outcome('r-4', 'fleet-a', { code: 'rotation.reconciled', status: 'unknown', certainty: 'in-doubt' })]);
+    await log.append([
+      outcome('r-4', 'fleet-a', {
+        code: 'rotation.reconciled',
+        status: 'unknown',
+        certainty: 'in-doubt',
+      }),
+    ]);
 
     const open_ = await log.openIntents('fleet-a');
     expect(open_.map(({ rotationId }) => rotationId)).toEqual(['r-1', 'r-3']);
@@ -53,13 +68,24 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
   test(`${name}: two logs opened side by side leave one order without gaps, and it verifies`, async () => {
     const { open, clock, signer } = await make();
     const [one, two] = [await open(), await open()];
-    await Promise.all(Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? one : two).append([intended(`r-${index}`)])));
+    await Promise.all(
+      Array.from({ length: 30 }, (_, index) =>
+        (index % 2 === 0 ? one : two).append([intended(`r-${index}`)]),
+      ),
+    );
     await one.checkpoint();
     clock.atMs += dayMs;
     await two.checkpoint();
 
-    const verification = await verifyLog(two.source, { verifiers: [parseVerifierKey(signer.verifierKey)] });
-    expect(verification).toMatchObject({ state: 'intact', records: 32, checkpoints: 2, sealedRecords: 32 });
+    const verification = await verifyLog(two.source, {
+      verifiers: [parseVerifierKey(signer.verifierKey)],
+    });
+    expect(verification).toMatchObject({
+      state: 'intact',
+      records: 32,
+      checkpoints: 2,
+      sealedRecords: 32,
+    });
     expect((await one.openIntents('fleet-a')).length).toBe(30);
     await Promise.all([one.close(), two.close()]);
   });
@@ -79,8 +105,15 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     expect((await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-1']);
     await log.append([intended('r-3')]);
 
-    expect(await codesOf(log)).toEqual(['log.genesis', 'rotation.intended', 'sink.failed', 'rotation.intended']);
-    expect(strays.map((line) => JSON.parse(line).metadata)).toMatchObject([{ event_code: 'rotation.outcome', correlation_uid: 'r-1' }]);
+    expect(await codesOf(log)).toEqual([
+      'log.genesis',
+      'rotation.intended',
+      'sink.failed',
+      'rotation.intended',
+    ]);
+    expect(strays.map((line) => JSON.parse(line).metadata)).toMatchObject([
+      { event_code: 'rotation.outcome', correlation_uid: 'r-1' },
+    ]);
     await log.close();
   });
 }

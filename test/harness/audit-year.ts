@@ -1,7 +1,13 @@
 // A year of a fleet's rotations as the program would log them, made in memory and by a seed: healthy ones, failures, a stop, a lost
 // answer, an intent that nobody closed, a change by hand. Signed by a checkpoint a day.
 
-import { generateSigningKey, openSigningKey, parseVerifierKey, signCheckpoint, type Verifier } from '../../src/audit/checkpoint.ts';
+import {
+  generateSigningKey,
+  openSigningKey,
+  parseVerifierKey,
+  signCheckpoint,
+  type Verifier,
+} from '../../src/audit/checkpoint.ts';
 import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import { leafHash, Tree } from '../../src/audit/merkle.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
@@ -34,7 +40,12 @@ function randomOf(seed: number): () => number {
 type Timed = { readonly atMs: number; readonly event: LoggedEvent };
 
 const failed = (reason: 'store-unavailable' | 'login-unavailable' | 'reset-throttled') =>
-  ({ status: 'failure', certainty: 'unchanged', reason, detail: 'the other side did not answer in time' }) as const;
+  ({
+    status: 'failure',
+    certainty: 'unchanged',
+    reason,
+    detail: 'the other side did not answer in time',
+  }) as const;
 
 /** One account's year; every so often something goes wrong. */
 function lifeOf(
@@ -45,7 +56,15 @@ function lifeOf(
   troubles: boolean,
 ): { events: Timed[]; sinceMs: number } {
   const events: Timed[] = [
-    { atMs: fromMs, event: { code: 'inventory.changed', change: 'added', account, secretId: `thingspace/${account}` } },
+    {
+      atMs: fromMs,
+      event: {
+        code: 'inventory.changed',
+        change: 'added',
+        account,
+        secretId: `thingspace/${account}`,
+      },
+    },
   ];
   const secretId = `thingspace/${account}`;
   let sinceMs = fromMs - Math.floor(random() * 70) * dayMs;
@@ -53,14 +72,24 @@ function lifeOf(
   for (let turn = 0; atMs < toMs - dayMs; turn += 1) {
     const at = Math.floor(atMs / dayMs) * dayMs + 11_820_000 + Math.floor(random() * 1_800_000);
     const id = `${Math.floor(random() * 2 ** 32).toString(16)}-${turn}`;
-    const common = { secretId, username: account.slice(0, 24).toUpperCase(), ageDaysBefore: Math.floor((at - sinceMs) / dayMs) };
+    const common = {
+      secretId,
+      username: account.slice(0, 24).toUpperCase(),
+      ageDaysBefore: Math.floor((at - sinceMs) / dayMs),
+    };
     const add = (delayMs: number, event: LoggedEvent): void => {
       events.push({ atMs: at + delayMs, event });
     };
     add(0, intended(id, account, common));
     const luck = troubles ? random() : 1;
     if (luck < 0.06) {
-      add(900, outcome(id, account, { ...common, ...failed(luck < 0.03 ? 'store-unavailable' : 'reset-throttled') }));
+      add(
+        900,
+        outcome(id, account, {
+          ...common,
+          ...failed(luck < 0.03 ? 'store-unavailable' : 'reset-throttled'),
+        }),
+      );
       atMs += dayMs * (1 + Math.floor(random() * 3));
       continue;
     }
@@ -75,7 +104,10 @@ function lifeOf(
           detail: 'connection reset after the request was sent',
         }),
       );
-      add(dayMs, outcome(id, account, { ...common, code: 'rotation.reconciled', certainty: 'rotated' }));
+      add(
+        dayMs,
+        outcome(id, account, { ...common, code: 'rotation.reconciled', certainty: 'rotated' }),
+      );
     } else if (luck < 0.085) {
       const refused = {
         ...common,
@@ -86,7 +118,10 @@ function lifeOf(
       } as const;
       add(900, outcome(id, account, refused));
       add(901, { ...outcome(id, account, refused), code: 'account.stopped' });
-      add(20 * dayMs, { ...outcome(id, account, { ...common, trigger: { kind: 'manual', requestedBy: 'mia' } }), code: 'secret.changed' });
+      add(20 * dayMs, {
+        ...outcome(id, account, { ...common, trigger: { kind: 'manual', requestedBy: 'mia' } }),
+        code: 'secret.changed',
+      });
       sinceMs = at + 20 * dayMs;
       atMs = sinceMs + 75 * dayMs;
       continue;
@@ -102,7 +137,10 @@ function lifeOf(
   return { events, sinceMs };
 }
 
-export async function yearOf(names: readonly string[], given: { troubles?: boolean; seed?: number; days?: number } = {}): Promise<Year> {
+export async function yearOf(
+  names: readonly string[],
+  given: { troubles?: boolean; seed?: number; days?: number } = {},
+): Promise<Year> {
   const fromMs = Date.UTC(2025, 10, 1);
   const toMs = fromMs + (given.days ?? 365) * dayMs;
   const random = randomOf(given.seed ?? 1);
@@ -114,15 +152,26 @@ export async function yearOf(names: readonly string[], given: { troubles?: boole
     events.push(...life.events);
     const isLost = troubles && names.length > 50 && index === 7;
     const isOutside = troubles && names.length > 50 && index === 11;
-    if (isLost) events.push({ atMs: toMs - 3 * dayMs, event: intended(`${account}-open`, account, { secretId: `thingspace/${account}` }) });
-    store.set(account, { passwordSinceMs: isOutside ? toMs - 5 * dayMs : life.sinceMs, state: 'settled' });
+    if (isLost)
+      events.push({
+        atMs: toMs - 3 * dayMs,
+        event: intended(`${account}-open`, account, { secretId: `thingspace/${account}` }),
+      });
+    store.set(account, {
+      passwordSinceMs: isOutside ? toMs - 5 * dayMs : life.sinceMs,
+      state: 'settled',
+    });
   });
-  for (let day = 1; day < (toMs - fromMs) / dayMs; day += 1) events.push({ atMs: fromMs + day * dayMs, event: { code: 'log.heartbeat' } });
+  for (let day = 1; day < (toMs - fromMs) / dayMs; day += 1)
+    events.push({ atMs: fromMs + day * dayMs, event: { code: 'log.heartbeat' } });
   events.push({ atMs: toMs - 1, event: { code: 'inventory.summary', accounts: names } });
   if (troubles) {
     const stop = events.find(({ event }) => event.code === 'account.stopped');
     if (stop && 'rotationId' in stop.event)
-      events.push({ atMs: stop.atMs + dayMs, event: { code: 'exception.acknowledged', exceptionId: 'failures:none', note: 'seen' } });
+      events.push({
+        atMs: stop.atMs + dayMs,
+        event: { code: 'exception.acknowledged', exceptionId: 'failures:none', note: 'seen' },
+      });
   }
   events.sort((a, b) => a.atMs - b.atMs);
   const within = events.filter(({ atMs }) => atMs < toMs);
@@ -147,7 +196,11 @@ async function signed(events: readonly Timed[]) {
       sealedSize = tree.size;
     }
   }
-  return { lines, source: memorySource(lines, checkpoints), verifiers: [parseVerifierKey(verifierKey)] };
+  return {
+    lines,
+    source: memorySource(lines, checkpoints),
+    verifiers: [parseVerifierKey(verifierKey)],
+  };
 }
 
 /** What `audit report` would ask for over that year. */

@@ -3,7 +3,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { generateSigningKey, openSigningKey, parseVerifierKey, type Signer, type Verifier } from '../../src/audit/checkpoint.ts';
+import {
+  generateSigningKey,
+  openSigningKey,
+  parseVerifierKey,
+  type Signer,
+  type Verifier,
+} from '../../src/audit/checkpoint.ts';
 import { type FileAuditLog, openAuditLog } from '../../src/audit/log.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
 import type { AuditContext } from '../../src/audit/record.ts';
@@ -65,7 +71,9 @@ export type TestLog = FileAuditLog & {
   readonly strays: string[];
 };
 
-export async function openTestLog(given: { directory?: string; clock?: TestClock; signingKey?: string } = {}): Promise<TestLog> {
+export async function openTestLog(
+  given: { directory?: string; clock?: TestClock; signingKey?: string } = {},
+): Promise<TestLog> {
   const directory = given.directory ?? join(tempFolder(), 'audit');
   const clock = given.clock ?? testClock();
   const signingKey = given.signingKey ?? generateSigningKey(origin).signingKey;
@@ -80,12 +88,28 @@ export async function openTestLog(given: { directory?: string; clock?: TestClock
     context,
     secondSink: (line) => strays.push(line),
   });
-  return { ...log, directory, clock, signer, signingKey, verifier: parseVerifierKey(signer.verifierKey), strays };
+  return {
+    ...log,
+    directory,
+    clock,
+    signer,
+    signingKey,
+    verifier: parseVerifierKey(signer.verifierKey),
+    strays,
+  };
 }
 
-const base = { secretId: 'thingspace/a', username: 'uws-a', trigger: { kind: 'schedule' } } as const;
+const base = {
+  secretId: 'thingspace/a',
+  username: 'uws-a',
+  trigger: { kind: 'schedule' },
+} as const;
 
-export const intended = (rotationId: string, account = 'fleet-a', more: Partial<AuditEvent> = {}): AuditEvent => ({
+export const intended = (
+  rotationId: string,
+  account = 'fleet-a',
+  more: Partial<AuditEvent> = {},
+): AuditEvent => ({
   ...base,
   code: 'rotation.intended',
   status: 'started',
@@ -96,7 +120,11 @@ export const intended = (rotationId: string, account = 'fleet-a', more: Partial<
   ...more,
 });
 
-export const outcome = (rotationId: string, account = 'fleet-a', more: Partial<AuditEvent> = {}): AuditEvent => ({
+export const outcome = (
+  rotationId: string,
+  account = 'fleet-a',
+  more: Partial<AuditEvent> = {},
+): AuditEvent => ({
   ...base,
   code: 'rotation.outcome',
   status: 'success',
@@ -132,9 +160,13 @@ export function linesIn(directory: string): string[] {
 }
 
 /** A log in memory, for everything that only reads. */
-export function memorySource(lines: readonly string[], checkpoints: readonly string[] = []): AuditSource {
+export function memorySource(
+  lines: readonly string[],
+  checkpoints: readonly string[] = [],
+): AuditSource {
   const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
-  const read = (into: Buffer, at: number, position: number): number => bytes.copy(into, at, position);
+  const read = (into: Buffer, at: number, position: number): number =>
+    bytes.copy(into, at, position);
   return {
     segments: async () => [{ name: 'memory', open: () => ({ read, close: () => undefined }) }],
     checkpoints: async () => checkpoints.map((text, index) => ({ name: String(index), text })),

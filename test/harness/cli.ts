@@ -9,14 +9,25 @@ import { begin } from '../../src/cli/init-files.ts';
 import type { Shell } from '../../src/cli/terminal.ts';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
-import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
+import {
+  openThingSpaceSimulator,
+  type ThingSpaceSimulator,
+} from '../../src/simulator/thingspace.ts';
 import { readIdentityFile } from '../../src/stores/age-key.ts';
 import { openFileStore } from '../../src/stores/file-store.ts';
 
 export const program = resolve('dist/cli.js');
 
-export type Ran = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
-export type RunOptions = { readonly cwd?: string; readonly env?: Readonly<Record<string, string>>; readonly input?: string };
+export type Ran = {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+};
+export type RunOptions = {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
+};
 
 export type Child = {
   readonly process: ChildProcess;
@@ -26,16 +37,38 @@ export type Child = {
 };
 
 /** Only what a program needs: nothing of this machine's own configuration. */
-const bare = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true' };
+const bare = {
+  PATH: process.env['PATH'] ?? '',
+  HOME: '/nonexistent',
+  AWS_EC2_METADATA_DISABLED: 'true',
+};
 
-export function start(args: readonly string[], { cwd = tmpdir(), env = {}, input }: RunOptions = {}): Child {
-  return watch(spawn(process.execPath, [program, ...args], { cwd, env: { ...bare, ...env } }), input);
+export function start(
+  args: readonly string[],
+  { cwd = tmpdir(), env = {}, input }: RunOptions = {},
+): Child {
+  return watch(
+    spawn(process.execPath, [program, ...args], { cwd, env: { ...bare, ...env } }),
+    input,
+  );
 }
 
 /** On a terminal (util-linux `script`): standard input, output and error are one pty. */
-export function startOnTerminal(args: readonly string[], { cwd = tmpdir(), env = {}, input }: RunOptions = {}): Child {
-  const command = [process.execPath, program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-  return watch(spawn('script', ['-qefc', command, '/dev/null'], { cwd, env: { TERM: 'xterm', ...bare, ...env } }), input, false);
+export function startOnTerminal(
+  args: readonly string[],
+  { cwd = tmpdir(), env = {}, input }: RunOptions = {},
+): Child {
+  const command = [process.execPath, program, ...args]
+    .map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+    .join(' ');
+  return watch(
+    spawn('script', ['-qefc', command, '/dev/null'], {
+      cwd,
+      env: { TERM: 'xterm', ...bare, ...env },
+    }),
+    input,
+    false,
+  );
 }
 
 const living = new Set<ChildProcess>();
@@ -77,13 +110,16 @@ function watch(child: ReturnType<typeof spawn>, input: string | undefined, isEnd
         };
         watchers.add(look);
         look();
-        void ended.then(({ code }) => reject(new Error(`ended with ${code} before ${what}:\n${stdout}\n${stderr}`)));
+        void ended.then(({ code }) =>
+          reject(new Error(`ended with ${code} before ${what}:\n${stdout}\n${stderr}`)),
+        );
       }),
     ended,
   };
 }
 
-export const run = (args: readonly string[], options?: RunOptions): Promise<Ran> => start(args, options).ended;
+export const run = (args: readonly string[], options?: RunOptions): Promise<Ran> =>
+  start(args, options).ended;
 
 export type Place = {
   readonly folder: string;
@@ -94,14 +130,21 @@ export type Place = {
   close(): Promise<void>;
 };
 
-export type PlacedAccount = { readonly ageDays: number; readonly password?: string; readonly live?: string };
+export type PlacedAccount = {
+  readonly ageDays: number;
+  readonly password?: string;
+  readonly live?: string;
+};
 
 const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 
 /** A folder with these accounts, whose users are USER-name; a password of its own for each, unless said otherwise. */
 export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>>): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'cli-'));
-  const users = Object.entries(accounts).map(([name, { live = `planted-${name}` }]) => ({ username: `USER-${name}`, password: live }));
+  const users = Object.entries(accounts).map(([name, { live = `planted-${name}` }]) => ({
+    username: `USER-${name}`,
+    password: live,
+  }));
   const simulator = await openThingSpaceSimulator({ users, applications: [application] });
   const place: Place = {
     folder,
@@ -115,15 +158,26 @@ export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>
   };
   const shell = { pid: process.pid, user: { name: 'test' }, schema: 'schema' } as Shell;
   const listed = Object.keys(accounts).map((name) => ({ name, secretId: `thingspace/${name}` }));
-  await begin(shell, openClock(), join(folder, 'rotator.yaml'), { store: 'file', baseUrl: simulator.baseUrl, accounts: listed });
+  await begin(shell, openClock(), join(folder, 'rotator.yaml'), {
+    store: 'file',
+    baseUrl: simulator.baseUrl,
+    accounts: listed,
+  });
   for (const [name, account] of Object.entries(accounts)) await putAged(folder, name, account);
   return place;
 }
 
-async function putAged(folder: string, name: string, { ageDays, password = `planted-${name}` }: PlacedAccount): Promise<void> {
+async function putAged(
+  folder: string,
+  name: string,
+  { ageDays, password = `planted-${name}` }: PlacedAccount,
+): Promise<void> {
   const clock = openClock();
   const identity = await readIdentityFile(join(folder, 'rotator.key'));
   const aged = { ...clock, nowMs: () => clock.nowMs() - ageDays * 86_400_000 };
   const store = await openFileStore({ directory: join(folder, 'secrets'), identity, clock: aged });
-  await store.putCurrent(`thingspace/${name}`, new Secret(JSON.stringify({ username: `USER-${name}`, password, ...application })));
+  await store.putCurrent(
+    `thingspace/${name}`,
+    new Secret(JSON.stringify({ username: `USER-${name}`, password, ...application })),
+  );
 }

@@ -10,7 +10,13 @@ import { parse, type ScalarTag, type Tags } from 'yaml';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type Fields = { [key: string]: Json };
-export type Resource = { Type: string; Properties?: Fields; Condition?: string; DependsOn?: Json; [key: string]: unknown };
+export type Resource = {
+  Type: string;
+  Properties?: Fields;
+  Condition?: string;
+  DependsOn?: Json;
+  [key: string]: unknown;
+};
 export type Template = {
   Parameters?: Record<string, Fields>;
   Conditions?: Fields;
@@ -38,7 +44,12 @@ const tags: Tags = [
   const key = name === 'Ref' || name === 'Condition' ? name : `Fn::${name}`;
   const scalar: ScalarTag = {
     tag: `!${name}`,
-    resolve: (text) => ({ [key]: name === 'GetAtt' ? [text.slice(0, text.indexOf('.')), text.slice(text.indexOf('.') + 1)] : text }),
+    resolve: (text) => ({
+      [key]:
+        name === 'GetAtt'
+          ? [text.slice(0, text.indexOf('.')), text.slice(text.indexOf('.') + 1)]
+          : text,
+    }),
   };
   return [
     scalar,
@@ -52,7 +63,9 @@ const tags: Tags = [
 
 function parseTemplate(text: string): Template {
   return (
-    text.trimStart().startsWith('{') ? JSON.parse(text) : parse(text, { customTags: (core) => [...core, ...(tags as never[])] })
+    text.trimStart().startsWith('{')
+      ? JSON.parse(text)
+      : parse(text, { customTags: (core) => [...core, ...(tags as never[])] })
   ) as Template;
 }
 
@@ -77,20 +90,37 @@ let loaded: { resources: Map<string, Described>; types: Map<string, Described> }
 /** AWS's specification, from the package: 2.6 MB that take about a second to read. */
 function specification() {
   if (loaded) return loaded;
-  const folder = join(createRequire(import.meta.url).resolve('@aws-cdk/aws-service-spec/package.json'), '..');
-  const { schema } = JSON.parse(gunzipSync(readFileSync(join(folder, 'db.json.gz'))).toString('utf8')) as {
+  const folder = join(
+    createRequire(import.meta.url).resolve('@aws-cdk/aws-service-spec/package.json'),
+    '..',
+  );
+  const { schema } = JSON.parse(
+    gunzipSync(readFileSync(join(folder, 'db.json.gz'))).toString('utf8'),
+  ) as {
     schema: Record<'resource' | 'typeDefinition', { entities: Record<string, Described> }>;
   };
   loaded = {
-    resources: new Map(Object.values(schema.resource.entities).map((resource) => [resource.cloudFormationType ?? '', resource])),
+    resources: new Map(
+      Object.values(schema.resource.entities).map((resource) => [
+        resource.cloudFormationType ?? '',
+        resource,
+      ]),
+    ),
     types: new Map(Object.values(schema.typeDefinition.entities).map((type) => [type.$id, type])),
   };
   return loaded;
 }
 
-const pseudo = ['AccountId', 'Region', 'Partition', 'StackId', 'StackName', 'URLSuffix', 'NoValue', 'NotificationARNs'].map(
-  (name) => `AWS::${name}`,
-);
+const pseudo = [
+  'AccountId',
+  'Region',
+  'Partition',
+  'StackId',
+  'StackName',
+  'URLSuffix',
+  'NoValue',
+  'NotificationARNs',
+].map((name) => `AWS::${name}`);
 
 /** Everything that is wrong with a template, one sentence each with its place. `exports` are the names other stacks export. */
 export function problemsOf(template: Template, exports: readonly string[] = []): string[] {
@@ -115,42 +145,62 @@ export function problemsOf(template: Template, exports: readonly string[] = []):
       'UpdatePolicy',
       'CreationPolicy',
     ];
-    for (const key of Object.keys(resource)) if (!attributes.includes(key)) problems.push(`${id}: unknown attribute ${key}`);
+    for (const key of Object.keys(resource))
+      if (!attributes.includes(key)) problems.push(`${id}: unknown attribute ${key}`);
     for (const other of [resource.DependsOn ?? []].flat()) {
-      if (!(String(other) in template.Resources)) problems.push(`${id}: DependsOn names nothing: ${String(other)}`);
+      if (!(String(other) in template.Resources))
+        problems.push(`${id}: DependsOn names nothing: ${String(other)}`);
     }
-    if (resource.Condition !== undefined) problems.push(...conditionProblems(template, resource.Condition, id, used));
+    if (resource.Condition !== undefined)
+      problems.push(...conditionProblems(template, resource.Condition, id, used));
     problems.push(...referenceProblems(template, resource.Properties ?? {}, id, exports, used));
   }
-  problems.push(...referenceProblems(template, template.Conditions ?? {}, 'Conditions', exports, used));
-  problems.push(...referenceProblems(template, (template.Outputs ?? {}) as never, 'Outputs', exports, used));
-  for (const name of [...Object.keys(template.Parameters ?? {}), ...Object.keys(template.Conditions ?? {})]) {
+  problems.push(
+    ...referenceProblems(template, template.Conditions ?? {}, 'Conditions', exports, used),
+  );
+  problems.push(
+    ...referenceProblems(template, (template.Outputs ?? {}) as never, 'Outputs', exports, used),
+  );
+  for (const name of [
+    ...Object.keys(template.Parameters ?? {}),
+    ...Object.keys(template.Conditions ?? {}),
+  ]) {
     if (!used.has(name)) problems.push(`${name} is declared and never used`);
   }
   return problems;
 }
 
-const isObject = (value: Json | undefined): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: Json | undefined): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The one key of an intrinsic function's object; undefined for plain data. */
 function intrinsicOf(value: Json): string | undefined {
   const keys = isObject(value) ? Object.keys(value) : [];
-  return keys.length === 1 && (keys[0] === 'Ref' || keys[0] === 'Condition' || keys[0]?.startsWith('Fn::')) ? keys[0] : undefined;
+  return keys.length === 1 &&
+    (keys[0] === 'Ref' || keys[0] === 'Condition' || keys[0]?.startsWith('Fn::'))
+    ? keys[0]
+    : undefined;
 }
 
 const isNoValue = (value: Json): boolean => isObject(value) && value['Ref'] === 'AWS::NoValue';
 
 function fieldProblems(fields: Fields, described: Described, at: string): string[] {
   const unknown = Object.keys(fields).filter((key) => !(key in described.properties));
-  const missing = Object.entries(described.properties).filter(([key, { required }]) => required && !(key in fields));
+  const missing = Object.entries(described.properties).filter(
+    ([key, { required }]) => required && !(key in fields),
+  );
   return [
-    ...unknown.map((key) => `${at}: ${described.cloudFormationType ?? described.name} has no property ${key}`),
+    ...unknown.map(
+      (key) => `${at}: ${described.cloudFormationType ?? described.name} has no property ${key}`,
+    ),
     ...missing.map(([key]) => `${at}: ${key} is missing`),
     ...Object.entries(fields).flatMap(([key, value]) => {
       const property = described.properties[key];
       if (!property || isNoValue(value)) return [];
       // Some properties have been typed anew over time; any of their types will do.
-      const tries = [property.type, ...(property.previousTypes ?? [])].map((type) => valueProblems(value, type, `${at}.${key}`));
+      const tries = [property.type, ...(property.previousTypes ?? [])].map((type) =>
+        valueProblems(value, type, `${at}.${key}`),
+      );
       return tries.find((found) => found.length === 0) ?? tries[0] ?? [];
     }),
   ];
@@ -160,20 +210,30 @@ function valueProblems(value: Json, type: Type, at: string): string[] {
   const intrinsic = intrinsicOf(value);
   if (intrinsic === 'Fn::If') {
     const [, yes = null, no = null] = (value as Fields)['Fn::If'] as Json[];
-    return [yes, no].flatMap((branch) => (isNoValue(branch) ? [] : valueProblems(branch, type, at)));
+    return [yes, no].flatMap((branch) =>
+      isNoValue(branch) ? [] : valueProblems(branch, type, at),
+    );
   }
   if (intrinsic) return [];
-  const wrong = (what: string): string[] => [`${at}: is ${Array.isArray(value) ? 'a list' : typeof value}, and must be ${what}`];
+  const wrong = (what: string): string[] => [
+    `${at}: is ${Array.isArray(value) ? 'a list' : typeof value}, and must be ${what}`,
+  ];
   switch (type.type) {
     case 'string':
     case 'date-time':
-      return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? [] : wrong('a text');
+      return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+        ? []
+        : wrong('a text');
     case 'integer':
       return /^-?\d+$/.test(String(value)) ? [] : wrong('a whole number');
     case 'number':
-      return value !== '' && !Array.isArray(value) && Number.isFinite(Number(value)) ? [] : wrong('a number');
+      return value !== '' && !Array.isArray(value) && Number.isFinite(Number(value))
+        ? []
+        : wrong('a number');
     case 'boolean':
-      return value === true || value === false || value === 'true' || value === 'false' ? [] : wrong('true or false');
+      return value === true || value === false || value === 'true' || value === 'false'
+        ? []
+        : wrong('true or false');
     case 'json':
     case 'null':
       return [];
@@ -181,10 +241,14 @@ function valueProblems(value: Json, type: Type, at: string): string[] {
       return isObject(value) && 'Key' in value && 'Value' in value ? [] : wrong('Key and Value');
     case 'array':
       if (!Array.isArray(value)) return wrong('a list');
-      return value.flatMap((item, index) => (isNoValue(item) ? [] : valueProblems(item, type.element, `${at}[${index}]`)));
+      return value.flatMap((item, index) =>
+        isNoValue(item) ? [] : valueProblems(item, type.element, `${at}[${index}]`),
+      );
     case 'map':
       if (!isObject(value)) return wrong('a map');
-      return Object.entries(value).flatMap(([key, item]) => valueProblems(item, type.element, `${at}.${key}`));
+      return Object.entries(value).flatMap(([key, item]) =>
+        valueProblems(item, type.element, `${at}.${key}`),
+      );
     case 'union': {
       const tries = type.types.map((one) => valueProblems(value, one, at));
       return tries.find((found) => found.length === 0) ?? tries[0] ?? [];
@@ -197,25 +261,40 @@ function valueProblems(value: Json, type: Type, at: string): string[] {
   }
 }
 
-function conditionProblems(template: Template, name: string, at: string, used: Set<string>): string[] {
+function conditionProblems(
+  template: Template,
+  name: string,
+  at: string,
+  used: Set<string>,
+): string[] {
   used.add(name);
   return name in (template.Conditions ?? {}) ? [] : [`${at}: there is no condition ${name}`];
 }
 
-function referenceProblems(template: Template, value: Json, at: string, exports: readonly string[], used: Set<string>): string[] {
-  if (Array.isArray(value)) return value.flatMap((item) => referenceProblems(template, item, at, exports, used));
+function referenceProblems(
+  template: Template,
+  value: Json,
+  at: string,
+  exports: readonly string[],
+  used: Set<string>,
+): string[] {
+  if (Array.isArray(value))
+    return value.flatMap((item) => referenceProblems(template, item, at, exports, used));
   if (!isObject(value)) return [];
   const below = (inner: Json): string[] => referenceProblems(template, inner, at, exports, used);
   const toName = (name: string): string[] => {
     used.add(name);
-    const known = name in template.Resources || name in (template.Parameters ?? {}) || pseudo.includes(name);
+    const known =
+      name in template.Resources || name in (template.Parameters ?? {}) || pseudo.includes(name);
     return known ? [] : [`${at}: there is nothing called ${name}`];
   };
   const toAttribute = (id: string, attribute: string): string[] => {
     const resource = template.Resources[id];
     if (!resource) return [`${at}: there is no resource ${id}`];
     const described = specification().resources.get(resource.Type);
-    return described && attribute in (described.attributes ?? {}) ? [] : [`${at}: ${resource.Type} has no attribute ${attribute}`];
+    return described && attribute in (described.attributes ?? {})
+      ? []
+      : [`${at}: ${resource.Type} has no attribute ${attribute}`];
   };
   const intrinsic = intrinsicOf(value);
   const inner = intrinsic === undefined ? undefined : value[intrinsic];
@@ -223,21 +302,36 @@ function referenceProblems(template: Template, value: Json, at: string, exports:
     case 'Ref':
       return toName(String(inner));
     case 'Condition':
-      return typeof inner === 'string' ? conditionProblems(template, inner, at, used) : below(inner ?? null);
+      return typeof inner === 'string'
+        ? conditionProblems(template, inner, at, used)
+        : below(inner ?? null);
     case 'Fn::GetAtt': {
-      const [id, attribute] = Array.isArray(inner) ? inner.map(String) : String(inner).split(/\.(.*)/s);
+      const [id, attribute] = Array.isArray(inner)
+        ? inner.map(String)
+        : String(inner).split(/\.(.*)/s);
       return toAttribute(id ?? '', attribute ?? '');
     }
     case 'Fn::Sub': {
-      const [text, own] = Array.isArray(inner) ? [String(inner[0]), inner[1] as Fields] : [String(inner), {}];
-      const names = [...text.matchAll(/\$\{([^!}][^}]*)\}/g)].map((found) => found[1] ?? '').filter((name) => !(name in own));
+      const [text, own] = Array.isArray(inner)
+        ? [String(inner[0]), inner[1] as Fields]
+        : [String(inner), {}];
+      const names = [...text.matchAll(/\$\{([^!}][^}]*)\}/g)]
+        .map((found) => found[1] ?? '')
+        .filter((name) => !(name in own));
       return [
-        ...names.flatMap((name) => (name.includes('.') ? toAttribute(...(name.split(/\.(.*)/s) as [string, string])) : toName(name))),
+        ...names.flatMap((name) =>
+          name.includes('.')
+            ? toAttribute(...(name.split(/\.(.*)/s) as [string, string]))
+            : toName(name),
+        ),
         ...below(own),
       ];
     }
     case 'Fn::If':
-      return [...conditionProblems(template, String((inner as Json[])[0]), at, used), ...below((inner as Json[]).slice(1))];
+      return [
+        ...conditionProblems(template, String((inner as Json[])[0]), at, used),
+        ...below((inner as Json[]).slice(1)),
+      ];
     case 'Fn::ImportValue':
       if (typeof inner !== 'string') return below(inner ?? null);
       return exports.includes(inner) ? [] : [`${at}: no template exports ${inner}`];
@@ -247,28 +341,47 @@ function referenceProblems(template: Template, value: Json, at: string, exports:
 }
 
 /** What osls makes of serverless.yml, in `folder`. The zip in it is empty. */
-export async function packageTemplate(folder: string, params: readonly string[] = []): Promise<Template> {
+export async function packageTemplate(
+  folder: string,
+  params: readonly string[] = [],
+): Promise<Template> {
   const root = join(import.meta.dirname, '../..');
-  const { zip } = (await import('../../scripts/zip.mjs' as string)) as { zip(files: object[]): Uint8Array };
+  const { zip } = (await import('../../scripts/zip.mjs' as string)) as {
+    zip(files: object[]): Uint8Array;
+  };
   const out = mkdtempSync(join(folder, 'osls-'));
   writeFileSync(join(out, 'function.zip'), zip([{ path: 'lambda.js', contents: Buffer.from('') }]));
   const args = params.flatMap((param) => ['--param', param]);
-  execFileSync(process.execPath, [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', out, ...args], {
-    cwd: root,
-    stdio: 'pipe',
-    // No credentials, no home: what it makes, it makes of these files alone.
-    env: { PATH: process.env['PATH'], HOME: folder, ROTATOR_PACKAGE_ZIP: join(out, 'function.zip') },
-  });
+  execFileSync(
+    process.execPath,
+    [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', out, ...args],
+    {
+      cwd: root,
+      stdio: 'pipe',
+      // No credentials, no home: what it makes, it makes of these files alone.
+      env: {
+        PATH: process.env['PATH'],
+        HOME: folder,
+        ROTATOR_PACKAGE_ZIP: join(out, 'function.zip'),
+      },
+    },
+  );
   return readTemplate(join(out, 'cloudformation-template-update-stack.json'));
 }
 
 /** The names a template exports. */
 export const exportsOf = (template: Template): string[] =>
-  Object.values(template.Outputs ?? {}).flatMap(({ Export }) => (Export ? [String(Export.Name)] : []));
+  Object.values(template.Outputs ?? {}).flatMap(({ Export }) =>
+    Export ? [String(Export.Name)] : [],
+  );
 
 /** Where cfn-guard's own binary lies in the package that ships it. */
 export function guardBinary(): string | null {
-  const folder = join(createRequire(import.meta.url).resolve('@cdklabs/cdk-validator-cfnguard/package.json'), '..', 'bin');
+  const folder = join(
+    createRequire(import.meta.url).resolve('@cdklabs/cdk-validator-cfnguard/package.json'),
+    '..',
+    'bin',
+  );
   const arch = { x64: 'x86_64', arm64: 'aarch64' }[process.arch as string];
   const system = { linux: 'ubuntu', darwin: 'macos' }[process.platform as string];
   return arch && system ? join(folder, system, arch, 'cfn-guard') : null;
@@ -279,7 +392,18 @@ export function brokenRules(guard: string, rules: string, template: string): str
   try {
     execFileSync(
       guard,
-      ['validate', '--rules', rules, '--data', template, '--output-format', 'json', '--show-summary', 'none', '--structured'],
+      [
+        'validate',
+        '--rules',
+        rules,
+        '--data',
+        template,
+        '--output-format',
+        'json',
+        '--show-summary',
+        'none',
+        '--structured',
+      ],
       {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'pipe'],

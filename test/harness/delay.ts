@@ -26,7 +26,11 @@ export async function openDelay(options: {
   const { hostname, port } = new URL(target);
   const server = createServer(async (incoming, outgoing) => {
     const seen: Seen = {
-      name: nameOf({ method: incoming.method ?? '', path: incoming.url ?? '', headers: incoming.headers }),
+      name: nameOf({
+        method: incoming.method ?? '',
+        path: incoming.url ?? '',
+        headers: incoming.headers,
+      }),
       startedAt: journal.tick(),
       endedAt: null,
     };

@@ -1,13 +1,27 @@
 // S3, KMS and SQS as far as the function calls them, on one loopback port: real HTTP, strict about what we rely on (conditional
 // puts, Ed25519, message digests), a log of what was asked for the tests of IAM, faults by name. Only for tests.
 
-import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** One call as IAM sees it. */
-export type AwsCall = { readonly service: 's3' | 'kms' | 'sqs'; readonly action: string; readonly resource: string };
-export type SentMessage = { readonly body: string; readonly groupId: string; readonly deduplicationId: string };
+export type AwsCall = {
+  readonly service: 's3' | 'kms' | 'sqs';
+  readonly action: string;
+  readonly resource: string;
+};
+export type SentMessage = {
+  readonly body: string;
+  readonly groupId: string;
+  readonly deduplicationId: string;
+};
 /** `denied`: as without the permission. `lost`: done, and the connection cut. `unavailable`: a 503. `not-taken`: SQS refuses the first entry. */
 export type AwsFault = 'denied' | 'lost' | 'unavailable' | 'not-taken';
 
@@ -47,7 +61,11 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
     return planned?.fault ?? null;
   };
 
-  const json = (status: number, value: object): Answer => ({ status, body: JSON.stringify(value), type: 'application/x-amz-json-1.1' });
+  const json = (status: number, value: object): Answer => ({
+    status,
+    body: JSON.stringify(value),
+    type: 'application/x-amz-json-1.1',
+  });
   const xmlError = (status: number, code: string): Answer => ({
     status,
     body: `<Error><Code>${code}</Code><Message>no</Message></Error>`,
@@ -68,7 +86,9 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
       const prefix = url.searchParams.get('prefix') ?? '';
       const after = url.searchParams.get('continuation-token') ?? '';
       const max = Number(url.searchParams.get('max-keys') ?? 1000);
-      const names = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
+      const names = [...objects.keys()]
+        .filter((key) => key.startsWith(prefix) && key > after)
+        .sort();
       const page = names.slice(0, max);
       const more =
         names.length > max
@@ -83,7 +103,9 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
     if (request.method === 'GET') {
       if (fault('GetObject', `${bucketArn}/${name}`)) return xmlError(403, 'AccessDenied');
       const found = objects.get(name);
-      return found ? { status: 200, body: found, type: 'application/octet-stream' } : xmlError(404, 'NoSuchKey');
+      return found
+        ? { status: 200, body: found, type: 'application/octet-stream' }
+        : xmlError(404, 'NoSuchKey');
     }
     const met = fault('PutObject', `${bucketArn}/${name}`);
     if (met === 'denied') return xmlError(403, 'AccessDenied');
@@ -91,17 +113,25 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
     // The bucket policy of infra/foundation.yaml, and what Object Lock asks for.
     if (request.headers['if-none-match'] !== '*') return xmlError(403, 'AccessDenied');
     const checksum = request.headers['x-amz-checksum-sha256'];
-    if (checksum !== createHash('sha256').update(body).digest('base64')) return xmlError(400, 'InvalidRequest');
+    if (checksum !== createHash('sha256').update(body).digest('base64'))
+      return xmlError(400, 'InvalidRequest');
     if (objects.has(name)) return xmlError(412, 'PreconditionFailed');
     objects.set(name, body);
     return met === 'lost' ? null : { status: 200, body: '' };
   }
 
-  function kms(action: string, input: Record<string, string>, fault: (action: string, resource: string) => AwsFault | null): Answer {
+  function kms(
+    action: string,
+    input: Record<string, string>,
+    fault: (action: string, resource: string) => AwsFault | null,
+  ): Answer {
     if (fault(action, keyArn)) return json(400, { __type: 'AccessDeniedException', message: 'no' });
     if (input['KeyId'] !== keyArn) return json(400, { __type: 'NotFoundException', message: 'no' });
     if (action === 'GetPublicKey') {
-      const der = createPublicKey(publicKey.export({ type: 'spki', format: 'pem' })).export({ type: 'spki', format: 'der' });
+      const der = createPublicKey(publicKey.export({ type: 'spki', format: 'pem' })).export({
+        type: 'spki',
+        format: 'der',
+      });
       return json(200, {
         KeyId: keyArn,
         PublicKey: der.toString('base64'),
@@ -112,23 +142,44 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
     }
     if (input['SigningAlgorithm'] !== 'ED25519_SHA_512' || input['MessageType'] !== 'RAW')
       return json(400, { __type: 'InvalidKeyUsageException', message: 'no' });
-    const Signature = sign(null, Buffer.from(input['Message'] ?? '', 'base64'), privateKey).toString('base64');
+    const Signature = sign(
+      null,
+      Buffer.from(input['Message'] ?? '', 'base64'),
+      privateKey,
+    ).toString('base64');
     return json(200, { KeyId: keyArn, Signature, SigningAlgorithm: 'ED25519_SHA_512' });
   }
 
   function sqs(
     action: string,
-    input: { Entries: { Id: string; MessageBody: string; MessageGroupId?: string; MessageDeduplicationId?: string }[] },
+    input: {
+      Entries: {
+        Id: string;
+        MessageBody: string;
+        MessageGroupId?: string;
+        MessageDeduplicationId?: string;
+      }[];
+    },
     fault: (action: string, resource: string) => AwsFault | null,
   ): Answer {
     // IAM knows the batch under the single action's name.
     const met = fault(action.replace(/Batch$/, ''), queueArn);
-    if (met === 'denied') return json(403, { __type: 'com.amazonaws.sqs#AccessDenied', message: 'no' });
-    const [refused, taken] = met === 'not-taken' ? [input.Entries.slice(0, 1), input.Entries.slice(1)] : [[], input.Entries];
+    if (met === 'denied')
+      return json(403, { __type: 'com.amazonaws.sqs#AccessDenied', message: 'no' });
+    const [refused, taken] =
+      met === 'not-taken'
+        ? [input.Entries.slice(0, 1), input.Entries.slice(1)]
+        : [[], input.Entries];
     for (const { MessageBody, MessageGroupId, MessageDeduplicationId } of taken) {
-      if (!MessageGroupId || !MessageDeduplicationId) return json(400, { __type: 'com.amazonaws.sqs#MissingParameter', message: 'FIFO' });
-      if (messages.some(({ deduplicationId }) => deduplicationId === MessageDeduplicationId)) continue;
-      messages.push({ body: MessageBody, groupId: MessageGroupId, deduplicationId: MessageDeduplicationId });
+      if (!MessageGroupId || !MessageDeduplicationId)
+        return json(400, { __type: 'com.amazonaws.sqs#MissingParameter', message: 'FIFO' });
+      if (messages.some(({ deduplicationId }) => deduplicationId === MessageDeduplicationId))
+        continue;
+      messages.push({
+        body: MessageBody,
+        groupId: MessageGroupId,
+        deduplicationId: MessageDeduplicationId,
+      });
     }
     return json(200, {
       Successful: taken.map(({ Id, MessageBody }) => ({
@@ -160,7 +211,10 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
           ? kms(action, JSON.parse(body.toString('utf8')), fault)
           : sqs(action, JSON.parse(body.toString('utf8')), fault);
     if (answer === null) return void response.destroy();
-    response.writeHead(answer.status, { 'content-type': answer.type ?? 'text/plain', 'x-amz-request-id': 'test' });
+    response.writeHead(answer.status, {
+      'content-type': answer.type ?? 'text/plain',
+      'x-amz-request-id': 'test',
+    });
     response.end(answer.body);
   }
 

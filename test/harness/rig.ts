@@ -12,8 +12,15 @@ import { parseConfig } from '../../src/config/load.ts';
 import type { RotationEvent } from '../../src/rotation/event.ts';
 import type { Clock } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
-import { openSecretsManagerSimulator, type SecretsManagerSimulator } from '../../src/simulator/secrets-manager.ts';
-import { openThingSpaceSimulator, type ThingSpaceSimulator, type ThingSpaceSimulatorOptions } from '../../src/simulator/thingspace.ts';
+import {
+  openSecretsManagerSimulator,
+  type SecretsManagerSimulator,
+} from '../../src/simulator/secrets-manager.ts';
+import {
+  openThingSpaceSimulator,
+  type ThingSpaceSimulator,
+  type ThingSpaceSimulatorOptions,
+} from '../../src/simulator/thingspace.ts';
 
 export const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 
@@ -56,21 +63,39 @@ export type RigOptions = {
 
 export async function openRig(options: RigOptions): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'rig-'));
-  const users = Object.entries(options.users).map(([username, password]) => ({ username, password }));
-  const thingspace = await openThingSpaceSimulator({ users, applications: [application], ...options.thingspace });
+  const users = Object.entries(options.users).map(([username, password]) => ({
+    username,
+    password,
+  }));
+  const thingspace = await openThingSpaceSimulator({
+    users,
+    applications: [application],
+    ...options.thingspace,
+  });
   let aheadMs = 0;
   const nowMs = (): number => Date.now() + aheadMs;
-  const secretsManager = options.store === 'secrets-manager' ? await openSecretsManagerSimulator({ nowMs }) : null;
+  const secretsManager =
+    options.store === 'secrets-manager' ? await openSecretsManagerSimulator({ nowMs }) : null;
   const direct = { thingspace: thingspace.baseUrl, secretsManager: secretsManager?.url ?? null };
   const urls = options.relay ? await options.relay(direct) : direct;
   const storeKey = await generateIdentity();
   const receiptIdentity = await generateIdentity();
   writeFileSync(join(folder, 'rotator.key'), storeKey, { mode: 0o600 });
-  writeFileSync(join(folder, 'audit.key'), generateSigningKey('rig.test').signingKey, { mode: 0o600 });
+  writeFileSync(join(folder, 'audit.key'), generateSigningKey('rig.test').signingKey, {
+    mode: 0o600,
+  });
   // The file is there for whoever runs the built program in this folder.
   const config = {
-    thingspace: { baseUrl: urls.thingspace, requestTimeoutMs: 5_000, resetTimeoutMs: 5_000, settleMs: 0 },
-    store: options.store === 'file' ? { type: 'file' } : { type: 'secrets-manager', region: 'us-east-1' },
+    thingspace: {
+      baseUrl: urls.thingspace,
+      requestTimeoutMs: 5_000,
+      resetTimeoutMs: 5_000,
+      settleMs: 0,
+    },
+    store:
+      options.store === 'file'
+        ? { type: 'file' }
+        : { type: 'secrets-manager', region: 'us-east-1' },
     accounts: users.map(({ username }) => ({ name: username, secretId: `thingspace/${username}` })),
     receipts: { directory: './receipts', recipients: [await identityToRecipient(receiptIdentity)] },
     ...options.config,
@@ -80,16 +105,23 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const lines: string[] = [];
   const env: NodeJS.ProcessEnv = process.env;
   if (urls.secretsManager !== null) {
-    Object.assign(env, { AWS_ENDPOINT_URL_SECRETS_MANAGER: urls.secretsManager, AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
+    Object.assign(env, {
+      AWS_ENDPOINT_URL_SECRETS_MANAGER: urls.secretsManager,
+      AWS_ACCESS_KEY_ID: 'test',
+      AWS_SECRET_ACCESS_KEY: 'test',
+    });
   }
   const open = async (clock: Clock): Promise<Rotator> =>
-    compose(await parseConfig({ text: JSON.stringify(config), file: 'rotator.yaml', folder, env: {} }), {
-      clock,
-      pid: process.pid,
-      context: { actor: { name: 'tester' }, productVersion: '0.0.0' },
-      observe: (event) => events.push(event),
-      writeLine: (line) => lines.push(line),
-    });
+    compose(
+      await parseConfig({ text: JSON.stringify(config), file: 'rotator.yaml', folder, env: {} }),
+      {
+        clock,
+        pid: process.pid,
+        context: { actor: { name: 'tester' }, productVersion: '0.0.0' },
+        observe: (event) => events.push(event),
+        writeLine: (line) => lines.push(line),
+      },
+    );
   const clock = (): Clock => ({ ...openClock(), nowMs });
   const rotator = await open(clock());
   const rotators = [rotator];

@@ -12,18 +12,32 @@ import { createAttempts } from '../../src/server/rotate-requests.ts';
 import { figuresOf } from '../../src/server/service.ts';
 import type { Log } from '../../src/telemetry/log.ts';
 import { openMetrics } from '../../src/telemetry/metrics.ts';
-import { dailyTicker, type FleetWorld, fleetWorld, minuteMs, type WorldOptions } from './serve-world.ts';
+import {
+  dailyTicker,
+  type FleetWorld,
+  fleetWorld,
+  minuteMs,
+  type WorldOptions,
+} from './serve-world.ts';
 
 export const token = 'a-token-of-some-length-0123456789';
 
-export type Reply = { readonly status: number; readonly headers: Record<string, string | string[] | undefined>; readonly body: string };
+export type Reply = {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly body: string;
+};
 
 export type ServedWorld = {
   readonly world: FleetWorld;
   readonly http: HttpServer;
   readonly url: string;
   readonly lines: string[];
-  ask(method: string, path: string, options?: { headers?: Record<string, string>; body?: string; host?: string }): Promise<Reply>;
+  ask(
+    method: string,
+    path: string,
+    options?: { headers?: Record<string, string>; body?: string; host?: string },
+  ): Promise<Reply>;
   /** POST rotate with the token. */
   rotate(name: string, body?: object, headers?: Record<string, string>): Promise<Reply>;
   /** Bytes as they are; resolves with everything that came back when the server closed the connection. */
@@ -32,20 +46,34 @@ export type ServedWorld = {
 };
 
 export function memoryLog(lines: string[]): Log {
-  const write = (event: string, fields: object = {}): void => void lines.push(JSON.stringify({ event, ...fields }));
+  const write = (event: string, fields: object = {}): void =>
+    void lines.push(JSON.stringify({ event, ...fields }));
   return { error: write, warn: write, info: write, debug: write, close: async () => {} };
 }
 
 export async function servedWorld(
   options: WorldOptions,
-  more: { token?: boolean; requestTimeoutMs?: number; report?: RouteOptions['report']; host?: string } = {},
+  more: {
+    token?: boolean;
+    requestTimeoutMs?: number;
+    report?: RouteOptions['report'];
+    host?: string;
+  } = {},
 ): Promise<ServedWorld> {
   const world = fleetWorld(options);
   const { clock } = world;
   const lines: string[] = [];
   const log = memoryLog(lines);
-  const daemon = openDaemon({ rotator: world.rotator, clock, openTicker: dailyTicker(clock).open, hear: () => {} });
-  const metrics = await openMetrics({ figures: () => figuresOf(daemon.board.entries(), clock.nowMs()), version: '0.1.0' });
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock,
+    openTicker: dailyTicker(clock).open,
+    hear: () => {},
+  });
+  const metrics = await openMetrics({
+    figures: () => figuresOf(daemon.board.entries(), clock.nowMs()),
+    version: '0.1.0',
+  });
   const handle = createRoutes({
     page: () => ({
       entries: daemon.board.entries(),
@@ -80,11 +108,18 @@ export async function servedWorld(
   const ask: ServedWorld['ask'] = (method, path, { headers = {}, body, host } = {}) =>
     new Promise((resolve, reject) => {
       const given = { ...headers, ...(host === undefined ? {} : { host }) };
-      const request = send({ host: '127.0.0.1', port: http.port, method, path, headers: given, agent: false }, async (response) => {
-        const chunks: Buffer[] = [];
-        for await (const chunk of response) chunks.push(chunk as Buffer);
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString('utf8') });
-      });
+      const request = send(
+        { host: '127.0.0.1', port: http.port, method, path, headers: given, agent: false },
+        async (response) => {
+          const chunks: Buffer[] = [];
+          for await (const chunk of response) chunks.push(chunk as Buffer);
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString('utf8'),
+          });
+        },
+      );
       request.on('error', reject);
       request.end(body);
     });
@@ -97,7 +132,11 @@ export async function servedWorld(
     ask,
     rotate: (name, body, headers = {}) =>
       ask('POST', `/v1/accounts/${encodeURIComponent(name)}/rotate`, {
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          ...headers,
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
     raw: (text) =>

@@ -35,15 +35,53 @@ export const everyState: readonly Entry[] = [
   entryOf('fleet-west', 41),
   entryOf('plant-hamburg', 74.2),
   entryOf('plant-lyon', 76),
-  entryOf('depot-08', 88, failed('login-refused', 'stopped', 'login: HTTP 400, REQUEST_FAILED.LoginFailed; stopped by attempt 9')),
-  entryOf('depot-09', 79, failed('password-lost', 'stopped', 'the reset was applied and its answer never arrived; no receipt opens here')),
+  entryOf(
+    'depot-08',
+    88,
+    failed(
+      'login-refused',
+      'stopped',
+      'login: HTTP 400, REQUEST_FAILED.LoginFailed; stopped by attempt 9',
+    ),
+  ),
+  entryOf(
+    'depot-09',
+    79,
+    failed(
+      'password-lost',
+      'stopped',
+      'the reset was applied and its answer never arrived; no receipt opens here',
+    ),
+  ),
   entryOf('depot-10', 97, failed('api-unavailable', 'settled', 'token: HTTP 503')),
-  entryOf('trucks-north', 75.4, failed('answer-lost', 'in-doubt', 'reset: the connection was cut after the request was sent')),
-  entryOf('trucks-south', 0.1, failed('verify-unavailable', 'changed', 'login: no answer within 15000 ms')),
-  entryOf('meters/lab', null, failed('secret-invalid', 'unreadable', 'the value of secret thingspace/meters/lab has no "password"')),
-  entryOf('meters/field', 62, failed('busy', 'busy', 'claimed by 5b2c… on ops-2 (pid 4711), lease ends in 41 s')),
+  entryOf(
+    'trucks-north',
+    75.4,
+    failed('answer-lost', 'in-doubt', 'reset: the connection was cut after the request was sent'),
+  ),
+  entryOf(
+    'trucks-south',
+    0.1,
+    failed('verify-unavailable', 'changed', 'login: no answer within 15000 ms'),
+  ),
+  entryOf(
+    'meters/lab',
+    null,
+    failed(
+      'secret-invalid',
+      'unreadable',
+      'the value of secret thingspace/meters/lab has no "password"',
+    ),
+  ),
+  entryOf(
+    'meters/field',
+    62,
+    failed('busy', 'busy', 'claimed by 5b2c… on ops-2 (pid 4711), lease ends in 41 s'),
+  ),
   entryOf('spare', 20, { account: { name: 'spare', secretId: 'spare', enabled: false } }),
-  entryOf('twin-a', 30, { blocked: 'twin-a and twin-b are one ThingSpace user; keep one of them in the configuration' }),
+  entryOf('twin-a', 30, {
+    blocked: 'twin-a and twin-b are one ThingSpace user; keep one of them in the configuration',
+  }),
   entryOf('newcomer', null, { state: 'unknown', lastLookMs: undefined }),
 ];
 
@@ -51,7 +89,8 @@ export const many = (count: number): Entry[] =>
   Array.from({ length: count }, (_, index) => {
     const name = `fleet-${String(index).padStart(4, '0')}`;
     if (index % 97 === 3) return entryOf(name, 80, failed('login-refused', 'stopped'));
-    if (index % 61 === 7) return entryOf(name, 77, failed('api-unavailable', 'settled', 'token: HTTP 503'));
+    if (index % 61 === 7)
+      return entryOf(name, 77, failed('api-unavailable', 'settled', 'token: HTTP 503'));
     return entryOf(name, (index * 37) % 76);
   });
 
@@ -65,9 +104,18 @@ export const hostile: readonly Entry[] = [
   'عربى',
   'x'.repeat(512),
   'a b\tc',
-].map((name, index) => entryOf(name, index * 11, index === 1 ? failed('secret-invalid', 'unreadable', '<b>"detail"</b>') : {}));
+].map((name, index) =>
+  entryOf(
+    name,
+    index * 11,
+    index === 1 ? failed('secret-invalid', 'unreadable', '<b>"detail"</b>') : {},
+  ),
+);
 
-export const pageOf = (entries: readonly Entry[], more: Partial<PageOptions> = {}): Omit<PageOptions, 'query' | 'refreshSeconds'> => ({
+export const pageOf = (
+  entries: readonly Entry[],
+  more: Partial<PageOptions> = {},
+): Omit<PageOptions, 'query' | 'refreshSeconds'> => ({
   entries,
   nowMs,
   host: 'ops-1.example.com',

@@ -6,7 +6,13 @@ import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import type { Config } from '../../src/config/load.ts';
 import type { RotationEvent } from '../../src/rotation/event.ts';
 import { Failure } from '../../src/rotation/failure.ts';
-import type { Clock, CurrentSecret, Ports, SecretStore, ThingSpace } from '../../src/rotation/ports.ts';
+import type {
+  Clock,
+  CurrentSecret,
+  Ports,
+  SecretStore,
+  ThingSpace,
+} from '../../src/rotation/ports.ts';
 import type { AttemptRecord } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request } from '../../src/rotation/state.ts';
@@ -56,7 +62,9 @@ export function virtualClock(startMs: number = december): VirtualClock {
       for (;;) {
         await turn();
         let next: { atMs: number; done: () => void } | null = null;
-        for (const sleeper of sleeping) if (sleeper.atMs <= untilMs && (next === null || sleeper.atMs < next.atMs)) next = sleeper;
+        for (const sleeper of sleeping)
+          if (sleeper.atMs <= untilMs && (next === null || sleeper.atMs < next.atMs))
+            next = sleeper;
         if (!next) break;
         passedMs = Math.max(passedMs, next.atMs);
         next.done();
@@ -72,7 +80,11 @@ export function virtualClock(startMs: number = december): VirtualClock {
 }
 
 /** A tick every day at 03:17 UTC of the virtual clock, and by hand. */
-export function dailyTicker(clock: VirtualClock): { open: OpenTicker; tick(): void; silence(): void } {
+export function dailyTicker(clock: VirtualClock): {
+  open: OpenTicker;
+  tick(): void;
+  silence(): void;
+} {
   const running = new Set<() => void>();
   const atMs = (3 * 60 + 17) * minuteMs;
   let isSilent = false;
@@ -107,7 +119,11 @@ export function dailyTicker(clock: VirtualClock): { open: OpenTicker; tick(): vo
   };
 }
 
-type Version = { readonly versionId: string; readonly createdAtMs: number; readonly password: Secret };
+type Version = {
+  readonly versionId: string;
+  readonly createdAtMs: number;
+  readonly password: Secret;
+};
 type Kept = {
   username: string;
   versions: Map<string, Version>;
@@ -119,7 +135,10 @@ type Kept = {
 
 export type FleetWorld = {
   readonly clock: VirtualClock;
-  readonly rotator: Pick<Rotator, 'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'>;
+  readonly rotator: Pick<
+    Rotator,
+    'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'
+  >;
   readonly audit: LoggedEvent[];
   readonly events: RotationEvent[];
   /** Accounts by name that exist; change it and the next tick finds out. */
@@ -134,7 +153,14 @@ export type FleetWorld = {
     attempts: Set<string>;
     secrets: Set<string>;
   };
-  readonly counts: { attempts: number; logins: number; resets: number; reads: number; mostAtOnce: number; checkpoints: number };
+  readonly counts: {
+    attempts: number;
+    logins: number;
+    resets: number;
+    reads: number;
+    mostAtOnce: number;
+    checkpoints: number;
+  };
   /** Called before each attempt; a promise holds it. */
   hold: (name: string) => Promise<void> | undefined;
   /** The order in which attempts began. */
@@ -171,7 +197,12 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     thingspace: { requestTimeoutMs: 15_000, resetTimeoutMs: 120_000, settleMs: 120_000 },
     ...options.config,
   } as unknown as Config;
-  const accounts: Account[] = names.map((name) => ({ name, secretId: name, enabled: true, ...options.account?.(name) }));
+  const accounts: Account[] = names.map((name) => ({
+    name,
+    secretId: name,
+    enabled: true,
+    ...options.account?.(name),
+  }));
   const kept = new Map<string, Kept>();
   const live = new Map<string, Secret>();
   let counter = 0;
@@ -191,7 +222,11 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
   const active = new Set<string>();
   let running = 0;
 
-  const version = (password: Secret, createdAtMs: number, versionId = `v-${counter++}`): Version => ({ versionId, createdAtMs, password });
+  const version = (
+    password: Secret,
+    createdAtMs: number,
+    versionId = `v-${counter++}`,
+  ): Version => ({ versionId, createdAtMs, password });
   names.forEach((name, index) => {
     const password = new Secret(`first-${name}`);
     const first = version(password, clock.nowMs() - age(index) * dayMs);
@@ -214,7 +249,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       if (broken.secrets.has(name)) throw new Failure('secret-invalid', 'the value is not JSON');
       return of(name);
     };
-    const shown = ({ versionId, createdAtMs, password }: Version, { username }: Kept): CurrentSecret => ({
+    const shown = (
+      { versionId, createdAtMs, password }: Version,
+      { username }: Kept,
+    ): CurrentSecret => ({
       versionId,
       createdAtMs,
       document: password,
@@ -265,8 +303,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     login: async (credentials) => {
       counts.logins += 1;
-      if (broken.thingspace || broken.logins) return { login: 'unknown', detail: 'login: HTTP 503' };
-      if (!live.get(credentials.username)?.equals(credentials.password)) return { login: 'refused', detail: 'login: HTTP 400' };
+      if (broken.thingspace || broken.logins)
+        return { login: 'unknown', detail: 'login: HTTP 503' };
+      if (!live.get(credentials.username)?.equals(credentials.password))
+        return { login: 'refused', detail: 'login: HTTP 400' };
       return { login: 'accepted', session: { sessionToken: new Secret('session'), credentials } };
     },
     reset: async ({ credentials }) => {
@@ -274,9 +314,18 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       if (broken.thingspaceAfterReset) broken.thingspace = true;
       const password = `reset-${counter++}`;
       live.set(credentials.username, new Secret(password));
-      return { reset: 'answered', body: new Secret<Uint8Array>(new TextEncoder().encode(JSON.stringify({ newPassword: password }))) };
+      return {
+        reset: 'answered',
+        body: new Secret<Uint8Array>(
+          new TextEncoder().encode(JSON.stringify({ newPassword: password })),
+        ),
+      };
     },
-    readNewPassword: (body) => new Secret((JSON.parse(new TextDecoder().decode(body.reveal())) as { newPassword: string }).newPassword),
+    readNewPassword: (body) =>
+      new Secret(
+        (JSON.parse(new TextDecoder().decode(body.reveal())) as { newPassword: string })
+          .newPassword,
+      ),
     endSession: async () => {},
   };
 
@@ -301,7 +350,12 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
   const portsFor = (name: string): Ports => ({
     store: storeFor(name),
     thingspace,
-    receipts: { prepare: async () => {}, write: async () => null, find: async () => null, discard: async () => {} },
+    receipts: {
+      prepare: async () => {},
+      write: async () => null,
+      find: async () => null,
+      discard: async () => {},
+    },
     audit: log,
     clock,
     holders: {
@@ -316,7 +370,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     observe,
   });
-  const requestFor = ({ name, secretId, policy }: Account, ask: Parameters<Rotator['attempt']>[1]): Request => ({
+  const requestFor = (
+    { name, secretId, policy }: Account,
+    ask: Parameters<Rotator['attempt']>[1],
+  ): Request => ({
     account: name,
     secretId,
     force: false,
@@ -347,19 +404,28 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
         if (keepsAudit) began.push(account.name);
         try {
           await world.hold(account.name);
-          if (broken.attempts.has(account.name)) throw new TypeError(`Cannot read "${of(account.name).username}-password"`);
+          if (broken.attempts.has(account.name))
+            throw new TypeError(`Cannot read "${of(account.name).username}-password"`);
           return await rotate(portsFor(account.name), requestFor(account, ask), interrupt);
         } finally {
           running -= 1;
         }
       },
-      standing: (account) => standingOf(portsFor(account.name), requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } })),
+      standing: (account) =>
+        standingOf(
+          portsFor(account.name),
+          requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
+        ),
     },
-    ageDays: (name) => (clock.nowMs() - (of(name).versions.get(of(name).current) as Version).createdAtMs) / dayMs,
+    ageDays: (name) =>
+      (clock.nowMs() - (of(name).versions.get(of(name).current) as Version).createdAtMs) / dayMs,
     setAge: (name, days) => {
       const secret = of(name);
       const current = secret.versions.get(secret.current) as Version;
-      secret.versions.set(secret.current, { ...current, createdAtMs: clock.nowMs() - days * dayMs });
+      secret.versions.set(secret.current, {
+        ...current,
+        createdAtMs: clock.nowMs() - days * dayMs,
+      });
     },
     isConsistent: (name) => {
       const { username, versions, current } = of(name);
@@ -371,8 +437,19 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     leaveInDoubt: (name) => {
       const secret = of(name);
       const { current } = secret;
-      const common = { basis: current, holder: { id: 'dead' }, writtenAtMs: clock.nowMs() - dayMs, leaseMs: 1_000, loginsSpent: 0 };
-      const record: AttemptRecord = { phase: 'resetting', sequence: 1, rotationId: 'rotation-lost', ...common };
+      const common = {
+        basis: current,
+        holder: { id: 'dead' },
+        writtenAtMs: clock.nowMs() - dayMs,
+        leaseMs: 1_000,
+        loginsSpent: 0,
+      };
+      const record: AttemptRecord = {
+        phase: 'resetting',
+        sequence: 1,
+        rotationId: 'rotation-lost',
+        ...common,
+      };
       secret.records.set(1, { record, atMs: clock.nowMs() - dayMs });
       secret.newest = 1;
     },

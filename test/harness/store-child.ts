@@ -15,7 +15,8 @@ import { readIdentityFile } from '../../src/stores/age-key.ts';
 import { openFileStore } from '../../src/stores/file-store.ts';
 import type { VersionStore } from '../../src/stores/version-store.ts';
 
-const [directory = '', identityFile = '', secretId = '', work = '', argument = ''] = process.argv.slice(2);
+const [directory = '', identityFile = '', secretId = '', work = '', argument = ''] =
+  process.argv.slice(2);
 const say = (line: string): void => {
   writeSync(1, `${line}\n`);
 };
@@ -31,15 +32,24 @@ async function count(versions: VersionStore, times: number): Promise<void> {
     const current = await versions.read({ stage: 'AWSCURRENT' });
     const number = Number(current && current.value !== 'binary' && current.value.reveal());
     const token = randomUUID();
-    await versions.put({ token, value: new Secret(String(number + 1)), stages: [`MINE-${process.pid}`] });
-    if ((await versions.move('AWSCURRENT', current?.versionId ?? null, token)) === 'conflict') continue;
+    await versions.put({
+      token,
+      value: new Secret(String(number + 1)),
+      stages: [`MINE-${process.pid}`],
+    });
+    if ((await versions.move('AWSCURRENT', current?.versionId ?? null, token)) === 'conflict')
+      continue;
     done += 1;
     say(`counted ${token}`);
   }
 }
 
 try {
-  const store = await openFileStore({ directory, identity: await readIdentityFile(identityFile), clock: openClock() });
+  const store = await openFileStore({
+    directory,
+    identity: await readIdentityFile(identityFile),
+    clock: openClock(),
+  });
   say('open');
   const versions = store.versions(secretId);
   await (work === 'rotate' ? rotate(versions, argument) : count(versions, Number(argument)));

@@ -42,7 +42,9 @@ export const record = (sequence: number, holder = 'holder-1'): AttemptRecord => 
 });
 
 /** What a promise is rejected with, which has to be a Failure that holds nothing planted. */
-export async function failureOf(promise: Promise<unknown>): Promise<{ reason: string; detail: string }> {
+export async function failureOf(
+  promise: Promise<unknown>,
+): Promise<{ reason: string; detail: string }> {
   const error: unknown = await promise.then(
     () => new Error('nothing was thrown'),
     (reason: unknown) => reason,
@@ -67,7 +69,9 @@ const secretId = 'thingspace/fleet-east';
 const token = (): string => randomUUID();
 const secret = (text: string): Secret => new Secret(text);
 const stagesOf = async (versions: VersionStore): Promise<Record<string, string[]>> =>
-  Object.fromEntries((await versions.list()).map(({ versionId, stages }) => [versionId, [...stages].sort()]));
+  Object.fromEntries(
+    (await versions.list()).map(({ versionId, stages }) => [versionId, [...stages].sort()]),
+  );
 
 /** Registers the suite under the store's name. */
 export function describeStoreContract(name: string, open: () => Promise<StoreWorld>): void {
@@ -106,10 +110,19 @@ function describeVersions(inWorld: InWorld): void {
     const versionId = await world.putByHand(secretId, text);
     const versions = world.versions(secretId);
 
-    const [byLabel, byId] = [await versions.read({ stage: 'AWSCURRENT' }), await versions.read({ versionId })];
+    const [byLabel, byId] = [
+      await versions.read({ stage: 'AWSCURRENT' }),
+      await versions.read({ versionId }),
+    ];
 
-    expect([byLabel?.versionId, byLabel?.stages, byId?.versionId]).toEqual([versionId, ['AWSCURRENT'], versionId]);
-    expect([byLabel, byId].map((version) => version?.value !== 'binary' && version?.value.reveal())).toEqual([text, text]);
+    expect([byLabel?.versionId, byLabel?.stages, byId?.versionId]).toEqual([
+      versionId,
+      ['AWSCURRENT'],
+      versionId,
+    ]);
+    expect(
+      [byLabel, byId].map((version) => version?.value !== 'binary' && version?.value.reveal()),
+    ).toEqual([text, text]);
   });
 
   inWorld('a version tells its age on the store’s own clock', async (world) => {
@@ -134,18 +147,21 @@ function describeVersions(inWorld: InWorld): void {
     expect(found).toEqual([null, null, null]);
   });
 
-  inWorld('a token put twice with the same value makes one version and moves no label', async (world) => {
-    await world.putByHand(secretId, documentText);
-    const versions = world.versions(secretId);
-    const [first, second] = [token(), token()];
-    await versions.put({ token: first, value: secret('a'), stages: ['ROTATION'] });
-    await versions.put({ token: second, value: secret('b'), stages: ['ROTATION'] });
-    const before = await stagesOf(versions);
+  inWorld(
+    'a token put twice with the same value makes one version and moves no label',
+    async (world) => {
+      await world.putByHand(secretId, documentText);
+      const versions = world.versions(secretId);
+      const [first, second] = [token(), token()];
+      await versions.put({ token: first, value: secret('a'), stages: ['ROTATION'] });
+      await versions.put({ token: second, value: secret('b'), stages: ['ROTATION'] });
+      const before = await stagesOf(versions);
 
-    const answer = await versions.put({ token: first, value: secret('a'), stages: ['ROTATION'] });
+      const answer = await versions.put({ token: first, value: secret('a'), stages: ['ROTATION'] });
 
-    expect([answer, await stagesOf(versions)]).toEqual(['written', before]);
-  });
+      expect([answer, await stagesOf(versions)]).toEqual(['written', before]);
+    },
+  );
 
   inWorld('a token that holds another value is taken, and nothing changes', async (world) => {
     await world.putByHand(secretId, documentText);
@@ -154,28 +170,43 @@ function describeVersions(inWorld: InWorld): void {
     await versions.put({ token: id, value: secret('first'), stages: ['ROTATION'] });
     const before = await stagesOf(versions);
 
-    const answer = await versions.put({ token: id, value: secret('second'), stages: ['ROTATION', 'AWSPENDING'] });
+    const answer = await versions.put({
+      token: id,
+      value: secret('second'),
+      stages: ['ROTATION', 'AWSPENDING'],
+    });
 
     const kept = await versions.read({ versionId: id });
-    expect([answer, kept?.value !== 'binary' && kept?.value.reveal(), await stagesOf(versions)]).toEqual(['taken', 'first', before]);
+    expect([
+      answer,
+      kept?.value !== 'binary' && kept?.value.reveal(),
+      await stagesOf(versions),
+    ]).toEqual(['taken', 'first', before]);
   });
 
-  inWorld('of twelve writers of one token exactly one wins, and its value is the one that stays', async (world) => {
-    await world.putByHand(secretId, documentText);
-    const id = token();
-    const texts = Array.from({ length: 12 }, (_, index) => `writer ${index}`);
+  inWorld(
+    'of twelve writers of one token exactly one wins, and its value is the one that stays',
+    async (world) => {
+      await world.putByHand(secretId, documentText);
+      const id = token();
+      const texts = Array.from({ length: 12 }, (_, index) => `writer ${index}`);
 
-    const answers = await Promise.all(
-      texts.map((text) => world.versions(secretId).put({ token: id, value: secret(text), stages: ['ROTATION'] })),
-    );
+      const answers = await Promise.all(
+        texts.map((text) =>
+          world.versions(secretId).put({ token: id, value: secret(text), stages: ['ROTATION'] }),
+        ),
+      );
 
-    const stored = await world.versions(secretId).read({ stage: 'ROTATION' });
-    const winners = texts.filter((_, index) => answers[index] === 'written');
-    expect(winners).toEqual([stored?.value !== 'binary' && stored?.value.reveal()]);
-  });
+      const stored = await world.versions(secretId).read({ stage: 'ROTATION' });
+      const winners = texts.filter((_, index) => answers[index] === 'written');
+      expect(winners).toEqual([stored?.value !== 'binary' && stored?.value.reveal()]);
+    },
+  );
 
   inWorld('a version put into a secret that does not exist says so', async (world) => {
-    const put = world.versions('nobody').put({ token: token(), value: secret(planted.fresh), stages: ['ROTATION'] });
+    const put = world
+      .versions('nobody')
+      .put({ token: token(), value: secret(planted.fresh), stages: ['ROTATION'] });
 
     expect((await failureOf(put)).reason).toBe('secret-not-found');
   });
@@ -184,18 +215,28 @@ function describeVersions(inWorld: InWorld): void {
     for (const id of [secretId, 'thingspace/fleet-west']) await world.putByHand(id, documentText);
 
     const [east, west] = await Promise.all(
-      [secretId, 'thingspace/fleet-west'].map((id) => world.versions(id).read({ stage: 'AWSCURRENT' })),
+      [secretId, 'thingspace/fleet-west'].map((id) =>
+        world.versions(id).read({ stage: 'AWSCURRENT' }),
+      ),
     );
 
     expect(east?.identity).not.toBe(west?.identity);
   });
 
   inWorld('the list has every version, those without a label too', async (world) => {
-    const ids = [await world.putByHand(secretId, 'one'), await world.putByHand(secretId, 'two'), await world.putByHand(secretId, 'three')];
+    const ids = [
+      await world.putByHand(secretId, 'one'),
+      await world.putByHand(secretId, 'two'),
+      await world.putByHand(secretId, 'three'),
+    ];
 
     const listed = await stagesOf(world.versions(secretId));
 
-    expect(listed).toEqual({ [ids[0] ?? '']: [], [ids[1] ?? '']: ['AWSPREVIOUS'], [ids[2] ?? '']: ['AWSCURRENT'] });
+    expect(listed).toEqual({
+      [ids[0] ?? '']: [],
+      [ids[1] ?? '']: ['AWSPREVIOUS'],
+      [ids[2] ?? '']: ['AWSCURRENT'],
+    });
   });
 }
 
@@ -208,22 +249,36 @@ function describeLabels(inWorld: InWorld): void {
 
     await versions.put({ token: second, value: secret('b'), stages: ['ROTATION'] });
 
-    expect(await stagesOf(versions)).toEqual({ [current]: ['AWSCURRENT'], [first]: ['AWSPENDING'], [second]: ['ROTATION'] });
+    expect(await stagesOf(versions)).toEqual({
+      [current]: ['AWSCURRENT'],
+      [first]: ['AWSPENDING'],
+      [second]: ['ROTATION'],
+    });
   });
 
-  inWorld('when AWSCURRENT leaves a version, AWSPREVIOUS comes and AWSPENDING goes', async (world) => {
-    const first = await world.putByHand(secretId, 'one');
-    const versions = world.versions(secretId);
-    const second = token();
-    await versions.put({ token: second, value: secret('two'), stages: ['AWSPENDING'] });
-    const moved = await versions.move('AWSCURRENT', first, second);
-    const afterMove = await stagesOf(versions);
+  inWorld(
+    'when AWSCURRENT leaves a version, AWSPREVIOUS comes and AWSPENDING goes',
+    async (world) => {
+      const first = await world.putByHand(secretId, 'one');
+      const versions = world.versions(secretId);
+      const second = token();
+      await versions.put({ token: second, value: secret('two'), stages: ['AWSPENDING'] });
+      const moved = await versions.move('AWSCURRENT', first, second);
+      const afterMove = await stagesOf(versions);
 
-    const third = await world.putByHand(secretId, 'three');
+      const third = await world.putByHand(secretId, 'three');
 
-    expect([moved, afterMove]).toEqual(['moved', { [first]: ['AWSPREVIOUS'], [second]: ['AWSCURRENT', 'AWSPENDING'] }]);
-    expect(await stagesOf(versions)).toEqual({ [first]: [], [second]: ['AWSPREVIOUS'], [third]: ['AWSCURRENT'] });
-  });
+      expect([moved, afterMove]).toEqual([
+        'moved',
+        { [first]: ['AWSPREVIOUS'], [second]: ['AWSCURRENT', 'AWSPENDING'] },
+      ]);
+      expect(await stagesOf(versions)).toEqual({
+        [first]: [],
+        [second]: ['AWSPREVIOUS'],
+        [third]: ['AWSCURRENT'],
+      });
+    },
+  );
 
   inWorld('a label is moved only from where it is, else nothing changes', async (world) => {
     const current = await world.putByHand(secretId, documentText);
@@ -249,16 +304,22 @@ function describeLabels(inWorld: InWorld): void {
 
     const answer = await world.versions(secretId).move('KEPT', null, current);
 
-    expect([answer, await stagesOf(world.versions(secretId))]).toEqual(['moved', { [current]: ['AWSCURRENT', 'KEPT'] }]);
+    expect([answer, await stagesOf(world.versions(secretId))]).toEqual([
+      'moved',
+      { [current]: ['AWSCURRENT', 'KEPT'] },
+    ]);
   });
 
   inWorld('of eight movers of one label exactly one wins', async (world) => {
     const current = await world.putByHand(secretId, documentText);
     const versions = world.versions(secretId);
     const ids = Array.from({ length: 8 }, token);
-    for (const id of ids) await versions.put({ token: id, value: secret(id), stages: ['AWSPENDING'] });
+    for (const id of ids)
+      await versions.put({ token: id, value: secret(id), stages: ['AWSPENDING'] });
 
-    const answers = await Promise.all(ids.map((id) => world.versions(secretId).move('AWSCURRENT', current, id)));
+    const answers = await Promise.all(
+      ids.map((id) => world.versions(secretId).move('AWSCURRENT', current, id)),
+    );
 
     const winners = ids.filter((_, index) => answers[index] === 'moved');
     expect(winners).toEqual([(await versions.read({ stage: 'AWSCURRENT' }))?.versionId]);
@@ -272,39 +333,61 @@ function describeSecrets(inWorld: InWorld): void {
     const current = await store.readCurrent();
 
     expect([current.versionId, current.document.reveal()]).toEqual([basis, documentText]);
-    expect(revealed(current)).toEqual({ username: 'uws', password: planted.password, clientId: 'app', clientSecret: planted.clientSecret });
+    expect(revealed(current)).toEqual({
+      username: 'uws',
+      password: planted.password,
+      clientId: 'app',
+      clientSecret: planted.clientSecret,
+    });
     expectNothingPlanted(current);
   });
 
   inWorld('a secret that is not there is named', async (world) => {
     const store = openSecretStore(world.versions('nobody'), { secretId: 'nobody' });
 
-    expect(await failureOf(store.readCurrent())).toEqual({ reason: 'secret-not-found', detail: expect.stringContaining('secret nobody') });
+    expect(await failureOf(store.readCurrent())).toEqual({
+      reason: 'secret-not-found',
+      detail: expect.stringContaining('secret nobody'),
+    });
   });
 
-  inWorld('a value that is no account is refused by what is wrong with it, never by its text', async (world) => {
-    const bad: [string, string][] = [
-      [planted.password, 'is not JSON'],
-      [`{"password": ${planted.password}}`, 'is not JSON'],
-      [`["${planted.password}"]`, 'is JSON, but not an object'],
-      [`{"password":"${planted.password}"}`, 'has no "username"'],
-      [documentText.replace('"uws"', '7'), 'has a "username" that is not a string'],
-      [documentText.replace('"uws"', '""'), 'has an empty "username"'],
-      [documentText.replace('"username"', '"password":"twice","username"'), 'has "password" twice'],
-      [documentText.replace('"uws"', `"${'u'.repeat(60_000)}"`), 'is over 60000 bytes'],
-    ];
-    for (const [text, what] of bad) {
-      await world.putByHand(secretId, text);
+  inWorld(
+    'a value that is no account is refused by what is wrong with it, never by its text',
+    async (world) => {
+      const bad: [string, string][] = [
+        [planted.password, 'is not JSON'],
+        [`{"password": ${planted.password}}`, 'is not JSON'],
+        [`["${planted.password}"]`, 'is JSON, but not an object'],
+        [`{"password":"${planted.password}"}`, 'has no "username"'],
+        [documentText.replace('"uws"', '7'), 'has a "username" that is not a string'],
+        [documentText.replace('"uws"', '""'), 'has an empty "username"'],
+        [
+          documentText.replace('"username"', '"password":"twice","username"'),
+          'has "password" twice',
+        ],
+        [documentText.replace('"uws"', `"${'u'.repeat(60_000)}"`), 'is over 60000 bytes'],
+      ];
+      for (const [text, what] of bad) {
+        await world.putByHand(secretId, text);
 
-      const failure = await failureOf(openSecretStore(world.versions(secretId), { secretId }).readCurrent());
+        const failure = await failureOf(
+          openSecretStore(world.versions(secretId), { secretId }).readCurrent(),
+        );
 
-      expect(failure).toEqual({ reason: 'secret-invalid', detail: `the value of secret ${secretId} ${what}` });
-    }
-  });
+        expect(failure).toEqual({
+          reason: 'secret-invalid',
+          detail: `the value of secret ${secretId} ${what}`,
+        });
+      }
+    },
+  );
 
   inWorld('keys may have the customer’s own names', async (world) => {
     const fields = { username: 'uwsUser', password: 'uws.password' };
-    await world.putByHand(secretId, `{"uwsUser":"u","uws.password":"p","password":"other","clientId":"c","clientSecret":"s"}`);
+    await world.putByHand(
+      secretId,
+      `{"uwsUser":"u","uws.password":"p","password":"other","clientId":"c","clientSecret":"s"}`,
+    );
     const store = openSecretStore(world.versions(secretId), { secretId, fields });
 
     await store.putPending(token(), await store.readCurrent(), secret('new'));
@@ -319,27 +402,45 @@ function describeSecrets(inWorld: InWorld): void {
     await world.putByHand('thingspace/app', `{"clientId":"c","clientSecret":"s"}`);
     const oauth = { secretId: 'thingspace/app', versions: world.versions('thingspace/app') };
 
-    const current = await openSecretStore(world.versions(secretId), { secretId, oauth }).readCurrent();
+    const current = await openSecretStore(world.versions(secretId), {
+      secretId,
+      oauth,
+    }).readCurrent();
 
-    expect(revealed(current)).toEqual({ username: 'u', password: 'p', clientId: 'c', clientSecret: 's' });
+    expect(revealed(current)).toEqual({
+      username: 'u',
+      password: 'p',
+      clientId: 'c',
+      clientSecret: 's',
+    });
   });
 
-  inWorld('an application key pair that is missing is looked for under its own secret’s name', async (world) => {
-    await world.putByHand(secretId, documentText);
-    await world.putByHand('thingspace/app', `{"clientId":"c"}`);
-    const failureWith = (oauthId: string): Promise<{ detail: string }> => {
-      const oauth = { secretId: oauthId, versions: world.versions(oauthId) };
-      return failureOf(openSecretStore(world.versions(secretId), { secretId, oauth }).readCurrent());
-    };
+  inWorld(
+    'an application key pair that is missing is looked for under its own secret’s name',
+    async (world) => {
+      await world.putByHand(secretId, documentText);
+      await world.putByHand('thingspace/app', `{"clientId":"c"}`);
+      const failureWith = (oauthId: string): Promise<{ detail: string }> => {
+        const oauth = { secretId: oauthId, versions: world.versions(oauthId) };
+        return failureOf(
+          openSecretStore(world.versions(secretId), { secretId, oauth }).readCurrent(),
+        );
+      };
 
-    const [incomplete, absent] = [await failureWith('thingspace/app'), await failureWith('thingspace/none')];
+      const [incomplete, absent] = [
+        await failureWith('thingspace/app'),
+        await failureWith('thingspace/none'),
+      ];
 
-    expect(incomplete.detail).toBe('the value of secret thingspace/app has no "clientSecret"');
-    expect(absent.detail).toContain('secret thingspace/none');
-  });
+      expect(incomplete.detail).toBe('the value of secret thingspace/app has no "clientSecret"');
+      expect(absent.detail).toContain('secret thingspace/none');
+    },
+  );
 }
 
-const revealed = ({ credentials: { username, password, clientId, clientSecret } }: CurrentSecret): object => ({
+const revealed = ({
+  credentials: { username, password, clientId, clientSecret },
+}: CurrentSecret): object => ({
   username,
   password: password.reveal(),
   clientId,
@@ -353,54 +454,84 @@ function describeRecords(inWorld: InWorld): void {
     expect([await store.readRecord(0), await store.readRecord(1)]).toEqual([null, null]);
   });
 
-  inWorld('an attempt record is read back whole, with its age on the store’s clock', async (world) => {
-    const { store } = await openAccount(world);
-    await store.putRecord(record(1));
-    world.advance(30_000);
+  inWorld(
+    'an attempt record is read back whole, with its age on the store’s clock',
+    async (world) => {
+      const { store } = await openAccount(world);
+      await store.putRecord(record(1));
+      world.advance(30_000);
 
-    const found = await store.readRecord(1);
+      const found = await store.readRecord(1);
 
-    expect(found?.record).toEqual(record(1));
-    expect(Math.abs((found?.ageMs ?? 0) - 30_000)).toBeLessThanOrEqual(world.resolutionMs);
-  });
+      expect(found?.record).toEqual(record(1));
+      expect(Math.abs((found?.ageMs ?? 0) - 30_000)).toBeLessThanOrEqual(world.resolutionMs);
+    },
+  );
 
-  inWorld('a record’s age is never below zero, though the store’s clock went back', async (world) => {
-    const { store } = await openAccount(world);
-    await store.putRecord(record(1));
-    world.advance(-3_600_000);
+  inWorld(
+    'a record’s age is never below zero, though the store’s clock went back',
+    async (world) => {
+      const { store } = await openAccount(world);
+      await store.putRecord(record(1));
+      world.advance(-3_600_000);
 
-    expect((await store.readRecord(1))?.ageMs).toBe(0);
-  });
+      expect((await store.readRecord(1))?.ageMs).toBe(0);
+    },
+  );
 
-  inWorld('a sequence is won by one holder; the winner may repeat itself, the other reads who won', async (world) => {
-    const { store, versions } = await openAccount(world);
-    const other = openSecretStore(versions, { secretId });
+  inWorld(
+    'a sequence is won by one holder; the winner may repeat itself, the other reads who won',
+    async (world) => {
+      const { store, versions } = await openAccount(world);
+      const other = openSecretStore(versions, { secretId });
 
-    const answers = [await store.putRecord(record(1, 'a')), await other.putRecord(record(1, 'b')), await store.putRecord(record(1, 'a'))];
+      const answers = [
+        await store.putRecord(record(1, 'a')),
+        await other.putRecord(record(1, 'b')),
+        await store.putRecord(record(1, 'a')),
+      ];
 
-    expect([answers, (await other.readRecord(1))?.record.holder.id]).toEqual([['written', 'taken', 'written'], 'a']);
-  });
+      expect([answers, (await other.readRecord(1))?.record.holder.id]).toEqual([
+        ['written', 'taken', 'written'],
+        'a',
+      ]);
+    },
+  );
 
-  inWorld('a record is found by its sequence when the label points at an older one', async (world) => {
-    const { store, versions } = await openAccount(world);
-    for (const sequence of [1, 2]) await store.putRecord(record(sequence));
-    const identity = (await versions.read({ stage: 'AWSCURRENT' }))?.identity ?? '';
-    await versions.move('ROTATION', recordToken(identity, 2), recordToken(identity, 1));
+  inWorld(
+    'a record is found by its sequence when the label points at an older one',
+    async (world) => {
+      const { store, versions } = await openAccount(world);
+      for (const sequence of [1, 2]) await store.putRecord(record(sequence));
+      const identity = (await versions.read({ stage: 'AWSCURRENT' }))?.identity ?? '';
+      await versions.move('ROTATION', recordToken(identity, 2), recordToken(identity, 1));
 
-    const found = [await store.readRecord(0), await store.readRecord(1), await store.readRecord(2), await store.readRecord(3)];
+      const found = [
+        await store.readRecord(0),
+        await store.readRecord(1),
+        await store.readRecord(2),
+        await store.readRecord(3),
+      ];
 
-    expect(found.map((one) => one?.record.sequence)).toEqual([1, 1, 2, 1]);
-  });
+      expect(found.map((one) => one?.record.sequence)).toEqual([1, 1, 2, 1]);
+    },
+  );
 
-  inWorld('a record is found by its sequence when somebody put the label on a version of their own', async (world) => {
-    const { store, versions } = await openAccount(world);
-    await store.putRecord(record(1));
-    await versions.put({ token: token(), value: secret(documentText), stages: ['ROTATION'] });
+  inWorld(
+    'a record is found by its sequence when somebody put the label on a version of their own',
+    async (world) => {
+      const { store, versions } = await openAccount(world);
+      await store.putRecord(record(1));
+      await versions.put({ token: token(), value: secret(documentText), stages: ['ROTATION'] });
 
-    const failure = await failureOf(store.readRecord(0));
+      const failure = await failureOf(store.readRecord(0));
 
-    expect(failure).toEqual({ reason: 'record-invalid', detail: expect.stringContaining('not an attempt record') });
-  });
+      expect(failure).toEqual({
+        reason: 'record-invalid',
+        detail: expect.stringContaining('not an attempt record'),
+      });
+    },
+  );
 
   inWorld('a process that knows no record yet finds one by its sequence', async (world) => {
     const { store, versions } = await openAccount(world);
@@ -414,23 +545,29 @@ function describeRecords(inWorld: InWorld): void {
 
     const found = await openSecretStore(versions, { secretId }).readRecord(5);
 
-    expect([found?.record.sequence, (await versions.read({ versionId: recordToken(identity, 5) }))?.stages]).toEqual([5, []]);
+    expect([
+      found?.record.sequence,
+      (await versions.read({ versionId: recordToken(identity, 5) }))?.stages,
+    ]).toEqual([5, []]);
   });
 }
 
 function describePending(inWorld: InWorld): void {
-  inWorld('the new password is stored beside the old one, every other byte as it was', async (world) => {
-    const text = `\n{ "note" : "\\u00e9\\/", "n": 1e400, "password" :\t"p", "username":"u","clientId":"c","clientSecret":"s", "nested":{"password":"p"} }\n`;
-    await world.putByHand(secretId, text);
-    const store = openSecretStore(world.versions(secretId), { secretId });
-    const rotationId = token();
+  inWorld(
+    'the new password is stored beside the old one, every other byte as it was',
+    async (world) => {
+      const text = `\n{ "note" : "\\u00e9\\/", "n": 1e400, "password" :\t"p", "username":"u","clientId":"c","clientSecret":"s", "nested":{"password":"p"} }\n`;
+      await world.putByHand(secretId, text);
+      const store = openSecretStore(world.versions(secretId), { secretId });
+      const rotationId = token();
 
-    await store.putPending(rotationId, await store.readCurrent(), secret('n"ew\\'));
+      await store.putPending(rotationId, await store.readCurrent(), secret('n"ew\\'));
 
-    const version = await store.readVersion(rotationId);
-    expect(version.document.reveal()).toBe(text.replace(':\t"p"', ':\t"n\\"ew\\\\"'));
-    expect((await store.readCurrent()).document.reveal()).toBe(text);
-  });
+      const version = await store.readVersion(rotationId);
+      expect(version.document.reveal()).toBe(text.replace(':\t"p"', ':\t"n\\"ew\\\\"'));
+      expect((await store.readCurrent()).document.reveal()).toBe(text);
+    },
+  );
 
   inWorld('the pending version is named until it is current', async (world) => {
     const { store, basis } = await openAccount(world);
@@ -451,16 +588,19 @@ function describePending(inWorld: InWorld): void {
     ]);
   });
 
-  inWorld('a version left pending is not pending any more when it is the previous one', async (world) => {
-    const { store, basis } = await openAccount(world);
-    const rotationId = token();
-    await store.putPending(rotationId, await store.readCurrent(), secret(planted.fresh));
-    await store.promote(basis, rotationId);
+  inWorld(
+    'a version left pending is not pending any more when it is the previous one',
+    async (world) => {
+      const { store, basis } = await openAccount(world);
+      const rotationId = token();
+      await store.putPending(rotationId, await store.readCurrent(), secret(planted.fresh));
+      await store.promote(basis, rotationId);
 
-    await world.putByHand(secretId, documentText);
+      await world.putByHand(secretId, documentText);
 
-    expect(await store.readPending()).toBeNull();
-  });
+      expect(await store.readPending()).toBeNull();
+    },
+  );
 
   inWorld('storing the same new password again is a no-op', async (world) => {
     const { store, versions } = await openAccount(world);
@@ -473,18 +613,21 @@ function describePending(inWorld: InWorld): void {
     expect(await stagesOf(versions)).toEqual(before);
   });
 
-  inWorld('a version that already holds another password is never taken for stored', async (world) => {
-    const { store } = await openAccount(world);
-    const [rotationId, basis] = [token(), await store.readCurrent()];
-    await store.putPending(rotationId, basis, secret('another'));
+  inWorld(
+    'a version that already holds another password is never taken for stored',
+    async (world) => {
+      const { store } = await openAccount(world);
+      const [rotationId, basis] = [token(), await store.readCurrent()];
+      await store.putPending(rotationId, basis, secret('another'));
 
-    const failure = await failureOf(store.putPending(rotationId, basis, secret(planted.fresh)));
+      const failure = await failureOf(store.putPending(rotationId, basis, secret(planted.fresh)));
 
-    expect(failure).toEqual({
-      reason: 'store-unavailable',
-      detail: `secret ${secretId}: version ${rotationId} already holds another value`,
-    });
-  });
+      expect(failure).toEqual({
+        reason: 'store-unavailable',
+        detail: `secret ${secretId}: version ${rotationId} already holds another value`,
+      });
+    },
+  );
 
   inWorld('a version that holds the same password in another document is stored', async (world) => {
     const { store } = await openAccount(world);
@@ -506,7 +649,11 @@ function describePending(inWorld: InWorld): void {
 
     const answer = await store.promote(basis, rotationId);
 
-    expect([answer, await stagesOf(versions), (await store.readCurrent()).versionId]).toEqual(['conflict', before, byHand]);
+    expect([answer, await stagesOf(versions), (await store.readCurrent()).versionId]).toEqual([
+      'conflict',
+      before,
+      byHand,
+    ]);
   });
 
   inWorld('a version that does not exist is named', async (world) => {
@@ -542,16 +689,22 @@ function describeAge(inWorld: InWorld): void {
     expect(await store.passwordSince(await store.readCurrent())).toBe(first);
   });
 
-  inWorld('attempt records that the label does not lead to are passed over by what they are', async (world) => {
-    const { store, versions } = await openAccount(world);
-    const [first, identity] = [(await versions.list())[0]?.createdAtMs, (await versions.read({ stage: 'AWSCURRENT' }))?.identity ?? ''];
-    for (const sequence of [1, 2, 3]) await store.putRecord(record(sequence));
-    await versions.move('ROTATION', recordToken(identity, 3), recordToken(identity, 1));
-    world.advance(60_000);
-    await world.putByHand(secretId, documentText.replace('}', ',"note":1}'));
+  inWorld(
+    'attempt records that the label does not lead to are passed over by what they are',
+    async (world) => {
+      const { store, versions } = await openAccount(world);
+      const [first, identity] = [
+        (await versions.list())[0]?.createdAtMs,
+        (await versions.read({ stage: 'AWSCURRENT' }))?.identity ?? '',
+      ];
+      for (const sequence of [1, 2, 3]) await store.putRecord(record(sequence));
+      await versions.move('ROTATION', recordToken(identity, 3), recordToken(identity, 1));
+      world.advance(60_000);
+      await world.putByHand(secretId, documentText.replace('}', ',"note":1}'));
 
-    expect(await store.passwordSince(await store.readCurrent())).toBe(first);
-  });
+      expect(await store.passwordSince(await store.readCurrent())).toBe(first);
+    },
+  );
 
   inWorld('another password before it ends the password’s age', async (world) => {
     const { store } = await openAccount(world);
@@ -561,7 +714,10 @@ function describeAge(inWorld: InWorld): void {
     await store.promote((await store.readCurrent()).versionId, rotationId);
     const stored = await store.readCurrent();
     world.advance(60_000);
-    await world.putByHand(secretId, documentText.replace(planted.password, planted.fresh).replace('}', ',"note":1}'));
+    await world.putByHand(
+      secretId,
+      documentText.replace(planted.password, planted.fresh).replace('}', ',"note":1}'),
+    );
 
     expect(await store.passwordSince(await store.readCurrent())).toBe(stored.createdAtMs);
   });
@@ -572,7 +728,9 @@ function describeAge(inWorld: InWorld): void {
       world.advance(60_000);
       await world.putByHand(secretId, documentText.replace('}', `,"edit":${edit}}`));
     }
-    const dates = (await versions.list()).map(({ createdAtMs }) => createdAtMs).sort((a, b) => b - a);
+    const dates = (await versions.list())
+      .map(({ createdAtMs }) => createdAtMs)
+      .sort((a, b) => b - a);
 
     expect(await store.passwordSince(await store.readCurrent())).toBe(dates[20]);
   });

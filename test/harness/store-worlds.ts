@@ -14,7 +14,11 @@ import {
   type SecretsManagerSimulatorOptions,
 } from '../../src/simulator/secrets-manager.ts';
 import { type FileStore, openFileStore } from '../../src/stores/file-store.ts';
-import { openSecretsManager, type SecretsManager, type SecretsManagerOptions } from '../../src/stores/secrets-manager.ts';
+import {
+  openSecretsManager,
+  type SecretsManager,
+  type SecretsManagerOptions,
+} from '../../src/stores/secrets-manager.ts';
 import type { StoreWorld } from './store-contract.ts';
 
 /** The system's clock, `ahead.ms` ahead of itself; its sleeps are real. */
@@ -36,7 +40,8 @@ export async function openFileWorld(): Promise<FileWorld> {
   const directory = join(parent, 'secrets');
   const identity = await generateIdentity();
   const ahead = { ms: 0 };
-  const reopen = (): Promise<FileStore> => openFileStore({ directory, identity: new Secret(identity), clock: clockAhead(ahead) });
+  const reopen = (): Promise<FileStore> =>
+    openFileStore({ directory, identity: new Secret(identity), clock: clockAhead(ahead) });
   const store = await reopen();
   return {
     directory,
@@ -54,7 +59,10 @@ export async function openFileWorld(): Promise<FileWorld> {
   };
 }
 
-export type SecretsManagerWorld = StoreWorld & { readonly simulator: SecretsManagerSimulator; readonly store: SecretsManager };
+export type SecretsManagerWorld = StoreWorld & {
+  readonly simulator: SecretsManagerSimulator;
+  readonly store: SecretsManager;
+};
 
 /** A simulator and the adapter. The SDK finds both in the environment, as in production. */
 export async function openSecretsManagerWorld(
@@ -62,7 +70,10 @@ export async function openSecretsManagerWorld(
   simulated: SecretsManagerSimulatorOptions = {},
 ): Promise<SecretsManagerWorld> {
   const ahead = { ms: 0 };
-  const simulator = await openSecretsManagerSimulator({ nowMs: () => Date.now() + ahead.ms, ...simulated });
+  const simulator = await openSecretsManagerSimulator({
+    nowMs: () => Date.now() + ahead.ms,
+    ...simulated,
+  });
   Object.assign(process.env, {
     AWS_ENDPOINT_URL_SECRETS_MANAGER: simulator.url,
     AWS_ACCESS_KEY_ID: 'test',
@@ -77,7 +88,11 @@ export async function openSecretsManagerWorld(
     async putByHand(secretId, text) {
       const ClientRequestToken = randomUUID();
       try {
-        simulator.call('PutSecretValue', { SecretId: secretId, ClientRequestToken, SecretString: text });
+        simulator.call('PutSecretValue', {
+          SecretId: secretId,
+          ClientRequestToken,
+          SecretString: text,
+        });
       } catch {
         simulator.call('CreateSecret', { Name: secretId, ClientRequestToken, SecretString: text });
       }

@@ -3,7 +3,11 @@
 import { request as httpRequest } from 'node:http';
 import type { ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
 
-export type Answer = { readonly status: number; readonly type: string | undefined; readonly body: string };
+export type Answer = {
+  readonly status: number;
+  readonly type: string | undefined;
+  readonly body: string;
+};
 
 /** Sends one request; rejects when the connection ends before a whole answer. */
 export function ask(
@@ -22,7 +26,13 @@ export function ask(
         text += chunk.toString();
       });
       response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'], body: text }));
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          type: response.headers['content-type'],
+          body: text,
+        }),
+      );
     });
     request.end(body);
   });
@@ -36,7 +46,9 @@ export function basic({ clientId, clientSecret } = application): string {
 
 /** A caller who does everything right: its four calls answer status and parsed body. */
 export function callerOf(simulator: ThingSpaceSimulator) {
-  const parsed = async (answer: Promise<Answer>): Promise<{ status: number; body: Record<string, unknown> }> => {
+  const parsed = async (
+    answer: Promise<Answer>,
+  ): Promise<{ status: number; body: Record<string, unknown> }> => {
     const { status, body } = await answer;
     return { status, body: JSON.parse(body) as Record<string, unknown> };
   };
@@ -76,6 +88,11 @@ export function callerOf(simulator: ThingSpaceSimulator) {
         ),
       ),
     logout: async (sessionToken: string) =>
-      parsed(ask(simulator, 'POST', '/m2m/v1/session/logout', { authorization: await bearer(), 'vz-m2m-token': sessionToken })),
+      parsed(
+        ask(simulator, 'POST', '/m2m/v1/session/logout', {
+          authorization: await bearer(),
+          'vz-m2m-token': sessionToken,
+        }),
+      ),
   };
 }

@@ -9,7 +9,11 @@ import { Secret } from '../../src/secret.ts';
 import { openThingSpace } from '../../src/thingspace/client.ts';
 
 /** One request as it came over the wire; header names as sent. */
-export type Seen = { readonly line: string; readonly headers: Readonly<Record<string, string>>; readonly body: string };
+export type Seen = {
+  readonly line: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+};
 
 export type RawServer = {
   readonly baseUrl: string;
@@ -58,7 +62,10 @@ function parseRequest(text: string): Seen | null {
   if (headEnd < 0) return null;
   const [line = '', ...lines] = text.slice(0, headEnd).split('\r\n');
   const headers = Object.fromEntries(
-    lines.map((each) => [each.slice(0, each.indexOf(':')).toLowerCase(), each.slice(each.indexOf(':') + 2)]),
+    lines.map((each) => [
+      each.slice(0, each.indexOf(':')).toLowerCase(),
+      each.slice(each.indexOf(':') + 2),
+    ]),
   );
   const body = text.slice(headEnd + 4);
   if (body.length < Number(headers['content-length'] ?? 0)) return null;
@@ -67,16 +74,25 @@ function parseRequest(text: string): Seen | null {
 
 /** An HTTP answer with a content length. */
 export function http(status: number, body: string, headers: Record<string, string> = {}): string {
-  const all = { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(body)), ...headers };
+  const all = {
+    'Content-Type': 'application/json',
+    'Content-Length': String(Buffer.byteLength(body)),
+    ...headers,
+  };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${status} Whatever\r\n${lines.join('')}\r\n${body}`;
 }
 
-export const tokenAnswer = http(200, '{"access_token":"api-token-1","token_type":"Bearer","expires_in":3600}');
+export const tokenAnswer = http(
+  200,
+  '{"access_token":"api-token-1","token_type":"Bearer","expires_in":3600}',
+);
 export const loginAnswer = http(200, '{"sessionToken":"5e551011-0000-4000-8000-000000000000"}');
 
 /** A raw server whose token and login calls succeed; `reset` answers the rest. */
-export function openResetServer(reset: (seen: Seen, nth: number, socket: Socket) => string | Uint8Array | undefined): Promise<RawServer> {
+export function openResetServer(
+  reset: (seen: Seen, nth: number, socket: Socket) => string | Uint8Array | undefined,
+): Promise<RawServer> {
   return openRawServer((seen, nth, socket) => {
     if (seen.line.includes('/oauth2/token')) return tokenAnswer;
     return seen.line.includes('/session/login') ? loginAnswer : reset(seen, nth, socket);
@@ -87,15 +103,26 @@ export const plantedPassword = 'Planted-Pass/word?1';
 export const plantedClientSecret = 'planted-client-secret-2';
 
 export function credentialsOf(username = 'uws-user', password = plantedPassword): Credentials {
-  return { username, password: new Secret(password), clientId: 'app-key', clientSecret: new Secret(plantedClientSecret) };
+  return {
+    username,
+    password: new Secret(password),
+    clientId: 'app-key',
+    clientSecret: new Secret(plantedClientSecret),
+  };
 }
 
-export function sessionOf(sessionToken = '5e551011-0000-4000-8000-000000000000', credentials = credentialsOf()): Session {
+export function sessionOf(
+  sessionToken = '5e551011-0000-4000-8000-000000000000',
+  credentials = credentialsOf(),
+): Session {
   return { sessionToken: new Secret(sessionToken), credentials };
 }
 
 /** A client with short timeouts and a clock that only moves when told. */
-export function openClient(baseUrl: string, timeouts: { requestTimeoutMs?: number; resetTimeoutMs?: number } = {}) {
+export function openClient(
+  baseUrl: string,
+  timeouts: { requestTimeoutMs?: number; resetTimeoutMs?: number } = {},
+) {
   let now = 0;
   const client = openThingSpace({
     baseUrl,
@@ -113,8 +140,16 @@ export function openClient(baseUrl: string, timeouts: { requestTimeoutMs?: numbe
 
 /** Every way a value becomes text in a log. */
 export function textsOf(value: unknown): string {
-  const error = value instanceof Error ? [value.message, value.stack, JSON.stringify({ ...value }), inspect(value.cause)] : [];
-  return [inspect(value, { depth: 20, showHidden: true, getters: true }), JSON.stringify(value), String(value), ...error].join('\n');
+  const error =
+    value instanceof Error
+      ? [value.message, value.stack, JSON.stringify({ ...value }), inspect(value.cause)]
+      : [];
+  return [
+    inspect(value, { depth: 20, showHidden: true, getters: true }),
+    JSON.stringify(value),
+    String(value),
+    ...error,
+  ].join('\n');
 }
 
 /** The bytes of a Secret as text, and `undefined` for none. */

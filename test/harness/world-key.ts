@@ -24,7 +24,8 @@ function canonically(): Name {
 }
 
 /** The only question ever asked about a password's age, since time between runs is minutes or more than that. */
-const maturity = (world: World, atMs: number): string => (world.nowMs - atMs >= due ? 'due' : 'young');
+const maturity = (world: World, atMs: number): string =>
+  world.nowMs - atMs >= due ? 'due' : 'young';
 
 /** Between runs: no process lives. */
 export function keyBetweenRuns(world: World, mayReadStale: boolean): string {
@@ -39,15 +40,21 @@ export function keyWithin(simulation: Simulation): string {
   return createHash('sha1').update(text).digest('base64');
 }
 
-function processKey({ name, alive, heard, calls, timers, pausedUntilMs, loginOrder, holder, wallOffsetMs }: Process, world: World): string {
+function processKey(
+  { name, alive, heard, calls, timers, pausedUntilMs, loginOrder, holder, wallOffsetMs }: Process,
+  world: World,
+): string {
   if (!alive) return `${name} dead`;
   const sessions = world.sessions.length;
-  const unproven = world.resets.map(({ told, endedOrder }) => (told === 'nothing' && endedOrder >= loginOrder ? 'x' : '.')).join('');
+  const unproven = world.resets
+    .map(({ told, endedOrder }) => (told === 'nothing' && endedOrder >= loginOrder ? 'x' : '.'))
+    .join('');
   const waits = timers.map(({ atMs }) => atMs).join();
   return `${name} ${heard} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ${holder?.id} ${wallOffsetMs} ${unproven} ${sessions}`;
 }
 
-export const mayReadStale = ({ enabled }: Simulation['config']): boolean => enabled?.has('stale') ?? true;
+export const mayReadStale = ({ enabled }: Simulation['config']): boolean =>
+  enabled?.has('stale') ?? true;
 
 function worldKey(world: World, name: Name, stales: boolean): string {
   const passwordAt = (id: string | undefined): string => {
@@ -58,27 +65,42 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   for (const label of ['AWSCURRENT', 'AWSPENDING', 'AWSPREVIOUS'] as const) {
     const id = world.labels.get(label);
     const before = world.before.get(label);
-    const stale = stales && before && before.untilMs > world.nowMs ? `<${name(before.id ?? '')}${before.untilMs - world.nowMs}` : '';
+    const stale =
+      stales && before && before.untilMs > world.nowMs
+        ? `<${name(before.id ?? '')}${before.untilMs - world.nowMs}`
+        : '';
     parts.push(`${label}=${name(id ?? '')}:${passwordAt(id)}${stale}`);
   }
   const current = world.versions.get(world.labels.get('AWSCURRENT') ?? '');
-  const same = [...world.versions.values()].filter(({ value }) => value?.password === current?.value?.password);
+  const same = [...world.versions.values()].filter(
+    ({ value }) => value?.password === current?.value?.password,
+  );
   const sinceMs = Math.min(...same.map(({ createdAtMs }) => createdAtMs));
-  parts.push(`live=${name(world.live)} since ${maturity(world, current?.createdAtMs ?? 0)} ${maturity(world, sinceMs)}`);
-  parts.push(`hand=${world.byHand.has(current?.value?.password ?? '')}`, `strikes=${world.strikes}`);
+  parts.push(
+    `live=${name(world.live)} since ${maturity(world, current?.createdAtMs ?? 0)} ${maturity(world, sinceMs)}`,
+  );
+  parts.push(
+    `hand=${world.byHand.has(current?.value?.password ?? '')}`,
+    `strikes=${world.strikes}`,
+  );
 
   const closed = new Set(world.audit.filter(isOutcome).map(({ rotationId }) => rotationId));
-  const intents = world.audit.filter(({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId));
+  const intents = world.audit.filter(
+    ({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId),
+  );
   parts.push(...recordParts(world, name, stales, intents.length > 0));
   for (const { rotationId } of intents) parts.push(`intent ${name(rotationId ?? '')}`);
   for (const reset of world.resets) {
     if (reset.fate === 'in-flight' || !closed.has(reset.rotationId))
       parts.push(`reset ${name(reset.rotationId)} ${reset.fate} ${reset.told}`);
-    const said = world.audit.filter((event) => isOutcome(event) && event.rotationId === reset.rotationId).map(({ certainty }) => certainty);
+    const said = world.audit
+      .filter((event) => isOutcome(event) && event.rotationId === reset.rotationId)
+      .map(({ certainty }) => certainty);
     if (reset.fate === 'in-flight') parts.push(said.join());
   }
   parts.push(...answerParts(world, name));
-  for (const commit of world.commits) parts.push(`${commit.atMs - world.nowMs} ${commit.what.replace(/\S*\d\S*/g, name)}`);
+  for (const commit of world.commits)
+    parts.push(`${commit.atMs - world.nowMs} ${commit.what.replace(/\S*\d\S*/g, name)}`);
   return parts.join(';');
 }
 
@@ -95,7 +117,11 @@ function recordParts(world: World, name: Name, stales: boolean, hasIntents: bool
   const pendingBefore = stales ? world.before.get('AWSPENDING')?.id : undefined;
   const mayMatter = [current, world.labels.get('AWSPENDING'), pendingBefore];
   if (isStale) parts.push(`stale ${before.id === undefined} ${before.untilMs - world.nowMs}`);
-  for (let sequence = Math.max(1, label.sequence - (isStale ? 1 : 0)); sequence <= newest.sequence; sequence += 1) {
+  for (
+    let sequence = Math.max(1, label.sequence - (isStale ? 1 : 0));
+    sequence <= newest.sequence;
+    sequence += 1
+  ) {
     const version = world.versions.get(recordToken(sequence));
     const record = version?.record;
     if (!version || !record) continue;
@@ -103,22 +129,35 @@ function recordParts(world: World, name: Name, stales: boolean, hasIntents: bool
     const doubtful = 'doubtful' in record && record.doubtful ? 'doubtful' : '';
     const reason = record.phase === 'stopped' ? record.reason : '';
     const isHistory = record.basis !== current && record.rotationId === current && !hasIntents;
-    const ages = isHistory ? '' : `${name(record.holder.id)} ${record.leaseMs} ${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
+    const ages = isHistory
+      ? ''
+      : `${name(record.holder.id)} ${record.leaseMs} ${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
     const earlier = (record.earlier ?? []).filter((id) => mayMatter.includes(id));
     const basis = `${name(record.basis)} ${earlier.map(name).join()}`;
-    parts.push(`${sequence - label.sequence} ${record.phase} ${basis} ${record.loginsSpent} ${known} ${doubtful} ${reason} ${ages}`);
+    parts.push(
+      `${sequence - label.sequence} ${record.phase} ${basis} ${record.loginsSpent} ${known} ${doubtful} ${reason} ${ages}`,
+    );
   }
   return parts;
 }
 
 /** Where the living password is besides the store, and who had it. In the store under a label it stays until it is replaced. */
 function answerParts(world: World, name: Name): string[] {
-  const isStored = (['AWSCURRENT', 'AWSPENDING'] as const).some((label) => labelled(world, label)?.value?.password === world.live);
+  const isStored = (['AWSCURRENT', 'AWSPENDING'] as const).some(
+    (label) => labelled(world, label)?.value?.password === world.live,
+  );
   if (isStored) return [];
-  const parts = [...world.receipts].map(([rotationId, body]) => `receipt ${name(rotationId)} ${body.includes(world.live)}`);
+  const parts = [...world.receipts].map(
+    ([rotationId, body]) => `receipt ${name(rotationId)} ${body.includes(world.live)}`,
+  );
   const answer = world.answers.findLast(({ password }) => password === world.live);
   if (!answer) return parts;
-  const said = world.audit.filter((event) => event.rotationId === answer.rotationId).map(({ certainty }) => certainty);
+  const said = world.audit
+    .filter((event) => event.rotationId === answer.rotationId)
+    .map(({ certainty }) => certainty);
   const isSaid = said.includes('in-doubt') || said.includes('lost');
-  return [...parts, `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.holderDied} ${isSaid}`];
+  return [
+    ...parts,
+    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.holderDied} ${isSaid}`,
+  ];
 }

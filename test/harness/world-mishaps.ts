@@ -32,7 +32,10 @@ export const pauses = {
 } as const;
 
 /** Milliseconds by which a process's wall clock steps. */
-export const clockSteps = { 'clock steps an hour back': -3_600_000, 'clock steps an hour forward': 3_600_000 } as const;
+export const clockSteps = {
+  'clock steps an hour back': -3_600_000,
+  'clock steps an hour forward': 3_600_000,
+} as const;
 
 export type Mishap =
   /** The process dies before the call; of several calls side by side the earlier ones are done. */
@@ -66,7 +69,11 @@ export type Mishap =
   | keyof typeof clockSteps
   | Handiwork;
 
-const hands = ['operator edits a note', 'operator puts a wrong password', 'operator moves AWSCURRENT back'] as const;
+const hands = [
+  'operator edits a note',
+  'operator puts a wrong password',
+  'operator moves AWSCURRENT back',
+] as const;
 const pause = Object.keys(pauses) as (keyof typeof pauses)[];
 const clocks = Object.keys(clockSteps) as (keyof typeof clockSteps)[];
 const write = ['unavailable', 'answer lost', 'late', 'very late'] as const;
@@ -131,7 +138,10 @@ export const coreMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
 ]);
 
 /** What spends logins: a value that is not right, and death before the refusal is written down. */
-export const refusalMishaps: ReadonlySet<Mishap> = new Set<Mishap>(['operator puts a wrong password', 'crash']);
+export const refusalMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
+  'operator puts a wrong password',
+  'crash',
+]);
 
 /** The mishaps that matter between two processes, combined two at a time. */
 export const togetherMishaps: ReadonlySet<Mishap> = new Set<Mishap>([

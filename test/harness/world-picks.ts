@@ -21,7 +21,10 @@ export function countPicks(): Picks & { next(): boolean; readonly isNew: boolean
       taken.push(0);
       bounds.push(n);
     }
-    if (bounds[at] !== n) throw new Error(`bug: a world is not deterministic: ${bounds[at]} choices became ${n} at ${at}`);
+    if (bounds[at] !== n)
+      throw new Error(
+        `bug: a world is not deterministic: ${bounds[at]} choices became ${n} at ${at}`,
+      );
     at += 1;
     return taken[at - 1] ?? 0;
   };
@@ -75,7 +78,11 @@ export function seedPicks(random: () => number, rate: number): Picks {
     return value;
   };
   const below = (n: number): number => Math.floor(random() * n);
-  return { pick: (n) => note(below(n)), mishap: (n) => note(random() < rate ? below(n) + 1 : 0), taken };
+  return {
+    pick: (n) => note(below(n)),
+    mishap: (n) => note(random() < rate ? below(n) + 1 : 0),
+    taken,
+  };
 }
 
 /** The choices of an earlier run, then nothing but the first choice. */
@@ -83,7 +90,10 @@ export function listedPicks(list: readonly number[]): Picks {
   const taken: number[] = [];
   const pick = (n: number): number => {
     const value = list[taken.length] ?? 0;
-    if (value >= n) throw new Error(`bug: choice ${taken.length} of this list is ${value}, and there are only ${n}`);
+    if (value >= n)
+      throw new Error(
+        `bug: choice ${taken.length} of this list is ${value}, and there are only ${n}`,
+      );
     taken.push(value);
     return value;
   };

@@ -3,7 +3,14 @@
 
 import type { AuditEvent, RotationEvent } from '../../src/rotation/event.ts';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
-import type { Credentials, CurrentSecret, FoundRecord, LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
+import type {
+  Credentials,
+  CurrentSecret,
+  FoundRecord,
+  LoginAnswer,
+  Ports,
+  ResetAnswer,
+} from '../../src/rotation/ports.ts';
 import type { Holder } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request, Result, Timing } from '../../src/rotation/state.ts';
@@ -50,7 +57,11 @@ export type Config = {
 };
 
 /** What the worlds are set to; the server keeps to it whatever a process believes. */
-export const timing: Timing = { requestTimeoutMs: 10_000, resetTimeoutMs: 60_000, settleMs: 120_000 };
+export const timing: Timing = {
+  requestTimeoutMs: 10_000,
+  resetTimeoutMs: 60_000,
+  settleMs: 120_000,
+};
 
 /** One process and what it has in hand. */
 export type Process = {
@@ -83,7 +94,12 @@ type Call = {
 };
 
 /** A step, for people who read a failed schedule. */
-export type Step = { readonly atMs: number; readonly process: string; readonly call: string; readonly mishap: Mishap | null };
+export type Step = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly call: string;
+  readonly mishap: Mishap | null;
+};
 
 export type Simulation = {
   readonly world: World;
@@ -103,7 +119,11 @@ export type Simulation = {
 };
 
 /** What a process does: attempts, one after the other. */
-export type Script = { readonly name: string; readonly wallOffsetMs?: number; readonly run: (attempt: Attempt) => Promise<void> };
+export type Script = {
+  readonly name: string;
+  readonly wallOffsetMs?: number;
+  readonly run: (attempt: Attempt) => Promise<void>;
+};
 export type Attempt = {
   readonly process: Process;
   rotate(purpose?: Request['purpose']): Promise<Result>;
@@ -154,13 +174,17 @@ export async function simulate(simulation: Simulation, scripts: readonly Script[
       step(simulation, choose(simulation, ready));
       continue;
     }
-    const waiting = simulation.processes.filter(({ alive, calls, timers }) => alive && calls.length + timers.length > 0);
+    const waiting = simulation.processes.filter(
+      ({ alive, calls, timers }) => alive && calls.length + timers.length > 0,
+    );
     if (waiting.length === 0) break;
     letTimePass(simulation, Math.min(...waiting.map(nextMoment)));
   }
   for (const process of simulation.processes) {
     if (process.alive && !ended.has(process))
-      throw new Error(`bug: ${process.name} waits for nothing: more ticks, or a promise that never ends`);
+      throw new Error(
+        `bug: ${process.name} waits for nothing: more ticks, or a promise that never ends`,
+      );
     process.alive = false;
   }
 }
@@ -210,7 +234,8 @@ function letTimePass(simulation: Simulation, untilMs: number): void {
 /** Performs the process's first call, with or without a mishap. */
 function step(simulation: Simulation, process: Process): void {
   const { world, config, picks } = simulation;
-  if (config.anyOrder) process.calls.unshift(...process.calls.splice(picks.pick(process.calls.length), 1));
+  if (config.anyOrder)
+    process.calls.unshift(...process.calls.splice(picks.pick(process.calls.length), 1));
   const mishap = mishapFor(simulation, process);
   if (mishap !== null && mishap in pauses) {
     process.pausedUntilMs = world.nowMs + pauses[mishap as keyof typeof pauses];
@@ -221,7 +246,8 @@ function step(simulation: Simulation, process: Process): void {
   if (!call) throw new Error('bug: a step without a call');
   world.order += 1;
   note(simulation, process, mishap, call);
-  if (mishap !== null && mishap in clockSteps) process.wallOffsetMs += clockSteps[mishap as keyof typeof clockSteps];
+  if (mishap !== null && mishap in clockSteps)
+    process.wallOffsetMs += clockSteps[mishap as keyof typeof clockSteps];
   if (mishap !== null && mishap in handiwork) {
     handiwork[mishap as keyof typeof handiwork](world);
     world.order += 1;
@@ -238,7 +264,9 @@ function mishapFor(simulation: Simulation, process: Process): Mishap | null {
   const { planned } = simulation.config;
   if (planned) {
     const [next] = planned;
-    return next && process.calls[0]?.what.startsWith(next[0]) ? (planned.shift()?.[1] ?? null) : null;
+    return next && process.calls[0]?.what.startsWith(next[0])
+      ? (planned.shift()?.[1] ?? null)
+      : null;
   }
   if (simulation.faultsLeft === 0) return null;
   const options = mishapsNow(simulation, process);
@@ -260,9 +288,18 @@ function mishapsNow({ world, config }: Simulation, { calls }: Process): Mishap[]
   });
 }
 
-const staleLabel: Partial<Record<Method, Label>> = { readCurrent: 'AWSCURRENT', readPending: 'AWSPENDING', readRecord: 'ROTATION' };
+const staleLabel: Partial<Record<Method, Label>> = {
+  readCurrent: 'AWSCURRENT',
+  readPending: 'AWSPENDING',
+  readRecord: 'ROTATION',
+};
 
-function note({ steps, world }: Simulation, process: Process, mishap: Mishap | null, call?: Call): void {
+function note(
+  { steps, world }: Simulation,
+  process: Process,
+  mishap: Mishap | null,
+  call?: Call,
+): void {
   steps.push({ atMs: world.nowMs, process: process.name, call: call?.what ?? '', mishap });
 }
 
@@ -292,7 +329,11 @@ function createProcess(name: string, wallOffsetMs: number): Process {
   };
 }
 
-async function attemptOf(simulation: Simulation, process: Process, purpose: Request['purpose'] = 'rotate'): Promise<Result> {
+async function attemptOf(
+  simulation: Simulation,
+  process: Process,
+  purpose: Request['purpose'] = 'rotate',
+): Promise<Result> {
   process.attempts += 1;
   const ports = portsOf(simulation, process);
   const { plant } = simulation.config;
@@ -313,13 +354,18 @@ function sleep({ world }: Simulation, process: Process, ms: number): Promise<voi
 /** Mixes what a process hears into a number. */
 function hear(process: Process, text: string): void {
   let heard = process.heard;
-  for (let index = 0; index < text.length; index += 1) heard = (Math.imul(heard ^ text.charCodeAt(index), 0x01000193) + 0x9e37) | 0;
+  for (let index = 0; index < text.length; index += 1)
+    heard = (Math.imul(heard ^ text.charCodeAt(index), 0x01000193) + 0x9e37) | 0;
   process.heard = heard;
 }
 
 // The ports.
 
-type Perform<T> = (mishap: Mishap | null, answer: (value: T) => void, fail: (reason: Reason, detail: string) => void) => void;
+type Perform<T> = (
+  mishap: Mishap | null,
+  answer: (value: T) => void,
+  fail: (reason: Reason, detail: string) => void,
+) => void;
 
 function portsOf(simulation: Simulation, process: Process): Ports {
   const { world, config } = simulation;
@@ -335,21 +381,36 @@ function portsOf(simulation: Simulation, process: Process): Ports {
         hear(process, `${what}!${reason}@${world.nowMs}`);
         reject(new Failure(reason, detail));
       };
-      process.calls.push({ process, method, what, perform: (mishap) => perform(mishap, answer, fail) });
+      process.calls.push({
+        process,
+        method,
+        what,
+        perform: (mishap) => perform(mishap, answer, fail),
+      });
     });
 
   const after = (ms: number, fire: () => void): void => {
     process.timers.push({ atMs: world.nowMs + ms, fire });
   };
 
-  const read = <T>(method: Method, what: string, reason: Reason, look: (stale: boolean) => T): Promise<T> =>
+  const read = <T>(
+    method: Method,
+    what: string,
+    reason: Reason,
+    look: (stale: boolean) => T,
+  ): Promise<T> =>
     call(method, what, (mishap, answer, fail) => {
       if (mishap === 'unavailable') fail(reason, `${method} is unavailable`);
       else answer(look(mishap === 'stale'));
     });
 
   /** A write that may be done or not, whatever the caller hears. `act` may run when the caller is long dead. */
-  const write = <T>(method: Method, what: string, reason: Reason, act: (world: World) => T): Promise<T> =>
+  const write = <T>(
+    method: Method,
+    what: string,
+    reason: Reason,
+    act: (world: World) => T,
+  ): Promise<T> =>
     call(method, what, (mishap, answer, fail) => {
       switch (mishap) {
         case 'unavailable':
@@ -375,7 +436,10 @@ function portsOf(simulation: Simulation, process: Process): Ports {
 
   return {
     store: {
-      readCurrent: () => read('readCurrent', 'readCurrent', 'store-unavailable', (stale) => secretOf(labelled(world, 'AWSCURRENT', stale))),
+      readCurrent: () =>
+        read('readCurrent', 'readCurrent', 'store-unavailable', (stale) =>
+          secretOf(labelled(world, 'AWSCURRENT', stale)),
+        ),
       readVersion: (versionId) =>
         call('readVersion', `readVersion ${versionId}`, (mishap, answer, fail) => {
           const version = world.versions.get(versionId);
@@ -392,22 +456,33 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       readRecord: (atLeast) =>
         read('readRecord', 'readRecord', 'store-unavailable', (stale) => {
           const newest = labelled(world, 'ROTATION', stale);
-          if (atLeast < 1 || (newest?.record && newest.record.sequence >= atLeast)) return foundOf(world, newest);
+          if (atLeast < 1 || (newest?.record && newest.record.sequence >= atLeast))
+            return foundOf(world, newest);
           return foundOf(world, world.versions.get(recordToken(atLeast)) ?? newest);
         }),
       putRecord: (record) => {
         if (record.phase === 'resetting') process.rotationId = record.rotationId;
         const { phase, sequence, loginsSpent } = record;
-        return write('putRecord', `putRecord ${phase} ${sequence} (logins ${loginsSpent})`, 'store-unavailable', (where) => {
-          // A person resumes: the count begins anew on that word.
-          if (process.name.startsWith('person') && phase === 'released') where.strikes = 0;
-          return putVersion(where, recordToken(sequence), { value: null, record }, 'ROTATION');
-        });
+        return write(
+          'putRecord',
+          `putRecord ${phase} ${sequence} (logins ${loginsSpent})`,
+          'store-unavailable',
+          (where) => {
+            // A person resumes: the count begins anew on that word.
+            if (process.name.startsWith('person') && phase === 'released') where.strikes = 0;
+            return putVersion(where, recordToken(sequence), { value: null, record }, 'ROTATION');
+          },
+        );
       },
       putPending: (rotationId, basis, password) => {
         const note = noteIn(basis);
         return write('putPending', `putPending ${rotationId}`, 'store-unavailable', (where) => {
-          putVersion(where, rotationId, { value: { password: password.reveal(), note }, record: null }, 'AWSPENDING');
+          putVersion(
+            where,
+            rotationId,
+            { value: { password: password.reveal(), note }, record: null },
+            'AWSPENDING',
+          );
           if (where.versions.get(rotationId)?.value?.password !== password.reveal())
             throw new Failure('store-unavailable', 'this version holds another value');
         });
@@ -423,7 +498,9 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       passwordSince: (current) =>
         read('passwordSince', 'passwordSince', 'store-unavailable', () => {
           const password = current.credentials.password.reveal();
-          const same = [...world.versions.values()].filter(({ value }) => value?.password === password);
+          const same = [...world.versions.values()].filter(
+            ({ value }) => value?.password === password,
+          );
           return beginsAtMs + Math.min(...same.map(({ createdAtMs }) => createdAtMs));
         }),
     },
@@ -432,7 +509,13 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       login: (credentials) => login(simulation, process, credentials, call, after),
       reset: (session) => {
         const { credentials, sessionToken } = session;
-        return reset(simulation, process, { token: sessionToken.reveal(), password: credentials.password.reveal() }, call, after);
+        return reset(
+          simulation,
+          process,
+          { token: sessionToken.reveal(), password: credentials.password.reveal() },
+          call,
+          after,
+        );
       },
       readNewPassword: (body) => {
         const text = new TextDecoder().decode(body.reveal());
@@ -445,15 +528,22 @@ function portsOf(simulation: Simulation, process: Process): Ports {
         }),
     },
     receipts: {
-      prepare: () => (config.receipts === 'off' ? Promise.resolve() : read('prepare', 'prepare', 'receipt-unavailable', () => undefined)),
+      prepare: () =>
+        config.receipts === 'off'
+          ? Promise.resolve()
+          : read('prepare', 'prepare', 'receipt-unavailable', () => undefined),
       write: ({ rotationId }, body) => {
         if (config.receipts === 'off') return Promise.resolve(null);
-        const answered = world.answers.find((one) => one.rotationId === rotationId && one.receipt === 'none');
+        const answered = world.answers.find(
+          (one) => one.rotationId === rotationId && one.receipt === 'none',
+        );
         if (answered) answered.receipt = 'begun';
         return call('write', 'write the receipt', (mishap, answer, fail) => {
-          if (mishap !== 'unavailable') world.receipts.set(rotationId, new TextDecoder().decode(body.reveal()));
+          if (mishap !== 'unavailable')
+            world.receipts.set(rotationId, new TextDecoder().decode(body.reveal()));
           if (answered) answered.receipt = mishap === 'unavailable' ? 'failed' : 'written';
-          if (mishap === 'unavailable' || mishap === 'answer lost') fail('receipt-unavailable', 'the receipts folder is full');
+          if (mishap === 'unavailable' || mishap === 'answer lost')
+            fail('receipt-unavailable', 'the receipts folder is full');
           else answer('receipts/');
         });
       },
@@ -462,7 +552,11 @@ function portsOf(simulation: Simulation, process: Process): Ports {
           ? Promise.resolve(null)
           : call('find', 'find the receipt', (mishap, answer) => {
               const body = world.receipts.get(rotationId);
-              answer(mishap === 'unavailable' || body === undefined ? null : new Secret(new TextEncoder().encode(body)));
+              answer(
+                mishap === 'unavailable' || body === undefined
+                  ? null
+                  : new Secret(new TextEncoder().encode(body)),
+              );
             }),
       discard: (rotationId) =>
         config.receipts === 'off'
@@ -474,16 +568,24 @@ function portsOf(simulation: Simulation, process: Process): Ports {
     },
     audit: {
       append: (events) =>
-        call('append', `append ${events.map(({ code }) => code).join(', ')}`, (mishap, answer, fail) => {
-          if (mishap === 'unavailable') return fail('audit-unavailable', 'the audit log cannot be written');
-          const durable: readonly AuditEvent[] = mishap === 'crash half way' ? events.slice(0, 1) : events;
-          world.audit.push(...durable);
-          simulation.said.push(...durable);
-          if (mishap === 'crash half way') return die(simulation, process);
-          if (mishap === 'answer lost') return fail('audit-unavailable', 'the audit log gave no answer');
-          answer(undefined);
-        }),
-      openIntents: (name) => read('openIntents', 'openIntents', 'audit-unavailable', () => openIntents(world, name)),
+        call(
+          'append',
+          `append ${events.map(({ code }) => code).join(', ')}`,
+          (mishap, answer, fail) => {
+            if (mishap === 'unavailable')
+              return fail('audit-unavailable', 'the audit log cannot be written');
+            const durable: readonly AuditEvent[] =
+              mishap === 'crash half way' ? events.slice(0, 1) : events;
+            world.audit.push(...durable);
+            simulation.said.push(...durable);
+            if (mishap === 'crash half way') return die(simulation, process);
+            if (mishap === 'answer lost')
+              return fail('audit-unavailable', 'the audit log gave no answer');
+            answer(undefined);
+          },
+        ),
+      openIntents: (name) =>
+        read('openIntents', 'openIntents', 'audit-unavailable', () => openIntents(world, name)),
     },
     clock: {
       nowMs: () => beginsAtMs + world.nowMs + process.wallOffsetMs,
@@ -511,7 +613,11 @@ function portsOf(simulation: Simulation, process: Process): Ports {
 }
 
 /** As on Linux: of its own attempts a process knows which are over, of another process only whether it lives. */
-function standing({ processes, config }: Simulation, asking: Process, holder: Holder): 'alive' | 'gone' | 'unknown' {
+function standing(
+  { processes, config }: Simulation,
+  asking: Process,
+  holder: Holder,
+): 'alive' | 'gone' | 'unknown' {
   const owner = processes.find(({ name }) => name === holder.host);
   if (owner === asking) return asking.holder?.id === holder.id ? 'alive' : 'gone';
   if (config.machines === 'many') return 'unknown';
@@ -519,13 +625,18 @@ function standing({ processes, config }: Simulation, asking: Process, holder: Ho
 }
 
 /** Moves AWSCURRENT whatever it is on; who asks for a compare-and-swap has looked before. */
-export function promote(world: World, by: { readonly process: string; readonly attempt: number }, to: string): void {
+export function promote(
+  world: World,
+  by: { readonly process: string; readonly attempt: number },
+  to: string,
+): void {
   const was = world.labels.get('AWSCURRENT') ?? '';
   world.promotions.push({ ...by, order: world.order, was, to });
   moveLabel(world, 'AWSCURRENT', to);
 }
 
-const noteIn = (basis: CurrentSecret): string => String((JSON.parse(basis.document.reveal()) as { note: unknown }).note);
+const noteIn = (basis: CurrentSecret): string =>
+  String((JSON.parse(basis.document.reveal()) as { note: unknown }).note);
 
 function secretOf(version: Version | null): CurrentSecret {
   if (!version?.value) throw new Failure('secret-not-found', 'no such version');
@@ -534,12 +645,19 @@ function secretOf(version: Version | null): CurrentSecret {
     versionId: version.id,
     createdAtMs: beginsAtMs + version.createdAtMs,
     document: new Secret(JSON.stringify({ note })),
-    credentials: { username: 'UWSFLEET', password: new Secret(password), clientId: 'client', clientSecret: new Secret('§client') },
+    credentials: {
+      username: 'UWSFLEET',
+      password: new Secret(password),
+      clientId: 'client',
+      clientSecret: new Secret('§client'),
+    },
   };
 }
 
 function foundOf({ nowMs }: World, version: Version | null): FoundRecord | null {
-  return version?.record ? { record: version.record, ageMs: Math.max(0, nowMs - version.createdAtMs) } : null;
+  return version?.record
+    ? { record: version.record, ageMs: Math.max(0, nowMs - version.createdAtMs) }
+    : null;
 }
 
 /** An answer in few words, for `hear`. */
@@ -557,7 +675,13 @@ function tell(value: unknown): string {
 type CallPort = <T>(method: Method, what: string, perform: Perform<T>) => Promise<T>;
 type After = (ms: number, fire: () => void) => void;
 
-function login(simulation: Simulation, process: Process, credentials: Credentials, call: CallPort, after: After): Promise<LoginAnswer> {
+function login(
+  simulation: Simulation,
+  process: Process,
+  credentials: Credentials,
+  call: CallPort,
+  after: After,
+): Promise<LoginAnswer> {
   const { world, config } = simulation;
   const password = credentials.password.reveal();
   process.names += 1;
@@ -588,7 +712,10 @@ function login(simulation: Simulation, process: Process, credentials: Credential
         const session = logIn(world, password, token);
         if (!session) return answer({ login: 'refused', detail });
         process.loginOrder = session.order;
-        return answer({ login: 'accepted', session: { sessionToken: new Secret(session.token), credentials } });
+        return answer({
+          login: 'accepted',
+          session: { sessionToken: new Secret(session.token), credentials },
+        });
       }
     }
   });
@@ -632,7 +759,13 @@ function reset(
     const answered = (): void => {
       const fresh = done(world);
       resetAt(world, sentOrder).told = 'answered';
-      world.answers.push({ rotationId, password: fresh, process: process.name, receipt: 'none', holderDied: false });
+      world.answers.push({
+        rotationId,
+        password: fresh,
+        process: process.name,
+        receipt: 'none',
+        holderDied: false,
+      });
       answer({ reset: 'answered', body: bytes(`{${fresh}}`) });
     };
     switch (mishap) {

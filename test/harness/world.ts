@@ -54,7 +54,11 @@ export type Promotion = {
 };
 
 /** Something that happens by itself later: a write that outlives its caller's patience. */
-export type Commit = { readonly atMs: number; readonly what: string; readonly apply: (world: World) => void };
+export type Commit = {
+  readonly atMs: number;
+  readonly what: string;
+  readonly apply: (world: World) => void;
+};
 
 export type World = {
   /** Milliseconds since the world began: everybody's monotonic clock, and the store's wall clock. */
@@ -92,7 +96,17 @@ export function createWorld(): World {
     nowMs: 0,
     order: 0,
     names: 0,
-    versions: new Map([['v0', { id: 'v0', createdAtMs: -61 * dayMs, value: { password: '§p0', note: 'n0' }, record: null }]]),
+    versions: new Map([
+      [
+        'v0',
+        {
+          id: 'v0',
+          createdAtMs: -61 * dayMs,
+          value: { password: '§p0', note: 'n0' },
+          record: null,
+        },
+      ],
+    ]),
     labels: new Map([['AWSCURRENT', 'v0']]),
     before: new Map(),
     live: '§p0',
@@ -162,9 +176,17 @@ export const currentOf = (world: World): Version & { value: NonNullable<Version[
 };
 
 /** Puts a version and a label on it; `taken` when the token holds something else. The same again moves nothing. */
-export function putVersion(world: World, id: string, content: Pick<Version, 'value' | 'record'>, label: Label): 'written' | 'taken' {
+export function putVersion(
+  world: World,
+  id: string,
+  content: Pick<Version, 'value' | 'record'>,
+  label: Label,
+): 'written' | 'taken' {
   const there = world.versions.get(id);
-  if (there) return isDeepStrictEqual({ value: there.value, record: there.record }, content) ? 'written' : 'taken';
+  if (there)
+    return isDeepStrictEqual({ value: there.value, record: there.record }, content)
+      ? 'written'
+      : 'taken';
   world.versions.set(id, { id, createdAtMs: world.nowMs, ...content });
   moveLabel(world, label, id);
   return 'written';
@@ -222,19 +244,28 @@ export function endReset(world: World, sentOrder: number, fate: 'done' | 'droppe
 
 export function openIntents(world: World, account: string): OpenIntent[] {
   const closed = new Set(world.audit.filter(isOutcome).map(({ rotationId }) => rotationId));
-  const intents = world.audit.filter(({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId));
-  return intents.map(({ rotationId }) => ({ rotationId: rotationId ?? '', account, intendedAtMs: 0 }));
+  const intents = world.audit.filter(
+    ({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId),
+  );
+  return intents.map(({ rotationId }) => ({
+    rotationId: rotationId ?? '',
+    account,
+    intendedAtMs: 0,
+  }));
 }
 
-export const isOutcome = ({ code }: AuditEvent): boolean => code === 'rotation.outcome' || code === 'rotation.reconciled';
+export const isOutcome = ({ code }: AuditEvent): boolean =>
+  code === 'rotation.outcome' || code === 'rotation.reconciled';
 
 // A person.
 
 /** What an operator may do at any moment. */
 export const handiwork = {
   /** Edits another key: a new version with the same password. */
-  'operator edits a note': (world: World): void => putByHand(world, currentOf(world).value.password),
-  'operator puts a wrong password': (world: World): void => putByHand(world, nameOf(world, '§wrong')),
+  'operator edits a note': (world: World): void =>
+    putByHand(world, currentOf(world).value.password),
+  'operator puts a wrong password': (world: World): void =>
+    putByHand(world, nameOf(world, '§wrong')),
   'operator moves AWSCURRENT back': (world: World): void => {
     const previous = labelled(world, 'AWSPREVIOUS');
     if (!previous?.value) return;
@@ -254,13 +285,20 @@ export type Handiwork = keyof typeof handiwork;
 
 function putByHand(world: World, password: string): void {
   world.byHand.add(password);
-  putVersion(world, nameOf(world, 'hand'), { value: { password, note: nameOf(world, 'note') }, record: null }, 'AWSCURRENT');
+  putVersion(
+    world,
+    nameOf(world, 'hand'),
+    { value: { password, note: nameOf(world, 'note') }, record: null },
+    'AWSCURRENT',
+  );
 }
 
 /** Lets time pass; what was still under way happens when its time comes. */
 export function passTime(world: World, untilMs: number, afterEach: () => void): void {
   for (;;) {
-    const due = world.commits.filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0];
+    const due = world.commits
+      .filter(({ atMs }) => atMs <= untilMs)
+      .sort((a, b) => a.atMs - b.atMs)[0];
     if (!due) break;
     world.commits = world.commits.filter((commit) => commit !== due);
     world.nowMs = Math.max(world.nowMs, due.atMs);

@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { viewLine } from '../../src/audit/record-view.ts';
-import { intended, linesIn, openTestLog, origin, outcome, removeTempFolders, tempFolder } from '../harness/audit.ts';
+import {
+  intended,
+  linesIn,
+  openTestLog,
+  origin,
+  outcome,
+  removeTempFolders,
+  tempFolder,
+} from '../harness/audit.ts';
 
 /** Many processes, on a machine that may be busy with others. */
 const patience = 120_000;
@@ -19,21 +27,26 @@ const { signingKey } = generateSigningKey(origin);
 beforeAll(() => {
   const esbuild = join(root, 'node_modules/.bin/esbuild');
   const entry = join(root, 'test/harness/audit-child.ts');
-  execFileSync(esbuild, [entry, '--bundle', '--platform=node', '--format=esm', `--outfile=${program}`, '--log-level=error']);
+  execFileSync(esbuild, [
+    entry,
+    '--bundle',
+    '--platform=node',
+    '--format=esm',
+    `--outfile=${program}`,
+    '--log-level=error',
+  ]);
   writeFileSync(keyFile, signingKey);
 });
 afterEach(removeTempFolders);
 afterAll(() => rmSync(built, { recursive: true, force: true }));
 
-const args = (directory: string, name: string, appends: number, perAppend: number, ending: string): string[] => [
-  program,
-  directory,
-  keyFile,
-  name,
-  String(appends),
-  String(perAppend),
-  ending,
-];
+const args = (
+  directory: string,
+  name: string,
+  appends: number,
+  perAppend: number,
+  ending: string,
+): string[] => [program, directory, keyFile, name, String(appends), String(perAppend), ending];
 
 /** rotationIds that must be in the log by what the process said. */
 const acknowledgedBy = (output: string, perAppend: number): string[] =>
@@ -41,16 +54,22 @@ const acknowledgedBy = (output: string, perAppend: number): string[] =>
     Array.from({ length: perAppend }, (_, place) => `${name}-${index}-${place}`),
   );
 
-const rotationsIn = (directory: string): Set<string | undefined> => new Set(linesIn(directory).map((line) => viewLine(line)?.rotationId));
+const rotationsIn = (directory: string): Set<string | undefined> =>
+  new Set(linesIn(directory).map((line) => viewLine(line)?.rotationId));
 
 async function expectWhole(directory: string): Promise<void> {
   const log = await openTestLog({ directory, signingKey });
   await log.close();
-  expect(linesIn(directory).map((line) => viewLine(line)?.sequence)).toEqual(linesIn(directory).map((_, index) => index));
+  expect(linesIn(directory).map((line) => viewLine(line)?.sequence)).toEqual(
+    linesIn(directory).map((_, index) => index),
+  );
 }
 
 /** Runs to its end; `until` may kill it. */
-function run(child: ChildProcess, until: (output: string) => boolean = () => false): Promise<{ output: string }> {
+function run(
+  child: ChildProcess,
+  until: (output: string) => boolean = () => false,
+): Promise<{ output: string }> {
   let output = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output += text;
@@ -63,7 +82,11 @@ test.each(['exit', 'throw'])(
   '10,000 records are all there after %s',
   async (ending) => {
     const directory = join(tempFolder(), 'audit');
-    const { output } = await run(spawn(process.execPath, args(directory, 'p', 1000, 10, ending), { stdio: ['ignore', 'pipe', 'ignore'] }));
+    const { output } = await run(
+      spawn(process.execPath, args(directory, 'p', 1000, 10, ending), {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    );
 
     const acknowledged = acknowledgedBy(output, 10);
     expect(acknowledged.length).toBe(10_000);
@@ -81,7 +104,9 @@ test(
     const acknowledged: string[] = [];
     for (let life = 0; acknowledged.length < 10_000; life += 1) {
       const lines = 40 + ((life * 97) % 211);
-      const child = spawn(process.execPath, args(directory, `life-${life}`, 5000, 10, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
+      const child = spawn(process.execPath, args(directory, `life-${life}`, 5000, 10, 'wait'), {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
       const { output } = await run(child, (text) => text.split('\n').length > lines);
       acknowledged.push(...acknowledgedBy(output, 10));
     }
@@ -98,9 +123,15 @@ test(
   async () => {
     const directory = join(tempFolder(), 'audit');
     const start = (name: string): ChildProcess =>
-      spawn(process.execPath, args(directory, name, 150, 2, 'wait'), { stdio: ['ignore', 'pipe', 'ignore'] });
+      spawn(process.execPath, args(directory, name, 150, 2, 'wait'), {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
 
-    const runs = await Promise.all([run(start('a')), run(start('b')), run(start('c'), (output) => output.split('\n').length > 40)]);
+    const runs = await Promise.all([
+      run(start('a')),
+      run(start('b')),
+      run(start('c'), (output) => output.split('\n').length > 40),
+    ]);
 
     const acknowledged = runs.flatMap(({ output }) => acknowledgedBy(output, 2));
     expect(acknowledged.length).toBeGreaterThan(600);
@@ -131,8 +162,21 @@ orSkip.each<[string, number[]]>([
     await seed.close();
     let deaths = 0;
     for (const nth of moments) {
-      const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${nth}`];
-      const done = spawnSync('strace', [...strace, process.execPath, ...args(directory, `k${nth}`, 30, 3, 'wait')], { encoding: 'utf8' });
+      const strace = [
+        '-f',
+        '-qq',
+        '-o',
+        '/dev/null',
+        '-e',
+        `trace=${call}`,
+        '-e',
+        `inject=${call}:signal=KILL:when=${nth}`,
+      ];
+      const done = spawnSync(
+        'strace',
+        [...strace, process.execPath, ...args(directory, `k${nth}`, 30, 3, 'wait')],
+        { encoding: 'utf8' },
+      );
       if (done.signal === 'SIGKILL') deaths += 1;
       const log = await openTestLog({ directory, signingKey });
       await log.append([outcome(`after-${nth}`)]);

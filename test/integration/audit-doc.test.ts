@@ -10,7 +10,9 @@ import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/aud
 
 afterAll(removeTempFolders);
 const page = readFileSync(join(import.meta.dirname, '../../docs/AUDIT.md'), 'utf8');
-const [verifyCode = '', rootCode = ''] = [...page.matchAll(/```python\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');
+const [verifyCode = '', rootCode = ''] = [...page.matchAll(/```python\n([\s\S]*?)```/g)].map(
+  ([, code]) => code ?? '',
+);
 
 test('the lines in docs/AUDIT.md accept a proof of every record, and nothing else', async () => {
   const folder = tempFolder();
@@ -20,7 +22,11 @@ test('the lines in docs/AUDIT.md accept a proof of every record, and nothing els
   await log.close();
   const run = (proof: string, key: string): { status: number | null; output: string } => {
     writeFileSync(join(folder, 'p.tlog-proof'), proof);
-    const { status, stdout, stderr } = spawnSync('python3', [script, join(folder, 'p.tlog-proof'), key], { encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(
+      'python3',
+      [script, join(folder, 'p.tlog-proof'), key],
+      { encoding: 'utf8' },
+    );
     return { status, output: stdout + stderr };
   };
   for (const index of [0, 1, 2, 6, 13, 14, 15, 16, 20, 21, 22]) {
@@ -29,14 +35,20 @@ test('the lines in docs/AUDIT.md accept a proof of every record, and nothing els
     expect([index, status, output]).toEqual([
       index,
       0,
-      expect.stringContaining(`record ${index} of 23 in ${origin}, signed by ${origin}:\n{"activity_id"`),
+      expect.stringContaining(
+        `record ${index} of 23 in ${origin}, signed by ${origin}:\n{"activity_id"`,
+      ),
     ]);
   }
 
   const proof = (await proveRecord(log.source, '6')) ?? '';
   const extra = /extra (\S+)/.exec(proof)?.[1] ?? '';
-  const forged = Buffer.from(Buffer.from(extra, 'base64').toString().replace('fleet-a', 'fleet-z')).toString('base64');
-  expect(run(proof.replace(extra, forged), log.verifier.verifierKey).output).toContain('NOT in the signed log');
+  const forged = Buffer.from(
+    Buffer.from(extra, 'base64').toString().replace('fleet-a', 'fleet-z'),
+  ).toString('base64');
+  expect(run(proof.replace(extra, forged), log.verifier.verifierKey).output).toContain(
+    'NOT in the signed log',
+  );
   expect(run(proof.replace('index 6', 'index 7'), log.verifier.verifierKey).status).not.toBe(0);
   expect(run(proof.replace('\n23\n', '\n24\n'), log.verifier.verifierKey).status).not.toBe(0);
   expect(run(proof, generateSigningKey(origin).verifierKey).status).not.toBe(0);
@@ -50,9 +62,16 @@ test('the other lines in docs/AUDIT.md come to the root of the checkpoint', asyn
   const files = readdirSync(log.directory)
     .filter((name) => name.endsWith('.jsonl'))
     .sort();
-  const checkpoint = readFileSync(join(log.directory, 'checkpoints', '000000000081.checkpoint'), 'utf8').split('\n');
+  const checkpoint = readFileSync(
+    join(log.directory, 'checkpoints', '000000000081.checkpoint'),
+    'utf8',
+  ).split('\n');
 
-  const output = execFileSync('python3', [script, ...files.map((name) => join(log.directory, name))], { encoding: 'utf8' });
+  const output = execFileSync(
+    'python3',
+    [script, ...files.map((name) => join(log.directory, name))],
+    { encoding: 'utf8' },
+  );
 
   expect(files.length).toBe(2);
   expect(output.trim()).toBe(`${checkpoint[1]} ${checkpoint[2]}`);

@@ -1,6 +1,16 @@
 // The file log on a real disk: what was acknowledged is there, whatever happens around it.
 
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
 import { viewLine } from '../../src/audit/record-view.ts';
@@ -22,8 +32,10 @@ import {
 
 afterEach(removeTempFolders);
 
-const codesIn = (directory: string): (string | undefined)[] => linesIn(directory).map((line) => viewLine(line)?.code);
-const sequencesIn = (directory: string): (number | undefined)[] => linesIn(directory).map((line) => viewLine(line)?.sequence);
+const codesIn = (directory: string): (string | undefined)[] =>
+  linesIn(directory).map((line) => viewLine(line)?.code);
+const sequencesIn = (directory: string): (number | undefined)[] =>
+  linesIn(directory).map((line) => viewLine(line)?.sequence);
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 const failureOf = async (work: Promise<unknown>): Promise<Failure> => {
   try {
@@ -42,8 +54,16 @@ test('an append is in the file of its month, numbered without gaps, when it reso
   await log.append([outcome('r-1'), intended('r-2')]);
   await log.close();
 
-  expect(readdirSync(log.directory).filter((name) => name.endsWith('.jsonl'))).toEqual(['audit-2026-03.jsonl', 'audit-2026-04.jsonl']);
-  expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'rotation.outcome', 'rotation.intended']);
+  expect(readdirSync(log.directory).filter((name) => name.endsWith('.jsonl'))).toEqual([
+    'audit-2026-03.jsonl',
+    'audit-2026-04.jsonl',
+  ]);
+  expect(codesIn(log.directory)).toEqual([
+    'log.genesis',
+    'rotation.intended',
+    'rotation.outcome',
+    'rotation.intended',
+  ]);
   expect(sequencesIn(log.directory)).toEqual([0, 1, 2, 3]);
 });
 
@@ -57,8 +77,15 @@ test('a checkpoint covers all records, carries our signature, and a quiet day ge
   await log.close();
 
   expect([first.size, second.size]).toEqual([2, 3]);
-  expect(readdirSync(join(log.directory, 'checkpoints'))).toEqual(['000000000002.checkpoint', '000000000003.checkpoint']);
-  expect(parseCheckpoint(readFileSync(join(log.directory, 'checkpoints', '000000000003.checkpoint'), 'utf8'))?.root).toBe(second.root);
+  expect(readdirSync(join(log.directory, 'checkpoints'))).toEqual([
+    '000000000002.checkpoint',
+    '000000000003.checkpoint',
+  ]);
+  expect(
+    parseCheckpoint(
+      readFileSync(join(log.directory, 'checkpoints', '000000000003.checkpoint'), 'utf8'),
+    )?.root,
+  ).toBe(second.root);
   const records = linesIn(log.directory).map((line) => viewLine(line));
   expect(records.map((record) => [record?.code, record?.more['sealed_size']])).toEqual([
     ['log.genesis', undefined],
@@ -70,7 +97,8 @@ test('a checkpoint covers all records, carries our signature, and a quiet day ge
 
 test('an intent is open until its outcome or its reconciliation, and opens again with a later intent', async () => {
   const log = await openTestLog();
-  const open = async (): Promise<string[]> => (await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId);
+  const open = async (): Promise<string[]> =>
+    (await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId);
   await log.append([intended('r-1'), intended('r-2'), intended('r-3', 'fleet-b')]);
   expect(await open()).toEqual(['r-1', 'r-2']);
   await log.append([outcome('r-1')]);
@@ -81,7 +109,9 @@ test('an intent is open until its outcome or its reconciliation, and opens again
   await log.close();
 
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-  expect(await again.openIntents('fleet-a')).toEqual([{ rotationId: 'r-1', account: 'fleet-a', intendedAtMs: march }]);
+  expect(await again.openIntents('fleet-a')).toEqual([
+    { rotationId: 'r-1', account: 'fleet-a', intendedAtMs: march },
+  ]);
   await again.close();
 });
 
@@ -92,11 +122,18 @@ test('the cache beside the log is not needed, and not believed when it does not 
   const statePath = join(log.directory, '.writer', 'state.json');
   const state = JSON.parse(readFileSync(statePath, 'utf8'));
   const roots: string[] = [];
-  for (const cache of [JSON.stringify(state), '{', JSON.stringify({ ...state, size: 1, frontier: state.frontier.slice(0, 1) }), null]) {
+  for (const cache of [
+    JSON.stringify(state),
+    '{',
+    JSON.stringify({ ...state, size: 1, frontier: state.frontier.slice(0, 1) }),
+    null,
+  ]) {
     if (cache === null) rmSync(statePath);
     else writeFileSync(statePath, cache);
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-open']);
+    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual([
+      'r-open',
+    ]);
     roots.push((await again.checkpoint()).root);
     await again.close();
     rmSync(join(log.directory, 'checkpoints', '000000000012.checkpoint'));
@@ -119,7 +156,12 @@ test('a record that was cut anywhere within is cut off at the next start, noted,
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
     await again.append([outcome('r-1')]);
     await again.close();
-    expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'log.repaired', 'rotation.outcome']);
+    expect(codesIn(log.directory)).toEqual([
+      'log.genesis',
+      'rotation.intended',
+      'log.repaired',
+      'rotation.outcome',
+    ]);
     expect(sequencesIn(log.directory)).toEqual(upTo(4));
     expect(readFileSync(file).subarray(0, before.length).equals(before)).toBe(true);
   }
@@ -133,12 +175,16 @@ test('an append of several records is there whole or not at all', async () => {
   await log.append([outcome('r-1'), intended('r-2'), outcome('r-2')]);
   await log.close();
   const whole = readFileSync(file);
-  const ends = [...whole.keys()].filter((index) => index >= before && whole[index] === 0x0a).map((index) => index + 1);
+  const ends = [...whole.keys()]
+    .filter((index) => index >= before && whole[index] === 0x0a)
+    .map((index) => index + 1);
 
   for (const length of ends.slice(0, 2)) {
     writeFileSync(file, whole.subarray(0, length));
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-1']);
+    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual([
+      'r-1',
+    ]);
     await again.close();
     expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'log.repaired']);
   }
@@ -148,7 +194,10 @@ test('zeros that a power cut left at the end are cut', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   await log.close();
-  appendFileSync(join(log.directory, 'audit-2026-03.jsonl'), Buffer.concat([Buffer.alloc(300), Buffer.from('\n'), Buffer.alloc(20)]));
+  appendFileSync(
+    join(log.directory, 'audit-2026-03.jsonl'),
+    Buffer.concat([Buffer.alloc(300), Buffer.from('\n'), Buffer.alloc(20)]),
+  );
 
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
   await again.close();
@@ -159,7 +208,9 @@ test('zeros that a power cut left at the end are cut', async () => {
 test('two writers in turn pick up what the other wrote, and its checkpoints', async () => {
   const one = await openTestLog();
   const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey });
-  await Promise.all(upTo(40).map((index) => (index % 2 === 0 ? one : two).append([intended(`r-${index}`)])));
+  await Promise.all(
+    upTo(40).map((index) => (index % 2 === 0 ? one : two).append([intended(`r-${index}`)])),
+  );
   await one.checkpoint();
   await two.append([outcome('r-0')]);
   expect((await one.openIntents('fleet-a')).length).toBe(39);
@@ -195,18 +246,24 @@ test('a log that was shortened or altered behind its checkpoint is not continued
   await log.close();
   const file = join(log.directory, 'audit-2026-03.jsonl');
   const whole = readFileSync(file);
-  const reopen = (): Promise<unknown> => openTestLog({ directory: log.directory, signingKey: log.signingKey });
+  const reopen = (): Promise<unknown> =>
+    openTestLog({ directory: log.directory, signingKey: log.signingKey });
   rmSync(join(log.directory, '.writer', 'state.json'));
 
   truncateSync(file, whole.length - 100);
   expect((await failureOf(reopen())).message).toContain('damaged');
   writeFileSync(file, Buffer.from(whole.toString().replace('fleet-a', 'fleet-b')));
-  expect((await failureOf(reopen())).message).toContain('does not continue its checkpoint at 9 records');
+  expect((await failureOf(reopen())).message).toContain(
+    'does not continue its checkpoint at 9 records',
+  );
   writeFileSync(file, whole);
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-  while (existsSync(join(log.directory, '.writer', 'lock'))) await new Promise((resolve) => setImmediate(resolve));
+  while (existsSync(join(log.directory, '.writer', 'lock')))
+    await new Promise((resolve) => setImmediate(resolve));
   writeFileSync(file, whole.subarray(0, -200));
-  expect((await failureOf(again.append([intended('r-9')]))).message).toContain('shorter than it was');
+  expect((await failureOf(again.append([intended('r-9')]))).message).toContain(
+    'shorter than it was',
+  );
   await again.close();
 });
 
@@ -219,8 +276,15 @@ test('a clock that slips back a little does not turn the order round, one that i
   await log.append([intended('r-2')]);
   await log.close();
 
-  expect(linesIn(log.directory).map((line) => viewLine(line)?.timeMs)).toEqual([march, march, march, march - 3_000 - 40 * dayMs]);
-  expect(readdirSync(log.directory).filter((name) => name.endsWith('.jsonl'))).toEqual(['audit-2026-03.jsonl']);
+  expect(linesIn(log.directory).map((line) => viewLine(line)?.timeMs)).toEqual([
+    march,
+    march,
+    march,
+    march - 3_000 - 40 * dayMs,
+  ]);
+  expect(readdirSync(log.directory).filter((name) => name.endsWith('.jsonl'))).toEqual([
+    'audit-2026-03.jsonl',
+  ]);
 });
 
 test('a log that cannot be written is named, and what happened already goes to the second sink', async () => {
@@ -232,7 +296,9 @@ test('a log that cannot be written is named, and what happened already goes to t
   expect(intent.message).toMatch(/audit-2026-04\.jsonl: ENOENT/);
   expect(again.strays).toEqual([]);
   await failureOf(again.append([outcome('r-2')]));
-  expect(again.strays.map((line) => viewLine(line)?.code ?? JSON.parse(line).metadata.event_code)).toEqual(['rotation.outcome']);
+  expect(
+    again.strays.map((line) => viewLine(line)?.code ?? JSON.parse(line).metadata.event_code),
+  ).toEqual(['rotation.outcome']);
   expect(JSON.parse(again.strays[0] ?? '').metadata.sequence).toBeUndefined();
 
   rmSync(join(again.directory, 'audit-2026-04.jsonl'));
@@ -247,8 +313,14 @@ test('a log of another origin is refused, and nothing is left behind by closing'
   await log.close();
   expect(readdirSync(join(log.directory, '.writer'))).toEqual(['state.json']);
   const checkpoint = join(log.directory, 'checkpoints', '000000000003.checkpoint');
-  writeFileSync(checkpoint, readFileSync(checkpoint, 'utf8').replace('example.com/fleet', 'example.com/other'));
+  writeFileSync(
+    checkpoint,
+    readFileSync(checkpoint, 'utf8').replace('example.com/fleet', 'example.com/other'),
+  );
 
-  expect((await failureOf(openTestLog({ directory: log.directory, signingKey: log.signingKey }))).message).toContain('belongs to the log');
+  expect(
+    (await failureOf(openTestLog({ directory: log.directory, signingKey: log.signingKey })))
+      .message,
+  ).toContain('belongs to the log');
   expect(existsSync(join(log.directory, '.writer', 'lock'))).toBe(false);
 });

@@ -1,6 +1,11 @@
 // The audit log in objects, against the S3 stand-in: what two writers, lost answers, cold starts and damage make of it.
 
-import { generateSigningKey, openSigningKey, parseCheckpoint, parseVerifierKey } from '../../src/audit/checkpoint.ts';
+import {
+  generateSigningKey,
+  openSigningKey,
+  parseCheckpoint,
+  parseVerifierKey,
+} from '../../src/audit/checkpoint.ts';
 import { type ObjectAuditLog, openObjectLog } from '../../src/audit/object-segments.ts';
 import { viewLine } from '../../src/audit/record-view.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
@@ -30,11 +35,21 @@ afterEach(async () => {
 
 async function open(prefix = 'audit/'): Promise<ObjectAuditLog> {
   const log = await openObjectLog({
-    objects: openS3Objects({ bucket: aws.bucket, prefix, region: 'us-east-1', requestTimeoutMs: 2_000, clock }),
+    objects: openS3Objects({
+      bucket: aws.bucket,
+      prefix,
+      region: 'us-east-1',
+      requestTimeoutMs: 2_000,
+      clock,
+    }),
     signer: openSigningKey(signingKey),
     clock,
     origin,
-    context: { actor: { name: 'tester' }, productVersion: '0.0.0', policy: { maxAgeDays: 90, warnAgeDays: 75 } },
+    context: {
+      actor: { name: 'tester' },
+      productVersion: '0.0.0',
+      policy: { maxAgeDays: 90, warnAgeDays: 75 },
+    },
     secondSink: (line) => stray.push(line),
   });
   logs.push(log);
@@ -75,7 +90,11 @@ test('two writers at once lose nothing and claim no number twice', async () => {
   const [one, other] = [await open(), await open()];
   const both = [one, other];
 
-  await Promise.all(Array.from({ length: 60 }, (_, index) => both[index % 2]?.append([event('rotation.intended', `r${index}`)])));
+  await Promise.all(
+    Array.from({ length: 60 }, (_, index) =>
+      both[index % 2]?.append([event('rotation.intended', `r${index}`)]),
+    ),
+  );
 
   expect(sequences()).toEqual(Array.from({ length: 61 }, (_, index) => index));
   expect(new Set(lines().map((line) => viewLine(line)?.rotationId)).size).toBe(61);
@@ -84,7 +103,8 @@ test('two writers at once lose nothing and claim no number twice', async () => {
 test('two instances that open an empty log at once begin it once', async () => {
   const both = await Promise.all([open(), open(), open()]);
 
-  for (const [index, log] of both.entries()) await log.append([event('rotation.intended', `r${index}`)]);
+  for (const [index, log] of both.entries())
+    await log.append([event('rotation.intended', `r${index}`)]);
 
   expect(lines().map((line) => viewLine(line)?.code)).toEqual([
     'log.genesis',
@@ -98,7 +118,9 @@ test('two instances that open an empty log at once begin it once', async () => {
 test('appends that meet are put together', async () => {
   const log = await open();
 
-  await Promise.all(Array.from({ length: 40 }, (_, index) => log.append([event('rotation.intended', `r${index}`)])));
+  await Promise.all(
+    Array.from({ length: 40 }, (_, index) => log.append([event('rotation.intended', `r${index}`)])),
+  );
 
   expect(sequences()).toHaveLength(41);
   expect(stored('records').length).toBeLessThan(6);
@@ -128,7 +150,8 @@ test('an intent stays open for every instance until some instance writes its out
 
 test('a cold start reads the newest head and what came after it, not the whole log', async () => {
   const log = await open();
-  for (let index = 0; index < 30; index += 1) await log.append([event('rotation.intended', `r${index}`)]);
+  for (let index = 0; index < 30; index += 1)
+    await log.append([event('rotation.intended', `r${index}`)]);
   await log.checkpoint();
   await log.append([event('rotation.outcome', 'r3')]);
   aws.calls.length = 0;
@@ -145,7 +168,10 @@ test('a head that is not the signed one is not believed', async () => {
   await log.append([event('rotation.intended', 'r1')]);
   await log.checkpoint();
   const [[name = '', text = ''] = []] = stored('heads');
-  const forged = { ...JSON.parse(text), open: [{ rotationId: 'forged', account: 'east', intendedAtMs: 1 }] };
+  const forged = {
+    ...JSON.parse(text),
+    open: [{ rotationId: 'forged', account: 'east', intendedAtMs: 1 }],
+  };
   forged.frontier[0] = Buffer.alloc(32).toString('base64');
   aws.objects.set(name, Buffer.from(JSON.stringify(forged)));
 
@@ -164,7 +190,12 @@ test('a head with a checkpoint that our key has not signed is not believed', asy
   const [[name = '', text = ''] = []] = stored('heads');
   const [[note = '', signed = ''] = []] = stored('checkpoints');
   aws.objects.set(name, Buffer.from(JSON.stringify({ ...JSON.parse(text), open: [] })));
-  aws.objects.set(note, Buffer.from(`${signed.slice(0, -90)}${signed.slice(-90, -80).replace(/[A-Za-z]/g, 'x')}${signed.slice(-80)}`));
+  aws.objects.set(
+    note,
+    Buffer.from(
+      `${signed.slice(0, -90)}${signed.slice(-90, -80).replace(/[A-Za-z]/g, 'x')}${signed.slice(-80)}`,
+    ),
+  );
 
   const intents = await (await open()).openIntents('east');
 
@@ -179,11 +210,19 @@ test('a bucket that refuses makes the intent fail and says which permission is m
     reason: 'audit-unavailable',
     message: expect.stringContaining('s3:PutObject is not allowed (AccessDenied'),
   });
-  await expect(log.append([event('rotation.outcome', 'r2')])).rejects.toMatchObject({ reason: 'audit-unavailable' });
+  await expect(log.append([event('rotation.outcome', 'r2')])).rejects.toMatchObject({
+    reason: 'audit-unavailable',
+  });
   await log.append([event('rotation.outcome', 'r3')]);
 
-  expect(stray.map((line) => viewLine(`${line}`)?.code ?? JSON.parse(line).metadata.event_code)).toEqual(['rotation.outcome']);
-  expect(lines().map((line) => viewLine(line)?.code)).toEqual(['log.genesis', 'sink.failed', 'rotation.outcome']);
+  expect(
+    stray.map((line) => viewLine(`${line}`)?.code ?? JSON.parse(line).metadata.event_code),
+  ).toEqual(['rotation.outcome']);
+  expect(lines().map((line) => viewLine(line)?.code)).toEqual([
+    'log.genesis',
+    'sink.failed',
+    'rotation.outcome',
+  ]);
 });
 
 test('a bucket that is busy for a moment costs a moment', async () => {
@@ -211,7 +250,8 @@ test('a checkpoint where nothing was appended is a heartbeat; two instances may 
 test('the log of another name is not continued', async () => {
   const log = await open();
   await log.checkpoint();
-  for (const [name, text] of stored('checkpoints')) aws.objects.set(name, Buffer.from(text.replaceAll(origin, 'somebody.else/log')));
+  for (const [name, text] of stored('checkpoints'))
+    aws.objects.set(name, Buffer.from(text.replaceAll(origin, 'somebody.else/log')));
 
   await expect(open()).rejects.toMatchObject({ reason: 'audit-unavailable' });
 });
@@ -219,13 +259,22 @@ test('the log of another name is not continued', async () => {
 test('verify finds the log intact, and finds a record that was changed', async () => {
   const log = await open();
   for (let index = 0; index < 20; index += 1)
-    await log.append([event('rotation.intended', `r${index}`), event('rotation.outcome', `r${index}`)]);
+    await log.append([
+      event('rotation.intended', `r${index}`),
+      event('rotation.outcome', `r${index}`),
+    ]);
   await log.checkpoint();
 
-  const intact = await verifyLog(log.source, { verifiers: [parseVerifierKey(verifierKey)], nowMs: clock.nowMs() });
+  const intact = await verifyLog(log.source, {
+    verifiers: [parseVerifierKey(verifierKey)],
+    nowMs: clock.nowMs(),
+  });
   const [, [name = '', text = ''] = []] = stored('records');
   aws.objects.set(name, Buffer.from(text.replace('"r0"', '"rX"')));
-  const altered = await verifyLog(log.source, { verifiers: [parseVerifierKey(verifierKey)], nowMs: clock.nowMs() });
+  const altered = await verifyLog(log.source, {
+    verifiers: [parseVerifierKey(verifierKey)],
+    nowMs: clock.nowMs(),
+  });
 
   expect([intact.state, altered.state]).toEqual(['intact', 'altered']);
 });
@@ -234,6 +283,10 @@ test('a key that KMS does not give is named with the permission that is missing,
   const options = { name: origin, region: 'us-east-1', requestTimeoutMs: 2_000, clock };
   aws.inject('GetPublicKey', 'denied');
 
-  await expect(openKmsSigner({ ...options, keyId: aws.keyArn })).rejects.toThrow(/kms:GetPublicKey is not allowed/);
-  await expect(openKmsSigner({ ...options, keyId: 'alias/none' })).rejects.toThrow(/NotFoundException/);
+  await expect(openKmsSigner({ ...options, keyId: aws.keyArn })).rejects.toThrow(
+    /kms:GetPublicKey is not allowed/,
+  );
+  await expect(openKmsSigner({ ...options, keyId: 'alias/none' })).rejects.toThrow(
+    /NotFoundException/,
+  );
 });

@@ -1,6 +1,15 @@
 // Every way in which a log can be tampered with (design/audit.md, Bars): each is found, and the untouched log is clean.
 
-import { appendFileSync, copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { openSigningKey, parseVerifierKey, signCheckpoint } from '../../src/audit/checkpoint.ts';
 import { openFileSource } from '../../src/audit/file-segments.ts';
@@ -26,26 +35,37 @@ let anchor: string;
 beforeAll(async () => {
   pristine = await filledLog(12, 3);
   await pristine.close();
-  anchor = readFileSync(join(pristine.directory, 'checkpoints', names(pristine.directory).at(-1) ?? ''), 'utf8');
+  anchor = readFileSync(
+    join(pristine.directory, 'checkpoints', names(pristine.directory).at(-1) ?? ''),
+    'utf8',
+  );
 });
 
 const names = (directory: string): string[] => readdirSync(join(directory, 'checkpoints')).sort();
 const logFile = (directory: string): string => join(directory, 'audit-2026-03.jsonl');
-const linesOf = (directory: string): string[] => readFileSync(logFile(directory), 'utf8').split('\n').slice(0, -1);
+const linesOf = (directory: string): string[] =>
+  readFileSync(logFile(directory), 'utf8').split('\n').slice(0, -1);
 const store = (directory: string, lines: readonly string[]): void =>
   writeFileSync(logFile(directory), lines.map((line) => `${line}\n`).join(''));
-const renumber = (lines: readonly string[]): string[] => lines.map((line, index) => line.replace(/"sequence":\d+/, `"sequence":${index}`));
+const renumber = (lines: readonly string[]): string[] =>
+  lines.map((line, index) => line.replace(/"sequence":\d+/, `"sequence":${index}`));
 const at = (lines: readonly string[], index: number): string => lines[index] ?? '';
 
 /** A copy of the log, changed, and what `verify` says of it. */
-async function after(change: (directory: string) => void | Promise<void>, consistentWith: string[] = []): Promise<Verification> {
+async function after(
+  change: (directory: string) => void | Promise<void>,
+  consistentWith: string[] = [],
+): Promise<Verification> {
   const directory = join(tempFolder(), 'audit');
   cpSync(pristine.directory, directory, { recursive: true });
   await change(directory);
   return verifyLog(openFileSource(directory), { verifiers: [pristine.verifier], consistentWith });
 }
-const kinds = ({ findings }: Verification): string[] => [...new Set(findings.map(({ kind }) => kind))];
-const change = (edit: (lines: string[]) => readonly string[]) => (directory: string) => store(directory, edit(linesOf(directory)));
+const kinds = ({ findings }: Verification): string[] => [
+  ...new Set(findings.map(({ kind }) => kind)),
+];
+const change = (edit: (lines: string[]) => readonly string[]) => (directory: string) =>
+  store(directory, edit(linesOf(directory)));
 
 /** Signs every checkpoint anew over what the file now holds, as one who has the key could. */
 async function resign(directory: string, signingKey: string): Promise<void> {
@@ -57,7 +77,10 @@ async function resign(directory: string, signingKey: string): Promise<void> {
     for (const line of lines.slice(0, size)) tree.append(leafHash(Buffer.from(line)));
     rmSync(join(directory, 'checkpoints', name));
     const text = await signCheckpoint(origin, size, tree.root(), [signer]);
-    writeFileSync(join(directory, 'checkpoints', `${String(size).padStart(12, '0')}.checkpoint`), text);
+    writeFileSync(
+      join(directory, 'checkpoints', `${String(size).padStart(12, '0')}.checkpoint`),
+      text,
+    );
   }
 }
 
@@ -101,26 +124,53 @@ test('any single flipped bit of any record is found', async () => {
 test.each<[string, (lines: string[]) => readonly string[], string]>([
   [
     'a value is changed and the JSON stays valid',
-    (lines) => lines.map((line, index) => (index === 7 ? line.replace('"fleet-a"', '"fleet-z"') : line)),
+    (lines) =>
+      lines.map((line, index) => (index === 7 ? line.replace('"fleet-a"', '"fleet-z"') : line)),
     'root',
   ],
   ['a record is deleted', (lines) => lines.filter((_, index) => index !== 7), 'sequence'],
-  ['a record is deleted and the rest is renumbered', (lines) => renumber(lines.filter((_, index) => index !== 7)), 'root'],
-  ['two records are swapped', (lines) => [...lines.slice(0, 7), at(lines, 8), at(lines, 7), ...lines.slice(9)], 'sequence'],
+  [
+    'a record is deleted and the rest is renumbered',
+    (lines) => renumber(lines.filter((_, index) => index !== 7)),
+    'root',
+  ],
+  [
+    'two records are swapped',
+    (lines) => [...lines.slice(0, 7), at(lines, 8), at(lines, 7), ...lines.slice(9)],
+    'sequence',
+  ],
   [
     'two records are swapped and renumbered',
     (lines) => renumber([...lines.slice(0, 7), at(lines, 8), at(lines, 7), ...lines.slice(9)]),
     'root',
   ],
-  ['a record is forged in', (lines) => renumber([...lines.slice(0, 7), at(lines, 5), ...lines.slice(7)]), 'root'],
+  [
+    'a record is forged in',
+    (lines) => renumber([...lines.slice(0, 7), at(lines, 5), ...lines.slice(7)]),
+    'root',
+  ],
   ['the tail is dropped', (lines) => lines.slice(0, 20), 'shortened'],
-  ['the last record is edited', (lines) => [...lines.slice(0, -1), at(lines, lines.length - 1).replace('"Success"', '"Failure"')], 'root'],
+  [
+    'the last record is edited',
+    (lines) => [
+      ...lines.slice(0, -1),
+      at(lines, lines.length - 1).replace('"Success"', '"Failure"'),
+    ],
+    'root',
+  ],
   [
     'a number is there twice',
-    (lines) => lines.map((line, index) => (index === 9 ? line.replace('"sequence":9', '"sequence":8') : line)),
+    (lines) =>
+      lines.map((line, index) =>
+        index === 9 ? line.replace('"sequence":9', '"sequence":8') : line,
+      ),
     'sequence',
   ],
-  ['a line is replaced by something else', (lines) => lines.map((line, index) => (index === 9 ? '{}' : line)), 'not-a-record'],
+  [
+    'a line is replaced by something else',
+    (lines) => lines.map((line, index) => (index === 9 ? '{}' : line)),
+    'not-a-record',
+  ],
   ['the log is emptied', () => [], 'shortened'],
 ])('%s: found', async (_, edit, kind) => {
   const verification = await after(change(edit));
@@ -132,7 +182,9 @@ test('a log that was shortened, renumbered and signed anew by one who has the ke
   const rechain = async (directory: string): Promise<void> => {
     store(
       directory,
-      renumber(linesOf(directory).filter((_, index) => index !== 7 && index !== 8)).map((line) => line.replace(/,"sealed_size":\d+/, '')),
+      renumber(linesOf(directory).filter((_, index) => index !== 7 && index !== 8)).map((line) =>
+        line.replace(/,"sealed_size":\d+/, ''),
+      ),
     );
     await resign(directory, pristine.signingKey);
   };
@@ -146,7 +198,9 @@ test('a log that was shortened, renumbered and signed anew by one who has the ke
 test('an edit that keeps the length of the log, signed anew, is inconsistent with the checkpoint that left the machine', async () => {
   const verification = await after(
     async (directory) => {
-      change((lines) => lines.map((line, index) => (index === 7 ? line.replace('"fleet-a"', '"fleet-z"') : line)))(directory);
+      change((lines) =>
+        lines.map((line, index) => (index === 7 ? line.replace('"fleet-a"', '"fleet-z"') : line)),
+      )(directory);
       await resign(directory, pristine.signingKey);
     },
     [anchor],
@@ -156,10 +210,15 @@ test('an edit that keeps the length of the log, signed anew, is inconsistent wit
 });
 
 test('a deleted checkpoint is found, the last one by what left the machine', async () => {
-  const middle = await after((directory) => rmSync(join(directory, 'checkpoints', names(directory)[1] ?? '')));
+  const middle = await after((directory) =>
+    rmSync(join(directory, 'checkpoints', names(directory)[1] ?? '')),
+  );
   expect([middle.state, kinds(middle)]).toEqual(['altered', ['checkpoint-missing']]);
 
-  const last = await after((directory) => rmSync(join(directory, 'checkpoints', names(directory).at(-1) ?? '')), [anchor]);
+  const last = await after(
+    (directory) => rmSync(join(directory, 'checkpoints', names(directory).at(-1) ?? '')),
+    [anchor],
+  );
   expect([last.state, kinds(last)]).toEqual(['incomplete', ['unsealed']]);
 
   const dropped = (directory: string): void => {
@@ -174,7 +233,10 @@ test('a swapped key, a forged signature and a checkpoint of another log are foun
   const other = await openTestLog();
   await other.close();
   const swapped = await after((directory) => resign(directory, other.signingKey));
-  expect([swapped.state, kinds(swapped)]).toEqual(['altered', ['signature', 'checkpoint-missing', 'unsealed']]);
+  expect([swapped.state, kinds(swapped)]).toEqual([
+    'altered',
+    ['signature', 'checkpoint-missing', 'unsealed'],
+  ]);
 
   const forged = await after((directory) => {
     const path = join(directory, 'checkpoints', names(directory).at(-1) ?? '');
@@ -191,7 +253,15 @@ test('a swapped key, a forged signature and a checkpoint of another log are foun
     const signer = openSigningKey(pristine.signingKey);
     const path = join(directory, 'checkpoints', names(directory).at(-1) ?? '');
     const [, , root = ''] = readFileSync(path, 'utf8').split('\n');
-    writeFileSync(path, await signCheckpoint('example.com/other', 25, Buffer.from(root, 'base64').toString('latin1'), [signer]));
+    writeFileSync(
+      path,
+      await signCheckpoint(
+        'example.com/other',
+        25,
+        Buffer.from(root, 'base64').toString('latin1'),
+        [signer],
+      ),
+    );
   });
   expect(kinds(foreign)).toContain('origin');
 });
@@ -206,13 +276,19 @@ test('a clock that was turned back, and silence longer than a day, are said', as
   await log.checkpoint();
   await log.close();
 
-  const verification = await verifyLog(log.source, { verifiers: [log.verifier], nowMs: log.clock.atMs + dayMs });
+  const verification = await verifyLog(log.source, {
+    verifiers: [log.verifier],
+    nowMs: log.clock.atMs + dayMs,
+  });
   expect(verification).toMatchObject({ state: 'incomplete', exitCode: 1 });
   expect(verification.findings.map(({ kind, sequence }) => [kind, sequence])).toEqual([
     ['clock', 2],
     ['gap', 3],
   ]);
-  const later = await verifyLog(log.source, { verifiers: [log.verifier], nowMs: log.clock.atMs + 2 * dayMs });
+  const later = await verifyLog(log.source, {
+    verifiers: [log.verifier],
+    nowMs: log.clock.atMs + 2 * dayMs,
+  });
   expect(later.findings.length).toBe(3);
 });
 
@@ -226,7 +302,11 @@ test('two writers that did not know of each other leave numbers twice', async ()
 
 test('records after the last checkpoint, and a half-written one, are said and blamed on nobody', async () => {
   const unsealed = await after(async (directory) => {
-    const log = await openTestLog({ directory, signingKey: pristine.signingKey, clock: testClock(pristine.clock.atMs) });
+    const log = await openTestLog({
+      directory,
+      signingKey: pristine.signingKey,
+      clock: testClock(pristine.clock.atMs),
+    });
     await log.append([intended('r-new')]);
     await log.close();
   });
@@ -241,7 +321,9 @@ test('verify reads only: it leaves the folder as it was', async () => {
   cpSync(pristine.directory, directory, { recursive: true });
   rmSync(join(directory, '.writer'), { recursive: true });
   copyFileSync(logFile(directory), join(directory, 'kept'));
-  await verifyLog(openFileSource(directory), { verifiers: [parseVerifierKey(pristine.signer.verifierKey)] });
+  await verifyLog(openFileSource(directory), {
+    verifiers: [parseVerifierKey(pristine.signer.verifierKey)],
+  });
 
   expect(existsSync(join(directory, '.writer'))).toBe(false);
   expect(readFileSync(join(directory, 'kept')).equals(readFileSync(logFile(directory)))).toBe(true);

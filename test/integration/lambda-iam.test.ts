@@ -9,7 +9,12 @@ import { formatWork } from '../../src/lambda/messages.ts';
 import { runStep } from '../../src/lambda/rotation-steps.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
 import { runWorker } from '../../src/lambda/sqs-worker.ts';
-import { type Fields, type Json, packageTemplate, type Template } from '../harness/cloudformation.ts';
+import {
+  type Fields,
+  type Json,
+  packageTemplate,
+  type Template,
+} from '../harness/cloudformation.ts';
 import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 type Call = { readonly action: string; readonly resource: string };
@@ -35,17 +40,29 @@ function resolved(value: Json, rig: LambdaRig): string {
   };
   if (fields['Fn::ImportValue']) return imports[String(fields['Fn::ImportValue'])] ?? 'nowhere';
   if (fields['Fn::Sub']) {
-    const known: Record<string, string> = { 'AWS::Partition': 'aws', 'AWS::Region': 'us-east-1', 'AWS::AccountId': '111111111111' };
-    return String(fields['Fn::Sub']).replace(/\$\{([^}]+)\}/g, (_, name: string) => known[name] ?? 'nowhere');
+    const known: Record<string, string> = {
+      'AWS::Partition': 'aws',
+      'AWS::Region': 'us-east-1',
+      'AWS::AccountId': '111111111111',
+    };
+    return String(fields['Fn::Sub']).replace(
+      /\$\{([^}]+)\}/g,
+      (_, name: string) => known[name] ?? 'nowhere',
+    );
   }
-  if (fields['Fn::Join']) return ((fields['Fn::Join'] as Json[])[1] as Json[]).map((part) => resolved(part, rig)).join('');
+  if (fields['Fn::Join'])
+    return ((fields['Fn::Join'] as Json[])[1] as Json[])
+      .map((part) => resolved(part, rig))
+      .join('');
   const [id] = (fields['Fn::GetAtt'] as string[] | undefined) ?? ['nowhere'];
   if (id === 'Work') return 'arn:aws:sqs:us-east-1:111111111111:thingspace-rotator-work.fifo';
   return `the ${id} of the platform`;
 }
 
 function allowancesOf(role: string, rig: LambdaRig): Allowance[] {
-  const policies = (template.Resources[role]?.Properties?.['Policies'] ?? []) as { PolicyDocument: { Statement: Fields[] } }[];
+  const policies = (template.Resources[role]?.Properties?.['Policies'] ?? []) as {
+    PolicyDocument: { Statement: Fields[] };
+  }[];
   return policies
     .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
     .filter((statement) => statement['Effect'] === 'Allow')
@@ -57,7 +74,11 @@ function allowancesOf(role: string, rig: LambdaRig): Allowance[] {
 
 const allows = ({ actions, resources }: Allowance, call: Call): boolean =>
   actions.includes(call.action) &&
-  resources.some((pattern) => new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`).test(call.resource));
+  resources.some((pattern) =>
+    new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`).test(
+      call.resource,
+    ),
+  );
 
 /** Every call at the simulators, and those that Secrets Manager makes to KMS under the caller's role. */
 function callsOf(rig: LambdaRig): Call[] {
@@ -65,14 +86,30 @@ function callsOf(rig: LambdaRig): Call[] {
     const own = { action: `secretsmanager:${action}`, resource };
     if (action === 'GetSecretValue') return [own, { action: 'kms:Decrypt', resource: secretKey }];
     if (action === 'PutSecretValue')
-      return [own, { action: 'kms:GenerateDataKey', resource: secretKey }, { action: 'kms:Decrypt', resource: secretKey }];
+      return [
+        own,
+        { action: 'kms:GenerateDataKey', resource: secretKey },
+        { action: 'kms:Decrypt', resource: secretKey },
+      ];
     return [own];
   });
-  return [...secrets, ...rig.aws.calls.map(({ service, action, resource }) => ({ action: `${service}:${action}`, resource }))];
+  return [
+    ...secrets,
+    ...rig.aws.calls.map(({ service, action, resource }) => ({
+      action: `${service}:${action}`,
+      resource,
+    })),
+  ];
 }
 
 /** What the platform does under the role, not our code: the log, the poller, the dead letter. */
-const platform = ['logs:CreateLogStream', 'logs:PutLogEvents', 'sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'];
+const platform = [
+  'logs:CreateLogStream',
+  'logs:PutLogEvents',
+  'sqs:ReceiveMessage',
+  'sqs:DeleteMessage',
+  'sqs:GetQueueAttributes',
+];
 
 function judge(role: string, rig: LambdaRig): { refused: Call[]; unused: string[] } {
   const allowances = allowancesOf(role, rig);
@@ -86,12 +123,17 @@ function judge(role: string, rig: LambdaRig): { refused: Call[]; unused: string[
         !calls.some((call) => call.action === action && allows(allowance, call)),
     ),
   );
-  return { refused: [...new Map(refused.map((call) => [JSON.stringify(call), call])).values()], unused };
+  return {
+    refused: [...new Map(refused.map((call) => [JSON.stringify(call), call])).values()],
+    unused,
+  };
 }
 
 /** Editing another key, so that the age has to be looked for in older versions. */
 function editByHand(rig: LambdaRig, account: string): void {
-  const { SecretString } = rig.secretsManager.call('GetSecretValue', { SecretId: rig.arn(account) });
+  const { SecretString } = rig.secretsManager.call('GetSecretValue', {
+    SecretId: rig.arn(account),
+  });
   rig.secretsManager.call('PutSecretValue', {
     SecretId: rig.arn(account),
     SecretString: JSON.stringify({ ...JSON.parse(String(SecretString)), note: 'edited' }),
@@ -108,7 +150,9 @@ test('scheduled calls what its role allows, and its role allows what it calls', 
   editByHand(rig, 'east');
   await rig.instance().invoke(runScheduled, { source: 'aws.scheduler' });
   await rig.instance().invoke(runScheduled, byHand);
-  await rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' }).invoke(runScheduled, byHand);
+  await rig
+    .instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' })
+    .invoke(runScheduled, byHand);
 
   expect(judge('ScheduledRole', rig)).toEqual({ refused: [], unused: [] });
 });
@@ -141,10 +185,20 @@ test('rotationSteps calls what its role allows, and its role allows what it call
 
 test('the judge finds a call that is not allowed and an allowance that is not used', async () => {
   rig = await openLambdaRig({ users: { east: 'a', west: 'b' } });
-  await rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' }).invoke(runScheduled, byHand);
+  await rig
+    .instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' })
+    .invoke(runScheduled, byHand);
 
   // The worker's role may neither list secrets nor send messages; and no password was looked for in older versions' list.
   const { refused, unused } = judge('WorkerRole', rig);
-  expect(refused.map(({ action }) => action).sort()).toEqual(['secretsmanager:ListSecrets', 'sqs:SendMessage']);
-  expect(unused).toEqual(expect.arrayContaining(['secretsmanager:PutSecretValue', 'secretsmanager:UpdateSecretVersionStage']));
+  expect(refused.map(({ action }) => action).sort()).toEqual([
+    'secretsmanager:ListSecrets',
+    'sqs:SendMessage',
+  ]);
+  expect(unused).toEqual(
+    expect.arrayContaining([
+      'secretsmanager:PutSecretValue',
+      'secretsmanager:UpdateSecretVersionStage',
+    ]),
+  );
 });

@@ -2,7 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { checkNote, keyIdOf, parseCheckpoint, parseVerifierKey } from '../../src/audit/checkpoint.ts';
+import {
+  checkNote,
+  keyIdOf,
+  parseCheckpoint,
+  parseVerifierKey,
+} from '../../src/audit/checkpoint.ts';
 import { viewLine } from '../../src/audit/record-view.ts';
 import { formatWork, parseWork } from '../../src/lambda/messages.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
@@ -45,9 +50,18 @@ test('an order by hand rotates what it names and tells who asked and why', async
   rig = await openLambdaRig({ users: { east: 'old-east', west: 'old-west' } });
   const instance = rig.instance();
 
-  const answer = await instance.invoke(runScheduled, { ...byHand, accounts: ['thingspace/east'], requestedBy: 'ops' });
+  const answer = await instance.invoke(runScheduled, {
+    ...byHand,
+    accounts: ['thingspace/east'],
+    requestedBy: 'ops',
+  });
 
-  expect(answer).toMatchObject({ exitCode: 0, accounts: 1, queued: [], results: [{ account: 'thingspace/east', outcome: 'rotated' }] });
+  expect(answer).toMatchObject({
+    exitCode: 0,
+    accounts: 1,
+    queued: [],
+    results: [{ account: 'thingspace/east', outcome: 'rotated' }],
+  });
   expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
   expect(rig.current('west').password).toBe('old-west');
   const intended = records().find((record) => record?.code === 'rotation.intended');
@@ -68,7 +82,10 @@ test('the daily look leaves what is not due, and says how old everything is', as
   expect(answer.results).toMatchObject([{ outcome: 'not-due' }, { outcome: 'not-due' }]);
   expect(rig.thingspace.loginsReceived('east')).toBe(0);
   const metrics = metricsIn(instance.lines);
-  expect(metrics['thingspace_rotator_password_days_left']?.map(({ account }) => account)).toEqual(['thingspace/east', 'thingspace/west']);
+  expect(metrics['thingspace_rotator_password_days_left']?.map(({ account }) => account)).toEqual([
+    'thingspace/east',
+    'thingspace/west',
+  ]);
   expect(metrics['thingspace_rotator_account_state']).toContainEqual(
     expect.objectContaining({ state: 'settled', thingspace_rotator_account_state: 2 }),
   );
@@ -102,10 +119,18 @@ test.each<[string, unknown, RegExp]>([
     { action: 'rotate', accounts: ['thingspace/eats'] },
     /unknown account thingspace\/eats; did you mean "thingspace\/east"/,
   ],
-  ['a text for a list', { action: 'rotate', accounts: 'thingspace/east' }, /"accounts" takes a list/],
+  [
+    'a text for a list',
+    { action: 'rotate', accounts: 'thingspace/east' },
+    /"accounts" takes a list/,
+  ],
   ['a text for a truth', { action: 'rotate', force: 'yes' }, /"force" takes true or false/],
   ['a novel for a reason', { action: 'rotate', reason: 'x'.repeat(2000) }, /"reason" takes a text/],
-  ['a resume without a reason', { action: 'resume', accounts: ['thingspace/east'] }, /needs a "reason"/],
+  [
+    'a resume without a reason',
+    { action: 'resume', accounts: ['thingspace/east'] },
+    /needs a "reason"/,
+  ],
   ['a resume of everybody', { action: 'resume', reason: 'because' }, /needs "accounts"/],
 ])('an order with %s is refused before anything happens', async (_, event, expected) => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
@@ -123,10 +148,17 @@ test('a stopped account is resumed by hand with a reason', async () => {
   rig.thingspace.setPassword('east', 'live');
 
   const stopped = await instance.invoke(runScheduled, { ...byHand });
-  await instance.invoke(runScheduled, { action: 'resume', accounts: ['thingspace/east'], reason: 'put right at Verizon' });
+  await instance.invoke(runScheduled, {
+    action: 'resume',
+    accounts: ['thingspace/east'],
+    reason: 'put right at Verizon',
+  });
   const rotated = await instance.invoke(runScheduled, { ...byHand });
 
-  expect(stopped).toMatchObject({ exitCode: 4, results: [{ outcome: 'stopped', reason: 'login-refused' }] });
+  expect(stopped).toMatchObject({
+    exitCode: 4,
+    results: [{ outcome: 'stopped', reason: 'login-refused' }],
+  });
   expect(rotated).toMatchObject({ exitCode: 0, results: [{ outcome: 'rotated' }] });
 });
 
@@ -165,7 +197,9 @@ test('without the audit bucket nothing is reset', async () => {
 
   expect(answer.results).toMatchObject([{ certainty: 'unchanged', reason: 'audit-unavailable' }]);
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
-  expect(metricsIn(instance.lines)['thingspace_rotator_audit_failures_total']?.length).toBeGreaterThan(0);
+  expect(
+    metricsIn(instance.lines)['thingspace_rotator_audit_failures_total']?.length,
+  ).toBeGreaterThan(0);
 });
 
 test('the log is signed by the key in KMS after every run, and a cold instance goes on where it ended', async () => {
@@ -192,7 +226,9 @@ test('the log is signed by the key in KMS after every run, and a cold instance g
 test('a receipt is a sealed line on the log that its offline key opens', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const identity = await generateIdentity();
-  const instance = rig.instance({ ROTATOR_RECEIPTS__RECIPIENTS: await identityToRecipient(identity) });
+  const instance = rig.instance({
+    ROTATOR_RECEIPTS__RECIPIENTS: await identityToRecipient(identity),
+  });
 
   await instance.invoke(runScheduled, { ...byHand });
 
@@ -202,7 +238,9 @@ test('a receipt is a sealed line on the log that its offline key opens', async (
 });
 
 test('a large fleet goes to the queue: one message per account that needs it, none for the others', async () => {
-  const users = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`u${index}`, `old-${index}`]));
+  const users = Object.fromEntries(
+    Array.from({ length: 12 }, (_, index) => [`u${index}`, `old-${index}`]),
+  );
   rig = await openLambdaRig({ users });
   const instance = rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '3' });
 
@@ -211,12 +249,16 @@ test('a large fleet goes to the queue: one message per account that needs it, no
 
   expect(idle).toMatchObject({ queued: [], results: [] });
   expect(forced.queued).toHaveLength(12);
-  expect(rig.aws.messages.map(({ body }) => parseWork(body)?.account).sort()).toEqual([...forced.queued].sort());
+  expect(rig.aws.messages.map(({ body }) => parseWork(body)?.account).sort()).toEqual(
+    [...forced.queued].sort(),
+  );
   expect(rig.thingspace.requests).toEqual([]);
 });
 
 test('a message that the queue did not take is an error of the run', async () => {
-  const users = Object.fromEntries(Array.from({ length: 5 }, (_, index) => [`u${index}`, `old-${index}`]));
+  const users = Object.fromEntries(
+    Array.from({ length: 5 }, (_, index) => [`u${index}`, `old-${index}`]),
+  );
   rig = await openLambdaRig({ users });
   rig.aws.inject('SendMessage', 'not-taken');
   const instance = rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '3' });
@@ -239,14 +281,22 @@ const work = (account: string, more: object = {}) =>
   });
 
 test('ten accounts in two batches, with two duplicates and one poison message: each is reset once, the poison alone comes back', async () => {
-  const users = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]));
+  const users = Object.fromEntries(
+    Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
+  );
   rig = await openLambdaRig({ users });
   const instance = rig.instance();
   const requestedAtMs = Date.now();
   const messages = Object.keys(users).map((account) => work(account, { requestedAtMs }));
 
-  const first = await instance.invoke(runWorker, sqsEvent(...messages.slice(0, 5), messages[0] ?? '', '{"not":"ours"}'));
-  const second = await instance.invoke(runWorker, sqsEvent(...messages.slice(5), messages[7] ?? ''));
+  const first = await instance.invoke(
+    runWorker,
+    sqsEvent(...messages.slice(0, 5), messages[0] ?? '', '{"not":"ours"}'),
+  );
+  const second = await instance.invoke(
+    runWorker,
+    sqsEvent(...messages.slice(5), messages[7] ?? ''),
+  );
 
   expect(first).toEqual({ batchItemFailures: [{ itemIdentifier: 'message-6' }] });
   expect(second).toEqual({ batchItemFailures: [] });
@@ -295,19 +345,29 @@ test('no message comes back that would spend a login each time', () => {
 
   for (const reason of Object.keys(failures) as Reason[]) {
     const { certainty, disposition } = failures[reason];
-    if (disposition === 'person') expect([reason, comesBack(result(reason, 0))]).toEqual([reason, false]);
+    if (disposition === 'person')
+      expect([reason, comesBack(result(reason, 0))]).toEqual([reason, false]);
     // An attempt is interrupted after a login only where the login was accepted.
-    const isSpent = certainty === 'unchanged' && disposition !== 'person' && reason !== 'interrupted';
+    const isSpent =
+      certainty === 'unchanged' && disposition !== 'person' && reason !== 'interrupted';
     if (isSpent) expect([reason, comesBack(result(reason, 1))]).toEqual([reason, false]);
-    if (certainty === 'unchanged' && disposition !== 'person') expect([reason, comesBack(result(reason, 0))]).toEqual([reason, true]);
-    if (certainty === 'in-doubt') expect([reason, comesBack(result(reason, 1))]).toEqual([reason, true]);
+    if (certainty === 'unchanged' && disposition !== 'person')
+      expect([reason, comesBack(result(reason, 0))]).toEqual([reason, true]);
+    if (certainty === 'in-doubt')
+      expect([reason, comesBack(result(reason, 1))]).toEqual([reason, true]);
   }
 });
 
 test('a configuration that is wrong fails every invocation in words, and a later one reads it anew', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
-  const instance = rig.instance({ ROTATOR_POLICY__MAX_AGE_DAYS: createHash('sha256').update('x').digest('hex') });
+  const instance = rig.instance({
+    ROTATOR_POLICY__MAX_AGE_DAYS: createHash('sha256').update('x').digest('hex'),
+  });
 
-  await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(/policy.maxAgeDays is not accepted/);
-  await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(/policy.maxAgeDays is not accepted/);
+  await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(
+    /policy.maxAgeDays is not accepted/,
+  );
+  await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(
+    /policy.maxAgeDays is not accepted/,
+  );
 });

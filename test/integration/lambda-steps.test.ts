@@ -54,7 +54,9 @@ const records = () =>
     .map((line) => viewLine(line)?.code);
 
 const stagesOf = (versionId: string): string[] => {
-  const { VersionIdsToStages } = rig.secretsManager.call('DescribeSecret', { SecretId: rig.arn('east') });
+  const { VersionIdsToStages } = rig.secretsManager.call('DescribeSecret', {
+    SecretId: rig.arn('east'),
+  });
   return (VersionIdsToStages as Record<string, string[]>)[versionId] ?? [];
 };
 
@@ -64,14 +66,30 @@ test('RotateSecret changes the password once, and its token is the version that 
   const token = await rotateSecret();
 
   expect(called).toEqual(['createSecret', 'setSecret', 'testSecret', 'finishSecret']);
-  expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+  expect(rig.current('east')).toEqual({
+    versionId: token,
+    password: rig.thingspace.livePassword('east'),
+  });
   expect(stagesOf(token)).toEqual(['AWSCURRENT']);
   expect(rig.thingspace.resetsReceived('east')).toBe(1);
   expect(rig.thingspace.loginsReceived('east')).toBe(2);
-  expect(rig.secretsManager.call('DescribeSecret', { SecretId: rig.arn('east') })).toHaveProperty('LastRotatedDate');
+  expect(rig.secretsManager.call('DescribeSecret', { SecretId: rig.arn('east') })).toHaveProperty(
+    'LastRotatedDate',
+  );
   expect(
-    records().filter((code) => code?.startsWith('rotation.') || code?.startsWith('secret.') || code?.startsWith('credential.')),
-  ).toEqual(['rotation.intended', 'secret.stored', 'secret.promoted', 'credential.verified', 'rotation.outcome']);
+    records().filter(
+      (code) =>
+        code?.startsWith('rotation.') ||
+        code?.startsWith('secret.') ||
+        code?.startsWith('credential.'),
+    ),
+  ).toEqual([
+    'rotation.intended',
+    'secret.stored',
+    'secret.promoted',
+    'credential.verified',
+    'rotation.outcome',
+  ]);
 });
 
 test('a second rotation begins where the first one ended', async () => {
@@ -80,14 +98,20 @@ test('a second rotation begins where the first one ended', async () => {
   await rotateSecret();
   const token = await rotateSecret();
 
-  expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+  expect(rig.current('east')).toEqual({
+    versionId: token,
+    password: rig.thingspace.livePassword('east'),
+  });
   expect(rig.thingspace.resetsReceived('east')).toBe(2);
 });
 
 test('RotateImmediately=false checks the configuration, logs in nowhere, and leaves no AWSPENDING behind', async () => {
   await open();
 
-  const token = await rotateSecret({ RotateImmediately: false, RotationRules: { AutomaticallyAfterDays: 60 } });
+  const token = await rotateSecret({
+    RotateImmediately: false,
+    RotationRules: { AutomaticallyAfterDays: 60 },
+  });
 
   expect(called).toEqual(['testSecret']);
   expect(rig.thingspace.requests).toEqual([]);
@@ -97,11 +121,17 @@ test('RotateImmediately=false checks the configuration, logs in nowhere, and lea
 
 test('RotateImmediately=false fails on a secret that no rotation could use', async () => {
   await open();
-  rig.secretsManager.call('PutSecretValue', { SecretId: rig.arn('east'), SecretString: 'not JSON', ClientRequestToken: randomUUID() });
+  rig.secretsManager.call('PutSecretValue', {
+    SecretId: rig.arn('east'),
+    SecretString: 'not JSON',
+    ClientRequestToken: randomUUID(),
+  });
 
   await rotateSecret({ RotateImmediately: false, RotationRules: { AutomaticallyAfterDays: 60 } });
 
-  expect(called).toEqual([expect.stringMatching(/^testSecret: testSecret of thingspace\/east: secret-invalid/)]);
+  expect(called).toEqual([
+    expect.stringMatching(/^testSecret: testSecret of thingspace\/east: secret-invalid/),
+  ]);
 });
 
 test('a left-over empty AWSPENDING is no obstacle: the same token goes on', async () => {
@@ -111,12 +141,18 @@ test('a left-over empty AWSPENDING is no obstacle: the same token goes on', asyn
   expect(rig.current('east').password).toBe('old-east');
   rig.thingspace.clearFaults();
 
-  expect(() => rig.secretsManager.call('RotateSecret', { SecretId: rig.arn('east'), ClientRequestToken: randomUUID() })).toThrow(
-    /isn't complete/,
-  );
+  expect(() =>
+    rig.secretsManager.call('RotateSecret', {
+      SecretId: rig.arn('east'),
+      ClientRequestToken: randomUUID(),
+    }),
+  ).toThrow(/isn't complete/);
   await rotateSecret({ ClientRequestToken: token });
 
-  expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+  expect(rig.current('east')).toEqual({
+    versionId: token,
+    password: rig.thingspace.livePassword('east'),
+  });
 });
 
 test('a lost reset answer is never followed by a second reset or a login, however often the rotation is repeated', async () => {
@@ -127,8 +163,12 @@ test('a lost reset answer is never followed by a second reset or a login, howeve
 
   expect(rig.thingspace.resetsReceived('east')).toBe(1);
   expect(rig.thingspace.loginsReceived('east')).toBe(1);
-  expect(called.filter((line) => line.startsWith('setSecret'))).toEqual([expect.stringMatching(/^setSecret: .*in-doubt: answer-lost/)]);
-  expect(called.slice(2)).toEqual(Array.from({ length: 4 }, () => expect.stringMatching(/^createSecret: .*answer-lost/)));
+  expect(called.filter((line) => line.startsWith('setSecret'))).toEqual([
+    expect.stringMatching(/^setSecret: .*in-doubt: answer-lost/),
+  ]);
+  expect(called.slice(2)).toEqual(
+    Array.from({ length: 4 }, () => expect.stringMatching(/^createSecret: .*answer-lost/)),
+  );
 });
 
 test('a store that fails between reset and promote is tried until it holds, within one step', async () => {
@@ -150,7 +190,9 @@ test('a refused new password stops the account and fails the step in words that 
   await step('setSecret', token);
   rig.thingspace.setPassword('east', 'somebody else was faster');
 
-  await expect(step('testSecret', token)).rejects.toThrow(/stopped: verify-refused .*Log in by hand/s);
+  await expect(step('testSecret', token)).rejects.toThrow(
+    /stopped: verify-refused .*Log in by hand/s,
+  );
   await expect(step('testSecret', token)).rejects.toThrow(/verify-refused/);
 
   expect(rig.thingspace.failedLogins('east').most).toBe(1);
@@ -160,7 +202,12 @@ test('a refused new password stops the account and fails the step in words that 
 const orders = <T>(items: readonly T[]): T[][] =>
   items.length === 0
     ? [[]]
-    : items.flatMap((item, index) => orders([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]));
+    : items.flatMap((item, index) =>
+        orders([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [
+          item,
+          ...rest,
+        ]),
+      );
 
 const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 
@@ -172,7 +219,11 @@ test('the four steps in every order, each order twice over, in both spellings: o
     const outcomes: string[] = [];
     for (const [index, Step] of [...order, ...order].entries()) {
       const spelled = index < 4 ? Step : Step.replace('Secret', '_secret');
-      const done = instance.invoke(runStep, { Step: spelled, SecretId: rig.arn('east'), ClientRequestToken: token });
+      const done = instance.invoke(runStep, {
+        Step: spelled,
+        SecretId: rig.arn('east'),
+        ClientRequestToken: token,
+      });
       outcomes.push(await done.then(() => 'done').catch((error: Error) => error.message));
     }
     resets += 1;
@@ -181,10 +232,15 @@ test('the four steps in every order, each order twice over, in both spellings: o
     const finishAt = order.indexOf('finishSecret');
     // Only finishing before anything was set fails; everything else is done, or has nothing to do yet.
     const expected = [...order, ...order].map((_, index) =>
-      index === finishAt && finishAt < setAt ? expect.stringContaining('there is nothing to finish') : 'done',
+      index === finishAt && finishAt < setAt
+        ? expect.stringContaining('there is nothing to finish')
+        : 'done',
     );
     expect([order, outcomes]).toEqual([order, expected]);
-    expect(rig.current('east')).toEqual({ versionId: token, password: rig.thingspace.livePassword('east') });
+    expect(rig.current('east')).toEqual({
+      versionId: token,
+      password: rig.thingspace.livePassword('east'),
+    });
     expect(rig.thingspace.resetsReceived('east')).toBe(resets);
   }
   expect(rig.thingspace.failedLogins('east').most).toBe(0);
@@ -194,11 +250,17 @@ test('a secret of another AWS account is asked for by its whole ARN', async () =
   await open();
   const foreign = 'arn:aws:secretsmanager:us-east-1:222222222222:secret:thingspace/east-AbCdEf';
 
-  await expect(instance.invoke(runStep, { Step: 'createSecret', SecretId: foreign, ClientRequestToken: randomUUID() })).rejects.toThrow(
-    /secret-not-found/,
-  );
+  await expect(
+    instance.invoke(runStep, {
+      Step: 'createSecret',
+      SecretId: foreign,
+      ClientRequestToken: randomUUID(),
+    }),
+  ).rejects.toThrow(/secret-not-found/);
 
-  expect(new Set(rig.secretsManager.requests.map(({ input }) => input['SecretId']))).toEqual(new Set([foreign]));
+  expect(new Set(rig.secretsManager.requests.map(({ input }) => input['SecretId']))).toEqual(
+    new Set([foreign]),
+  );
 });
 
 test.each<[string, object, RegExp]>([
@@ -207,7 +269,12 @@ test.each<[string, object, RegExp]>([
   ['no token', { ClientRequestToken: 'short' }, /ClientRequestToken is missing/],
 ])('%s is refused', async (_, wrong, expected) => {
   await open();
-  const event = { Step: 'createSecret', SecretId: rig.arn('east'), ClientRequestToken: randomUUID(), ...wrong };
+  const event = {
+    Step: 'createSecret',
+    SecretId: rig.arn('east'),
+    ClientRequestToken: randomUUID(),
+    ...wrong,
+  };
 
   await expect(instance.invoke(runStep, event)).rejects.toThrow(expected);
 });

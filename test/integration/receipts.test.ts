@@ -1,14 +1,27 @@
 // Receipts against real files, the real age library, and Debian's age.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
 
-const label = { rotationId: '0b4ae5a2-2f1e-4a54-9d2f-5f5b3d0c7a10', account: 'fleet/east', secretId: 'thingspace/fleet-east' };
+const label = {
+  rotationId: '0b4ae5a2-2f1e-4a54-9d2f-5f5b3d0c7a10',
+  account: 'fleet/east',
+  secretId: 'thingspace/fleet-east',
+};
 const answer = new TextEncoder().encode('{"newPassword":"p\\"å 🔑"}');
 
 let folder: string;
@@ -42,11 +55,20 @@ test('a receipt is a sealed file and a sealed line, both of which open to the ve
   const opened = [
     await openReceipt(readFileSync(place), new Secret(identity)),
     await openReceipt(new TextEncoder().encode(lines[0] ?? ''), new Secret(identity)),
-    await openReceipt(new TextEncoder().encode(JSON.parse(lines[0] ?? '').sealed), new Secret(identity)),
+    await openReceipt(
+      new TextEncoder().encode(JSON.parse(lines[0] ?? '').sealed),
+      new Secret(identity),
+    ),
   ];
-  expect(opened.map((body) => Buffer.from(body.reveal()).equals(answer))).toEqual([true, true, true]);
+  expect(opened.map((body) => Buffer.from(body.reveal()).equals(answer))).toEqual([
+    true,
+    true,
+    true,
+  ]);
   expect(rotationIdOf(place)).toBe(label.rotationId);
-  expect(readFileSync(place).includes('newPassword') || lines.join().includes('newPassword')).toBe(false);
+  expect(readFileSync(place).includes('newPassword') || lines.join().includes('newPassword')).toBe(
+    false,
+  );
 });
 
 const hasAge = spawnSync('age', ['--version']).status === 0;
@@ -106,7 +128,10 @@ test('a log that is gone does not take the file, and without a folder it is said
     throw Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
   };
 
-  const place = await openReceipts({ recipients, directory: folder, writeLine }).write(label, new Secret(answer));
+  const place = await openReceipts({ recipients, directory: folder, writeLine }).write(
+    label,
+    new Secret(answer),
+  );
   const nowhere = openReceipts({ recipients, writeLine }).write(label, new Secret(answer));
 
   const opened = await openReceipt(readFileSync(place ?? ''), new Secret(identity));
@@ -116,9 +141,10 @@ test('a log that is gone does not take the file, and without a folder it is said
 
 test('old reservations are swept, but none that holds a receipt', async () => {
   const { receipts } = await openWithKey({ withIdentity: false });
-  const [unused, filled] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'].map((id) =>
-    join(folder, `east.${id}.reserved`),
-  );
+  const [unused, filled] = [
+    '11111111-1111-4111-8111-111111111111',
+    '22222222-2222-4222-8222-222222222222',
+  ].map((id) => join(folder, `east.${id}.reserved`));
   writeFileSync(unused ?? '', Buffer.alloc(8192));
   writeFileSync(filled ?? '', 'age-encryption.org/v1');
   for (const file of [unused, filled]) utimesSync(file ?? '', 1_700_000_000, 1_700_000_000);
@@ -145,13 +171,20 @@ test('a recipient that is none, and a folder that cannot be, are refused before 
   writeFileSync(join(folder, 'file'), '');
 
   const wrongRecipient = openReceipts({ ...options, recipients: ['age1nonsense'] }).prepare(label);
-  const wrongFolder = openReceipts({ ...options, recipients: [recipient], directory: join(folder, 'file', 'below') }).prepare(label);
+  const wrongFolder = openReceipts({
+    ...options,
+    recipients: [recipient],
+    directory: join(folder, 'file', 'below'),
+  }).prepare(label);
 
   await expect(wrongRecipient).rejects.toMatchObject({
     reason: 'receipt-unavailable',
     message: expect.stringContaining('receipts.recipients'),
   });
-  await expect(wrongFolder).rejects.toMatchObject({ reason: 'receipt-unavailable', message: expect.stringContaining('ENOTDIR') });
+  await expect(wrongFolder).rejects.toMatchObject({
+    reason: 'receipt-unavailable',
+    message: expect.stringContaining('ENOTDIR'),
+  });
 });
 
 test('another identity, a cut file and rubbish do not open, and say so without quoting anything', async () => {
@@ -167,7 +200,9 @@ test('another identity, a cut file and rubbish do not open, and say so without q
   ];
 
   for (const [content, key] of attempts) {
-    await expect(openReceipt(content, key)).rejects.toThrow('the receipt does not open with this identity, or is not an age file');
+    await expect(openReceipt(content, key)).rejects.toThrow(
+      'the receipt does not open with this identity, or is not an age file',
+    );
   }
 });
 

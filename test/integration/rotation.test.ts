@@ -11,7 +11,11 @@ import { Secret } from '../../src/secret.ts';
 import { createJournal, openDelay, wavesOf } from '../harness/delay.ts';
 import { application, eightKeys, openRig, type Rig } from '../harness/rig.ts';
 
-const byHand: Ask = { purpose: 'rotate', force: true, trigger: { kind: 'manual', requestedBy: 'tester', reason: 'a test' } };
+const byHand: Ask = {
+  purpose: 'rotate',
+  force: true,
+  trigger: { kind: 'manual', requestedBy: 'tester', reason: 'a test' },
+};
 const never = new AbortController().signal;
 
 const rigs: Rig[] = [];
@@ -33,9 +37,14 @@ async function rotateOnly(rig: Rig, ask: Ask = byHand) {
 async function currentOf(rig: Rig, account: string): Promise<string> {
   if (rig.secretsManager)
     return String(
-      rig.secretsManager.call('GetSecretValue', { SecretId: `thingspace/${account}`, VersionStage: 'AWSCURRENT' })['SecretString'],
+      rig.secretsManager.call('GetSecretValue', {
+        SecretId: `thingspace/${account}`,
+        VersionStage: 'AWSCURRENT',
+      })['SecretString'],
     );
-  const version = await rig.rotator.files?.versions(`thingspace/${account}`).read({ stage: 'AWSCURRENT' });
+  const version = await rig.rotator.files
+    ?.versions(`thingspace/${account}`)
+    .read({ stage: 'AWSCURRENT' });
   return version && version.value !== 'binary' ? version.value.reveal() : '';
 }
 
@@ -50,7 +59,13 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     const live = rig.thingspace.livePassword('east');
     expect(live).not.toBe(oldPassword);
     expect(await currentOf(rig, 'east')).toBe(eightKeys('east', live));
-    expect(result).toMatchObject({ outcome: 'rotated', certainty: 'rotated', logins: 2, next: '', versionId: result.rotationId });
+    expect(result).toMatchObject({
+      outcome: 'rotated',
+      certainty: 'rotated',
+      logins: 2,
+      next: '',
+      versionId: result.rotationId,
+    });
     expect(rig.thingspace.openSessions('east')).toBe(0);
     expect(readdirSync(join(rig.folder, 'receipts'))).toEqual([]);
   });
@@ -80,7 +95,9 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     const first = await rotateOnly(rig);
     const second = await rotateOnly(rig);
 
-    expect([first, second].map(({ outcome, reason, logins }) => ({ outcome, reason, logins }))).toEqual([
+    expect(
+      [first, second].map(({ outcome, reason, logins }) => ({ outcome, reason, logins })),
+    ).toEqual([
       { outcome: 'stopped', reason: 'login-refused', logins: 1 },
       { outcome: 'stopped', reason: 'login-refused', logins: 0 },
     ]);
@@ -101,9 +118,16 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
 
     const result = await rotateOnly(rig);
 
-    expect(result).toMatchObject({ outcome: 'failed', certainty: 'in-doubt', reason: 'answer-lost' });
+    expect(result).toMatchObject({
+      outcome: 'failed',
+      certainty: 'in-doubt',
+      reason: 'answer-lost',
+    });
     const [name = ''] = readdirSync(join(rig.folder, 'receipts'));
-    const opened = await openReceipt(readFileSync(join(rig.folder, 'receipts', name)), new Secret(rig.receiptIdentity));
+    const opened = await openReceipt(
+      readFileSync(join(rig.folder, 'receipts', name)),
+      new Secret(rig.receiptIdentity),
+    );
     expect(opened.reveal()).toHaveLength(20);
   });
 
@@ -150,7 +174,14 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
       await rotateOnly(rig, { ...byHand, force: false }),
     ];
 
-    expect(results.map(({ outcome, certainty, reason, logins }) => ({ outcome, certainty, reason, logins }))).toEqual([
+    expect(
+      results.map(({ outcome, certainty, reason, logins }) => ({
+        outcome,
+        certainty,
+        reason,
+        logins,
+      })),
+    ).toEqual([
       { outcome: 'failed', certainty: 'changed', reason: 'verify-unavailable', logins: 2 },
       { outcome: 'recovered', certainty: 'rotated', reason: undefined, logins: 1 },
       { outcome: 'not-due', certainty: 'not-due', reason: undefined, logins: 0 },
@@ -187,7 +218,9 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     });
     rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset', username: 'west' });
 
-    const results = await Promise.all((await rig.rotator.accounts()).map((account) => rig.rotator.attempt(account, byHand, never)));
+    const results = await Promise.all(
+      (await rig.rotator.accounts()).map((account) => rig.rotator.attempt(account, byHand, never)),
+    );
 
     const planted = [
       'old-planted',
@@ -201,9 +234,13 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
         .filter((entry) => entry.isFile())
         .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1')),
     );
-    const said = [inspect(results, { depth: 9 }), JSON.stringify(results), inspect(rig.events, { depth: 9 }), ...rig.lines, ...files].join(
-      '\n',
-    );
+    const said = [
+      inspect(results, { depth: 9 }),
+      JSON.stringify(results),
+      inspect(rig.events, { depth: 9 }),
+      ...rig.lines,
+      ...files,
+    ].join('\n');
     expect(said).toContain('east');
     for (const value of planted) expect(said.includes(value)).toBe(false);
   });
@@ -211,12 +248,18 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
 
 test('two accounts that hold one ThingSpace user: the second is refused before any login', async () => {
   const rig = await rigWith({ store: 'file', users: { east: oldPassword, west: oldPassword } });
-  await rig.rotator.files?.putCurrent('thingspace/west', new Secret(eightKeys('east', oldPassword)));
+  await rig.rotator.files?.putCurrent(
+    'thingspace/west',
+    new Secret(eightKeys('east', oldPassword)),
+  );
 
   const results = [];
-  for (const account of await rig.rotator.accounts()) results.push(await rig.rotator.attempt(account, byHand, never));
+  for (const account of await rig.rotator.accounts())
+    results.push(await rig.rotator.attempt(account, byHand, never));
 
-  expect(results.map(({ account, outcome, reason, logins }) => ({ account, outcome, reason, logins }))).toEqual([
+  expect(
+    results.map(({ account, outcome, reason, logins }) => ({ account, outcome, reason, logins })),
+  ).toEqual([
     { account: 'east', outcome: 'rotated', reason: undefined, logins: 2 },
     { account: 'west', outcome: 'failed', reason: 'secret-invalid', logins: 0 },
   ]);
@@ -226,7 +269,8 @@ test('a log that breaks after the reset costs no password', async () => {
   const rig = await rigWith({ store: 'file', users: { east: oldPassword } });
   const push = rig.events.push.bind(rig.events);
   rig.events.push = (...events) => {
-    if (events.some(({ event }) => event.startsWith('receipt.') || event.startsWith('reset.'))) throw new Error('write EPIPE');
+    if (events.some(({ event }) => event.startsWith('receipt.') || event.startsWith('reset.')))
+      throw new Error('write EPIPE');
     return push(...events);
   };
 
@@ -240,7 +284,9 @@ test('a store that stays away after the reset: the platform’s time ends, the r
   const rig = await rigWith({ store: 'secrets-manager', users: { east: oldPassword } });
   const clock = openClock();
   const answered = (): boolean => rig.events.some(({ event }) => event === 'reset.answered');
-  const dying = await rig.another({ clock: { ...clock, remainingMs: () => (answered() ? 0 : Number.POSITIVE_INFINITY) } });
+  const dying = await rig.another({
+    clock: { ...clock, remainingMs: () => (answered() ? 0 : Number.POSITIVE_INFINITY) },
+  });
   const [account] = await dying.accounts();
   if (!account) throw new Error('no account');
   const reset = rig.thingspace
@@ -251,7 +297,10 @@ test('a store that stays away after the reset: the platform’s time ends, the r
   await reset;
   rig.secretsManager?.heal();
   const [name = ''] = readdirSync(join(rig.folder, 'receipts'));
-  const body = await openReceipt(readFileSync(join(rig.folder, 'receipts', name)), new Secret(rig.receiptIdentity));
+  const body = await openReceipt(
+    readFileSync(join(rig.folder, 'receipts', name)),
+    new Secret(rig.receiptIdentity),
+  );
   const rotationId = rotationIdOf(name) ?? '';
   const second = await rotateOnly(rig, {
     purpose: 'recover',
@@ -261,7 +310,12 @@ test('a store that stays away after the reset: the platform’s time ends, the r
   });
 
   expect(first).toMatchObject({ certainty: 'changed', reason: 'not-stored', rotationId });
-  expect(second).toMatchObject({ outcome: 'recovered', certainty: 'rotated', logins: 1, rotationId });
+  expect(second).toMatchObject({
+    outcome: 'recovered',
+    certainty: 'rotated',
+    logins: 1,
+    rotationId,
+  });
   expect(await currentOf(rig, 'east')).toBe(eightKeys('east', rig.thingspace.livePassword('east')));
   expect(rig.thingspace.failedLogins('east')).toEqual({ consecutive: 0, most: 0 });
   expect(readdirSync(join(rig.folder, 'receipts'))).toEqual([]);
@@ -273,15 +327,26 @@ test.each(['file', 'secrets-manager'] as const)(
     const { signingKey, verifierKey } = generateSigningKey('kept.as.secret');
     const rig = await rigWith({ store, users: { east: oldPassword } });
     if (rig.secretsManager)
-      rig.secretsManager.call('CreateSecret', { Name: 'audit/key', SecretString: signingKey, ClientRequestToken: crypto.randomUUID() });
+      rig.secretsManager.call('CreateSecret', {
+        Name: 'audit/key',
+        SecretString: signingKey,
+        ClientRequestToken: crypto.randomUUID(),
+      });
     else await rig.rotator.files?.putCurrent('audit/key', new Secret(signingKey));
     const config = {
       ...rig.rotator.config,
-      audit: { ...rig.rotator.config.audit, directory: join(rig.folder, 'other'), signingKeySecretId: 'audit/key' },
+      audit: {
+        ...rig.rotator.config.audit,
+        directory: join(rig.folder, 'other'),
+        signingKeySecretId: 'audit/key',
+      },
     };
 
     const signer = await openSigner(config, openClock());
-    const wrong = openSigner({ ...config, audit: { ...config.audit, signingKeySecretId: 'thingspace/east' } }, openClock());
+    const wrong = openSigner(
+      { ...config, audit: { ...config.audit, signingKeySecretId: 'thingspace/east' } },
+      openClock(),
+    );
 
     expect(signer.verifierKey).toBe(verifierKey);
     await expect(wrong).rejects.toMatchObject({
@@ -299,13 +364,24 @@ test('nine round trips one after the other, and two between the answer and AWSCU
     store: 'secrets-manager',
     users: { east: oldPassword },
     relay: async (urls) => {
-      const nameOf = ({ path, headers }: { path: string; headers: Record<string, unknown> }): string =>
+      const nameOf = ({
+        path,
+        headers,
+      }: {
+        path: string;
+        headers: Record<string, unknown>;
+      }): string =>
         String(headers['x-amz-target'] ?? path)
           .replace('secretsmanager.', '')
           .replace('/api/', '');
       const target = urls.secretsManager ?? '';
       const secretsManager = await openDelay({ target, roundTripMs: 120, journal, nameOf });
-      const thingspace = await openDelay({ target: urls.thingspace, roundTripMs: 120, journal, nameOf });
+      const thingspace = await openDelay({
+        target: urls.thingspace,
+        roundTripMs: 120,
+        journal,
+        nameOf,
+      });
       relays.push(secretsManager, thingspace);
       return { thingspace: `${thingspace.url}/api`, secretsManager: secretsManager.url };
     },

@@ -27,7 +27,11 @@ afterEach(async () => {
 
 /** Its waits are short, its dates are right. */
 function hurried(clock: Clock): Clock {
-  return { ...clock, monotonicMs: () => clock.monotonicMs() * hurry, sleep: (ms, wake) => clock.sleep(ms / hurry, wake) };
+  return {
+    ...clock,
+    monotonicMs: () => clock.monotonicMs() * hurry,
+    sleep: (ms, wake) => clock.sleep(ms / hurry, wake),
+  };
 }
 
 /** These wait for `release()`, which nobody gives; a wait past the timeout is `slow`. */
@@ -38,7 +42,13 @@ function armThingSpace({ thingspace }: Rig): void {
     for (const fault of Object.keys(faultNames) as FaultName[]) {
       if (isWaitingForever(fault)) continue;
       // Armed per call, so that the chance of each kind is what it says although the first one wins.
-      thingspace.arm({ fault, call, probability: chance, count: Number.POSITIVE_INFINITY, delayMs: 1_500 });
+      thingspace.arm({
+        fault,
+        call,
+        probability: chance,
+        count: Number.POSITIVE_INFINITY,
+        delayMs: 1_500,
+      });
     }
   }
 }
@@ -60,11 +70,21 @@ const storeFaults: readonly StoreFault[] = [
 ];
 
 /** With a chance each, an attempt is met by one fault of each kind, at whichever of its requests comes first. */
-function withStoreFaults(rotator: Rotator, { secretsManager }: Rig, random: () => number, isOn: () => boolean) {
-  const wrapped: Pick<Rotator, 'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'> = {
+function withStoreFaults(
+  rotator: Rotator,
+  { secretsManager }: Rig,
+  random: () => number,
+  isOn: () => boolean,
+) {
+  const wrapped: Pick<
+    Rotator,
+    'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'
+  > = {
     ...rotator,
     attempt: (account: Account, ask, interrupt): Promise<Result> => {
-      if (isOn()) for (const fault of storeFaults) if (random() < chance) secretsManager?.inject('*', fault, 1);
+      if (isOn())
+        for (const fault of storeFaults)
+          if (random() < chance) secretsManager?.inject('*', fault, 1);
       return rotator.attempt(account, ask, interrupt);
     },
   };
@@ -82,14 +102,25 @@ function createRandom(seed: number): () => number {
 test(
   'a fleet with faults of every kind ends with every account settled or stopped for a reason, and no promise broken',
   async () => {
-    const names = Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
-    const config: Record<string, unknown> = { concurrency: 12, policy: { rotateAfterDays: 75, maxAgeDays: 90 } };
+    const names = Array.from(
+      { length: count },
+      (_, index) => `fleet-${String(index).padStart(4, '0')}`,
+    );
+    const config: Record<string, unknown> = {
+      concurrency: 12,
+      policy: { rotateAfterDays: 75, maxAgeDays: 90 },
+    };
     rig = await openRig({
       store: 'secrets-manager',
       users: Object.fromEntries(names.map((name) => [name, `first-${name}`])),
       config,
       relay: async (urls) => {
-        config['thingspace'] = { baseUrl: urls.thingspace, requestTimeoutMs: timeoutMs, resetTimeoutMs: timeoutMs, settleMs: 300 };
+        config['thingspace'] = {
+          baseUrl: urls.thingspace,
+          requestTimeoutMs: timeoutMs,
+          resetTimeoutMs: timeoutMs,
+          settleMs: 300,
+        };
         return urls;
       },
     });
@@ -114,13 +145,21 @@ test(
         const { outcome, reason = 'none' } = one.result;
         outcomes.set(`${outcome} ${reason}`, (outcomes.get(`${outcome} ${reason}`) ?? 0) + 1);
       },
-      pace: { ...usualPace, calls: { perSecond: 5, capacity: 200 }, writes: { perSecond: 5, capacity: 200 } },
+      pace: {
+        ...usualPace,
+        calls: { perSecond: 5, capacity: 200 },
+        writes: { perSecond: 5, capacity: 200 },
+      },
     });
     const startedMs = performance.now();
     const isAtRest = (name: string): boolean => {
       const entry = daemon.board.get(name);
       if (entry?.state === 'stopped') return true;
-      return entry?.state === 'settled' && entry.reason === undefined && (entry.passwordSinceMs ?? 0) > clock.nowMs() - 86_400_000;
+      return (
+        entry?.state === 'settled' &&
+        entry.reason === undefined &&
+        (entry.passwordSinceMs ?? 0) > clock.nowMs() - 86_400_000
+      );
     };
 
     await daemon.start();
@@ -142,7 +181,10 @@ test(
 
     const states = new Map<string, number>();
     for (const { state, reason } of daemon.board.entries())
-      states.set(`${state} ${reason ?? ''}`.trim(), (states.get(`${state} ${reason ?? ''}`.trim()) ?? 0) + 1);
+      states.set(
+        `${state} ${reason ?? ''}`.trim(),
+        (states.get(`${state} ${reason ?? ''}`.trim()) ?? 0) + 1,
+      );
     const requests = thingspace.requests.length + (secretsManager?.requests.length ?? 0);
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     const summary = [
@@ -155,19 +197,27 @@ test(
     ];
     if (process.env['SERVE_ACCOUNTS']) process.stderr.write(`${summary.join('\n')}\n`);
 
-    expect(names.filter((name) => !isAtRest(name)).map((name) => daemon.board.get(name))).toEqual([]);
+    expect(names.filter((name) => !isAtRest(name)).map((name) => daemon.board.get(name))).toEqual(
+      [],
+    );
     for (const { account, state, reason } of daemon.board.entries()) {
       const { name } = account;
-      expect([name, thingspace.failedLogins(name).most <= 3, thingspace.maxResetsInFlight(name) <= 1, thingspace.isLocked(name)]).toEqual([
+      expect([
         name,
-        true,
-        true,
-        false,
-      ]);
+        thingspace.failedLogins(name).most <= 3,
+        thingspace.maxResetsInFlight(name) <= 1,
+        thingspace.isLocked(name),
+      ]).toEqual([name, true, true, false]);
       const stored = JSON.parse(
-        String(secretsManager?.call('GetSecretValue', { SecretId: `thingspace/${name}`, VersionStage: 'AWSCURRENT' })['SecretString']),
+        String(
+          secretsManager?.call('GetSecretValue', {
+            SecretId: `thingspace/${name}`,
+            VersionStage: 'AWSCURRENT',
+          })['SecretString'],
+        ),
       ) as { password: string };
-      if (state === 'settled') expect([name, stored.password]).toEqual([name, thingspace.livePassword(name)]);
+      if (state === 'settled')
+        expect([name, stored.password]).toEqual([name, thingspace.livePassword(name)]);
       else expect([name, reason && failures[reason].disposition]).toEqual([name, 'person']);
     }
     expect(news.filter((one) => one.news === 'broken')).toEqual([]);

@@ -19,7 +19,11 @@ const json = (body: string): Record<string, unknown> => JSON.parse(body) as Reco
 test('an attempt by hand is accepted, can be followed, and is audited with who asked', async () => {
   const { world, rotate, ask } = await open({ names: ['fleet/east'] });
 
-  const accepted = await rotate('fleet/east', { reason: 'a leaver', changeRef: 'CHG-17', force: true });
+  const accepted = await rotate('fleet/east', {
+    reason: 'a leaver',
+    changeRef: 'CHG-17',
+    force: true,
+  });
   const { location } = json(accepted.body) as { location: string };
   await world.clock.advance(minuteMs);
   const followed = await ask('GET', location, { headers: { authorization: `Bearer ${token}` } });
@@ -37,7 +41,12 @@ test('an attempt by hand is accepted, can be followed, and is audited with who a
   });
   const intended = world.audit.find(({ code }) => code === 'rotation.intended');
   expect(intended).toMatchObject({
-    trigger: { kind: 'manual', requestedBy: 'http token http.token from 127.0.0.1', reason: 'a leaver', changeRef: 'CHG-17' },
+    trigger: {
+      kind: 'manual',
+      requestedBy: 'http token http.token from 127.0.0.1',
+      reason: 'a leaver',
+      changeRef: 'CHG-17',
+    },
   });
   expect(world.counts.resets).toBe(1);
 });
@@ -47,7 +56,9 @@ test('without force, what is not due is not rotated', async () => {
 
   const accepted = await rotate('fleet-east');
   await world.clock.advance(minuteMs);
-  const followed = await ask('GET', String(accepted.headers['location']), { headers: { authorization: `Bearer ${token}` } });
+  const followed = await ask('GET', String(accepted.headers['location']), {
+    headers: { authorization: `Bearer ${token}` },
+  });
 
   expect(json(followed.body)).toMatchObject({ result: { outcome: 'not-due' } });
   expect(world.counts.resets).toBe(0);
@@ -71,7 +82,10 @@ test('the same idempotency key begins one attempt only, and none for another wis
 });
 
 test('a second request while one runs is a conflict, and both answers hold no secret', async () => {
-  const { world, rotate } = await open({ names: ['fleet-east', 'fleet-west'], config: { pairs: [['fleet-east', 'fleet-west']] } });
+  const { world, rotate } = await open({
+    names: ['fleet-east', 'fleet-west'],
+    config: { pairs: [['fleet-east', 'fleet-west']] },
+  });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -87,14 +101,20 @@ test('a second request while one runs is a conflict, and both answers hold no se
   const window = await rotate('fleet-west');
 
   expect([first.status, second.status, pair.status, window.status]).toEqual([202, 409, 409, 409]);
-  expect(json(second.body)).toEqual({ error: 'busy', message: 'an attempt on this account is running or waiting' });
-  expect(json(pair.body)['message']).toContain('fleet-east, the other user of its ThingSpace account');
+  expect(json(second.body)).toEqual({
+    error: 'busy',
+    message: 'an attempt on this account is running or waiting',
+  });
+  expect(json(pair.body)['message']).toContain(
+    'fleet-east, the other user of its ThingSpace account',
+  );
   expect(json(window.body)['message']).toContain('was changed in this window');
 });
 
 test('without the token nothing is written, and nothing is told', async () => {
   const { world, ask, rotate, lines } = await open({ names: ['fleet-east'] });
-  const post = (headers: Record<string, string>) => ask('POST', '/v1/accounts/fleet-east/rotate', { headers });
+  const post = (headers: Record<string, string>) =>
+    ask('POST', '/v1/accounts/fleet-east/rotate', { headers });
 
   const missing = await post({});
   const wrong = await post({ authorization: `Bearer ${token}x` });
@@ -103,7 +123,9 @@ test('without the token nothing is written, and nothing is told', async () => {
   const unknownWithout = await ask('POST', '/v1/accounts/nobody/rotate');
   const peek = await ask('GET', '/v1/attempts/00000000-0000-4000-8000-000000000000');
 
-  expect([missing.status, wrong.status, basic.status, unknown.status]).toEqual([401, 401, 401, 404]);
+  expect([missing.status, wrong.status, basic.status, unknown.status]).toEqual([
+    401, 401, 401, 404,
+  ]);
   expect(missing.headers['www-authenticate']).toBe('Bearer');
   expect(wrong.headers['www-authenticate']).toBe('Bearer error="invalid_token"');
   // Who has no token does not even learn which accounts there are.
@@ -117,7 +139,13 @@ test('guessing is slowed down, and does not lock out who has the token', async (
 
   const statuses: number[] = [];
   for (let guess = 0; guess < 15; guess += 1) {
-    statuses.push((await ask('POST', '/v1/accounts/fleet-east/rotate', { headers: { authorization: `Bearer guess-${guess}` } })).status);
+    statuses.push(
+      (
+        await ask('POST', '/v1/accounts/fleet-east/rotate', {
+          headers: { authorization: `Bearer guess-${guess}` },
+        })
+      ).status,
+    );
   }
 
   expect(statuses).toEqual([...Array(10).fill(401), ...Array(5).fill(429)]);
@@ -135,7 +163,13 @@ test('without a token file there is no write endpoint at all', async () => {
   expect(world.counts.resets).toBe(0);
 });
 
-type Bad = { body: string; status: number; type?: string; says?: string; headers?: Record<string, string> };
+type Bad = {
+  body: string;
+  status: number;
+  type?: string;
+  says?: string;
+  headers?: Record<string, string>;
+};
 
 const bad: readonly [string, Bad][] = [
   ['a body that is not JSON', { body: '{', status: 400 }],
@@ -144,28 +178,45 @@ const bad: readonly [string, Bad][] = [
   ['force that is no boolean', { body: '{"force":"yes"}', status: 400 }],
   ['a reason over several lines', { body: '{"reason":"a\\nb"}', status: 400 }],
   ['a reason that is too long', { body: JSON.stringify({ reason: 'x'.repeat(501) }), status: 400 }],
-  ['another media type', { body: 'force=true', type: 'application/x-www-form-urlencoded', status: 415 }],
-  ['a body that is too large', { body: JSON.stringify({ reason: 'x'.repeat(20_000) }), status: 413 }],
-  ['a page on another site', { body: '{}', headers: { 'sec-fetch-site': 'cross-site' }, status: 403 }],
-  ['a key that is no key', { body: '{}', headers: { 'idempotency-key': 'with space' }, status: 400 }],
+  [
+    'another media type',
+    { body: 'force=true', type: 'application/x-www-form-urlencoded', status: 415 },
+  ],
+  [
+    'a body that is too large',
+    { body: JSON.stringify({ reason: 'x'.repeat(20_000) }), status: 413 },
+  ],
+  [
+    'a page on another site',
+    { body: '{}', headers: { 'sec-fetch-site': 'cross-site' }, status: 403 },
+  ],
+  [
+    'a key that is no key',
+    { body: '{}', headers: { 'idempotency-key': 'with space' }, status: 400 },
+  ],
 ];
 
-test.each(bad)('%s is refused', async (_, { body, status, type = 'application/json', says = '', headers = {} }) => {
-  const { ask, world } = await open({ names: ['fleet-east'] });
-  const given = { authorization: `Bearer ${token}`, 'content-type': type, ...headers };
+test.each(bad)(
+  '%s is refused',
+  async (_, { body, status, type = 'application/json', says = '', headers = {} }) => {
+    const { ask, world } = await open({ names: ['fleet-east'] });
+    const given = { authorization: `Bearer ${token}`, 'content-type': type, ...headers };
 
-  const answer = await ask('POST', '/v1/accounts/fleet-east/rotate', { headers: given, body });
+    const answer = await ask('POST', '/v1/accounts/fleet-east/rotate', { headers: given, body });
 
-  expect(answer.status).toBe(status);
-  expect(answer.body).toContain(says);
-  expect(world.counts.attempts).toBe(1);
-});
+    expect(answer.status).toBe(status);
+    expect(answer.body).toContain(says);
+    expect(world.counts.attempts).toBe(1);
+  },
+);
 
 test('a body without end is cut off, and a request that never ends is timed out', async () => {
   const { raw } = await open({ names: ['fleet-east'] }, { requestTimeoutMs: 300 });
   const head = `POST /v1/accounts/fleet-east/rotate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
 
-  const endless = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n${`1000\r\n${'x'.repeat(4096)}\r\n`.repeat(8)}`);
+  const endless = await raw(
+    `${head}Transfer-Encoding: chunked\r\n\r\n${`1000\r\n${'x'.repeat(4096)}\r\n`.repeat(8)}`,
+  );
   const slow = await raw(`${head}Content-Length: 100\r\n\r\n{"fo`);
   const slowHead = await raw('GET / HTTP/1.1\r\nHost: local');
   const large = await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`);
@@ -177,7 +228,10 @@ test('a body without end is cut off, and a request that never ends is timed out'
 });
 
 test('health, readiness and metrics answer what is so', async () => {
-  const { ask, world } = await open({ names: ['fleet-east', 'fleet-west'], age: (index) => (index === 0 ? 30 : 100) });
+  const { ask, world } = await open({
+    names: ['fleet-east', 'fleet-west'],
+    age: (index) => (index === 0 ? 30 : 100),
+  });
 
   const health = await ask('GET', '/healthz');
   const ready = await ask('GET', '/readyz');
@@ -195,7 +249,12 @@ test('health, readiness and metrics answer what is so', async () => {
   });
   expect(json(notReady.body)).toMatchObject({
     ready: false,
-    checks: [{ check: 'store', ok: false, detail: 'store-unavailable: the store is away' }, {}, { ok: true }, { ok: true }],
+    checks: [
+      { check: 'store', ok: false, detail: 'store-unavailable: the store is away' },
+      {},
+      { ok: true },
+      { ok: true },
+    ],
   });
   expect(metrics.headers['content-type']).toContain('text/plain');
   expect(metrics.body).toMatch(/password_age_days\{account="fleet-east"\} 30\.00/);
@@ -210,7 +269,11 @@ test('a clock far behind the store is not ready', async () => {
   const answer = await ask('GET', '/readyz');
 
   expect(answer.status).toBe(503);
-  expect(json(answer.body)['checks']).toContainEqual({ check: 'clock', ok: false, detail: 'the store is 604740 s ahead of this clock' });
+  expect(json(answer.body)['checks']).toContainEqual({
+    check: 'clock',
+    ok: false,
+    detail: 'the store is 604740 s ahead of this clock',
+  });
 });
 
 test('the report is made when it is asked for, and a log that cannot be read is said', async () => {
@@ -226,7 +289,10 @@ test('the report is made when it is asked for, and a log that cannot be read is 
   const bad = await ask('GET', '/audit');
 
   expect([good.status, good.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
-  expect([bad.status, json(bad.body)]).toEqual([503, { error: 'audit-unavailable', message: 'the log cannot be read' }]);
+  expect([bad.status, json(bad.body)]).toEqual([
+    503,
+    { error: 'audit-unavailable', message: 'the log cannot be read' },
+  ]);
 });
 
 test('what goes wrong inside is told to nobody outside', async () => {
@@ -256,7 +322,10 @@ test('paths and methods that are not there say so', async () => {
         ['HEAD', '/healthz'],
         ['GET', `/${'x'.repeat(5000)}`],
       ] as const
-    ).map(async ([method, path]) => (await ask(method, path, { headers: { authorization: `Bearer ${token}` } })).status),
+    ).map(
+      async ([method, path]) =>
+        (await ask(method, path, { headers: { authorization: `Bearer ${token}` } })).status,
+    ),
   );
 
   expect(statuses).toEqual([404, 405, 405, 405, 400, 404, 200, 414]);
@@ -277,10 +346,16 @@ test('every answer forbids to be kept, framed or guessed at', async () => {
 
   for (const path of ['/', '/audit', '/metrics', '/healthz', '/nothing']) {
     const { headers } = await ask('GET', path);
-    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' });
+    expect(headers).toMatchObject({
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+    });
   }
   const page = await ask('GET', '/');
-  expect(page.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'/);
+  expect(page.headers['content-security-policy']).toMatch(
+    /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self'/,
+  );
   expect(page.headers['refresh']).toBe('60');
   expect((await ask('GET', '/?refresh=0')).headers['refresh']).toBeUndefined();
 });

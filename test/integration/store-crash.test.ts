@@ -17,8 +17,17 @@ const program = join(built, 'store-child.mjs');
 let world: FileWorld;
 
 beforeAll(() => {
-  const options = ['--bundle', '--platform=node', '--format=esm', `--outfile=${program}`, '--log-level=error'];
-  execFileSync(join(root, 'node_modules/.bin/esbuild'), [join(root, 'test/harness/store-child.ts'), ...options]);
+  const options = [
+    '--bundle',
+    '--platform=node',
+    '--format=esm',
+    `--outfile=${program}`,
+    '--log-level=error',
+  ];
+  execFileSync(join(root, 'node_modules/.bin/esbuild'), [
+    join(root, 'test/harness/store-child.ts'),
+    ...options,
+  ]);
 });
 afterAll(() => rmSync(built, { recursive: true, force: true }));
 
@@ -55,23 +64,34 @@ if (!canTrace) process.stderr.write('skipped: strace is missing or may not trace
 function rotateUnder(injection: string, token: string): { output: string; isKilled: boolean } {
   const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${injection}`, process.execPath];
   const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
-  const { stdout, signal, status } = spawnSync('strace', [...strace, ...childArguments('rotate', token)], {
-    encoding: 'utf8',
-    env: environment,
-    timeout: 60_000,
-  });
+  const { stdout, signal, status } = spawnSync(
+    'strace',
+    [...strace, ...childArguments('rotate', token)],
+    {
+      encoding: 'utf8',
+      env: environment,
+      timeout: 60_000,
+    },
+  );
   return { output: stdout, isKilled: signal === 'SIGKILL' || status === 137 };
 }
 
-async function currentIn(store: FileStore): Promise<{ versionId: string | undefined; text: string | undefined }> {
+async function currentIn(
+  store: FileStore,
+): Promise<{ versionId: string | undefined; text: string | undefined }> {
   const version = await store.versions(secretId).read({ stage: 'AWSCURRENT' });
-  return { versionId: version?.versionId, text: version && version.value !== 'binary' ? version.value.reveal() : undefined };
+  return {
+    versionId: version?.versionId,
+    text: version && version.value !== 'binary' ? version.value.reveal() : undefined,
+  };
 }
 
 /** What a restart does: the same put and the same promotion again. */
 async function finish(store: FileStore, from: string, token: string): Promise<void> {
   const versions = store.versions(secretId);
-  expect(await versions.put({ token, value: new Secret('the new value'), stages: ['AWSPENDING'] })).toBe('written');
+  expect(
+    await versions.put({ token, value: new Secret('the new value'), stages: ['AWSPENDING'] }),
+  ).toBe('written');
   if ((await currentIn(store)).versionId === from) await versions.move('AWSCURRENT', from, token);
   expect(await currentIn(store)).toEqual({ versionId: token, text: 'the new value' });
 }
@@ -98,7 +118,8 @@ traced.each([
       if (!output.includes('moved')) expected.push({ versionId: token, text: 'the new value' });
       else expected[0] = { versionId: token, text: 'the new value' };
       expect(expected).toContainEqual(found);
-      if (output.includes('written')) expect(await world.versions(secretId).read({ versionId: token })).not.toBeNull();
+      if (output.includes('written'))
+        expect(await world.versions(secretId).read({ versionId: token })).not.toBeNull();
       await finish(await world.reopen(), before, token);
       if (!isKilled) break;
       kills += 1;
@@ -109,27 +130,53 @@ traced.each([
   120_000,
 );
 
-traced('a version and the index are on the disk before they count, and their folders before anybody is told', async () => {
-  await world.putByHand(secretId, 'the old value');
-  const trace = join(built, 'trace');
-  const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+traced(
+  'a version and the index are on the disk before they count, and their folders before anybody is told',
+  async () => {
+    await world.putByHand(secretId, 'the old value');
+    const trace = join(built, 'trace');
+    const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
 
-  spawnSync(
-    'strace',
-    ['-f', '-qq', '-y', '-o', trace, '-e', 'trace=fsync,link', process.execPath, ...childArguments('rotate', randomUUID())],
-    { env: environment },
-  );
+    spawnSync(
+      'strace',
+      [
+        '-f',
+        '-qq',
+        '-y',
+        '-o',
+        trace,
+        '-e',
+        'trace=fsync,link',
+        process.execPath,
+        ...childArguments('rotate', randomUUID()),
+      ],
+      { env: environment },
+    );
 
-  const calls = readFileSync(trace, 'utf8').matchAll(/(fsync)\(\d+<([^>]*)>|(link)\("[^"]*", "([^"]*)"/g);
-  const kind = (path: string): string =>
-    path.endsWith('.age') ? 'version' : /\.new-[^/]*$/.test(path) ? 'index, unnamed' : path.replace(/^.*\/(\d*)/, '$1');
-  const put = ['fsync version', 'fsync versions', 'fsync index, unnamed', 'link 000000000002.json', 'fsync index'];
-  const move = ['fsync index, unnamed', 'link 000000000003.json', 'fsync index'];
-  expect([...calls].map(([, fsync, synced, link, linked]) => `${fsync ?? link} ${kind(synced ?? linked ?? '')}`)).toEqual([
-    ...put,
-    ...move,
-  ]);
-});
+    const calls = readFileSync(trace, 'utf8').matchAll(
+      /(fsync)\(\d+<([^>]*)>|(link)\("[^"]*", "([^"]*)"/g,
+    );
+    const kind = (path: string): string =>
+      path.endsWith('.age')
+        ? 'version'
+        : /\.new-[^/]*$/.test(path)
+          ? 'index, unnamed'
+          : path.replace(/^.*\/(\d*)/, '$1');
+    const put = [
+      'fsync version',
+      'fsync versions',
+      'fsync index, unnamed',
+      'link 000000000002.json',
+      'fsync index',
+    ];
+    const move = ['fsync index, unnamed', 'link 000000000003.json', 'fsync index'];
+    expect(
+      [...calls].map(
+        ([, fsync, synced, link, linked]) => `${fsync ?? link} ${kind(synced ?? linked ?? '')}`,
+      ),
+    ).toEqual([...put, ...move]);
+  },
+);
 
 traced.each([
   ['fsync', 'EIO', 'store-unavailable'],
@@ -151,7 +198,10 @@ traced.each([
       await finish(await world.reopen(), before, token);
       if (!said) break;
       failures += 1;
-      expect(JSON.parse(said)).toEqual({ reason, detail: expect.stringMatching(new RegExp(`^cannot .* ${world.directory}.*: ${errno}$`)) });
+      expect(JSON.parse(said)).toEqual({
+        reason,
+        detail: expect.stringMatching(new RegExp(`^cannot .* ${world.directory}.*: ${errno}$`)),
+      });
     }
     expect(failures).toBeGreaterThanOrEqual(2);
   },
@@ -159,7 +209,10 @@ traced.each([
 );
 
 /** Runs to its end; `until` may kill it. */
-function run(child: ChildProcess, until: (output: string) => boolean = () => false): Promise<string> {
+function run(
+  child: ChildProcess,
+  until: (output: string) => boolean = () => false,
+): Promise<string> {
   let output = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output += text;
@@ -169,19 +222,30 @@ function run(child: ChildProcess, until: (output: string) => boolean = () => fal
 }
 
 const start = (times: number): ChildProcess =>
-  spawn(process.execPath, childArguments('count', String(times)), { stdio: ['ignore', 'pipe', 'inherit'] });
+  spawn(process.execPath, childArguments('count', String(times)), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
 
 test('processes that count together, some of them killed, lose no acknowledged step and never wait for the dead', async () => {
   await world.putByHand(secretId, '0');
   const killedAfter = (steps: number) => (output: string) => output.split('counted').length > steps;
 
-  const outputs = await Promise.all([run(start(15)), run(start(15)), run(start(1000), killedAfter(3)), run(start(1000), killedAfter(5))]);
+  const outputs = await Promise.all([
+    run(start(15)),
+    run(start(15)),
+    run(start(1000), killedAfter(3)),
+    run(start(1000), killedAfter(5)),
+  ]);
 
-  const acknowledged = outputs.flatMap((output) => [...output.matchAll(/counted (\S+)/g)].map(([, token]) => token));
+  const acknowledged = outputs.flatMap((output) =>
+    [...output.matchAll(/counted (\S+)/g)].map(([, token]) => token),
+  );
   const listed = await world.versions(secretId).list();
   const total = Number((await currentIn(world.store)).text);
   expect(outputs.map((output) => output.endsWith('done\n'))).toEqual([true, true, false, false]);
-  expect(acknowledged.filter((token) => !listed.some(({ versionId }) => versionId === token))).toEqual([]);
+  expect(
+    acknowledged.filter((token) => !listed.some(({ versionId }) => versionId === token)),
+  ).toEqual([]);
   // Each of the two killed may have made one step that it did not live to tell.
   expect(total).toBeGreaterThanOrEqual(acknowledged.length);
   expect(total).toBeLessThanOrEqual(acknowledged.length + 2);

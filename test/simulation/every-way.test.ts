@@ -4,7 +4,9 @@
 import { exploring } from './exploring.ts';
 
 const ways = ['off', 'sealed', 'readable'].flatMap((receipts) =>
-  ['ends', 'stays'].flatMap((session) => ['one', 'many'].map((machines) => [receipts, session, machines] as const)),
+  ['ends', 'stays'].flatMap((session) =>
+    ['one', 'many'].map((machines) => [receipts, session, machines] as const),
+  ),
 );
 
 test.each(ways)(

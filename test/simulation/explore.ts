@@ -1,11 +1,35 @@
 // Explores worlds by counting: every schedule of a few faults for one process at a time, and every interleaving of two
 // processes with a few switches. Worlds that have the same future are followed once.
 
-import { copyWorld, createWorld, currentOf, dayMs, nameOf, newestRecord, passTime, type World } from '../harness/world.ts';
+import {
+  copyWorld,
+  createWorld,
+  currentOf,
+  dayMs,
+  nameOf,
+  newestRecord,
+  passTime,
+  type World,
+} from '../harness/world.ts';
 import { keyBetweenRuns, keyWithin, mayReadStale } from '../harness/world-key.ts';
 import { countPicks, listedPicks, type Picks } from '../harness/world-picks.ts';
-import { type Config, type Script, type Simulation, type Step, simulate, timing } from '../harness/world-run.ts';
-import { Broken, type Budget, judge, mishapSets, Objection, simulationOf, unrest } from './judging.ts';
+import {
+  type Config,
+  type Script,
+  type Simulation,
+  type Step,
+  simulate,
+  timing,
+} from '../harness/world-run.ts';
+import {
+  Broken,
+  type Budget,
+  judge,
+  mishapSets,
+  Objection,
+  simulationOf,
+  unrest,
+} from './judging.ts';
 
 /** What is explored. `switches` is undefined for one process at a time. */
 export type Scope = {
@@ -41,7 +65,14 @@ type Node = {
   readonly steps: readonly Step[];
 };
 
-const configOf = ({ receipts, session, machines, mishaps, plant, timing: chosen }: Scope): Config => ({
+const configOf = ({
+  receipts,
+  session,
+  machines,
+  mishaps,
+  plant,
+  timing: chosen,
+}: Scope): Config => ({
   receipts,
   resetEndsSessions: session === 'ends',
   machines,
@@ -92,19 +123,35 @@ function isOpen(world: World): boolean {
   const record = newestRecord(world);
   const current = currentOf(world);
   if (world.commits.length > 0 || current.value.password !== world.live) return true;
-  return record !== null && record.basis === current.id && (record.phase !== 'released' || record.doubtful === true);
+  return (
+    record !== null &&
+    record.basis === current.id &&
+    (record.phase !== 'released' || record.doubtful === true)
+  );
 }
 
 /** Every run from this world, after this gap. */
-async function exploreRun(node: Node, gap: number, scope: Scope, explored: Count, add: (node: Node) => void): Promise<void> {
+async function exploreRun(
+  node: Node,
+  gap: number,
+  scope: Scope,
+  explored: Count,
+  add: (node: Node) => void,
+): Promise<void> {
   const known = new Set<string>();
   const picks = countPicks();
   do {
     const world = copyWorld(node.world);
-    const simulation = simulationOf(world, configOf(scope), picks, { faults: node.faultsLeft, switches: 0 }, (now) => {
-      judge(now);
-      if (now.faultsLeft > 0 && picks.isNew) lookAround(now, known);
-    });
+    const simulation = simulationOf(
+      world,
+      configOf(scope),
+      picks,
+      { faults: node.faultsLeft, switches: 0 },
+      (now) => {
+        judge(now);
+        if (now.faultsLeft > 0 && picks.isNew) lookAround(now, known);
+      },
+    );
     const after = (): Node => ({
       world,
       faultsLeft: simulation.faultsLeft,
@@ -146,7 +193,13 @@ export async function exploreTwo(scope: Scope): Promise<Explored> {
       judge(now);
       if (picks.isNew) lookAround(now, known);
     });
-    const after = (): Node => ({ world, faultsLeft: 0, before: start, leg: { gap: 0, picks: picks.taken }, steps: simulation.steps });
+    const after = (): Node => ({
+      world,
+      faultsLeft: 0,
+      before: start,
+      leg: { gap: 0, picks: picks.taken },
+      steps: simulation.steps,
+    });
     explored.worlds += 1;
     try {
       await simulate(simulation, [once(world), persistent(world, picks)]);
@@ -177,7 +230,12 @@ const persistent = (world: World, picks: Picks): Script => ({
 });
 
 /** Without faults from here on: at rest within a bounded number of runs. What is known to come to rest is in `resting`. */
-async function comeToRest(node: Node, scope: Scope, resting: Set<string>, explored: Count): Promise<void> {
+async function comeToRest(
+  node: Node,
+  scope: Scope,
+  resting: Set<string>,
+  explored: Count,
+): Promise<void> {
   const config = configOf(scope);
   const passed: string[] = [];
   const run = { world: node.world, steps: [...node.steps] };
@@ -189,13 +247,18 @@ async function comeToRest(node: Node, scope: Scope, resting: Set<string>, explor
     explored.worlds += 1;
     run.world = copyWorld(run.world);
     objection = await runToRest(run, runs, config).catch((error: unknown) => {
-      throw error instanceof Objection ? broken(error, { ...node, steps: run.steps }, scope) : error;
+      throw error instanceof Objection
+        ? broken(error, { ...node, steps: run.steps }, scope)
+        : error;
     });
     if (objection === null) break;
   }
   if (objection !== null && passed.length > 0 && passed.at(-1)?.startsWith(String(runsToRest - 1)))
     throw broken(
-      new Objection(objection.promise, `after ${runsToRest} runs without faults: ${objection.message}`),
+      new Objection(
+        objection.promise,
+        `after ${runsToRest} runs without faults: ${objection.message}`,
+      ),
       { ...node, steps: run.steps },
       scope,
     );
@@ -203,7 +266,11 @@ async function comeToRest(node: Node, scope: Scope, resting: Set<string>, explor
 }
 
 /** One run without faults; what is not at rest after it. A wrong password put by hand is only noticed when it is due. */
-export async function runToRest(run: { world: World; readonly steps: Step[] }, runs: number, config: Config): Promise<Objection | null> {
+export async function runToRest(
+  run: { world: World; readonly steps: Step[] },
+  runs: number,
+  config: Config,
+): Promise<Objection | null> {
   const { world } = run;
   const simulation = simulationOf(world, config, listedPicks([]), { faults: 0, switches: 0 });
   const gap = runs === 3 ? 3 : 2;
@@ -226,7 +293,14 @@ function broken(objection: Objection, last: Node, scope: Scope): Broken {
 
 /** A scope in a word, for the command line: receipts,session,machines,mishaps,faults and, for two processes, switches. */
 function formatScope({ receipts, session, machines, mishaps, faults, switches }: Scope): string {
-  return [receipts, session, machines, mishaps, faults, ...(switches === undefined ? [] : [switches])].join(',');
+  return [
+    receipts,
+    session,
+    machines,
+    mishaps,
+    faults,
+    ...(switches === undefined ? [] : [switches]),
+  ].join(',');
 }
 
 export function parseScope(text: string): Scope {
@@ -254,9 +328,14 @@ export async function replay(text: string): Promise<void> {
     const simulation = simulationOf(world, config, picks, budget);
     try {
       passTime(world, world.nowMs + (gapsMs[Number(gap)] ?? 0), () => judge(simulation));
-      await simulate(simulation, scope.switches === undefined ? [once(world)] : [once(world), persistent(world, picks)]);
+      await simulate(
+        simulation,
+        scope.switches === undefined ? [once(world)] : [once(world), persistent(world, picks)],
+      );
     } catch (error) {
-      throw error instanceof Objection ? broken(error, { ...node, steps: simulation.steps }, scope) : error;
+      throw error instanceof Objection
+        ? broken(error, { ...node, steps: simulation.steps }, scope)
+        : error;
     }
     budget.faults = simulation.faultsLeft;
   }

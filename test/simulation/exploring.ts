@@ -6,10 +6,15 @@ import { execFile } from 'node:child_process';
 /** Resolves to how many worlds were explored. */
 export function exploring(...options: string[]): Promise<number> {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, ['scripts/sim.mjs', ...options], { maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
-      if (error) return reject(new Error(`${stdout}${stderr}`));
-      process.stdout.write(stdout);
-      resolve(Number(/^(\d+) worlds/m.exec(stdout)?.[1]));
-    });
+    execFile(
+      process.execPath,
+      ['scripts/sim.mjs', ...options],
+      { maxBuffer: 2 ** 26 },
+      (error, stdout, stderr) => {
+        if (error) return reject(new Error(`${stdout}${stderr}`));
+        process.stdout.write(stdout);
+        resolve(Number(/^(\d+) worlds/m.exec(stdout)?.[1]));
+      },
+    );
   });
 }

@@ -1,7 +1,16 @@
 // What the exploration has found, each as the story that broke a promise: run after run, with the judges looking on.
 
 import type { Request, Result } from '../../src/rotation/state.ts';
-import { createWorld, type Handiwork, handiwork, nameOf, newestRecord, openIntents, passTime, type World } from '../harness/world.ts';
+import {
+  createWorld,
+  type Handiwork,
+  handiwork,
+  nameOf,
+  newestRecord,
+  openIntents,
+  passTime,
+  type World,
+} from '../harness/world.ts';
 import type { Mishap } from '../harness/world-mishaps.ts';
 import { listedPicks } from '../harness/world-picks.ts';
 import { account, simulate, timing } from '../harness/world-run.ts';
@@ -20,7 +29,13 @@ async function story(...runs: Run[]): Promise<{ world: World; results: (Result |
   const world = createWorld();
   const results: (Result | null)[] = [];
   for (const { after = 0, by, purpose = 'rotate', mishaps = [] } of runs) {
-    const config = { receipts: 'off', resetEndsSessions: true, machines: 'many', timing, planned: mishaps } as const;
+    const config = {
+      receipts: 'off',
+      resetEndsSessions: true,
+      machines: 'many',
+      timing,
+      planned: mishaps,
+    } as const;
     const simulation = simulationOf(world, config, listedPicks([]), { faults: 0, switches: 0 });
     passTime(world, world.nowMs + after * 1_000, () => judge(simulation));
     if (by) handiwork[by](world);
@@ -38,10 +53,15 @@ async function story(...runs: Run[]): Promise<{ world: World; results: (Result |
   return { world, results };
 }
 
-const ends = (results: readonly (Result | null)[]): string[] => results.map((result) => result?.reason ?? result?.outcome ?? 'died');
+const ends = (results: readonly (Result | null)[]): string[] =>
+  results.map((result) => result?.reason ?? result?.outcome ?? 'died');
 
 test('a reset whose connection is cut at once is given the time that the server may take', async () => {
-  const { world, results } = await story({ mishaps: [['reset', 'cut, then very late']] }, { after: 130 }, { after: 60 });
+  const { world, results } = await story(
+    { mishaps: [['reset', 'cut, then very late']] },
+    { after: 130 },
+    { after: 60 },
+  );
 
   expect(ends(results)).toEqual(['answer-lost', 'settling', 'password-lost']);
   expect(world.resets).toHaveLength(1);
@@ -91,7 +111,11 @@ test('a stop that the audit log never heard of is told by the next run', async (
 });
 
 test('a record that reaches the store late takes the label with it, and hides nothing', async () => {
-  const { results } = await story({ mishaps: [['putRecord resetting', 'late']] }, { mishaps: [['promote', 'crash']] }, { after: 200 });
+  const { results } = await story(
+    { mishaps: [['putRecord resetting', 'late']] },
+    { mishaps: [['promote', 'crash']] },
+    { after: 200 },
+  );
 
   expect(ends(results)).toEqual(['store-unavailable', 'died', 'recovered']);
 });
@@ -143,14 +167,19 @@ test('resume closes the intent of the stop that it lifts, and does not call that
 });
 
 test('a process that is paused past its lease does not log in', async () => {
-  const { world, results } = await story({ mishaps: [['authorize', 'paused past the lease']] }, { after: 1 });
+  const { world, results } = await story(
+    { mishaps: [['authorize', 'paused past the lease']] },
+    { after: 1 },
+  );
 
   expect(results.map((result) => result?.logins)).toEqual([0, 2]);
   expect(newestRecord(world)?.phase).toBe('resetting');
 });
 
 test('a process that is paused past its time to send sends no reset', async () => {
-  const { world, results } = await story({ mishaps: [['append rotation.intended', 'paused past the time to send']] });
+  const { world, results } = await story({
+    mishaps: [['append rotation.intended', 'paused past the time to send']],
+  });
 
   expect(ends(results)).toEqual(['busy']);
   expect(world.resets).toEqual([]);

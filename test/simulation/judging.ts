@@ -2,7 +2,13 @@
 // replays it.
 
 import type { World } from '../harness/world.ts';
-import { coreMishaps, everyMishap, type Mishap, refusalMishaps, togetherMishaps } from '../harness/world-mishaps.ts';
+import {
+  coreMishaps,
+  everyMishap,
+  type Mishap,
+  refusalMishaps,
+  togetherMishaps,
+} from '../harness/world-mishaps.ts';
 import type { Picks } from '../harness/world-picks.ts';
 import type { Config, Simulation, Step } from '../harness/world-run.ts';
 import { neverLost } from './judges/1-never-lost.ts';
@@ -79,7 +85,27 @@ export const mishapSets = {
 
 export type Budget = { readonly faults: number; readonly switches: number };
 
-export function simulationOf(world: World, config: Config, picks: Picks, { faults, switches }: Budget, afterStep = judge): Simulation {
-  const nothingYet = { processes: [], running: null, steps: [], said: [], auditJudged: world.audit.length };
-  return { world, config, picks, faultsLeft: faults, switchesLeft: switches, afterStep, ...nothingYet };
+export function simulationOf(
+  world: World,
+  config: Config,
+  picks: Picks,
+  { faults, switches }: Budget,
+  afterStep = judge,
+): Simulation {
+  const nothingYet = {
+    processes: [],
+    running: null,
+    steps: [],
+    said: [],
+    auditJudged: world.audit.length,
+  };
+  return {
+    world,
+    config,
+    picks,
+    faultsLeft: faults,
+    switchesLeft: switches,
+    afterStep,
+    ...nothingYet,
+  };
 }

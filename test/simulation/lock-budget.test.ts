@@ -2,7 +2,15 @@
 // or every day, with its own waits in between, killed and started again: never more than three.
 
 import { nextLookInMs } from '../../src/scheduler/retry.ts';
-import { createWorld, dayMs, handiwork, nameOf, newestRecord, passTime, type World } from '../harness/world.ts';
+import {
+  createWorld,
+  dayMs,
+  handiwork,
+  nameOf,
+  newestRecord,
+  passTime,
+  type World,
+} from '../harness/world.ts';
 import type { Method, Mishap } from '../harness/world-mishaps.ts';
 import { randomOf, seedPicks } from '../harness/world-picks.ts';
 import { type Config, type Script, simulate, timing } from '../harness/world-run.ts';
@@ -11,7 +19,16 @@ import { judge, simulationOf } from './judging.ts';
 const hourMs = 3_600_000;
 
 /** What an API and a store do on a bad month, and a machine that is restarted without asking. */
-const flapping: readonly Mishap[] = ['not sent', 'dropped', 'answer lost', 'late', 'unavailable', 'throttled', 'session refused', 'crash'];
+const flapping: readonly Mishap[] = [
+  'not sent',
+  'dropped',
+  'answer lost',
+  'late',
+  'unavailable',
+  'throttled',
+  'session refused',
+  'crash',
+];
 
 type Month = {
   readonly everyMs: number;
@@ -24,14 +41,27 @@ type Month = {
 /** The month's end, and the most failed logins in a row that it has seen. */
 async function live(world: World, { everyMs, enabled, at, rate, seed }: Month): Promise<number> {
   const only = at ? { at: new Set(at) } : {};
-  const config: Config = { receipts: 'off', resetEndsSessions: true, machines: 'many', timing, enabled: new Set(enabled), ...only };
+  const config: Config = {
+    receipts: 'off',
+    resetEndsSessions: true,
+    machines: 'many',
+    timing,
+    enabled: new Set(enabled),
+    ...only,
+  };
   const picks = seedPicks(randomOf(seed), rate);
   let most = 0;
   for (let tickMs = 0; tickMs < 30 * dayMs; tickMs += everyMs) {
-    const simulation = simulationOf(world, config, picks, { faults: Number.MAX_SAFE_INTEGER, switches: 0 }, (now) => {
-      judge(now);
-      most = Math.max(most, world.strikes);
-    });
+    const simulation = simulationOf(
+      world,
+      config,
+      picks,
+      { faults: Number.MAX_SAFE_INTEGER, switches: 0 },
+      (now) => {
+        judge(now);
+        most = Math.max(most, world.strikes);
+      },
+    );
     passTime(world, Math.max(world.nowMs, tickMs), () => judge(simulation));
     await simulate(simulation, [daemon(world, tickMs + everyMs)]);
   }
@@ -56,72 +86,106 @@ const rhythms = [
 ] as const;
 const seeds = Array.from({ length: 8 }, (_, index) => index + 1);
 
-test.each(rhythms)('a month of %s against a wrong password spends one login', async (_, everyMs) => {
-  const world = createWorld();
-  handiwork['operator puts the right password'](world);
-  world.labels.set('AWSCURRENT', 'v0');
+test.each(rhythms)(
+  'a month of %s against a wrong password spends one login',
+  async (_, everyMs) => {
+    const world = createWorld();
+    handiwork['operator puts the right password'](world);
+    world.labels.set('AWSCURRENT', 'v0');
 
-  const most = await live(world, { everyMs, enabled: [], rate: 0, seed: 1 });
+    const most = await live(world, { everyMs, enabled: [], rate: 0, seed: 1 });
 
-  expect(most).toBe(1);
-  expect(newestRecord(world)).toMatchObject({ phase: 'stopped', reason: 'login-refused', loginsSpent: 1 });
-});
+    expect(most).toBe(1);
+    expect(newestRecord(world)).toMatchObject({
+      phase: 'stopped',
+      reason: 'login-refused',
+      loginsSpent: 1,
+    });
+  },
+);
 
-test.each(rhythms)('a month of %s against a wrong password and a flapping API spends three at most', async (_, everyMs) => {
-  for (const seed of seeds) {
+test.each(rhythms)(
+  'a month of %s against a wrong password and a flapping API spends three at most',
+  async (_, everyMs) => {
+    for (const seed of seeds) {
+      const world = createWorld();
+      world.live = '§somebody else’s';
+
+      const most = await live(world, { everyMs, enabled: flapping, rate: 0.3, seed });
+
+      expect(most).toBeLessThanOrEqual(3);
+      expect(newestRecord(world)?.phase).toBe('stopped');
+    }
+  },
+);
+
+test.each(rhythms)(
+  'a month of %s against a wrong password whose refusals never arrive spends three',
+  async (_, everyMs) => {
     const world = createWorld();
     world.live = '§somebody else’s';
 
-    const most = await live(world, { everyMs, enabled: flapping, rate: 0.3, seed });
+    const most = await live(world, {
+      everyMs,
+      enabled: ['answer lost'],
+      at: ['login'],
+      rate: 1,
+      seed: 1,
+    });
 
-    expect(most).toBeLessThanOrEqual(3);
-    expect(newestRecord(world)?.phase).toBe('stopped');
-  }
-});
+    expect(most).toBe(3);
+    expect(newestRecord(world)).toMatchObject({ phase: 'stopped', reason: 'login-budget-spent' });
+  },
+);
 
-test.each(rhythms)('a month of %s against a wrong password whose refusals never arrive spends three', async (_, everyMs) => {
-  const world = createWorld();
-  world.live = '§somebody else’s';
+test.each(rhythms)(
+  'a month of %s of deaths around every refusal spends three at most',
+  async (_, everyMs) => {
+    for (const seed of seeds) {
+      const world = createWorld();
+      world.live = '§somebody else’s';
 
-  const most = await live(world, { everyMs, enabled: ['answer lost'], at: ['login'], rate: 1, seed: 1 });
+      const most = await live(world, {
+        everyMs,
+        enabled: ['crash'],
+        at: ['putRecord'],
+        rate: 0.8,
+        seed,
+      });
 
-  expect(most).toBe(3);
-  expect(newestRecord(world)).toMatchObject({ phase: 'stopped', reason: 'login-budget-spent' });
-});
+      expect(most).toBeLessThanOrEqual(3);
+    }
+  },
+);
 
-test.each(rhythms)('a month of %s of deaths around every refusal spends three at most', async (_, everyMs) => {
-  for (const seed of seeds) {
-    const world = createWorld();
-    world.live = '§somebody else’s';
+test.each(rhythms)(
+  'a month of %s after a lost answer spends three at most, whatever the API does',
+  async (_, everyMs) => {
+    for (const seed of seeds) {
+      const world = createWorld();
+      const first = { everyMs: 30 * dayMs, enabled: ['crash, but done'] as const, rate: 1, seed };
+      await live(world, first);
+      const wasLost = world.resets.at(-1)?.fate === 'done';
 
-    const most = await live(world, { everyMs, enabled: ['crash'], at: ['putRecord'], rate: 0.8, seed });
+      const most = await live(world, { everyMs, enabled: flapping, rate: 0.15, seed });
 
-    expect(most).toBeLessThanOrEqual(3);
-  }
-});
+      expect(wasLost).toBe(true);
+      expect(most).toBeLessThanOrEqual(3);
+      expect(newestRecord(world)?.phase).toBe('stopped');
+    }
+  },
+);
 
-test.each(rhythms)('a month of %s after a lost answer spends three at most, whatever the API does', async (_, everyMs) => {
-  for (const seed of seeds) {
-    const world = createWorld();
-    const first = { everyMs: 30 * dayMs, enabled: ['crash, but done'] as const, rate: 1, seed };
-    await live(world, first);
-    const wasLost = world.resets.at(-1)?.fate === 'done';
+test.each(rhythms)(
+  'a month of %s with a flapping API and a right password locks nobody out',
+  async (_, everyMs) => {
+    for (const seed of seeds) {
+      const most = await live(createWorld(), { everyMs, enabled: flapping, rate: 0.1, seed });
 
-    const most = await live(world, { everyMs, enabled: flapping, rate: 0.15, seed });
-
-    expect(wasLost).toBe(true);
-    expect(most).toBeLessThanOrEqual(3);
-    expect(newestRecord(world)?.phase).toBe('stopped');
-  }
-});
-
-test.each(rhythms)('a month of %s with a flapping API and a right password locks nobody out', async (_, everyMs) => {
-  for (const seed of seeds) {
-    const most = await live(createWorld(), { everyMs, enabled: flapping, rate: 0.1, seed });
-
-    expect(most).toBeLessThanOrEqual(3);
-  }
-});
+      expect(most).toBeLessThanOrEqual(3);
+    }
+  },
+);
 
 test('an operator who puts one wrong password a day is stopped at the third, and stays stopped', async () => {
   const world = createWorld();
@@ -135,5 +199,9 @@ test('an operator who puts one wrong password a day is stopped at the third, and
   }
 
   expect(world.strikes).toBe(3);
-  expect(newestRecord(world)).toMatchObject({ phase: 'stopped', reason: 'login-budget-spent', loginsSpent: 3 });
+  expect(newestRecord(world)).toMatchObject({
+    phase: 'stopped',
+    reason: 'login-budget-spent',
+    loginsSpent: 3,
+  });
 });

@@ -8,12 +8,23 @@ import { Broken } from './judging.ts';
 
 type Plant = NonNullable<Scope['plant']>;
 
-const world: Scope = { receipts: 'readable', session: 'stays', machines: 'many', mishaps: 'all', faults: 1 };
+const world: Scope = {
+  receipts: 'readable',
+  session: 'stays',
+  machines: 'many',
+  mishaps: 'all',
+  faults: 1,
+};
 const two = { ...world, mishaps: 'together', switches: 2 } as const;
 
 const inStore =
-  (change: (store: SecretStore, simulation: Simulation, process: Process) => Partial<SecretStore>): Plant =>
-  (ports, simulation, process) => ({ ...ports, store: { ...ports.store, ...change(ports.store, simulation, process) } });
+  (
+    change: (store: SecretStore, simulation: Simulation, process: Process) => Partial<SecretStore>,
+  ): Plant =>
+  (ports, simulation, process) => ({
+    ...ports,
+    store: { ...ports.store, ...change(ports.store, simulation, process) },
+  });
 
 const receiptAfterTheStore: Plant = (ports) => {
   const begun: (() => Promise<unknown>)[] = [];
@@ -37,7 +48,8 @@ const receiptAfterTheStore: Plant = (ports) => {
 };
 
 const storesTheOldPassword = inStore((store) => ({
-  putPending: (rotationId, basis) => store.putPending(rotationId, basis, basis.credentials.password),
+  putPending: (rotationId, basis) =>
+    store.putPending(rotationId, basis, basis.credentials.password),
 }));
 
 const promotesWhateverIsCurrent = inStore((store, simulation, process) => ({
@@ -58,7 +70,9 @@ const countsNoLogins = inStore((store) => {
     },
     readRecord: async (atLeast) => {
       const found = await store.readRecord(atLeast);
-      return found === null || found.record.sequence === own ? found : { ...found, record: { ...found.record, loginsSpent: 0 } };
+      return found === null || found.record.sequence === own
+        ? found
+        : { ...found, record: { ...found.record, loginsSpent: 0 } };
     },
   };
 });
@@ -86,11 +100,15 @@ const auditsWithoutWriting =
   (codes: readonly string[]): Plant =>
   (ports) => ({
     ...ports,
-    audit: { ...ports.audit, append: (events) => ports.audit.append(events.filter(({ code }) => !codes.includes(code))) },
+    audit: {
+      ...ports.audit,
+      append: (events) => ports.audit.append(events.filter(({ code }) => !codes.includes(code))),
+    },
   });
 
 const forgetsStops = inStore((store) => ({
-  putRecord: (record) => (record.phase === 'stopped' ? Promise.resolve('written') : store.putRecord(record)),
+  putRecord: (record) =>
+    record.phase === 'stopped' ? Promise.resolve('written') : store.putRecord(record),
 }));
 
 const tellsThePassword: Plant = (ports) => ({
@@ -99,28 +117,40 @@ const tellsThePassword: Plant = (ports) => ({
     ...ports.thingspace,
     login: async (credentials) => {
       const answer = await ports.thingspace.login(credentials);
-      return answer.login === 'refused' ? { ...answer, detail: `${credentials.password.reveal()} was refused` } : answer;
+      return answer.login === 'refused'
+        ? { ...answer, detail: `${credentials.password.reveal()} was refused` }
+        : answer;
     },
   },
 });
 
 const saysPromoted = inStore(() => ({ promote: async () => 'promoted' }));
 
-async function brokenBy(exploration: Promise<unknown>): Promise<{ promise: string; mishaps: string[] }> {
+async function brokenBy(
+  exploration: Promise<unknown>,
+): Promise<{ promise: string; mishaps: string[] }> {
   const error = await exploration.then(
     () => null,
     (thrown: unknown) => thrown,
   );
   if (!(error instanceof Broken)) throw new Error(`nothing was found: ${error}`);
-  return { promise: error.promise, mishaps: [...error.schedule.matchAll(/<<< (.+)$/gm)].map(([, mishap]) => mishap ?? '') };
+  return {
+    promise: error.promise,
+    mishaps: [...error.schedule.matchAll(/<<< (.+)$/gm)].map(([, mishap]) => mishap ?? ''),
+  };
 }
 
 test('a receipt that is written after the store is found by a crash between', async () => {
-  expect(await brokenBy(exploreOneByOne({ ...world, plant: receiptAfterTheStore }))).toEqual({ promise: 'promise 1', mishaps: ['crash'] });
+  expect(await brokenBy(exploreOneByOne({ ...world, plant: receiptAfterTheStore }))).toEqual({
+    promise: 'promise 1',
+    mishaps: ['crash'],
+  });
 });
 
 test('a store that is given the old password again is found without any fault', async () => {
-  const found = await brokenBy(exploreOneByOne({ ...world, faults: 0, plant: storesTheOldPassword }));
+  const found = await brokenBy(
+    exploreOneByOne({ ...world, faults: 0, plant: storesTheOldPassword }),
+  );
 
   expect(found).toEqual({ promise: 'promise 2', mishaps: [] });
 });
@@ -133,7 +163,9 @@ test('a promote without compare-and-swap is found when an operator writes meanwh
 });
 
 test('logins that are not counted are found by deaths before the refusal is written', async () => {
-  const found = await brokenBy(exploreOneByOne({ ...world, mishaps: 'refusals', faults: 4, plant: countsNoLogins }));
+  const found = await brokenBy(
+    exploreOneByOne({ ...world, mishaps: 'refusals', faults: 4, plant: countsNoLogins }),
+  );
 
   expect(found).toEqual({ promise: 'promise 3', mishaps: expect.arrayContaining(['crash']) });
 }, 60_000);
@@ -157,7 +189,9 @@ test('attempt records that the last writer wins are found by two processes', asy
 });
 
 test('a reset without a durable intent is found without any fault', async () => {
-  const found = await brokenBy(exploreOneByOne({ ...world, faults: 0, plant: auditsWithoutWriting(['rotation.intended']) }));
+  const found = await brokenBy(
+    exploreOneByOne({ ...world, faults: 0, plant: auditsWithoutWriting(['rotation.intended']) }),
+  );
 
   expect(found).toEqual({ promise: 'promise 6', mishaps: [] });
 });
@@ -171,13 +205,17 @@ test('a rotation whose outcome is never told is found at rest', async () => {
 });
 
 test('a stop that is not written is found when nothing comes to rest', async () => {
-  const found = await brokenBy(exploreOneByOne({ ...world, mishaps: 'refusals', plant: forgetsStops }));
+  const found = await brokenBy(
+    exploreOneByOne({ ...world, mishaps: 'refusals', plant: forgetsStops }),
+  );
 
   expect(found).toEqual({ promise: 'promise 7', mishaps: ['operator puts a wrong password'] });
 });
 
 test('a password in a detail is found when it is said', async () => {
-  const found = await brokenBy(exploreOneByOne({ ...world, mishaps: 'refusals', plant: tellsThePassword }));
+  const found = await brokenBy(
+    exploreOneByOne({ ...world, mishaps: 'refusals', plant: tellsThePassword }),
+  );
 
   expect(found.promise).toBe('promise 8');
 });

@@ -46,5 +46,7 @@ try {
 
 function tell({ worlds, steps, states }: { worlds: number; steps: number; states: number }): void {
   const seconds = (performance.now() - begunMs) / 1000;
-  console.log(`${worlds} worlds, ${steps} steps, ${states} states between runs explored in ${seconds.toFixed(1)} s; no promise was broken`);
+  console.log(
+    `${worlds} worlds, ${steps} steps, ${states} states between runs explored in ${seconds.toFixed(1)} s; no promise was broken`,
+  );
 }

@@ -19,13 +19,20 @@ export async function exploreSeed(seed: number, faults: number): Promise<Explore
   const world = createWorld();
   const steps: Step[] = [];
   const fail = (error: unknown): unknown =>
-    error instanceof Objection ? new Broken(error, steps, `--seed ${seed} --runs 1 --faults ${faults}`) : error;
+    error instanceof Objection
+      ? new Broken(error, steps, `--seed ${seed} --runs 1 --faults ${faults}`)
+      : error;
   const rounds = 1 + Math.floor(random() * 8);
   let left = faults;
   for (let round = 0; round < rounds; round += 1) {
-    const simulation = simulationOf(world, config, picks, { faults: left, switches: Number.MAX_SAFE_INTEGER });
+    const simulation = simulationOf(world, config, picks, {
+      faults: left,
+      switches: Number.MAX_SAFE_INTEGER,
+    });
     try {
-      passTime(world, world.nowMs + oneOf(random, [...gapsMs, 5_000, 60_000, 150_000]), () => judge(simulation));
+      passTime(world, world.nowMs + oneOf(random, [...gapsMs, 5_000, 60_000, 150_000]), () =>
+        judge(simulation),
+      );
       await simulate(simulation, scriptsFrom(random, world));
     } catch (error) {
       steps.push(...simulation.steps);
@@ -66,7 +73,10 @@ function scriptsFrom(random: () => number, world: World): Script[] {
 
 /** One to three attempts, some time apart, by a wall clock that may be an hour off. */
 function daemon(world: World, random: () => number): Script {
-  const gapsMs = Array.from({ length: 1 + Math.floor(random() * 3) }, () => Math.floor(random() * 250) * 1_000);
+  const gapsMs = Array.from(
+    { length: 1 + Math.floor(random() * 3) },
+    () => Math.floor(random() * 250) * 1_000,
+  );
   return {
     name: nameOf(world, 'p'),
     wallOffsetMs: Math.floor((random() - 0.5) * 7_200_000),

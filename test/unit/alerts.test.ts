@@ -23,7 +23,11 @@ function listening(allIsWell = false) {
   const told: Notice[] = [];
   const resolved: (string | undefined)[] = [];
   const notices = createNotices(
-    { tell: (notice) => void told.push(notice), resolve: (account) => void resolved.push(account), flush: async () => {} },
+    {
+      tell: (notice) => void told.push(notice),
+      resolve: (account) => void resolved.push(account),
+      flush: async () => {},
+    },
     allIsWell,
   );
   return { ...notices, told, resolved };
@@ -83,18 +87,30 @@ test('a password past its limit is told, whatever else is so', () => {
   hear({ news: 'result', entry: entryOf('fleet-east', 97.5), result: resultOf('api-unavailable') });
   hear({
     news: 'result',
-    entry: entryOf('spare', 97.5, { account: { name: 'spare', secretId: 'spare', enabled: false } }),
+    entry: entryOf('spare', 97.5, {
+      account: { name: 'spare', secretId: 'spare', enabled: false },
+    }),
     result: resultOf(undefined),
   });
 
   expect(told).toEqual([
-    { account: 'fleet-east', kind: 'overdue', text: 'the password is 97 days old; at most 90 are allowed', daysLeft: -7.5 },
+    {
+      account: 'fleet-east',
+      kind: 'overdue',
+      text: 'the password is 97 days old; at most 90 are allowed',
+      daysLeft: -7.5,
+    },
   ]);
 });
 
 test('every day says again what still needs a person, and that all is well only when it is', () => {
   const { hear, told } = listening(true);
-  const stopped = entryOf('depot-08', 20, { state: 'stopped', reason: 'login-refused', next: 'Put the right password.', failures: 1 });
+  const stopped = entryOf('depot-08', 20, {
+    state: 'stopped',
+    reason: 'login-refused',
+    next: 'Put the right password.',
+    failures: 1,
+  });
   const day = (...entries: Entry[]) => hear({ news: 'day', entries, atMs: nowMs });
 
   day(entryOf('fleet-east', 12), stopped);
@@ -123,7 +139,13 @@ test('an outage is told once for all, and so is its end', () => {
   hear({ news: 'outage.began', dependency: 'store', atMs: nowMs });
   hear({ news: 'outage.ended', dependency: 'store', sinceMs: nowMs - 90 * 60_000, atMs: nowMs });
 
-  expect(told).toEqual([{ kind: 'outage', reason: 'store', text: 'the secret store is away; looking on, one account at a time' }]);
+  expect(told).toEqual([
+    {
+      kind: 'outage',
+      reason: 'store',
+      text: 'the secret store is away; looking on, one account at a time',
+    },
+  ]);
   expect(resolved).toEqual([undefined]);
 });
 
@@ -132,8 +154,15 @@ test('an audit log that cannot be written, a bug and a shared user are told', ()
 
   observe({ event: 'audit.failed', account: '*', detail: 'no space left on device (ENOSPC)' });
   observe({ event: 'login.accepted', account: 'fleet-east', credential: 'current' });
-  hear({ news: 'broken', entry: entryOf('fleet-east', 1), detail: 'a bug: TypeError at machine.js:1:2' });
-  hear({ news: 'blocked', entry: entryOf('twin-a', 1, { blocked: 'twin-a and twin-b are one ThingSpace user' }) });
+  hear({
+    news: 'broken',
+    entry: entryOf('fleet-east', 1),
+    detail: 'a bug: TypeError at machine.js:1:2',
+  });
+  hear({
+    news: 'blocked',
+    entry: entryOf('twin-a', 1, { blocked: 'twin-a and twin-b are one ThingSpace user' }),
+  });
 
   expect(told.map(({ kind, text }) => [kind, text])).toEqual([
     ['audit-failed', 'no space left on device (ENOSPC)'],

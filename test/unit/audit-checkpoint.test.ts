@@ -17,7 +17,8 @@ const published = {
   signingKey: 'PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz',
   verifierKey: 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW',
   text: "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n",
-  signature: '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n',
+  signature:
+    '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n',
 };
 
 const partsOf = (note: string): NonNullable<ReturnType<typeof parseNote>> => {
@@ -37,30 +38,42 @@ test('the published signed note is reproduced byte for byte and checks', async (
 });
 
 test('the example of the C2SP page checks against its verifier key', () => {
-  const verifier = parseVerifierKey('example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k');
+  const verifier = parseVerifierKey(
+    'example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k',
+  );
   const note =
     'This is an example message.\n\n— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n';
 
   expect(checkNote(partsOf(note), [verifier])).toBe('good');
-  expect(checkNote(partsOf(note.replace('example message', 'exemple message')), [verifier])).toBe('bad');
+  expect(checkNote(partsOf(note.replace('example message', 'exemple message')), [verifier])).toBe(
+    'bad',
+  );
 });
 
 test('the example checkpoint of the C2SP page is read', () => {
   const text =
     'example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n';
 
-  expect(parseCheckpoint(text)).toMatchObject({ origin: 'example.com/behind-the-sofa', size: 20852163 });
+  expect(parseCheckpoint(text)).toMatchObject({
+    origin: 'example.com/behind-the-sofa',
+    size: 20852163,
+  });
 });
 
 test('signatures by unknown keys are passed over, one of a known key must fit', async () => {
-  const [ours, theirs] = [generateSigningKey('example.com/ours'), generateSigningKey('example.com/theirs')];
+  const [ours, theirs] = [
+    generateSigningKey('example.com/ours'),
+    generateSigningKey('example.com/theirs'),
+  ];
   const [signer, other] = [openSigningKey(ours.signingKey), openSigningKey(theirs.signingKey)];
   const note = partsOf(await signCheckpoint('example.com/ours', 0, emptyRoot, [signer, other]));
   const forger: Signer = { ...other, name: signer.name, keyId: signer.keyId };
   const forged = partsOf(await signCheckpoint('example.com/ours', 0, emptyRoot, [forger]));
 
   expect(checkNote(note, [parseVerifierKey(ours.verifierKey)])).toBe('good');
-  expect(checkNote(note, [parseVerifierKey(generateSigningKey('example.com/ours').verifierKey)])).toBe('unknown');
+  expect(
+    checkNote(note, [parseVerifierKey(generateSigningKey('example.com/ours').verifierKey)]),
+  ).toBe('unknown');
   expect(checkNote(forged, [parseVerifierKey(ours.verifierKey)])).toBe('bad');
 });
 
@@ -97,6 +110,8 @@ test('a key that is damaged is refused without being quoted', () => {
   expect(refuse(damaged)).toContain('do not belong together');
   expect(refuse(damaged)).not.toContain(signingKey.slice(-20));
   expect(refuse(signingKey.slice(0, -4))).toContain('not PRIVATE+KEY');
-  expect(() => parseVerifierKey(verifierKey.replace('example.com/a', 'example.com/b'))).toThrow('do not belong together');
+  expect(() => parseVerifierKey(verifierKey.replace('example.com/a', 'example.com/b'))).toThrow(
+    'do not belong together',
+  );
   expect(() => generateSigningKey('two words')).toThrow();
 });

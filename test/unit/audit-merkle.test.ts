@@ -17,7 +17,16 @@ import {
 } from '../../src/audit/merkle.ts';
 
 const hex = (value: Hash): string => Buffer.from(value, 'latin1').toString('hex');
-const inputs = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f'];
+const inputs = [
+  '',
+  '00',
+  '10',
+  '2021',
+  '3031',
+  '40414243',
+  '5051525354555657',
+  '606162636465666768696a6b6c6d6e6f',
+];
 const leaves = inputs.map((input) => leafHash(Buffer.from(input, 'hex')));
 const roots = [
   'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
@@ -36,7 +45,10 @@ const treeOf = (hashes: readonly Hash[]): Tree => {
   for (const leaf of hashes) tree.append(leaf);
   return tree;
 };
-const rangesOf = (hashes: readonly Hash[], ranges: Parameters<typeof createRangeHasher>[0]): Hash[] => {
+const rangesOf = (
+  hashes: readonly Hash[],
+  ranges: Parameters<typeof createRangeHasher>[0],
+): Hash[] => {
   const hasher = createRangeHasher(ranges);
   hashes.forEach((leaf, index) => {
     hasher.add(index, leaf);
@@ -79,13 +91,20 @@ test('every proof of every tree up to 40 leaves holds, and holds for nothing els
       expect(rootFromInclusion(many[index] as Hash, index, size, proof)).toBe(root);
       expect(rootFromInclusion(leafHash(Buffer.from('forged')), index, size, proof)).not.toBe(root);
       expect(rootFromInclusion(many[index] as Hash, index, size, [...proof, root])).toBeNull();
-      if (size > 1) expect(rootFromInclusion(many[index] as Hash, (index + 1) % size, size, proof)).not.toBe(root);
+      if (size > 1)
+        expect(rootFromInclusion(many[index] as Hash, (index + 1) % size, size, proof)).not.toBe(
+          root,
+        );
     }
     for (let older = 0; older <= size; older += 1) {
       const olderRoot = treeOf(many.slice(0, older)).root();
-      const proof = older === 0 || older === size ? [] : rangesOf(many.slice(0, size), consistencyRanges(older, size));
+      const proof =
+        older === 0 || older === size
+          ? []
+          : rangesOf(many.slice(0, size), consistencyRanges(older, size));
       expect(isConsistent(older, olderRoot, size, root, proof)).toBe(true);
-      if (older > 0) expect(isConsistent(older, leafHash(Buffer.from('other')), size, root, proof)).toBe(false);
+      if (older > 0)
+        expect(isConsistent(older, leafHash(Buffer.from('other')), size, root, proof)).toBe(false);
     }
   }
 });
@@ -93,7 +112,9 @@ test('every proof of every tree up to 40 leaves holds, and holds for nothing els
 test('a tree continued from its frontier grows as one that was never put away', () => {
   fc.assert(
     fc.property(fc.nat(200), fc.nat(200), (before, after) => {
-      const all = Array.from({ length: before + after }, (_, index) => leafHash(Buffer.from(String(index))));
+      const all = Array.from({ length: before + after }, (_, index) =>
+        leafHash(Buffer.from(String(index))),
+      );
       const kept = treeOf(all.slice(0, before));
       const continued = new Tree(kept.size, kept.frontier);
       for (const leaf of all.slice(before)) continued.append(leaf);
@@ -107,5 +128,9 @@ test('a leaf hashed in place is the leaf hashed from a copy, and base64 comes ba
   const block = Buffer.from('\nrecord');
   expect(leafHashInPlace(block, 1, 7)).toBe(leafHash(Buffer.from('record')));
   expect(hashOf(base64Of(emptyRoot))).toBe(emptyRoot);
-  expect([hashOf(''), hashOf('AAAA'), hashOf(`${base64Of(emptyRoot)} `)]).toEqual([null, null, null]);
+  expect([hashOf(''), hashOf('AAAA'), hashOf(`${base64Of(emptyRoot)} `)]).toEqual([
+    null,
+    null,
+    null,
+  ]);
 });

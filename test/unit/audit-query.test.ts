@@ -3,9 +3,21 @@ import { canonicalJson, ocsf19Of } from '../../src/audit/canonical-json.ts';
 import { generateSigningKey, parseVerifierKey } from '../../src/audit/checkpoint.ts';
 import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import { checkProof, proveRecord } from '../../src/audit/proof.ts';
-import { type Cursor, findRecord, followRecords, listRecords, type RecordFilter } from '../../src/audit/query.ts';
+import {
+  type Cursor,
+  findRecord,
+  followRecords,
+  listRecords,
+  type RecordFilter,
+} from '../../src/audit/query.ts';
 import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
-import { csvOf, formatRecordFields, formatRecordHead, formatRecordRow, printable } from '../../src/report/csv.ts';
+import {
+  csvOf,
+  formatRecordFields,
+  formatRecordHead,
+  formatRecordRow,
+  printable,
+} from '../../src/report/csv.ts';
 import {
   context,
   dayMs,
@@ -23,7 +35,11 @@ import {
 afterEach(removeTempFolders);
 
 const lineOf = (event: LoggedEvent, sequence: number, timeMs = march + sequence * dayMs): string =>
-  formatRecord(event, { uid: uuidv7(timeMs), sequence, timeMs, origin, batchRemaining: 0 }, frameOf(context));
+  formatRecord(
+    event,
+    { uid: uuidv7(timeMs), sequence, timeMs, origin, batchRemaining: 0 },
+    frameOf(context),
+  );
 
 const events: readonly LoggedEvent[] = [
   intended('r-1', 'a'),
@@ -54,7 +70,9 @@ test('every filter finds what it says, alone and together', async () => {
   expect(await listed({ outcome: 'success' })).toEqual([1]);
   expect(await listed({ event: 'rotation.outcome' })).toEqual([1, 3, 6]);
   expect(await listed({ actor: 'mia@' })).toEqual([5]);
-  expect(await listed({ actor: 'rotator', event: 'rotation.intended', account: 'a' })).toEqual([0, 4]);
+  expect(await listed({ actor: 'rotator', event: 'rotation.intended', account: 'a' })).toEqual([
+    0, 4,
+  ]);
   expect(await listed({ sinceMs: march + 2 * dayMs, untilMs: march + 4 * dayMs })).toEqual([2, 3]);
   expect(await listed({ last: 3 })).toEqual([5, 6, 7]);
   expect(await listed({ last: 2, reverse: true, account: 'a' })).toEqual([4, 1]);
@@ -67,10 +85,14 @@ test('--open lists intents without outcome, by order: a later intent of the same
 });
 
 test('lines longer than a block and blocks without a hit are passed over rightly', async () => {
-  const padding = (sequence: number): string => lineOf(outcome('r', `x-${sequence}`, { detail: 'd'.repeat(2000) }), sequence);
-  const many = Array.from({ length: 3000 }, (_, index) => (index % 1000 === 999 ? lineOf(intended('r', 'needle'), index) : padding(index)));
+  const padding = (sequence: number): string =>
+    lineOf(outcome('r', `x-${sequence}`, { detail: 'd'.repeat(2000) }), sequence);
+  const many = Array.from({ length: 3000 }, (_, index) =>
+    index % 1000 === 999 ? lineOf(intended('r', 'needle'), index) : padding(index),
+  );
   const found: number[] = [];
-  for await (const { index } of listRecords(memorySource(many), { account: 'needle' })) found.push(index);
+  for await (const { index } of listRecords(memorySource(many), { account: 'needle' }))
+    found.push(index);
   expect(found).toEqual([999, 1999, 2999]);
 });
 
@@ -83,7 +105,11 @@ test('-f goes on where the listing ended, and ends when it is told', async () =>
   const clock = { ...testClock(), sleep: () => log.append([outcome('r-1')]) };
 
   const seen: string[] = [];
-  for await (const { view } of followRecords(log.source, { account: 'fleet-a' }, { clock, signal: stop.signal, cursor })) {
+  for await (const { view } of followRecords(
+    log.source,
+    { account: 'fleet-a' },
+    { clock, signal: stop.signal, cursor },
+  )) {
     seen.push(view.code);
     if (seen.length === 2) stop.abort();
   }
@@ -112,7 +138,8 @@ test('a month that lies before --since is not even opened', async () => {
   };
 
   const found: (string | undefined)[] = [];
-  for await (const { view } of listRecords(watched, { sinceMs: Date.UTC(2026, 4, 1) })) found.push(view.rotationId);
+  for await (const { view } of listRecords(watched, { sinceMs: Date.UTC(2026, 4, 1) }))
+    found.push(view.rotationId);
 
   expect([found, opened]).toEqual([['r-2'], ['audit-2026-05.jsonl']]);
 });
@@ -125,10 +152,20 @@ test('a proof of any record checks with the key alone, and nothing else does', a
     const record = await findRecord(log.source, String(index));
     const proof = await proveRecord(log.source, record?.view.uid ?? '');
     if (proof === null || proof === 'unsealed') throw new Error(`no proof of record ${index}`);
-    expect(checkProof(proof, [log.verifier])).toMatchObject({ proven: true, index, line: record?.line });
-    expect(checkProof(proof, [log.verifier], record?.line.replace('rotator', 'rotated'))).toMatchObject({ proven: false });
-    expect(checkProof(proof.replace(`index ${index}`, `index ${index + 1}`), [log.verifier]).proven).toBe(false);
-    expect(checkProof(proof, [parseVerifierKey(generateSigningKey(origin).verifierKey)])).toMatchObject({ proven: false });
+    expect(checkProof(proof, [log.verifier])).toMatchObject({
+      proven: true,
+      index,
+      line: record?.line,
+    });
+    expect(
+      checkProof(proof, [log.verifier], record?.line.replace('rotator', 'rotated')),
+    ).toMatchObject({ proven: false });
+    expect(
+      checkProof(proof.replace(`index ${index}`, `index ${index + 1}`), [log.verifier]).proven,
+    ).toBe(false);
+    expect(
+      checkProof(proof, [parseVerifierKey(generateSigningKey(origin).verifierKey)]),
+    ).toMatchObject({ proven: false });
   }
 
   expect(await proveRecord(log.source, '13')).toBe('unsealed');
@@ -142,17 +179,27 @@ test('a row is padded for people, tab-separated for programs, and no name moves 
   if (!record) throw new Error('nothing listed');
 
   const row = formatRecordRow(record, false).split('\t');
-  expect(row.slice(0, 5)).toEqual(['2026-03-01T00:00:00Z', '0', 'rotation.outcome', '\\u001b[2Jx\\u0009y\\u000a\\u202e=cmd', 'success']);
+  expect(row.slice(0, 5)).toEqual([
+    '2026-03-01T00:00:00Z',
+    '0',
+    'rotation.outcome',
+    '\\u001b[2Jx\\u0009y\\u000a\\u202e=cmd',
+    'success',
+  ]);
   expect(formatRecordHead(true).startsWith('TIME ')).toBe(true);
   expect(formatRecordFields(record)).toContain('2026-03-01T00:00:00.000Z (1772323200000)');
-  expect(printable(formatRecordFields(record).replaceAll('\n', ' '))).toBe(formatRecordFields(record).replaceAll('\n', ' '));
+  expect(printable(formatRecordFields(record).replaceAll('\n', ' '))).toBe(
+    formatRecordFields(record).replaceAll('\n', ' '),
+  );
 });
 
 test('CSV is RFC 4180 with a mark for spreadsheets, and formulas are neutralised', async () => {
   const log = memorySource([lineOf(outcome('r', '=HYPERLINK("x")', { detail: 'a,b\n"c"' }), 0)]);
   const csv = (await all(csvOf(listRecords(log, {})))).join('');
   expect(csv.startsWith('\ufeffsequence,time,event,account')).toBe(true);
-  expect(csv).toContain('0,2026-03-01T00:00:00.000Z,rotation.outcome,"\'=HYPERLINK(""x"")",uws-a,success,,"a,b\n""c""",1,');
+  expect(csv).toContain(
+    '0,2026-03-01T00:00:00.000Z,rotation.outcome,"\'=HYPERLINK(""x"")",uws-a,success,,"a,b\n""c""",1,',
+  );
   expect(csv.endsWith('\r\n')).toBe(true);
 });
 
@@ -170,7 +217,11 @@ test('an export to OCSF 1.9 is class 3007 with a record_integrity attestation ov
     severity_id: 1,
     time: march,
     user: { account: { name: 'a' } },
-    metadata: { version: '1.9.0', profiles: ['record_integrity'], product: { name: 'thingspace-rotator' } },
+    metadata: {
+      version: '1.9.0',
+      profiles: ['record_integrity'],
+      product: { name: 'thingspace-rotator' },
+    },
     attestation: { chain_uid: origin, fingerprint: { algorithm_id: 3 } },
   });
   const { fingerprint, ...attestation } = record.attestation;
@@ -180,5 +231,8 @@ test('an export to OCSF 1.9 is class 3007 with a record_integrity attestation ov
       .digest('hex'),
   );
   expect(canonicalJson(record)).toBe(text);
-  expect(JSON.parse(ocsf19Of({ line: lineOf({ code: 'log.heartbeat' }, 0) }))).toMatchObject({ activity_id: 99, type_uid: 300799 });
+  expect(JSON.parse(ocsf19Of({ line: lineOf({ code: 'log.heartbeat' }, 0) }))).toMatchObject({
+    activity_id: 99,
+    type_uid: 300799,
+  });
 });

@@ -1,12 +1,29 @@
 import fc from 'fast-check';
 import { eventCodes, type LoggedEvent } from '../../src/audit/log-event.ts';
-import { formatRecord, frameOf, inventoryHash, maxLineBytes, type Stamp, uuidv7 } from '../../src/audit/record.ts';
+import {
+  formatRecord,
+  frameOf,
+  inventoryHash,
+  maxLineBytes,
+  type Stamp,
+  uuidv7,
+} from '../../src/audit/record.ts';
 import { viewLine } from '../../src/audit/record-view.ts';
 import { context, intended, march, origin, outcome } from '../harness/audit.ts';
 
-const stamp: Stamp = { uid: '018f0000-0000-7000-8000-000000000000', sequence: 7, timeMs: march, origin, batchRemaining: 0 };
-const frame = frameOf({ ...context, cloud: { provider: 'AWS', region: 'us-east-1', accountUid: '123456789012' } });
-const parsed = (event: LoggedEvent): Record<string, unknown> => JSON.parse(formatRecord(event, stamp, frame));
+const stamp: Stamp = {
+  uid: '018f0000-0000-7000-8000-000000000000',
+  sequence: 7,
+  timeMs: march,
+  origin,
+  batchRemaining: 0,
+};
+const frame = frameOf({
+  ...context,
+  cloud: { provider: 'AWS', region: 'us-east-1', accountUid: '123456789012' },
+});
+const parsed = (event: LoggedEvent): Record<string, unknown> =>
+  JSON.parse(formatRecord(event, stamp, frame));
 
 /** RFC 8785 for what records hold. */
 const canonical = (value: unknown): string => {
@@ -22,22 +39,44 @@ const canonical = (value: unknown): string => {
 const samples: readonly LoggedEvent[] = [
   intended('r-1'),
   outcome('r-1'),
-  outcome('r-1', 'a', { status: 'failure', reason: 'login-refused', certainty: 'stopped', detail: 'ThingSpace said no' }),
+  outcome('r-1', 'a', {
+    status: 'failure',
+    reason: 'login-refused',
+    certainty: 'stopped',
+    detail: 'ThingSpace said no',
+  }),
   { ...outcome('r-1'), code: 'secret.stored' },
   { ...outcome('r-1'), code: 'secret.promoted' },
   { ...outcome('r-1'), code: 'secret.changed' },
   { ...outcome('r-1'), code: 'credential.verified' },
   { ...outcome('r-1'), code: 'rotation.reconciled', status: 'unknown', certainty: 'in-doubt' },
   { ...outcome('r-1'), code: 'account.stopped', status: 'failure', reason: 'password-lost' },
-  { ...outcome('r-1'), code: 'account.resumed', trigger: { kind: 'manual', requestedBy: 'mia', reason: 'checked', changeRef: 'CHG-1' } },
+  {
+    ...outcome('r-1'),
+    code: 'account.resumed',
+    trigger: { kind: 'manual', requestedBy: 'mia', reason: 'checked', changeRef: 'CHG-1' },
+  },
   { code: 'log.genesis', verifierKey: 'k' },
   { code: 'log.heartbeat' },
   { code: 'log.repaired', bytes: 12, detail: 'cut' },
   { code: 'run.started', accounts: 3, trigger: { kind: 'schedule' }, runId: 'run-1' },
-  { code: 'run.finished', exitCode: 3, rotated: 2, failed: 1, trigger: { kind: 'schedule' }, runId: 'run-1' },
+  {
+    code: 'run.finished',
+    exitCode: 3,
+    rotated: 2,
+    failed: 1,
+    trigger: { kind: 'schedule' },
+    runId: 'run-1',
+  },
   { code: 'inventory.changed', change: 'added', account: 'a', secretId: 's' },
   { code: 'inventory.summary', accounts: ['b', 'a'] },
-  { code: 'policy.changed', maxAgeDays: 90, rotateAfterDays: 75, maxAgeDaysBefore: 365, rotateAfterDaysBefore: 300 },
+  {
+    code: 'policy.changed',
+    maxAgeDays: 90,
+    rotateAfterDays: 75,
+    maxAgeDaysBefore: 365,
+    rotateAfterDaysBefore: 300,
+  },
   { code: 'sink.failed', sink: '/audit', detail: 'ENOSPC', lost: 2 },
   { code: 'report.exported', from: '2026-01-01', to: '2026-03-31', sha256: 'ff' },
   { code: 'log.verified', state: 'intact', size: 7, root: 'AA==' },
@@ -47,7 +86,8 @@ const samples: readonly LoggedEvent[] = [
 
 test('every event code has a record, and its bytes are their own RFC 8785 form', () => {
   expect(new Set(samples.map(({ code }) => code))).toEqual(new Set(eventCodes));
-  for (const event of samples) expect(formatRecord(event, stamp, frame)).toBe(canonical(parsed(event)));
+  for (const event of samples)
+    expect(formatRecord(event, stamp, frame)).toBe(canonical(parsed(event)));
 });
 
 // The published schema (ocsf/ocsf-schema 1.5.0: events/iam/account_change.json, includes/classification.json, includes/occurrence.json,
@@ -55,15 +95,23 @@ test('every event code has a record, and its bytes are their own RFC 8785 form',
 test('every record has what OCSF 1.5.0 requires of class 3001', () => {
   const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
   for (const event of samples) {
-    const record = parsed(event) as Record<string, Record<string, unknown>> & Record<string, unknown>;
+    const record = parsed(event) as Record<string, Record<string, unknown>> &
+      Record<string, unknown>;
     const { metadata, user, actor, cloud } = record;
     expect(record).toMatchObject({ category_uid: 3, class_uid: 3001, time: march });
     expect([3, 99]).toContain(record['activity_id']);
     expect(record['type_uid']).toBe(3001 * 100 + (record['activity_id'] as unknown as number));
     expect([1, 2, 3, 4, 5]).toContain(record['severity_id']);
     expect([0, 1, 2, 99]).toContain(record['status_id']);
-    expect(metadata).toMatchObject({ version: '1.5.0', product: { name: 'thingspace-rotator' }, profiles: ['cloud'], logged_time: march });
-    expect(isText(user?.['name']) || isText((user?.['account'] as { name?: string } | undefined)?.name)).toBe(true);
+    expect(metadata).toMatchObject({
+      version: '1.5.0',
+      product: { name: 'thingspace-rotator' },
+      profiles: ['cloud'],
+      logged_time: march,
+    });
+    expect(
+      isText(user?.['name']) || isText((user?.['account'] as { name?: string } | undefined)?.name),
+    ).toBe(true);
     expect(actor).toMatchObject({ app_name: 'thingspace-rotator', user: { name: 'rotator' } });
     expect(cloud).toMatchObject({ provider: 'AWS' });
     expect(Object.keys(record).filter((key) => !allowed.has(key))).toEqual([]);
@@ -77,20 +125,39 @@ const allowed = new Set(
 );
 
 test('a field that is not on the list is not written, whatever an event carries', () => {
-  const event = { ...outcome('r-1'), password: 'Hunter2!', apiToken: 'tok', trigger: { kind: 'manual', header: 'VZ-M2M-Token' } };
-  expect(formatRecord(event as unknown as LoggedEvent, stamp, frame)).not.toMatch(/Hunter2|tok"|VZ-M2M/);
+  const event = {
+    ...outcome('r-1'),
+    password: 'Hunter2!',
+    apiToken: 'tok',
+    trigger: { kind: 'manual', header: 'VZ-M2M-Token' },
+  };
+  expect(formatRecord(event as unknown as LoggedEvent, stamp, frame)).not.toMatch(
+    /Hunter2|tok"|VZ-M2M/,
+  );
 });
 
 test('severity says how bad it is', () => {
   const severity = (event: LoggedEvent): unknown => parsed(event)['severity_id'];
-  const failed = { status: 'failure', certainty: 'unchanged', reason: 'store-unavailable' } as const;
+  const failed = {
+    status: 'failure',
+    certainty: 'unchanged',
+    reason: 'store-unavailable',
+  } as const;
   expect(severity(outcome('r', 'a', { ageDaysBefore: 95 }))).toBe(1);
   expect(severity(outcome('r', 'a', { ...failed, ageDaysBefore: 10 }))).toBe(2);
   expect(severity(outcome('r', 'a', { ...failed, ageDaysBefore: 80 }))).toBe(3);
   expect(severity(outcome('r', 'a', { ...failed, ageDaysBefore: 91 }))).toBe(4);
   expect(severity(outcome('r', 'a', { ...failed, reason: 'login-refused' }))).toBe(4);
   expect(severity(outcome('r', 'a', { status: 'unknown', certainty: 'in-doubt' }))).toBe(5);
-  expect(severity({ ...outcome('r'), code: 'account.stopped', status: 'failure', reason: 'password-lost', certainty: 'lost' })).toBe(5);
+  expect(
+    severity({
+      ...outcome('r'),
+      code: 'account.stopped',
+      status: 'failure',
+      reason: 'password-lost',
+      certainty: 'lost',
+    }),
+  ).toBe(5);
 });
 
 test('no text, however long or strange, makes a record too long, not JSON, or more than one line', () => {
@@ -102,7 +169,11 @@ test('no text, however long or strange, makes a record too long, not JSON, or mo
   fc.assert(
     fc.property(strange, strange, strange, (account, detail, reason) => {
       const trigger = { kind: 'manual', reason, requestedBy: detail, changeRef: account } as const;
-      const line = formatRecord(outcome(account, account, { detail, trigger, username: account, secretId: reason }), stamp, frame);
+      const line = formatRecord(
+        outcome(account, account, { detail, trigger, username: account, secretId: reason }),
+        stamp,
+        frame,
+      );
       expect(Buffer.byteLength(line)).toBeLessThan(maxLineBytes);
       expect(line).not.toContain('\n');
       expect(line).toBe(canonical(JSON.parse(line)));
@@ -113,7 +184,9 @@ test('no text, however long or strange, makes a record too long, not JSON, or mo
 });
 
 test('the view gives back what the event said', () => {
-  const event = outcome('r-1', 'fleet "ü"', { trigger: { kind: 'manual', requestedBy: 'mia', reason: 'drill', changeRef: 'CHG-7' } });
+  const event = outcome('r-1', 'fleet "ü"', {
+    trigger: { kind: 'manual', requestedBy: 'mia', reason: 'drill', changeRef: 'CHG-7' },
+  });
   expect(viewLine(formatRecord(event, stamp, frame))).toMatchObject({
     account: 'fleet "ü"',
     username: 'uws-a',
@@ -124,9 +197,19 @@ test('the view gives back what the event said', () => {
     requestedBy: 'mia',
     why: 'drill',
     changeRef: 'CHG-7',
-    more: { verified_by: 'login', dead_window_ms: 840, version_after: 'r-1', policy_max_age_days: 90 },
+    more: {
+      verified_by: 'login',
+      dead_window_ms: 840,
+      version_after: 'r-1',
+      policy_max_age_days: 90,
+    },
   });
-  expect([viewLine('[]'), viewLine('{}'), viewLine('{'), viewLine('null')]).toEqual([null, null, null, null]);
+  expect([viewLine('[]'), viewLine('{}'), viewLine('{'), viewLine('null')]).toEqual([
+    null,
+    null,
+    null,
+    null,
+  ]);
 });
 
 test('a uid is a version-7 UUID that starts with its time, and the inventory hash ignores order', () => {

@@ -14,12 +14,16 @@ const accounts = 'accounts: [{ name: fleet-east }]\n';
 const parse = (text: string | null, env: Record<string, string> = {}): Promise<Config> =>
   parseConfig({ text, file: 'rotator.yaml', folder: '/etc/rotator', env });
 
-async function problemsOf(text: string | null, env: Record<string, string> = {}): Promise<readonly string[]> {
+async function problemsOf(
+  text: string | null,
+  env: Record<string, string> = {},
+): Promise<readonly string[]> {
   const error: unknown = await parse(text, env).then(
     () => undefined,
     (refused: unknown) => refused,
   );
-  if (!(error instanceof UsageError)) throw new Error(`expected a UsageError, got ${String(error)}`);
+  if (!(error instanceof UsageError))
+    throw new Error(`expected a UsageError, got ${String(error)}`);
   return error.problems;
 }
 
@@ -42,17 +46,21 @@ test('an unknown key that is near to nothing lists the known ones', async () => 
 });
 
 test('a wrong value names the key, its place and what is accepted', async () => {
-  expect(await problemsOf(`${accounts}policy:\n  maxAgeDays: ninety\nlog: { level: loud }\nthingspace: { requestTimeoutMs: 5 }\n`)).toEqual(
-    [
-      'rotator.yaml:5:15: thingspace.requestTimeoutMs is not accepted: it takes milliseconds, 100 to 120000',
-      'rotator.yaml:3:3: policy.maxAgeDays is not accepted: it takes a whole number from 1 to 3650',
-      'rotator.yaml:4:8: log.level is not accepted: it takes error, warn, info or debug',
-    ],
-  );
+  expect(
+    await problemsOf(
+      `${accounts}policy:\n  maxAgeDays: ninety\nlog: { level: loud }\nthingspace: { requestTimeoutMs: 5 }\n`,
+    ),
+  ).toEqual([
+    'rotator.yaml:5:15: thingspace.requestTimeoutMs is not accepted: it takes milliseconds, 100 to 120000',
+    'rotator.yaml:3:3: policy.maxAgeDays is not accepted: it takes a whole number from 1 to 3650',
+    'rotator.yaml:4:8: log.level is not accepted: it takes error, warn, info or debug',
+  ]);
 });
 
 test('every mistake is told at once', async () => {
-  expect(await problemsOf('accounts: [{ secretId: x }]\nstore: { type: vault }\nconcurrency: 0\n')).toEqual([
+  expect(
+    await problemsOf('accounts: [{ secretId: x }]\nstore: { type: vault }\nconcurrency: 0\n'),
+  ).toEqual([
     'rotator.yaml:2:10: store.type is not accepted: it takes file or secrets-manager',
     expect.stringMatching(/^rotator\.yaml:1:\d+: accounts\[0\]\.name is missing: letters, digits/),
     'rotator.yaml:3:1: concurrency is not accepted: it takes a whole number from 1 to 64',
@@ -60,9 +68,9 @@ test('every mistake is told at once', async () => {
 });
 
 test('a key of the other kind of store is out of place, not unknown', async () => {
-  expect(await problemsOf(`${accounts}store:\n  type: secrets-manager\n  directory: ./x\n`)).toEqual([
-    'rotator.yaml:4:3: store.directory does not belong to this type',
-  ]);
+  expect(
+    await problemsOf(`${accounts}store:\n  type: secrets-manager\n  directory: ./x\n`),
+  ).toEqual(['rotator.yaml:4:3: store.directory does not belong to this type']);
 });
 
 test('a key that is there twice is refused', async () => {
@@ -95,18 +103,30 @@ test('no mistake ever repeats a value, for it may be a secret', async () => {
     `${accounts}x: y\n ${planted}: [}`,
   ];
   for (const text of texts) expect((await problemsOf(text)).join('\n')).not.toContain(planted);
-  for (const name of ['ROTATOR_LOG__LEVEL', 'ROTATOR_STORE', 'ROTATOR_NOTIFY__WEBHOOK', 'ROTATOR_CONCURRENCY', 'ROTATOR_ACCOUNTS__0']) {
-    expect((await problemsOf(accounts, { [name]: `{${planted}` })).join('\n')).not.toContain(planted);
+  for (const name of [
+    'ROTATOR_LOG__LEVEL',
+    'ROTATOR_STORE',
+    'ROTATOR_NOTIFY__WEBHOOK',
+    'ROTATOR_CONCURRENCY',
+    'ROTATOR_ACCOUNTS__0',
+  ]) {
+    expect((await problemsOf(accounts, { [name]: `{${planted}` })).join('\n')).not.toContain(
+      planted,
+    );
   }
 });
 
 test('two accounts with one name or one secret are refused', async () => {
-  expect(await problemsOf('accounts:\n  - { name: east, secretId: a }\n  - { name: East, secretId: b }\n')).toEqual([
-    'rotator.yaml:3:7: accounts[1] and accounts[0] have the same name, East',
-  ]);
-  expect(await problemsOf('accounts:\n  - { name: east, secretId: a }\n  - { name: west, secretId: a }\n')).toEqual([
-    'rotator.yaml:3:19: accounts west and east share one secret; each needs its own',
-  ]);
+  expect(
+    await problemsOf(
+      'accounts:\n  - { name: east, secretId: a }\n  - { name: East, secretId: b }\n',
+    ),
+  ).toEqual(['rotator.yaml:3:7: accounts[1] and accounts[0] have the same name, East']);
+  expect(
+    await problemsOf(
+      'accounts:\n  - { name: east, secretId: a }\n  - { name: west, secretId: a }\n',
+    ),
+  ).toEqual(['rotator.yaml:3:19: accounts west and east share one secret; each needs its own']);
   expect(
     await problemsOf(
       'accounts:\n  - { name: east, secretId: ts/a }\n  - { name: west, secretId: "arn:aws:secretsmanager:us-east-1:123456789012:secret:ts/a-AbCdEf" }\n',
@@ -121,9 +141,15 @@ test('keys that contradict each other are refused', async () => {
   expect(await problemsOf('accounts: [{ name: a, policy: { maxAgeDays: 60 } }]')).toEqual([
     'rotator.yaml:1:23: accounts[0].policy: rotateAfterDays is more than maxAgeDays',
   ]);
-  expect(await problemsOf('discover: { tag: x }')).toEqual(['rotator.yaml:1:1: discover needs store.type: secrets-manager']);
-  expect(await problemsOf('concurrency: 4')).toEqual(['rotator.yaml:1:1: accounts is empty: name at least one, or discover them by tag']);
-  expect(await problemsOf(`${accounts}pairs: [[fleet-east, fleet-eats], [fleet-east, fleet-east]]`)).toEqual([
+  expect(await problemsOf('discover: { tag: x }')).toEqual([
+    'rotator.yaml:1:1: discover needs store.type: secrets-manager',
+  ]);
+  expect(await problemsOf('concurrency: 4')).toEqual([
+    'rotator.yaml:1:1: accounts is empty: name at least one, or discover them by tag',
+  ]);
+  expect(
+    await problemsOf(`${accounts}pairs: [[fleet-east, fleet-eats], [fleet-east, fleet-east]]`),
+  ).toEqual([
     'rotator.yaml:2:9: pairs[0] names fleet-eats, which is no account; did you mean "fleet-east"?',
     'rotator.yaml:2:35: pairs[1] names one account twice',
   ]);
@@ -141,7 +167,12 @@ test('Verizon is spoken to by https only, this machine also by http', async () =
   ]) {
     expect((await problemsOf(url(wrong)))[0]).toMatch(/thingspace\.baseUrl is not accepted/);
   }
-  for (const right of ['https://thingspace.example/api', 'http://127.0.0.1:8080', 'http://localhost:1/api', 'http://[::1]:9']) {
+  for (const right of [
+    'https://thingspace.example/api',
+    'http://127.0.0.1:8080',
+    'http://localhost:1/api',
+    'http://[::1]:9',
+  ]) {
     expect((await parse(url(right))).thingspace.baseUrl).toBe(right);
   }
 });
@@ -160,15 +191,22 @@ test.each([
   '* * * * * *',
   '',
 ])('the schedule "%s" is refused', async (cron) => {
-  expect((await problemsOf(`${accounts}schedule: { cron: "${cron}" }`))[0]).toMatch(/schedule\.cron is not accepted/);
+  expect((await problemsOf(`${accounts}schedule: { cron: "${cron}" }`))[0]).toMatch(
+    /schedule\.cron is not accepted/,
+  );
 });
 
-test.each(['* * * * *', '17 3 * * *', '*/15 0-6,22 1,15 jan-mar MON', '0 0 * * 7'])('the schedule "%s" is accepted', async (cron) => {
-  expect((await parse(`${accounts}schedule: { cron: "${cron}" }`)).schedule.cron).toBe(cron);
-});
+test.each(['* * * * *', '17 3 * * *', '*/15 0-6,22 1,15 jan-mar MON', '0 0 * * 7'])(
+  'the schedule "%s" is accepted',
+  async (cron) => {
+    expect((await parse(`${accounts}schedule: { cron: "${cron}" }`)).schedule.cron).toBe(cron);
+  },
+);
 
 test('a time zone that nobody knows is refused', async () => {
-  expect((await problemsOf(`${accounts}schedule: { timezone: America/Gotham }`))[0]).toMatch(/schedule\.timezone is not accepted/);
+  expect((await problemsOf(`${accounts}schedule: { timezone: America/Gotham }`))[0]).toMatch(
+    /schedule\.timezone is not accepted/,
+  );
 });
 
 test('an environment variable that is no key names the nearest right one', async () => {
@@ -179,9 +217,13 @@ test('an environment variable that is no key names the nearest right one', async
 });
 
 test('a wrong value in the environment names its variable', async () => {
-  expect(await problemsOf(accounts, { ROTATOR_POLICY__MAXAGEDAYS: 'soon', ROTATOR_STORE: '{', ROTATOR_HTTP__PORT: '' })).toEqual([
-    'ROTATOR_STORE: not valid JSON',
-  ]);
+  expect(
+    await problemsOf(accounts, {
+      ROTATOR_POLICY__MAXAGEDAYS: 'soon',
+      ROTATOR_STORE: '{',
+      ROTATOR_HTTP__PORT: '',
+    }),
+  ).toEqual(['ROTATOR_STORE: not valid JSON']);
   expect(await problemsOf(accounts, { ROTATOR_POLICY__MAXAGEDAYS: 'soon' })).toEqual([
     'ROTATOR_POLICY__MAXAGEDAYS: policy.maxAgeDays is not accepted: it takes a whole number from 1 to 3650',
   ]);
@@ -190,7 +232,9 @@ test('a wrong value in the environment names its variable', async () => {
 test('a missing file is named, and without a name the way out is', async () => {
   const cwd = mkdtempSync(join(tmpdir(), 'config-'));
   try {
-    await expect(loadConfig({ file: 'no.yaml', env: {}, cwd })).rejects.toThrow(`cannot read the configuration ${cwd}/no.yaml: ENOENT`);
+    await expect(loadConfig({ file: 'no.yaml', env: {}, cwd })).rejects.toThrow(
+      `cannot read the configuration ${cwd}/no.yaml: ENOENT`,
+    );
     await expect(loadConfig({ env: { ROTATOR_CONFIG: '/no/such' }, cwd })).rejects.toThrow(
       'cannot read the configuration /no/such: ENOENT',
     );
@@ -204,8 +248,17 @@ test('a missing file is named, and without a name the way out is', async () => {
 
 test('every default is filled in, and paths start from the folder of the file', async () => {
   expect(await parse(accounts)).toEqual({
-    thingspace: { baseUrl: 'https://thingspace.verizon.com/api', requestTimeoutMs: 15_000, resetTimeoutMs: 120_000, settleMs: 120_000 },
-    store: { type: 'file', directory: '/etc/rotator/secrets', identityFile: '/etc/rotator/rotator.key' },
+    thingspace: {
+      baseUrl: 'https://thingspace.verizon.com/api',
+      requestTimeoutMs: 15_000,
+      resetTimeoutMs: 120_000,
+      settleMs: 120_000,
+    },
+    store: {
+      type: 'file',
+      directory: '/etc/rotator/secrets',
+      identityFile: '/etc/rotator/rotator.key',
+    },
     accounts: [{ name: 'fleet-east', secretId: 'fleet-east', enabled: true }],
     pairs: [],
     policy: { rotateAfterDays: 75, maxAgeDays: 90 },
@@ -253,7 +306,11 @@ test('the environment wins over the file, and the more precise variable over the
     PATH: '/bin',
   });
 
-  expect(config.store).toEqual({ type: 'file', directory: '/two', identityFile: '/etc/rotator/rotator.key' });
+  expect(config.store).toEqual({
+    type: 'file',
+    directory: '/two',
+    identityFile: '/etc/rotator/rotator.key',
+  });
   expect(config.thingspace.baseUrl).toBe('http://127.0.0.1:1');
   expect(config.accounts).toEqual([
     { name: 'fleet-east', secretId: 'thingspace/east', enabled: true },
@@ -265,20 +322,27 @@ test('the environment wins over the file, and the more precise variable over the
 });
 
 test('the environment alone will do, for a function', async () => {
-  const config = await loadConfig({ env: { ROTATOR_STORE__TYPE: 'secrets-manager', ROTATOR_DISCOVER__TAG: 'rotate-me' }, cwd: '/nowhere' });
+  const config = await loadConfig({
+    env: { ROTATOR_STORE__TYPE: 'secrets-manager', ROTATOR_DISCOVER__TAG: 'rotate-me' },
+    cwd: '/nowhere',
+  });
 
   expect(config.store).toEqual({ type: 'secrets-manager' });
   expect(config.discover).toEqual({ tag: 'rotate-me' });
 });
 
 test('every key has a description, and every value says what it takes', () => {
-  const silent = keysOf(describeConfig()).filter(({ node }) => !node.description || (!node.properties && !node.oneOf && !node.accepts));
+  const silent = keysOf(describeConfig()).filter(
+    ({ node }) => !node.description || (!node.properties && !node.oneOf && !node.accepts),
+  );
 
   expect(silent.map(({ path }) => path.join('.'))).toEqual([]);
 });
 
 test('every key can be set by the variable that the documentation names', async () => {
-  const scalars = keysOf(describeConfig()).filter(({ node }) => node.accepts !== undefined && node.type !== 'array');
+  const scalars = keysOf(describeConfig()).filter(
+    ({ node }) => node.accepts !== undefined && node.type !== 'array',
+  );
   for (const { path } of scalars) {
     const variable = variableOf(path.map((step) => (step === '[]' ? 0 : step)));
     // Anything a key is told through its variable is judged under the key's own name, so it arrived there.
@@ -286,17 +350,25 @@ test('every key can be set by the variable that the documentation names', async 
       () => 'accepted',
       (error: UsageError) => error.message,
     );
-    if (outcome !== 'accepted') expect([variable, outcome]).toEqual([variable, expect.stringContaining(path[0] ?? '')]);
+    if (outcome !== 'accepted')
+      expect([variable, outcome]).toEqual([variable, expect.stringContaining(path[0] ?? '')]);
   }
 });
 
 test('no text at all makes the parser fail in another way than a UsageError', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.oneof(fc.string(), fc.json(), fc.string({ unit: fc.constantFrom(...':{}[]-&*!|>\'"%@` \n#a1') })), async (text) => {
-      await parse(text).catch((error: unknown) => {
-        if (!(error instanceof UsageError)) throw error;
-      });
-    }),
+    fc.asyncProperty(
+      fc.oneof(
+        fc.string(),
+        fc.json(),
+        fc.string({ unit: fc.constantFrom(...':{}[]-&*!|>\'"%@` \n#a1') }),
+      ),
+      async (text) => {
+        await parse(text).catch((error: unknown) => {
+          if (!(error instanceof UsageError)) throw error;
+        });
+      },
+    ),
     { numRuns: 300 },
   );
 });

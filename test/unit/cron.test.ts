@@ -4,7 +4,15 @@ import fc from 'fast-check';
 import { jitterMs, nextRuns, openTicker, outlook, problemWith } from '../../src/scheduler/cron.ts';
 
 const dayMs = 86_400_000;
-const zones = ['UTC', 'America/New_York', 'Europe/Berlin', 'Australia/Lord_Howe', 'Asia/Kolkata', 'America/Sao_Paulo', 'Pacific/Chatham'];
+const zones = [
+  'UTC',
+  'America/New_York',
+  'Europe/Berlin',
+  'Australia/Lord_Howe',
+  'Asia/Kolkata',
+  'America/Sao_Paulo',
+  'Pacific/Chatham',
+];
 
 afterEach(() => void jest.useRealTimers());
 
@@ -12,7 +20,15 @@ afterEach(() => void jest.useRealTimers());
 function itIs(ms: number): void {
   jest.useFakeTimers({
     now: ms,
-    doNotFake: ['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'nextTick', 'performance', 'hrtime'],
+    doNotFake: [
+      'setTimeout',
+      'setInterval',
+      'setImmediate',
+      'queueMicrotask',
+      'nextTick',
+      'performance',
+      'hrtime',
+    ],
   });
 }
 
@@ -20,18 +36,32 @@ const offsetMinutes = (timeZone: string, ms: number): number => {
   const name = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' })
     .formatToParts(ms)
     .find(({ type }) => type === 'timeZoneName');
-  const [, sign, hours = '0', minutes = '0'] = /GMT([+-])(\d\d):(\d\d)/.exec(name?.value ?? '') ?? [];
+  const [, sign, hours = '0', minutes = '0'] =
+    /GMT([+-])(\d\d):(\d\d)/.exec(name?.value ?? '') ?? [];
   return (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes));
 };
 
 /** The clocks change within a day and a half of it: there the two libraries may differ, and toolchain.md says how. */
-const isNearChange = (zone: string, ms: number): boolean => offsetMinutes(zone, ms - 1.5 * dayMs) !== offsetMinutes(zone, ms + 1.5 * dayMs);
+const isNearChange = (zone: string, ms: number): boolean =>
+  offsetMinutes(zone, ms - 1.5 * dayMs) !== offsetMinutes(zone, ms + 1.5 * dayMs);
 
 const minute = fc.integer({ min: 0, max: 59 }).map(String);
-const hour = fc.oneof(fc.integer({ min: 0, max: 23 }).map(String), fc.constantFrom('*', '*/6', '1-5', '0,12', '8-18/2'));
-const day = fc.oneof({ weight: 4, arbitrary: fc.constant('*') }, fc.constantFrom('1', '15', '1,15', '28-31', '*/10'));
-const month = fc.oneof({ weight: 4, arbitrary: fc.constant('*') }, fc.constantFrom('1', 'jan,jul', '3-11', '*/2'));
-const weekday = fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, fc.constantFrom('0', '7', 'mon', '1-5', 'sat,sun'));
+const hour = fc.oneof(
+  fc.integer({ min: 0, max: 23 }).map(String),
+  fc.constantFrom('*', '*/6', '1-5', '0,12', '8-18/2'),
+);
+const day = fc.oneof(
+  { weight: 4, arbitrary: fc.constant('*') },
+  fc.constantFrom('1', '15', '1,15', '28-31', '*/10'),
+);
+const month = fc.oneof(
+  { weight: 4, arbitrary: fc.constant('*') },
+  fc.constantFrom('1', 'jan,jul', '3-11', '*/2'),
+);
+const weekday = fc.oneof(
+  { weight: 3, arbitrary: fc.constant('*') },
+  fc.constantFrom('0', '7', 'mon', '1-5', 'sat,sun'),
+);
 
 test('the runs are those that croner finds, wherever the clocks do not change', () => {
   fc.assert(
@@ -49,7 +79,8 @@ test('the runs are those that croner finds, wherever the clocks do not change', 
           .map((run) => run.getTime());
 
         const untilMs = Math.min(ours.at(-1) ?? 0, theirs.at(-1) ?? 0);
-        const calm = (runs: readonly number[]): number[] => runs.filter((ms) => ms <= untilMs && !isNearChange(timezone, ms));
+        const calm = (runs: readonly number[]): number[] =>
+          runs.filter((ms) => ms <= untilMs && !isNearChange(timezone, ms));
         expect(calm(ours)).toEqual(calm(theirs));
       },
     ),
@@ -59,15 +90,20 @@ test('the runs are those that croner finds, wherever the clocks do not change', 
 
 test('no two runs of a fixed time are more than two days apart, whatever the clocks do', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 1439 }), fc.constantFrom(...zones), fc.integer({ min: 0, max: 700 }), (at, timezone, days) => {
-      itIs(Date.UTC(2026, 10, 1) + days * dayMs);
+    fc.property(
+      fc.integer({ min: 0, max: 1439 }),
+      fc.constantFrom(...zones),
+      fc.integer({ min: 0, max: 700 }),
+      (at, timezone, days) => {
+        itIs(Date.UTC(2026, 10, 1) + days * dayMs);
 
-      const runs = nextRuns({ cron: `${at % 60} ${Math.floor(at / 60)} * * *`, timezone }, 5);
+        const runs = nextRuns({ cron: `${at % 60} ${Math.floor(at / 60)} * * *`, timezone }, 5);
 
-      const gaps = runs.slice(1).map((ms, index) => (ms - (runs[index] ?? 0)) / dayMs);
-      expect(Math.max(...gaps)).toBeLessThanOrEqual(2 + 1 / 24);
-      expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1 - 1 / 24);
-    }),
+        const gaps = runs.slice(1).map((ms, index) => (ms - (runs[index] ?? 0)) / dayMs);
+        expect(Math.max(...gaps)).toBeLessThanOrEqual(2 + 1 / 24);
+        expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1 - 1 / 24);
+      },
+    ),
     { numRuns: 150, seed: 20261123 },
   );
 });
@@ -76,7 +112,9 @@ test('over a change of the clocks the ticks come when the outlook said, and none
   jest.useFakeTimers({ now: Date.UTC(2027, 2, 12, 12) });
   const expected = nextRuns({ cron: '30 2 * * *', timezone: 'America/New_York' }, 3);
   const ticks: number[] = [];
-  const ticker = openTicker({ cron: '30 2 * * *', timezone: 'America/New_York' }, () => ticks.push(Date.now()));
+  const ticker = openTicker({ cron: '30 2 * * *', timezone: 'America/New_York' }, () =>
+    ticks.push(Date.now()),
+  );
   const firstMs = ticker.nextMs();
 
   await jest.advanceTimersByTimeAsync(4 * dayMs);
@@ -84,14 +122,22 @@ test('over a change of the clocks the ticks come when the outlook said, and none
 
   expect(firstMs).toBe(expected[0]);
   expect(ticks.map((ms) => Math.floor(ms / 1000) * 1000)).toEqual(expected);
-  expect(ticks.map((ms) => new Date(ms).toISOString().slice(0, 16))).toEqual(['2027-03-13T07:30', '2027-03-15T06:30', '2027-03-16T06:30']);
+  expect(ticks.map((ms) => new Date(ms).toISOString().slice(0, 16))).toEqual([
+    '2027-03-13T07:30',
+    '2027-03-15T06:30',
+    '2027-03-16T06:30',
+  ]);
   expect(jest.getTimerCount()).toBe(0);
 });
 
 test('the outlook tells in words what a change of the clocks does', () => {
   itIs(Date.UTC(2027, 2, 13, 0));
 
-  const { runs, sentences } = outlook({ cron: '30 2 * * *', timezone: 'America/New_York', jitterMinutes: 30 }, 3, Date.UTC(2027, 2, 13, 0));
+  const { runs, sentences } = outlook(
+    { cron: '30 2 * * *', timezone: 'America/New_York', jitterMinutes: 30 },
+    3,
+    Date.UTC(2027, 2, 13, 0),
+  );
 
   expect(runs.map(({ local, inWords, remark }) => [local, inWords, remark])).toEqual([
     ['Sat 13 Mar 2027, 02:30 GMT-5', 'in 7 h 30 min', undefined],
@@ -111,7 +157,9 @@ test('an hour that comes twice is told, and runs once', () => {
   const schedule = { cron: '30 1 * * *', timezone: 'America/New_York', jitterMinutes: 0 };
 
   const { sentences } = outlook(schedule, 1, Date.UTC(2027, 9, 1));
-  const november = nextRuns(schedule, 60).filter((ms) => new Date(ms).toISOString().startsWith('2027-11-07'));
+  const november = nextRuns(schedule, 60).filter((ms) =>
+    new Date(ms).toISOString().startsWith('2027-11-07'),
+  );
 
   expect(sentences.at(-1)).toBe(
     'On Sun 7 Nov 2027 in America/New_York 01:30 comes twice: the second one finds nothing left to do, if it runs at all.',
@@ -127,11 +175,15 @@ test.each([
   ['0 4 13 * 5', 'By "0 4 13 * 5", when day of month and day of week both hold, UTC.'],
   ['*/10 1-5 * * *', 'By the cron expression "*/10 1-5 * * *", UTC.'],
 ])('%s is told in words', (cron, words) => {
-  expect(outlook({ cron, timezone: 'UTC', jitterMinutes: 0 }, 1, Date.now()).sentences[0]).toBe(words);
+  expect(outlook({ cron, timezone: 'UTC', jitterMinutes: 0 }, 1, Date.now()).sentences[0]).toBe(
+    words,
+  );
 });
 
 test('a schedule that has the right form and never comes is told', () => {
-  expect(problemWith({ cron: '0 0 30 2 *', timezone: 'UTC' })).toBe('the schedule "0 0 30 2 *" (UTC) never comes');
+  expect(problemWith({ cron: '0 0 30 2 *', timezone: 'UTC' })).toBe(
+    'the schedule "0 0 30 2 *" (UTC) never comes',
+  );
   expect(problemWith({ cron: '17 3 * * *', timezone: 'UTC' })).toBeNull();
 });
 

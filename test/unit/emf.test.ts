@@ -19,18 +19,36 @@ const result: Result = {
   deadWindowMs: 80,
   next: '',
 };
-const figures = { account: 'east', state: 'settled', ageDays: 12.5, daysLeft: 77.5, lastSuccessMs: 5_000 } as const;
+const figures = {
+  account: 'east',
+  state: 'settled',
+  ageDays: 12.5,
+  daysLeft: 77.5,
+  lastSuccessMs: 5_000,
+} as const;
 const told: RotationEvent[] = [
   { event: 'login.accepted', account: 'east', credential: 'current' },
   { event: 'receipt.written', account: 'east', place: 'the log' },
-  { event: 'saving.retried', account: 'east', step: 'store', tries: 1, waitMs: 0, reason: 'store-unavailable', detail: '' },
+  {
+    event: 'saving.retried',
+    account: 'east',
+    step: 'store',
+    tries: 1,
+    waitMs: 0,
+    reason: 'store-unavailable',
+    detail: '',
+  },
   { event: 'audit.failed', account: 'east', detail: '' },
 ];
 
 type Line = {
   _aws: {
     Timestamp: number;
-    CloudWatchMetrics: { Namespace: string; Dimensions: string[][]; Metrics: { Name: string; Unit: string }[] }[];
+    CloudWatchMetrics: {
+      Namespace: string;
+      Dimensions: string[][];
+      Metrics: { Name: string; Unit: string }[];
+    }[];
   };
 } & Record<string, unknown>;
 
@@ -49,14 +67,22 @@ test('a function tells the metrics that the service tells, under the same names 
   service.finished(result);
   service.ran(9_000);
   const { text } = await service.expose();
-  const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map((found) => found[1]).filter((name) => !serviceOnly.includes(name ?? ''));
+  const names = [...text.matchAll(/^# TYPE (\S+)/gm)]
+    .map((found) => found[1])
+    .filter((name) => !serviceOnly.includes(name ?? ''));
 
   const lines = everything();
-  const emitted = lines.flatMap(({ _aws }) => _aws.CloudWatchMetrics.flatMap(({ Metrics }) => Metrics.map(({ Name }) => Name)));
+  const emitted = lines.flatMap(({ _aws }) =>
+    _aws.CloudWatchMetrics.flatMap(({ Metrics }) => Metrics.map(({ Name }) => Name)),
+  );
   expect([...new Set(emitted)].sort()).toEqual(names.sort());
-  const labels = [...text.matchAll(/\{([^}]*)\}/g)].flatMap((found) => [...(found[1] ?? '').matchAll(/(\w+)="/g)].map((label) => label[1]));
+  const labels = [...text.matchAll(/\{([^}]*)\}/g)].flatMap((found) =>
+    [...(found[1] ?? '').matchAll(/(\w+)="/g)].map((label) => label[1]),
+  );
   for (const { _aws } of lines)
-    expect(labels).toEqual(expect.arrayContaining(_aws.CloudWatchMetrics.flatMap(({ Dimensions }) => Dimensions.flat())));
+    expect(labels).toEqual(
+      expect.arrayContaining(_aws.CloudWatchMetrics.flatMap(({ Dimensions }) => Dimensions.flat())),
+    );
 });
 
 test('every metric and dimension that a line announces is in the line', () => {
@@ -80,14 +106,21 @@ test('the alarms find their metric under the dimensions that they name', () => {
   expect(sets('password_days_left')).toEqual(expect.arrayContaining([[], ['account']]));
   expect(sets('attempts_total')).toEqual(expect.arrayContaining([['outcome'], ['reason']]));
   expect(sets('account_state')).toContainEqual(['state']);
-  for (const name of ['last_run_timestamp_seconds', 'saving_retries_total', 'audit_failures_total', 'receipts_written_total'])
+  for (const name of [
+    'last_run_timestamp_seconds',
+    'saving_retries_total',
+    'audit_failures_total',
+    'receipts_written_total',
+  ])
     expect(sets(name)).toContainEqual([]);
 });
 
 test('without the accounts apart, a fleet of any size costs the same metrics, and the log still says which account it was', () => {
   const lines = everything(false).filter((line) => 'thingspace_rotator_password_age_days' in line);
 
-  expect(lines.flatMap(({ _aws }) => _aws.CloudWatchMetrics.flatMap(({ Dimensions }) => Dimensions))).toEqual([[]]);
+  expect(
+    lines.flatMap(({ _aws }) => _aws.CloudWatchMetrics.flatMap(({ Dimensions }) => Dimensions)),
+  ).toEqual([[]]);
   expect(lines.map((line) => line['account'])).toEqual(['east']);
 });
 
@@ -95,7 +128,12 @@ test('more than a hundred values of one metric go into more than one line, and n
   const emf = createEmfMetrics({ byAccount: false });
   for (let index = 0; index < 250; index += 1) emf.finished(result);
 
-  const values = emf.flush(0).map((line) => [JSON.parse(line)['thingspace_rotator_attempt_duration_seconds'] ?? []].flat().length);
+  const values = emf
+    .flush(0)
+    .map(
+      (line) =>
+        [JSON.parse(line)['thingspace_rotator_attempt_duration_seconds'] ?? []].flat().length,
+    );
 
   expect(Math.max(...values)).toBeLessThanOrEqual(100);
   expect(values.reduce((sum, count) => sum + count, 0)).toBe(250);

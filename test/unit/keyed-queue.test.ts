@@ -21,7 +21,8 @@ const resultOf = (account: string, more: Partial<Result> = {}): Result => ({
 });
 
 const turns = async (count = 20): Promise<void> => {
-  for (let index = 0; index < count; index += 1) await new Promise((resolve) => setImmediate(resolve));
+  for (let index = 0; index < count; index += 1)
+    await new Promise((resolve) => setImmediate(resolve));
 };
 
 test('a run keeps to its concurrency and answers in the order of the accounts', async () => {
@@ -72,7 +73,8 @@ test('the other user of a changed pair is put off to the next run, and says why'
     secretId: 'b',
     outcome: 'not-due',
     certainty: 'not-due',
-    detail: 'put off to the next run: a, the other user of its ThingSpace account, was changed in this one',
+    detail:
+      'put off to the next run: a, the other user of its ThingSpace account, was changed in this one',
     logins: 0,
     startedAtMs: 5,
     endedAtMs: 5,
@@ -82,11 +84,31 @@ test('the other user of a changed pair is put off to the next run, and says why'
 
 test.each([
   ['was not due', { outcome: 'not-due', certainty: 'not-due', logins: 0 }, true],
-  ['failed before anything changed', { outcome: 'failed', certainty: 'unchanged', reason: 'api-unavailable', logins: 0 }, true],
-  ['was stopped long ago', { outcome: 'stopped', certainty: 'lost', reason: 'password-lost', logins: 0 }, true],
-  ['is in doubt', { outcome: 'failed', certainty: 'in-doubt', reason: 'answer-lost', logins: 1 }, false],
-  ['was lost just now', { outcome: 'stopped', certainty: 'lost', reason: 'password-lost', logins: 1 }, false],
-  ['is stored but not verified', { outcome: 'failed', certainty: 'changed', reason: 'verify-unavailable', logins: 2 }, false],
+  [
+    'failed before anything changed',
+    { outcome: 'failed', certainty: 'unchanged', reason: 'api-unavailable', logins: 0 },
+    true,
+  ],
+  [
+    'was stopped long ago',
+    { outcome: 'stopped', certainty: 'lost', reason: 'password-lost', logins: 0 },
+    true,
+  ],
+  [
+    'is in doubt',
+    { outcome: 'failed', certainty: 'in-doubt', reason: 'answer-lost', logins: 1 },
+    false,
+  ],
+  [
+    'was lost just now',
+    { outcome: 'stopped', certainty: 'lost', reason: 'password-lost', logins: 1 },
+    false,
+  ],
+  [
+    'is stored but not verified',
+    { outcome: 'failed', certainty: 'changed', reason: 'verify-unavailable', logins: 2 },
+    false,
+  ],
 ] as const)('when the first of a pair %s, the second one goes on: %#', async (_, first, goesOn) => {
   const attempted: string[] = [];
 

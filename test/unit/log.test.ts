@@ -5,7 +5,10 @@ import { text } from 'node:stream/consumers';
 import { Secret } from '../../src/secret.ts';
 import { allowed, logEvent, openLog } from '../../src/telemetry/log.ts';
 
-async function linesOf(style: 'json' | 'text', write: (log: ReturnType<typeof openLog>) => void): Promise<string[]> {
+async function linesOf(
+  style: 'json' | 'text',
+  write: (log: ReturnType<typeof openLog>) => void,
+): Promise<string[]> {
   const stream = new PassThrough();
   const read = text(stream);
   const log = openLog({ level: 'debug', style, stream, context: { requestId: 'r-1' } });
@@ -18,7 +21,14 @@ async function linesOf(style: 'json' | 'text', write: (log: ReturnType<typeof op
 test('a field that nobody has named is dropped, and so is anything but text, numbers and booleans', () => {
   const error = Object.assign(new Error('planted'), { options: { body: 'planted' } });
 
-  const kept = allowed({ account: 'east', password: 'planted', error, detail: new Secret('planted'), tries: 3, sessionToken: 'planted' });
+  const kept = allowed({
+    account: 'east',
+    password: 'planted',
+    error,
+    detail: new Secret('planted'),
+    tries: 3,
+    sessionToken: 'planted',
+  });
 
   expect(kept).toEqual({ account: 'east', tries: 3 });
 });
@@ -50,10 +60,14 @@ test('an event becomes one JSON line with its reason and the next step', async (
 });
 
 test('a line of text stays one line, whatever its fields hold', async () => {
-  const lines = await linesOf('text', (log) => log.warn('reset.refused', { account: 'east', detail: 'two\nlines "and" quotes' }));
+  const lines = await linesOf('text', (log) =>
+    log.warn('reset.refused', { account: 'east', detail: 'two\nlines "and" quotes' }),
+  );
 
   expect(lines).toEqual([
-    expect.stringMatching(/^\S+ warn {2}reset\.refused account=east requestId=r-1 detail="two\\nlines \\"and\\" quotes"$/),
+    expect.stringMatching(
+      /^\S+ warn {2}reset\.refused account=east requestId=r-1 detail="two\\nlines \\"and\\" quotes"$/,
+    ),
   ]);
 });
 

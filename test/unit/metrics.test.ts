@@ -36,7 +36,9 @@ test('what an alert counts begins at 0, so that its first increase is seen', asy
   expect(contentType).toContain('text/plain');
   for (const [reason, { certainty }] of Object.entries(failures)) {
     const outcome = certainty === 'stopped' || certainty === 'lost' ? 'stopped' : 'failed';
-    expect(text).toContain(`thingspace_rotator_attempts_total{outcome="${outcome}",reason="${reason}"} 0\n`);
+    expect(text).toContain(
+      `thingspace_rotator_attempts_total{outcome="${outcome}",reason="${reason}"} 0\n`,
+    );
   }
   for (const result of ['accepted', 'refused', 'unknown', 'not-sent'])
     expect(text).toContain(`thingspace_rotator_logins_total{result="${result}"} 0\n`);
@@ -80,7 +82,15 @@ test('an attempt is counted by outcome and reason, with its duration and its dea
   });
   metrics.observe({ event: 'login.accepted', account: 'fleet-east', credential: 'current' });
   metrics.observe({ event: 'receipt.written', account: 'fleet-east', place: '/receipts/x' });
-  metrics.observe({ event: 'saving.retried', account: 'a', step: 'store', tries: 1, waitMs: 0, reason: 'store-unavailable', detail: '' });
+  metrics.observe({
+    event: 'saving.retried',
+    account: 'a',
+    step: 'store',
+    tries: 1,
+    waitMs: 0,
+    reason: 'store-unavailable',
+    detail: '',
+  });
   metrics.observe({ event: 'audit.failed', account: '*', detail: '' });
   metrics.ran(1_795_464_000_000);
   metrics.noticed('delivered', 3);
@@ -100,7 +110,13 @@ test('an attempt is counted by outcome and reason, with its duration and its dea
 
 test('ages are read at the scrape, and an account that is gone leaves no series behind', async () => {
   const fleet: AccountFigures[] = [
-    { account: 'fleet-east', state: 'settled', ageDays: 41.5, daysLeft: 48.5, lastSuccessMs: 1_795_464_000_000 },
+    {
+      account: 'fleet-east',
+      state: 'settled',
+      ageDays: 41.5,
+      daysLeft: 48.5,
+      lastSuccessMs: 1_795_464_000_000,
+    },
     { account: 'fleet-west', state: 'stopped' },
   ];
   const { metrics, value } = await open(() => fleet);
@@ -117,11 +133,15 @@ test('ages are read at the scrape, and an account that is gone leaves no series 
 });
 
 test('a name cannot break out of its label', async () => {
-  const { metrics } = await open(() => [{ account: 'a"} 1\nevil{x="\\', state: 'settled', ageDays: 1, daysLeft: 89 }]);
+  const { metrics } = await open(() => [
+    { account: 'a"} 1\nevil{x="\\', state: 'settled', ageDays: 1, daysLeft: 89 },
+  ]);
 
   const { text } = await metrics.expose();
 
-  expect(text).toContain('thingspace_rotator_password_age_days{account="a\\"} 1\\nevil{x=\\"\\\\"} 1\n');
+  expect(text).toContain(
+    'thingspace_rotator_password_age_days{account="a\\"} 1\\nevil{x=\\"\\\\"} 1\n',
+  );
 });
 
 test('a thousand accounts are exposed within the patience of any scraper', async () => {

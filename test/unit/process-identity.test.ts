@@ -37,8 +37,8 @@ test('a pid that was given to another process does not keep an attempt alive', (
 test('of another machine, or one without evidence, nothing is known', () => {
   const holders = openHolders(process.pid);
 
-  expect([holders.standing({ id: 'a' }), holders.standing({ ...holders.begin(), id: 'b', boot: 'another' })]).toEqual([
-    'unknown',
-    'unknown',
-  ]);
+  expect([
+    holders.standing({ id: 'a' }),
+    holders.standing({ ...holders.begin(), id: 'b', boot: 'another' }),
+  ]).toEqual(['unknown', 'unknown']);
 });

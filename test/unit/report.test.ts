@@ -7,17 +7,32 @@ import { csvOf } from '../../src/report/csv.ts';
 import { reportCsv, reportJson } from '../../src/report/export.ts';
 import { reportHtml } from '../../src/report/html.ts';
 import { daysOf } from '../../src/report/text.ts';
-import { context, dayMs, intended, march, memorySource, origin, outcome } from '../harness/audit.ts';
+import {
+  context,
+  dayMs,
+  intended,
+  march,
+  memorySource,
+  origin,
+  outcome,
+} from '../harness/audit.ts';
 import { fleetOf, hostileNames, reportOptions, yearOf } from '../harness/audit-year.ts';
 
 const policy = { maxAgeDays: 90, rotateAfterDays: 75 };
 type Timed = readonly [day: number, event: LoggedEvent];
 
 /** The report over days 0 to 200 after 1 March of a log that holds these events. */
-async function reportOf(events: readonly Timed[], more: Partial<ReportOptions> = {}): Promise<Report> {
+async function reportOf(
+  events: readonly Timed[],
+  more: Partial<ReportOptions> = {},
+): Promise<Report> {
   const lines = events.map(([day, event], sequence) => {
     const timeMs = march + day * dayMs;
-    return formatRecord(event, { uid: uuidv7(timeMs), sequence, timeMs, origin, batchRemaining: 0 }, frameOf(context));
+    return formatRecord(
+      event,
+      { uid: uuidv7(timeMs), sequence, timeMs, origin, batchRemaining: 0 },
+      frameOf(context),
+    );
   });
   const endMs = march + 200 * dayMs;
   const base = {
@@ -35,20 +50,32 @@ async function reportOf(events: readonly Timed[], more: Partial<ReportOptions> =
 }
 const rowOf = ({ rows }: Report, account = 'a') => rows.find((row) => row.account === account);
 const days = (ms: number | null | undefined): number | null => (ms == null ? null : ms / dayMs);
-const kindsOf = ({ exceptions }: Report): string[] => exceptions.filter(({ kind }) => kind !== 'integrity').map(({ kind }) => kind);
+const kindsOf = ({ exceptions }: Report): string[] =>
+  exceptions.filter(({ kind }) => kind !== 'integrity').map(({ kind }) => kind);
 const rotation = (day: number, id: string, more: object = {}): Timed[] => [
   [day, intended(id, 'a', more)],
   [day, outcome(id, 'a', more)],
 ];
 
 test('the largest age of the period is the one on every day, not the one today', async () => {
-  const report = await reportOf([...rotation(10, 'r-1'), ...rotation(110, 'r-2', { ageDaysBefore: 100 }), ...rotation(180, 'r-3')]);
+  const report = await reportOf([
+    ...rotation(10, 'r-1'),
+    ...rotation(110, 'r-2', { ageDaysBefore: 100 }),
+    ...rotation(180, 'r-3'),
+  ]);
 
   const row = rowOf(report);
-  expect([days(row?.ageMs), days(row?.largestAgeMs), days((row?.largestAtMs ?? 0) - march), row?.bucket]).toEqual([20, 100, 110, 'inside']);
+  expect([
+    days(row?.ageMs),
+    days(row?.largestAgeMs),
+    days((row?.largestAtMs ?? 0) - march),
+    row?.bucket,
+  ]).toEqual([20, 100, 110, 'inside']);
   expect(report.verdict).toMatchObject({ inside: 1, outside: 0, everOutside: 1 });
   expect(kindsOf(report)).toEqual(['over-age']);
-  expect(report.exceptions.find(({ kind }) => kind === 'over-age')?.text).toBe('Older than 90 days for 10 days, until 2026-06-19.');
+  expect(report.exceptions.find(({ kind }) => kind === 'over-age')?.text).toBe(
+    'Older than 90 days for 10 days, until 2026-06-19.',
+  );
 });
 
 test('the age before the first rotation is what its record says', async () => {
@@ -58,8 +85,14 @@ test('the age before the first rotation is what its record says', async () => {
 });
 
 test('exactly 90 days is inside, a moment more is outside, and both read so', async () => {
-  const at = async (day: number): Promise<string | undefined> => rowOf(await reportOf(rotation(day, 'r-1')))?.bucket;
-  expect([await at(110), await at(109.9999), await at(125), await at(124)]).toEqual(['soon', 'outside', 'inside', 'soon']);
+  const at = async (day: number): Promise<string | undefined> =>
+    rowOf(await reportOf(rotation(day, 'r-1')))?.bucket;
+  expect([await at(110), await at(109.9999), await at(125), await at(124)]).toEqual([
+    'soon',
+    'outside',
+    'inside',
+    'soon',
+  ]);
   expect([daysOf(90 * dayMs), daysOf(90 * dayMs + 1), daysOf(0)]).toEqual(['90.0', '90.1', '0.0']);
 });
 
@@ -71,7 +104,12 @@ test('a rotation that was only found out later counts from its intent', async ()
     [85, outcome('r-2', 'a', { code: 'rotation.reconciled' })],
   ]);
   const row = rowOf(report);
-  expect([days(row?.largestAgeMs), days(row?.ageMs), row?.lastChange?.by, row?.bucket]).toEqual([120, 120, 'recovery', 'outside']);
+  expect([days(row?.largestAgeMs), days(row?.ageMs), row?.lastChange?.by, row?.bucket]).toEqual([
+    120,
+    120,
+    'recovery',
+    'outside',
+  ]);
   expect(row).toMatchObject({ succeeded: 2, unknown: 0 });
 });
 
@@ -84,11 +122,22 @@ test('an account whose last outcome is unknown, or open, is unknown, whatever it
   ]);
   const cleared = await reportOf([
     ...doubtful,
-    [160, outcome('r-2', 'a', { status: 'failure', certainty: 'unchanged', reason: 'reset-refused' })],
+    [
+      160,
+      outcome('r-2', 'a', { status: 'failure', certainty: 'unchanged', reason: 'reset-refused' }),
+    ],
   ]);
 
-  expect([open, lost, cleared].map((report) => rowOf(report)?.bucket)).toEqual(['unknown', 'unknown', 'inside']);
-  expect([kindsOf(open), kindsOf(lost), kindsOf(cleared)]).toEqual([['open-intent'], ['unknown-outcome'], ['failures']]);
+  expect([open, lost, cleared].map((report) => rowOf(report)?.bucket)).toEqual([
+    'unknown',
+    'unknown',
+    'inside',
+  ]);
+  expect([kindsOf(open), kindsOf(lost), kindsOf(cleared)]).toEqual([
+    ['open-intent'],
+    ['unknown-outcome'],
+    ['failures'],
+  ]);
   expect(open.population).toMatchObject({ attempts: 2, withOutcome: 1, open: 1 });
   expect(open.verdict).toMatchObject({ accounts: 1, inside: 0, unknown: 1 });
 });
@@ -98,22 +147,41 @@ test('an open intent stays listed until it is acknowledged, and even then, with 
   const note = 'checked by hand: the old password works';
   const acknowledged = await reportOf([
     open,
-    [170, { code: 'exception.acknowledged', exceptionId: 'r-2', account: 'a', note, trigger: { kind: 'manual', requestedBy: 'mia' } }],
+    [
+      170,
+      {
+        code: 'exception.acknowledged',
+        exceptionId: 'r-2',
+        account: 'a',
+        note,
+        trigger: { kind: 'manual', requestedBy: 'mia' },
+      },
+    ],
   ]);
 
   const [exception] = acknowledged.exceptions.filter(({ kind }) => kind === 'open-intent');
-  expect(exception).toMatchObject({ id: 'r-2', isStanding: true, acknowledgement: { by: 'mia', note, sequence: 1 } });
+  expect(exception).toMatchObject({
+    id: 'r-2',
+    isStanding: true,
+    acknowledgement: { by: 'mia', note, sequence: 1 },
+  });
   expect(rowOf(acknowledged)?.bucket).toBe('unknown');
 });
 
 test('a password in the store that is newer or older than the log knows is an exception, and the older age counts', async () => {
   const events = rotation(180, 'r-1');
-  const store = (day: number) => ({ store: new Map([['a', { passwordSinceMs: march + day * dayMs, state: 'settled' }]]) });
+  const store = (day: number) => ({
+    store: new Map([['a', { passwordSinceMs: march + day * dayMs, state: 'settled' }]]),
+  });
   const newer = await reportOf(events, store(190));
   const older = await reportOf(events, store(50));
   const same = await reportOf(events, store(180.001));
 
-  expect([newer, older, same].map(kindsOf)).toEqual([['outside-change'], ['over-age', 'outside-change'], []]);
+  expect([newer, older, same].map(kindsOf)).toEqual([
+    ['outside-change'],
+    ['over-age', 'outside-change'],
+    [],
+  ]);
   expect([newer, older, same].map((report) => days(rowOf(report)?.ageMs))).toEqual([10, 150, 20]);
   expect(newer.population.store).toEqual({ asked: 1, differing: 1, missing: [] });
   expect((await reportOf(events)).population.store).toBe('not performed');
@@ -125,20 +193,44 @@ test('a change by hand shows as an exception, a stop until it was lifted', async
     [
       80,
       {
-        ...outcome('r-2', 'a', { status: 'failure', certainty: 'stopped', reason: 'login-refused', detail: 'no' }),
+        ...outcome('r-2', 'a', {
+          status: 'failure',
+          certainty: 'stopped',
+          reason: 'login-refused',
+          detail: 'no',
+        }),
         code: 'account.stopped',
       },
     ],
-    [90, { ...outcome('x', 'a', { trigger: { kind: 'manual', requestedBy: 'mia' } }), code: 'secret.changed' }],
+    [
+      90,
+      {
+        ...outcome('x', 'a', { trigger: { kind: 'manual', requestedBy: 'mia' } }),
+        code: 'secret.changed',
+      },
+    ],
   ]);
   expect(kindsOf(report)).toEqual(['over-age', 'stop', 'outside-change']);
-  expect(rowOf(report)?.stops.map(({ fromMs, toMs }) => [days(fromMs - march), days((toMs ?? 0) - march)])).toEqual([[80, 90]]);
+  expect(
+    rowOf(report)?.stops.map(({ fromMs, toMs }) => [
+      days(fromMs - march),
+      days((toMs ?? 0) - march),
+    ]),
+  ).toEqual([[80, 90]]);
   expect(rowOf(report)?.lastChange).toMatchObject({ by: 'outside', actor: 'mia' });
 });
 
 test('the population adds up, and who is missing where is said', async () => {
-  const added = (account: string): LoggedEvent => ({ code: 'inventory.changed', change: 'added', account });
-  const removed = (account: string): LoggedEvent => ({ code: 'inventory.changed', change: 'removed', account });
+  const added = (account: string): LoggedEvent => ({
+    code: 'inventory.changed',
+    change: 'added',
+    account,
+  });
+  const removed = (account: string): LoggedEvent => ({
+    code: 'inventory.changed',
+    change: 'removed',
+    account,
+  });
   const events: Timed[] = [
     [-20, added('a')],
     [-20, added('b')],
@@ -163,11 +255,16 @@ test('the population adds up, and who is missing where is said', async () => {
     ['c', 'never'],
     ['d', 'never'],
   ]);
-  expect((await reportOf([...events, [22, { code: 'inventory.summary', accounts: ['a'] }]])).population.summary).toBe('differs');
+  expect(
+    (await reportOf([...events, [22, { code: 'inventory.summary', accounts: ['a'] }]])).population
+      .summary,
+  ).toBe('differs');
 });
 
 test('an exempt account is told apart, with who, why and until when', async () => {
-  const exemptions = [{ account: 'a', who: 'ciso', why: 'decommissioned in May', until: '2026-12-31' }];
+  const exemptions = [
+    { account: 'a', who: 'ciso', why: 'decommissioned in May', until: '2026-12-31' },
+  ];
   const report = await reportOf(rotation(10, 'r-1'), { exemptions });
   expect(report.verdict).toMatchObject({ inside: 0, outside: 0, exempt: 1 });
   expect(reportHtml(report)).toContain('decommissioned in May');
@@ -183,12 +280,16 @@ test('a year of two hundred accounts: the drawn rotations carry proofs that chec
   const year = await yearOf(fleetOf(200));
   const { report, proofs } = await buildReport(reportOptions(year, { sample: { count: 7 } }));
   const again = await buildReport(reportOptions(year, { sample: { count: 7 } }));
-  const other = await buildReport(reportOptions(year, { sample: { count: 7, seed: 'chosen by the auditor' } }));
+  const other = await buildReport(
+    reportOptions(year, { sample: { count: 7, seed: 'chosen by the auditor' } }),
+  );
 
   expect(report.integrity).toMatchObject({ state: 'intact', previous: 'not given' });
   expect(report.population.attempts).toBe(report.population.withOutcome + report.population.open);
   expect(Object.values(report.buckets).reduce((sum, count) => sum + count)).toBe(200);
-  expect(proofs.map(({ text }) => checkProof(text, year.verifiers).proven)).toEqual(Array(7).fill(true));
+  expect(proofs.map(({ text }) => checkProof(text, year.verifiers).proven)).toEqual(
+    Array(7).fill(true),
+  );
   expect(again.report.samples).toEqual(report.samples);
   expect(other.report.samples.drawn).not.toEqual(report.samples.drawn);
 });
@@ -199,15 +300,23 @@ test('the three files say the same, carry the same checkpoint, and no name does 
   const [html, csv, json] = [reportHtml(report), reportCsv(report), JSON.parse(reportJson(report))];
   const root = report.integrity.newest?.note.text.split('\n')[2] ?? 'none';
 
-  expect([html.includes(root), csv.includes(root), json.integrity.checkpointText.includes(root)]).toEqual([true, true, true]);
+  expect([
+    html.includes(root),
+    csv.includes(root),
+    json.integrity.checkpointText.includes(root),
+  ]).toEqual([true, true, true]);
   expect(html).not.toMatch(/<script|<img|<link|<iframe|https?:\/\/(?!evil)/i);
   expect(html).not.toContain('\u202e');
   expect(csv.split('\r\n').filter((line) => /^[=+\-@]/.test(line))).toEqual([]);
   expect(csv.split('\r\n').length).toBe(report.rows.length + 2);
-  expect(json.findings.map(({ resources }: { resources: { name: string }[] }) => resources[0]?.name).sort()).toEqual(
-    [...hostileNames].sort(),
+  expect(
+    json.findings
+      .map(({ resources }: { resources: { name: string }[] }) => resources[0]?.name)
+      .sort(),
+  ).toEqual([...hostileNames].sort());
+  expect(json.verdict.text).toBe(
+    '9 of 9 accounts inside 90 days on 2026-10-31; 0 outside; 0 unknown.',
   );
-  expect(json.verdict.text).toBe('9 of 9 accounts inside 90 days on 2026-10-31; 0 outside; 0 unknown.');
 });
 
 // ocsf/ocsf-schema 1.5.0: events/findings/finding.json, compliance_finding.json, objects/compliance.json, finding_info.json.
@@ -230,13 +339,18 @@ test('every account is an OCSF Compliance Finding with what class 2003 requires'
 
 test('an altered log is said at the top, and no proof is given from it', async () => {
   const year = await yearOf(fleetOf(2), { days: 120 });
-  const lines = year.lines.map((line, index) => (index === 40 ? line.replace('Success', 'Failure') : line));
+  const lines = year.lines.map((line, index) =>
+    index === 40 ? line.replace('Success', 'Failure') : line,
+  );
   const checkpoints = (await year.source.checkpoints()).map(({ text }) => text);
-  const { report, proofs } = await buildReport(reportOptions(year, { source: memorySource(lines, checkpoints) }));
+  const { report, proofs } = await buildReport(
+    reportOptions(year, { source: memorySource(lines, checkpoints) }),
+  );
 
   expect(report.integrity.state).toBe('altered');
   expect(reportHtml(report)).toContain('The log was altered. This report cannot be relied upon');
   expect(report.exceptions[0]?.kind).toBe('integrity');
   expect(proofs).toEqual([]);
-  for await (const line of csvOf(listRecords(year.source, { last: 1 }))) expect(line).toContain(',');
+  for await (const line of csvOf(listRecords(year.source, { last: 1 })))
+    expect(line).toContain(',');
 });

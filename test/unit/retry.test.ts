@@ -35,24 +35,30 @@ test('the table of waits, as a person reads it, in minutes', () => {
 test('no reason that needs a person is looked at again by itself, and every other one is', () => {
   for (const [reason, { disposition }] of Object.entries(failures)) {
     const wait = nextLookInMs(ended(reason as Reason), 1, timing);
-    if (disposition === 'person' || reason === 'interrupted') expect([reason, wait]).toEqual([reason, null]);
+    if (disposition === 'person' || reason === 'interrupted')
+      expect([reason, wait]).toEqual([reason, null]);
     else expect(wait).toBeGreaterThan(0);
   }
   expect(nextLookInMs(ended(undefined), 0, timing)).toBeNull();
 });
 
-test.each(['login-unavailable', 'verify-unavailable'] as const)('after %s no second login is risked before the next tick', (reason) => {
-  expect(nextLookInMs(ended(reason, 1), 1, timing)).toBeNull();
-});
+test.each(['login-unavailable', 'verify-unavailable'] as const)(
+  'after %s no second login is risked before the next tick',
+  (reason) => {
+    expect(nextLookInMs(ended(reason, 1), 1, timing)).toBeNull();
+  },
+);
 
 test('five accounts in a row before a closed door are an outage; one account five times is not', () => {
   const outages = createOutages();
-  const meets = (account: string, reason?: Reason, logins = 0) => outages.heard({ account, reason, logins, atMs: 7 });
+  const meets = (account: string, reason?: Reason, logins = 0) =>
+    outages.heard({ account, reason, logins, atMs: 7 });
 
   for (let times = 0; times < 9; times += 1) expect(meets('a', 'store-unavailable')).toEqual({});
   for (const account of ['b', 'c', 'd']) expect(meets(account, 'store-unavailable')).toEqual({});
   expect(meets('x')).toEqual({});
-  for (const account of ['b', 'c', 'd', 'e']) expect(meets(account, 'store-unavailable')).toEqual({});
+  for (const account of ['b', 'c', 'd', 'e'])
+    expect(meets(account, 'store-unavailable')).toEqual({});
   expect(meets('f', 'store-unavailable')).toEqual({ opened: 'store' });
 
   expect(outages.open()).toEqual({ dependency: 'store', sinceMs: 7, probes: 0 });
@@ -60,7 +66,8 @@ test('five accounts in a row before a closed door are an outage; one account fiv
 
 test('only who needed ThingSpace can tell that it is back', () => {
   const outages = createOutages([1, 2, 5], 2);
-  const meets = (account: string, reason?: Reason, logins = 0) => outages.heard({ account, reason, logins, atMs: 7 });
+  const meets = (account: string, reason?: Reason, logins = 0) =>
+    outages.heard({ account, reason, logins, atMs: 7 });
   meets('a', 'api-unavailable');
   meets('b', 'login-unavailable', 1);
 
@@ -72,6 +79,8 @@ test('only who needed ThingSpace can tell that it is back', () => {
   }
 
   expect(waitsMs).toEqual([1, 2, 5, 5, 5]);
-  expect(meets('c', undefined, 2)).toMatchObject({ closed: { dependency: 'thingspace', probes: 4 } });
+  expect(meets('c', undefined, 2)).toMatchObject({
+    closed: { dependency: 'thingspace', probes: 4 },
+  });
   expect(outages.open()).toBeNull();
 });

@@ -4,7 +4,11 @@ import { createBoard } from '../../src/scheduler/status-cache.ts';
 import { createAttempts, type Submitted } from '../../src/server/rotate-requests.ts';
 import { dayMs, virtualClock } from '../harness/serve-world.ts';
 
-const accounts = Array.from({ length: 700 }, (_, index) => ({ name: `fleet-${index}`, secretId: `fleet-${index}`, enabled: true }));
+const accounts = Array.from({ length: 700 }, (_, index) => ({
+  name: `fleet-${index}`,
+  secretId: `fleet-${index}`,
+  enabled: true,
+}));
 const trigger = { kind: 'manual', requestedBy: 'test' } as const;
 
 function attempts(finish: () => Promise<Result | null>) {
@@ -35,7 +39,9 @@ test('what is over is kept for a while, and not for ever', async () => {
 test('no more than so many run at once, and none of those is forgotten', () => {
   const { submit, show } = attempts(() => new Promise(() => {}));
 
-  const submitted = accounts.map(({ name }) => submit({ account: name, force: false, trigger }, undefined));
+  const submitted = accounts.map(({ name }) =>
+    submit({ account: name, force: false, trigger }, undefined),
+  );
 
   expect(submitted.filter((one) => one.submitted === 'new')).toHaveLength(64);
   expect(submitted.filter((one) => one.submitted === 'full')).toHaveLength(636);

@@ -9,13 +9,21 @@ test.each(rows)('%s tells the operator one thing to do', (_, { next }) => {
 });
 
 test.each(rows)('%s waits for whom its certainty says', (_, { certainty, disposition }) => {
-  const whom = { unchanged: 'later', changed: 'recover', 'in-doubt': 'recover', lost: 'person', stopped: 'person' } as const;
+  const whom = {
+    unchanged: 'later',
+    changed: 'recover',
+    'in-doubt': 'recover',
+    lost: 'person',
+    stopped: 'person',
+  } as const;
 
   expect(disposition).toBe(whom[certainty]);
 });
 
 test('what stops an account waits for a person', () => {
-  expect(stopReasons.map((reason) => failures[reason].disposition)).toEqual(stopReasons.map(() => 'person'));
+  expect(stopReasons.map((reason) => failures[reason].disposition)).toEqual(
+    stopReasons.map(() => 'person'),
+  );
 });
 
 test.each<[Certainty, number]>([

@@ -17,20 +17,60 @@ const request: Request = {
   policy: { rotateAfterDays: 60, maxAgeDays: 90 },
   timing: { requestTimeoutMs: 10_000, resetTimeoutMs: 60_000, settleMs: 120_000 },
 };
-const credentials = { username: 'UWSFLEET', password: new Secret('old'), clientId: 'client', clientSecret: new Secret('client secret') };
-const current: CurrentSecret = { versionId: 'v1', createdAtMs: -61 * 86_400_000, document: new Secret('{}'), credentials };
+const credentials = {
+  username: 'UWSFLEET',
+  password: new Secret('old'),
+  clientId: 'client',
+  clientSecret: new Secret('client secret'),
+};
+const current: CurrentSecret = {
+  versionId: 'v1',
+  createdAtMs: -61 * 86_400_000,
+  document: new Secret('{}'),
+  credentials,
+};
 const session: Session = { sessionToken: new Secret('token'), credentials };
 const time = { atMs: 0, atMonotonicMs: 0, remainingMs: Number.POSITIVE_INFINITY };
 
 /** What a world without mishaps answers. */
 const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
-  survey: { ...time, of: 'survey', evidence: { current, record: null, pending: null, standing: 'gone', openIntents: [] } },
+  survey: {
+    ...time,
+    of: 'survey',
+    evidence: { current, record: null, pending: null, standing: 'gone', openIntents: [] },
+  },
   'find-receipt': { ...time, of: 'find-receipt', body: null, password: null, saved: false },
   'date-password': { ...time, of: 'date-password', sinceMs: 0 },
-  claim: { ...time, of: 'claim', claim: 'written', token: 'ready', interrupted: false, startedAtMonotonicMs: 0 },
-  'log-in': { ...time, of: 'log-in', login: { login: 'accepted', session }, readBack: 'same', interrupted: false, rotationId: 'r1' },
-  intend: { ...time, of: 'intend', record: 'written', audit: 'durable', receipt: 'ready', startedAtMonotonicMs: 0 },
-  reset: { ...time, of: 'reset', answer: { reset: 'answered', body: new Secret(new Uint8Array()) }, password: new Secret('new') },
+  claim: {
+    ...time,
+    of: 'claim',
+    claim: 'written',
+    token: 'ready',
+    interrupted: false,
+    startedAtMonotonicMs: 0,
+  },
+  'log-in': {
+    ...time,
+    of: 'log-in',
+    login: { login: 'accepted', session },
+    readBack: 'same',
+    interrupted: false,
+    rotationId: 'r1',
+  },
+  intend: {
+    ...time,
+    of: 'intend',
+    record: 'written',
+    audit: 'durable',
+    receipt: 'ready',
+    startedAtMonotonicMs: 0,
+  },
+  reset: {
+    ...time,
+    of: 'reset',
+    answer: { reset: 'answered', body: new Secret(new Uint8Array()) },
+    password: new Secret('new'),
+  },
   store: { ...time, of: 'store', store: 'stored' },
   promote: { ...time, of: 'promote', promote: 'promoted' },
   verify: { ...time, of: 'verify', login: { login: 'accepted', session } },
@@ -58,45 +98,81 @@ test('a healthy rotation goes from line 1 to line 9', () => {
   const states = walk();
 
   expect(rooms(states)).toEqual([
-    ...['surveying', 'claiming', 'entering', 'intending', 'resetting', 'storing', 'promoting', 'verifying', 'ending', 'finished'],
+    ...[
+      'surveying',
+      'claiming',
+      'entering',
+      'intending',
+      'resetting',
+      'storing',
+      'promoting',
+      'verifying',
+      'ending',
+      'finished',
+    ],
   ]);
-  expect(resultOf(states)).toMatchObject({ outcome: 'rotated', certainty: 'rotated', rotationId: 'r1', versionId: 'r1', logins: 2 });
+  expect(resultOf(states)).toMatchObject({
+    outcome: 'rotated',
+    certainty: 'rotated',
+    rotationId: 'r1',
+    versionId: 'r1',
+    logins: 2,
+  });
 });
 
 test('an outcome that does not fit is a bug, in every state', () => {
   for (const state of walk()) {
     const asked = effectOf(state)?.effect;
-    for (const [of, outcome] of Object.entries(healthy)) if (of !== asked) expect(() => advance(state, outcome)).toThrow('bug');
+    for (const [of, outcome] of Object.entries(healthy))
+      if (of !== asked) expect(() => advance(state, outcome)).toThrow('bug');
   }
 });
 
 test('a login is counted before it is sent', () => {
   const [claiming] = walk().filter(({ at }) => at === 'claiming');
 
-  expect(claiming && effectOf(claiming)).toMatchObject({ effect: 'claim', record: { phase: 'claimed', loginsSpent: 1 } });
+  expect(claiming && effectOf(claiming)).toMatchObject({
+    effect: 'claim',
+    record: { phase: 'claimed', loginsSpent: 1 },
+  });
 });
 
 test('a refused login stops the account, and no reset is sent', () => {
-  const states = walk({ 'log-in': { ...healthy['log-in'], login: { login: 'refused', detail: 'no' } } as Outcome });
+  const states = walk({
+    'log-in': { ...healthy['log-in'], login: { login: 'refused', detail: 'no' } } as Outcome,
+  });
 
   expect(rooms(states)).toEqual(['surveying', 'claiming', 'entering', 'ending', 'finished']);
   expect(resultOf(states)).toMatchObject({ outcome: 'stopped', reason: 'login-refused' });
 });
 
-test.each(['record', 'audit', 'receipt'] as const)('without a durable %s no reset is sent', (what) => {
-  const failure = new Failure('store-unavailable', 'away');
+test.each(['record', 'audit', 'receipt'] as const)(
+  'without a durable %s no reset is sent',
+  (what) => {
+    const failure = new Failure('store-unavailable', 'away');
 
-  const states = walk({ intend: { ...healthy.intend, [what]: failure } as Outcome });
+    const states = walk({ intend: { ...healthy.intend, [what]: failure } as Outcome });
 
-  expect(rooms(states)).not.toContain('resetting');
-  expect(resultOf(states)?.certainty).toBe('unchanged');
-});
+    expect(rooms(states)).not.toContain('resetting');
+    expect(resultOf(states)?.certainty).toBe('unchanged');
+  },
+);
 
 test('a lost answer is in doubt, and nothing is sent again', () => {
-  const states = walk({ reset: { ...healthy.reset, answer: { reset: 'in-doubt', detail: 'cut' }, password: null } as Outcome });
+  const states = walk({
+    reset: {
+      ...healthy.reset,
+      answer: { reset: 'in-doubt', detail: 'cut' },
+      password: null,
+    } as Outcome,
+  });
 
   expect(rooms(states).filter((at) => at === 'resetting')).toHaveLength(1);
-  expect(resultOf(states)).toMatchObject({ certainty: 'in-doubt', reason: 'answer-lost', rotationId: 'r1' });
+  expect(resultOf(states)).toMatchObject({
+    certainty: 'in-doubt',
+    reason: 'answer-lost',
+    rotationId: 'r1',
+  });
 });
 
 test('a session that is refused at the reset gets one new login and one new intent, and no third', () => {
@@ -105,7 +181,11 @@ test('a session that is refused at the reset gets one new login and one new inte
   const states = walk({ reset: { ...healthy.reset, answer: refused, password: null } as Outcome });
 
   expect(rooms(states).filter((at) => at === 'resetting')).toHaveLength(2);
-  expect(resultOf(states)).toMatchObject({ certainty: 'unchanged', reason: 'session-refused', logins: 2 });
+  expect(resultOf(states)).toMatchObject({
+    certainty: 'unchanged',
+    reason: 'session-refused',
+    logins: 2,
+  });
 });
 
 test('a password that cannot be stored is tried until the platform’s time is up, and never forgotten before', () => {
@@ -135,7 +215,13 @@ test('a young password of ours is not due, and costs no login', () => {
     rotationId: 'r1',
   };
 
-  const evidence = { current: young, record: { record, ageMs: 1 }, pending: null, standing: 'gone', openIntents: [] };
+  const evidence = {
+    current: young,
+    record: { record, ageMs: 1 },
+    pending: null,
+    standing: 'gone',
+    openIntents: [],
+  };
   const states = walk({ survey: { ...time, of: 'survey', evidence } as Outcome });
 
   expect(rooms(states)).toEqual(['surveying', 'surveying', 'finished']);
@@ -146,9 +232,24 @@ test('under Secrets Manager’s own rotation the token is the rotation, and test
   const states = walk({}, { ...request, force: true, native: { rotationId: 'token' } });
 
   expect(rooms(states)).toEqual([
-    ...['surveying', 'claiming', 'entering', 'intending', 'resetting', 'storing', 'promoting', 'ending', 'finished'],
+    ...[
+      'surveying',
+      'claiming',
+      'entering',
+      'intending',
+      'resetting',
+      'storing',
+      'promoting',
+      'ending',
+      'finished',
+    ],
   ]);
-  expect(resultOf(states)).toMatchObject({ outcome: 'rotated', rotationId: 'token', versionId: 'token', logins: 1 });
+  expect(resultOf(states)).toMatchObject({
+    outcome: 'rotated',
+    rotationId: 'token',
+    versionId: 'token',
+    logins: 1,
+  });
 });
 
 test('under Secrets Manager’s own rotation a doubt fails before any login', () => {
@@ -162,10 +263,23 @@ test('under Secrets Manager’s own rotation a doubt fails before any login', ()
     loginsSpent: 1,
     rotationId: 'r0',
   };
-  const evidence = { current, record: { record, ageMs: 9_000_000 }, pending: null, standing: 'gone', openIntents: [] };
+  const evidence = {
+    current,
+    record: { record, ageMs: 9_000_000 },
+    pending: null,
+    standing: 'gone',
+    openIntents: [],
+  };
 
-  const states = walk({ survey: { ...time, of: 'survey', evidence } as Outcome }, { ...request, native: { rotationId: 'token' } });
+  const states = walk(
+    { survey: { ...time, of: 'survey', evidence } as Outcome },
+    { ...request, native: { rotationId: 'token' } },
+  );
 
   expect(rooms(states)).not.toContain('claiming');
-  expect(resultOf(states)).toMatchObject({ reason: 'answer-lost', certainty: 'in-doubt', logins: 0 });
+  expect(resultOf(states)).toMatchObject({
+    reason: 'answer-lost',
+    certainty: 'in-doubt',
+    logins: 0,
+  });
 });

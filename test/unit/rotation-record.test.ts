@@ -2,25 +2,49 @@
 
 import fc from 'fast-check';
 import { Failure, stopReasons } from '../../src/rotation/failure.ts';
-import { type AttemptRecord, formatRecord, isRecord, parseRecord } from '../../src/rotation/record.ts';
+import {
+  type AttemptRecord,
+  formatRecord,
+  isRecord,
+  parseRecord,
+} from '../../src/rotation/record.ts';
 
 const text = fc.string({ minLength: 1 });
 const common = {
   sequence: fc.maxSafeNat(),
   basis: text,
-  holder: fc.record({ id: text, host: text, boot: text, namespace: text, pid: fc.nat(), startedAt: text }, { requiredKeys: ['id'] }),
+  holder: fc.record(
+    { id: text, host: text, boot: text, namespace: text, pid: fc.nat(), startedAt: text },
+    { requiredKeys: ['id'] },
+  ),
   writtenAtMs: fc.maxSafeNat(),
   leaseMs: fc.maxSafeNat(),
   loginsSpent: fc.nat(3),
 };
 const known = { rotationId: text, doubtful: fc.constant(true as const), earlier: fc.array(text) };
-const requiredKeys = ['sequence', 'basis', 'holder', 'writtenAtMs', 'leaseMs', 'loginsSpent', 'phase'] as const;
+const requiredKeys = [
+  'sequence',
+  'basis',
+  'holder',
+  'writtenAtMs',
+  'leaseMs',
+  'loginsSpent',
+  'phase',
+] as const;
 
 const anyRecord: fc.Arbitrary<AttemptRecord> = fc.oneof(
-  fc.record({ ...common, ...known, phase: fc.constantFrom('claimed' as const, 'released' as const) }, { requiredKeys: [...requiredKeys] }),
+  fc.record(
+    { ...common, ...known, phase: fc.constantFrom('claimed' as const, 'released' as const) },
+    { requiredKeys: [...requiredKeys] },
+  ),
   fc.record({ ...common, phase: fc.constant('resetting' as const), rotationId: text }),
   fc.record(
-    { ...common, ...known, phase: fc.constant('stopped' as const), reason: fc.constantFrom(...stopReasons) },
+    {
+      ...common,
+      ...known,
+      phase: fc.constant('stopped' as const),
+      reason: fc.constantFrom(...stopReasons),
+    },
     { requiredKeys: [...requiredKeys, 'reason'] },
   ),
 ) as fc.Arbitrary<AttemptRecord>;
@@ -38,7 +62,9 @@ test('two holders never write the same record', () => {
     fc.property(anyRecord, text, (record, id) => {
       fc.pre(id !== record.holder.id);
 
-      expect(formatRecord({ ...record, holder: { ...record.holder, id } })).not.toBe(formatRecord(record));
+      expect(formatRecord({ ...record, holder: { ...record.holder, id } })).not.toBe(
+        formatRecord(record),
+      );
     }),
   );
 });

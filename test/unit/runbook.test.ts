@@ -30,7 +30,9 @@ test('a reason stands in the chapter of its certainty', () => {
     ['lost', 'A person is needed'],
   ]);
   for (const [reason, { certainty }] of Object.entries(failures)) {
-    const chapter = [...runbook.slice(0, runbook.indexOf(`### ${reason}\n`)).matchAll(/^## (.+)$/gm)].at(-1)?.[1];
+    const chapter = [
+      ...runbook.slice(0, runbook.indexOf(`### ${reason}\n`)).matchAll(/^## (.+)$/gm),
+    ].at(-1)?.[1];
 
     expect([reason, chapter]).toEqual([reason, chapters.get(certainty)]);
   }

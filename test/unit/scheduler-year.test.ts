@@ -9,7 +9,10 @@ const count = Number(process.env['SERVE_ACCOUNTS'] ?? 30);
 test(
   'a year with bad days leaves every password young, and nothing behind in memory or on the clock',
   async () => {
-    const names = Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
+    const names = Array.from(
+      { length: count },
+      (_, index) => `fleet-${String(index).padStart(4, '0')}`,
+    );
     const world = fleetWorld({ names, age: (index) => (index * 37) % 75, keepsAudit: false });
     const { clock } = world;
     const daemon = openDaemon({

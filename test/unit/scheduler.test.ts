@@ -1,14 +1,22 @@
 import { jest } from '@jest/globals';
 import type { News } from '../../src/scheduler/events.ts';
 import { type Daemon, openDaemon, type Pace, usualPace } from '../../src/scheduler/scheduler.ts';
-import { dailyTicker, dayMs, type FleetWorld, fleetWorld, minuteMs, type WorldOptions } from '../harness/serve-world.ts';
+import {
+  dailyTicker,
+  dayMs,
+  type FleetWorld,
+  fleetWorld,
+  minuteMs,
+  type WorldOptions,
+} from '../harness/serve-world.ts';
 
 const hourMs = 60 * minuteMs;
 
 // Years pass here; on a busy machine that takes a while.
 jest.setTimeout(60_000);
 
-const named = (count: number): string[] => Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
+const named = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
 
 async function started(options: WorldOptions, pace: Partial<Pace> = {}) {
   const world = fleetWorld(options);
@@ -31,18 +39,29 @@ async function ended(daemon: Daemon, world: FleetWorld): Promise<void> {
 }
 
 test('the first look rotates what is due, and enabling rotates nothing else', async () => {
-  const { world, daemon } = await started({ names: named(4), age: (index) => [10, 74, 75, 120][index] ?? 0 });
+  const { world, daemon } = await started({
+    names: named(4),
+    age: (index) => [10, 74, 75, 120][index] ?? 0,
+  });
 
   await world.clock.advance(minuteMs);
 
   expect(world.counts.resets).toBe(2);
   expect(named(4).map((name) => Math.floor(world.ageDays(name)))).toEqual([10, 74, 0, 0]);
-  expect(daemon.board.entries().map(({ state }) => state)).toEqual(['settled', 'settled', 'settled', 'settled']);
+  expect(daemon.board.entries().map(({ state }) => state)).toEqual([
+    'settled',
+    'settled',
+    'settled',
+    'settled',
+  ]);
   await ended(daemon, world);
 });
 
 test('a year with a tick a day rotates every account when it is due, and doubled or missed ticks change nothing', async () => {
-  const { world, daemon, ticker } = await started({ names: named(5), age: (index) => index * 15 }, { turnMs: 60 * minuteMs });
+  const { world, daemon, ticker } = await started(
+    { names: named(5), age: (index) => index * 15 },
+    { turnMs: 60 * minuteMs },
+  );
 
   for (let day = 0; day < 365; day += 1) {
     // Some ticks come twice at once.
@@ -69,7 +88,10 @@ test('a tick that does not come is made up for', async () => {
 });
 
 test('a fleet spreads over the jitter, always in the same order', async () => {
-  const { world, daemon, ticker } = await started({ names: named(50), config: { concurrency: 64 } });
+  const { world, daemon, ticker } = await started({
+    names: named(50),
+    config: { concurrency: 64 },
+  });
   world.began.length = 0;
 
   ticker.tick();
@@ -96,12 +118,19 @@ test('a fleet spreads over the jitter, always in the same order', async () => {
 });
 
 test('an account that is not enabled is only looked at, and rotated by hand', async () => {
-  const { world, daemon } = await started({ names: named(1), age: () => 120, account: () => ({ enabled: false }) });
+  const { world, daemon } = await started({
+    names: named(1),
+    age: () => 120,
+    account: () => ({ enabled: false }),
+  });
   await world.clock.advance(2 * dayMs);
   const before = world.counts.attempts;
   const entry = daemon.board.get('fleet-0000');
 
-  const result = await daemon.request('fleet-0000', { purpose: 'rotate', trigger: { kind: 'manual', requestedBy: 'alice' } });
+  const result = await daemon.request('fleet-0000', {
+    purpose: 'rotate',
+    trigger: { kind: 'manual', requestedBy: 'alice' },
+  });
 
   expect(before).toBe(0);
   expect(entry?.passwordSinceMs).toBeDefined();
@@ -110,11 +139,21 @@ test('an account that is not enabled is only looked at, and rotated by hand', as
 });
 
 test('what was begun by hand on an account that is not enabled is finished by itself, and nothing else is begun', async () => {
-  const world = fleetWorld({ names: named(1), age: () => 120, account: () => ({ enabled: false }) });
+  const world = fleetWorld({
+    names: named(1),
+    age: () => 120,
+    account: () => ({ enabled: false }),
+  });
   world.leaveInDoubt('fleet-0000');
   const results: string[] = [];
-  const hear = (one: News): void => void (one.news === 'result' && results.push(one.result.outcome));
-  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear });
+  const hear = (one: News): void =>
+    void (one.news === 'result' && results.push(one.result.outcome));
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear,
+  });
 
   await daemon.start();
   await world.clock.advance(10 * dayMs);
@@ -144,7 +183,11 @@ test('two users of one ThingSpace account are never rotated in the same window',
 test('a service that starts again does not rotate the second of a pair in the first one’s window', async () => {
   const pairs = [['fleet-0000', 'fleet-0001']] as [string, string][];
   // As another process left it: the first was rotated an hour ago.
-  const { world, daemon } = await started({ names: named(2), age: (index) => (index === 0 ? 1 / 24 : 80), config: { pairs } });
+  const { world, daemon } = await started({
+    names: named(2),
+    age: (index) => (index === 0 ? 1 / 24 : 80),
+    config: { pairs },
+  });
 
   await world.clock.advance(minuteMs);
 
@@ -208,7 +251,12 @@ test('one account that hangs and one that ends in a bug hold up nobody, and the 
 test('an attempt that is slow for ever gives its place to the next', async () => {
   const world = fleetWorld({ names: named(6), age: () => 80, config: { concurrency: 1 } });
   world.hold = (name) => (name === 'fleet-0000' ? new Promise(() => {}) : undefined);
-  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear: () => {},
+  });
 
   await daemon.start();
   await world.clock.advance(4 * minuteMs);
@@ -254,7 +302,10 @@ test('a stopped account is never tried again by itself, and costs no login', asy
   await world.clock.advance(30 * dayMs);
 
   expect(world.counts.logins - before).toBe(1);
-  expect(daemon.board.get('fleet-0000')).toMatchObject({ state: 'stopped', reason: 'login-refused' });
+  expect(daemon.board.get('fleet-0000')).toMatchObject({
+    state: 'stopped',
+    reason: 'login-refused',
+  });
   await ended(daemon, world);
 });
 
@@ -270,15 +321,22 @@ test('a login that may have counted is followed by no other one before the next 
 
   // Due on the second day; from then on one a day.
   expect(logins).toEqual([0, 1, 2, 3, 3, 3, 3, 3]);
-  expect(daemon.board.get('fleet-0000')).toMatchObject({ state: 'stopped', reason: 'login-budget-spent' });
+  expect(daemon.board.get('fleet-0000')).toMatchObject({
+    state: 'stopped',
+    reason: 'login-budget-spent',
+  });
   await ended(daemon, world);
 });
 
 test('a store that is away for a day is asked by one account at a time, and comes back without a storm', async () => {
-  const { world, daemon, news } = await started({ names: named(1000), age: (index) => 10 + (index % 66) });
+  const { world, daemon, news } = await started({
+    names: named(1000),
+    age: (index) => 10 + (index % 66),
+  });
   const { clock, counts } = world;
   const transcript: string[] = [];
-  const say = (what: string): void => void transcript.push(`${new Date(clock.nowMs()).toISOString().slice(0, 16)}  ${what}`);
+  const say = (what: string): void =>
+    void transcript.push(`${new Date(clock.nowMs()).toISOString().slice(0, 16)}  ${what}`);
   await clock.advance(2 * hourMs);
   const before = { ...counts };
   say(`1000 accounts, ${counts.attempts} attempts since the start; now the store goes away`);
@@ -302,7 +360,8 @@ test('a store that is away for a day is asked by one account at a time, and come
     back.push(counts.attempts - attempts);
   }
   say(`attempts in each minute since: ${back.join(' ')}`);
-  for (const one of news.filter((one) => one.news.startsWith('outage'))) transcript.push(JSON.stringify(one));
+  for (const one of news.filter((one) => one.news.startsWith('outage')))
+    transcript.push(JSON.stringify(one));
   if (process.env['SERVE_TRANSCRIPT']) process.stderr.write(`${transcript.join('\n')}\n`);
 
   expect(news.filter(({ news }) => news === 'outage.began')).toHaveLength(1);
@@ -313,14 +372,21 @@ test('a store that is away for a day is asked by one account at a time, and come
   // A thousand looks over ten minutes: about a hundred a minute, never all at once.
   expect(Math.max(...back)).toBeLessThan(160);
   expect(daemon.board.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
-  expect(named(1000).filter((name) => !world.isConsistent(name) || world.ageDays(name) > 76)).toEqual([]);
+  expect(
+    named(1000).filter((name) => !world.isConsistent(name) || world.ageDays(name) > 76),
+  ).toEqual([]);
   await ended(daemon, world);
 });
 
 test('a store that is away at start is not asked by a thousand accounts', async () => {
   const world = fleetWorld({ names: named(1000), age: () => 80 });
   world.broken.store = true;
-  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear: () => {},
+  });
 
   await daemon.start();
   await world.clock.advance(10 * minuteMs);
@@ -351,7 +417,9 @@ test('while ThingSpace is away, what is not due is still looked at, and hardly a
 
   expect(during).toBeGreaterThanOrEqual(100);
   expect(during).toBeLessThan(130);
-  expect(news.filter((one) => one.news === 'outage.began')).toMatchObject([{ dependency: 'thingspace' }]);
+  expect(news.filter((one) => one.news === 'outage.began')).toMatchObject([
+    { dependency: 'thingspace' },
+  ]);
   expect(named(200).every((name) => world.ageDays(name) < 75)).toBe(true);
   await ended(daemon, world);
 });
@@ -375,7 +443,9 @@ test('every run, and every day, is told to the audit log and sealed', async () =
   const { world, daemon } = await started({ names: named(2) });
   await world.clock.advance(2 * dayMs + minuteMs);
 
-  const codes = world.audit.map(({ code }) => code).filter((code) => code.startsWith('run.') || code === 'inventory.summary');
+  const codes = world.audit
+    .map(({ code }) => code)
+    .filter((code) => code.startsWith('run.') || code === 'inventory.summary');
 
   expect(codes).toEqual([
     'inventory.summary',
@@ -419,9 +489,11 @@ test('a clock that steps is told, and rotates nothing before its time', async ()
   world.clock.step(3 * dayMs);
   await world.clock.advance(dayMs);
 
-  expect(news.filter((one) => one.news === 'clock.stepped').map((one) => Math.round((one as { byMs: number }).byMs / dayMs))).toEqual([
-    -3, 3,
-  ]);
+  expect(
+    news
+      .filter((one) => one.news === 'clock.stepped')
+      .map((one) => Math.round((one as { byMs: number }).byMs / dayMs)),
+  ).toEqual([-3, 3]);
   expect(world.counts.resets).toBe(0);
   await ended(daemon, world);
 });
@@ -433,7 +505,12 @@ test('the first signal begins no attempt, ends those before their reset, and wai
     release = resolve;
   });
   world.hold = () => held;
-  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear: () => {},
+  });
   await daemon.start();
   await world.clock.advance(1000);
 
@@ -461,7 +538,12 @@ test('an attempt by hand runs at once beside a full fleet, and a second one is r
     release = resolve;
   });
   world.hold = (name) => (name === 'fleet-0000' ? held : undefined);
-  const daemon = openDaemon({ rotator: world.rotator, clock: world.clock, openTicker: dailyTicker(world.clock).open, hear: () => {} });
+  const daemon = openDaemon({
+    rotator: world.rotator,
+    clock: world.clock,
+    openTicker: dailyTicker(world.clock).open,
+    hear: () => {},
+  });
   await daemon.start();
   await world.clock.advance(1000);
 

@@ -15,7 +15,13 @@ test('ISO dates with and without time and offset are understood, days that do no
   expect(parseIso('2026-11-23')).toBe(Date.UTC(2026, 10, 23));
   expect(parseIso('2026-11-23T04:17+01:00')).toBe(Date.UTC(2026, 10, 23, 3, 17));
   expect(parseIso('2026-11-23 04:17:30.5Z')).toBe(Date.UTC(2026, 10, 23, 4, 17, 30, 500));
-  expect(['2026-02-30', '2026-13-01', 'yesterday', '', '2026-11-23T25:00'].map(parseIso)).toEqual([null, null, null, null, null]);
+  expect(['2026-02-30', '2026-13-01', 'yesterday', '', '2026-11-23T25:00'].map(parseIso)).toEqual([
+    null,
+    null,
+    null,
+    null,
+    null,
+  ]);
 });
 
 test('people write "90 days ago", "3 months ago", "90d" and "today"', () => {

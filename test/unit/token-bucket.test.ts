@@ -6,7 +6,8 @@ test('a bucket gives what it holds at once, and then no faster than its rate', a
   const clock = virtualClock();
   const bucket = openBucket({ perSecond: 10, capacity: 20 }, clock);
   const taken: number[] = [];
-  for (let index = 0; index < 50; index += 1) void bucket.take(1).then(() => taken.push(clock.monotonicMs()));
+  for (let index = 0; index < 50; index += 1)
+    void bucket.take(1).then(() => taken.push(clock.monotonicMs()));
 
   await clock.advance(0);
   const atOnce = taken.length;

@@ -2,7 +2,12 @@ import { createHmac, createSecretKey } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { deliveryWaitsMs, type Notice, openNotifier, signature } from '../../src/telemetry/webhook.ts';
+import {
+  deliveryWaitsMs,
+  type Notice,
+  openNotifier,
+  signature,
+} from '../../src/telemetry/webhook.ts';
 import { minuteMs, type VirtualClock, virtualClock } from '../harness/serve-world.ts';
 
 type Received = {
@@ -52,7 +57,8 @@ function notifier(url: string, more: Partial<Parameters<typeof openNotifier>[0]>
   const clock = virtualClock();
   const lines: string[] = [];
   const counts = { delivered: 0, failed: 0, dropped: 0 };
-  const write = (event: string, fields: object = {}): void => void lines.push(JSON.stringify({ event, ...fields }));
+  const write = (event: string, fields: object = {}): void =>
+    void lines.push(JSON.stringify({ event, ...fields }));
   const told = openNotifier({
     webhook: url,
     host: 'ops-1',
@@ -108,9 +114,12 @@ test('the body is signed with its time, so that a receiver can tell it from a fo
   await until(told.clock, () => told.counts.delivered === 1);
 
   const { headers, raw } = hook.received[0] as Received;
-  const [, t = '', v1] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['x-rotator-signature'])) ?? [];
+  const [, t = '', v1] =
+    /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['x-rotator-signature'])) ?? [];
   expect(t).toBe(String(Date.UTC(2026, 11, 1, 0, 0, 1) / 1000));
-  expect(v1).toBe(createHmac('sha256', 'a shared secret of the two').update(`${t}.${raw}`).digest('hex'));
+  expect(v1).toBe(
+    createHmac('sha256', 'a shared secret of the two').update(`${t}.${raw}`).digest('hex'),
+  );
   expect(signature(key, Number(t), raw)).toBe(headers['x-rotator-signature']);
 });
 
@@ -132,7 +141,12 @@ test('the same notice is told once a day, a worse one at once, and its end is to
   await until(told.clock, () => told.counts.delivered === 4);
   await told.clock.advance(minuteMs);
 
-  expect(hook.received.flatMap(({ body }) => body.notices.map(({ kind }) => kind))).toEqual(['stopped', 'lost', 'stopped', 'resolved']);
+  expect(hook.received.flatMap(({ body }) => body.notices.map(({ kind }) => kind))).toEqual([
+    'stopped',
+    'lost',
+    'stopped',
+    'resolved',
+  ]);
 });
 
 test('what happens in one moment is one message, however much it is, and nobody is named twice over', async () => {
@@ -144,12 +158,17 @@ test('what happens in one moment is one message, however much it is, and nobody 
 
   expect(hook.received).toHaveLength(1);
   expect(hook.received[0]?.body.text.split('\n')).toHaveLength(21);
-  expect(hook.received[0]?.body.text.split('\n').at(-1)).toBe('… and 25 more; see thingspace-rotator status');
+  expect(hook.received[0]?.body.text.split('\n').at(-1)).toBe(
+    '… and 25 more; see thingspace-rotator status',
+  );
   expect(hook.received[0]?.body.notices).toHaveLength(45);
 });
 
 test('a webhook that fails is tried again, as late as it asks for, and then given up aloud', async () => {
-  const hook = await webhook({ status: 503 }, 'cut', { status: 429, headers: { 'retry-after': '300' } });
+  const hook = await webhook({ status: 503 }, 'cut', {
+    status: 429,
+    headers: { 'retry-after': '300' },
+  });
   const told = notifier(hook.url);
 
   told.tell(stopped);
@@ -169,7 +188,9 @@ test('a webhook that fails is tried again, as late as it asks for, and then give
   other.tell(stopped);
   await until(other.clock, () => other.counts.failed === 1, 10_000);
   expect(dead.received).toHaveLength(deliveryWaitsMs.length + 1);
-  expect(other.lines.at(-1)).toBe('{"event":"notify.failed","detail":"the webhook answered HTTP 500","count":1,"tries":6}');
+  expect(other.lines.at(-1)).toBe(
+    '{"event":"notify.failed","detail":"the webhook answered HTTP 500","count":1,"tries":6}',
+  );
   // It was not told, so the next occasion tells it.
   other.tell(stopped);
   await dead.until(deliveryWaitsMs.length + 1);
@@ -184,7 +205,9 @@ test('a webhook that says no is not asked again, and a redirect is not followed'
   expect(gone.received).toHaveLength(1);
 
   const target = await webhook();
-  const moving = await webhook(...Array.from({ length: 9 }, (): Reply => ({ status: 307, headers: { location: target.url } })));
+  const moving = await webhook(
+    ...Array.from({ length: 9 }, (): Reply => ({ status: 307, headers: { location: target.url } })),
+  );
   const other = notifier(moving.url);
   other.tell(stopped);
   await until(other.clock, () => other.counts.failed === 1, 10_000);
@@ -218,7 +241,8 @@ test('a webhook that is away for long costs no memory without end, and says how 
   const hook = await webhook(...Array.from({ length: 3 }, (): Reply => ({ status: 503 })));
   const told = notifier(hook.url);
 
-  for (let index = 0; index < 2000; index += 1) told.tell({ ...stopped, account: `fleet-${index}` });
+  for (let index = 0; index < 2000; index += 1)
+    told.tell({ ...stopped, account: `fleet-${index}` });
   await until(told.clock, () => told.counts.delivered + told.counts.failed === 500, 10_000);
 
   expect(told.counts).toEqual({ delivered: 500, failed: 0, dropped: 1500 });

@@ -5,7 +5,16 @@ import type { AuditEvent } from '../event.ts';
 import { Failure, type Reason } from '../failure.ts';
 import { ageDays, dueAtMs, dueness } from '../policy.ts';
 import { auditOf, earlierFields, ending, released, stoppedBy } from '../result.ts';
-import { claimLeaseMs, type Is, type Moment, type Of, type Request, resetLeaseMs, type State, sendWithinMs } from '../state.ts';
+import {
+  claimLeaseMs,
+  type Is,
+  type Moment,
+  type Of,
+  type Request,
+  resetLeaseMs,
+  type State,
+  sendWithinMs,
+} from '../state.ts';
 
 /** How many sequences others may take from under us before we call the account busy. */
 const collisionLimit = 100;
@@ -14,11 +23,15 @@ const collisionLimit = 100;
 export function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
   const { request, tally, record } = state;
   const at = { ...outcome, current: state.current };
-  if (outcome.claim instanceof Failure) return ending(state, at, { reason: outcome.claim.reason, detail: outcome.claim.message });
+  if (outcome.claim instanceof Failure)
+    return ending(state, at, { reason: outcome.claim.reason, detail: outcome.claim.message });
   if (outcome.claim === 'taken') {
     const collisions = tally.collisions + 1;
     if (collisions >= collisionLimit)
-      return ending(state, at, { reason: 'busy', detail: `${collisions} attempts in a row were taken by others` });
+      return ending(state, at, {
+        reason: 'busy',
+        detail: `${collisions} attempts in a row were taken by others`,
+      });
     return { at: 'surveying', request, tally: { ...tally, collisions, atLeast: record.sequence } };
   }
   const notSent = (reason: Reason, detail?: string): State =>
@@ -26,18 +39,31 @@ export function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
       state,
       at,
       { reason, ...(detail === undefined ? {} : { detail }) },
-      { record: released(state, at, { after: record, loginsSpent: state.spentBefore, keepDoubt: true }) },
+      {
+        record: released(state, at, {
+          after: record,
+          loginsSpent: state.spentBefore,
+          keepDoubt: true,
+        }),
+      },
     );
   if (outcome.token instanceof Failure) return notSent(outcome.token.reason, outcome.token.message);
   if (outcome.interrupted) return notSent('interrupted');
   // Afterwards the account is somebody else's, and a login of ours is in nobody's count.
-  return { ...state, at: 'entering', enterByMonotonicMs: outcome.startedAtMonotonicMs + claimLeaseMs(request.timing) };
+  return {
+    ...state,
+    at: 'entering',
+    enterByMonotonicMs: outcome.startedAtMonotonicMs + claimLeaseMs(request.timing),
+  };
 }
 
 /** The login’s answer. A refused one stops the account at once; it is never repeated. */
 export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): State {
   const { login } = outcome;
-  const state = login.login === 'not-sent' ? entered : { ...entered, tally: { ...entered.tally, logins: entered.tally.logins + 1 } };
+  const state =
+    login.login === 'not-sent'
+      ? entered
+      : { ...entered, tally: { ...entered.tally, logins: entered.tally.logins + 1 } };
   const { record, claim: purpose, current } = state;
   const at = { ...outcome, current };
   const failing = purpose === 'verify' ? 'verify-unavailable' : null;
@@ -47,44 +73,89 @@ export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): Stat
         state,
         at,
         { reason: failing ?? (outcome.isLate ? 'busy' : 'api-unavailable'), detail: login.detail },
-        { record: released(state, at, { after: record, loginsSpent: state.spentBefore, keepDoubt: true }) },
+        {
+          record: released(state, at, {
+            after: record,
+            loginsSpent: state.spentBefore,
+            keepDoubt: true,
+          }),
+        },
       );
     case 'unknown':
       return ending(
         state,
         at,
         { reason: failing ?? 'login-unavailable', detail: login.detail },
-        { record: released(state, at, { after: record, loginsSpent: record.loginsSpent, keepDoubt: true }) },
+        {
+          record: released(state, at, {
+            after: record,
+            loginsSpent: record.loginsSpent,
+            keepDoubt: true,
+          }),
+        },
       );
     case 'refused': {
       const known = { rotationId: state.closes ?? record.rotationId, doubtful: record.doubtful };
       const sequence = record.sequence + 1;
-      const reason = purpose === 'probe' ? 'password-lost' : state.closes === null ? 'login-refused' : 'verify-refused';
-      return stoppedBy(state, at, reason, { sequence, loginsSpent: record.loginsSpent, known, detail: login.detail });
+      const reason =
+        purpose === 'probe'
+          ? 'password-lost'
+          : state.closes === null
+            ? 'login-refused'
+            : 'verify-refused';
+      return stoppedBy(state, at, reason, {
+        sequence,
+        loginsSpent: record.loginsSpent,
+        known,
+        detail: login.detail,
+      });
     }
     case 'accepted':
       return afterAcceptedLogin(state, { ...outcome, login });
   }
 }
 
-function afterAcceptedLogin(state: Is<'entering'>, outcome: Of<'log-in'> & { login: { login: 'accepted' } }): State {
+function afterAcceptedLogin(
+  state: Is<'entering'>,
+  outcome: Of<'log-in'> & { login: { login: 'accepted' } },
+): State {
   const { record, claim: purpose, current, request } = state;
   const { session } = outcome.login;
   const at = { ...outcome, current };
   if (outcome.readBack === 'other')
-    return ending(state, at, { reason: 'busy', detail: 'another instance took over while we logged in' }, { session });
+    return ending(
+      state,
+      at,
+      { reason: 'busy', detail: 'another instance took over while we logged in' },
+      { session },
+    );
   // The login was accepted, so nothing is spent and an open doubt is resolved: that reset did not happen.
-  const release = { record: released(state, at, { after: record, loginsSpent: 0, keepDoubt: false }), session };
+  const release = {
+    record: released(state, at, { after: record, loginsSpent: 0, keepDoubt: false }),
+    session,
+  };
   const proven = provenUnchanged(state);
   // Reading back matters before a reset; here none follows.
   if (state.closes !== null) return verified(state, at, release, state.closes);
   if (outcome.readBack instanceof Failure) {
-    return ending(proven, at, { reason: outcome.readBack.reason, detail: `reading the claim back: ${outcome.readBack.message}` }, release);
+    return ending(
+      proven,
+      at,
+      {
+        reason: outcome.readBack.reason,
+        detail: `reading the claim back: ${outcome.readBack.message}`,
+      },
+      release,
+    );
   }
   if (purpose === 'check') return ending(proven, at, { outcome: 'checked' }, release);
   if (outcome.interrupted) return ending(proven, at, { reason: 'interrupted' }, release);
-  if (purpose === 'probe' && request.purpose === 'recover') return ending(proven, at, { outcome: 'settled' }, release);
-  const due = request.force || purpose === 'rotate' || dueness(ageDays(current.createdAtMs, outcome.atMs), request.policy) !== 'not-due';
+  if (purpose === 'probe' && request.purpose === 'recover')
+    return ending(proven, at, { outcome: 'settled' }, release);
+  const due =
+    request.force ||
+    purpose === 'rotate' ||
+    dueness(ageDays(current.createdAtMs, outcome.atMs), request.policy) !== 'not-due';
   if (!due) return ending(proven, at, { outcome: 'not-due' }, release);
   return {
     at: 'intending',
@@ -121,7 +192,12 @@ function provenUnchanged(state: Is<'entering'>): Is<'entering'> {
 }
 
 /** The password that an earlier attempt, or the step before this one, has made current logs in. */
-function verified(state: Is<'entering'>, at: Moment, release: Parameters<typeof ending>[3], rotationId: string): State {
+function verified(
+  state: Is<'entering'>,
+  at: Moment,
+  release: Parameters<typeof ending>[3],
+  rotationId: string,
+): State {
   const facts = {
     rotationId,
     username: state.current.credentials.username,
@@ -131,14 +207,25 @@ function verified(state: Is<'entering'>, at: Moment, release: Parameters<typeof 
   const code = state.request.native ? 'rotation.outcome' : 'rotation.reconciled';
   const audit = [
     auditOf(state, 'credential.verified', 'success', facts),
-    auditOf(state, code, 'success', { ...facts, certainty: 'rotated', ...nextDue(state.request, state.current.createdAtMs) }),
+    auditOf(state, code, 'success', {
+      ...facts,
+      certainty: 'rotated',
+      ...nextDue(state.request, state.current.createdAtMs),
+    }),
   ];
   const outcome = state.request.purpose === 'check' ? 'checked' : 'recovered';
-  return ending(state, at, { outcome, rotationId }, { ...release, audit, discardReceipt: rotationId });
+  return ending(
+    state,
+    at,
+    { outcome, rotationId },
+    { ...release, audit, discardReceipt: rotationId },
+  );
 }
 
 /** When the policy asks for the next rotation of a password first stored then. */
-export const nextDue = (request: Request, sinceMs: number): { nextDueMs: number } => ({ nextDueMs: dueAtMs(sinceMs, request.policy) });
+export const nextDue = (request: Request, sinceMs: number): { nextDueMs: number } => ({
+  nextDueMs: dueAtMs(sinceMs, request.policy),
+});
 
 /** Record, audit and receipt are durable, or nothing is reset. */
 export function afterIntent(state: Is<'intending'>, outcome: Of<'intend'>): State {
@@ -147,15 +234,30 @@ export function afterIntent(state: Is<'intending'>, outcome: Of<'intend'>): Stat
   // Whatever was carried is durable now, unless the audit write failed.
   const durable = !(outcome.audit instanceof Failure);
   const told = durable ? { ...state, tally: { ...state.tally, carried: [] } } : state;
-  const failed = [outcome.record, outcome.audit, outcome.receipt].find((tried) => tried instanceof Failure);
+  const failed = [outcome.record, outcome.audit, outcome.receipt].find(
+    (tried) => tried instanceof Failure,
+  );
   if (outcome.record !== 'taken' && failed === undefined) {
     const sendByMonotonicMs = outcome.startedAtMonotonicMs + sendWithinMs(state.request.timing);
-    return { at: 'resetting', request: state.request, tally: told.tally, current, session, record, sendByMonotonicMs };
+    return {
+      at: 'resetting',
+      request: state.request,
+      tally: told.tally,
+      current,
+      session,
+      record,
+      sendByMonotonicMs,
+    };
   }
   const bad = failed
     ? { reason: failed.reason, detail: failed.message }
     : { reason: 'busy' as const, detail: 'another instance took over before the reset' };
-  return unchanged(told, at, { ...bad, rotationId: record.rotationId }, { session, hadIntent: durable, ours: outcome.record !== 'taken' });
+  return unchanged(
+    told,
+    at,
+    { ...bad, rotationId: record.rotationId },
+    { session, hadIntent: durable, ours: outcome.record !== 'taken' },
+  );
 }
 
 /** Nothing was changed at Verizon: let the claim go, and give the intent its outcome. */
@@ -163,9 +265,15 @@ export function unchanged(
   state: Is<'intending'> | Is<'resetting'>,
   at: Moment,
   bad: { reason: Reason; detail?: string; rotationId: string },
-  { session, hadIntent, ours }: { session: Is<'resetting'>['session'] | null; hadIntent: boolean; ours: boolean },
+  {
+    session,
+    hadIntent,
+    ours,
+  }: { session: Is<'resetting'>['session'] | null; hadIntent: boolean; ours: boolean },
 ): State {
-  const record = ours ? released(state, at, { after: state.record, loginsSpent: 0, keepDoubt: false }) : null;
+  const record = ours
+    ? released(state, at, { after: state.record, loginsSpent: 0, keepDoubt: false })
+    : null;
   const audit = hadIntent ? [unchangedOutcome(state, bad)] : [];
   return ending(state, at, bad, { record, session, audit });
 }

@@ -22,21 +22,55 @@ export function afterReset(state: Is<'resetting'>, outcome: Of<'reset'>): State 
   const { rotationId } = record;
   const at = { ...outcome, current };
   if (password) {
-    const answered = { current, sequence: record.sequence, rotationId, password, session, answeredAtMonotonicMs: outcome.atMonotonicMs };
+    const answered = {
+      current,
+      sequence: record.sequence,
+      rotationId,
+      password,
+      session,
+      answeredAtMonotonicMs: outcome.atMonotonicMs,
+    };
     return { at: 'storing', request, tally: state.tally, ...answered, tries: 0, waitMs: 0 };
   }
   switch (answer.reset) {
     case 'not-sent':
-      return unchanged(state, at, { reason: answer.reason, detail: answer.detail, rotationId }, { session, hadIntent: true, ours: true });
+      return unchanged(
+        state,
+        at,
+        { reason: answer.reason, detail: answer.detail, rotationId },
+        { session, hadIntent: true, ours: true },
+      );
     case 'refused': {
       const dead = answer.because === 'session' || answer.because === 'api-token';
-      const reason: Reason = dead ? 'session-refused' : answer.because === 'throttled' ? 'reset-throttled' : 'reset-refused';
+      const reason: Reason = dead
+        ? 'session-refused'
+        : answer.because === 'throttled'
+          ? 'reset-throttled'
+          : 'reset-refused';
       const bad = { reason, detail: answer.detail, rotationId };
-      if (!dead || state.tally.retried) return unchanged(state, at, bad, { session, hadIntent: true, ours: true });
+      if (!dead || state.tally.retried)
+        return unchanged(state, at, bad, { session, hadIntent: true, ours: true });
       // One new login and one new intent, once per attempt: the session, not the password, was refused.
-      const tally: Tally = { ...state.tally, retried: true, carried: [unchangedOutcome(state, bad)] };
-      const again = claimed({ ...state, tally }, at, { sequence: record.sequence + 1, loginsSpent: 1, known: { rotationId } });
-      return { at: 'claiming', request, tally, current, claim: 'rotate', record: again, spentBefore: 0, closes: null };
+      const tally: Tally = {
+        ...state.tally,
+        retried: true,
+        carried: [unchangedOutcome(state, bad)],
+      };
+      const again = claimed({ ...state, tally }, at, {
+        sequence: record.sequence + 1,
+        loginsSpent: 1,
+        known: { rotationId },
+      });
+      return {
+        at: 'claiming',
+        request,
+        tally,
+        current,
+        claim: 'rotate',
+        record: again,
+        spentBefore: 0,
+        closes: null,
+      };
     }
     case 'answered':
       return inDoubt(state, at, 'answer-unreadable', 'a 2xx without a readable newPassword');
@@ -45,7 +79,12 @@ export function afterReset(state: Is<'resetting'>, outcome: Of<'reset'>): State 
   }
 }
 
-function inDoubt(state: Is<'resetting'>, at: Moment, reason: 'answer-lost' | 'answer-unreadable', detail: string): State {
+function inDoubt(
+  state: Is<'resetting'>,
+  at: Moment,
+  reason: 'answer-lost' | 'answer-unreadable',
+  detail: string,
+): State {
   const { record, session, current } = state;
   const { rotationId } = record;
   const audit = [
@@ -59,7 +98,11 @@ function inDoubt(state: Is<'resetting'>, at: Moment, reason: 'answer-lost' | 'an
     }),
   ];
   // The doubt stays in the journal, but says that its holder has let go; the settle time runs from here.
-  const doubtful = { ...released(state, at, { after: record, loginsSpent: 0, keepDoubt: true }), rotationId, doubtful: true as const };
+  const doubtful = {
+    ...released(state, at, { after: record, loginsSpent: 0, keepDoubt: true }),
+    rotationId,
+    doubtful: true as const,
+  };
   return ending(state, at, { reason, detail, rotationId }, { record: doubtful, session, audit });
 }
 
@@ -80,12 +123,33 @@ export function afterStore(state: Is<'storing'>, outcome: Of<'store'>): State {
     return unsaved(state, { ...outcome, current }, 'not-stored', outcome.store.message);
   }
   const answered = { current, rotationId, sequence, password, session, answeredAtMonotonicMs };
-  return { at: 'promoting', request: state.request, tally: state.tally, current, rotationId, sequence, answered, tries: 0, waitMs: 0 };
+  return {
+    at: 'promoting',
+    request: state.request,
+    tally: state.tally,
+    current,
+    rotationId,
+    sequence,
+    answered,
+    tries: 0,
+    waitMs: 0,
+  };
 }
 
-function unsaved(state: Is<'storing'> | Is<'promoting'>, at: Moment, reason: 'not-stored' | 'not-promoted', detail: string): State {
+function unsaved(
+  state: Is<'storing'> | Is<'promoting'>,
+  at: Moment,
+  reason: 'not-stored' | 'not-promoted',
+  detail: string,
+): State {
   const { rotationId, current } = state;
-  const facts = { rotationId, reason, detail, username: current.credentials.username, versionBefore: current.versionId };
+  const facts = {
+    rotationId,
+    reason,
+    detail,
+    username: current.credentials.username,
+    versionBefore: current.versionId,
+  };
   const audit = [auditOf(state, 'rotation.outcome', 'unknown', { ...facts, certainty: 'changed' })];
   const session = state.at === 'storing' ? state.session : (state.answered?.session ?? null);
   return ending(state, at, { reason, detail, rotationId }, { audit, session });
@@ -103,7 +167,13 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
   // A conflict with the very version we wanted: our own earlier try whose answer was lost, or somebody who recovered for us.
   if (promote !== 'promoted' && promote.conflict !== rotationId) {
     const detail = `AWSCURRENT moved from ${current.versionId} to ${promote.conflict} meanwhile; the new password is version ${rotationId} under AWSPENDING`;
-    const where = { sequence: state.sequence + 1, loginsSpent: 0, known: { rotationId }, basis: promote.conflict, detail };
+    const where = {
+      sequence: state.sequence + 1,
+      loginsSpent: 0,
+      known: { rotationId },
+      basis: promote.conflict,
+      detail,
+    };
     return stoppedBy(state, at, 'store-conflict', where, answered?.session ?? null);
   }
   if (!answered || answered.session === null) {
@@ -123,20 +193,30 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
   return { at: 'verifying', request, tally, ...answered, deadWindowMs };
 }
 
-function savedEvents(state: Is<'promoting'> | Is<'verifying'>, rotationId: string, deadWindowMs: number): AuditEvent[] {
+function savedEvents(
+  state: Is<'promoting'> | Is<'verifying'>,
+  rotationId: string,
+  deadWindowMs: number,
+): AuditEvent[] {
   const facts = {
     rotationId,
     username: state.current.credentials.username,
     versionBefore: state.current.versionId,
     versionAfter: rotationId,
   };
-  return [auditOf(state, 'secret.stored', 'success', facts), auditOf(state, 'secret.promoted', 'success', { ...facts, deadWindowMs })];
+  return [
+    auditOf(state, 'secret.stored', 'success', facts),
+    auditOf(state, 'secret.promoted', 'success', { ...facts, deadWindowMs }),
+  ];
 }
 
 /** The login with the new password. Whatever it says, AWSCURRENT stays: the old password is dead. */
 export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): State {
   const { login } = outcome;
-  const state = login.login === 'not-sent' ? before : { ...before, tally: { ...before.tally, logins: before.tally.logins + 1 } };
+  const state =
+    login.login === 'not-sent'
+      ? before
+      : { ...before, tally: { ...before.tally, logins: before.tally.logins + 1 } };
   const { rotationId, deadWindowMs, current, request } = state;
   const saved = savedEvents(state, rotationId, deadWindowMs);
   const facts = {
@@ -149,8 +229,11 @@ export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): Sta
   const at = { ...outcome, current, versionId: rotationId };
   switch (login.login) {
     case 'accepted': {
-      const late = outcome.atMonotonicMs - state.answeredAtMonotonicMs > resetLeaseMs(request.timing);
-      const detail = sameAsOld(state.password, current) ? { detail: 'warning: the new password equals the old one' } : {};
+      const late =
+        outcome.atMonotonicMs - state.answeredAtMonotonicMs > resetLeaseMs(request.timing);
+      const detail = sameAsOld(state.password, current)
+        ? { detail: 'warning: the new password equals the old one' }
+        : {};
       const audit = [
         ...saved,
         auditOf(state, 'credential.verified', 'success', { ...facts, verifiedBy: 'login' }),
@@ -166,14 +249,31 @@ export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): Sta
       return ending(state, at, good, { audit, session: login.session, discardReceipt: rotationId });
     }
     case 'refused': {
-      const where = { sequence: state.sequence + 1, loginsSpent: 1, known: { rotationId }, basis: rotationId, detail: login.detail };
-      return stoppedBy({ ...state, tally: { ...state.tally, carried: saved } }, at, 'verify-refused', where);
+      const where = {
+        sequence: state.sequence + 1,
+        loginsSpent: 1,
+        known: { rotationId },
+        basis: rotationId,
+        detail: login.detail,
+      };
+      return stoppedBy(
+        { ...state, tally: { ...state.tally, carried: saved } },
+        at,
+        'verify-refused',
+        where,
+      );
     }
     case 'unknown':
     case 'not-sent':
       // The intent stays open: the next run verifies under a claim of its own, and tells the outcome.
-      return ending(state, at, { reason: 'verify-unavailable', detail: login.detail, rotationId, deadWindowMs }, { audit: saved });
+      return ending(
+        state,
+        at,
+        { reason: 'verify-unavailable', detail: login.detail, rotationId, deadWindowMs },
+        { audit: saved },
+      );
   }
 }
 
-const sameAsOld = (password: Secret, current: CurrentSecret): boolean => password.equals(current.credentials.password);
+const sameAsOld = (password: Secret, current: CurrentSecret): boolean =>
+  password.equals(current.credentials.password);

@@ -23,7 +23,12 @@ export type PageOptions = {
 const accountsPerPage = 100;
 
 type Tone = 'bad' | 'warn' | 'doubt' | 'good' | 'plain';
-type Group = { readonly key: string; readonly title: string; readonly tone: Tone; readonly ranks: readonly number[] };
+type Group = {
+  readonly key: string;
+  readonly title: string;
+  readonly tone: Tone;
+  readonly ranks: readonly number[];
+};
 
 /** By what they need; the ranks are those of board.ts. */
 const groups: readonly Group[] = [
@@ -42,7 +47,9 @@ export function statusPage(options: PageOptions): string {
   const search = (query.get('q') ?? '').trim().slice(0, 128);
   const ranked = worstFirst(entries, nowMs);
   const chosen = ranked.filter(
-    (entry) => (!show || show.ranks.includes(rankOf(entry, nowMs))) && entry.account.name.toLowerCase().includes(search.toLowerCase()),
+    (entry) =>
+      (!show || show.ranks.includes(rankOf(entry, nowMs))) &&
+      entry.account.name.toLowerCase().includes(search.toLowerCase()),
   );
   const pages = Math.max(1, Math.ceil(chosen.length / accountsPerPage));
   const page = Math.min(pages, Math.max(1, Math.floor(Number(query.get('page') ?? 1)) || 1));
@@ -81,16 +88,32 @@ function titleOf(entries: readonly Entry[], nowMs: number): string {
 
 /** What a person wants to know in one second. */
 function verdict({ entries, nowMs, outage, nextTickMs, timezone }: PageOptions): string {
-  const count = (ranks: readonly number[]): number => entries.filter((entry) => ranks.includes(rankOf(entry, nowMs))).length;
-  const [person, overdue, trouble, unknown] = [count([0, 1]), count([2]), count([3, 4, 5, 6]), count([8])];
+  const count = (ranks: readonly number[]): number =>
+    entries.filter((entry) => ranks.includes(rankOf(entry, nowMs))).length;
+  const [person, overdue, trouble, unknown] = [
+    count([0, 1]),
+    count([2]),
+    count([3, 4, 5, 6]),
+    count([8]),
+  ];
   const of = `${entries.length} ${entries.length === 1 ? 'account' : 'accounts'}`;
   const [tone, says] = ((): [string, string] => {
     if (entries.length === 0) return ['warn', 'There are no accounts.'];
-    if (person > 0) return ['bad', `${person} of ${of} ${person === 1 ? 'needs' : 'need'} a person.`];
-    if (overdue > 0) return ['bad', `${overdue} of ${of} ${overdue === 1 ? 'is' : 'are'} past the limit.`];
-    if (trouble > 0) return ['warn', `${trouble} of ${of} ${trouble === 1 ? 'is' : 'are'} being tried again.`];
-    if (unknown > 0) return ['warn', `${unknown} of ${of} ${unknown === 1 ? 'has' : 'have'} not been looked at yet.`];
-    return ['good', entries.length === 1 ? 'The account is well.' : `All ${entries.length} accounts are well.`];
+    if (person > 0)
+      return ['bad', `${person} of ${of} ${person === 1 ? 'needs' : 'need'} a person.`];
+    if (overdue > 0)
+      return ['bad', `${overdue} of ${of} ${overdue === 1 ? 'is' : 'are'} past the limit.`];
+    if (trouble > 0)
+      return ['warn', `${trouble} of ${of} ${trouble === 1 ? 'is' : 'are'} being tried again.`];
+    if (unknown > 0)
+      return [
+        'warn',
+        `${unknown} of ${of} ${unknown === 1 ? 'has' : 'have'} not been looked at yet.`,
+      ];
+    return [
+      'good',
+      entries.length === 1 ? 'The account is well.' : `All ${entries.length} accounts are well.`,
+    ];
   })();
   const away = outage
     ? `<p>${outage.dependency === 'store' ? 'The secret store' : 'ThingSpace'} has been away since ${dateTime(outage.sinceMs)}; one account at a time finds out when it is back.</p>`
@@ -107,9 +130,13 @@ function groupList(ranked: readonly Entry[], nowMs: number, show: Group | undefi
     if (count === 0 && group !== show) return [];
     const current = group === show ? ' aria-current="true"' : '';
     const href = group === show ? './' : `./?show=${group.key}`;
-    return [`<li><a class="${group.tone}" href="${href}"${current}><b>${count}</b>${group.title}</a></li>`];
+    return [
+      `<li><a class="${group.tone}" href="${href}"${current}><b>${count}</b>${group.title}</a></li>`,
+    ];
   });
-  return items.length === 0 ? '' : `<nav aria-label="Accounts by state"><ul class="groups">${items.join('')}</ul></nav>`;
+  return items.length === 0
+    ? ''
+    : `<nav aria-label="Accounts by state"><ul class="groups">${items.join('')}</ul></nav>`;
 }
 
 function searchForm(search: string, show: Group | undefined): string {
@@ -117,11 +144,18 @@ function searchForm(search: string, show: Group | undefined): string {
   return `<form action="./" method="get" role="search"><div><label for="q">Account name</label><input id="q" name="q" type="search" maxlength="128" value="${escapeHtml(search)}"></div>${hidden}<button type="submit">Find</button></form>`;
 }
 
-function accountTable(shown: readonly Entry[], total: number, isFiltered: boolean, { nowMs, entries }: PageOptions): string {
+function accountTable(
+  shown: readonly Entry[],
+  total: number,
+  isFiltered: boolean,
+  { nowMs, entries }: PageOptions,
+): string {
   if (entries.length === 0)
     return '<p>Name at least one under <code>accounts</code> in the configuration, or let them be found by a tag.</p>';
   if (total === 0) return '<p>No account is like that. <a href="./">Show all</a></p>';
-  const heading = isFiltered ? `${total} of ${entries.length} accounts` : `${total} ${total === 1 ? 'account' : 'accounts'}, worst first`;
+  const heading = isFiltered
+    ? `${total} of ${entries.length} accounts`
+    : `${total} ${total === 1 ? 'account' : 'accounts'}, worst first`;
   return `<h2>${heading}${isFiltered ? ' <a href="./">show all</a>' : ''}</h2>
 <table>
 <thead><tr><th scope="col">Account</th><th scope="col">Age of the password</th><th scope="col">State</th><th scope="col">Next step</th></tr></thead>
@@ -135,7 +169,10 @@ ${shown.map((entry) => row(entry, nowMs)).join('\n')}
 function row(entry: Entry, nowMs: number): string {
   const { account } = entry;
   const { tone, word } = stateWords(entry, nowMs);
-  const looked = entry.lastLookMs === undefined ? '' : `<span class="note">looked at ${ago(nowMs - entry.lastLookMs)}</span>`;
+  const looked =
+    entry.lastLookMs === undefined
+      ? ''
+      : `<span class="note">looked at ${ago(nowMs - entry.lastLookMs)}</span>`;
   return `<tr><th scope="row"><bdi>${escapeHtml(visible(account.name))}</bdi></th><td class="age">${ageBar(entry, nowMs)}</td><td class="state"><span class="tag ${tone}">${escapeHtml(word)}</span>${looked}</td><td class="next">${nextStep(entry, nowMs)}</td></tr>`;
 }
 
@@ -144,7 +181,8 @@ function stateWords(entry: Entry, nowMs: number): { tone: Tone; word: string } {
   const { reason, state } = entry;
   if (reason === 'password-lost') return { tone: 'bad', word: 'lost' };
   if (entry.blocked !== undefined) return { tone: 'bad', word: 'not rotated: shared user' };
-  if (state === 'stopped') return { tone: 'bad', word: reason === undefined ? 'stopped' : `stopped: ${reason}` };
+  if (state === 'stopped')
+    return { tone: 'bad', word: reason === undefined ? 'stopped' : `stopped: ${reason}` };
   if (state === 'in-doubt') return { tone: 'doubt', word: 'in doubt' };
   if (state === 'changed') return { tone: 'doubt', word: `unfinished: ${reason ?? 'changed'}` };
   if (state === 'unreadable') return { tone: 'warn', word: reason ?? 'cannot be read' };
@@ -153,14 +191,18 @@ function stateWords(entry: Entry, nowMs: number): { tone: Tone; word: string } {
   if (state === 'unknown') return { tone: 'plain', word: 'not looked at yet' };
   if (reason !== undefined) return { tone: 'warn', word: reason };
   const ages = agesOf(entry, nowMs);
-  return ages && ages.dueAtMs <= nowMs ? { tone: 'warn', word: 'due' } : { tone: 'good', word: 'well' };
+  return ages && ages.dueAtMs <= nowMs
+    ? { tone: 'warn', word: 'due' }
+    : { tone: 'good', word: 'well' };
 }
 
 /** In words; the failure table's sentence where there is one. */
 function nextStep(entry: Entry, nowMs: number): string {
   if (entry.blocked !== undefined) return escapeHtml(`${entry.blocked}.`);
-  const detail = entry.detail === undefined ? '' : `<span class="note">${escapeHtml(entry.detail)}</span>`;
-  if (entry.next !== '') return `${escapeHtml(entry.next.replaceAll('ACCOUNT', visible(entry.account.name)))}${detail}`;
+  const detail =
+    entry.detail === undefined ? '' : `<span class="note">${escapeHtml(entry.detail)}</span>`;
+  if (entry.next !== '')
+    return `${escapeHtml(entry.next.replaceAll('ACCOUNT', visible(entry.account.name)))}${detail}`;
   if (!entry.account.enabled) return 'Rotated by hand only.';
   const ages = agesOf(entry, nowMs);
   if (!ages) return '';
@@ -215,11 +257,21 @@ function ago(ms: number): string {
   return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`;
 }
 
-const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 /** A character that is not seen can turn a name into another one's: it is shown by its number. */
 const visible = (name: string): string =>
-  name.replace(/[\p{Cc}\p{Cf}]/gu, (character) => `[U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`);
+  name.replace(
+    /[\p{Cc}\p{Cf}]/gu,
+    (character) => `[U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`,
+  );
 
 /** For text and for quoted attributes. */
-const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => entities[character] ?? '');
+const escapeHtml = (text: string): string =>
+  text.replace(/[&<>"']/g, (character) => entities[character] ?? '');

@@ -11,10 +11,15 @@ export function neverLost({ world, processes, config }: Simulation): string | nu
   if (holder?.alive && holder.holder !== null) return null;
 
   const { rotationId } = answer;
-  if (!answer.holderDied) return `the attempt that received the password of ${rotationId} ended without saving it`;
-  if (answer.receipt === 'written') return `the receipt and the store have both forgotten the password of ${rotationId}`;
-  if (config.receipts !== 'off' && answer.receipt === 'none') return `something came between the answer of ${rotationId} and its receipt`;
-  return isSaid(world, rotationId) ? null : `the password of ${rotationId} is lost, and nothing says so`;
+  if (!answer.holderDied)
+    return `the attempt that received the password of ${rotationId} ended without saving it`;
+  if (answer.receipt === 'written')
+    return `the receipt and the store have both forgotten the password of ${rotationId}`;
+  if (config.receipts !== 'off' && answer.receipt === 'none')
+    return `something came between the answer of ${rotationId} and its receipt`;
+  return isSaid(world, rotationId)
+    ? null
+    : `the password of ${rotationId} is lost, and nothing says so`;
 }
 
 /** Under a label of the store, or sealed. */
@@ -26,9 +31,14 @@ function isKept({ labels, versions, receipts }: World, password: string): boolea
 
 function isSaid(world: World, rotationId: string): boolean {
   const record = newestRecord(world);
-  const doubtful = record?.phase === 'resetting' || record?.phase === 'stopped' || record?.doubtful === true;
+  const doubtful =
+    record?.phase === 'resetting' || record?.phase === 'stopped' || record?.doubtful === true;
   if (record?.rotationId === rotationId && doubtful) return true;
   // Once AWSCURRENT was set by hand the record speaks of something else; the intent without an outcome still says it.
   if (openIntents(world, '').some((intent) => intent.rotationId === rotationId)) return true;
-  return world.audit.some((event) => event.rotationId === rotationId && (event.certainty === 'in-doubt' || event.certainty === 'lost'));
+  return world.audit.some(
+    (event) =>
+      event.rotationId === rotationId &&
+      (event.certainty === 'in-doubt' || event.certainty === 'lost'),
+  );
 }

@@ -11,11 +11,15 @@ export function onlyResetAnswers({ world }: Simulation): string | null {
   const password = world.versions.get(to)?.value?.password;
   if (!world.answers.some((answer) => answer.rotationId === to && answer.password === password))
     return `AWSCURRENT was moved to ${to}, whose value no reset answer gave`;
-  if (password !== world.answers.at(-1)?.password) return `AWSCURRENT was moved to ${to}, although a newer reset has been answered`;
-  return was === basisOf(world, to) ? null : `AWSCURRENT was moved to ${to} from ${was}, which somebody else had made current`;
+  if (password !== world.answers.at(-1)?.password)
+    return `AWSCURRENT was moved to ${to}, although a newer reset has been answered`;
+  return was === basisOf(world, to)
+    ? null
+    : `AWSCURRENT was moved to ${to} from ${was}, which somebody else had made current`;
 }
 
 function basisOf({ versions }: World, rotationId: string): string | undefined {
-  for (const { record } of versions.values()) if (record?.phase === 'resetting' && record.rotationId === rotationId) return record.basis;
+  for (const { record } of versions.values())
+    if (record?.phase === 'resetting' && record.rotationId === rotationId) return record.basis;
   return undefined;
 }

@@ -7,7 +7,10 @@ export function provenBeforeReset({ world }: Simulation): string | null {
   const newest = world.resets.at(-1);
   if (!newest) return null;
   const unproven = world.resets.find(
-    (earlier) => earlier !== newest && earlier.told === 'nothing' && earlier.endedOrder >= newest.loginOrder,
+    (earlier) =>
+      earlier !== newest && earlier.told === 'nothing' && earlier.endedOrder >= newest.loginOrder,
   );
-  return unproven ? `a reset for ${newest.rotationId} was sent while that for ${unproven.rotationId} was not proven` : null;
+  return unproven
+    ? `a reset for ${newest.rotationId} was sent while that for ${unproven.rotationId} was not proven`
+    : null;
 }

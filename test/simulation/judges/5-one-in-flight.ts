@@ -5,6 +5,10 @@ import type { Simulation } from '../../harness/world-run.ts';
 export function oneInFlight({ world }: Simulation): string | null {
   const newest = world.resets.at(-1);
   if (newest?.fate !== 'in-flight') return null;
-  const other = world.resets.find(({ fate, process }) => fate === 'in-flight' && process !== newest.process);
-  return other ? `resets of ${other.process} and ${newest.process} were in flight at the same time` : null;
+  const other = world.resets.find(
+    ({ fate, process }) => fate === 'in-flight' && process !== newest.process,
+  );
+  return other
+    ? `resets of ${other.process} and ${newest.process} were in flight at the same time`
+    : null;
 }

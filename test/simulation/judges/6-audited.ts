@@ -10,7 +10,9 @@ export function audited(simulation: Simulation): string | null {
   const isPaused = simulation.processes.some(({ pausedUntilMs }) => pausedUntilMs > 0);
   for (const [index, { certainty, rotationId }] of world.audit.entries()) {
     if (index < simulation.auditJudged) continue;
-    const isFirst = index === world.audit.findIndex((one) => one.certainty === 'lost' && one.rotationId === rotationId);
+    const isFirst =
+      index ===
+      world.audit.findIndex((one) => one.certainty === 'lost' && one.rotationId === rotationId);
     if (certainty === 'lost' && isFirst && !isPaused && isStored(world, rotationId))
       return `the audit log says lost of ${rotationId}, which is in the store`;
   }
@@ -18,7 +20,11 @@ export function audited(simulation: Simulation): string | null {
   const newest = world.resets.at(-1);
   if (!newest) return null;
   const { rotationId } = newest;
-  if (!world.audit.some((event) => event.code === 'rotation.intended' && event.rotationId === rotationId))
+  if (
+    !world.audit.some(
+      (event) => event.code === 'rotation.intended' && event.rotationId === rotationId,
+    )
+  )
     return `the reset for ${rotationId} was sent without a durable intent`;
   for (const event of world.audit) {
     if (!isOutcome(event)) continue;
@@ -33,11 +39,16 @@ export function audited(simulation: Simulation): string | null {
 
 function isStored({ versions, answers }: World, rotationId: string | undefined): boolean {
   const version = versions.get(rotationId ?? '');
-  return version !== undefined && answers.some(({ password }) => password === version.value?.password);
+  return (
+    version !== undefined && answers.some(({ password }) => password === version.value?.password)
+  );
 }
 
 /** At rest, every intent whose reset was sent has its outcome. */
 export function auditedAtRest({ world }: Simulation): string | null {
-  const open = world.resets.find(({ rotationId }) => !world.audit.some((event) => isOutcome(event) && event.rotationId === rotationId));
+  const open = world.resets.find(
+    ({ rotationId }) =>
+      !world.audit.some((event) => isOutcome(event) && event.rotationId === rotationId),
+  );
   return open ? `the audit log has no outcome for ${open.rotationId}` : null;
 }

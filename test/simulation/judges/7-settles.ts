@@ -14,7 +14,9 @@ export function unsettled({ world }: Simulation, result: Result | undefined): st
     return result?.reason === record.reason
       ? null
       : `stopped for ${record.reason}, while the run says ${result?.reason ?? result?.outcome}`;
-  if (isOpen && (record.phase !== 'released' || record.doubtful)) return `the record of ${record.phase} is still open`;
-  if (current.value.password !== world.live) return 'AWSCURRENT does not log in, and nothing says so';
+  if (isOpen && (record.phase !== 'released' || record.doubtful))
+    return `the record of ${record.phase} is still open`;
+  if (current.value.password !== world.live)
+    return 'AWSCURRENT does not log in, and nothing says so';
   return result?.reason === undefined ? null : `the run says ${result.reason}`;
 }

@@ -14,18 +14,32 @@ export function resultsAreTrue(simulation: Simulation): string | null {
   return null;
 }
 
-function untruth({ world }: Simulation, { name, attempts, results, loginOrder }: Process): string | null {
+function untruth(
+  { world }: Simulation,
+  { name, attempts, results, loginOrder }: Process,
+): string | null {
   const result = results.at(-1);
   const current = currentOf(world);
   // A person, or the next rotation of somebody else, may have come between the verifying login and this.
-  const isOurs = !world.byHand.has(current.value.password) && !world.resets.some(({ sentOrder }) => sentOrder > loginOrder);
-  if (result?.certainty === 'rotated' && result.versionId === current.id && isOurs && current.value.password !== world.live)
+  const isOurs =
+    !world.byHand.has(current.value.password) &&
+    !world.resets.some(({ sentOrder }) => sentOrder > loginOrder);
+  if (
+    result?.certainty === 'rotated' &&
+    result.versionId === current.id &&
+    isOurs &&
+    current.value.password !== world.live
+  )
     return 'the run says rotated, but AWSCURRENT does not log in';
   const isPromoted = world.promotions.some(({ to }) => to === result?.versionId);
-  if (result?.outcome === 'rotated' && !isPromoted) return 'the run says rotated, but AWSCURRENT was never moved';
+  if (result?.outcome === 'rotated' && !isPromoted)
+    return 'the run says rotated, but AWSCURRENT was never moved';
   if (result?.certainty !== 'unchanged') return null;
-  const isOfThis = (one: { process: string; attempt: number }): boolean => one.process === name && one.attempt === attempts;
+  const isOfThis = (one: { process: string; attempt: number }): boolean =>
+    one.process === name && one.attempt === attempts;
   if (world.resets.some((reset) => isOfThis(reset) && reset.fate !== 'dropped'))
     return `the run says unchanged (${result.reason}), although its reset may have happened`;
-  return world.promotions.some(isOfThis) ? `the run says unchanged (${result.reason}), although it made a new password current` : null;
+  return world.promotions.some(isOfThis)
+    ? `the run says unchanged (${result.reason}), although it made a new password current`
+    : null;
 }
