@@ -188,7 +188,7 @@ const log = await audit.openAuditLog({
   directory: join(work, 'appended'),
   signer: audit.openSigningKey(audit.generateSigningKey(origin).signingKey),
   clock: audit.openClock(),
-  holders: audit.openHolders(process.pid),
+  processes: audit.openProcessIdentity(process.pid),
   origin,
   context,
 });

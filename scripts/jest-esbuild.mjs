@@ -7,7 +7,9 @@ export default {
     createHash('sha256').update(`${version}\0${path}\0${source}`).digest('hex'),
   process(source, path) {
     const { code, map } = transformSync(source, {
-      loader: 'ts',
+      loader: path.endsWith('x') ? 'tsx' : 'ts',
+      jsx: 'automatic',
+      jsxImportSource: 'hono/jsx',
       format: 'esm',
       target: 'node20',
       sourcefile: path,

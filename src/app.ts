@@ -5,14 +5,20 @@ import { openSigningKey, type Signer } from './audit/checkpoint.ts';
 import { type FileAuditLog, openAuditLog } from './audit/log.ts';
 import type { AuditContext } from './audit/record.ts';
 import type { AccountConfig, Config } from './config/load.ts';
-import { openHolders } from './process-identity.ts';
+import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
 import type { RotationEvent } from './rotation/event.ts';
 import { Failure } from './rotation/failure.ts';
-import type { Clock, CurrentSecret, Holders, Ports, SecretStore } from './rotation/ports.ts';
+import type {
+  Clock,
+  CurrentSecret,
+  Ports,
+  ProcessIdentity,
+  SecretStore,
+} from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
 import type { Request, Result } from './rotation/state.ts';
-import { type Standing, standingOf } from './rotation/status.ts';
+import { type AccountStatus, readStatus } from './rotation/status.ts';
 import type { Secret } from './secret.ts';
 import type { FileStore } from './stores/file-store.ts';
 import { readWhole } from './stores/secret-document.ts';
@@ -47,7 +53,7 @@ export type Rotator = {
   /** One attempt on one account: `rotate()` of the protocol. Never throws for what happens outside. */
   attempt(account: Account, ask: Ask, interrupt: AbortSignal): Promise<Result>;
   /** Where an account stands; read-only, logs in nowhere. */
-  standing(account: Account): Promise<Standing>;
+  status(account: Account): Promise<AccountStatus>;
   readonly audit: FileAuditLog;
   readonly clock: Clock;
   /** The runtime's observer, for what happens around the attempts. */
@@ -70,8 +76,8 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     clock,
   });
   const secrets = await openSecrets(config, clock);
-  const holders = openHolders(runtime.pid);
-  const audit = await openTrail(config, runtime, holders);
+  const processes = openProcessIdentity(runtime.pid);
+  const audit = await openTrail(config, runtime, processes);
   const identity =
     config.receipts.identityFile === undefined
       ? undefined
@@ -112,7 +118,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     receipts,
     audit,
     clock,
-    holders,
+    processes,
     observe: runtime.observe,
   });
   const requestFor = (account: Account, ask: Ask): Request => ({
@@ -130,8 +136,8 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     accounts: async () => [...config.accounts, ...(await discovered(config, secrets))],
     attempt: (account, ask, interrupt) =>
       rotate(portsFor(registering(account)), requestFor(account, ask), interrupt),
-    standing: (account) =>
-      standingOf(
+    status: (account) =>
+      readStatus(
         portsFor(storeFor(account)),
         requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
       ),
@@ -223,7 +229,7 @@ async function discovered(config: Config, { discover }: Secrets): Promise<Accoun
 async function openTrail(
   config: Config,
   runtime: Runtime,
-  holders: Holders,
+  processes: ProcessIdentity,
 ): Promise<FileAuditLog> {
   const { audit, policy, thingspace } = config;
   const { clock } = runtime;
@@ -239,7 +245,7 @@ async function openTrail(
     secondSink: runtime.writeLine,
   };
   if (audit.s3 === undefined)
-    return openAuditLog({ ...common, directory: audit.directory, holders });
+    return openAuditLog({ ...common, directory: audit.directory, processes });
   const [{ openS3Objects }, { openObjectLog }] = await Promise.all([
     import('./aws/s3-objects.ts'),
     import('./audit/object-segments.ts'),

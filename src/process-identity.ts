@@ -4,14 +4,14 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { Holders } from './rotation/ports.ts';
+import type { ProcessIdentity } from './rotation/ports.ts';
 import type { Holder } from './rotation/record.ts';
 
 /** The attempts of this process, whoever opened them: the only fact here that belongs to the process as a whole. */
 const active = new Set<string>();
 
 /** `pid` is this process's. Off Linux there is no evidence, so every other holder is `unknown` and its lease decides. */
-export function openHolders(pid: number): Holders {
+export function openProcessIdentity(pid: number): ProcessIdentity {
   const here = evidenceOf(pid);
   return {
     begin: () => {
@@ -22,7 +22,7 @@ export function openHolders(pid: number): Holders {
     end: (holder) => {
       active.delete(holder.id);
     },
-    standing: (holder) => {
+    liveness: (holder) => {
       if (active.has(holder.id)) return 'alive';
       if (
         !here ||

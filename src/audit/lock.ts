@@ -24,7 +24,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
-import type { Clock, Holders } from '../rotation/ports.ts';
+import type { Clock, ProcessIdentity } from '../rotation/ports.ts';
 import type { Holder } from '../rotation/record.ts';
 import { guarded, unavailable } from './file-segments.ts';
 
@@ -39,7 +39,7 @@ export type Lock = {
 
 export type LockOptions = {
   readonly directory: string;
-  readonly holders: Pick<Holders, 'begin' | 'end' | 'standing'>;
+  readonly processes: Pick<ProcessIdentity, 'begin' | 'end' | 'liveness'>;
   readonly clock: Clock;
   /** How long to wait for somebody who lives; an append takes milliseconds. */
   readonly patienceMs?: number;
@@ -57,12 +57,12 @@ const errnoOf = (error: unknown): string | undefined => (error as { code?: strin
 /** Registers this process as a possible holder. Removes what dead ones left. */
 export function openLock({
   directory,
-  holders,
+  processes,
   clock,
   patienceMs = 10_000,
   unknownMs = 30_000,
 }: LockOptions): Lock {
-  const me = holders.begin();
+  const me = processes.begin();
   const mine = join(directory, `.holder-${me.id}`);
   const lock = join(directory, 'lock');
   const wanted = join(directory, 'wanted');
@@ -84,7 +84,7 @@ export function openLock({
     for (const name of guarded(directory, () => readdirSync(directory))) {
       if (!name.startsWith('.holder-')) continue;
       const holder = holderIn(join(directory, name));
-      if (holder && holders.standing(holder) === 'gone') remove(join(directory, name));
+      if (holder && processes.liveness(holder) === 'gone') remove(join(directory, name));
     }
   }
 
@@ -138,14 +138,14 @@ export function openLock({
       const key = `${holder?.id} ${takenAt(lock)}`;
       if (key !== watched.key) watched = { key, sinceMs: nowMs };
       const isPresumedDead = (other: Holder, sinceMs: number): boolean => {
-        const standing = holders.standing(other);
-        return standing === 'gone' || (standing === 'unknown' && nowMs - sinceMs >= unknownMs);
+        const liveness = processes.liveness(other);
+        return liveness === 'gone' || (liveness === 'unknown' && nowMs - sinceMs >= unknownMs);
       };
       if (holder && isPresumedDead(holder, watched.sinceMs)) {
         takeOver(lock, holder, (other) => isPresumedDead(other, startedMs));
       } else if (
         nowMs - watched.sinceMs >=
-        (holder && holders.standing(holder) === 'unknown' ? unknownMs : patienceMs)
+        (holder && processes.liveness(holder) === 'unknown' ? unknownMs : patienceMs)
       ) {
         throw heldBy(lock, holder);
       }
@@ -200,7 +200,7 @@ export function openLock({
       give();
       closing.abort();
       remove(mine);
-      holders.end(me);
+      processes.end(me);
     },
   };
 }

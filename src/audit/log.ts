@@ -18,7 +18,7 @@ import {
 import { dirname, join } from 'node:path';
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
-import type { AuditLog, Clock, Holders } from '../rotation/ports.ts';
+import type { AuditLog, Clock, ProcessIdentity } from '../rotation/ports.ts';
 import { isoDay } from '../time.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
 import {
@@ -49,8 +49,8 @@ export type AuditLogOptions = {
   /** Signs checkpoints; its name should be the origin. */
   readonly signer: Signer;
   readonly clock: Clock;
-  /** Says who this process is to the others that append here. One instance per process (holders.ts). */
-  readonly holders: Pick<Holders, 'begin' | 'end' | 'standing'>;
+  /** Says who this process is to the others that append here. One instance per process (processes.ts). */
+  readonly processes: Pick<ProcessIdentity, 'begin' | 'end' | 'liveness'>;
   /** What this log is called, for ever: the first line of every checkpoint, `log_name` of every record. */
   readonly origin: string;
   readonly context: AuditContext;
@@ -81,11 +81,11 @@ const maxBatch = 1_000;
  * `audit-unavailable` when it cannot be written, when it is not the log of `origin`, or does not continue its newest checkpoint.
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditLog> {
-  const { directory, signer, clock, holders, origin, secondSink } = options;
+  const { directory, signer, clock, processes, origin, secondSink } = options;
   const writer = join(directory, '.writer');
   const statePath = join(writer, 'state.json');
   makeFolders(directory, writer);
-  const lock = openLock({ directory: writer, holders, clock });
+  const lock = openLock({ directory: writer, processes, clock });
   let newest = newestCheckpoint(directory, origin);
   const tail = loadState(statePath, (size) => rootAt(directory, size)) ?? emptyTail();
   const file = createAppender(directory);

@@ -120,10 +120,10 @@ export function checkProof(
   const checkpoint = parseCheckpoint(text.slice(split + 2));
   if (index === undefined || path.includes(null) || !checkpoint) return no('it is damaged');
   if (line === undefined) return no('it does not carry the record, and none was given');
-  const standing = checkNote(checkpoint.note, verifiers);
-  if (standing !== 'good')
+  const signature = checkNote(checkpoint.note, verifiers);
+  if (signature !== 'good')
     return no(
-      standing === 'bad'
+      signature === 'bad'
         ? 'the checkpoint has a wrong signature'
         : 'the checkpoint is signed by no key that was given',
     );

@@ -223,11 +223,11 @@ async function signedCheckpoints(
   }));
   for (const { name, text, isAnchor } of inTurn(stored, outside)) {
     const checkpoint = parseCheckpoint(text);
-    const standing = checkpoint && checkNote(checkpoint.note, verifiers);
-    if (!checkpoint || standing !== 'good') {
+    const signature = checkpoint && checkNote(checkpoint.note, verifiers);
+    if (!checkpoint || signature !== 'good') {
       const why = !checkpoint
         ? 'is no checkpoint'
-        : standing === 'bad'
+        : signature === 'bad'
           ? 'has a wrong signature'
           : 'is signed by no key that was given';
       findings.add('altered', 'signature', `${name} ${why}`);

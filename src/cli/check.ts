@@ -9,7 +9,7 @@ import { openSigningKey } from '../audit/checkpoint.ts';
 import type { Config } from '../config/load.ts';
 import { openReceipts } from '../receipts/receipts.ts';
 import { Failure } from '../rotation/failure.ts';
-import type { Standing } from '../rotation/status.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
 import { readConfig, type Session } from './context.ts';
 import { type CommonFlags, paintFor, print, type Shell, tell } from './terminal.ts';
@@ -38,18 +38,18 @@ export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<nu
 /** What is looked at besides the attempts. */
 export async function surroundings(
   { config, clock }: Session,
-  standings: readonly Standing[],
+  statuses: readonly AccountStatus[],
 ): Promise<Finding[]> {
   return [
     ...(await fileFindings(config)),
     ...(await receiptFindings(config)),
-    clockFinding(standings, clock.nowMs()),
+    clockFinding(statuses, clock.nowMs()),
   ];
 }
 
 /** A password that was stored in the future means that this clock and the store's differ; ages are then wrong. */
-function clockFinding(standings: readonly Standing[], nowMs: number): Finding {
-  const newest = Math.max(0, ...standings.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
+function clockFinding(statuses: readonly AccountStatus[], nowMs: number): Finding {
+  const newest = Math.max(0, ...statuses.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
   const aheadMinutes = Math.round((newest - nowMs) / 60_000);
   if (aheadMinutes < 5)
     return { check: 'clock', state: 'ok', detail: 'no password is younger than now' };

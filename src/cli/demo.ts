@@ -28,7 +28,7 @@ import { verifiersOf } from './audit.ts';
 import { type Session, withSession } from './context.ts';
 import { humanLines } from './format-result.ts';
 import { begin } from './init-files.ts';
-import { standingsOf } from './status.ts';
+import { readStatuses } from './status.ts';
 import { type CommonFlags, paintFor, print, type Shell, tell } from './terminal.ts';
 
 const marker = '.thingspace-rotator-demo';
@@ -168,7 +168,7 @@ async function perform(
 
   say('');
   say('What Verizon saw:');
-  const standings = await standingsOf(rotator, config.accounts);
+  const statuses = await readStatuses(rotator, config.accounts);
   for (const { name, username } of accounts) {
     const isLive = await storeHolds(
       rotator,
@@ -176,7 +176,7 @@ async function perform(
       simulator.livePassword(username),
     );
     const { consecutive } = simulator.failedLogins(username);
-    const state = standings.find(({ account }) => account === name)?.state ?? 'unreadable';
+    const state = statuses.find(({ account }) => account === name)?.state ?? 'unreadable';
     const refused =
       consecutive === 0 ? '' : ` (${consecutive} refused; five in a row would lock the user)`;
     const seen = `${counted(simulator.loginsReceived(username), 'login')}${refused}, ${counted(simulator.resetsCommitted(username), 'reset')}`;

@@ -1,15 +1,16 @@
 // What a command throws, told on standard error, and its exit code.
 
 import { UsageError } from '../config/errors.ts';
+import { explanationLines } from '../rotation/catalogue.ts';
 import { exitCodeOf, Failure, failures } from '../rotation/failure.ts';
 import { type Shell, tell } from './terminal.ts';
 
 /** The exit code of what a command threw, told with what to do next. Bugs are thrown on. */
 export function exitCodeFor(shell: Shell, error: unknown): number {
   if (error instanceof Failure) {
-    const { certainty, next } = failures[error.reason];
-    tell(shell, `error: ${error.reason}: ${error.message}`);
-    tell(shell, `next: ${next}`);
+    const { certainty } = failures[error.reason];
+    for (const line of explanationLines(error.reason, { ...error.facts, detail: error.message }))
+      tell(shell, line);
     return exitCodeOf(certainty, false);
   }
   if (!(error instanceof UsageError)) throw error;

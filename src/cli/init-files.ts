@@ -18,7 +18,7 @@ import { dirname, join } from 'node:path';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { UsageError } from '../config/errors.ts';
-import { openHolders } from '../process-identity.ts';
+import { openProcessIdentity } from '../process-identity.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { contextOf } from './context.ts';
 import type { Shell } from './terminal.ts';
@@ -108,7 +108,7 @@ export async function begin(
       directory: audit,
       signer: openSigningKey(signing.signingKey),
       clock,
-      holders: openHolders(shell.pid),
+      processes: openProcessIdentity(shell.pid),
       origin,
       context: { ...contextOf(shell), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
     });

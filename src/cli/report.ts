@@ -16,7 +16,7 @@ import { isoDay, parseWhen } from '../time.ts';
 import { version } from '../version.ts';
 import { sourceOf, verifiersFor } from './audit.ts';
 import { readConfig, withSession } from './context.ts';
-import { standingsOf } from './status.ts';
+import { readStatuses } from './status.ts';
 import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
 
 export type ReportFlags = CommonFlags & {
@@ -124,9 +124,9 @@ async function factsOf(
   rotator: Rotator,
   accounts: readonly Account[],
 ): Promise<ReadonlyMap<string, StoreFact>> {
-  const standings = await standingsOf(rotator, accounts);
+  const statuses = await readStatuses(rotator, accounts);
   return new Map(
-    standings.map(({ account, state, reason, passwordSinceMs }) => [
+    statuses.map(({ account, state, reason, passwordSinceMs }) => [
       account,
       {
         passwordSinceMs: passwordSinceMs ?? null,

@@ -14,7 +14,7 @@ import { surroundings, tellSurroundings } from './check.ts';
 import { type Session, selectAccounts, withSession } from './context.ts';
 import { humanLines, plainLine } from './format-result.ts';
 import { openProgress } from './progress.ts';
-import { refuseSharedUsers, standingsOf } from './status.ts';
+import { readStatuses, refuseSharedUsers } from './status.ts';
 import { boundedText, type CommonFlags, paintFor, print, type Shell, tell } from './terminal.ts';
 
 export type RotateFlags = CommonFlags & {
@@ -36,7 +36,7 @@ export async function rotate(
   const why = whyOf(flags);
   return withSession(shell, flags, async (session) => {
     const accounts = await selectAccounts(session.rotator, names);
-    if (accounts.length > 1) refuseSharedUsers(await standingsOf(session.rotator, accounts));
+    if (accounts.length > 1) refuseSharedUsers(await readStatuses(session.rotator, accounts));
     return attempt(shell, flags, session, accounts, {
       purpose: 'rotate',
       force: flags.force ?? false,
@@ -55,9 +55,9 @@ export async function check(
   return withSession(shell, flags, async (session) => {
     const { rotator } = session;
     const accounts = await selectAccounts(rotator, names);
-    const standings = await standingsOf(rotator, accounts);
-    refuseSharedUsers(standings);
-    const isAround = tellSurroundings(shell, flags, await surroundings(session, standings));
+    const statuses = await readStatuses(rotator, accounts);
+    refuseSharedUsers(statuses);
+    const isAround = tellSurroundings(shell, flags, await surroundings(session, statuses));
     let isAudited = true;
     session.watch(({ event }) => {
       if (event === 'audit.failed') isAudited = false;
@@ -96,7 +96,7 @@ export async function recover(
       flags.rotationId ??
       rotationIdOf(receipt) ??
       rotationIdIn(content) ??
-      (await session.rotator.standing(account)).rotationId;
+      (await session.rotator.status(account)).rotationId;
     if (rotationId === undefined)
       throw new UsageError(
         'the receipt’s file name does not say which rotation it is of: add --rotation-id ID',

@@ -30,7 +30,7 @@ export async function secretPut(
     const oauth = account.oauthSecretId === undefined ? [fields.clientId, fields.clientSecret] : [];
     readFields(value, [fields.username, fields.password, ...oauth], 'standard input');
 
-    const before = await rotator.standing(account);
+    const before = await rotator.status(account);
     if (before.state === 'busy' || before.reason === 'in-flight')
       throw new Failure('busy', 'an attempt is under way; putting a value now would be a conflict');
     const event = {

@@ -8,7 +8,7 @@ import type { RecordView } from '../audit/record-view.ts';
 import { UsageError } from '../config/errors.ts';
 import { Failure } from '../rotation/failure.ts';
 import { rounded } from '../rotation/result-json.ts';
-import type { Standing } from '../rotation/status.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
 import { selectAccounts, withSession } from './context.ts';
 import {
@@ -30,35 +30,38 @@ export async function status(
   return withSession(shell, flags, async ({ rotator }) => {
     const accounts =
       names.length === 0 ? await rotator.accounts() : await selectAccounts(rotator, names);
-    const [standings, results] = [await standingsOf(rotator, accounts), await lastResults(rotator)];
-    const rows = standings.map((standing, index) => ({
-      standing,
+    const [statuses, results] = [await readStatuses(rotator, accounts), await lastResults(rotator)];
+    const rows = statuses.map((status, index) => ({
+      status,
       enabled: accounts[index]?.enabled ?? true,
-      last: results.get(standing.account) ?? null,
+      last: results.get(status.account) ?? null,
     }));
     if (flags.json) print(shell, JSON.stringify(rows.map(jsonOf)));
     else printStandings(shell, flags, rows);
-    const shared = sameUsers(standings);
+    const shared = sharedUsers(statuses);
     for (const problem of shared) tell(shell, `error: ${problem}`);
-    return shared.length > 0 ? 2 : Math.max(0, ...standings.map(exitCodeOf));
+    return shared.length > 0 ? 2 : Math.max(0, ...statuses.map(exitCodeOf));
   });
 }
 
-/** The standings of these accounts, in their order. */
-export function standingsOf(rotator: Rotator, accounts: readonly Account[]): Promise<Standing[]> {
+/** The statuses of these accounts, in their order. */
+export function readStatuses(
+  rotator: Rotator,
+  accounts: readonly Account[],
+): Promise<AccountStatus[]> {
   const limit = pLimit(rotator.config.concurrency);
-  return Promise.all(accounts.map((account) => limit(() => rotator.standing(account))));
+  return Promise.all(accounts.map((account) => limit(() => rotator.status(account))));
 }
 
 /** Throws a UsageError when two of these are one ThingSpace user: rotating one would break the other. */
-export function refuseSharedUsers(standings: readonly Standing[]): void {
-  const problems = sameUsers(standings);
+export function refuseSharedUsers(statuses: readonly AccountStatus[]): void {
+  const problems = sharedUsers(statuses);
   if (problems.length > 0) throw new UsageError(problems);
 }
 
-function sameUsers(standings: readonly Standing[]): string[] {
+function sharedUsers(statuses: readonly AccountStatus[]): string[] {
   const owners = new Map<string, string>();
-  return standings.flatMap(({ account, username }) => {
+  return statuses.flatMap(({ account, username }) => {
     const owner = username === undefined ? undefined : owners.get(username);
     if (username !== undefined && owner === undefined) owners.set(username, account);
     return owner === undefined
@@ -86,7 +89,7 @@ async function lastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastRe
   return found;
 }
 
-function exitCodeOf({ state }: Standing): number {
+function exitCodeOf({ state }: AccountStatus): number {
   switch (state) {
     case 'settled':
     case 'busy':
@@ -102,12 +105,12 @@ function exitCodeOf({ state }: Standing): number {
 }
 
 type Row = {
-  readonly standing: Standing;
+  readonly status: AccountStatus;
   readonly enabled: boolean;
   readonly last: LastResult | null;
 };
 
-function jsonOf({ standing, enabled, last }: Row): object {
+function jsonOf({ status, enabled, last }: Row): object {
   const {
     account,
     secretId,
@@ -123,7 +126,7 @@ function jsonOf({ standing, enabled, last }: Row): object {
     versionId,
     rotationId,
     loginsSpent,
-  } = standing;
+  } = status;
   return {
     account,
     secretId,
@@ -151,7 +154,7 @@ function jsonOf({ standing, enabled, last }: Row): object {
 function printStandings(shell: Shell, flags: CommonFlags, rows: readonly Row[]): void {
   const paint = paintFor(shell, shell.stdout);
   const shown = flags.quiet
-    ? rows.filter(({ standing }) => standing.next !== '' || standing.dueness === 'overdue')
+    ? rows.filter(({ status }) => status.next !== '' || status.dueness === 'overdue')
     : rows;
   printTable(
     shell,
@@ -159,19 +162,19 @@ function printStandings(shell: Shell, flags: CommonFlags, rows: readonly Row[]):
     shown.map((row) => cellsOf(row, paint)),
   );
   if (!shell.stdout.isTTY) return;
-  for (const { standing } of shown) {
-    if (standing.next === '') continue;
+  for (const { status } of shown) {
+    if (status.next === '') continue;
     print(shell, '');
     print(
       shell,
-      `${paint.bold(standing.account)}: ${standing.reason ?? standing.state}${standing.detail ? ` (${standing.detail})` : ''}`,
+      `${paint.bold(status.account)}: ${status.reason ?? status.state}${status.detail ? ` (${status.detail})` : ''}`,
     );
-    print(shell, `    next: ${standing.next}`);
+    print(shell, `    next: ${status.next}`);
   }
 }
 
-function cellsOf({ standing, enabled, last }: Row, paint: Paint): Cell[] {
-  const { account, ageDays, daysLeft, dueAtMs, dueness, state, reason } = standing;
+function cellsOf({ status, enabled, last }: Row, paint: Paint): Cell[] {
+  const { account, ageDays, daysLeft, dueAtMs, dueness, state, reason } = status;
   const leftPaint =
     dueness === 'overdue' ? paint.red : dueness === 'due' ? paint.yellow : paint.green;
   const statePaint =

@@ -6,7 +6,7 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import { failures } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Result } from '../rotation/state.ts';
-import type { Standing } from '../rotation/status.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 import type { Invocation } from './runtime.ts';
 
 /** AWS's pages show both spellings (2026-11). */
@@ -40,7 +40,7 @@ class StepFailed extends Error {
 export async function runStep(event: unknown, invocation: Invocation): Promise<void> {
   const asked = readStep(event);
   const account = accountFor(asked.secretId, invocation);
-  const standing = await invocation.rotator.standing(account);
+  const status = await invocation.rotator.status(account);
   invocation.log.info('step.started', {
     account: account.name,
     step: asked.name,
@@ -48,13 +48,13 @@ export async function runStep(event: unknown, invocation: Invocation): Promise<v
   });
   switch (asked.step) {
     case 'create':
-      return checkStanding(asked, account, standing);
+      return checkStanding(asked, account, status);
     case 'set':
       return setPassword(asked, account, invocation);
     case 'test':
-      return testPassword(asked, account, standing, invocation);
+      return testPassword(asked, account, status, invocation);
     case 'finish':
-      return finish(asked, account, standing, invocation);
+      return finish(asked, account, status, invocation);
   }
 }
 
@@ -87,9 +87,9 @@ function accountFor(secretId: string, { config }: Invocation): Account {
 }
 
 /** Nothing is to be created, since the server will invent the password; but what would stop the next step stops here already. */
-function checkStanding({ name, token }: Step, account: Account, standing: Standing): void {
-  if (standing.versionId === token) return;
-  const { state, reason, detail, next } = standing;
+function checkStanding({ name, token }: Step, account: Account, status: AccountStatus): void {
+  if (status.versionId === token) return;
+  const { state, reason, detail, next } = status;
   if (state === 'settled' && (reason === undefined || reason === 'foreign-pending')) {
     if (reason === undefined || detail?.includes(token)) return;
   }
@@ -161,10 +161,10 @@ async function setPassword(asked: Step, account: Account, invocation: Invocation
 async function testPassword(
   asked: Step,
   account: Account,
-  standing: Standing,
+  status: AccountStatus,
   invocation: Invocation,
 ): Promise<void> {
-  if (standing.versionId !== asked.token) return checkStanding(asked, account, standing);
+  if (status.versionId !== asked.token) return checkStanding(asked, account, status);
   const result = await attempt(asked, account, invocation, 'check');
   await sealed(invocation);
   if (!isGood(result)) throw failed(asked, account, result);
@@ -173,11 +173,11 @@ async function testPassword(
 async function finish(
   asked: Step,
   account: Account,
-  standing: Standing,
+  status: AccountStatus,
   invocation: Invocation,
 ): Promise<void> {
-  if (standing.versionId === asked.token) return;
-  if (standing.state !== 'changed' || standing.rotationId !== asked.token)
+  if (status.versionId === asked.token) return;
+  if (status.state !== 'changed' || status.rotationId !== asked.token)
     throw new StepFailed(
       asked.name,
       account.name,

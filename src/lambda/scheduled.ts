@@ -8,7 +8,7 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
 import { resultLine } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
-import type { Standing } from '../rotation/status.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
 import { type Order, readOrder, type Work } from './messages.ts';
@@ -30,14 +30,14 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
   log.info('run.started', { accounts: accounts.length, reason: order.trigger.reason });
 
   const isLarge = queue !== null && order.purpose === 'rotate' && accounts.length > inlineAccounts;
-  const before = isLarge ? await standings(invocation, accounts) : null;
+  const before = isLarge ? await statuses(invocation, accounts) : null;
   const needing = before ? await accountsThatNeedIt(invocation, accounts, before, order) : accounts;
   let results: readonly Result[] = [];
   let queued: readonly string[] = [];
   let exitCode: Answer['exitCode'] = 0;
   if (before && needing.length > inlineAccounts) {
     ({ queued, exitCode } = await fanOut(invocation, needing, order));
-    for (const standing of before) metrics.figure(standing);
+    for (const status of before) metrics.figure(status);
   } else {
     ({ results, exitCode } = await run(rotator, {
       accounts: needing,
@@ -50,7 +50,7 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
       interrupt: invocation.interrupt,
       onResult: (result) => metrics.finished(result),
     }));
-    for (const standing of await standings(invocation, accounts)) metrics.figure(standing);
+    for (const status of await statuses(invocation, accounts)) metrics.figure(status);
   }
   metrics.ran(clock.nowMs());
   log.info('run.finished', {
@@ -82,16 +82,14 @@ function selected(accounts: readonly Account[], names: readonly string[]): reado
 const lastWordsMs = 5_000;
 
 /** Where the accounts stand, read-only; as many as the time allows. */
-async function standings(
+async function statuses(
   { rotator, config, clock }: Invocation,
   accounts: readonly Account[],
-): Promise<(Standing & { state: Standing['state'] })[]> {
+): Promise<(AccountStatus & { state: AccountStatus['state'] })[]> {
   const limit = pLimit(2 * config.concurrency);
   const found = await Promise.all(
     accounts.map((account) =>
-      limit(async () =>
-        clock.remainingMs() < lastWordsMs ? [] : [await rotator.standing(account)],
-      ),
+      limit(async () => (clock.remainingMs() < lastWordsMs ? [] : [await rotator.status(account)])),
     ),
   );
   return found.flat();
@@ -101,15 +99,15 @@ async function standings(
 async function accountsThatNeedIt(
   { rotator }: Invocation,
   accounts: readonly Account[],
-  standings: readonly Standing[],
+  statuses: readonly AccountStatus[],
   { force }: Order,
 ): Promise<readonly Account[]> {
-  const byName = new Map(standings.map((standing) => [standing.account, standing]));
+  const byName = new Map(statuses.map((status) => [status.account, status]));
   const needing: Account[] = [];
   for (const account of accounts) {
-    const standing = byName.get(account.name);
+    const status = byName.get(account.name);
     const isOpen =
-      standing === undefined || standing.state !== 'settled' || standing.dueness !== 'not-due';
+      status === undefined || status.state !== 'settled' || status.dueness !== 'not-due';
     if (!force && !isOpen && (await openIntents(rotator, account)) === 0) continue;
     const partners = partnersOf(account.name, rotator.config.pairs);
     if (!needing.some(({ name }) => partners.includes(name))) needing.push(account);

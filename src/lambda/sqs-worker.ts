@@ -47,7 +47,7 @@ async function isDone(body: string, invocation: Invocation): Promise<boolean> {
     interrupt: invocation.interrupt,
     onResult: (result) => metrics.finished(result),
   });
-  metrics.figure(await rotator.standing(account));
+  metrics.figure(await rotator.status(account));
   return results.every((result) => !comesBack(result));
 }
 
@@ -63,7 +63,7 @@ async function isDoneAlready(
   account: Account,
   { rotator }: Invocation,
 ): Promise<boolean> {
-  const { passwordSinceMs, state } = await rotator.standing(account);
+  const { passwordSinceMs, state } = await rotator.status(account);
   return state === 'settled' && passwordSinceMs !== undefined && passwordSinceMs > requestedAtMs;
 }
 

@@ -189,7 +189,7 @@ function accounts({ rows, policy }: Report): string {
     return '<section aria-labelledby="accounts"><h2 id="accounts">Accounts</h2><p>There were no accounts.</p></section>';
   const heads = [
     'Account',
-    'Standing',
+    'AccountStatus',
     'Last confirmed change',
     'Age, days',
     'Largest age',

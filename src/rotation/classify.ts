@@ -1,4 +1,4 @@
-// The survey: attempt record, labels and the standing of its holder → where to go on from. Every attempt
+// The survey: attempt record, labels and the liveness of its holder → where to go on from. Every attempt
 // begins here, so restart is not a special path. Pure; the crash table of docs/ROTATION.md is this switch.
 
 import type { AttemptRecord } from './record.ts';
@@ -29,8 +29,8 @@ export function doubtedRotation(record: AttemptRecord): string | undefined {
 
 /** Whether the record's holder may still be at work: its lease, on the store's clock, unless its process is known to be dead. */
 export function isHeld(evidence: Evidence): boolean {
-  const { record, standing } = evidence;
-  return record !== null && standing !== 'gone' && record.ageMs < record.record.leaseMs;
+  const { record, liveness } = evidence;
+  return record !== null && liveness !== 'gone' && record.ageMs < record.record.leaseMs;
 }
 
 /** What the evidence means. */
@@ -98,14 +98,14 @@ function overtakenForMs({ current, record: found }: Evidence, timing: Timing): n
  * A probe that came too early could be overtaken by the very reset it asks about.
  */
 export function probeInMs(evidence: Evidence, timing: Timing): number {
-  const { record: found, standing } = evidence;
+  const { record: found, liveness } = evidence;
   if (found === null) throw new Error('bug: no doubt without a record');
   const { record, ageMs } = found;
   switch (record.phase) {
     case 'resetting': {
       // A process that still lives may hold the only copy, whatever a clock says. Its own lease ends what it may send.
       const wait = Math.max(0, settledAfterMs(timing) - ageMs);
-      return standing === 'alive' ? Math.max(wait, 1_000) : wait;
+      return liveness === 'alive' ? Math.max(wait, 1_000) : wait;
     }
     case 'released':
       // A connection that was cut at once ended our patience, not the server's work.

@@ -1,7 +1,7 @@
 // Everything that can happen, with its data. One vocabulary for the log, the audit log, the metrics and
 // the runbook. No code and no secret in here: what is not a field of these types is printed nowhere.
 
-import type { Certainty, Reason } from './failure.ts';
+import type { Certainty, Facts, Reason } from './failure.ts';
 
 /** Why an attempt runs, and on whose word. Free text by people is bounded by the entry points. */
 export type Trigger = {
@@ -92,5 +92,7 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
       readonly reason?: Reason;
       readonly detail?: string;
       readonly logins: number;
+      /** What is known about a failure, for `explain` (catalogue.ts); never printed as it is. */
+      readonly facts?: Facts;
     }
 );

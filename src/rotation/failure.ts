@@ -1,11 +1,11 @@
-// Every way an attempt can end badly: one closed set of reasons, and one table that says for each what
-// we know about the password, whether a later run may try again, and what a person should do next.
-// The same string is the log field, the audit field, the metric label and the heading in docs/RUNBOOK.md.
+// The reasons for which an attempt can fail, as one closed set, with what each one says about the password.
+// What a person reads about a reason is in catalogue.ts. The same string is the log field, the audit
+// field, the metric label and the heading in docs/RUNBOOK.md.
 
 /**
- * What we know about the password. `rotated`, `not-due`: it is in AWSCURRENT. `unchanged`: nothing
- * happened at Verizon. `changed`: known to us, not yet current or not yet verified. `in-doubt`: not known
- * yet. `lost`: known to nobody. `stopped`: nothing more happens until a person has looked.
+ * What is known about the password. `rotated`, `not-due`: it is the current version. `unchanged`: nothing
+ * happened at Verizon. `changed`: known to this program, not yet current or not yet verified. `in-doubt`:
+ * not known yet. `lost`: known to nobody. `stopped`: automatic rotation is suspended.
  */
 export type Certainty =
   | 'rotated'
@@ -16,152 +16,167 @@ export type Certainty =
   | 'lost'
   | 'stopped';
 
+/**
+ * `later`: a later run retries. `recover`: a later run completes or checks the rotation. `person`:
+ * automatic rotation is suspended until a person acts.
+ */
+export type Disposition = 'later' | 'recover' | 'person';
+
 /** One row of the table below. */
 export type FailureKind = {
   readonly certainty: Exclude<Certainty, 'rotated' | 'not-due'>;
-  /** `later`: a later run tries again by itself. `recover`: a later run rolls forward or probes. `person`: the account waits. */
-  readonly disposition: 'later' | 'recover' | 'person';
-  /** One imperative sentence for the operator. */
-  readonly next: string;
+  readonly disposition: Disposition;
 };
 
-const unchanged = (next: string): FailureKind => ({
-  certainty: 'unchanged',
-  disposition: 'later',
-  next,
-});
-const stopped = (next: string): FailureKind => ({
-  certainty: 'stopped',
-  disposition: 'person',
-  next,
-});
+const unchanged: FailureKind = { certainty: 'unchanged', disposition: 'later' };
+const changed: FailureKind = { certainty: 'changed', disposition: 'recover' };
+const inDoubt: FailureKind = { certainty: 'in-doubt', disposition: 'recover' };
+const suspended: FailureKind = { certainty: 'stopped', disposition: 'person' };
 
 export const failures = {
-  // Nothing happened at Verizon: the old password lives.
-  busy: unchanged('Wait for the other instance; its lease end is in the detail.'),
-  interrupted: unchanged('Start it again; it was told to end before anything was sent.'),
-  'out-of-time': unchanged(
-    'Give the function more time (timeout above resetTimeoutMs plus 60 s), or fewer accounts per run.',
-  ),
-  'store-unavailable': unchanged('Look at the secret store; a later run tries again by itself.'),
-  'store-denied': unchanged('Grant the permission named in the detail.'),
-  'secret-not-found': unchanged('Create the secret, or mend the account’s secretId.'),
-  'secret-invalid': unchanged('Mend the secret’s value as the detail says.'),
-  'foreign-pending': unchanged(
-    'Find out who wrote AWSPENDING (the detail names the version), then remove that label.',
-  ),
-  'record-invalid': stopped(
-    'Read the version under ROTATION; it was written by a newer release or by hand.',
-  ),
-  'api-unavailable': unchanged('Look at the ThingSpace API; a later run tries again by itself.'),
-  'api-key-refused': unchanged('Mend clientId and clientSecret in the secret.'),
-  'login-unavailable': unchanged(
-    'Look at the ThingSpace API; the login may count, and is counted.',
-  ),
-  'session-refused': unchanged(
-    'Run again; ThingSpace ended two sessions in a row before the reset.',
-  ),
-  'reset-refused': unchanged(
-    'Read ThingSpace’s error code in the detail; the old password still lives.',
-  ),
-  'reset-throttled': unchanged('Wait; a later run tries again by itself.'),
-  'receipt-unavailable': unchanged(
-    'Make the receipts folder writable, or mend receipts.recipients.',
-  ),
-  'audit-unavailable': unchanged(
-    'Make the audit sink in the detail writable; nothing is reset without it.',
-  ),
-  // The server has changed it, and we know it.
-  'not-stored': {
-    certainty: 'changed',
-    disposition: 'recover',
-    next: 'Open the receipt: thingspace-rotator recover ACCOUNT --receipt FILE --identity KEY.',
-  },
-  'not-promoted': {
-    certainty: 'changed',
-    disposition: 'recover',
-    next: 'Run again; the password is safe under AWSPENDING and needs only to be made current.',
-  },
-  'verify-unavailable': {
-    certainty: 'changed',
-    disposition: 'recover',
-    next: 'Run again: one login then proves the password, which is in AWSCURRENT already.',
-  },
-  // Perhaps.
-  'in-flight': {
-    certainty: 'in-doubt',
-    disposition: 'recover',
-    next: 'Wait for the other instance, which is between reset and save, then run again.',
-  },
-  'answer-lost': {
-    certainty: 'in-doubt',
-    disposition: 'recover',
-    next: 'Run again after the settle time; one login then tells whether the reset happened.',
-  },
-  'answer-unreadable': {
-    certainty: 'in-doubt',
-    disposition: 'recover',
-    next: 'Open the receipt with age -d; the answer was no password we could read. Or run again after the settle time.',
-  },
-  settling: {
-    certainty: 'in-doubt',
-    disposition: 'recover',
-    next: 'Run again after the time in the detail; a slow reset may still be finishing.',
-  },
-  // A person is needed.
-  'login-refused': stopped(
-    'Put the right password (a new AWSCURRENT lifts the stop), or resume when it is right after all.',
-  ),
-  'login-budget-spent': stopped(
-    'Log in by hand once to prove the password, then: thingspace-rotator resume ACCOUNT --reason TEXT.',
-  ),
-  'verify-refused': stopped(
-    'Log in by hand with AWSCURRENT; if refused, have Verizon reset the password and put it.',
-  ),
-  'store-conflict': stopped(
-    'Compare AWSCURRENT with AWSPENDING; the one the last reset gave is under AWSPENDING. Make it current.',
-  ),
-  'password-lost': {
-    certainty: 'lost',
-    disposition: 'person',
-    next: 'Look for a receipt; if there is none, have Verizon support reset the password, and put it.',
-  },
+  // Nothing happened at Verizon: the old password is valid.
+  busy: unchanged,
+  interrupted: unchanged,
+  'out-of-time': unchanged,
+  'store-unavailable': unchanged,
+  'store-denied': unchanged,
+  'secret-not-found': unchanged,
+  'secret-invalid': unchanged,
+  'foreign-pending': unchanged,
+  'record-invalid': suspended,
+  'api-unavailable': unchanged,
+  'api-key-refused': unchanged,
+  'login-unavailable': unchanged,
+  'session-refused': unchanged,
+  'reset-refused': unchanged,
+  'reset-throttled': unchanged,
+  'receipt-unavailable': unchanged,
+  'audit-unavailable': unchanged,
+  // Verizon changed the password, and this program knows the new one.
+  'not-stored': changed,
+  'not-promoted': changed,
+  'verify-unavailable': changed,
+  // Verizon may have changed the password.
+  'in-flight': inDoubt,
+  'answer-lost': inDoubt,
+  'answer-unreadable': inDoubt,
+  settling: inDoubt,
+  // A person must act.
+  'login-refused': suspended,
+  'login-budget-spent': suspended,
+  'verify-refused': suspended,
+  'store-conflict': suspended,
+  'password-lost': { certainty: 'lost', disposition: 'person' } as FailureKind,
 } as const satisfies Record<string, FailureKind>;
 
-/** Why an attempt ended badly. */
+/** Why an attempt failed. */
 export type Reason = keyof typeof failures;
 
-/** The reasons that are written into a `stopped` record. */
-export type StopReason =
-  | 'login-refused'
-  | 'login-budget-spent'
-  | 'verify-refused'
-  | 'store-conflict'
-  | 'password-lost';
-
-export const stopReasons: readonly StopReason[] = [
+/** The reasons that a `stopped` record may hold. */
+export const stopReasons = [
   'login-refused',
   'login-budget-spent',
   'verify-refused',
   'store-conflict',
   'password-lost',
-];
+] as const satisfies readonly Reason[];
+
+export type StopReason = (typeof stopReasons)[number];
+
+/** What lies behind a reason, where one reason has several causes that need different actions. */
+export const causes = [
+  /** The file `path` has mode `mode` and can be read by other users. */
+  'file-mode',
+  /** The operating system denied access to `path`. */
+  'file-denied',
+  /** The file `path` does not exist. */
+  'file-missing',
+  /** The folder `path` of the whole store does not exist: it is not mounted, or was never created. */
+  'folder-missing',
+  /** The disk that holds `path` is full. */
+  'disk-full',
+  /** The operating system reported an input or output error for `path`. */
+  'disk-error',
+  /** The content of `path` cannot be used: truncated or altered. */
+  'damaged',
+  /** The file `path` holds no usable key. */
+  'key-invalid',
+  /** The key in `path` is not the one that the data was encrypted to. */
+  'key-mismatch',
+  /** The IAM principal lacks `permission` on `resource`. */
+  'iam',
+  /** The KMS key of the secret cannot be used: it is disabled, or `permission` is missing. */
+  'kms-key',
+  /** AWS credentials are missing, expired or rejected. */
+  'aws-credentials',
+  /** No AWS Region is configured. */
+  'aws-region',
+  /** The secret is scheduled for deletion. */
+  'secret-deleted',
+  /** The service's quota on versions or labels is exhausted. */
+  'quota',
+  /** The service answered that requests come too fast. */
+  'throttled',
+  /** The configured URL leads to no known API (gateway fault 900906). */
+  'base-url',
+  /** A receipt recipient is not a valid age recipient. */
+  'recipient-invalid',
+  /** The receipt is of another rotation, or nothing is open. */
+  'other-rotation',
+  /** The receipt holds no password that this program can read. */
+  'receipt-content',
+  /** Other processes change the same data all the time. */
+  'contention',
+] as const;
+
+export type Cause = (typeof causes)[number];
+
+/** What is known about one failure; everything that a printed sentence or command may need. */
+export type Facts = {
+  readonly account?: string | undefined;
+  readonly secretId?: string | undefined;
+  readonly store?: 'file' | 'secrets-manager' | undefined;
+  /** One sentence by this program; never a vendor's message, which may carry a request. */
+  readonly detail?: string | undefined;
+  readonly cause?: Cause | undefined;
+  readonly path?: string | undefined;
+  /** Octal permission bits of `path`. */
+  readonly mode?: string | undefined;
+  readonly host?: string | undefined;
+  readonly permission?: string | undefined;
+  readonly resource?: string | undefined;
+  readonly rotationId?: string | undefined;
+  /** The VersionId of the current version. */
+  readonly versionId?: string | undefined;
+  /** The VersionId under AWSPENDING, where it matters. */
+  readonly pendingVersionId?: string | undefined;
+  /** Failed logins counted against the limit of three. */
+  readonly loginsSpent?: number | undefined;
+  /** The earliest moment at which a retry can succeed; UTC milliseconds. */
+  readonly retryAtMs?: number | undefined;
+  /** A receipt file of this rotation. */
+  readonly receipt?: string | undefined;
+  /** The configuration file that was named on the command line; printed commands name it too. */
+  readonly config?: string | undefined;
+};
 
 /**
- * A failure of an attempt, thrown by adapters and caught by the loop. `detail` is a sentence for people,
- * made by us: never a vendor's error, which may carry the request and so the password.
+ * A failure of an attempt, thrown by adapters and caught by the loop. `detail` is one sentence for
+ * people, written by this program: never a vendor's error, which may carry the request and the password.
  */
 export class Failure extends Error {
   readonly reason: Reason;
+  readonly facts: Facts;
 
-  constructor(reason: Reason, detail: string) {
+  constructor(reason: Reason, detail: string, facts: Facts = {}) {
     super(detail);
     this.name = 'Failure';
     this.reason = reason;
+    this.facts = facts;
   }
 }
 
-/** Worst last; 0 good, 1 unchanged, 3 changed or in doubt, 4 a person is needed (2 is usage: never from an attempt). */
+/** 0 good, 1 unchanged, 3 changed or in doubt, 4 action required (2 is usage: never from an attempt). */
 export function exitCodeOf(certainty: Certainty, ok: boolean): 0 | 1 | 3 | 4 {
   if (ok) return 0;
   switch (certainty) {

@@ -103,7 +103,7 @@ function retried(
 
 /** The last event of every attempt. */
 export function finishedEvent(result: Result): RotationEvent {
-  const { account, outcome, certainty, logins, reason, detail, rotationId } = result;
+  const { account, outcome, certainty, logins, reason, detail, rotationId, facts } = result;
   return {
     event: 'attempt.finished',
     account,
@@ -113,5 +113,6 @@ export function finishedEvent(result: Result): RotationEvent {
     ...(reason === undefined ? {} : { reason }),
     ...(detail === undefined ? {} : { detail }),
     ...(rotationId === undefined ? {} : { rotationId }),
+    ...(reason === undefined || facts === undefined ? {} : { facts }),
   };
 }

@@ -140,13 +140,13 @@ export interface Clock {
 }
 
 /** Names for attempts, and whether the process behind a name still lives. */
-export interface Holders {
+export interface ProcessIdentity {
   /** A new holder for one attempt of this process. */
   begin(): Holder;
   /** Says that the attempt is over. */
   end(holder: Holder): void;
   /** `unknown` for another machine. `alive` only while that very attempt, or at least that process, lives. */
-  standing(holder: Holder): 'alive' | 'gone' | 'unknown';
+  liveness(holder: Holder): 'alive' | 'gone' | 'unknown';
   /** A random version-4 UUID, for a rotationId. */
   rotationId(): string;
 }
@@ -158,6 +158,6 @@ export type Ports = {
   readonly receipts: Receipts;
   readonly audit: AuditLog;
   readonly clock: Clock;
-  readonly holders: Holders;
+  readonly processes: ProcessIdentity;
   readonly observe: (event: RotationEvent) => void;
 };

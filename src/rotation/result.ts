@@ -1,8 +1,16 @@
 // How attempts end: the last record, the audit events and the result, made in one place so that the
 // reason in the result, in the record and in the audit log is the same string.
 
+import { nextStep } from './catalogue.ts';
 import type { AuditEvent } from './event.ts';
-import { type Certainty, type Failure, failures, type Reason, type StopReason } from './failure.ts';
+import {
+  type Certainty,
+  type Facts,
+  type Failure,
+  failures,
+  type Reason,
+  type StopReason,
+} from './failure.ts';
 import type { CurrentSecret, Session } from './ports.ts';
 import type { AttemptRecord, KnownRotation } from './record.ts';
 import {
@@ -167,6 +175,7 @@ type Verdict = {
   detail?: string | undefined;
   rotationId?: string;
   deadWindowMs?: number;
+  facts?: Facts;
 };
 
 /** The end of an attempt: what is still to be written, and the result that follows. */
@@ -182,6 +191,16 @@ export function ending(
   const certainty: Certainty =
     reason === undefined ? goodCertainty(verdict.outcome) : failures[reason].certainty;
   const isStopped = certainty === 'stopped' || certainty === 'lost';
+  const facts: Facts = {
+    ...verdict.facts,
+    account: request.account,
+    secretId: request.secretId,
+    store: request.store,
+    detail,
+    rotationId: verdict.rotationId,
+    versionId,
+    loginsSpent: last.record?.loginsSpent,
+  };
   const result: Result = {
     account: request.account,
     secretId: request.secretId,
@@ -196,7 +215,8 @@ export function ending(
     logins: tally.logins,
     startedAtMs: tally.startedAtMs,
     endedAtMs: at.atMs,
-    next: reason === undefined ? '' : failures[reason].next,
+    next: reason === undefined ? '' : nextStep(reason, facts),
+    facts,
   };
   const audit = [...tally.carried, ...(last.audit ?? [])];
   const { record = null, session = null, discardReceipt = null } = last;

@@ -33,7 +33,7 @@ export async function rotate(
   interrupt: AbortSignal,
 ): Promise<Result> {
   const ports = { ...given, observe: harmless(given.observe) };
-  const holder = ports.holders.begin();
+  const holder = ports.processes.begin();
   try {
     let state = begin(request, holder, ports.clock.nowMs());
     for (let effect = effectOf(state); effect !== null; effect = effectOf(state)) {
@@ -53,7 +53,7 @@ export async function rotate(
     ports.observe(finishedEvent(state.result));
     return state.result;
   } finally {
-    ports.holders.end(holder);
+    ports.processes.end(holder);
   }
 }
 
@@ -133,7 +133,7 @@ async function performSurvey(
   effect: Performing<'survey'>,
   holder: Holder,
 ): Promise<Performed> {
-  const { store, audit, holders } = ports;
+  const { store, audit, processes } = ports;
   const [current, record, pending, openIntents] = await Promise.all([
     tried(store.readCurrent()),
     tried(readRecordFrom(store, effect.atLeast)),
@@ -145,11 +145,11 @@ async function performSurvey(
   if (record instanceof Failure) return { of: 'survey', evidence: record };
   if (pending instanceof Failure) return { of: 'survey', evidence: pending };
   if (openIntents instanceof Failure) return { of: 'survey', evidence: openIntents };
-  const standing =
+  const liveness =
     record === null || record.record.holder.id === holder.id
       ? 'gone'
-      : holders.standing(record.record.holder);
-  return { of: 'survey', evidence: { current, record, pending, standing, openIntents } };
+      : processes.liveness(record.record.holder);
+  return { of: 'survey', evidence: { current, record, pending, liveness, openIntents } };
 }
 
 /**
@@ -221,7 +221,7 @@ async function performLogin(
     readBack,
     ...late,
     interrupted: interrupt.aborted,
-    rotationId: ports.holders.rotationId(),
+    rotationId: ports.processes.rotationId(),
   };
 }
 

@@ -15,7 +15,7 @@
 
 import type { Secret } from '../secret.ts';
 import type { AuditEvent, OpenIntent, Trigger } from './event.ts';
-import type { Certainty, Failure, Reason } from './failure.ts';
+import type { Certainty, Facts, Failure, Reason } from './failure.ts';
 import type {
   CurrentSecret,
   FoundRecord,
@@ -30,6 +30,8 @@ import type { AttemptRecord, Holder } from './record.ts';
 export type Request = {
   readonly account: string;
   readonly secretId: string;
+  /** Which words and commands fit the reader; decides nothing. */
+  readonly store?: Facts['store'];
   /**
    * `rotate`: what is due. `check`: everything but the reset. `recover`: roll forward or probe what is open, start nothing.
    * `resume`: lift a stop and forget the logins spent, on an operator's word; no login.
@@ -103,8 +105,10 @@ export type Result = {
   readonly endedAtMs: number;
   /** From the reset's answer to AWSCURRENT on the new version, in milliseconds. */
   readonly deadWindowMs?: number;
-  /** What to do next; empty when nothing is. */
+  /** The first step to take, on one line; empty when there is none. */
   readonly next: string;
+  /** What is known about a failure, for `explain` (catalogue.ts). */
+  readonly facts?: Facts;
 };
 
 /** What accumulates over an attempt. */
@@ -214,7 +218,7 @@ export type Evidence = {
   /** VersionId under AWSPENDING that has a value and never was current. */
   readonly pending: string | null;
   /** Whether the process behind the record still lives. */
-  readonly standing: 'alive' | 'gone' | 'unknown';
+  readonly liveness: 'alive' | 'gone' | 'unknown';
   readonly openIntents: readonly OpenIntent[];
 };
 

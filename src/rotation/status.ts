@@ -1,21 +1,24 @@
 // Where an account stands, read-only: what the survey finds, how old the password is, and what to do next.
 // For `status`, the status page, the metrics and the report. Contacts only the store; logs in nowhere.
 
+import { nextStep } from './catalogue.ts';
 import { survey } from './classify.ts';
-import { Failure, failures, type Reason } from './failure.ts';
+import { type Facts, Failure, type Reason } from './failure.ts';
 import { ageDays, dueAtMs, dueness } from './policy.ts';
 import type { Ports } from './ports.ts';
 import type { Evidence, Policy, Request } from './state.ts';
 
-export type Standing = {
+export type AccountStatus = {
   readonly account: string;
   readonly secretId: string;
   /** `settled`: nothing is open. `unreadable`: the store did not tell. */
   readonly state: 'settled' | 'busy' | 'in-doubt' | 'changed' | 'stopped' | 'unreadable';
   readonly reason?: Reason;
   readonly detail?: string;
-  /** One imperative sentence; empty when nothing is to be done. */
+  /** The first step to take, on one line; empty when there is none. */
   readonly next: string;
+  /** What is known about a failure, for `explain` (catalogue.ts). */
+  readonly facts?: Facts;
   readonly username?: string;
   readonly versionId?: string;
   /** When the password was first stored; UTC milliseconds. */
@@ -31,8 +34,9 @@ export type Standing = {
 };
 
 /** Reads the secret and its attempt record. Never throws a Failure: what cannot be read is `unreadable`, with its reason. */
-export async function standingOf(ports: Ports, request: Request): Promise<Standing> {
-  const { account, secretId, policy } = request;
+export async function readStatus(ports: Ports, request: Request): Promise<AccountStatus> {
+  const { account, secretId, store, policy } = request;
+  const known: Facts = { account, secretId, store };
   try {
     const [current, record, pending] = await Promise.all([
       ports.store.readCurrent(),
@@ -43,8 +47,12 @@ export async function standingOf(ports: Ports, request: Request): Promise<Standi
       record?.record.rotationId === current.versionId
         ? current.createdAtMs
         : await ports.store.passwordSince(current);
-    const standing = record ? ports.holders.standing(record.record.holder) : 'unknown';
-    const found = stateOf({ current, record, pending, standing, openIntents: [] }, request);
+    const liveness = record ? ports.processes.liveness(record.record.holder) : 'unknown';
+    const found = stateOf({ current, record, pending, liveness, openIntents: [] }, request, {
+      ...known,
+      versionId: current.versionId,
+      loginsSpent: record?.record.loginsSpent,
+    });
     return {
       account,
       secretId,
@@ -60,10 +68,7 @@ export async function standingOf(ports: Ports, request: Request): Promise<Standi
     return {
       account,
       secretId,
-      state: 'unreadable',
-      reason: error.reason,
-      detail: error.message,
-      next: failures[error.reason].next,
+      ...failed('unreadable', error.reason, { ...known, ...error.facts, detail: error.message }),
     };
   }
 }
@@ -79,31 +84,38 @@ function ages(sinceMs: number, nowMs: number, policy: Policy) {
   };
 }
 
-function stateOf(
-  evidence: Evidence,
-  request: Request,
-): Pick<Standing, 'state' | 'reason' | 'detail' | 'next'> {
+type Described = Pick<AccountStatus, 'state' | 'reason' | 'detail' | 'next' | 'facts'>;
+
+function failed(state: AccountStatus['state'], reason: Reason, facts: Facts): Described {
+  const { detail } = facts;
+  const next = nextStep(reason, facts);
+  return { state, reason, next, facts, ...(detail === undefined ? {} : { detail }) };
+}
+
+function stateOf(evidence: Evidence, request: Request, facts: Facts): Described {
   const found = survey(evidence, request);
-  const because = (state: Standing['state'], reason: Reason, detail?: string) => ({
-    state,
-    reason,
-    next: failures[reason].next,
-    ...(detail === undefined ? {} : { detail }),
-  });
   switch (found.finding) {
     case 'clean':
-      return { state: 'settled', next: '' };
+      return { state: 'settled', next: '', facts };
     case 'busy':
       return found.record.phase === 'claimed'
-        ? because('busy', 'busy')
-        : because('in-doubt', 'in-flight');
+        ? failed('busy', 'busy', facts)
+        : failed('in-doubt', 'in-flight', facts);
     case 'promote':
-      return because('changed', 'not-promoted');
+      return failed('changed', 'not-promoted', facts);
     case 'examine':
-      return because('in-doubt', 'answer-lost');
+      return failed('in-doubt', 'answer-lost', facts);
     case 'stopped':
-      return because('stopped', found.record.reason);
+      return failed('stopped', found.record.reason, {
+        ...facts,
+        rotationId: found.record.rotationId,
+        pendingVersionId: evidence.pending ?? undefined,
+      });
     case 'foreign-pending':
-      return because('settled', 'foreign-pending', `AWSPENDING is on version ${found.versionId}`);
+      return failed('settled', 'foreign-pending', {
+        ...facts,
+        pendingVersionId: found.versionId,
+        detail: `AWSPENDING is on version ${found.versionId}`,
+      });
   }
 }

@@ -12,7 +12,7 @@ import type { Board, Entry } from './status-cache.ts';
 import type { Bucket } from './token-bucket.ts';
 
 export type LookOptions = {
-  readonly rotator: Pick<Rotator, 'config' | 'attempt' | 'standing'>;
+  readonly rotator: Pick<Rotator, 'config' | 'attempt' | 'status'>;
   readonly board: Board;
   readonly lanes: Lanes;
   readonly outages: Outages;
@@ -62,11 +62,11 @@ export function createLooker(options: LookOptions) {
   }
 
   async function see(entry: Entry): Promise<void> {
-    const standing = await rotator.standing(entry.account);
+    const status = await rotator.status(entry.account);
     const atMs = clock.nowMs();
     const wasBlocked = entry.blocked !== undefined;
-    board.see(standing, atMs);
-    heard({ account: standing.account, reason: standing.reason, logins: 0, atMs });
+    board.see(status, atMs);
+    heard({ account: status.account, reason: status.reason, logins: 0, atMs });
     if (entry.blocked !== undefined && !wasBlocked) hear({ news: 'blocked', entry });
   }
 

@@ -47,7 +47,7 @@ export const probeWaitsMs: readonly number[] = [
 /** How many different accounts in a row must meet the same closed door before it counts as an outage. */
 export const outageAfter = 5;
 
-/** What a look said, as far as outages are concerned: a result, or a standing. */
+/** What a look said, as far as outages are concerned: a result, or a status. */
 export type Heard = {
   readonly account: string;
   readonly reason?: Reason | undefined;

@@ -42,7 +42,7 @@ export const usualPace: Pace = {
 export type DaemonOptions = {
   readonly rotator: Pick<
     Rotator,
-    'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'
+    'config' | 'accounts' | 'attempt' | 'status' | 'audit' | 'observe'
   >;
   readonly clock: Clock;
   readonly openTicker: OpenTicker;

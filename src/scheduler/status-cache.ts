@@ -6,13 +6,13 @@ import { failures, type Reason } from '../rotation/failure.ts';
 import { ageDays, dayMs, dueAtMs } from '../rotation/policy.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Policy, Result } from '../rotation/state.ts';
-import type { Standing } from '../rotation/status.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 
 /** One account. Dates are UTC milliseconds. */
 export type Entry = {
   readonly account: Account;
   readonly policy: Policy;
-  state: Standing['state'] | 'unknown';
+  state: AccountStatus['state'] | 'unknown';
   reason?: Reason | undefined;
   detail?: string | undefined;
   /** One imperative sentence; empty when nothing is to be done. */
@@ -43,7 +43,7 @@ export type Board = {
   /** Notes how an attempt ended. */
   learn(result: Result): void;
   /** Notes what a look without an attempt found. */
-  see(standing: Standing, atMs: number): void;
+  see(status: AccountStatus, atMs: number): void;
   /** Notes that an attempt ended in a bug. */
   broken(name: string, detail: string, atMs: number): void;
 };

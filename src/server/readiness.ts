@@ -13,7 +13,7 @@ export type Check = {
 };
 
 export type ReadinessOptions = {
-  readonly rotator: Pick<Rotator, 'accounts' | 'standing' | 'audit'>;
+  readonly rotator: Pick<Rotator, 'accounts' | 'status' | 'audit'>;
   readonly daemon: Pick<Daemon, 'board' | 'idleMs'>;
   readonly clock: Clock;
 };
@@ -40,7 +40,7 @@ export function createReadiness({
     const entries = daemon.board.entries();
     const entry = entries[turn++ % Math.max(1, entries.length)];
     if (!entry) return { check: 'store', ok: true, detail: 'there are no accounts' };
-    const { state, reason, detail = '' } = await rotator.standing(entry.account);
+    const { state, reason, detail = '' } = await rotator.status(entry.account);
     // One secret that is missing or not JSON says nothing about the store.
     const isAway =
       state === 'unreadable' && (reason === 'store-unavailable' || reason === 'store-denied');

@@ -1,6 +1,7 @@
 // Which news is worth a person's attention, and in which words. What passes by itself is told only when it lasts; what
 // needs a person is told at once, and again every day.
 
+import { nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
 import { failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
@@ -89,7 +90,7 @@ export function createNotices(
         kind: 'audit-failed',
         reason: 'audit-unavailable',
         text: event.detail,
-        next: failures['audit-unavailable'].next,
+        next: nextStep('audit-unavailable'),
       });
     },
   };

@@ -3,8 +3,8 @@
 
 import type { Writable } from 'node:stream';
 import { createLogger, format, transports } from 'winston';
+import { nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
-import { failures } from '../rotation/failure.ts';
 
 export type LogOptions = {
   readonly level: 'error' | 'warn' | 'info' | 'debug';
@@ -109,7 +109,11 @@ function textLine({ timestamp, level, message, fields }: Line): string {
 export function logEvent(log: Log, event: RotationEvent): void {
   const { event: name, ...fields } = event;
   const next =
-    'reason' in event && event.reason !== undefined ? { next: failures[event.reason].next } : {};
+    'reason' in event && event.reason !== undefined
+      ? {
+          next: nextStep(event.reason, 'facts' in event ? event.facts : { account: event.account }),
+        }
+      : {};
   log[levelOf(event)](name, { ...fields, ...next });
 }
 

@@ -4,12 +4,12 @@
 import type { RotationEvent } from '../rotation/event.ts';
 import { failures, type Reason } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
-import type { Standing } from '../rotation/status.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 
 /** What is told about one account at a scrape. Ages in days. */
 export type AccountFigures = {
   readonly account: string;
-  readonly state: Standing['state'] | 'unknown';
+  readonly state: AccountStatus['state'] | 'unknown';
   readonly ageDays?: number;
   readonly daysLeft?: number;
   /** UTC milliseconds. */

@@ -4,8 +4,8 @@ import { generateSigningKey, openSigningKey } from '../../src/audit/checkpoint.t
 import { openAuditLog } from '../../src/audit/log.ts';
 import {
   context,
-  holders,
   origin,
+  processes,
   removeTempFolders,
   tempFolder,
   testClock,
@@ -27,7 +27,7 @@ auditLogContract('files', async () => {
         directory,
         signer,
         clock,
-        holders,
+        processes,
         origin,
         context,
         ...(secondSink ? { secondSink } : {}),

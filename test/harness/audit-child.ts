@@ -8,7 +8,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { openSigningKey } from '../../src/audit/checkpoint.ts';
 import { openAuditLog } from '../../src/audit/log.ts';
 import { openClock } from '../../src/clock.ts';
-import { openHolders } from '../../src/process-identity.ts';
+import { openProcessIdentity } from '../../src/process-identity.ts';
 
 const [directory = '', keyFile = '', name = '', appends = '1', perAppend = '1', ending = 'exit'] =
   process.argv.slice(2);
@@ -16,7 +16,7 @@ const log = await openAuditLog({
   directory,
   signer: openSigningKey(readFileSync(keyFile, 'utf8')),
   clock: openClock(),
-  holders: openHolders(process.pid),
+  processes: openProcessIdentity(process.pid),
   origin: 'example.com/fleet/audit',
   context: {
     actor: { name },

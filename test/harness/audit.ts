@@ -13,7 +13,7 @@ import {
 import { type FileAuditLog, openAuditLog } from '../../src/audit/log.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
 import type { AuditContext } from '../../src/audit/record.ts';
-import { openHolders } from '../../src/process-identity.ts';
+import { openProcessIdentity } from '../../src/process-identity.ts';
 import type { AuditEvent } from '../../src/rotation/event.ts';
 import type { Clock } from '../../src/rotation/ports.ts';
 
@@ -47,8 +47,8 @@ export const context: AuditContext = {
   policy: { maxAgeDays: 90, warnAgeDays: 75 },
 };
 
-/** One for all logs of this process, as holders.ts asks for. */
-export const holders = openHolders(process.pid);
+/** One for all logs of this process, as processes.ts asks for. */
+export const processes = openProcessIdentity(process.pid);
 
 const folders: string[] = [];
 
@@ -83,7 +83,7 @@ export async function openTestLog(
     directory,
     signer,
     clock,
-    holders,
+    processes,
     origin,
     context,
     secondSink: (line) => strays.push(line),

@@ -1,6 +1,7 @@
 // Fleets for the status page: every state an account can be in, many accounts, none, and names that mean harm.
 
-import { failures, type Reason } from '../../src/rotation/failure.ts';
+import { nextStep } from '../../src/rotation/catalogue.ts';
+import type { Reason } from '../../src/rotation/failure.ts';
 import type { Entry } from '../../src/scheduler/status-cache.ts';
 import type { PageOptions } from '../../src/server/pages/status.ts';
 
@@ -25,7 +26,7 @@ const failed = (reason: Reason, state: Entry['state'], detail?: string): Partial
   state,
   reason,
   detail,
-  next: failures[reason].next,
+  next: nextStep(reason),
   failures: 1,
 });
 

@@ -1,4 +1,4 @@
-// A fleet in memory for the service: the real rotate() and standingOf() over stores and a ThingSpace that are maps, and a
+// A fleet in memory for the service: the real rotate() and readStatus() over stores and a ThingSpace that are maps, and a
 // clock that only moves when it is told to. Nothing here waits.
 
 import type { Account, Rotator } from '../../src/app.ts';
@@ -16,7 +16,7 @@ import type {
 import type { AttemptRecord } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request } from '../../src/rotation/state.ts';
-import { standingOf } from '../../src/rotation/status.ts';
+import { readStatus } from '../../src/rotation/status.ts';
 import type { OpenTicker, Ticker } from '../../src/scheduler/cron.ts';
 import { Secret } from '../../src/secret.ts';
 
@@ -137,7 +137,7 @@ export type FleetWorld = {
   readonly clock: VirtualClock;
   readonly rotator: Pick<
     Rotator,
-    'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'
+    'config' | 'accounts' | 'attempt' | 'status' | 'audit' | 'observe'
   >;
   readonly audit: LoggedEvent[];
   readonly events: RotationEvent[];
@@ -358,14 +358,14 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     audit: log,
     clock,
-    holders: {
+    processes: {
       begin: () => {
         const holder = { id: `holder-${counter++}` };
         active.add(holder.id);
         return holder;
       },
       end: ({ id }) => void active.delete(id),
-      standing: ({ id }) => (active.has(id) ? 'alive' : 'gone'),
+      liveness: ({ id }) => (active.has(id) ? 'alive' : 'gone'),
       rotationId: () => `rotation-${counter++}`,
     },
     observe,
@@ -411,8 +411,8 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
           running -= 1;
         }
       },
-      standing: (account) =>
-        standingOf(
+      status: (account) =>
+        readStatus(
           portsFor(account.name),
           requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
         ),

@@ -594,7 +594,7 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       // The short waits between tries only multiply the worlds: time here is coarse.
       sleep: (ms) => sleep(simulation, process, Math.floor(ms / 1_000) * 1_000),
     },
-    holders: {
+    processes: {
       begin: () => {
         process.holder = { id: `holder-${process.name}${process.attempts}`, host: process.name };
         return process.holder;
@@ -602,7 +602,7 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       end: () => {
         process.holder = null;
       },
-      standing: (holder) => standing(simulation, process, holder),
+      liveness: (holder) => liveness(simulation, process, holder),
       rotationId: () => {
         process.names += 1;
         return `r${process.name}${process.names}`;
@@ -613,7 +613,7 @@ function portsOf(simulation: Simulation, process: Process): Ports {
 }
 
 /** As on Linux: of its own attempts a process knows which are over, of another process only whether it lives. */
-function standing(
+function liveness(
   { processes, config }: Simulation,
   asking: Process,
   holder: Holder,

@@ -76,18 +76,16 @@ function withStoreFaults(
   random: () => number,
   isOn: () => boolean,
 ) {
-  const wrapped: Pick<
-    Rotator,
-    'config' | 'accounts' | 'attempt' | 'standing' | 'audit' | 'observe'
-  > = {
-    ...rotator,
-    attempt: (account: Account, ask, interrupt): Promise<Result> => {
-      if (isOn())
-        for (const fault of storeFaults)
-          if (random() < chance) secretsManager?.inject('*', fault, 1);
-      return rotator.attempt(account, ask, interrupt);
-    },
-  };
+  const wrapped: Pick<Rotator, 'config' | 'accounts' | 'attempt' | 'status' | 'audit' | 'observe'> =
+    {
+      ...rotator,
+      attempt: (account: Account, ask, interrupt): Promise<Result> => {
+        if (isOn())
+          for (const fault of storeFaults)
+            if (random() < chance) secretsManager?.inject('*', fault, 1);
+        return rotator.attempt(account, ask, interrupt);
+      },
+    };
   return wrapped;
 }
 

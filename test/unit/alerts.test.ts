@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { nextStep } from '../../src/rotation/catalogue.ts';
 import { failures, type Reason } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
 import type { Entry } from '../../src/scheduler/status-cache.ts';
@@ -15,7 +16,7 @@ const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Resul
   logins: 0,
   startedAtMs: nowMs,
   endedAtMs: nowMs,
-  next: reason === undefined ? '' : failures[reason].next,
+  next: reason === undefined ? '' : nextStep(reason),
   ...more,
 });
 

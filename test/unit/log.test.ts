@@ -53,7 +53,7 @@ test('an event becomes one JSON line with its reason and the next step', async (
     account: 'east',
     logins: 1,
     reason: 'login-refused',
-    next: expect.stringContaining('Put the right password'),
+    next: expect.stringContaining('Store the correct password'),
     outcome: 'stopped',
     certainty: 'stopped',
   });

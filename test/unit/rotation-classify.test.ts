@@ -1,5 +1,5 @@
 // Every row of the crash table of docs/ROTATION.md, and the cases thought through: what the labels, the newest record
-// and its holder's standing mean.
+// and its holder's liveness mean.
 
 import { probeInMs, survey } from '../../src/rotation/classify.ts';
 import type { CurrentSecret } from '../../src/rotation/ports.ts';
@@ -58,7 +58,7 @@ function evidenceOf(
     current: currentAs('v1'),
     record: found,
     pending: null,
-    standing: 'unknown',
+    liveness: 'unknown',
     openIntents: [],
     ...more,
   };
@@ -71,13 +71,13 @@ test.each<[string, string, Evidence]>([
   [
     'claimed, the lease running, by a process that is gone',
     'clean',
-    evidenceOf(claimed, running, { standing: 'gone' }),
+    evidenceOf(claimed, running, { liveness: 'gone' }),
   ],
   ['claimed, the lease over', 'clean', evidenceOf(claimed, over)],
   [
     'claimed, the lease over, its holder alive',
     'clean',
-    evidenceOf(claimed, over, { standing: 'alive' }),
+    evidenceOf(claimed, over, { liveness: 'alive' }),
   ],
   ['resetting, the lease running', 'busy', evidenceOf(resetting, running)],
   [
@@ -93,7 +93,7 @@ test.each<[string, string, Evidence]>([
   [
     'resetting and AWSPENDING, the holder gone',
     'promote',
-    evidenceOf(resetting, running, { pending: 'r1', standing: 'gone' }),
+    evidenceOf(resetting, running, { pending: 'r1', liveness: 'gone' }),
   ],
   ['resetting, neither, the lease over', 'examine', evidenceOf(resetting, over)],
   [
@@ -199,7 +199,7 @@ test('a doubt is probed only when the slowest reset is over on the server', () =
 });
 
 test('a doubt is not probed while its holder lives: it may have the only copy', () => {
-  expect(probeInMs(evidenceOf(resetting, settled, { standing: 'alive' }), timing)).toBeGreaterThan(
+  expect(probeInMs(evidenceOf(resetting, settled, { liveness: 'alive' }), timing)).toBeGreaterThan(
     0,
   );
 });

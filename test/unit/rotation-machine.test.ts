@@ -37,7 +37,7 @@ const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
   survey: {
     ...time,
     of: 'survey',
-    evidence: { current, record: null, pending: null, standing: 'gone', openIntents: [] },
+    evidence: { current, record: null, pending: null, liveness: 'gone', openIntents: [] },
   },
   'find-receipt': { ...time, of: 'find-receipt', body: null, password: null, saved: false },
   'date-password': { ...time, of: 'date-password', sinceMs: 0 },
@@ -219,7 +219,7 @@ test('a young password of ours is not due, and costs no login', () => {
     current: young,
     record: { record, ageMs: 1 },
     pending: null,
-    standing: 'gone',
+    liveness: 'gone',
     openIntents: [],
   };
   const states = walk({ survey: { ...time, of: 'survey', evidence } as Outcome });
@@ -267,7 +267,7 @@ test('under Secrets Manager’s own rotation a doubt fails before any login', ()
     current,
     record: { record, ageMs: 9_000_000 },
     pending: null,
-    standing: 'gone',
+    liveness: 'gone',
     openIntents: [],
   };
 

@@ -57,7 +57,7 @@ test('a record that is written is read back as it was', () => {
   );
 });
 
-test('two holders never write the same record', () => {
+test('two processes never write the same record', () => {
   fc.assert(
     fc.property(anyRecord, text, (record, id) => {
       fc.pre(id !== record.holder.id);

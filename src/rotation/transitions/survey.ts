@@ -339,7 +339,7 @@ export function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt
   if (waitMs > 0) {
     // A process that lives may yet bring the answer; otherwise only the server's time has to pass.
     const reason =
-      evidence.standing === 'alive' && record.phase === 'resetting' ? 'in-flight' : 'settling';
+      evidence.liveness === 'alive' && record.phase === 'resetting' ? 'in-flight' : 'settling';
     return ending(state, at, {
       reason,
       rotationId,
