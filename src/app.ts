@@ -1,9 +1,19 @@
-// The one place that chooses adapters: configuration in, a rotator out. What is not configured is not loaded.
+// The composition root, the only place that chooses adapters: a configuration becomes a rotator, or the parts
+// that a reader of the audit log needs. An adapter that is not configured is not loaded.
 
 import { readFileSync } from 'node:fs';
-import { openSigningKey, type Signer } from './audit/checkpoint.ts';
+import { hostname } from 'node:os';
+import {
+  openSigningKey,
+  parseVerifierKey,
+  type Signer,
+  type Verifier,
+} from './audit/checkpoint.ts';
+import { openFileSource } from './audit/file-segments.ts';
 import { type FileAuditLog, openAuditLog } from './audit/log.ts';
+import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
+import { UsageError } from './config/errors.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
@@ -26,6 +36,7 @@ import { openSecretStore } from './stores/secret-store.ts';
 import type { SecretsManager } from './stores/secrets-manager.ts';
 import type { VersionStore } from './stores/version-store.ts';
 import { openThingSpace } from './thingspace/client.ts';
+import { version } from './version.ts';
 
 /** What the platform gives: a machine, a function, a test. */
 export type Runtime = {
@@ -38,6 +49,13 @@ export type Runtime = {
   /** Writes one line to the log, synchronously: sealed receipts, and audit records whose sink failed. */
   readonly writeLine: (line: string) => void;
 };
+
+/** Who acts and on which host, for the audit records. */
+export const auditContextOf = (actor: Runtime['context']['actor']): Runtime['context'] => ({
+  actor,
+  productVersion: version,
+  sourceEndpoint: { hostname: hostname() },
+});
 
 /** One account, configured or discovered. */
 export type Account = AccountConfig;
@@ -231,7 +249,7 @@ async function openTrail(
   runtime: Runtime,
   processes: ProcessIdentity,
 ): Promise<FileAuditLog> {
-  const { audit, policy, thingspace } = config;
+  const { audit, policy } = config;
   const { clock } = runtime;
   const signer = await openSigner(config, clock);
   const common = {
@@ -246,19 +264,48 @@ async function openTrail(
   };
   if (audit.s3 === undefined)
     return openAuditLog({ ...common, directory: audit.directory, processes });
-  const [{ openS3Objects }, { openObjectLog }] = await Promise.all([
-    import('./aws/s3-objects.ts'),
-    import('./audit/object-segments.ts'),
-  ]);
-  return openObjectLog({
-    ...common,
-    objects: openS3Objects({
-      clock,
-      requestTimeoutMs: thingspace.requestTimeoutMs,
-      ...regionOf(config),
-      ...audit.s3,
-    }),
-  });
+  const { openObjectLog } = await import('./audit/object-segments.ts');
+  return openObjectLog({ ...common, objects: await openBucket(config, audit.s3, clock) });
+}
+
+async function openBucket(
+  config: Config,
+  bucket: NonNullable<Config['audit']['s3']>,
+  clock: Clock,
+) {
+  const { openS3Objects } = await import('./aws/s3-objects.ts');
+  const { requestTimeoutMs } = config.thingspace;
+  return openS3Objects({ clock, requestTimeoutMs, ...regionOf(config), ...bucket });
+}
+
+/** The audit log for reading: the folder or the bucket. Needs neither the signing key nor the store. */
+export async function openAuditSource(config: Config, clock: Clock): Promise<AuditSource> {
+  const { audit } = config;
+  if (audit.s3 === undefined) return openFileSource(audit.directory);
+  const { openObjectSource } = await import('./audit/object-segments.ts');
+  return openObjectSource(await openBucket(config, audit.s3, clock));
+}
+
+/**
+ * The public keys that may have signed the audit log: that of the key in KMS or in a secret, else the
+ * file beside the signing key, else the one computed from the signing key. Throws a UsageError.
+ */
+export async function openVerifiers(config: Config, clock: Clock): Promise<Verifier[]> {
+  const { kmsKeyId, signingKeySecretId, signingKeyFile } = config.audit;
+  if (kmsKeyId !== undefined || signingKeySecretId !== undefined)
+    return [parseVerifierKey((await openSigner(config, clock)).verifierKey)];
+  try {
+    return [parseVerifierKey(readFileSync(`${signingKeyFile}.pub`, 'utf8'))];
+  } catch {
+    try {
+      const { verifierKey } = openSigningKey(readFileSync(signingKeyFile, 'utf8'));
+      return [parseVerifierKey(verifierKey)];
+    } catch {
+      throw new UsageError(
+        `no key to verify with: neither ${signingKeyFile}.pub nor ${signingKeyFile} can be read; give one with --key`,
+      );
+    }
+  }
 }
 
 /** What signs the audit log: a key file, a key in KMS, or one that is kept as a secret. Throws `audit-unavailable`, and as the store does. */

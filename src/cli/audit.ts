@@ -3,8 +3,8 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { openSigningKey, parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
-import { openFileSource } from '../audit/file-segments.ts';
+import { openAuditSource, openVerifiers } from '../app.ts';
+import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
 import { eventCodes } from '../audit/log-event.ts';
 import { proveRecord } from '../audit/proof.ts';
 import {
@@ -14,7 +14,6 @@ import {
   listRecords,
   type RecordFilter,
 } from '../audit/query.ts';
-import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record-view.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
@@ -50,7 +49,7 @@ export type ListFlags = CommonFlags & {
 export async function auditList(shell: Shell, flags: ListFlags): Promise<number> {
   const clock = openClock();
   const filter = filterOf(flags, clock.nowMs());
-  const source = await sourceOf(await readConfig(shell, flags));
+  const source = await openAuditSource(await readConfig(shell, flags), openClock());
   if (flags.follow && (flags.reverse || flags.open))
     throw new UsageError('--follow goes with neither --reverse nor --open');
   const cursor: Cursor = { segment: '', position: 0 };
@@ -132,7 +131,10 @@ function whenOf(flag: string, text: string | undefined, nowMs: number): number |
 }
 
 export async function auditShow(shell: Shell, id: string, flags: CommonFlags): Promise<number> {
-  const found = await findRecord(await sourceOf(await readConfig(shell, flags)), id);
+  const found = await findRecord(
+    await openAuditSource(await readConfig(shell, flags), openClock()),
+    id,
+  );
   if (!found)
     throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
   print(shell, flags.json ? found.line : JSON.stringify(JSON.parse(found.line), null, 2));
@@ -148,7 +150,7 @@ export async function auditVerify(
   const consistentWith = (flags.consistentWith ?? []).map((file) =>
     readText(shell, '--consistent-with', file),
   );
-  const found = await verifyLog(await sourceOf(config), {
+  const found = await verifyLog(await openAuditSource(config, openClock()), {
     verifiers,
     consistentWith,
     nowMs: openClock().nowMs(),
@@ -185,7 +187,10 @@ export async function auditProve(
   id: string,
   flags: CommonFlags & { out?: string },
 ): Promise<number> {
-  const proof = await proveRecord(await sourceOf(await readConfig(shell, flags)), id);
+  const proof = await proveRecord(
+    await openAuditSource(await readConfig(shell, flags), openClock()),
+    id,
+  );
   if (proof === null)
     throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
   if (proof === 'unsealed') {
@@ -225,71 +230,25 @@ export async function auditAcknowledge(
   });
 }
 
-/** The log for reading, wherever it is: the folder, or the bucket. */
-export async function sourceOf(config: Config): Promise<AuditSource> {
-  const { audit } = config;
-  if (audit.s3 === undefined) return openFileSource(audit.directory);
-  const [{ openS3Objects }, { openObjectSource }] = await Promise.all([
-    import('../aws/s3-objects.ts'),
-    import('../audit/object-segments.ts'),
-  ]);
-  return openObjectSource(openS3Objects({ ...awsOf(config), ...audit.s3 }));
-}
-
-function awsOf({ store, thingspace }: Config) {
-  const region =
-    store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
-  return { clock: openClock(), requestTimeoutMs: thingspace.requestTimeoutMs, ...region };
-}
-
-/** As `verifiersOf`; a key in KMS, or in a secret, is asked for its public half. */
+/** The keys given with --key, else the ones that the configuration names. */
 export async function verifiersFor(
   shell: Shell,
   config: Config,
   given: readonly string[],
 ): Promise<Verifier[]> {
-  const { kmsKeyId, signingKeySecretId } = config.audit;
-  if (given.length > 0 || (kmsKeyId === undefined && signingKeySecretId === undefined))
-    return verifiersOf(shell, config, given);
-  const { openSigner } = await import('../app.ts');
-  return [parseVerifierKey((await openSigner(config, openClock())).verifierKey)];
+  if (given.length === 0) return openVerifiers(config, openClock());
+  return given.map((key) =>
+    verifierFrom(
+      key.includes('+') && !key.includes('/') ? key : readText(shell, '--key', key, key),
+    ),
+  );
 }
 
-/** The keys that may have signed: those given, else the public half beside the signing key, else that of the key itself. */
-export function verifiersOf(
-  shell: Shell,
-  { audit }: Pick<Config, 'audit'>,
-  given: readonly string[],
-): Verifier[] {
-  if (given.length > 0)
-    return given.map((key) =>
-      verifierFrom(
-        '--key',
-        key.includes('+') && !key.includes('/') ? key : readText(shell, '--key', key, key),
-      ),
-    );
-  try {
-    return [verifierFrom('the public key', readFileSync(`${audit.signingKeyFile}.pub`, 'utf8'))];
-  } catch {
-    try {
-      return [
-        parseVerifierKey(openSigningKey(readFileSync(audit.signingKeyFile, 'utf8')).verifierKey),
-      ];
-    } catch {
-      throw new UsageError(
-        `no key to verify with: neither ${audit.signingKeyFile}.pub nor ${audit.signingKeyFile} can be read; give one with --key`,
-      );
-    }
-  }
-}
-
-function verifierFrom(what: string, text: string): Verifier {
+function verifierFrom(text: string): Verifier {
   try {
     return parseVerifierKey(text);
   } catch {
-    throw new UsageError(
-      `${what} is not a verifier key (name+id+base64), nor a file that holds one`,
-    );
+    throw new UsageError(`--key is not a verifier key (name+id+base64), nor a file that holds one`);
   }
 }
 

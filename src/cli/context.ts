@@ -1,16 +1,14 @@
 // What most commands begin and end with: the configuration, the log, the rotator, the accounts that are meant,
 // and signals that end an attempt before its reset but never between reset and save.
 
-import { hostname } from 'node:os';
 import { Writable } from 'node:stream';
-import { type Account, compose, type Rotator } from '../app.ts';
+import { type Account, auditContextOf, compose, type Rotator } from '../app.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import type { RotationEvent, Trigger } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
-import { version } from '../version.ts';
 import { type CommonFlags, type Shell, tell } from './terminal.ts';
 
 export type Session = {
@@ -60,7 +58,7 @@ export async function withSession<T>(
     const rotator = await compose(config, {
       clock,
       pid: shell.pid,
-      context: contextOf(shell),
+      context: auditContextOf(shell.user),
       observe,
       writeLine: lines.write,
     });
@@ -97,11 +95,6 @@ function openCommandLog({ stderr }: Shell, config: Config, { quiet }: CommonFlag
   const write = (line: Buffer, _encoding: string, done: () => void): void =>
     void stderr.write(`\r\u001b[K${line}`, done);
   return openLog({ level, style: 'text', stream: new Writable({ write }) });
-}
-
-/** Who acts and where, for the audit records. */
-export function contextOf({ user }: Shell): Parameters<typeof compose>[1]['context'] {
-  return { actor: user, productVersion: version, sourceEndpoint: { hostname: hostname() } };
 }
 
 function triggerOf(

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { openVerifiers } from '../app.ts';
 import { openFileSource } from '../audit/file-segments.ts';
 import { listRecords } from '../audit/query.ts';
 import { verifyLog } from '../audit/verify.ts';
@@ -24,7 +25,6 @@ import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../simulator/
 import { readIdentityFile } from '../stores/age-key.ts';
 import { openFileStore } from '../stores/file-store.ts';
 import { openSecretStore } from '../stores/secret-store.ts';
-import { verifiersOf } from './audit.ts';
 import { type Session, withSession } from './context.ts';
 import { humanLines } from './format-result.ts';
 import { begin } from './init-files.ts';
@@ -210,27 +210,30 @@ async function storeHolds(
 
 async function tellRest(
   shell: Shell,
-  { config: { audit } }: Session,
+  { config, clock }: Session,
   folder: string,
   say: (line: string) => void,
   nowMs: number,
 ): Promise<void> {
-  const source = openFileSource(audit.directory);
+  const source = openFileSource(config.audit.directory);
   const events: string[] = [];
   for await (const { view } of listRecords(source, {}))
     events.push(view.account === undefined ? view.code : `${view.code} ${view.account}`);
-  const verified = await verifyLog(source, { verifiers: verifiersOf(shell, { audit }, []), nowMs });
+  const verified = await verifyLog(source, {
+    verifiers: await openVerifiers(config, clock),
+    nowMs,
+  });
   const segment = (await source.segments()).at(-1)?.name ?? '';
-  const config = relative(shell.cwd, join(folder, 'rotator.yaml'));
+  const file = relative(shell.cwd, join(folder, 'rotator.yaml'));
   say('');
   say(
-    `The audit log, ${join(relative(shell.cwd, audit.directory), segment)}: ${verified.records} records, ${verified.state}:`,
+    `The audit log, ${join(relative(shell.cwd, config.audit.directory), segment)}: ${verified.records} records, ${verified.state}:`,
   );
   for (const event of events) say(`  ${event}`);
   say('');
   say(`Everything is in ${folder} (the next demo replaces it). Look around:`);
   for (const command of ['status', 'audit list', 'audit verify'])
-    say(`  ${shell.program} ${command} --config ${config}`);
+    say(`  ${shell.program} ${command} --config ${file}`);
   say('');
   say(
     'fleet-south waits for a person: the right password, by `secret put fleet-south`, and it goes on.',

@@ -15,12 +15,12 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
+import { auditContextOf } from '../app.ts';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { contextOf } from './context.ts';
 import type { Shell } from './terminal.ts';
 
 export type Beginning = {
@@ -110,7 +110,7 @@ export async function begin(
       clock,
       processes: openProcessIdentity(shell.pid),
       origin,
-      context: { ...contextOf(shell), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
+      context: { ...auditContextOf(shell.user), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
     });
     try {
       const inventory = beginning.accounts.map(

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Account, Rotator } from '../app.ts';
+import { type Account, openAuditSource, type Rotator } from '../app.ts';
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
@@ -14,7 +14,7 @@ import { reportHtml } from '../report/html.ts';
 import { verdictText } from '../report/text.ts';
 import { isoDay, parseWhen } from '../time.ts';
 import { version } from '../version.ts';
-import { sourceOf, verifiersFor } from './audit.ts';
+import { verifiersFor } from './audit.ts';
 import { readConfig, withSession } from './context.ts';
 import { readStatuses } from './status.ts';
 import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
@@ -96,7 +96,7 @@ async function built(
     exempt ? [{ account: name, ...exempt }] : [],
   );
   return buildReport({
-    source: await sourceOf(config),
+    source: await openAuditSource(config, openClock()),
     verifiers,
     ...period,
     origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',

@@ -4,9 +4,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { compose } from '../app.ts';
-import { verifiersFor } from '../cli/audit.ts';
-import { contextOf } from '../cli/context.ts';
+import { auditContextOf, compose, openVerifiers } from '../app.ts';
 import type { Shell } from '../cli/terminal.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
@@ -90,7 +88,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const rotator = await compose(config, {
     clock,
     pid: shell.pid,
-    context: contextOf(shell),
+    context: auditContextOf(shell.user),
     observe,
     writeLine: shell.writeLine,
   });
@@ -113,7 +111,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
     isAlive,
     metrics,
     report: kept(clock, () =>
-      makeReport(config, shell, clock, rotator.audit.source, daemon.board.entries()),
+      makeReport(config, clock, rotator.audit.source, daemon.board.entries()),
     ),
     attempts: createAttempts(daemon, clock),
     ...(tokenFile === undefined ? {} : { token: openToken(tokenFile) }),
@@ -183,13 +181,12 @@ function kept(clock: Clock, make: () => Promise<string>): () => Promise<string> 
 
 async function makeReport(
   config: Config,
-  shell: Shell,
   clock: Clock,
   source: Source,
   entries: readonly Entry[],
 ): Promise<string> {
   const nowMs = clock.nowMs();
-  const verifiers = await verifiersFor(shell, config, []);
+  const verifiers = await openVerifiers(config, clock);
   const store = new Map(
     entries.map(({ account, state, reason, passwordSinceMs }) => [
       account.name,
