@@ -27,6 +27,7 @@ import type {
   SecretStore,
 } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
+import { describeSharedUser, findSharedUsers } from './rotation/shared-users.ts';
 import type { Request, Result } from './rotation/state.ts';
 import { type AccountStatus, readStatus } from './rotation/status.ts';
 import type { Secret } from './secret.ts';
@@ -171,26 +172,19 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   };
 }
 
-/**
- * Which account holds which ThingSpace user. Two accounts with one user would kill each other's password, so the second one
- * is refused where its secret is read: before any login.
- */
+/** The ThingSpace user of each account; an account whose user another account holds is refused before any login. */
 function createUserRegister() {
-  const accountOf = new Map<string, string>();
   const userOf = new Map<string, string>();
   return {
-    /** Gives `current` back. Throws `secret-invalid` when another account holds its user. */
+    /** Returns `current`. Throws `secret-invalid` when another account has the same user. */
     register(account: string, current: CurrentSecret): CurrentSecret {
       const { username } = current.credentials;
-      const holder = accountOf.get(username) ?? account;
-      if (holder !== account)
-        throw new Failure(
-          'secret-invalid',
-          `accounts ${holder} and ${account} hold the same ThingSpace user; each needs its own`,
-        );
-      const before = userOf.get(account);
-      if (before !== undefined && before !== username) accountOf.delete(before);
-      accountOf.set(username, account);
+      const known = [...new Map(userOf).set(account, username)];
+      const shared = findSharedUsers(
+        known.map(([name, user]) => ({ account: name, username: user })),
+      ).find((names) => names.includes(account));
+      if (shared)
+        throw new Failure('secret-invalid', describeSharedUser(shared), { cause: 'shared-user' });
       userOf.set(account, username);
       return current;
     },

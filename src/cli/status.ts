@@ -8,6 +8,7 @@ import type { RecordView } from '../audit/record-view.ts';
 import { UsageError } from '../config/errors.ts';
 import { Failure } from '../rotation/failure.ts';
 import { rounded } from '../rotation/result-json.ts';
+import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
 import { selectAccounts, withSession } from './context.ts';
@@ -38,7 +39,7 @@ export async function status(
     }));
     if (flags.json) print(shell, JSON.stringify(rows.map(jsonOf)));
     else printStandings(shell, flags, rows);
-    const shared = sharedUsers(statuses);
+    const shared = findSharedUsers(statuses).map(describeSharedUser);
     for (const problem of shared) tell(shell, `error: ${problem}`);
     return shared.length > 0 ? 2 : Math.max(0, ...statuses.map(exitCodeOf));
   });
@@ -53,21 +54,10 @@ export function readStatuses(
   return Promise.all(accounts.map((account) => limit(() => rotator.status(account))));
 }
 
-/** Throws a UsageError when two of these are one ThingSpace user: rotating one would break the other. */
+/** Throws a UsageError when two of these accounts have the same ThingSpace user. */
 export function refuseSharedUsers(statuses: readonly AccountStatus[]): void {
-  const problems = sharedUsers(statuses);
+  const problems = findSharedUsers(statuses).map(describeSharedUser);
   if (problems.length > 0) throw new UsageError(problems);
-}
-
-function sharedUsers(statuses: readonly AccountStatus[]): string[] {
-  const owners = new Map<string, string>();
-  return statuses.flatMap(({ account, username }) => {
-    const owner = username === undefined ? undefined : owners.get(username);
-    if (username !== undefined && owner === undefined) owners.set(username, account);
-    return owner === undefined
-      ? []
-      : [`accounts ${owner} and ${account} are one ThingSpace user; keep one of them`];
-  });
 }
 
 type LastResult = Pick<RecordView, 'status' | 'reason' | 'timeMs'>;

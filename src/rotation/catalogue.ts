@@ -166,6 +166,11 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
     { text: 'Find the other processes that change the same data at the same time' },
     retry(facts),
   ],
+  'shared-user': () => [
+    {
+      text: 'Keep one of the accounts in the configuration, or store another ThingSpace user in one of the secrets',
+    },
+  ],
 };
 
 const unchangedSince = (why: string) => (): string => `Unchanged. ${why}`;

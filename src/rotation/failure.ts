@@ -127,6 +127,8 @@ export const causes = [
   'receipt-content',
   /** Other processes change the same data all the time. */
   'contention',
+  /** Another account has the same ThingSpace user. */
+  'shared-user',
 ] as const;
 
 export type Cause = (typeof causes)[number];

@@ -4,6 +4,7 @@
 
 import type { Secret } from '../secret.ts';
 import type { AuditEvent, OpenIntent, RotationEvent } from './event.ts';
+import type { Facts } from './failure.ts';
 import type { AttemptRecord, Holder } from './record.ts';
 
 /** The UWS credentials and the application key pair of one account. */
@@ -70,8 +71,11 @@ export type Session = { readonly sessionToken: Secret; readonly credentials: Cre
 export type LoginAnswer =
   | { readonly login: 'accepted'; readonly session: Session }
   | { readonly login: 'refused'; readonly detail: string }
-  | { readonly login: 'not-sent'; readonly detail: string }
-  | { readonly login: 'unknown'; readonly detail: string };
+  | {
+      readonly login: 'not-sent' | 'unknown';
+      readonly detail: string;
+      readonly facts?: Facts | undefined;
+    };
 
 /**
  * `reset`: a 2xx, its body as bytes, not looked at. `refused`: proven not to have happened; `because` says what may help.

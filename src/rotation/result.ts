@@ -175,7 +175,7 @@ type Verdict = {
   detail?: string | undefined;
   rotationId?: string;
   deadWindowMs?: number;
-  facts?: Facts;
+  facts?: Facts | undefined;
 };
 
 /** The end of an attempt: what is still to be written, and the result that follows. */

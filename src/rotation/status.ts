@@ -3,7 +3,7 @@
 
 import { nextStep } from './catalogue.ts';
 import { survey } from './classify.ts';
-import { type Facts, Failure, type Reason } from './failure.ts';
+import { type Facts, Failure, failures, type Reason } from './failure.ts';
 import { ageDays, dueAtMs, dueness } from './policy.ts';
 import type { Ports } from './ports.ts';
 import type { Evidence, Policy, Request } from './state.ts';
@@ -11,7 +11,7 @@ import type { Evidence, Policy, Request } from './state.ts';
 export type AccountStatus = {
   readonly account: string;
   readonly secretId: string;
-  /** `settled`: nothing is open. `unreadable`: the store did not tell. */
+  /** `settled`: no rotation is in progress. `unreadable`: the store did not give usable data. */
   readonly state: 'settled' | 'busy' | 'in-doubt' | 'changed' | 'stopped' | 'unreadable';
   readonly reason?: Reason;
   readonly detail?: string;
@@ -33,7 +33,7 @@ export type AccountStatus = {
   readonly loginsSpent?: number;
 };
 
-/** Reads the secret and its attempt record. Never throws a Failure: what cannot be read is `unreadable`, with its reason. */
+/** Reads the secret and its attempt record. Never throws a Failure: its reason is in the status. */
 export async function readStatus(ports: Ports, request: Request): Promise<AccountStatus> {
   const { account, secretId, store, policy } = request;
   const known: Facts = { account, secretId, store };
@@ -65,11 +65,10 @@ export async function readStatus(ports: Ports, request: Request): Promise<Accoun
     };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    return {
-      account,
-      secretId,
-      ...failed('unreadable', error.reason, { ...known, ...error.facts, detail: error.message }),
-    };
+    const found = failed(error.reason, { ...known, ...error.facts, detail: error.message });
+    // Nothing was read, so nothing is known to be in order.
+    const state = found.state === 'settled' ? 'unreadable' : found.state;
+    return { account, secretId, ...found, state };
   }
 }
 
@@ -86,9 +85,27 @@ function ages(sinceMs: number, nowMs: number, policy: Policy) {
 
 type Described = Pick<AccountStatus, 'state' | 'reason' | 'detail' | 'next' | 'facts'>;
 
-function failed(state: AccountStatus['state'], reason: Reason, facts: Facts): Described {
+/** The reasons for which the state of the password cannot be read from the store. */
+const unreadable: readonly Reason[] = [
+  'store-unavailable',
+  'store-denied',
+  'secret-not-found',
+  'secret-invalid',
+];
+
+/** The state of an account for which this reason is known, from its attempt or from its secret. */
+export function stateOfReason(reason: Reason): AccountStatus['state'] {
+  if (reason === 'busy') return 'busy';
+  if (unreadable.includes(reason)) return 'unreadable';
+  const { certainty } = failures[reason];
+  if (certainty === 'stopped' || certainty === 'lost') return 'stopped';
+  return certainty === 'unchanged' ? 'settled' : certainty;
+}
+
+function failed(reason: Reason, facts: Facts): Described {
   const { detail } = facts;
   const next = nextStep(reason, facts);
+  const state = stateOfReason(reason);
   return { state, reason, next, facts, ...(detail === undefined ? {} : { detail }) };
 }
 
@@ -98,21 +115,19 @@ function stateOf(evidence: Evidence, request: Request, facts: Facts): Described 
     case 'clean':
       return { state: 'settled', next: '', facts };
     case 'busy':
-      return found.record.phase === 'claimed'
-        ? failed('busy', 'busy', facts)
-        : failed('in-doubt', 'in-flight', facts);
+      return found.record.phase === 'claimed' ? failed('busy', facts) : failed('in-flight', facts);
     case 'promote':
-      return failed('changed', 'not-promoted', facts);
+      return failed('not-promoted', facts);
     case 'examine':
-      return failed('in-doubt', 'answer-lost', facts);
+      return failed('answer-lost', facts);
     case 'stopped':
-      return failed('stopped', found.record.reason, {
+      return failed(found.record.reason, {
         ...facts,
         rotationId: found.record.rotationId,
         pendingVersionId: evidence.pending ?? undefined,
       });
     case 'foreign-pending':
-      return failed('settled', 'foreign-pending', {
+      return failed('foreign-pending', {
         ...facts,
         pendingVersionId: found.versionId,
         detail: `AWSPENDING is on version ${found.versionId}`,

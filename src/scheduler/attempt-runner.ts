@@ -107,8 +107,7 @@ export function createLooker(options: LookOptions) {
       writes.giveBack(writesPerAttempt);
       calls.giveBack(callsPerAttempt);
     }
-    if (result.reason === 'reset-throttled' || /\bHTTP 429\b/.test(result.detail ?? ''))
-      calls.pause(throttledMs);
+    if (isThrottled(result)) calls.pause(throttledMs);
     board.learn(result);
     if (hasChanged(result) && result.logins > 0) entry.changedMs = result.endedAtMs;
     heard({
@@ -173,3 +172,7 @@ function describeBug(error: unknown): string {
   )?.[1];
   return `a bug: ${error.name}${place === undefined ? '' : ` at ${place.replace(/^.*\/(?=[^/]+\/[^/]+$)/, '')}`}`;
 }
+
+/** Whether ThingSpace answered that requests come too fast; the secret store has a reason of its own. */
+const isThrottled = ({ reason, facts }: Result): boolean =>
+  reason === 'reset-throttled' || (reason !== 'store-unavailable' && facts?.cause === 'throttled');

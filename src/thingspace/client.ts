@@ -9,7 +9,7 @@
 // Wire facts as of 2026-11: Verizon's API reference and its generated SDKs; no status or code is published for wrong credentials,
 // a locked user or a wrong oldPassword, so nothing here depends on one.
 
-import { Failure } from '../rotation/failure.ts';
+import { type Facts, Failure } from '../rotation/failure.ts';
 import type {
   Clock,
   Credentials,
@@ -144,8 +144,8 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
           credentials,
         );
       } catch (error) {
-        if (error instanceof Failure) return { login: 'not-sent', detail: error.message };
-        throw error;
+        if (!(error instanceof Failure)) throw error;
+        return { login: 'not-sent', detail: error.message, facts: error.facts };
       }
     },
 
@@ -230,14 +230,17 @@ function loginAnswerOf(exchange: Exchange, credentials: Credentials): LoginAnswe
   }
   const said = readRefusal(body);
   const detail = `login: HTTP ${status}${said ? `, ${showCode(said, [credentials.password, credentials.clientSecret])}` : ''}`;
+  const facts: Facts | undefined = status === 429 ? { cause: 'throttled' } : undefined;
   if (said?.by === 'application') {
-    return { login: isUnexpectedError(said) || status === 429 ? 'unknown' : 'refused', detail };
+    if (isUnexpectedError(said) || status === 429) return { login: 'unknown', detail, facts };
+    return { login: 'refused', detail };
   }
   const refusal = refusalIn(exchange);
   const before = status === 429 || (refusal !== null && isBeforeApplication(refusal));
   return {
     login: before ? 'not-sent' : 'unknown',
     detail: status < 300 ? `${detail} without a usable session token` : detail,
+    facts,
   };
 }
 

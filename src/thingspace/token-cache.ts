@@ -2,7 +2,7 @@
 // never revoked: revoking would cut off every other consumer of the same key.
 
 import { createHash } from 'node:crypto';
-import { Failure } from '../rotation/failure.ts';
+import { type Facts, Failure } from '../rotation/failure.ts';
 import type { Credentials } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 import { isThrottle, parseObject, readRefusal, showCode } from './error-body.ts';
@@ -80,7 +80,8 @@ function readToken(exchange: Exchange, credentials: Credentials, nowMs: number):
   const detail = `token: HTTP ${status}${refusal ? `, ${showCode(refusal, [credentials.clientSecret, credentials.password])}` : ''}`;
   const named = refusal !== null && refusal.by !== 'application' && !isThrottle(refusal);
   const refused = status === 401 || ((status === 400 || status === 403) && named);
-  throw new Failure(refused ? 'api-key-refused' : 'api-unavailable', detail);
+  const facts: Facts = status === 429 ? { cause: 'throttled' } : {};
+  throw new Failure(refused ? 'api-key-refused' : 'api-unavailable', detail, facts);
 }
 
 /** A digest, so that no key of a map is a secret. */

@@ -513,7 +513,10 @@ test.each([
     'wrong-typed-200',
     { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' },
   ],
-  ['429', { login: 'not-sent', detail: 'login: HTTP 429, 900800' }],
+  [
+    '429',
+    { login: 'not-sent', detail: 'login: HTTP 429, 900800', facts: { cause: 'throttled' } },
+  ],
   [
     'unexpected-error',
     { login: 'unknown', detail: 'login: HTTP 400, REQUEST_FAILED.UnexpectedError' },
@@ -560,6 +563,7 @@ test('a login that hangs is unknown when its time is over, and one whose token r
   expect(await fresh.login(credentialsOf())).toEqual({
     login: 'not-sent',
     detail: 'token: the connection failed (ECONNRESET)',
+    facts: {},
   });
   expect(simulator.loginsReceived('uws-user')).toBe(1);
 });

@@ -113,7 +113,7 @@ test('a configuration that is missing or wrong ends with 2 and names file, line 
   });
 });
 
-test('two accounts that are one ThingSpace user are refused before any login', async () => {
+test('two accounts with the same ThingSpace user are refused before any login', async () => {
   const opened = await place({ east: { ageDays: 80 }, west: { ageDays: 80 } });
   await opened.run(['secret', 'put', 'west'], {
     input: JSON.stringify({
@@ -129,7 +129,7 @@ test('two accounts that are one ThingSpace user are refused before any login', a
     expect([command, code, stderr]).toEqual([
       command,
       2,
-      expect.stringContaining('accounts east and west are one ThingSpace user'),
+      expect.stringContaining('accounts east and west have the same ThingSpace user'),
     ]);
   }
   expect(opened.simulator.loginsReceived('USER-east')).toBe(0);

@@ -2,7 +2,7 @@
 // Pure; the arrows that leave claiming, entering and intending.
 
 import type { AuditEvent } from '../event.ts';
-import { Failure, type Reason } from '../failure.ts';
+import { type Facts, Failure, type Reason } from '../failure.ts';
 import { ageDays, dueAtMs, dueness } from '../policy.ts';
 import { auditOf, earlierFields, ending, released, stoppedBy } from '../result.ts';
 import {
@@ -34,11 +34,11 @@ export function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
       });
     return { at: 'surveying', request, tally: { ...tally, collisions, atLeast: record.sequence } };
   }
-  const notSent = (reason: Reason, detail?: string): State =>
+  const notSent = (reason: Reason, detail?: string, facts?: Facts): State =>
     ending(
       state,
       at,
-      { reason, ...(detail === undefined ? {} : { detail }) },
+      { reason, detail, facts },
       {
         record: released(state, at, {
           after: record,
@@ -47,7 +47,8 @@ export function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
         }),
       },
     );
-  if (outcome.token instanceof Failure) return notSent(outcome.token.reason, outcome.token.message);
+  if (outcome.token instanceof Failure)
+    return notSent(outcome.token.reason, outcome.token.message, outcome.token.facts);
   if (outcome.interrupted) return notSent('interrupted');
   // Afterwards the account is somebody else's, and a login of ours is in nobody's count.
   return {
@@ -72,7 +73,11 @@ export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): Stat
       return ending(
         state,
         at,
-        { reason: failing ?? (outcome.isLate ? 'busy' : 'api-unavailable'), detail: login.detail },
+        {
+          reason: failing ?? (outcome.isLate ? 'busy' : 'api-unavailable'),
+          detail: login.detail,
+          facts: login.facts,
+        },
         {
           record: released(state, at, {
             after: record,
@@ -85,7 +90,7 @@ export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): Stat
       return ending(
         state,
         at,
-        { reason: failing ?? 'login-unavailable', detail: login.detail },
+        { reason: failing ?? 'login-unavailable', detail: login.detail, facts: login.facts },
         {
           record: released(state, at, {
             after: record,

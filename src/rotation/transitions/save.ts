@@ -269,7 +269,13 @@ export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): Sta
       return ending(
         state,
         at,
-        { reason: 'verify-unavailable', detail: login.detail, rotationId, deadWindowMs },
+        {
+          reason: 'verify-unavailable',
+          detail: login.detail,
+          rotationId,
+          deadWindowMs,
+          facts: login.facts,
+        },
         { audit: saved },
       );
   }
