@@ -513,10 +513,7 @@ test.each([
     'wrong-typed-200',
     { login: 'unknown', detail: 'login: HTTP 200 without a usable session token' },
   ],
-  [
-    '429',
-    { login: 'not-sent', detail: 'login: HTTP 429, 900800', facts: { cause: 'throttled' } },
-  ],
+  ['429', { login: 'not-sent', detail: 'login: HTTP 429, 900800', facts: { cause: 'throttled' } }],
   [
     'unexpected-error',
     { login: 'unknown', detail: 'login: HTTP 400, REQUEST_FAILED.UnexpectedError' },
