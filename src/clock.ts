@@ -1,11 +1,11 @@
-// The system's clocks and timers: the only place besides compose.ts that may look at them.
+// The system's clocks and timers: the only place besides app.ts that may read them.
 
 import { uptime } from 'node:os';
 import type { Clock } from './rotation/ports.ts';
 
 /**
  * The system clock. `remainingMs` is the platform's own countdown where there is one (a Lambda context's
- * getRemainingTimeInMillis); without it the process lives for ever.
+ * getRemainingTimeInMillis); without it there is no limit.
  */
 export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFINITY): Clock {
   const elapsed = elapsedSince();
@@ -16,14 +16,14 @@ export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFI
     sleep: (ms, wake) =>
       new Promise((resolve) => {
         if (wake?.aborted) return resolve();
-        // Zero means: after what is ready now. A timer would take a millisecond.
+        // Zero means after the work that is ready now; a timer would take a millisecond.
         if (ms === 0) return void setImmediate(resolve);
         const done = (): void => {
           clearTimeout(timer);
           wake?.removeEventListener('abort', done);
           resolve();
         };
-        // Longer than 2^31 ms makes setTimeout fire at once.
+        // setTimeout fires at once for a delay above 2^31 ms.
         const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1));
         wake?.addEventListener('abort', done);
       }),
@@ -31,8 +31,8 @@ export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFI
 }
 
 /**
- * Milliseconds since it was made, including the time in which the machine was suspended: Node's own monotonic clock stops
- * then (CLOCK_MONOTONIC), the uptime does not. A process that slept through its lease must notice.
+ * Milliseconds since the call, including the time in which the machine was suspended: Node's monotonic clock stops then
+ * (CLOCK_MONOTONIC), the uptime does not. A process must notice when its lease ended meanwhile.
  */
 function elapsedSince(): () => number {
   const startedMs = performance.now();

@@ -1,83 +1,55 @@
-// Dates as the audit log writes and reads them: UTC milliseconds to ISO 8601 and back, and the words of `--since`.
-// Pure arithmetic on the proleptic Gregorian calendar: nothing here may ask what time it is.
+// Times as the audit log writes and reads them, and as people read and write them. Calendar arithmetic in UTC by
+// Date; nothing here reads a clock.
 
-/** Milliseconds of one day; UTC has no other kind here, leap seconds are not counted (POSIX). */
+/** Milliseconds of one day. UTC has no daylight saving time, and Unix time has no leap seconds. */
 export const dayMs = 86_400_000;
 
-/** The civil date of a count of days since 1970-01-01, after Howard Hinnant's `civil_from_days`. */
-function civilOf(days: number): { year: number; month: number; day: number } {
-  const shifted = days + 719_468;
-  const era = Math.floor(shifted / 146_097);
-  const dayOfEra = shifted - era * 146_097;
-  const yearOfEra = Math.floor(
-    (dayOfEra -
-      Math.floor(dayOfEra / 1460) +
-      Math.floor(dayOfEra / 36_524) -
-      Math.floor(dayOfEra / 146_096)) /
-      365,
-  );
-  const dayOfYear =
-    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  return {
-    year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0),
-    month,
-    day: dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1,
-  };
-}
-
-/** Days since 1970-01-01 of a civil date; the inverse of `civilOf`. */
-function daysOf(year: number, month: number, day: number): number {
-  const shifted = month <= 2 ? year - 1 : year;
-  const era = Math.floor(shifted / 400);
-  const yearOfEra = shifted - era * 400;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  return (
-    era * 146_097 +
-    yearOfEra * 365 +
-    Math.floor(yearOfEra / 4) -
-    Math.floor(yearOfEra / 100) +
-    dayOfYear -
-    719_468
-  );
-}
-
-const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
+/** For libraries that take a Date. */
+export const toDate = (ms: number): Date => new Date(ms);
 
 /** `2026-11-23` */
 export function isoDay(ms: number): string {
-  const { year, month, day } = civilOf(Math.floor(ms / dayMs));
-  return `${pad(year, 4)}-${pad(month)}-${pad(day)}`;
+  return isoTime(ms).split('T', 1)[0] ?? '';
 }
 
-/** `2026-11-23T03:17:00Z`, or with milliseconds `2026-11-23T03:17:00.123Z`. */
+/** `2026-11-23T03:17:00Z`, or with milliseconds `2026-11-23T03:17:00.123Z`. Never throws: a log may hold any number. */
 export function isoTime(ms: number, withMs = false): string {
-  const inDay = Math.floor(ms - Math.floor(ms / dayMs) * dayMs);
-  const clock = `${pad(Math.floor(inDay / 3_600_000))}:${pad(Math.floor(inDay / 60_000) % 60)}:${pad(Math.floor(inDay / 1000) % 60)}`;
-  return `${isoDay(ms)}T${clock}${withMs ? `.${pad(inDay % 1000, 3)}` : ''}Z`;
+  const date = new Date(Math.floor(ms));
+  if (Number.isNaN(date.getTime())) return 'invalid time';
+  const text = date.toISOString();
+  return withMs ? text : text.replace(/\.\d{3}Z$/, 'Z');
+}
+
+/** `Tue 24 Nov 2026, 03:17 GMT+1` */
+export function localTime(ms: number, timeZone: string): string {
+  const format = (options: Intl.DateTimeFormatOptions): string =>
+    new Intl.DateTimeFormat('en-GB', { timeZone, hourCycle: 'h23', ...options }).format(ms);
+  const day = format({ weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
+  const clock = format({ hour: '2-digit', minute: '2-digit', timeZoneName: 'short' });
+  return `${day.replaceAll(',', '')}, ${clock}`;
+}
+
+/** `in 6 h 27 min`, `in 3 days 2 h` */
+export function distance(ms: number): string {
+  const minutes = Math.max(0, Math.round(ms / 60_000));
+  const [days, hours] = [Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60)];
+  if (days > 0) return `in ${days} ${days === 1 ? 'day' : 'days'}${hours > 0 ? ` ${hours} h` : ''}`;
+  return hours > 0 ? `in ${hours} h ${minutes % 60} min` : `in ${minutes} min`;
 }
 
 const isoPattern =
-  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3})\d*)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$/;
+  /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,3})\d*)?)?\s*(?:Z|([+-]\d{2}):?(\d{2}))?)?$/;
 
-/** UTC milliseconds of an ISO date or date-time; without an offset it is UTC; `null` when it is neither or no such day exists. */
+/** UTC milliseconds of an ISO date or date-time; UTC without an offset; null when it is neither or no such day exists. */
 export function parseIso(text: string): number | null {
   const found = isoPattern.exec(text.trim());
   if (!found) return null;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found
-    .slice(1, 7)
-    .map((part) => Number(part ?? 0));
-  if (month < 1 || month > 12 || day < 1 || hour > 24 || minute > 59 || second > 59) return null;
-  const days = daysOf(year, month, day);
-  if (civilOf(days).day !== day) return null;
-  const offset = found[8] && found[8] !== 'Z' ? found[8].replace(':', '') : '+0000';
-  const offsetMs =
-    (Number(offset.slice(1, 3)) * 60 + Number(offset.slice(3, 5))) *
-    60_000 *
-    (offset.startsWith('-') ? -1 : 1);
-  const ms = Number((found[7] ?? '0').padEnd(3, '0'));
-  return days * dayMs + ((hour * 60 + minute) * 60 + second) * 1000 + ms - offsetMs;
+  const [, day = '', time = '00:00', second = '00', fraction = '', hours, minutes] = found;
+  // Date.parse reads 30 February as 2 March.
+  if (isoDay(Date.parse(day)) !== day) return null;
+  const offset = hours === undefined ? 'Z' : `${hours}:${minutes}`;
+  const ms = Date.parse(`${day}T${time}:${second}.${fraction.padEnd(3, '0')}${offset}`);
+  return Number.isNaN(ms) ? null : ms;
 }
 
 const unitsMs: Readonly<Record<string, number>> = {
@@ -88,8 +60,8 @@ const unitsMs: Readonly<Record<string, number>> = {
 };
 
 /**
- * UTC milliseconds of what people write after `--since`: `now`, `today`, `yesterday`, `90 days ago`, `90d`, `3 months ago`,
- * or an ISO date. `null` when it is none of these.
+ * UTC milliseconds of a value of `--since`: `now`, `today`, `yesterday`, `90 days ago`, `90d`, `3 months ago`, or an
+ * ISO date. Null for any other text.
  */
 export function parseWhen(text: string, nowMs: number): number | null {
   const words = text.trim().toLowerCase();
@@ -115,12 +87,12 @@ export function parseWhen(text: string, nowMs: number): number | null {
   return unitMs === undefined ? null : nowMs - count * unitMs;
 }
 
-/** The same day and time, so many calendar months earlier; a day that month lacks becomes its last. */
-function monthsBefore(ms: number, months: number): number {
-  const days = Math.floor(ms / dayMs);
-  const { year, month, day } = civilOf(days);
-  const index = year * 12 + (month - 1) - months;
-  const [toYear, toMonth] = [Math.floor(index / 12), (((index % 12) + 12) % 12) + 1];
-  const last = daysOf(toMonth === 12 ? toYear + 1 : toYear, (toMonth % 12) + 1, 1) - 1;
-  return Math.min(daysOf(toYear, toMonth, day), last) * dayMs + (ms - days * dayMs);
+/** The same day and time, so many calendar months earlier; a day that the month does not have becomes its last day. */
+function monthsBefore(ms: number, months: number): number | null {
+  const date = new Date(ms);
+  const day = date.getUTCDate();
+  date.setUTCMonth(date.getUTCMonth() - months);
+  // 31 May minus 3 months overflows into March: day 0 of March is the last day of February.
+  if (date.getUTCDate() !== day) date.setUTCDate(0);
+  return Number.isNaN(date.getTime()) ? null : date.getTime();
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { isoDay, isoTime, parseIso, parseWhen } from '../../src/time.ts';
+import { distance, isoDay, isoTime, localTime, parseIso, parseWhen } from '../../src/time.ts';
 
 test('dates agree with JavaScript over four centuries', () => {
   fc.assert(
@@ -24,7 +24,7 @@ test('ISO dates with and without time and offset are understood, days that do no
   ]);
 });
 
-test('people write "90 days ago", "3 months ago", "90d" and "today"', () => {
+test('"90 days ago", "3 months ago", "90d" and "today" are understood', () => {
   const now = Date.UTC(2026, 4, 31, 12);
   expect(parseWhen('90 days ago', now)).toBe(now - 90 * 86_400_000);
   expect(parseWhen('90d', now)).toBe(now - 90 * 86_400_000);
@@ -34,4 +34,25 @@ test('people write "90 days ago", "3 months ago", "90d" and "today"', () => {
   expect(parseWhen('today', now)).toBe(Date.UTC(2026, 4, 31));
   expect(parseWhen('2026-01-01', now)).toBe(Date.UTC(2026, 0, 1));
   expect(parseWhen('some time ago', now)).toBeNull();
+  expect(parseWhen('999999 years ago', now)).toBeNull();
+});
+
+test('a number that is no time is printed, not thrown: a damaged log may hold one', () => {
+  expect([isoTime(Number.NaN), isoTime(1e300), isoDay(-1e300)]).toEqual([
+    'invalid time',
+    'invalid time',
+    'invalid time',
+  ]);
+});
+
+test('a time is shown in a time zone, with its offset, and a distance in two units', () => {
+  const summer = Date.UTC(2027, 6, 1, 1, 17);
+  expect(localTime(summer, 'Europe/Berlin')).toMatch(/^Thu 1 Jul 2027, 03:17 (GMT\+2|CEST)$/);
+  expect([0, 59, 387, 1440, 3 * 1440 + 120].map((minutes) => distance(minutes * 60_000))).toEqual([
+    'in 0 min',
+    'in 59 min',
+    'in 6 h 27 min',
+    'in 1 day',
+    'in 3 days 2 h',
+  ]);
 });
