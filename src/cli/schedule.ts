@@ -1,10 +1,10 @@
-// next: the coming runs of the schedule, in its own time zone and in words. Contacts nothing.
+// next: the next scheduled runs, in UTC and in the time zone of the schedule. Contacts nothing.
 
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import { outlook, problemWith } from '../scheduler/cron.ts';
-import { isoTime } from '../time.ts';
+import { findScheduleProblem, nextRuns } from '../scheduler/cron.ts';
+import { distance, isoTime, localTime } from '../time.ts';
 import { readConfig } from './context.ts';
 import { type CommonFlags, print, printTable, type Shell, tell } from './terminal.ts';
 
@@ -16,44 +16,37 @@ export async function next(shell: Shell, flags: CommonFlags & { count?: string }
     throw new UsageError('--count takes a whole number from 1 to 1000');
   const config = await readConfig(shell, flags);
   const groups = groupsOf(config);
-  const problems = groups.flatMap(({ schedule }) => problemWith(schedule) ?? []);
+  const problems = groups.flatMap(({ schedule }) => findScheduleProblem(schedule) ?? []);
   if (problems.length > 0) throw new UsageError(problems);
   const nowMs = openClock().nowMs();
-  const outlooks = groups.map(({ schedule, accounts }) => ({
-    schedule,
+  const listed = groups.map(({ schedule, accounts }) => ({
+    ...schedule,
     accounts,
-    ...outlook(schedule, count, nowMs),
+    runsMs: nextRuns(schedule, count),
   }));
 
   if (flags.json) {
-    const listed = outlooks.map(({ schedule, accounts, runs, sentences }) => ({
-      ...schedule,
-      accounts,
-      runs: runs.map(({ atMs, local, remark }) => ({
-        at: isoTime(atMs),
-        local,
-        remark: remark ?? null,
-      })),
-      remarks: sentences,
+    const shown = listed.map(({ runsMs, ...group }) => ({
+      ...group,
+      runs: runsMs.map((ms) => ({ at: isoTime(ms), local: localTime(ms, group.timezone) })),
     }));
-    print(shell, JSON.stringify(listed));
+    print(shell, JSON.stringify(shown));
     return 0;
   }
-  outlooks.forEach(({ accounts, runs, sentences }, index) => {
+  listed.forEach(({ cron, timezone, accounts, runsMs }, index) => {
     if (shell.stdout.isTTY && !flags.quiet) {
       if (index > 0) print(shell, '');
-      if (outlooks.length > 1) print(shell, `${accounts.join(', ')}:`);
-      for (const sentence of sentences) print(shell, sentence);
+      if (listed.length > 1) print(shell, `${accounts.join(', ')}:`);
+      print(shell, `Schedule: ${cron}, time zone ${timezone}.`);
     }
-    // In a pipe: UTC first, then the local time, the wait, the remark.
     printTable(
       shell,
-      ['RUN (UTC)', 'LOCAL', 'WAIT', ''],
-      runs.map(({ atMs, local, inWords, remark }) => [isoTime(atMs), local, inWords, remark ?? '']),
+      ['RUN (UTC)', 'LOCAL', 'WAIT'],
+      runsMs.map((ms) => [isoTime(ms), localTime(ms, timezone), distance(ms - nowMs)]),
     );
   });
   if (!config.discover && config.accounts.every(({ enabled }) => !enabled))
-    tell(shell, 'no account is enabled: a run will rotate nothing');
+    tell(shell, 'No account is enabled, so a run rotates nothing.');
   return 0;
 }
 

@@ -131,7 +131,7 @@ function attempt(
     trigger: { kind: 'native' },
   } as const;
   return rotator.attempt(account, ask, interrupt).then((result) => {
-    metrics.finished(result);
+    metrics.recordResult(result);
     return result;
   });
 }

@@ -37,7 +37,7 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
   let exitCode: Answer['exitCode'] = 0;
   if (before && needing.length > inlineAccounts) {
     ({ queued, exitCode } = await fanOut(invocation, needing, order));
-    for (const status of before) metrics.figure(status);
+    for (const status of before) metrics.recordAccount(status);
   } else {
     ({ results, exitCode } = await run(rotator, {
       accounts: needing,
@@ -48,11 +48,11 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
         ...(order.purpose === 'recover' ? { impatient: true } : {}),
       },
       interrupt: invocation.interrupt,
-      onResult: (result) => metrics.finished(result),
+      onResult: (result) => metrics.recordResult(result),
     }));
-    for (const status of await statuses(invocation, accounts)) metrics.figure(status);
+    for (const status of await statuses(invocation, accounts)) metrics.recordAccount(status);
   }
-  metrics.ran(clock.nowMs());
+  metrics.recordRun(clock.nowMs());
   log.info('run.finished', {
     accounts: accounts.length,
     count: results.length + queued.length,

@@ -45,9 +45,9 @@ async function isDone(body: string, invocation: Invocation): Promise<boolean> {
     accounts: [account],
     ask: { purpose: 'rotate', force: work.force, trigger: work.trigger },
     interrupt: invocation.interrupt,
-    onResult: (result) => metrics.finished(result),
+    onResult: (result) => metrics.recordResult(result),
   });
-  metrics.figure(await rotator.status(account));
+  metrics.recordAccount(await rotator.status(account));
   return results.every((result) => !comesBack(result));
 }
 

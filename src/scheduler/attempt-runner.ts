@@ -1,178 +1,175 @@
-// One look at one account: where it stands, and one attempt where nothing speaks against it. Whatever happens to one
-// account here, a bug included, must never reach another one.
+// Processes one account: reads its status, and makes one attempt if nothing forbids it. Whatever happens to one
+// account here, including a bug, does not affect another account.
 
-import type { Ask, Rotator } from '../app.ts';
+import type { Account, Ask, Rotator } from '../app.ts';
 import { ageDays, dueness } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
-import type { Hear } from './events.ts';
-import { hasChanged, type Lanes, partnersOf } from './keyed-queue.ts';
-import type { Outages } from './retry.ts';
-import type { Board, Entry } from './status-cache.ts';
-import type { Bucket } from './token-bucket.ts';
+import type { CircuitBreaker, Observation } from './circuit-breaker.ts';
+import type { DueItem } from './due-queue.ts';
+import type { Emit } from './events.ts';
+import { hasChanged, type KeyedQueue, partnersOf } from './keyed-queue.ts';
+import type { AccountEntry, StatusCache } from './status-cache.ts';
+import type { TokenBucket } from './token-bucket.ts';
 
-export type LookOptions = {
+export type AttemptRunner = {
   readonly rotator: Pick<Rotator, 'config' | 'attempt' | 'status'>;
-  readonly board: Board;
-  readonly lanes: Lanes;
-  readonly outages: Outages;
+  readonly statuses: StatusCache;
+  readonly keyedQueue: KeyedQueue;
+  readonly breaker: CircuitBreaker;
   /** Calls to ThingSpace. */
-  readonly calls: Bucket;
+  readonly calls: TokenBucket;
   /** Writes to the store. */
-  readonly writes: Bucket;
+  readonly writes: TokenBucket;
   readonly clock: Clock;
+  /** Aborted when the service ends. */
   readonly interrupt: AbortSignal;
-  readonly hear: Hear;
-  /** Two users of a pair are this far apart; milliseconds. */
-  readonly pairGapMs: (entry: Entry) => number;
+  readonly emit: Emit;
+  /** The least time between the rotations of a pair; milliseconds. */
+  readonly pairGapMs: (account: Account) => number;
 };
 
-export type Asked = {
-  readonly look: 'see' | 'attempt';
+export type AccountTask = {
+  readonly task: DueItem['task'];
   readonly ask: Ask;
-  /** A person waits: outages, pairs and `enabled: false` do not hold it. */
-  readonly urgent?: true;
-  /** The one look that finds out whether an outage is over. */
-  readonly probe?: true;
+  /** A person waits: outages and `enabled: false` do not hold this attempt back. */
+  readonly urgent?: boolean;
+  /** This attempt finds out whether an outage is over. */
+  readonly probe?: boolean;
 };
 
-/** `held`: an outage keeps it waiting; nothing was done. */
-export type Looked = Result | 'seen' | 'held';
+/** `held`: an outage holds the account back; nothing was done. */
+export type Processed = Result | 'checked' | 'held';
 
-/** The most one attempt needs: two records, pending, promote and a last record; token, two logins, reset, two logouts. */
+/** The most that one attempt needs: two records, pending, promote, last record; token, two logins, reset, two logouts. */
 const writesPerAttempt = 5;
 const callsPerAttempt = 6;
 
-/** How long nobody calls ThingSpace after it said 429 without saying for how long. */
+/** How long no call is sent after ThingSpace answered that requests come too fast. */
 const throttledMs = 60_000;
 
-export function createLooker(options: LookOptions) {
-  const { rotator, board, lanes, outages, calls, writes, clock, interrupt, hear } = options;
-
-  function heard(look: Parameters<Outages['heard']>[0]): void {
-    const { opened, closed } = outages.heard(look);
-    if (opened !== undefined) hear({ news: 'outage.began', dependency: opened, atMs: look.atMs });
-    if (closed)
-      hear({
-        news: 'outage.ended',
-        dependency: closed.dependency,
-        sinceMs: closed.sinceMs,
-        atMs: look.atMs,
-      });
-  }
-
-  async function see(entry: Entry): Promise<void> {
-    const status = await rotator.status(entry.account);
-    const atMs = clock.nowMs();
-    const wasBlocked = entry.blocked !== undefined;
-    board.see(status, atMs);
-    heard({ account: status.account, reason: status.reason, logins: 0, atMs });
-    if (entry.blocked !== undefined && !wasBlocked) hear({ news: 'blocked', entry });
-  }
-
-  /** Whether an outage keeps this account waiting: a store's everybody, ThingSpace's only those that need it. */
-  function isHeld(entry: Entry): boolean {
-    const outage = outages.open();
-    if (!outage) return false;
-    return outage.dependency === 'store' || mayWrite(entry);
-  }
-
-  /** Whether an attempt may do more than read. */
-  function mayWrite({ state, reason, passwordSinceMs, policy }: Entry): boolean {
-    if (state !== 'settled' || reason !== undefined || passwordSinceMs === undefined) return true;
-    return dueness(ageDays(passwordSinceMs, clock.nowMs()), policy) !== 'not-due';
-  }
-
-  /** The other user of its ThingSpace account was changed so lately that consumers may still be on the way to it. */
-  function isTooCloseToPair(entry: Entry): boolean {
-    const nowMs = clock.nowMs();
-    const gapMs = options.pairGapMs(entry);
-    return partnersOf(entry.account.name, rotator.config.pairs).some((name) => {
-      const partner = board.get(name);
-      const changedMs = Math.max(partner?.changedMs ?? 0, partner?.passwordSinceMs ?? 0);
-      return changedMs > nowMs - gapMs;
-    });
-  }
-
-  async function attempt(entry: Entry, ask: Ask): Promise<Result> {
-    const reserves = ask.force === true || mayWrite(entry);
-    // Before the attempt, and never within: nothing may wait between a reset and its saving.
-    if (reserves)
-      await Promise.all([
-        writes.take(writesPerAttempt, interrupt),
-        calls.take(callsPerAttempt, interrupt),
-      ]);
-    const result = await rotator.attempt(entry.account, ask, interrupt);
-    if (reserves && result.logins === 0) {
-      writes.giveBack(writesPerAttempt);
-      calls.giveBack(callsPerAttempt);
+/** Processes the account when it is free and a place is free. Never rejects: a bug is recorded with its account. */
+export function processAccount(
+  runner: AttemptRunner,
+  name: string,
+  task: AccountTask,
+): Promise<Processed> {
+  const work = async (): Promise<Processed> => {
+    const entry = runner.statuses.get(name);
+    if (!entry || runner.interrupt.aborted) return 'checked';
+    try {
+      return await processEntry(runner, entry, task);
+    } catch (error) {
+      const detail = describeBug(error);
+      runner.statuses.recordBug(name, detail, runner.clock.nowMs());
+      runner.emit({ event: 'attempt.broken', entry, detail });
+      return 'checked';
     }
-    if (isThrottled(result)) calls.pause(throttledMs);
-    board.learn(result);
-    if (hasChanged(result) && result.logins > 0) entry.changedMs = result.endedAtMs;
-    heard({
-      account: result.account,
-      reason: result.reason,
-      logins: result.logins,
-      atMs: result.endedAtMs,
-    });
-    hear({ news: 'result', entry, result });
-    return result;
-  }
-
-  async function lookAt(entry: Entry, { look, ask, urgent, probe }: Asked): Promise<Looked> {
-    if (!urgent && !probe && isHeld(entry)) return 'held';
-    const { enabled } = entry.account;
-    // Nobody is rotated before it is known which ThingSpace user it is.
-    if (look === 'see' || entry.username === undefined || !enabled) await see(entry);
-    if (entry.blocked !== undefined) return 'seen';
-    // What was begun by hand is finished by itself; nothing new is begun.
-    const isOpen = entry.state === 'in-doubt' || entry.state === 'changed';
-    if (!enabled && !urgent)
-      return isOpen ? await attempt(entry, { ...ask, purpose: 'recover' }) : 'seen';
-    if (look === 'see') return 'seen';
-    if (!ask.force && isTooCloseToPair(entry)) {
-      await see(entry);
-      return 'seen';
-    }
-    const result = await attempt(entry, ask);
-    if (entry.passwordSinceMs === undefined && entry.state !== 'unreadable') await see(entry);
-    return result;
-  }
-
-  return {
-    isHeld,
-    isTooCloseToPair,
-    /** Looks when the account is free and there is a place. Never rejects: a bug is told, and stays with its account. */
-    look: (name: string, asked: Asked): Promise<Looked> =>
-      lanes.run(
-        name,
-        async () => {
-          const entry = board.get(name);
-          if (!entry || interrupt.aborted) return 'seen';
-          try {
-            return await lookAt(entry, asked);
-          } catch (error) {
-            const detail = describeBug(error);
-            board.broken(name, detail, clock.nowMs());
-            hear({ news: 'broken', entry, detail });
-            return 'seen';
-          }
-        },
-        asked.urgent && 'urgent',
-      ),
   };
+  return runner.keyedQueue.run(name, work, task.urgent ? 'urgent' : undefined);
 }
 
-/** Where a bug is: its kind and its place. Its message may quote what it stumbled over, which may be a secret. */
-function describeBug(error: unknown): string {
-  if (!(error instanceof Error)) return 'a bug: something that is no error was thrown';
-  const place = /\(?([^()\s]+:\d+:\d+)\)?$/m.exec(
-    error.stack?.split('\n').find((line) => line.trim().startsWith('at ')) ?? '',
-  )?.[1];
-  return `a bug: ${error.name}${place === undefined ? '' : ` at ${place.replace(/^.*\/(?=[^/]+\/[^/]+$)/, '')}`}`;
+async function processEntry(
+  runner: AttemptRunner,
+  entry: AccountEntry,
+  { task, ask, urgent = false, probe = false }: AccountTask,
+): Promise<Processed> {
+  if (!urgent && !probe && isHeld(runner, entry)) return 'held';
+  const { enabled } = entry.account;
+  // The ThingSpace user must be known before a rotation: two accounts may have the same one.
+  if (task === 'check' || entry.username === undefined || !enabled) await check(runner, entry);
+  if (entry.blocked !== undefined) return 'checked';
+  if (!enabled && !urgent) {
+    // A rotation that a person began is completed; no other one begins.
+    const isUnfinished = entry.state === 'in-doubt' || entry.state === 'changed';
+    return isUnfinished ? await attempt(runner, entry, { ...ask, purpose: 'recover' }) : 'checked';
+  }
+  if (task === 'check') return 'checked';
+  if (!ask.force && isTooCloseToPair(runner, entry)) {
+    await check(runner, entry);
+    return 'checked';
+  }
+  const result = await attempt(runner, entry, ask);
+  if (entry.passwordSinceMs === undefined && entry.state !== 'unreadable')
+    await check(runner, entry);
+  return result;
 }
 
-/** Whether ThingSpace answered that requests come too fast; the secret store has a reason of its own. */
+/** Whether an outage holds this account back: an outage of ThingSpace only those that may need it. */
+export function isHeld({ breaker, clock }: AttemptRunner, entry: AccountEntry): boolean {
+  const outage = breaker.outage();
+  if (!outage) return false;
+  return outage.dependency === 'store' || mayRotate(entry, clock.nowMs());
+}
+
+/** Whether an attempt may do more than read. */
+function mayRotate({ state, reason, passwordSinceMs, policy }: AccountEntry, nowMs: number) {
+  if (state !== 'settled' || reason !== undefined || passwordSinceMs === undefined) return true;
+  return dueness(ageDays(passwordSinceMs, nowMs), policy) !== 'not-due';
+}
+
+/** Whether the other user of its ThingSpace account was changed so recently that consumers may not have noticed yet. */
+export function isTooCloseToPair(runner: AttemptRunner, entry: AccountEntry): boolean {
+  const { rotator, statuses, clock, pairGapMs } = runner;
+  const nowMs = clock.nowMs();
+  return partnersOf(entry.account.name, rotator.config.pairs).some((name) => {
+    const partner = statuses.get(name);
+    const changedMs = Math.max(partner?.changedMs ?? 0, partner?.passwordSinceMs ?? 0);
+    return changedMs > nowMs - pairGapMs(entry.account);
+  });
+}
+
+async function check(runner: AttemptRunner, entry: AccountEntry): Promise<void> {
+  const { rotator, statuses, clock, emit } = runner;
+  const status = await rotator.status(entry.account);
+  const atMs = clock.nowMs();
+  const wasBlocked = entry.blocked !== undefined;
+  statuses.recordStatus(status, atMs);
+  observe(runner, { account: status.account, reason: status.reason, logins: 0, atMs });
+  if (entry.blocked !== undefined && !wasBlocked) emit({ event: 'account.blocked', entry });
+}
+
+async function attempt(runner: AttemptRunner, entry: AccountEntry, ask: Ask): Promise<Result> {
+  const { rotator, statuses, calls, writes, clock, interrupt, emit } = runner;
+  const takesTokens = ask.force === true || mayRotate(entry, clock.nowMs());
+  if (takesTokens)
+    await Promise.all([
+      writes.take(writesPerAttempt, interrupt),
+      calls.take(callsPerAttempt, interrupt),
+    ]);
+  const result = await rotator.attempt(entry.account, ask, interrupt);
+  const { account, reason, logins, endedAtMs } = result;
+  if (takesTokens && logins === 0) {
+    writes.giveBack(writesPerAttempt);
+    calls.giveBack(callsPerAttempt);
+  }
+  if (isThrottled(result)) calls.pause(throttledMs);
+  statuses.recordResult(result);
+  if (hasChanged(result) && logins > 0) entry.changedMs = endedAtMs;
+  observe(runner, { account, reason, logins, atMs: endedAtMs });
+  emit({ event: 'result.recorded', entry, result });
+  return result;
+}
+
+function observe({ breaker, emit }: AttemptRunner, observation: Observation): void {
+  const { began, ended } = breaker.record(observation);
+  const { atMs } = observation;
+  if (began !== undefined) emit({ event: 'outage.began', dependency: began, atMs });
+  if (ended) {
+    const { dependency, sinceMs } = ended;
+    emit({ event: 'outage.ended', dependency, sinceMs, atMs });
+  }
+}
+
+/** Whether ThingSpace answered that requests come too fast; the secret store can be throttled too. */
 const isThrottled = ({ reason, facts }: Result): boolean =>
   reason === 'reset-throttled' || (reason !== 'store-unavailable' && facts?.cause === 'throttled');
+
+/** The kind and the place of a bug. Its message is left out: it may quote a secret. */
+function describeBug(error: unknown): string {
+  if (!(error instanceof Error)) return 'a bug: a value that is not an error was thrown';
+  const frame = error.stack?.split('\n').find((line) => line.trim().startsWith('at ')) ?? '';
+  const place = /\(?([^()\s]+:\d+:\d+)\)?$/.exec(frame)?.[1];
+  const short = place?.replace(/^.*\/(?=[^/]+\/[^/]+$)/, '');
+  return `a bug: ${error.name}${short === undefined ? '' : ` at ${short}`}`;
+}

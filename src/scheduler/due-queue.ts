@@ -1,42 +1,41 @@
-// What is to be looked at, and when. One entry per account at most, whatever asks for it.
+// Which accounts are processed, and when: one item per account, whatever asked for it.
 
-import type { Book } from './run-log.ts';
+import type { Run } from './run-log.ts';
 
-/** `see`: only read where the account stands. `attempt`: one attempt, which decides by itself what is due. */
-export type Item = {
+/** `check`: reads the status of the account. `attempt`: one attempt, which rotates the password if it is due. */
+export type DueItem = {
   readonly name: string;
-  readonly look: 'see' | 'attempt';
+  readonly task: 'check' | 'attempt';
   /** Milliseconds of the monotonic clock. */
   readonly atMs: number;
-  /** The run it belongs to; null for one that is looked at again after a failure. */
-  readonly book: Book | null;
+  /** The run that waits for this account; null for a retry that has not started yet. */
+  readonly run: Run | null;
 };
 
-export type Agenda = {
-  /** Puts it there. One that is there already keeps its run, an attempt stays an attempt, and the earlier time holds. */
-  put(item: Item): void;
-  /** Puts it there in place of whatever is. */
-  replace(item: Item): void;
-  get(name: string): Item | undefined;
+export type DueQueue = {
+  /** Adds an item. An item that is there already keeps its run, stays an attempt, and keeps the earlier time. */
+  add(item: DueItem): void;
+  /** Adds an item in place of the one that is there. */
+  replace(item: DueItem): void;
+  get(name: string): DueItem | undefined;
   remove(name: string): void;
-  /** What is due, in the order of time. */
-  due(nowMs: number): Item[];
-  /** When the next one not due yet will be; Infinity where there is none. */
+  /** The items whose time has come, earliest first. */
+  due(nowMs: number): DueItem[];
+  /** The time of the next item that is not due yet; Infinity when there is none. */
   nextAfterMs(nowMs: number): number;
-  items(): Iterable<Item>;
+  items(): Iterable<DueItem>;
 };
 
-export function createAgenda(): Agenda {
-  const items = new Map<string, Item>();
+export function createDueQueue(): DueQueue {
+  const items = new Map<string, DueItem>();
   return {
-    put: (item) => {
-      const there = items.get(item.name);
-      const look = there?.look === 'attempt' ? 'attempt' : item.look;
+    add: (item) => {
+      const existing = items.get(item.name);
       items.set(item.name, {
         ...item,
-        look,
-        atMs: Math.min(item.atMs, there?.atMs ?? item.atMs),
-        book: there?.book ?? item.book,
+        task: existing?.task === 'attempt' ? 'attempt' : item.task,
+        atMs: Math.min(item.atMs, existing?.atMs ?? item.atMs),
+        run: existing?.run ?? item.run,
       });
     },
     replace: (item) => void items.set(item.name, item),

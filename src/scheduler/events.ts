@@ -1,29 +1,64 @@
-// Everything the service has to say to the rest of itself: metrics, notices and the log listen. No code in here.
+// The events of the scheduler, for the log, the metrics and the alerts. A subscriber must not throw: the
+// scheduler calls it between attempts. No code here.
 
 import type { Result } from '../rotation/state.ts';
-import type { Dependency } from './retry.ts';
-import type { Entry } from './status-cache.ts';
+import type { Dependency } from './circuit-breaker.ts';
+import type { AccountEntry } from './status-cache.ts';
 
-export type News =
-  /** An attempt ended. */
-  | { readonly news: 'result'; readonly entry: Entry; readonly result: Result }
-  /** An attempt ended in a bug; the others go on. */
-  | { readonly news: 'broken'; readonly entry: Entry; readonly detail: string }
-  /** An account turned out to share its ThingSpace user with another one; neither is rotated. */
-  | { readonly news: 'blocked'; readonly entry: Entry }
-  /** Several accounts in a row met the same closed door; everybody waits but for single probes. */
-  | { readonly news: 'outage.began'; readonly dependency: Dependency; readonly atMs: number }
-  | {
-      readonly news: 'outage.ended';
-      readonly dependency: Dependency;
-      readonly sinceMs: number;
-      readonly atMs: number;
-    }
-  /** A run over the accounts ended. */
-  | { readonly news: 'run.ended'; readonly atMs: number }
-  /** A day has passed. */
-  | { readonly news: 'day'; readonly entries: readonly Entry[]; readonly atMs: number }
-  /** The wall clock moved against the other one; milliseconds, forward positive. */
-  | { readonly news: 'clock.stepped'; readonly byMs: number };
+/** An attempt ended, and the status cache holds its result. */
+type ResultRecorded = {
+  readonly event: 'result.recorded';
+  readonly entry: AccountEntry;
+  readonly result: Result;
+};
 
-export type Hear = (news: News) => void;
+/** An attempt ended in a bug of this program; the other accounts continue. */
+type AttemptBroken = {
+  readonly event: 'attempt.broken';
+  readonly entry: AccountEntry;
+  readonly detail: string;
+};
+
+/** An account has the same ThingSpace user as another account; the scheduler rotates neither. */
+type AccountBlocked = { readonly event: 'account.blocked'; readonly entry: AccountEntry };
+
+/** Several accounts in a row could not reach a dependency; from now on single accounts probe it. */
+type OutageBegan = {
+  readonly event: 'outage.began';
+  readonly dependency: Dependency;
+  readonly atMs: number;
+};
+
+/** A dependency is reachable again. */
+type OutageEnded = {
+  readonly event: 'outage.ended';
+  readonly dependency: Dependency;
+  readonly sinceMs: number;
+  readonly atMs: number;
+};
+
+/** The last account of a run was processed. */
+type RunEnded = { readonly event: 'run.ended'; readonly atMs: number };
+
+/** Another 24 hours have passed since the start. */
+type DayPassed = {
+  readonly event: 'day.passed';
+  readonly entries: readonly AccountEntry[];
+  readonly atMs: number;
+};
+
+/** The wall clock was set: `byMs` against the monotonic clock, positive when forward. */
+type ClockStepped = { readonly event: 'clock.stepped'; readonly byMs: number };
+
+export type SchedulerEvent =
+  | ResultRecorded
+  | AttemptBroken
+  | AccountBlocked
+  | OutageBegan
+  | OutageEnded
+  | RunEnded
+  | DayPassed
+  | ClockStepped;
+
+/** Passes an event to the subscribers. */
+export type Emit = (event: SchedulerEvent) => void;

@@ -1,5 +1,5 @@
-// What the service tells the audit log besides the attempts themselves: its runs, the accounts it looks after, and
-// that it lives. A log that cannot be written holds nothing up here: without it no attempt resets.
+// What the service writes to the audit log besides the attempts: runs, the inventory of accounts, the policy, and
+// checkpoints. A failure to write delays nothing here: without the audit log no attempt sends a reset.
 
 import { randomUUID } from 'node:crypto';
 import type { Rotator } from '../app.ts';
@@ -10,137 +10,150 @@ import { isGood } from '../rotation/result.ts';
 import type { Policy, Result } from '../rotation/state.ts';
 import { hasChanged } from './keyed-queue.ts';
 
-/** One run: opened when it begins, closed by itself when its last account is done. */
-export type Book = {
+/** One run over some accounts; it ends when its last account is finished. */
+export type Run = {
   readonly trigger: Trigger;
-  /** One account is done; null when it was only looked at. */
-  done(name: string, result: Result | null): void;
+  /** One account is finished; null when no attempt was made. */
+  finish(name: string, result: Result | null): void;
 };
 
-/** An account, as far as the inventory is concerned. */
+/** An account in the inventory. */
 export type Named = { readonly name: string; readonly secretId?: string };
 
-export type Books = {
-  /** Begins a run over these accounts; a run over none is not told. `onEnd` is called once, before the log is told. */
-  open(names: readonly string[], trigger: Trigger, onEnd?: () => void): Book;
-  /** Tells which accounts there are, and which came and went. */
-  inventory(
+export type RunLog = {
+  /** Starts a run. `onEnd` is called once, before the end is written. */
+  start(names: readonly string[], trigger: Trigger, onEnd?: () => void): Run;
+  /** Writes which accounts exist, and which were added and removed. */
+  recordInventory(
     accounts: readonly Named[],
     change: { added: readonly Named[]; removed: readonly Named[] },
   ): Promise<void>;
-  /** Tells the common policy where the log's newest word about it is another one. */
-  policy(policy: Policy): Promise<void>;
-  /** Which accounts the log says there are; null when it cannot be read. */
-  inventoryInLog(): Promise<ReadonlySet<string> | null>;
-  /** Signs the log as it is. */
-  seal(): Promise<void>;
-  /** Resolves when everything that was to be told has been. */
-  settled(): Promise<void>;
+  /** Writes the policy when the newest one in the log differs. */
+  recordPolicy(policy: Policy): Promise<void>;
+  /** The accounts that exist according to the log; null when it cannot be read. */
+  readInventory(): Promise<ReadonlySet<string> | null>;
+  /** Signs the log. */
+  checkpoint(): Promise<void>;
+  /** Resolves when everything is written. */
+  flush(): Promise<void>;
 };
 
 type Log = Pick<Rotator, 'audit' | 'observe'>;
 
-/** Opens no file of its own: the rotator's log is the log. */
-export function openBooks({ audit, observe }: Log): Books {
-  /** Told in order, one after the other. */
-  let last: Promise<void> = Promise.resolve();
+/** Runs a task after the tasks before it; a failure is reported to the observer. */
+type Write = (task: () => Promise<unknown>) => Promise<void>;
 
-  function tell(telling: () => Promise<unknown>): Promise<void> {
+/** Writes through the audit log of the rotator, in order. */
+export function openRunLog({ audit, observe }: Log): RunLog {
+  let last: Promise<void> = Promise.resolve();
+  const write: Write = (task) => {
     last = last.then(async () => {
       try {
-        await telling();
+        await task();
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         observe({ event: 'audit.failed', account: '*', detail: error.message });
       }
     });
     return last;
-  }
-
-  const seal = (): Promise<void> => tell(() => audit.checkpoint());
-
+  };
   return {
-    seal,
-    settled: () => last,
+    start: (names, trigger, onEnd) => startRun(audit, write, names, trigger, onEnd),
+    recordInventory: (accounts, change) => write(() => appendInventory(audit, accounts, change)),
+    recordPolicy: (policy) => write(() => appendPolicy(audit, policy)),
+    readInventory: () => readInventory(audit),
+    checkpoint: () => write(() => audit.checkpoint()),
+    flush: () => last,
+  };
+}
 
-    open: (names, trigger, onEnd = () => {}) => {
-      const runId = randomUUID();
-      const pending = new Set(names);
-      let [rotated, failed, exitCode]: [number, number, 0 | 1 | 3 | 4] = [0, 0, 0];
-      if (names.length > 0)
-        void tell(() =>
-          audit.append([{ code: 'run.started', runId, accounts: names.length, trigger }]),
-        );
-      return {
-        trigger,
-        done: (name, result) => {
-          if (!pending.delete(name)) return;
-          if (result) {
-            const code = exitCodeOf(result.certainty, isGood(result));
-            if (code > exitCode) exitCode = code;
-            if (!isGood(result)) failed += 1;
-            else if (hasChanged(result)) rotated += 1;
-          }
-          if (pending.size > 0) return;
-          onEnd();
-          void tell(() =>
-            audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]),
-          );
-          void seal();
-        },
-      };
-    },
-
-    inventory: (accounts, { added, removed }) => {
-      const changes = [
-        ...added.map((account) => ({ change: 'added' as const, ...account })),
-        ...removed.map((account) => ({ change: 'removed' as const, ...account })),
-      ].map(({ change, name, secretId }) => ({
-        code: 'inventory.changed' as const,
-        change,
-        account: name,
-        ...(secretId === undefined ? {} : { secretId }),
-      }));
-      return tell(async () => {
-        // The log takes a bounded number of events at once.
-        for (let from = 0; from < changes.length; from += 500)
-          await audit.append(changes.slice(from, from + 500));
-        await audit.append([
-          { code: 'inventory.summary', accounts: accounts.map(({ name }) => name) },
-        ]);
-      });
-    },
-
-    policy: ({ maxAgeDays, rotateAfterDays }) =>
-      tell(async () => {
-        let before: Readonly<Record<string, unknown>> = {};
-        for await (const { view } of listRecords(audit.source, {
-          event: 'policy.changed',
-          last: 1,
-        }))
-          before = view.more;
-        const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
-        if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
-        const known =
-          typeof maxBefore === 'number' && typeof rotateBefore === 'number'
-            ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
-            : {};
-        await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
-      }),
-
-    inventoryInLog: async () => {
-      const names = new Set<string>();
-      try {
-        for await (const { view } of listRecords(audit.source, { event: 'inventory.changed' })) {
-          if (view.account === undefined) continue;
-          if (view.more['change'] === 'removed') names.delete(view.account);
-          else names.add(view.account);
-        }
-        return names;
-      } catch (error) {
-        if (error instanceof Failure) return null;
-        throw error;
-      }
+function startRun(
+  audit: Log['audit'],
+  write: Write,
+  names: readonly string[],
+  trigger: Trigger,
+  onEnd = (): void => {},
+): Run {
+  const runId = randomUUID();
+  const pending = new Set(names);
+  const results: Result[] = [];
+  const end = (): void => {
+    const exitCode = worstExitCode(results);
+    const rotated = results.filter((result) => isGood(result) && hasChanged(result)).length;
+    const failed = results.filter((result) => !isGood(result)).length;
+    onEnd();
+    void write(() =>
+      audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]),
+    );
+    void write(() => audit.checkpoint());
+  };
+  void write(() => audit.append([{ code: 'run.started', runId, accounts: names.length, trigger }]));
+  if (names.length === 0) end();
+  return {
+    trigger,
+    finish: (name, result) => {
+      if (!pending.delete(name)) return;
+      if (result) results.push(result);
+      if (pending.size === 0) end();
     },
   };
+}
+
+/** The worst of several results: 4 before 3 before 1 before 0. */
+export function worstExitCode(results: readonly Result[]): 0 | 1 | 3 | 4 {
+  const codes = results.map((result) => exitCodeOf(result.certainty, isGood(result)));
+  return ([4, 3, 1] as const).find((code) => codes.includes(code)) ?? 0;
+}
+
+/** The audit log takes a bounded number of events at once. */
+const eventsPerAppend = 500;
+
+async function appendInventory(
+  audit: Log['audit'],
+  accounts: readonly Named[],
+  { added, removed }: { added: readonly Named[]; removed: readonly Named[] },
+): Promise<void> {
+  const changes = [
+    ...added.map((account) => ({ change: 'added' as const, ...account })),
+    ...removed.map((account) => ({ change: 'removed' as const, ...account })),
+  ].map(({ change, name, secretId }) => ({
+    code: 'inventory.changed' as const,
+    change,
+    account: name,
+    ...(secretId === undefined ? {} : { secretId }),
+  }));
+  for (let from = 0; from < changes.length; from += eventsPerAppend)
+    await audit.append(changes.slice(from, from + eventsPerAppend));
+  await audit.append([{ code: 'inventory.summary', accounts: accounts.map(({ name }) => name) }]);
+}
+
+async function appendPolicy(
+  audit: Log['audit'],
+  { maxAgeDays, rotateAfterDays }: Policy,
+): Promise<void> {
+  let before: Readonly<Record<string, unknown>> = {};
+  const newest = { event: 'policy.changed', last: 1 } as const;
+  for await (const { view } of listRecords(audit.source, newest)) before = view.more;
+  const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
+  if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
+  const known =
+    typeof maxBefore === 'number' && typeof rotateBefore === 'number'
+      ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
+      : {};
+  await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
+}
+
+async function readInventory(audit: Log['audit']): Promise<ReadonlySet<string> | null> {
+  const names = new Set<string>();
+  try {
+    for await (const { view } of listRecords(audit.source, { event: 'inventory.changed' })) {
+      if (view.account === undefined) continue;
+      if (view.more['change'] === 'removed') names.delete(view.account);
+      else names.add(view.account);
+    }
+    return names;
+  } catch (error) {
+    if (error instanceof Failure) return null;
+    throw error;
+  }
 }

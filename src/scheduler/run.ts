@@ -1,17 +1,15 @@
-// One run over many accounts, told to the audit log from beginning to end: what `rotate`, the daemon's ticks
-// and the Lambda function have in common. A failing audit log holds nobody up here: without it no attempt resets.
+// One run over many accounts, from beginning to end: for `rotate`, `demo` and the Lambda functions. The service
+// has runs too (dispatcher.ts), whose accounts are spread over time.
 
-import { randomUUID } from 'node:crypto';
 import type { Account, Ask, Rotator } from '../app.ts';
-import { exitCodeOf, Failure } from '../rotation/failure.ts';
-import { isGood } from '../rotation/result.ts';
 import type { Result } from '../rotation/state.ts';
-import { runFleet } from './keyed-queue.ts';
+import { hasChanged, openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
+import { openRunLog, worstExitCode } from './run-log.ts';
 
-export type Run = {
+export type RunOptions = {
   readonly accounts: readonly Account[];
   readonly ask: Ask;
-  /** Ends the attempts that have not sent a reset yet; the others finish. */
+  /** Ends the attempts that have not sent a reset; the others finish. */
   readonly interrupt: AbortSignal;
   /** Called as each account finishes. */
   readonly onResult?: (result: Result) => void;
@@ -19,49 +17,54 @@ export type Run = {
 
 export type RunResult = { readonly results: readonly Result[]; readonly exitCode: 0 | 1 | 3 | 4 };
 
-/** Runs one attempt per account, and signs the audit log afterwards. */
+/**
+ * Makes one attempt per account; the results are in the order of the accounts. On return the run and a checkpoint are
+ * in the audit log. A bug in one attempt rejects, after the other attempts have finished.
+ */
 export async function run(
-  rotator: Rotator,
-  { accounts, ask, interrupt, onResult = () => {} }: Run,
+  rotator: Pick<Rotator, 'config' | 'clock' | 'attempt' | 'audit' | 'observe'>,
+  { accounts, ask, interrupt, onResult = () => {} }: RunOptions,
 ): Promise<RunResult> {
-  const runId = randomUUID();
-  const { trigger } = ask;
-  await told(rotator, () =>
-    rotator.audit.append([{ code: 'run.started', runId, accounts: accounts.length, trigger }]),
+  const { clock } = rotator;
+  const { concurrency, pairs } = rotator.config;
+  const log = openRunLog(rotator);
+  const names = accounts.map(({ name }) => name);
+  const logged = log.start(names, ask.trigger);
+  await log.flush();
+  const queue = openKeyedQueue({ concurrency, pairs, clock, slowAfterMs: slowAttemptMs });
+  const changed = new Map<string, Result>();
+  const attempt = async (account: Account): Promise<Result> => {
+    const partner = partnersOf(account.name, pairs).find((name) => changed.has(name));
+    const because = partner === undefined ? undefined : changed.get(partner);
+    const result = because
+      ? postponed(account, because)
+      : await rotator.attempt(account, ask, interrupt);
+    if (hasChanged(result)) changed.set(account.name, result);
+    logged.finish(account.name, result);
+    onResult(result);
+    return result;
+  };
+  const settled = await Promise.allSettled(
+    accounts.map((account) => queue.run(account.name, () => attempt(account))),
   );
-  const results = await runFleet({
-    accounts,
-    concurrency: rotator.config.concurrency,
-    pairs: rotator.config.pairs,
-    clock: rotator.clock,
-    interrupt,
-    attempt: (account) => rotator.attempt(account, ask, interrupt),
-    onResult,
-  });
-  const exitCode = worstExitCode(results);
-  const rotated = results.filter(
-    ({ outcome }) => outcome === 'rotated' || outcome === 'recovered',
-  ).length;
-  const failed = results.filter((result) => !isGood(result)).length;
-  await told(rotator, () =>
-    rotator.audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]),
-  );
-  await told(rotator, () => rotator.audit.checkpoint());
-  return { results, exitCode };
+  const bug = settled.find((one) => one.status === 'rejected');
+  if (bug) throw bug.reason;
+  const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  await log.flush();
+  return { results, exitCode: worstExitCode(results) };
 }
 
-/** The worst of several results: 4 before 3 before 1 before 0. */
-export function worstExitCode(results: readonly Result[]): 0 | 1 | 3 | 4 {
-  const codes = results.map((result) => exitCodeOf(result.certainty, isGood(result)));
-  return ([4, 3, 1] as const).find((code) => codes.includes(code)) ?? 0;
-}
-
-/** Tells the audit log; what it cannot take is on the second sink already, and is reported. */
-async function told(rotator: Rotator, tell: () => Promise<unknown>): Promise<void> {
-  try {
-    await tell();
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    rotator.observe({ event: 'audit.failed', account: '*', detail: error.message });
-  }
+/** The result of an account whose pair was changed in the same run. */
+function postponed({ name, secretId }: Account, because: Result): Result {
+  return {
+    account: name,
+    secretId,
+    outcome: 'not-due',
+    certainty: 'not-due',
+    detail: `postponed to the next run: this run changed ${because.account}, the other user of its ThingSpace account`,
+    logins: 0,
+    startedAtMs: because.endedAtMs,
+    endedAtMs: because.endedAtMs,
+    next: '',
+  };
 }

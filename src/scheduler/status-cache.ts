@@ -1,79 +1,74 @@
-// The board: what the service last saw of every account, for the status page, the metrics, the notices and the
-// next look. It is memory only, a few hundred bytes per account, and nothing is ever decided by it about a password.
+// What the service knows of every account, for the status page, the metrics, the alerts and the scheduler. Memory
+// only, a few hundred bytes per account. It never decides anything about a password: each attempt reads its secret.
 
 import type { Account } from '../app.ts';
-import { failures, type Reason } from '../rotation/failure.ts';
+import type { Facts, Reason } from '../rotation/failure.ts';
 import { ageDays, dayMs, dueAtMs } from '../rotation/policy.ts';
 import { isGood } from '../rotation/result.ts';
+import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
 import type { Policy, Result } from '../rotation/state.ts';
-import type { AccountStatus } from '../rotation/status.ts';
+import { type AccountStatus, stateOfReason } from '../rotation/status.ts';
 
-/** One account. Dates are UTC milliseconds. */
-export type Entry = {
+/** One account. Times are UTC milliseconds. */
+export type AccountEntry = {
   readonly account: Account;
   readonly policy: Policy;
   state: AccountStatus['state'] | 'unknown';
   reason?: Reason | undefined;
   detail?: string | undefined;
-  /** One imperative sentence; empty when nothing is to be done. */
+  /** What is known about a failure, for `explain` (catalogue.ts). */
+  facts?: Facts | undefined;
+  /** The first step to take, on one line; empty when there is none. */
   next: string;
   username?: string | undefined;
-  /** Why nothing automatic is done about it, beyond what its secret says: it shares a ThingSpace user with another account. */
+  /** Why the scheduler does not rotate this account: another account has the same ThingSpace user. */
   blocked?: string | undefined;
   /** When the password was first stored. */
   passwordSinceMs?: number | undefined;
-  lastLookMs?: number | undefined;
-  /** How the last attempt ended. */
-  lastOutcome?: string | undefined;
+  checkedAtMs?: number | undefined;
   lastSuccessMs?: number | undefined;
-  /** When an attempt of this process last changed the password, or may have. */
+  /** When an attempt of this process changed the password, or may have changed it. */
   changedMs?: number | undefined;
-  /** Bad ends in a row. */
+  /** Failures in a row. */
   failures: number;
 };
 
-export type Board = {
-  /** Takes the accounts as they are now; what was known of those that stay is kept. Says who came and who went. */
-  set(accounts: readonly Account[]): {
+export type StatusCache = {
+  /** Replaces the accounts and keeps what is known of those that stay. Returns the differences. */
+  replaceAccounts(accounts: readonly Account[]): {
     readonly added: readonly Account[];
     readonly removed: readonly Account[];
   };
-  get(name: string): Entry | undefined;
-  entries(): readonly Entry[];
-  /** Notes how an attempt ended. */
-  learn(result: Result): void;
-  /** Notes what a look without an attempt found. */
-  see(status: AccountStatus, atMs: number): void;
-  /** Notes that an attempt ended in a bug. */
-  broken(name: string, detail: string, atMs: number): void;
+  get(name: string): AccountEntry | undefined;
+  entries(): readonly AccountEntry[];
+  /** Records how an attempt ended. */
+  recordResult(result: Result): void;
+  /** Records what a check without an attempt found. */
+  recordStatus(status: AccountStatus, atMs: number): void;
+  /** Records that an attempt ended in a bug. */
+  recordBug(name: string, detail: string, atMs: number): void;
 };
 
-export function createBoard(policyOf: (account: Account) => Policy): Board {
-  let entries = new Map<string, Entry>();
-  const blank = (account: Account): Entry => ({
-    account,
-    policy: policyOf(account),
-    state: 'unknown',
-    next: '',
-    failures: 0,
-  });
+export function createStatusCache(policyOf: (account: Account) => Policy): StatusCache {
+  let entries = new Map<string, AccountEntry>();
 
   return {
-    set: (accounts) => {
+    replaceAccounts: (accounts) => {
       const before = entries;
-      const added = accounts.filter(({ name }) => !before.has(name));
-      // The same objects stay: a look that is under way holds one.
+      const blank = { state: 'unknown', next: '', failures: 0 } as const;
+      // The objects stay the same: an attempt in progress holds one.
       entries = new Map(
-        accounts.map((account) => [
-          account.name,
-          Object.assign(before.get(account.name) ?? blank(account), {
+        accounts.map((account) => {
+          const entry = before.get(account.name) ?? {
+            ...blank,
             account,
             policy: policyOf(account),
-          }),
-        ]),
+          };
+          return [account.name, Object.assign(entry, { account, policy: policyOf(account) })];
+        }),
       );
       return {
-        added,
+        added: accounts.filter(({ name }) => !before.has(name)),
         removed: [...before.values()]
           .map(({ account }) => account)
           .filter(({ name }) => !entries.has(name)),
@@ -81,99 +76,74 @@ export function createBoard(policyOf: (account: Account) => Policy): Board {
     },
     get: (name) => entries.get(name),
     entries: () => [...entries.values()],
-    learn: (result) => {
+    recordResult: (result) => {
       const entry = entries.get(result.account);
-      if (!entry) return;
-      const { reason, detail, endedAtMs } = result;
-      const sinceMs = passwordSince(result);
-      Object.assign(entry, {
-        state: stateAfter(result),
-        reason,
-        detail: reason === undefined && result.outcome !== 'not-due' ? undefined : detail,
-        next: result.next,
-        lastLookMs: endedAtMs,
-        lastOutcome: result.outcome,
-        failures: isGood(result) ? 0 : entry.failures + 1,
-      });
-      if (isGood(result)) entry.lastSuccessMs = endedAtMs;
-      if (sinceMs !== undefined) entry.passwordSinceMs = sinceMs;
-      // Promoted from an earlier attempt: its age is the store's to tell.
-      else if (result.outcome === 'recovered') entry.passwordSinceMs = undefined;
+      if (entry) applyResult(entry, result);
     },
-    see: ({ account, state, reason, detail, next, username, passwordSinceMs }, atMs) => {
-      const entry = entries.get(account);
+    recordStatus: (status, atMs) => {
+      const entry = entries.get(status.account);
       if (!entry) return;
-      Object.assign(entry, { state, reason, detail, next, lastLookMs: atMs });
+      const { state, reason, detail, facts, next, username, passwordSinceMs } = status;
+      Object.assign(entry, { state, reason, detail, facts, next, checkedAtMs: atMs });
       if (passwordSinceMs !== undefined) entry.passwordSinceMs = passwordSinceMs;
       if (username === undefined || username === entry.username) return;
       entry.username = username;
-      blockShared([...entries.values()]);
+      blockSharedUsers([...entries.values()]);
     },
-    broken: (name, detail, atMs) => {
+    recordBug: (name, detail, atMs) => {
       const entry = entries.get(name);
       if (!entry) return;
-      const next = 'Report this as a bug, with the log; the account is tried again by itself.';
       Object.assign(entry, {
         state: 'unreadable',
         reason: undefined,
         detail,
-        next,
-        lastLookMs: atMs,
+        facts: undefined,
+        next: 'Report this bug with the log. The next scheduled run retries.',
+        checkedAtMs: atMs,
         failures: entry.failures + 1,
       });
     },
   };
 }
 
-/** Two accounts that are one ThingSpace user: a rotation of one would kill the other's password, so neither is rotated. */
-function blockShared(entries: readonly Entry[]): void {
-  const owners = new Map<string, Entry[]>();
+function applyResult(entry: AccountEntry, result: Result): void {
+  const { outcome, reason, detail, facts, next, endedAtMs } = result;
+  Object.assign(entry, {
+    state: reason === undefined ? 'settled' : stateOfReason(reason),
+    reason,
+    detail: reason === undefined && outcome !== 'not-due' ? undefined : detail,
+    facts,
+    next,
+    checkedAtMs: endedAtMs,
+    failures: isGood(result) ? 0 : entry.failures + 1,
+  });
+  if (isGood(result)) entry.lastSuccessMs = endedAtMs;
+  const sinceMs = passwordSinceMs(result);
+  if (sinceMs !== undefined) entry.passwordSinceMs = sinceMs;
+  // An earlier attempt issued this password; the next check reads its age from the store.
+  else if (outcome === 'recovered') entry.passwordSinceMs = undefined;
+}
+
+function blockSharedUsers(entries: readonly AccountEntry[]): void {
+  const shared = findSharedUsers(
+    entries.map(({ account, username }) => ({ account: account.name, username })),
+  );
   for (const entry of entries) {
-    entry.blocked = undefined;
-    if (entry.username !== undefined)
-      owners.set(entry.username, [...(owners.get(entry.username) ?? []), entry]);
-  }
-  for (const sharing of owners.values()) {
-    if (sharing.length < 2) continue;
-    const names = sharing.map(({ account }) => account.name).join(' and ');
-    for (const entry of sharing)
-      entry.blocked = `${names} are one ThingSpace user; keep one of them in the configuration`;
+    const names = shared.find((one) => one.includes(entry.account.name));
+    entry.blocked = names && describeSharedUser(names);
   }
 }
 
-/** The reasons that say that the store did not tell where the account stands. */
-const unreadable: readonly Reason[] = [
-  'store-unavailable',
-  'store-denied',
-  'secret-not-found',
-  'secret-invalid',
-];
-
-/** As status.ts would call it, from how an attempt ended. */
-function stateAfter({ reason }: Result): Entry['state'] {
-  if (reason === undefined) return 'settled';
-  if (reason === 'busy') return 'busy';
-  if (unreadable.includes(reason)) return 'unreadable';
-  const { certainty } = failures[reason];
-  if (certainty === 'stopped' || certainty === 'lost') return 'stopped';
-  return certainty === 'unchanged' ? 'settled' : certainty;
-}
-
-/** When the password in AWSCURRENT was stored, where the result tells. A dead window ends with a new AWSCURRENT. */
-function passwordSince({
-  outcome,
-  deadWindowMs,
-  ageDays: age,
-  startedAtMs,
-  endedAtMs,
-}: Result): number | undefined {
+/** When the current password was stored, if the result tells. An outage window ends with a new current version. */
+function passwordSinceMs(result: Result): number | undefined {
+  const { outcome, deadWindowMs, ageDays: age, startedAtMs, endedAtMs } = result;
   if (outcome === 'rotated' || deadWindowMs !== undefined) return endedAtMs;
   if (outcome === 'recovered' || age === undefined) return undefined;
   return startedAtMs - age * dayMs;
 }
 
-/** Ages of an entry at a time; undefined where the age is not known. */
-export function agesOf({ passwordSinceMs, policy }: Entry, nowMs: number) {
+/** The age of the password at `nowMs`; undefined when it is not known. */
+export function agesOf({ passwordSinceMs, policy }: AccountEntry, nowMs: number) {
   if (passwordSinceMs === undefined) return undefined;
   const age = ageDays(passwordSinceMs, nowMs);
   return {
@@ -183,8 +153,8 @@ export function agesOf({ passwordSinceMs, policy }: Entry, nowMs: number) {
   };
 }
 
-/** How much an account needs a person, most first: 0 is the worst. */
-export function rankOf(entry: Entry, nowMs: number): number {
+/** How urgently an account needs a person; 0 is the most urgent. */
+export function rankOf(entry: AccountEntry, nowMs: number): number {
   const daysLeft = agesOf(entry, nowMs)?.daysLeft;
   if (entry.reason === 'password-lost') return 0;
   if (entry.state === 'stopped' || entry.blocked !== undefined) return 1;
@@ -196,8 +166,8 @@ export function rankOf(entry: Entry, nowMs: number): number {
   return entry.state === 'unknown' ? 8 : 7;
 }
 
-/** Worst first; among equals the one with the fewest days left. */
-export function worstFirst(entries: readonly Entry[], nowMs: number): Entry[] {
+/** Most urgent first; among equals the one with the fewest days left. */
+export function worstFirst(entries: readonly AccountEntry[], nowMs: number): AccountEntry[] {
   const ranked = entries.map((entry) => ({
     entry,
     rank: rankOf(entry, nowMs),

@@ -1,31 +1,31 @@
-// Token buckets: how fast a fleet may go. A bucket is asked before an attempt begins and never between a reset
-// and its saving, so an attempt reserves the most it can need and gives back what it did not.
+// Token buckets limit how fast a fleet calls ThingSpace and writes to the store. An attempt takes tokens for the
+// most it can need before it begins, and gives back the rest: nothing may wait between a reset and its storage.
 
 import type { Clock } from '../rotation/ports.ts';
 
-export type Bucket = {
+export type TokenBucket = {
   /**
-   * Resolves when `count` tokens have been taken, in the order of asking; at once, and taking nothing, when `wake` is aborted.
-   * More than the capacity waits for a full bucket.
+   * Resolves when `count` tokens are taken; callers are served in order. When `wake` is aborted it resolves at once
+   * and takes nothing. A count above the capacity waits for a full bucket.
    */
   take(count: number, wake?: AbortSignal): Promise<void>;
-  /** Gives back what was reserved and not used. */
+  /** Gives back tokens that were taken and not used. */
   giveBack(count: number): void;
-  /** Hands out nothing for so long: what a `Retry-After` says. A longer pause that is already running stays. */
+  /** Gives out no token for `ms`, as `Retry-After` asks. A longer pause that is in progress stays. */
   pause(ms: number): void;
 };
 
 export type Rate = { readonly perSecond: number; readonly capacity: number };
 
-/** A full bucket. */
-export function openBucket(
+/** Opens a full bucket. */
+export function openTokenBucket(
   { perSecond, capacity }: Rate,
   clock: Pick<Clock, 'monotonicMs' | 'sleep'>,
-): Bucket {
+): TokenBucket {
   let tokens = capacity;
   let filledAtMs = clock.monotonicMs();
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
-  /** One asker after the other, so that a large one is not starved by small ones. */
+  /** One caller after the other, so that small requests do not starve a large one. */
   let last: Promise<void> = Promise.resolve();
 
   function fill(): void {
@@ -36,28 +36,27 @@ export function openBucket(
 
   function waitMs(needed: number): number {
     fill();
-    const nowMs = clock.monotonicMs();
     const missing = Math.max(0, needed - tokens);
-    return Math.max(0, pausedUntilMs - nowMs, Math.ceil((missing / perSecond) * 1000));
+    const pauseMs = pausedUntilMs - clock.monotonicMs();
+    return Math.max(0, pauseMs, Math.ceil((missing / perSecond) * 1000));
   }
 
-  async function taken(count: number, wake: AbortSignal | undefined): Promise<void> {
+  async function wait(count: number, wake: AbortSignal | undefined): Promise<void> {
     const needed = Math.min(count, capacity);
-    for (let wait = waitMs(needed); wait > 0; wait = waitMs(needed)) {
+    for (let ms = waitMs(needed); ms > 0; ms = waitMs(needed)) {
       if (wake?.aborted) return;
-      await clock.sleep(wait, wake);
+      await clock.sleep(ms, wake);
     }
     if (!wake?.aborted) tokens -= needed;
   }
 
   return {
     take: (count, wake) => {
-      const turn = last.then(() => taken(count, wake));
-      last = turn;
-      return turn;
+      last = last.then(() => wait(count, wake));
+      return last;
     },
     giveBack: (count) => {
-      // The next look at the bucket lets run over what is too much.
+      // `fill` removes what exceeds the capacity.
       tokens += count;
     },
     pause: (ms) => {

@@ -1,17 +1,16 @@
-// Which news is worth a person's attention, and in which words. What passes by itself is told only when it lasts; what
-// needs a person is told at once, and again every day.
+// Which events become notifications. A failure that a person must correct is sent at once and again every day; a
+// failure that a retry can correct is sent only when it lasts.
 
-import { nextStep } from '../rotation/catalogue.ts';
+import { explain, nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
-import { failures, type Reason } from '../rotation/failure.ts';
+import { type Facts, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
-import type { Result } from '../rotation/state.ts';
-import type { Hear } from '../scheduler/events.ts';
-import { agesOf, type Entry } from '../scheduler/status-cache.ts';
-import type { Notice, Notifier } from './webhook.ts';
+import type { Emit } from '../scheduler/events.ts';
+import { type AccountEntry, agesOf } from '../scheduler/status-cache.ts';
+import type { Alert, Notifier } from './webhook.ts';
 
-/** Reasons that a later run tries again by itself, and that no later run will mend. */
-const needPerson: readonly Reason[] = [
+/** A later run retries these reasons, and only a person can correct them. */
+const personalReasons: readonly Reason[] = [
   'store-denied',
   'secret-not-found',
   'secret-invalid',
@@ -21,162 +20,140 @@ const needPerson: readonly Reason[] = [
   'audit-unavailable',
 ];
 
-/** A failure that passes by itself is told from the third in a row on. */
-const patience = 3;
+/** A failure that a retry can correct is sent from the third one in a row on. */
+const failuresUntilAlert = 3;
 
-/** Tells the notifier what is news to people. */
-export function createNotices(
-  notifier: Notifier,
+/** Sends alerts for the events of the scheduler (`notify`) and of the attempts (`observe`). */
+export function createAlerts(
+  notifier: Pick<Notifier, 'send' | 'resolve'>,
   allIsWell: boolean,
-): { hear: Hear; observe: (event: RotationEvent) => void } {
-  const overdue = (entry: Entry, atMs: number): void => {
-    const ages = agesOf(entry, atMs);
-    if (!ages || ages.daysLeft >= 0 || !entry.account.enabled) return;
-    const text = `the password is ${Math.floor(ages.ageDays)} days old; at most ${entry.policy.maxAgeDays} are allowed`;
-    notifier.tell({ ...about(entry), kind: 'overdue', text, daysLeft: rounded(ages.daysLeft) });
+): { notify: Emit; observe: (event: RotationEvent) => void } {
+  const send = (alert: Alert | null): void => {
+    if (alert) notifier.send(alert);
   };
-
-  return {
-    hear: (news) => {
-      switch (news.news) {
-        case 'result': {
-          const { entry, result } = news;
-          const notice = noticeOf(entry, result);
-          if (notice) notifier.tell(notice);
-          else if (isGood(result) && entry.blocked === undefined)
-            notifier.resolve(result.account, `${result.outcome}; all is well again`);
-          return overdue(entry, result.endedAtMs);
-        }
-        case 'broken':
-          return notifier.tell({ ...about(news.entry), kind: 'failing', text: news.detail });
-        case 'blocked':
-          return notifier.tell({
-            ...about(news.entry),
-            kind: 'stopped',
-            text: news.entry.blocked ?? 'not rotated',
-            reason: 'shared-user',
-          });
-        case 'outage.began':
-          return notifier.tell({
-            kind: 'outage',
-            reason: news.dependency,
-            text: `${nameOf[news.dependency]} is away; looking on, one account at a time`,
-          });
-        case 'outage.ended': {
-          const minutes = Math.round((news.atMs - news.sinceMs) / 60_000);
-          return notifier.resolve(
-            undefined,
-            `${nameOf[news.dependency]} is back after ${minutes} min`,
-          );
-        }
-        case 'day': {
-          for (const entry of news.entries) {
-            overdue(entry, news.atMs);
-            const standing = standingNotice(entry);
-            if (standing) notifier.tell(standing);
-          }
-          if (allIsWell && news.entries.every((entry) => isWell(entry, news.atMs)))
-            notifier.tell(wellNotice(news.entries, news.atMs));
-          return;
-        }
-        case 'run.ended':
-        case 'clock.stepped':
-          return;
+  const notify: Emit = (event) => {
+    switch (event.event) {
+      case 'result.recorded': {
+        const { entry, result } = event;
+        send(alertOf(result, entry.failures));
+        if (isGood(result) && entry.blocked === undefined)
+          notifier.resolve(result.account, `Outcome: ${result.outcome}. No open problems.`);
+        send(overdueAlert(entry, result.endedAtMs));
+        break;
       }
-    },
+      case 'attempt.broken': {
+        const text = `The attempt ended in ${event.detail}.`;
+        const { account, next } = event.entry;
+        send({ account: account.name, kind: 'failing', text, next });
+        break;
+      }
+      case 'account.blocked':
+        send(blockedAlert(event.entry));
+        break;
+      case 'outage.began': {
+        const name = dependencyNames[event.dependency];
+        const text = `${name} is unreachable. Probing with one account every 1 to 15 min.`;
+        send({ kind: 'outage', reason: event.dependency, text });
+        break;
+      }
+      case 'outage.ended': {
+        const minutes = Math.round((event.atMs - event.sinceMs) / 60_000);
+        const name = dependencyNames[event.dependency];
+        notifier.resolve(undefined, `${name} is reachable again after ${minutes} min.`);
+        break;
+      }
+      case 'day.passed':
+        for (const entry of event.entries) {
+          send(overdueAlert(entry, event.atMs));
+          send(blockedAlert(entry) ?? dailyAlert(entry));
+        }
+        if (allIsWell) send(healthyAlert(event.entries, event.atMs));
+    }
+  };
+  return {
+    notify,
     observe: (event) => {
       if (event.event !== 'audit.failed') return;
-      notifier.tell({
-        kind: 'audit-failed',
-        reason: 'audit-unavailable',
-        text: event.detail,
-        next: nextStep('audit-unavailable'),
-      });
+      // The event says nothing about a password: a record may be missing before or after a reset.
+      const text = `An audit record could not be written: ${event.detail}.`;
+      const next = nextStep('audit-unavailable', { detail: event.detail });
+      send({ kind: 'audit-failed', reason: 'audit-unavailable', text, next });
     },
   };
 }
 
-const nameOf = { store: 'the secret store', thingspace: 'ThingSpace' } as const;
+const dependencyNames = { store: 'The secret store', thingspace: 'ThingSpace' } as const;
 
-const about = ({ account }: Entry): { account: string } => ({ account: account.name });
-
-const rounded = (days: number): number => Math.round(days * 100) / 100;
-
-/** What a result is worth; null when nobody needs to hear of it (yet). */
-export function noticeOf(entry: Entry, result: Result): Notice | null {
-  const { reason } = result;
-  if (reason === undefined) return null;
-  const kind = kindOf(reason, entry.failures);
-  if (!kind) return null;
-  const { detail, rotationId, next } = result;
-  return {
-    ...about(entry),
-    kind,
-    reason,
-    text: `${reason}${detail === undefined ? '' : ` (${detail})`}`,
-    next,
-    ...(detail === undefined ? {} : { detail }),
-    ...(rotationId === undefined ? {} : { rotationId }),
-  };
+/** Title, meaning and detail of a reason, as sentences. */
+function describe(reason: Reason, facts: Facts): string {
+  const { title, meaning } = explain(reason, facts);
+  const detail = facts.detail === undefined ? '' : ` Detail: ${facts.detail}.`;
+  return `${title.charAt(0).toUpperCase()}${title.slice(1)} (${reason}). Password: ${meaning}${detail}`;
 }
 
-function kindOf(reason: Reason, inARow: number): Notice['kind'] | null {
+type Problem = {
+  readonly account: string;
+  readonly reason?: Reason | undefined;
+  readonly detail?: string | undefined;
+  readonly facts?: Facts | undefined;
+  readonly next: string;
+  readonly rotationId?: string;
+};
+
+/** The alert about a failure; null when it is not sent (yet). */
+export function alertOf(problem: Problem, failuresInARow: number): Alert | null {
+  const { account, reason, detail, facts, next, rotationId } = problem;
+  if (reason === undefined) return null;
+  const kind = kindOf(reason, failuresInARow >= failuresUntilAlert);
+  const text = describe(reason, { ...facts, account, detail });
+  return kind && { account, kind, reason, text, next, detail, rotationId };
+}
+
+function kindOf(reason: Reason, isLasting: boolean): Alert['kind'] | null {
   if (reason === 'verify-refused' || reason === 'verify-unavailable') return 'verify-failed';
   if (reason === 'audit-unavailable') return 'audit-failed';
   const { certainty } = failures[reason];
-  const lasts = inARow >= patience;
   switch (certainty) {
     case 'lost':
-      return 'lost';
     case 'stopped':
-      return 'stopped';
     case 'changed':
-      return 'changed';
+      return certainty;
     case 'in-doubt':
-      // These two pass with the settle time, or with the lease.
-      return reason === 'settling' || reason === 'in-flight'
-        ? lasts
-          ? 'in-doubt'
-          : null
-        : 'in-doubt';
+      // These two end with the settle time or with the lease.
+      return (reason === 'settling' || reason === 'in-flight') && !isLasting ? null : 'in-doubt';
     case 'unchanged':
-      return needPerson.includes(reason) || lasts ? 'failing' : null;
+      return personalReasons.includes(reason) || isLasting ? 'failing' : null;
   }
 }
 
-/** The daily word about an account that still needs a person. */
-function standingNotice(entry: Entry): Notice | null {
-  if (entry.blocked !== undefined)
-    return { ...about(entry), kind: 'stopped', reason: 'shared-user', text: entry.blocked };
-  const { reason, detail, next } = entry;
-  if (reason === undefined) return null;
-  const kind = kindOf(reason, Math.max(entry.failures, patience));
-  return (
-    kind && {
-      ...about(entry),
-      kind,
-      reason,
-      text: `still ${reason}${detail === undefined ? '' : ` (${detail})`}`,
-      next,
-    }
-  );
+const dailyAlert = ({ account, ...known }: AccountEntry): Alert | null =>
+  alertOf({ ...known, account: account.name }, failuresUntilAlert);
+
+function blockedAlert({ account, blocked }: AccountEntry): Alert | null {
+  if (blocked === undefined) return null;
+  const text = `Not rotated: ${blocked}.`;
+  const next = nextStep('secret-invalid', { cause: 'shared-user' });
+  return { account: account.name, kind: 'stopped', reason: 'shared-user', text, next };
 }
 
-function isWell(entry: Entry, atMs: number): boolean {
+function overdueAlert(entry: AccountEntry, atMs: number): Alert | null {
+  const { account, policy } = entry;
   const ages = agesOf(entry, atMs);
-  return (
+  if (!ages || ages.daysLeft >= 0 || !account.enabled) return null;
+  const text = `The password is ${Math.floor(ages.ageDays)} days old. The policy allows ${policy.maxAgeDays} days.`;
+  const daysLeft = Math.round(ages.daysLeft * 100) / 100;
+  return { account: account.name, kind: 'overdue', text, daysLeft };
+}
+
+/** The daily message that there are no problems; null when there is one. */
+function healthyAlert(entries: readonly AccountEntry[], atMs: number): Alert | null {
+  const isHealthy = (entry: AccountEntry): boolean =>
     entry.reason === undefined &&
     entry.blocked === undefined &&
     entry.state === 'settled' &&
-    ages !== undefined &&
-    ages.daysLeft >= 0
-  );
-}
-
-function wellNotice(entries: readonly Entry[], atMs: number): Notice {
+    (agesOf(entry, atMs)?.daysLeft ?? -1) >= 0;
+  if (!entries.every(isHealthy)) return null;
   const oldest = Math.max(0, ...entries.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0));
-  return {
-    kind: 'all-is-well',
-    text: `all is well: ${entries.length} accounts, the oldest password is ${Math.floor(oldest)} days old`,
-  };
+  const text = `No problems. Accounts: ${entries.length}. The oldest password is ${Math.floor(oldest)} days old.`;
+  return { kind: 'all-is-well', text };
 }

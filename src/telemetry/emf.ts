@@ -1,152 +1,111 @@
-// CloudWatch metrics as log lines (Embedded Metric Format, read 2026-11), with the names and labels of metrics.ts: a function
-// has nobody who scrapes it. One flush per invocation. A value is a number of ours and a dimension one of few words, or an
-// account's name; never a text from outside.
+// The metrics of a Lambda function as log lines that CloudWatch reads (Embedded Metric Format, read 2026-11), since
+// nothing scrapes a function. Flushed once per invocation.
 
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Result } from '../rotation/state.ts';
-import { type AccountFigures, accountStates } from './metrics.ts';
+import {
+  type AccountFigures,
+  accountStates,
+  type Labels,
+  metricPrefix,
+  metricTable,
+  type Sample,
+  samplesOfAccount,
+  samplesOfEvent,
+  samplesOfResult,
+} from './metrics.ts';
 
 export const emfNamespace = 'ThingspaceRotator';
 
 export type EmfMetrics = {
-  /** Counts what an attempt tells. Never throws. */
+  /** Counts what happens in an attempt. Never throws. */
   observe(event: RotationEvent): void;
-  /** Counts the end of an attempt. */
-  finished(result: Result): void;
-  /** Where an account stands, once per invocation. */
-  figure(figures: AccountFigures): void;
-  /** A run over the accounts ended at this time; UTC milliseconds. */
-  ran(atMs: number): void;
-  /** The lines of everything since the last flush; none when nothing was told. */
+  /** Counts how an attempt ended. */
+  recordResult(result: Result): void;
+  /** Records the figures of an account, once per invocation. */
+  recordAccount(figures: AccountFigures): void;
+  /** Records that a run ended at this time; UTC milliseconds. */
+  recordRun(atMs: number): void;
+  /** The lines of everything since the last flush; empty when nothing was recorded. */
   flush(nowMs: number): string[];
 };
 
-/** CloudWatch takes at most so many values of one metric in a line. */
+/** CloudWatch takes at most this many values of one metric in a line. */
 const maxValues = 100;
 
-type Series = {
-  readonly dimensions: Readonly<Record<string, string>>;
-  readonly sets: readonly (readonly string[])[];
-  readonly values: Map<string, number[]>;
+const units = { counter: 'Count', gauge: 'None', histogram: 'Seconds' } as const;
+
+/** Samples with the same labels. Each dimension set is one more metric that AWS charges for. */
+type Group = {
+  readonly labels: Labels;
+  readonly dimensions: readonly (readonly string[])[];
+  readonly values: Map<Sample['name'], number[]>;
 };
 
 /**
- * `byAccount`: CloudWatch also keeps the ages of each account apart, three metrics to pay for per account. Without it they are one
- * metric with its least and its largest value; which account it was is in the log line.
+ * `byAccount`: CloudWatch keeps the ages of each account apart, at the price of three metrics per account. Without
+ * it an age is one metric with its minimum and maximum, and the log line names the account.
  */
 export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean }): EmfMetrics {
-  let series = new Map<string, Series>();
-  const figured: AccountFigures[] = [];
+  let groups = new Map<string, Group>();
+  let accounts: AccountFigures[] = [];
 
-  /** `sets`: by which dimensions CloudWatch keeps the metric; each one more is one more metric to pay for. */
-  function add(
-    dimensions: Record<string, string>,
-    sets: readonly (readonly string[])[],
-    name: string,
-    value: number,
-  ): void {
-    const key = JSON.stringify([dimensions, sets]);
-    const one = series.get(key) ?? { dimensions, sets, values: new Map() };
-    series.set(key, one);
-    one.values.set(name, [...(one.values.get(name) ?? []), value]);
+  function record({ name, value, labels = {} }: Sample): void {
+    const { account, ...others } = labels;
+    const apart = byAccount && account !== undefined ? [['account']] : [];
+    const keys = Object.keys(others);
+    const dimensions = keys.length > 0 ? keys.map((key) => [key]) : [...apart, []];
+    const key = JSON.stringify(labels);
+    const group = groups.get(key) ?? { labels, dimensions, values: new Map() };
+    groups.set(key, group);
+    group.values.set(name, [...(group.values.get(name) ?? []), value]);
   }
-  const plain = (name: string, value: number): void => add({}, [[]], name, value);
-  const attempt = (outcome: string, reason: string): void =>
-    add({ outcome, reason }, [['outcome'], ['reason']], 'attempts_total', 1);
 
-  function fill(): void {
-    if (figured.length === 0) return;
-    for (const { account, ageDays, daysLeft, lastSuccessMs } of figured) {
-      const sets = byAccount ? [['account'], []] : [[]];
-      if (ageDays !== undefined) add({ account }, sets, 'password_age_days', ageDays);
-      if (daysLeft !== undefined) add({ account }, sets, 'password_days_left', daysLeft);
-      if (lastSuccessMs !== undefined)
-        add({ account }, sets, 'last_success_timestamp_seconds', lastSuccessMs / 1000);
+  /** CloudWatch gets the number of accounts in each state. */
+  function recordStates(): void {
+    for (const state of accounts.length === 0 ? [] : accountStates) {
+      const value = accounts.filter((one) => one.state === state).length;
+      record({ name: 'account_state', value, labels: { state } });
     }
-    for (const state of accountStates) {
-      const count = figured.filter((one) => one.state === state).length;
-      add({ state }, [['state']], 'account_state', count);
-    }
-    figured.length = 0;
+    accounts = [];
   }
 
   return {
-    observe: (event) => {
-      switch (event.event) {
-        case 'login.accepted':
-        case 'login.refused':
-        case 'login.unknown':
-        case 'login.not-sent':
-          return add(
-            { result: event.event.slice('login.'.length) },
-            [['result']],
-            'logins_total',
-            1,
-          );
-        case 'receipt.written':
-          return plain('receipts_written_total', 1);
-        case 'saving.retried':
-          return plain('saving_retries_total', 1);
-        case 'audit.failed':
-          return plain('audit_failures_total', 1);
-        default:
-          return;
-      }
+    observe: (event) => samplesOfEvent(event).forEach(record),
+    recordResult: (result) => samplesOfResult(result).forEach(record),
+    recordAccount: (figures) => {
+      accounts.push(figures);
+      samplesOfAccount(figures).forEach(record);
     },
-    finished: ({ outcome, reason, startedAtMs, endedAtMs, deadWindowMs }) => {
-      attempt(outcome, reason ?? 'none');
-      plain('attempt_duration_seconds', Math.max(0, endedAtMs - startedAtMs) / 1000);
-      if (deadWindowMs !== undefined) plain('dead_window_seconds', deadWindowMs / 1000);
-    },
-    figure: (figures) => {
-      figured.push(figures);
-    },
-    ran: (atMs) => plain('last_run_timestamp_seconds', atMs / 1000),
+    recordRun: (atMs) => record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
     flush: (nowMs) => {
-      fill();
-      const lines = [...series.values()].flatMap((one) => linesOf(one, nowMs));
-      series = new Map();
+      recordStates();
+      const lines = [...groups.values()].flatMap((group) => linesOf(group, nowMs));
+      groups = new Map();
       return lines;
     },
   };
 }
 
-const unitOf = (name: string): string =>
-  name.endsWith('_seconds') && !name.includes('timestamp')
-    ? 'Seconds'
-    : name.endsWith('_total')
-      ? 'Count'
-      : 'None';
-
-function linesOf({ dimensions, sets, values }: Series, nowMs: number): string[] {
+function linesOf({ labels, dimensions, values }: Group, nowMs: number): string[] {
   const most = Math.max(...[...values.values()].map((list) => list.length));
   return Array.from({ length: Math.ceil(most / maxValues) }, (_, index) => {
-    const part = [...values]
-      .map(
-        ([name, list]) => [name, list.slice(index * maxValues, (index + 1) * maxValues)] as const,
-      )
-      .filter(([, list]) => list.length > 0);
+    const part = [...values].flatMap(([name, all]) => {
+      const list = all.slice(index * maxValues, (index + 1) * maxValues);
+      return list.length === 0 ? [] : [{ name, value: list.length === 1 ? list[0] : list }];
+    });
+    const definition = {
+      Namespace: emfNamespace,
+      Dimensions: dimensions,
+      Metrics: part.map(({ name }) => ({
+        Name: metricPrefix + name,
+        Unit: units[metricTable[name].type],
+      })),
+    };
     return JSON.stringify({
-      _aws: {
-        Timestamp: Math.round(nowMs),
-        CloudWatchMetrics: [
-          {
-            Namespace: emfNamespace,
-            Dimensions: sets,
-            Metrics: part.map(([name]) => ({
-              Name: `thingspace_rotator_${name}`,
-              Unit: unitOf(name),
-            })),
-          },
-        ],
-      },
-      ...dimensions,
-      ...Object.fromEntries(
-        part.map(([name, list]) => [
-          `thingspace_rotator_${name}`,
-          list.length === 1 ? list[0] : list,
-        ]),
-      ),
+      _aws: { Timestamp: Math.round(nowMs), CloudWatchMetrics: [definition] },
+      ...labels,
+      ...Object.fromEntries(part.map(({ name, value }) => [metricPrefix + name, value])),
     });
   });
 }

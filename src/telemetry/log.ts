@@ -1,31 +1,82 @@
-// Diagnostics, on standard error, through winston. Nothing reaches a line but the fields named here, and of
-// those only strings, numbers and booleans: an error, a request or a Secret handed in by mistake is dropped.
+// Diagnostics on standard error, by winston. A line holds only the fields named here, and of those only strings,
+// numbers and booleans: an error, a request or a Secret that is passed by mistake is dropped.
 
 import type { Writable } from 'node:stream';
 import { createLogger, format, transports } from 'winston';
 import { nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
+import type { SchedulerEvent } from '../scheduler/events.ts';
 
 export type LogOptions = {
   readonly level: 'error' | 'warn' | 'info' | 'debug';
   /** `json` for machines: one object per line; `text` for a terminal. */
   readonly style: 'json' | 'text';
   readonly stream: Writable;
-  /** Goes on every line: a Lambda request id, for one. */
+  /** Fields of every line, such as the request id of Lambda. */
   readonly context?: Readonly<Record<string, string>>;
 };
 
-/** One line. `fields` is open for the caller's sake; what is printed of it is decided by the allow-list. */
+/** The events of the programs around the attempts and the scheduler. */
+export type ProgramEvent =
+  /** The service has opened its configuration, its port and its scheduler. */
+  | 'service.ready'
+  /** The service has ended, and every attempt with it. */
+  | 'service.ended'
+  /** The process received a signal. */
+  | 'signal.received'
+  /** The service uses a new configuration. */
+  | 'config.reloaded'
+  /** The new configuration has an error, and the service keeps the old one. */
+  | 'config.kept'
+  /** systemd could not be notified. */
+  | 'systemd.failed'
+  /** The HTTP server listens. */
+  | 'http.listening'
+  /** The HTTP server can be reached from other machines. */
+  | 'http.exposed'
+  /** The HTTP server could not listen on its new address, and keeps the old one. */
+  | 'http.kept'
+  /** A request was answered. */
+  | 'http.answered'
+  /** A request without the right token was refused. */
+  | 'http.refused'
+  /** A request ended in a bug of this program. */
+  | 'http.failed'
+  /** A person requested an attempt over HTTP. */
+  | 'http.rotate'
+  /** The webhook did not accept a notification; it is sent again later. */
+  | 'notify.retried'
+  /** The webhook did not accept a notification, and it is not sent again. */
+  | 'notify.failed'
+  /** A Lambda function began a run. */
+  | 'run.started'
+  /** A Lambda function ended a run. */
+  | 'run.finished'
+  /** Secrets Manager called the function for one step of its own rotation. */
+  | 'step.started'
+  /** The work queue did not accept the message for an account. */
+  | 'work.not-queued'
+  /** A message of the work queue is not valid. */
+  | 'work.poisoned'
+  /** A message of the work queue was delivered twice; the work was done before. */
+  | 'work.repeated';
+
+/** Every event of a log line. */
+export type LogEvent = RotationEvent['event'] | SchedulerEvent['event'] | ProgramEvent;
+
+type Write = (event: LogEvent, fields?: object) => void;
+
+/** Writes one line per call. Fields that are not in the allow-list are dropped. */
 export type Log = {
-  readonly error: (event: string, fields?: object) => void;
-  readonly warn: (event: string, fields?: object) => void;
-  readonly info: (event: string, fields?: object) => void;
-  readonly debug: (event: string, fields?: object) => void;
-  /** Resolves when every line has been handed to the stream. */
+  readonly error: Write;
+  readonly warn: Write;
+  readonly info: Write;
+  readonly debug: Write;
+  /** Resolves when every line has been passed to the stream. */
   readonly close: () => Promise<void>;
 };
 
-/** Every field a line may have besides `time`, `level` and `event`; docs/RUNBOOK.md explains them. */
+/** The fields of a line besides `time`, `level` and `event`; docs/RUNBOOK.md explains them. */
 export const loggedFields = [
   'account',
   'rotationId',
@@ -64,12 +115,12 @@ export function openLog({ level, style, stream, context = {} }: LogOptions): Log
       format.printf(style === 'json' ? jsonLine : textLine),
     ),
     transports: [new transports.Stream({ stream, eol: '\n' })],
-    // An uncaught error is the entry point's to report; winston would print it whole.
+    // The entry point reports an uncaught error; winston would print all of it.
     exitOnError: false,
   });
   const write =
-    (at: LogOptions['level']) =>
-    (event: string, fields: object = {}): void => {
+    (at: LogOptions['level']): Write =>
+    (event, fields = {}) => {
       logger.log({ level: at, message: event, fields: allowed({ ...context, ...fields }) });
     };
   return {
@@ -105,16 +156,37 @@ function textLine({ timestamp, level, message, fields }: Line): string {
   return [timestamp, level.padEnd(5), message, ...pairs].join(' ');
 }
 
-/** How loud an event of the protocol is. */
+/** Writes an event of an attempt. A failure gets the first step that corrects it. */
 export function logEvent(log: Log, event: RotationEvent): void {
   const { event: name, ...fields } = event;
-  const next =
-    'reason' in event && event.reason !== undefined
-      ? {
-          next: nextStep(event.reason, 'facts' in event ? event.facts : { account: event.account }),
-        }
-      : {};
-  log[levelOf(event)](name, { ...fields, ...next });
+  const reason = 'reason' in event ? event.reason : undefined;
+  const facts = 'facts' in event ? event.facts : { account: event.account };
+  const next = reason === undefined ? undefined : nextStep(reason, facts);
+  log[levelOf(event)](name, { ...fields, next });
+}
+
+/** Writes an event of the scheduler. Results, runs and days have no line here: attempts write their own. */
+export function logSchedulerEvent(log: Log, event: SchedulerEvent): void {
+  switch (event.event) {
+    case 'attempt.broken':
+      log.error(event.event, { account: event.entry.account.name, detail: event.detail });
+      break;
+    case 'account.blocked':
+      log.error(event.event, { account: event.entry.account.name, detail: event.entry.blocked });
+      break;
+    case 'outage.began':
+      log.error(event.event, { detail: `${event.dependency} is unreachable` });
+      break;
+    case 'outage.ended': {
+      const durationMs = event.atMs - event.sinceMs;
+      log.info(event.event, { detail: `${event.dependency} is reachable again`, durationMs });
+      break;
+    }
+    case 'clock.stepped': {
+      const seconds = Math.round(event.byMs / 1000);
+      log.warn(event.event, { detail: `the wall clock was set by ${seconds} s` });
+    }
+  }
 }
 
 function levelOf(event: RotationEvent): LogOptions['level'] {
@@ -140,7 +212,7 @@ function levelOf(event: RotationEvent): LogOptions['level'] {
   }
 }
 
-/** What a line may carry. */
+/** The fields that a line may have. */
 export function allowed(
   fields: Readonly<Record<string, unknown>>,
 ): Record<string, string | number | boolean> {

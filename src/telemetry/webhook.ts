@@ -1,20 +1,22 @@
-// Notices to a webhook: text that Slack reads, and the same as JSON. Delivery is best effort and bounded; it must never
-// hold up a rotation, and the address (which may be a secret itself) must never reach a log.
+// Notifications to a webhook: text that Slack shows, and the same data as JSON. Delivery is best effort and bounded.
+// It never delays a rotation, and the address, which may be a secret, never reaches a log.
 //
 //   POST {webhook}
 //   content-type: application/json
-//   x-rotator-signature: t=1795464000,v1=<hex HMAC-SHA256 of "t.body">        with notify.secretFile
+//   webhook-id, webhook-timestamp, webhook-signature      with notify.secretFile; https://www.standardwebhooks.com
 //
 //   { "text": "…", "source": "thingspace-rotator", "host": "ops-1", "sentAt": "2026-11-23T03:17:04Z", "dropped": 0,
-//     "notices": [ { "kind": "stopped", "account": "fleet-east", "reason": "login-refused", "text": "…", "next": "…", … } ] }
+//     "notices": [ { "kind": "stopped", "account": "fleet-east", "reason": "login-refused", "text": "…", "next": "…" } ] }
 
-import { createHmac, type KeyObject } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
+import { Webhook } from 'standardwebhooks';
+import { UsageError } from '../config/errors.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { isoTime } from '../time.ts';
+import { isoTime, toDate } from '../time.ts';
 import type { Log } from './log.ts';
 
-/** What happened. `resolved` takes back what was told before; `all-is-well` is the daily word that nothing is wrong. */
-export type NoticeKind =
+/** What happened. `resolved`: an earlier alert is over. `all-is-well`: the daily message that there are no problems. */
+export type AlertKind =
   | 'stopped'
   | 'lost'
   | 'in-doubt'
@@ -27,145 +29,178 @@ export type NoticeKind =
   | 'resolved'
   | 'all-is-well';
 
-/** One notice. Free of secrets by its type: names, reasons, and sentences of our own. */
-export type Notice = {
-  readonly kind: NoticeKind;
-  /** One line for people, without the account's name. */
+/** One alert: names, reasons and sentences of this program; its type has no place for a secret. */
+export type Alert = {
+  readonly kind: AlertKind;
+  /** Sentences for people, without the name of the account. */
   readonly text: string;
-  readonly account?: string;
-  readonly reason?: string;
-  readonly detail?: string;
-  readonly next?: string;
-  readonly rotationId?: string;
+  readonly account?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly detail?: string | undefined;
+  readonly next?: string | undefined;
+  readonly rotationId?: string | undefined;
   /** Days of 24 hours, two decimals; negative when overdue. */
-  readonly daysLeft?: number;
+  readonly daysLeft?: number | undefined;
 };
 
-export type NotifyOptions = {
+export type NotifierOptions = {
   readonly webhook: string;
-  /** Signs the body; none: unsigned. */
-  readonly key?: KeyObject;
-  /** What this machine is called. */
+  /** Signs the body; without it the body is not signed. */
+  readonly key?: KeyObject | undefined;
+  /** The name of this machine. */
   readonly host: string;
   readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'sleep'>;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
-  /** Counts what became of notices. */
+  /** Counts alerts by result. */
   readonly onDelivery?: (result: 'delivered' | 'failed' | 'dropped', count: number) => void;
 };
 
 export type Notifier = {
-  /** Takes a notice unless the same one was told within the last 20 hours. Returns at once, never throws. */
-  tell(notice: Notice): void;
-  /** Tells `resolved` if anything was told about this account (or, without a name, about the service) that still stands. */
+  /** Sends an alert unless the same one was sent within the last 20 hours. Returns at once, never throws. */
+  send(alert: Alert): void;
+  /** Sends `resolved` if an alert about this account (undefined: about the service) was sent before. */
   resolve(account: string | undefined, text: string): void;
-  /** Resolves when everything is delivered or given up, or the time is over. */
+  /** Resolves when everything is delivered or failed, or after `withinMs`. */
   flush(withinMs: number): Promise<void>;
 };
 
-/** The same notice again: daily, whatever the jitter of the day. */
+/** The same alert is sent once a day, whatever the jitter of the day. */
 const repeatAfterMs = 20 * 3_600_000;
 const maxWaiting = 500;
 const maxPerPost = 50;
 const postTimeoutMs = 10_000;
-/** So that what happens in one moment is one message. */
+/** Alerts of the same moment are sent in one message. */
 const gatherMs = 1_000;
-/** Waits between the tries of one message; then it is given up, and told on the log. */
-export const deliveryWaitsMs: readonly number[] = [1_000, 5_000, 30_000, 120_000, 600_000];
+/** Delays between the tries of one message; after the last one it has failed. */
+export const deliveryDelaysMs: readonly number[] = [1_000, 5_000, 30_000, 120_000, 600_000];
 const longestRetryAfterMs = 600_000;
 
-export function openNotifier(options: NotifyOptions): Notifier {
-  const { clock, log, onDelivery = () => {} } = options;
-  const waiting: Notice[] = [];
-  /** When what was told last; the subject is an account, or '' for the service. */
-  const told = new Map<string, Map<string, number>>();
-  let dropped = 0;
-  let delivering: Promise<void> | null = null;
-  let hurry = new AbortController();
+/** Alerts that wait, and the end of their delivery. */
+type Outbox = {
+  readonly options: NotifierOptions;
+  readonly signer: Webhook | null;
+  readonly waiting: Alert[];
+  /** When each alert was sent last, by account ('' for the service) and by kind and reason. */
+  readonly sent: Map<string, Map<string, number>>;
+  dropped: number;
+  delivering: Promise<void> | null;
+  hurry: AbortController;
+};
 
-  function enqueue(notice: Notice): void {
-    if (waiting.length >= maxWaiting) {
-      dropped += 1;
-      onDelivery('dropped', 1);
-      return;
-    }
-    waiting.push(notice);
-    delivering ??= deliverAll().finally(() => {
-      delivering = null;
-    });
-  }
-
-  async function deliverAll(): Promise<void> {
-    await clock.sleep(gatherMs, hurry.signal);
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0, maxPerPost);
-      const lost = dropped;
-      dropped = 0;
-      if (await deliver(batch, lost)) continue;
-      onDelivery('failed', batch.length);
-      // It was not told, so it may be told again.
-      for (const { account = '', ...notice } of batch) told.get(account)?.delete(sameness(notice));
-    }
-  }
-
-  async function deliver(batch: readonly Notice[], lost: number): Promise<boolean> {
-    for (let tries = 1; ; tries += 1) {
-      const answer = await post(options, batch, lost);
-      if (answer.delivered) {
-        onDelivery('delivered', batch.length);
-        return true;
-      }
-      const waitMs = deliveryWaitsMs[tries - 1];
-      const isLast = waitMs === undefined || answer.final || hurry.signal.aborted;
-      log[isLast ? 'error' : 'warn'](isLast ? 'notify.failed' : 'notify.retried', {
-        detail: answer.detail,
-        count: batch.length,
-        tries,
-      });
-      if (isLast) return false;
-      await clock.sleep(Math.max(waitMs, answer.retryAfterMs ?? 0), hurry.signal);
-    }
-  }
-
+/** Throws a UsageError when the key is not usable. */
+export function openNotifier(options: NotifierOptions): Notifier {
+  const { clock, key } = options;
+  const outbox: Outbox = {
+    options,
+    signer: key === undefined ? null : signerOf(key),
+    waiting: [],
+    sent: new Map(),
+    dropped: 0,
+    delivering: null,
+    hurry: new AbortController(),
+  };
   return {
-    tell: (notice) => {
-      const { account = '' } = notice;
+    send: (alert) => {
+      const { account = '' } = alert;
       const nowMs = clock.monotonicMs();
-      const about = told.get(account) ?? new Map<string, number>();
-      const lastMs = about.get(sameness(notice));
+      const sent = outbox.sent.get(account) ?? new Map<string, number>();
+      const lastMs = sent.get(keyOf(alert));
       if (lastMs !== undefined && nowMs - lastMs < repeatAfterMs) return;
-      about.set(sameness(notice), nowMs);
-      told.set(account, about);
-      enqueue(notice);
+      sent.set(keyOf(alert), nowMs);
+      outbox.sent.set(account, sent);
+      enqueue(outbox, alert);
     },
     resolve: (account, text) => {
-      if (!told.delete(account ?? '')) return;
-      enqueue({ kind: 'resolved', text, ...(account === undefined ? {} : { account }) });
+      if (outbox.sent.delete(account ?? '')) enqueue(outbox, { kind: 'resolved', text, account });
     },
     flush: async (withinMs) => {
-      if (!delivering) return;
-      hurry.abort();
-      const over = new AbortController();
-      await Promise.race([delivering.then(() => over.abort()), clock.sleep(withinMs, over.signal)]);
-      hurry = new AbortController();
+      if (!outbox.delivering) return;
+      outbox.hurry.abort();
+      const delivered = new AbortController();
+      await Promise.race([
+        outbox.delivering.then(() => delivered.abort()),
+        clock.sleep(withinMs, delivered.signal),
+      ]);
+      outbox.hurry = new AbortController();
     },
   };
 }
 
-const sameness = ({ kind, reason }: Pick<Notice, 'kind' | 'reason'>): string =>
-  `${kind} ${reason ?? ''}`;
+/** A key that begins with `whsec_` is base64, as Standard Webhooks writes it; any other key is used as it is. */
+function signerOf(key: KeyObject): Webhook {
+  const bytes = key.export();
+  const text = bytes.toString('utf8');
+  if (!text.startsWith('whsec_')) return new Webhook(bytes, { format: 'raw' });
+  try {
+    return new Webhook(text);
+  } catch {
+    throw new UsageError('notify.secretFile: the text after "whsec_" is not base64');
+  }
+}
 
-type Posted = {
-  readonly delivered: boolean;
-  readonly final?: boolean;
+const keyOf = ({ kind, reason }: Alert): string => `${kind} ${reason ?? ''}`;
+
+function enqueue(outbox: Outbox, alert: Alert): void {
+  if (outbox.waiting.length >= maxWaiting) {
+    outbox.dropped += 1;
+    outbox.options.onDelivery?.('dropped', 1);
+    return;
+  }
+  outbox.waiting.push(alert);
+  outbox.delivering ??= deliverAll(outbox).finally(() => {
+    outbox.delivering = null;
+  });
+}
+
+async function deliverAll(outbox: Outbox): Promise<void> {
+  const { clock, onDelivery } = outbox.options;
+  await clock.sleep(gatherMs, outbox.hurry.signal);
+  while (outbox.waiting.length > 0) {
+    const batch = outbox.waiting.splice(0, maxPerPost);
+    const { dropped } = outbox;
+    outbox.dropped = 0;
+    const isDelivered = await deliver(outbox, batch, dropped);
+    onDelivery?.(isDelivered ? 'delivered' : 'failed', batch.length);
+    // An alert that was not delivered may be sent again.
+    if (!isDelivered)
+      for (const alert of batch) outbox.sent.get(alert.account ?? '')?.delete(keyOf(alert));
+  }
+}
+
+async function deliver(outbox: Outbox, batch: readonly Alert[], dropped: number): Promise<boolean> {
+  const { hurry } = outbox;
+  const { clock, log } = outbox.options;
+  const id = `msg_${randomUUID()}`;
+  for (let tries = 1; ; tries += 1) {
+    const failed = await post(outbox, id, batch, dropped);
+    if (!failed) return true;
+    const { detail, isFinal, retryAfterMs } = failed;
+    const delayMs = deliveryDelaysMs[tries - 1];
+    const fields = { detail, count: batch.length, tries };
+    if (delayMs === undefined || isFinal || hurry.signal.aborted) {
+      log.error('notify.failed', fields);
+      return false;
+    }
+    log.warn('notify.retried', fields);
+    await clock.sleep(Math.max(delayMs, retryAfterMs), hurry.signal);
+  }
+}
+
+/** `isFinal`: a retry cannot help. */
+type PostFailure = {
   readonly detail: string;
-  readonly retryAfterMs?: number;
+  readonly isFinal: boolean;
+  readonly retryAfterMs: number;
 };
 
+/** Sends one message; null when the webhook accepted it. */
 async function post(
-  { webhook, key, host, clock }: NotifyOptions,
-  notices: readonly Notice[],
+  { options, signer }: Outbox,
+  id: string,
+  notices: readonly Alert[],
   dropped: number,
-): Promise<Posted> {
+): Promise<PostFailure | null> {
+  const { webhook, host, clock } = options;
   const sentAtMs = clock.nowMs();
   const body = JSON.stringify({
     text: textOf(notices, dropped),
@@ -175,64 +210,67 @@ async function post(
     dropped,
     notices,
   });
-  const headers: Record<string, string> = {
-    'content-type': 'application/json',
-    'user-agent': 'thingspace-rotator',
-  };
-  if (key) headers['x-rotator-signature'] = signature(key, Math.floor(sentAtMs / 1000), body);
   try {
-    // A redirect would take the notice, and its signature, to an address nobody configured.
-    const answer = await fetch(webhook, {
+    // A redirect would send the message, and its signature, to an address that is not configured.
+    const response = await fetch(webhook, {
       method: 'POST',
-      headers,
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'thingspace-rotator',
+        ...(signer && signatureHeaders(signer, id, sentAtMs, body)),
+      },
       body,
       redirect: 'error',
       signal: AbortSignal.timeout(postTimeoutMs),
     });
-    await answer.body?.cancel();
-    if (answer.ok) return { delivered: true, detail: '' };
-    const mayChange = answer.status === 408 || answer.status === 429 || answer.status >= 500;
-    const seconds = Number(answer.headers.get('retry-after') ?? Number.NaN);
-    const retryAfterMs = Number.isFinite(seconds)
-      ? Math.min(Math.max(0, seconds) * 1000, longestRetryAfterMs)
-      : 0;
-    return {
-      delivered: false,
-      final: !mayChange,
-      detail: `the webhook answered HTTP ${answer.status}`,
-      retryAfterMs,
-    };
+    await response.body?.cancel();
+    return response.ok ? null : failureOf(response);
   } catch (error) {
-    // Never its message: it may quote the address.
+    // The message of the error is left out: it may quote the address.
     const isLate = error instanceof Error && error.name === 'TimeoutError';
-    return {
-      delivered: false,
-      detail: isLate ? 'the webhook did not answer in time' : 'the webhook could not be reached',
-    };
+    const detail = isLate ? 'the webhook did not answer in time' : 'the webhook is unreachable';
+    return { detail, isFinal: false, retryAfterMs: 0 };
   }
 }
 
-/** `t=1795464000,v1=<hex>`: the receiver computes HMAC-SHA256 over "t.body", and refuses an old t. */
-export function signature(key: KeyObject, atSeconds: number, body: string): string {
-  return `t=${atSeconds},v1=${createHmac('sha256', key).update(`${atSeconds}.${body}`).digest('hex')}`;
+function failureOf({ status, headers }: Response): PostFailure {
+  const seconds = Number(headers.get('retry-after') ?? Number.NaN);
+  return {
+    detail: `the webhook answered HTTP ${status}`,
+    isFinal: status !== 408 && status !== 429 && status < 500,
+    retryAfterMs: Number.isFinite(seconds)
+      ? Math.min(Math.max(0, seconds) * 1000, longestRetryAfterMs)
+      : 0,
+  };
+}
+
+function signatureHeaders(
+  signer: Webhook,
+  id: string,
+  sentAtMs: number,
+  body: string,
+): Record<string, string> {
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(sentAtMs / 1000)),
+    'webhook-signature': signer.sign(id, toDate(sentAtMs), body),
+  };
 }
 
 const maxLines = 20;
 
-/** What a channel shows: one line per notice, the first twenty. */
-function textOf(notices: readonly Notice[], dropped: number): string {
-  const lines = notices.slice(0, maxLines).map(({ kind, account, text, next }) => {
+/** What a channel shows: one line per alert, the first twenty. */
+function textOf(alerts: readonly Alert[], dropped: number): string {
+  const lines = alerts.slice(0, maxLines).map(({ kind, account, text, next }) => {
     const subject = account === undefined ? '' : `*${escapeText(account)}*: `;
     return `${marks[kind]} ${subject}${escapeText(text)}${next ? ` _${escapeText(next)}_` : ''}`;
   });
-  const more = notices.length - lines.length + dropped;
-  return [
-    ...lines,
-    ...(more > 0 ? [`… and ${more} more; see thingspace-rotator status`] : []),
-  ].join('\n');
+  const more = alerts.length - lines.length + dropped;
+  if (more > 0) lines.push(`… and ${more} more. To list them: \`thingspace-rotator status\``);
+  return lines.join('\n');
 }
 
-const marks: Readonly<Record<NoticeKind, string>> = {
+const marks: Readonly<Record<AlertKind, string>> = {
   stopped: ':octagonal_sign:',
   lost: ':rotating_light:',
   'in-doubt': ':question:',
@@ -246,6 +284,6 @@ const marks: Readonly<Record<NoticeKind, string>> = {
   'all-is-well': ':white_check_mark:',
 };
 
-/** Slack's three: a name can then neither mention a channel nor begin a link. */
+/** The three characters that Slack escapes, so that a name cannot mention a channel or begin a link. */
 const escapeText = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

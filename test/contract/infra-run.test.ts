@@ -11,7 +11,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config/load.ts';
 import { failures } from '../../src/rotation/failure.ts';
 import { neededForResetMs } from '../../src/rotation/state.ts';
-import { openMetrics } from '../../src/telemetry/metrics.ts';
+import { openMetrics } from '../../src/telemetry/prometheus.ts';
 
 const root = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, 'infra', path), 'utf8');

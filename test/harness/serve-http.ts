@@ -3,7 +3,7 @@
 import { request as send } from 'node:http';
 import { connect } from 'node:net';
 import { openClock } from '../../src/clock.ts';
-import { openDaemon } from '../../src/scheduler/scheduler.ts';
+import { openScheduler } from '../../src/scheduler/scheduler.ts';
 import { createRoutes, type RouteOptions } from '../../src/server/app.ts';
 import { createTokenCheck } from '../../src/server/auth.ts';
 import { type HttpServer, openHttp } from '../../src/server/http.ts';
@@ -11,9 +11,9 @@ import { createReadiness } from '../../src/server/readiness.ts';
 import { createAttempts } from '../../src/server/rotate-requests.ts';
 import { figuresOf } from '../../src/server/service.ts';
 import type { Log } from '../../src/telemetry/log.ts';
-import { openMetrics } from '../../src/telemetry/metrics.ts';
+import { openMetrics } from '../../src/telemetry/prometheus.ts';
 import {
-  dailyTicker,
+  dailyCron,
   type FleetWorld,
   fleetWorld,
   minuteMs,
@@ -64,23 +64,23 @@ export async function servedWorld(
   const { clock } = world;
   const lines: string[] = [];
   const log = memoryLog(lines);
-  const daemon = openDaemon({
+  const daemon = openScheduler({
     rotator: world.rotator,
     clock,
-    openTicker: dailyTicker(clock).open,
-    hear: () => {},
+    openCronTask: dailyCron(clock).open,
+    emit: () => {},
   });
   const metrics = await openMetrics({
-    figures: () => figuresOf(daemon.board.entries(), clock.nowMs()),
+    figures: () => figuresOf(daemon.statuses.entries(), clock.nowMs()),
     version: '0.1.0',
   });
   const handle = createRoutes({
     page: () => ({
-      entries: daemon.board.entries(),
+      entries: daemon.statuses.entries(),
       nowMs: clock.nowMs(),
       host: 'ops-1',
       version: '0.1.0',
-      nextTickMs: daemon.nextTickMs(),
+      nextTickMs: daemon.nextRunMs(),
       timezone: 'UTC',
       outage: daemon.outage(),
     }),

@@ -2,27 +2,35 @@
 
 import { nextStep } from '../../src/rotation/catalogue.ts';
 import type { Reason } from '../../src/rotation/failure.ts';
-import type { Entry } from '../../src/scheduler/status-cache.ts';
+import type { AccountEntry } from '../../src/scheduler/status-cache.ts';
 import type { PageOptions } from '../../src/server/pages/status.ts';
 
 export const nowMs = Date.UTC(2026, 10, 23, 20, 50);
 const dayMs = 86_400_000;
 const policy = { rotateAfterDays: 75, maxAgeDays: 90 };
 
-export function entryOf(name: string, days: number | null, more: Partial<Entry> = {}): Entry {
+export function entryOf(
+  name: string,
+  days: number | null,
+  more: Partial<AccountEntry> = {},
+): AccountEntry {
   return {
     account: { name, secretId: `thingspace/${name}`, enabled: true },
     policy,
     state: 'settled',
     next: '',
     ...(days === null ? {} : { passwordSinceMs: nowMs - days * dayMs }),
-    lastLookMs: nowMs - 17 * 60_000,
+    checkedAtMs: nowMs - 17 * 60_000,
     failures: 0,
     ...more,
   };
 }
 
-const failed = (reason: Reason, state: Entry['state'], detail?: string): Partial<Entry> => ({
+const failed = (
+  reason: Reason,
+  state: AccountEntry['state'],
+  detail?: string,
+): Partial<AccountEntry> => ({
   state,
   reason,
   detail,
@@ -31,7 +39,7 @@ const failed = (reason: Reason, state: Entry['state'], detail?: string): Partial
 });
 
 /** One of each kind. */
-export const everyState: readonly Entry[] = [
+export const everyState: readonly AccountEntry[] = [
   entryOf('fleet-east', 12),
   entryOf('fleet-west', 41),
   entryOf('plant-hamburg', 74.2),
@@ -81,12 +89,12 @@ export const everyState: readonly Entry[] = [
   ),
   entryOf('spare', 20, { account: { name: 'spare', secretId: 'spare', enabled: false } }),
   entryOf('twin-a', 30, {
-    blocked: 'twin-a and twin-b are one ThingSpace user; keep one of them in the configuration',
+    blocked: 'accounts twin-a and twin-b have the same ThingSpace user; each account needs its own',
   }),
-  entryOf('newcomer', null, { state: 'unknown', lastLookMs: undefined }),
+  entryOf('newcomer', null, { state: 'unknown', checkedAtMs: undefined }),
 ];
 
-export const many = (count: number): Entry[] =>
+export const many = (count: number): AccountEntry[] =>
   Array.from({ length: count }, (_, index) => {
     const name = `fleet-${String(index).padStart(4, '0')}`;
     if (index % 97 === 3) return entryOf(name, 80, failed('login-refused', 'stopped'));
@@ -95,7 +103,7 @@ export const many = (count: number): Entry[] =>
     return entryOf(name, (index * 37) % 76);
   });
 
-export const hostile: readonly Entry[] = [
+export const hostile: readonly AccountEntry[] = [
   '<script>document.title="owned"</script>',
   '"><img src=x onerror=alert(1)>',
   "' onmouseover='alert(1)",
@@ -114,7 +122,7 @@ export const hostile: readonly Entry[] = [
 );
 
 export const pageOf = (
-  entries: readonly Entry[],
+  entries: readonly AccountEntry[],
   more: Partial<PageOptions> = {},
 ): Omit<PageOptions, 'query' | 'refreshSeconds'> => ({
   entries,

@@ -17,7 +17,7 @@ import type { AttemptRecord } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request } from '../../src/rotation/state.ts';
 import { readStatus } from '../../src/rotation/status.ts';
-import type { OpenTicker, Ticker } from '../../src/scheduler/cron.ts';
+import type { CronTask, OpenCronTask } from '../../src/scheduler/cron.ts';
 import { Secret } from '../../src/secret.ts';
 
 export const dayMs = 86_400_000;
@@ -79,10 +79,10 @@ export function virtualClock(startMs: number = december): VirtualClock {
   };
 }
 
-/** A tick every day at 03:17 UTC of the virtual clock, and by hand. */
-export function dailyTicker(clock: VirtualClock): {
-  open: OpenTicker;
-  tick(): void;
+/** A run every day at 03:17 UTC of the virtual clock, and one when `runNow` is called. */
+export function dailyCron(clock: VirtualClock): {
+  open: OpenCronTask;
+  runNow(): void;
   silence(): void;
 } {
   const running = new Set<() => void>();
@@ -93,25 +93,25 @@ export function dailyTicker(clock: VirtualClock): {
     return today > clock.nowMs() ? today : today + dayMs;
   };
   return {
-    open: (_schedule, onTick): Ticker => {
+    open: (_schedule, onRun): CronTask => {
       const over = new AbortController();
-      running.add(onTick);
+      running.add(onRun);
       void (async () => {
         while (!over.signal.aborted) {
           await clock.sleep(nextMs() - clock.nowMs(), over.signal);
-          if (!over.signal.aborted && !isSilent) onTick();
+          if (!over.signal.aborted && !isSilent) onRun();
         }
       })();
       return {
         nextMs,
         stop: () => {
-          running.delete(onTick);
+          running.delete(onRun);
           over.abort();
         },
       };
     },
-    tick: () => {
-      for (const onTick of running) onTick();
+    runNow: () => {
+      for (const onRun of running) onRun();
     },
     silence: () => {
       isSilent = true;

@@ -1,22 +1,22 @@
-// The daemon over real simulators of Secrets Manager and ThingSpace, every kind of fault at 5 %, until every account is
-// settled or stopped for a reason. SERVE_ACCOUNTS=1000 makes it the whole fleet; it prints what came of it.
+// The scheduler with the simulators of Secrets Manager and ThingSpace and every kind of fault at 5 %, until every
+// account is healthy or suspended for a reason. With SERVE_ACCOUNTS=1000 it prints a summary.
 
 import { afterEach, expect, test } from '@jest/globals';
 import type { Account, Rotator } from '../../src/app.ts';
 import { failures } from '../../src/rotation/failure.ts';
 import type { Clock } from '../../src/rotation/ports.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import type { News } from '../../src/scheduler/events.ts';
-import { openDaemon, usualPace } from '../../src/scheduler/scheduler.ts';
+import type { SchedulerEvent } from '../../src/scheduler/events.ts';
+import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
 import type { Fault as StoreFault } from '../../src/simulator/secrets-manager.ts';
 import { type CallName, type FaultName, faultNames } from '../../src/simulator/thingspace.ts';
 import { openRig, type Rig } from '../harness/rig.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 40);
 const chance = 0.05;
-/** A thousand accounts and both simulators share one process: what is slow there is not to look like an outage. */
+/** A thousand accounts and both simulators share one process; a longer timeout keeps that from counting as an outage. */
 const timeoutMs = count > 100 ? 6_000 : 1_000;
-/** Waits of the daemon are this much shorter; timeouts and leases are as they are. */
+/** The delays of the scheduler are divided by this; timeouts and leases are not. */
 const hurry = count > 100 ? 1_200 : 2_400;
 
 let rig: Rig | null = null;
@@ -25,7 +25,7 @@ afterEach(async () => {
   rig = null;
 });
 
-/** Its waits are short, its dates are right. */
+/** A clock with short delays and right dates. */
 function hurried(clock: Clock): Clock {
   return {
     ...clock,
@@ -34,14 +34,14 @@ function hurried(clock: Clock): Clock {
   };
 }
 
-/** These wait for `release()`, which nobody gives; a wait past the timeout is `slow`. */
-const isWaitingForever = (fault: FaultName): boolean => fault === 'hold' || fault === 'hang';
+/** These faults end with `release()`, which this test does not call; `slow` covers a wait beyond the timeout. */
+const isEndless = (fault: FaultName): boolean => fault === 'hold' || fault === 'hang';
 
 function armThingSpace({ thingspace }: Rig): void {
   for (const call of ['token', 'login', 'reset', 'logout'] as CallName[]) {
     for (const fault of Object.keys(faultNames) as FaultName[]) {
-      if (isWaitingForever(fault)) continue;
-      // Armed per call, so that the chance of each kind is what it says although the first one wins.
+      if (isEndless(fault)) continue;
+      // Armed per call, so that each kind has its probability although the first match wins.
       thingspace.arm({
         fault,
         call,
@@ -69,7 +69,7 @@ const storeFaults: readonly StoreFault[] = [
   'stale-labels',
 ];
 
-/** With a chance each, an attempt is met by one fault of each kind, at whichever of its requests comes first. */
+/** Injects each kind of fault with its probability into the next request of an attempt. */
 function withStoreFaults(
   rotator: Rotator,
   { secretsManager }: Rig,
@@ -98,7 +98,7 @@ function createRandom(seed: number): () => number {
 }
 
 test(
-  'a fleet with faults of every kind ends with every account settled or stopped for a reason, and no promise broken',
+  'with faults of every kind every account ends healthy or suspended for a reason, and no promise is broken',
   async () => {
     const names = Array.from(
       { length: count },
@@ -123,35 +123,39 @@ test(
       },
     });
     const { thingspace, secretsManager, rotator } = rig;
-    // Every password becomes old enough at once: the worst day of a fleet.
+    // All passwords become due on the same day.
     rig.advance(80 * 86_400_000);
     let isOn = true;
     armThingSpace(rig);
-    const news: News[] = [];
+    const emitted: SchedulerEvent[] = [];
     const { openClock } = await import('../../src/clock.ts');
     const system = openClock();
     const clock = hurried({ ...system, nowMs: () => system.nowMs() + 80 * 86_400_000 });
     const faulty = withStoreFaults(rotator, rig, createRandom(5), () => isOn);
     const outcomes = new Map<string, number>();
-    const daemon = openDaemon({
+    let startRun = (): void => {};
+    const scheduler = openScheduler({
       rotator: faulty,
       clock,
-      openTicker: () => ({ nextMs: () => Number.POSITIVE_INFINITY, stop: () => {} }),
-      hear: (one) => {
-        news.push(one);
-        if (one.news !== 'result') return;
+      openCronTask: (_schedule, onRun) => {
+        startRun = onRun;
+        return { nextMs: () => Number.POSITIVE_INFINITY, stop: () => {} };
+      },
+      emit: (one) => {
+        emitted.push(one);
+        if (one.event !== 'result.recorded') return;
         const { outcome, reason = 'none' } = one.result;
         outcomes.set(`${outcome} ${reason}`, (outcomes.get(`${outcome} ${reason}`) ?? 0) + 1);
       },
       pace: {
-        ...usualPace,
+        ...defaultPace,
         calls: { perSecond: 5, capacity: 200 },
         writes: { perSecond: 5, capacity: 200 },
       },
     });
     const startedMs = performance.now();
-    const isAtRest = (name: string): boolean => {
-      const entry = daemon.board.get(name);
+    const isFinished = (name: string): boolean => {
+      const entry = scheduler.statuses.get(name);
       if (entry?.state === 'stopped') return true;
       return (
         entry?.state === 'settled' &&
@@ -160,25 +164,25 @@ test(
       );
     };
 
-    await daemon.start();
-    let ticks = 0;
-    while (!names.every(isAtRest) && ticks < 40) {
-      // As long as the table of waits is, and then a tick.
+    await scheduler.start();
+    let runs = 0;
+    while (!names.every(isFinished) && runs < 40) {
+      // The longest delay of a retry, and then a scheduled run.
       await system.sleep((5.5 * 3_600_000) / hurry / (count > 100 ? 1 : 4));
-      ticks += 1;
-      // With faults for ever somebody is always met by one: now they stop, and all must come to rest.
-      if (ticks === 6) {
+      runs += 1;
+      // The faults end here, and after them every account must come to an end.
+      if (runs === 6) {
         isOn = false;
         thingspace.clearFaults();
         secretsManager?.heal();
       }
-      await daemon.tick();
+      startRun();
     }
     const tookMs = performance.now() - startedMs;
-    await daemon.stop();
+    await scheduler.stop();
 
     const states = new Map<string, number>();
-    for (const { state, reason } of daemon.board.entries())
+    for (const { state, reason } of scheduler.statuses.entries())
       states.set(
         `${state} ${reason ?? ''}`.trim(),
         (states.get(`${state} ${reason ?? ''}`.trim()) ?? 0) + 1,
@@ -186,7 +190,7 @@ test(
     const requests = thingspace.requests.length + (secretsManager?.requests.length ?? 0);
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     const summary = [
-      `${count} accounts, every kind of fault at ${chance * 100} %: ${seconds(tookMs)}, ${requests} requests, ${ticks} ticks, ${Math.round(process.memoryUsage().rss / 1e6)} MB`,
+      `${count} accounts, every kind of fault at ${chance * 100} %: ${seconds(tookMs)}, ${requests} requests, ${runs} scheduled runs, ${Math.round(process.memoryUsage().rss / 1e6)} MB`,
       `ended: ${[...states].map(([state, many]) => `${many} ${state}`).join(', ')}`,
       `attempts: ${[...outcomes]
         .sort((a, b) => b[1] - a[1])
@@ -195,10 +199,10 @@ test(
     ];
     if (process.env['SERVE_ACCOUNTS']) process.stderr.write(`${summary.join('\n')}\n`);
 
-    expect(names.filter((name) => !isAtRest(name)).map((name) => daemon.board.get(name))).toEqual(
-      [],
-    );
-    for (const { account, state, reason } of daemon.board.entries()) {
+    expect(
+      names.filter((name) => !isFinished(name)).map((name) => scheduler.statuses.get(name)),
+    ).toEqual([]);
+    for (const { account, state, reason } of scheduler.statuses.entries()) {
       const { name } = account;
       expect([
         name,
@@ -218,8 +222,8 @@ test(
         expect([name, stored.password]).toEqual([name, thingspace.livePassword(name)]);
       else expect([name, reason && failures[reason].disposition]).toEqual([name, 'person']);
     }
-    expect(news.filter((one) => one.news === 'broken')).toEqual([]);
-    expect(JSON.stringify([news, rig.events])).not.toMatch(/first-fleet|app-planted-secret/);
+    expect(emitted.filter((one) => one.event === 'attempt.broken')).toEqual([]);
+    expect(JSON.stringify([emitted, rig.events])).not.toMatch(/first-fleet|app-planted-secret/);
   },
   count > 100 ? 900_000 : 120_000,
 );

@@ -103,7 +103,7 @@ test('a second request while one runs is a conflict, and both answers hold no se
   expect([first.status, second.status, pair.status, window.status]).toEqual([202, 409, 409, 409]);
   expect(json(second.body)).toEqual({
     error: 'busy',
-    message: 'an attempt on this account is running or waiting',
+    message: 'another attempt on fleet-east is running or waiting',
   });
   expect(json(pair.body)['message']).toContain(
     'fleet-east, the other user of its ThingSpace account',

@@ -1,7 +1,7 @@
 // Five consecutive failed logins lock the user, and only Verizon unlocks it. A month of a daemon that looks every hour,
 // or every day, with its own waits in between, killed and started again: never more than three.
 
-import { nextLookInMs } from '../../src/scheduler/retry.ts';
+import { retryDelayMs } from '../../src/scheduler/retry.ts';
 import {
   createWorld,
   dayMs,
@@ -73,7 +73,7 @@ const daemon = (world: World, nextTickMs: number): Script => ({
   name: nameOf(world, 'p'),
   run: async (attempt) => {
     for (let inARow = 1; ; inARow += 1) {
-      const waitMs = nextLookInMs(await attempt.rotate(), inARow, timing);
+      const waitMs = retryDelayMs(await attempt.rotate(), inARow, timing);
       if (waitMs === null || world.nowMs + waitMs >= nextTickMs) return;
       await attempt.sleep(waitMs);
     }

@@ -2,9 +2,9 @@ import { expect, test } from '@jest/globals';
 import { nextStep } from '../../src/rotation/catalogue.ts';
 import { failures, type Reason } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import type { Entry } from '../../src/scheduler/status-cache.ts';
-import { createNotices, noticeOf } from '../../src/telemetry/alerts.ts';
-import type { Notice } from '../../src/telemetry/webhook.ts';
+import type { AccountEntry } from '../../src/scheduler/status-cache.ts';
+import { alertOf, createAlerts } from '../../src/telemetry/alerts.ts';
+import type { Alert } from '../../src/telemetry/webhook.ts';
 import { entryOf, nowMs } from '../harness/serve-pages.ts';
 
 const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Result => ({
@@ -20,29 +20,28 @@ const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Resul
   ...more,
 });
 
-function listening(allIsWell = false) {
-  const told: Notice[] = [];
+function subscribed(allIsWell = false) {
+  const sent: Alert[] = [];
   const resolved: (string | undefined)[] = [];
-  const notices = createNotices(
+  const alerts = createAlerts(
     {
-      tell: (notice) => void told.push(notice),
+      send: (alert) => void sent.push(alert),
       resolve: (account) => void resolved.push(account),
-      flush: async () => {},
     },
     allIsWell,
   );
-  return { ...notices, told, resolved };
+  return { ...alerts, sent, resolved };
 }
 
 const kinds = (inARow: number): Record<string, string> =>
   Object.fromEntries(
     (Object.keys(failures) as Reason[]).flatMap((reason) => {
-      const notice = noticeOf(entryOf('fleet-east', 10, { failures: inARow }), resultOf(reason));
-      return notice ? [[reason, notice.kind]] : [];
+      const alert = alertOf(resultOf(reason), inARow);
+      return alert ? [[reason, alert.kind]] : [];
     }),
   );
 
-test('what needs a person is told at once', () => {
+test('a failure that a person must correct is sent at once', () => {
   expect(kinds(1)).toEqual({
     'store-denied': 'failing',
     'secret-not-found': 'failing',
@@ -69,105 +68,119 @@ test('and nothing that lasts is left untold', () => {
   expect(Object.keys(kinds(3)).sort()).toEqual(Object.keys(failures).sort());
 });
 
-test('a good end takes back what was told, but not while the account is refused for its user', () => {
-  const { hear, told, resolved } = listening();
+test('a success resolves the alerts of an account, unless the account is blocked', () => {
+  const { notify, sent, resolved } = subscribed();
 
-  hear({ news: 'result', entry: entryOf('fleet-east', 1), result: resultOf(undefined) });
-  hear({
-    news: 'result',
-    entry: entryOf('fleet-west', 1, { blocked: 'two are one' }),
+  notify({
+    event: 'result.recorded',
+    entry: entryOf('fleet-east', 1),
+    result: resultOf(undefined),
+  });
+  notify({
+    event: 'result.recorded',
+    entry: entryOf('fleet-west', 1, {
+      blocked: 'fleet-west and twin have the same ThingSpace user',
+    }),
     result: resultOf(undefined, { account: 'fleet-west' }),
   });
 
-  expect([told, resolved]).toEqual([[], ['fleet-east']]);
+  expect([sent, resolved]).toEqual([[], ['fleet-east']]);
 });
 
-test('a password past its limit is told, whatever else is so', () => {
-  const { hear, told } = listening();
+test('an overdue password is sent, in addition to any other alert', () => {
+  const { notify, sent } = subscribed();
 
-  hear({ news: 'result', entry: entryOf('fleet-east', 97.5), result: resultOf('api-unavailable') });
-  hear({
-    news: 'result',
+  notify({
+    event: 'result.recorded',
+    entry: entryOf('fleet-east', 97.5),
+    result: resultOf('api-unavailable'),
+  });
+  notify({
+    event: 'result.recorded',
     entry: entryOf('spare', 97.5, {
       account: { name: 'spare', secretId: 'spare', enabled: false },
     }),
     result: resultOf(undefined),
   });
 
-  expect(told).toEqual([
+  expect(sent).toEqual([
     {
       account: 'fleet-east',
       kind: 'overdue',
-      text: 'the password is 97 days old; at most 90 are allowed',
+      text: 'The password is 97 days old. The policy allows 90 days.',
       daysLeft: -7.5,
     },
   ]);
 });
 
-test('every day says again what still needs a person, and that all is well only when it is', () => {
-  const { hear, told } = listening(true);
+test('every day the open problems are sent again, and "no problems" only when there are none', () => {
+  const { notify, sent } = subscribed(true);
   const stopped = entryOf('depot-08', 20, {
     state: 'stopped',
     reason: 'login-refused',
-    next: 'Put the right password.',
+    next: 'Store the correct password.',
     failures: 1,
   });
-  const day = (...entries: Entry[]) => hear({ news: 'day', entries, atMs: nowMs });
+  const day = (...entries: AccountEntry[]) => notify({ event: 'day.passed', entries, atMs: nowMs });
 
   day(entryOf('fleet-east', 12), stopped);
   day(entryOf('fleet-east', 12), entryOf('fleet-west', 95));
   day(entryOf('fleet-east', 12), entryOf('newcomer', null, { state: 'unknown' }));
   day(entryOf('fleet-east', 12), entryOf('fleet-west', 41));
 
-  expect(told.map(({ kind, account, text }) => [kind, account, text])).toEqual([
-    ['stopped', 'depot-08', 'still login-refused'],
-    ['overdue', 'fleet-west', 'the password is 95 days old; at most 90 are allowed'],
-    ['all-is-well', undefined, 'all is well: 2 accounts, the oldest password is 41 days old'],
+  expect(sent.map(({ kind, account, text }) => [kind, account, text])).toEqual([
+    [
+      'stopped',
+      'depot-08',
+      'Login rejected (login-refused). Password: Unchanged. ThingSpace rejected the stored password. Automatic rotation is suspended.',
+    ],
+    ['overdue', 'fleet-west', 'The password is 95 days old. The policy allows 90 days.'],
+    ['all-is-well', undefined, 'No problems. Accounts: 2. The oldest password is 41 days old.'],
   ]);
 });
 
-test('without being asked for, nobody is told that all is well', () => {
-  const { hear, told } = listening(false);
+test('the daily message "no problems" is sent only when it is configured', () => {
+  const { notify, sent } = subscribed(false);
 
-  hear({ news: 'day', entries: [entryOf('fleet-east', 12)], atMs: nowMs });
+  notify({ event: 'day.passed', entries: [entryOf('fleet-east', 12)], atMs: nowMs });
 
-  expect(told).toEqual([]);
+  expect(sent).toEqual([]);
 });
 
-test('an outage is told once for all, and so is its end', () => {
-  const { hear, told, resolved } = listening();
+test('an outage is sent once for all accounts, and so is its end', () => {
+  const { notify, sent, resolved } = subscribed();
 
-  hear({ news: 'outage.began', dependency: 'store', atMs: nowMs });
-  hear({ news: 'outage.ended', dependency: 'store', sinceMs: nowMs - 90 * 60_000, atMs: nowMs });
+  notify({ event: 'outage.began', dependency: 'store', atMs: nowMs });
+  notify({ event: 'outage.ended', dependency: 'store', sinceMs: nowMs - 90 * 60_000, atMs: nowMs });
 
-  expect(told).toEqual([
+  expect(sent).toEqual([
     {
       kind: 'outage',
       reason: 'store',
-      text: 'the secret store is away; looking on, one account at a time',
+      text: 'The secret store is unreachable. Probing with one account every 1 to 15 min.',
     },
   ]);
   expect(resolved).toEqual([undefined]);
 });
 
-test('an audit log that cannot be written, a bug and a shared user are told', () => {
-  const { hear, observe, told } = listening();
+test('a failure of the audit log, a bug and a shared user are sent', () => {
+  const { notify, observe, sent } = subscribed();
 
   observe({ event: 'audit.failed', account: '*', detail: 'no space left on device (ENOSPC)' });
   observe({ event: 'login.accepted', account: 'fleet-east', credential: 'current' });
-  hear({
-    news: 'broken',
+  notify({
+    event: 'attempt.broken',
     entry: entryOf('fleet-east', 1),
     detail: 'a bug: TypeError at machine.js:1:2',
   });
-  hear({
-    news: 'blocked',
-    entry: entryOf('twin-a', 1, { blocked: 'twin-a and twin-b are one ThingSpace user' }),
+  notify({
+    event: 'account.blocked',
+    entry: entryOf('twin-a', 1, { blocked: 'twin-a and twin-b have the same ThingSpace user' }),
   });
 
-  expect(told.map(({ kind, text }) => [kind, text])).toEqual([
-    ['audit-failed', 'no space left on device (ENOSPC)'],
-    ['failing', 'a bug: TypeError at machine.js:1:2'],
-    ['stopped', 'twin-a and twin-b are one ThingSpace user'],
+  expect(sent.map(({ kind, text }) => [kind, text])).toEqual([
+    ['audit-failed', 'An audit record could not be written: no space left on device (ENOSPC).'],
+    ['failing', 'The attempt ended in a bug: TypeError at machine.js:1:2.'],
+    ['stopped', 'Not rotated: twin-a and twin-b have the same ThingSpace user.'],
   ]);
 });

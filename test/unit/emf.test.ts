@@ -3,9 +3,9 @@
 import type { RotationEvent } from '../../src/rotation/event.ts';
 import type { Result } from '../../src/rotation/state.ts';
 import { createEmfMetrics, emfNamespace } from '../../src/telemetry/emf.ts';
-import { openMetrics } from '../../src/telemetry/metrics.ts';
+import { openMetrics } from '../../src/telemetry/prometheus.ts';
 
-/** A function has no webhook; its build is in the log. */
+/** A function has no webhook, and its version is in the log. */
 const serviceOnly = ['thingspace_rotator_build_info', 'thingspace_rotator_notices_total'];
 
 const result: Result = {
@@ -26,7 +26,7 @@ const figures = {
   daysLeft: 77.5,
   lastSuccessMs: 5_000,
 } as const;
-const told: RotationEvent[] = [
+const events: RotationEvent[] = [
   { event: 'login.accepted', account: 'east', credential: 'current' },
   { event: 'receipt.written', account: 'east', place: 'the log' },
   {
@@ -54,18 +54,18 @@ type Line = {
 
 function everything(byAccount = true): Line[] {
   const emf = createEmfMetrics({ byAccount });
-  for (const event of told) emf.observe(event);
-  emf.finished(result);
-  emf.figure(figures);
-  emf.ran(9_000);
+  for (const event of events) emf.observe(event);
+  emf.recordResult(result);
+  emf.recordAccount(figures);
+  emf.recordRun(9_000);
   return emf.flush(10_000).map((line) => JSON.parse(line));
 }
 
-test('a function tells the metrics that the service tells, under the same names and labels', async () => {
+test('a function writes the metrics of the service, with the same names and labels', async () => {
   const service = await openMetrics({ version: '1', figures: () => [figures] });
-  for (const event of told) service.observe(event);
-  service.finished(result);
-  service.ran(9_000);
+  for (const event of events) service.observe(event);
+  service.recordResult(result);
+  service.recordRun(9_000);
   const { text } = await service.expose();
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)]
     .map((found) => found[1])
@@ -85,7 +85,7 @@ test('a function tells the metrics that the service tells, under the same names 
     );
 });
 
-test('every metric and dimension that a line announces is in the line', () => {
+test('every metric and dimension that a line declares has a value in the line', () => {
   for (const line of everything()) {
     for (const { Namespace, Dimensions, Metrics } of line._aws.CloudWatchMetrics) {
       expect(Namespace).toBe(emfNamespace);
@@ -95,7 +95,7 @@ test('every metric and dimension that a line announces is in the line', () => {
   }
 });
 
-test('the alarms find their metric under the dimensions that they name', () => {
+test('the alarms find their metrics under the dimensions that they use', () => {
   const sets = (name: string): string[][] =>
     everything().flatMap(({ _aws }) =>
       _aws.CloudWatchMetrics.flatMap(({ Metrics, Dimensions }) =>
@@ -115,7 +115,7 @@ test('the alarms find their metric under the dimensions that they name', () => {
     expect(sets(name)).toContainEqual([]);
 });
 
-test('without the accounts apart, a fleet of any size costs the same metrics, and the log still says which account it was', () => {
+test('without metrics per account the number of metrics does not grow with the fleet, and the line names the account', () => {
   const lines = everything(false).filter((line) => 'thingspace_rotator_password_age_days' in line);
 
   expect(
@@ -124,9 +124,9 @@ test('without the accounts apart, a fleet of any size costs the same metrics, an
   expect(lines.map((line) => line['account'])).toEqual(['east']);
 });
 
-test('more than a hundred values of one metric go into more than one line, and none is lost', () => {
+test('more than a hundred values of one metric are split over several lines', () => {
   const emf = createEmfMetrics({ byAccount: false });
-  for (let index = 0; index < 250; index += 1) emf.finished(result);
+  for (let index = 0; index < 250; index += 1) emf.recordResult(result);
 
   const values = emf
     .flush(0)
@@ -139,9 +139,9 @@ test('more than a hundred values of one metric go into more than one line, and n
   expect(values.reduce((sum, count) => sum + count, 0)).toBe(250);
 });
 
-test('nothing told is no line, and nothing is told twice', () => {
+test('nothing recorded gives no line, and nothing is written twice', () => {
   const emf = createEmfMetrics({ byAccount: false });
-  emf.finished(result);
+  emf.recordResult(result);
 
   expect(emf.flush(0).length).toBeGreaterThan(0);
   expect(emf.flush(0)).toEqual([]);

@@ -1,12 +1,13 @@
 import { expect, test } from '@jest/globals';
+import type { Rotator } from '../../src/app.ts';
+import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import { openLanes, runFleet } from '../../src/scheduler/keyed-queue.ts';
+import { openKeyedQueue } from '../../src/scheduler/keyed-queue.ts';
+import { run } from '../../src/scheduler/run.ts';
 import { virtualClock } from '../harness/serve-world.ts';
 
-/** Nothing in these runs is slow: it never has to tick. */
-const still = virtualClock();
-
-const accounts = (...names: string[]) => names.map((name) => ({ name, secretId: name }));
+const accounts = (...names: string[]) =>
+  names.map((name) => ({ name, secretId: name, enabled: true }));
 
 const resultOf = (account: string, more: Partial<Result> = {}): Result => ({
   account,
@@ -20,21 +21,42 @@ const resultOf = (account: string, more: Partial<Result> = {}): Result => ({
   ...more,
 });
 
+type Fleet = {
+  readonly accounts: ReturnType<typeof accounts>;
+  readonly concurrency: number;
+  readonly pairs: [string, string][];
+  readonly attempt: (account: { readonly name: string }) => Promise<Result>;
+  readonly onResult?: (result: Result) => void;
+};
+
+/** A run without a store; `logged` gets what the audit log would get. */
+function runFleet(fleet: Fleet, logged: (LoggedEvent | 'checkpoint')[] = []) {
+  const { concurrency, pairs, attempt, onResult = () => {} } = fleet;
+  const audit = {
+    append: async (events: readonly LoggedEvent[]) => void logged.push(...events),
+    checkpoint: async () => void logged.push('checkpoint'),
+  };
+  const clock = virtualClock();
+  const config = { concurrency, pairs };
+  const rotator = { config, clock, attempt, audit, observe: () => {} } as unknown as Rotator;
+  const ask = { purpose: 'rotate', trigger: { kind: 'manual' } } as const;
+  const interrupt = new AbortController().signal;
+  return run(rotator, { accounts: fleet.accounts, ask, interrupt, onResult });
+}
+
 const turns = async (count = 20): Promise<void> => {
   for (let index = 0; index < count; index += 1)
     await new Promise((resolve) => setImmediate(resolve));
 };
 
-test('a run keeps to its concurrency and answers in the order of the accounts', async () => {
+test('a run keeps to its concurrency and returns the results in the order of the accounts', async () => {
   let [running, most] = [0, 0];
   const finished: string[] = [];
 
-  const results = await runFleet({
+  const { results } = await runFleet({
     pairs: [],
-    clock: still,
     accounts: accounts('a', 'b', 'c', 'd', 'e'),
     concurrency: 2,
-    interrupt: new AbortController().signal,
     attempt: async ({ name }) => {
       running += 1;
       most = Math.max(most, running);
@@ -50,21 +72,18 @@ test('a run keeps to its concurrency and answers in the order of the accounts', 
   expect(finished).toEqual(['b', 'c', 'd', 'e', 'a']);
 });
 
-test('the other user of a changed pair is put off to the next run, and says why', async () => {
+test('the other user of a changed pair is postponed to the next run, with the reason', async () => {
   const attempted: string[] = [];
 
-  const results = await runFleet({
-    clock: still,
+  const { results } = await runFleet({
     accounts: accounts('a', 'b', 'c'),
     concurrency: 8,
     pairs: [['b', 'a']],
-    interrupt: new AbortController().signal,
     attempt: async ({ name }) => {
       attempted.push(name);
       await turns();
       return resultOf(name);
     },
-    onResult: () => {},
   });
 
   expect(attempted.sort()).toEqual(['a', 'c']);
@@ -74,7 +93,7 @@ test('the other user of a changed pair is put off to the next run, and says why'
     outcome: 'not-due',
     certainty: 'not-due',
     detail:
-      'put off to the next run: a, the other user of its ThingSpace account, was changed in this one',
+      'postponed to the next run: this run changed a, the other user of its ThingSpace account',
     logins: 0,
     startedAtMs: 5,
     endedAtMs: 5,
@@ -90,7 +109,7 @@ test.each([
     true,
   ],
   [
-    'was stopped long ago',
+    'was suspended before',
     { outcome: 'stopped', certainty: 'lost', reason: 'password-lost', logins: 0 },
     true,
   ],
@@ -100,7 +119,7 @@ test.each([
     false,
   ],
   [
-    'was lost just now',
+    'was lost in this run',
     { outcome: 'stopped', certainty: 'lost', reason: 'password-lost', logins: 1 },
     false,
   ],
@@ -109,34 +128,32 @@ test.each([
     { outcome: 'failed', certainty: 'changed', reason: 'verify-unavailable', logins: 2 },
     false,
   ],
-] as const)('when the first of a pair %s, the second one goes on: %#', async (_, first, goesOn) => {
-  const attempted: string[] = [];
+] as const)(
+  'when the first user of a pair %s, the second one is attempted or postponed: %#',
+  async (_, first, goesOn) => {
+    const attempted: string[] = [];
 
-  await runFleet({
-    clock: still,
-    accounts: accounts('a', 'b'),
-    concurrency: 8,
-    pairs: [['a', 'b']],
-    interrupt: new AbortController().signal,
-    attempt: async ({ name }) => {
-      attempted.push(name);
-      return name === 'a' ? resultOf(name, first) : resultOf(name);
-    },
-    onResult: () => {},
-  });
+    await runFleet({
+      accounts: accounts('a', 'b'),
+      concurrency: 8,
+      pairs: [['a', 'b']],
+      attempt: async ({ name }) => {
+        attempted.push(name);
+        return name === 'a' ? resultOf(name, first) : resultOf(name);
+      },
+    });
 
-  expect(attempted).toEqual(goesOn ? ['a', 'b'] : ['a']);
-});
+    expect(attempted).toEqual(goesOn ? ['a', 'b'] : ['a']);
+  },
+);
 
-test('a bug ends the run only after the others have finished', async () => {
+test('a bug ends the run after the other accounts have finished', async () => {
   const finished: string[] = [];
 
-  const run = runFleet({
+  const running = runFleet({
     pairs: [],
-    clock: still,
     accounts: accounts('a', 'b', 'c'),
     concurrency: 3,
-    interrupt: new AbortController().signal,
     attempt: async ({ name }) => {
       if (name === 'a') throw new Error('bug: on purpose');
       await turns();
@@ -145,12 +162,52 @@ test('a bug ends the run only after the others have finished', async () => {
     onResult: ({ account }) => finished.push(account),
   });
 
-  await expect(run).rejects.toThrow('bug: on purpose');
+  await expect(running).rejects.toThrow('bug: on purpose');
   expect(finished).toEqual(['b', 'c']);
 });
 
-test('pairs that overlap never run side by side, and never wait for each other for ever', async () => {
-  const lanes = openLanes({
+test('a run is in the audit log with its worst exit code, and a checkpoint follows', async () => {
+  const logged: (LoggedEvent | 'checkpoint')[] = [];
+  const failures: Record<string, Partial<Result>> = {
+    b: { outcome: 'failed', certainty: 'in-doubt', reason: 'answer-lost' },
+    c: { outcome: 'failed', certainty: 'unchanged', reason: 'busy', logins: 0 },
+  };
+
+  const { exitCode } = await runFleet(
+    {
+      accounts: accounts('a', 'b', 'c'),
+      concurrency: 1,
+      pairs: [],
+      attempt: async ({ name }) => resultOf(name, failures[name]),
+    },
+    logged,
+  );
+
+  expect(exitCode).toBe(3);
+  expect(logged).toEqual([
+    expect.objectContaining({ code: 'run.started', accounts: 3 }),
+    expect.objectContaining({ code: 'run.finished', exitCode: 3, rotated: 1, failed: 2 }),
+    'checkpoint',
+  ]);
+});
+
+test('a run over no account is in the audit log too', async () => {
+  const logged: (LoggedEvent | 'checkpoint')[] = [];
+
+  await runFleet(
+    { accounts: [], concurrency: 1, pairs: [], attempt: async () => resultOf('a') },
+    logged,
+  );
+
+  expect(logged).toEqual([
+    expect.objectContaining({ code: 'run.started', accounts: 0 }),
+    expect.objectContaining({ code: 'run.finished', exitCode: 0, rotated: 0, failed: 0 }),
+    'checkpoint',
+  ]);
+});
+
+test('overlapping pairs never run at the same time and never deadlock', async () => {
+  const queue = openKeyedQueue({
     concurrency: 8,
     pairs: [
       ['a', 'b'],
@@ -164,7 +221,7 @@ test('pairs that overlap never run side by side, and never wait for each other f
 
   await Promise.all(
     ['a', 'b', 'c', 'b', 'a', 'c'].map((name) =>
-      lanes.run(name, async () => {
+      queue.run(name, async () => {
         running += 1;
         most = Math.max(most, running);
         await turns(3);
@@ -176,13 +233,13 @@ test('pairs that overlap never run side by side, and never wait for each other f
   expect(most).toBe(1);
 });
 
-test('slow work gives its place away, and urgent work has places of its own', async () => {
+test('slow work frees its place, and urgent work has places of its own', async () => {
   const clock = virtualClock();
-  const lanes = openLanes({ concurrency: 1, pairs: [], clock, slowAfterMs: 1000 });
+  const queue = openKeyedQueue({ concurrency: 1, pairs: [], clock, slowAfterMs: 1000 });
   const done: string[] = [];
-  void lanes.run('slow', () => new Promise(() => {}));
-  void lanes.run('next', async () => void done.push('next'));
-  void lanes.run('urgent', async () => void done.push('urgent'), 'urgent');
+  void queue.run('slow', () => new Promise(() => {}));
+  void queue.run('next', async () => void done.push('next'));
+  void queue.run('urgent', async () => void done.push('urgent'), 'urgent');
 
   await clock.advance(500);
   const early = [...done];
@@ -190,6 +247,6 @@ test('slow work gives its place away, and urgent work has places of its own', as
 
   expect(early).toEqual(['urgent']);
   expect(done).toEqual(['urgent', 'next']);
-  expect(lanes.isBusy('slow')).toBe(true);
-  expect(lanes.isBusy('next')).toBe(false);
+  expect(queue.isBusy('slow')).toBe(true);
+  expect(queue.isBusy('next')).toBe(false);
 });

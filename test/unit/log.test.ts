@@ -1,4 +1,4 @@
-// The log prints what its allow-list names, and nothing else, whatever it is handed.
+// The log prints the fields of its allow-list, and nothing else.
 
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -18,7 +18,7 @@ async function linesOf(
   return (await read).split('\n').filter((line) => line !== '');
 }
 
-test('a field that nobody has named is dropped, and so is anything but text, numbers and booleans', () => {
+test('a field outside the allow-list is dropped, and so is every value but strings, numbers and booleans', () => {
   const error = Object.assign(new Error('planted'), { options: { body: 'planted' } });
 
   const kept = allowed({
@@ -79,7 +79,7 @@ test('every line has reached the stream when the log is closed', async () => {
   expect(lines).toHaveLength(5_000);
 });
 
-test('errors are loud, what is merely refused is a warning, and the rest is quiet', async () => {
+test('failures are errors, refusals are warnings, and progress is debug output', async () => {
   const account = 'east';
   const levels = await linesOf('json', (log) => {
     logEvent(log, { event: 'reset.in-doubt', account, detail: 'HTTP 503' });

@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { failures } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import { type AccountFigures, openMetrics } from '../../src/telemetry/metrics.ts';
+import type { AccountFigures } from '../../src/telemetry/metrics.ts';
+import { openMetrics } from '../../src/telemetry/prometheus.ts';
 
 const rotated: Result = {
   account: 'fleet-east',
@@ -28,7 +29,7 @@ async function open(figures: () => AccountFigures[] = () => []) {
   return { metrics, value };
 }
 
-test('what an alert counts begins at 0, so that its first increase is seen', async () => {
+test('every counter that an alert uses starts at 0, so that its first increase is seen', async () => {
   const { metrics } = await open();
 
   const { text, contentType } = await metrics.expose();
@@ -46,7 +47,7 @@ test('what an alert counts begins at 0, so that its first increase is seen', asy
     expect(text).toContain(`thingspace_rotator_${name} 0\n`);
 });
 
-test('the names are those that the alerts and the dashboard use', async () => {
+test('the names are those that the alerts and the dashboard use, and there are no others', async () => {
   const { metrics } = await open();
 
   const { text } = await metrics.expose();
@@ -69,11 +70,11 @@ test('the names are those that the alerts and the dashboard use', async () => {
   ]);
 });
 
-test('an attempt is counted by outcome and reason, with its duration and its dead window in seconds', async () => {
+test('an attempt is counted by outcome and reason, with its duration and its outage window in seconds', async () => {
   const { metrics, value } = await open();
 
-  metrics.finished(rotated);
-  metrics.finished({
+  metrics.recordResult(rotated);
+  metrics.recordResult({
     ...rotated,
     outcome: 'failed',
     certainty: 'unchanged',
@@ -92,8 +93,8 @@ test('an attempt is counted by outcome and reason, with its duration and its dea
     detail: '',
   });
   metrics.observe({ event: 'audit.failed', account: '*', detail: '' });
-  metrics.ran(1_795_464_000_000);
-  metrics.noticed('delivered', 3);
+  metrics.recordRun(1_795_464_000_000);
+  metrics.recordDelivery('delivered', 3);
 
   expect(await value('attempts_total{outcome="rotated",reason="none"}')).toBe('1');
   expect(await value('attempts_total{outcome="failed",reason="store-unavailable"}')).toBe('1');
@@ -108,7 +109,7 @@ test('an attempt is counted by outcome and reason, with its duration and its dea
   expect(await value('notices_total{result="delivered"}')).toBe('3');
 });
 
-test('ages are read at the scrape, and an account that is gone leaves no series behind', async () => {
+test('ages are read at the scrape, and a removed account leaves no series behind', async () => {
   const fleet: AccountFigures[] = [
     {
       account: 'fleet-east',
@@ -132,7 +133,7 @@ test('ages are read at the scrape, and an account that is gone leaves no series 
   expect(text).not.toContain('fleet-east');
 });
 
-test('a name cannot break out of its label', async () => {
+test('an account name cannot break out of its label', async () => {
   const { metrics } = await open(() => [
     { account: 'a"} 1\nevil{x="\\', state: 'settled', ageDays: 1, daysLeft: 89 },
   ]);
@@ -144,7 +145,7 @@ test('a name cannot break out of its label', async () => {
   );
 });
 
-test('a thousand accounts are exposed within the patience of any scraper', async () => {
+test('a thousand accounts are exposed within the timeout of a scraper', async () => {
   const fleet = Array.from({ length: 1000 }, (_, index) => ({
     account: `fleet-${index}`,
     state: 'settled' as const,

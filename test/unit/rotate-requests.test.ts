@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { Result } from '../../src/rotation/state.ts';
-import { createBoard } from '../../src/scheduler/status-cache.ts';
+import { createStatusCache } from '../../src/scheduler/status-cache.ts';
 import { createAttempts, type Submitted } from '../../src/server/rotate-requests.ts';
 import { dayMs, virtualClock } from '../harness/serve-world.ts';
 
@@ -13,9 +13,12 @@ const trigger = { kind: 'manual', requestedBy: 'test' } as const;
 
 function attempts(finish: () => Promise<Result | null>) {
   const clock = virtualClock();
-  const board = createBoard(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
-  board.set(accounts);
-  return { clock, ...createAttempts({ board, conflict: () => null, request: finish }, clock) };
+  const statuses = createStatusCache(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
+  statuses.replaceAccounts(accounts);
+  return {
+    clock,
+    ...createAttempts({ statuses, findConflict: () => null, request: finish }, clock),
+  };
 }
 
 const idOf = (submitted: Submitted): string => ('id' in submitted ? submitted.id : '');

@@ -1,13 +1,13 @@
-// A year of the service in memory. SERVE_ACCOUNTS=1000 makes it the whole fleet; it prints what it took.
+// A year of the scheduler in memory. With SERVE_ACCOUNTS=1000 it prints duration and memory.
 
 import { expect, test } from '@jest/globals';
-import { openDaemon, usualPace } from '../../src/scheduler/scheduler.ts';
-import { dailyTicker, dayMs, fleetWorld, minuteMs } from '../harness/serve-world.ts';
+import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
+import { dailyCron, dayMs, fleetWorld, minuteMs } from '../harness/serve-world.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 30);
 
 test(
-  'a year with bad days leaves every password young, and nothing behind in memory or on the clock',
+  'after a year with outages no password is overdue, and no memory or timer is left behind',
   async () => {
     const names = Array.from(
       { length: count },
@@ -15,20 +15,20 @@ test(
     );
     const world = fleetWorld({ names, age: (index) => (index * 37) % 75, keepsAudit: false });
     const { clock } = world;
-    const daemon = openDaemon({
+    const scheduler = openScheduler({
       rotator: world.rotator,
       clock,
-      openTicker: dailyTicker(clock).open,
-      hear: () => {},
-      pace: { ...usualPace, turnMs: 30 * minuteMs },
+      openCronTask: dailyCron(clock).open,
+      emit: () => {},
+      pace: { ...defaultPace, loopMs: 30 * minuteMs },
     });
     const startedMs = performance.now();
-    await daemon.start();
+    await scheduler.start();
     const memory: number[] = [];
     let oldest = 0;
 
     for (let day = 1; day <= 365; day += 1) {
-      // Two days without the store, one without ThingSpace, one with a full disk, here and there.
+      // Now and then two days without the store, one without ThingSpace, one with a full disk.
       world.broken.store = day % 60 === 20 || day % 60 === 21;
       world.broken.thingspace = day % 45 === 10;
       world.broken.audit = day % 50 === 30;
@@ -40,7 +40,7 @@ test(
     }
     const tookMs = performance.now() - startedMs;
     const attempts = world.counts.attempts;
-    await Promise.all([daemon.stop(), clock.advance(minuteMs)]);
+    await Promise.all([scheduler.stop(), clock.advance(minuteMs)]);
 
     if (process.env['SERVE_ACCOUNTS'])
       process.stderr.write(
@@ -48,10 +48,10 @@ test(
           `oldest password ${oldest.toFixed(1)} days, heap after each fifth: ${memory.map((mb) => mb.toFixed(1)).join(' ')} MB\n`,
       );
     expect(names.filter((name) => !world.isConsistent(name))).toEqual([]);
-    expect(daemon.board.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
+    expect(scheduler.statuses.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
     expect(oldest).toBeLessThan(80);
     expect(clock.sleepers()).toBe(0);
-    // The first fifth fills what is filled once.
+    // The first fifth fills caches.
     if (globalThis.gc) expect((memory.at(-1) ?? 0) - (memory[1] ?? 0)).toBeLessThan(10);
   },
   count > 100 ? 600_000 : 120_000,

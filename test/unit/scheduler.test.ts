@@ -1,8 +1,13 @@
 import { jest } from '@jest/globals';
-import type { News } from '../../src/scheduler/events.ts';
-import { type Daemon, openDaemon, type Pace, usualPace } from '../../src/scheduler/scheduler.ts';
+import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import {
-  dailyTicker,
+  defaultPace,
+  openScheduler,
+  type Pace,
+  type Scheduler,
+} from '../../src/scheduler/scheduler.ts';
+import {
+  dailyCron,
   dayMs,
   type FleetWorld,
   fleetWorld,
@@ -12,7 +17,7 @@ import {
 
 const hourMs = 60 * minuteMs;
 
-// Years pass here; on a busy machine that takes a while.
+// These tests pass years of virtual time; a busy machine needs a while.
 jest.setTimeout(60_000);
 
 const named = (count: number): string[] =>
@@ -20,26 +25,26 @@ const named = (count: number): string[] =>
 
 async function started(options: WorldOptions, pace: Partial<Pace> = {}) {
   const world = fleetWorld(options);
-  const ticker = dailyTicker(world.clock);
-  const news: News[] = [];
-  const daemon = openDaemon({
+  const cron = dailyCron(world.clock);
+  const emitted: SchedulerEvent[] = [];
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: ticker.open,
-    hear: (one) => void news.push(one),
-    pace: { ...usualPace, ...pace },
+    openCronTask: cron.open,
+    emit: (one) => void emitted.push(one),
+    pace: { ...defaultPace, ...pace },
   });
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(0);
-  return { world, ticker, daemon, news };
+  return { world, cron, scheduler, emitted };
 }
 
-async function ended(daemon: Daemon, world: FleetWorld): Promise<void> {
-  await Promise.all([daemon.stop(), world.clock.advance(minuteMs)]);
+async function ended(scheduler: Scheduler, world: FleetWorld): Promise<void> {
+  await Promise.all([scheduler.stop(), world.clock.advance(minuteMs)]);
 }
 
-test('the first look rotates what is due, and enabling rotates nothing else', async () => {
-  const { world, daemon } = await started({
+test('the first run rotates every password that is due, and no other one', async () => {
+  const { world, scheduler } = await started({
     names: named(4),
     age: (index) => [10, 74, 75, 120][index] ?? 0,
   });
@@ -48,53 +53,53 @@ test('the first look rotates what is due, and enabling rotates nothing else', as
 
   expect(world.counts.resets).toBe(2);
   expect(named(4).map((name) => Math.floor(world.ageDays(name)))).toEqual([10, 74, 0, 0]);
-  expect(daemon.board.entries().map(({ state }) => state)).toEqual([
+  expect(scheduler.statuses.entries().map(({ state }) => state)).toEqual([
     'settled',
     'settled',
     'settled',
     'settled',
   ]);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a year with a tick a day rotates every account when it is due, and doubled or missed ticks change nothing', async () => {
-  const { world, daemon, ticker } = await started(
+test('in a year of daily runs every account is rotated when it is due, even when runs are doubled', async () => {
+  const { world, scheduler, cron } = await started(
     { names: named(5), age: (index) => index * 15 },
-    { turnMs: 60 * minuteMs },
+    { loopMs: 60 * minuteMs },
   );
 
   for (let day = 0; day < 365; day += 1) {
-    // Some ticks come twice at once.
-    if (day % 7 === 0) ticker.tick();
+    // On some days a run starts twice.
+    if (day % 7 === 0) cron.runNow();
     await world.clock.advance(dayMs);
     for (const name of named(5)) expect(world.ageDays(name)).toBeLessThan(77);
   }
 
-  // Every 76th day, since a tick comes a little before the 75 days are full: 4, and four times 5.
+  // Every 76th day, since a run starts shortly before 75 days have passed: 4, and four times 5.
   expect(world.counts.resets).toBe(24);
   for (const name of named(5)) expect(world.isConsistent(name)).toBe(true);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a tick that does not come is made up for', async () => {
-  const { world, daemon, ticker } = await started({ names: named(1) });
-  ticker.silence();
+test('a scheduled run that was missed is made up for', async () => {
+  const { world, scheduler, cron } = await started({ names: named(1) });
+  cron.silence();
   world.setAge('fleet-0000', 80);
 
   await world.clock.advance(dayMs);
 
   expect(world.counts.resets).toBe(1);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a fleet spreads over the jitter, always in the same order', async () => {
-  const { world, daemon, ticker } = await started({
+test('the accounts of a run are spread over the jitter, always in the same order', async () => {
+  const { world, scheduler, cron } = await started({
     names: named(50),
     config: { concurrency: 64 },
   });
   world.began.length = 0;
 
-  ticker.tick();
+  cron.runNow();
   await world.clock.advance(0);
   const atOnce = world.began.length;
   await world.clock.advance(15 * minuteMs);
@@ -102,9 +107,9 @@ test('a fleet spreads over the jitter, always in the same order', async () => {
   await world.clock.advance(15 * minuteMs);
   const first = [...world.began];
   world.began.length = 0;
-  // Doubled, and once more in the middle: whoever waits already is looked at once.
-  ticker.tick();
-  ticker.tick();
+  // Doubled: an account that waits already is processed once.
+  cron.runNow();
+  cron.runNow();
   await world.clock.advance(30 * minuteMs);
 
   expect(atOnce).toBeLessThan(5);
@@ -114,20 +119,20 @@ test('a fleet spreads over the jitter, always in the same order', async () => {
   expect(world.began).toEqual(first);
   const runs = (code: string): number => world.audit.filter((event) => event.code === code).length;
   expect(runs('run.finished')).toBe(runs('run.started'));
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('an account that is not enabled is only looked at, and rotated by hand', async () => {
-  const { world, daemon } = await started({
+test('a disabled account is checked, and rotated only when a person requests it', async () => {
+  const { world, scheduler } = await started({
     names: named(1),
     age: () => 120,
     account: () => ({ enabled: false }),
   });
   await world.clock.advance(2 * dayMs);
   const before = world.counts.attempts;
-  const entry = daemon.board.get('fleet-0000');
+  const entry = scheduler.statuses.get('fleet-0000');
 
-  const result = await daemon.request('fleet-0000', {
+  const result = await scheduler.request('fleet-0000', {
     purpose: 'rotate',
     trigger: { kind: 'manual', requestedBy: 'alice' },
   });
@@ -135,10 +140,10 @@ test('an account that is not enabled is only looked at, and rotated by hand', as
   expect(before).toBe(0);
   expect(entry?.passwordSinceMs).toBeDefined();
   expect(result?.outcome).toBe('rotated');
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('what was begun by hand on an account that is not enabled is finished by itself, and nothing else is begun', async () => {
+test('an unfinished rotation of a disabled account is completed, and no other one begins', async () => {
   const world = fleetWorld({
     names: named(1),
     age: () => 120,
@@ -146,27 +151,27 @@ test('what was begun by hand on an account that is not enabled is finished by it
   });
   world.leaveInDoubt('fleet-0000');
   const results: string[] = [];
-  const hear = (one: News): void =>
-    void (one.news === 'result' && results.push(one.result.outcome));
-  const daemon = openDaemon({
+  const emit = (one: SchedulerEvent): void =>
+    void (one.event === 'result.recorded' && results.push(one.result.outcome));
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear,
+    openCronTask: dailyCron(world.clock).open,
+    emit,
   });
 
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(10 * dayMs);
 
   expect(results).toEqual(['settled']);
   expect([world.counts.logins, world.counts.resets]).toEqual([1, 0]);
-  expect(daemon.board.get('fleet-0000')).toMatchObject({ state: 'settled' });
-  await ended(daemon, world);
+  expect(scheduler.statuses.get('fleet-0000')).toMatchObject({ state: 'settled' });
+  await ended(scheduler, world);
 });
 
-test('two users of one ThingSpace account are never rotated in the same window', async () => {
+test('two users of one ThingSpace account are never rotated in the same run', async () => {
   const pairs = [['fleet-0000', 'fleet-0001']] as [string, string][];
-  const { world, daemon } = await started({ names: named(2), age: () => 80, config: { pairs } });
+  const { world, scheduler } = await started({ names: named(2), age: () => 80, config: { pairs } });
 
   await world.clock.advance(minuteMs);
   const first = named(2).map((name) => Math.round(world.ageDays(name)));
@@ -177,13 +182,13 @@ test('two users of one ThingSpace account are never rotated in the same window',
   expect(second).toEqual([2, 1]);
   const outcomes = world.audit.filter(({ code }) => code === 'rotation.intended');
   expect(outcomes).toHaveLength(2);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a service that starts again does not rotate the second of a pair in the first one’s window', async () => {
+test('after a restart the second user of a pair waits when the first one was rotated recently', async () => {
   const pairs = [['fleet-0000', 'fleet-0001']] as [string, string][];
-  // As another process left it: the first was rotated an hour ago.
-  const { world, daemon } = await started({
+  // Another process rotated the first one an hour ago.
+  const { world, scheduler } = await started({
     names: named(2),
     age: (index) => (index === 0 ? 1 / 24 : 80),
     config: { pairs },
@@ -192,33 +197,33 @@ test('a service that starts again does not rotate the second of a pair in the fi
   await world.clock.advance(minuteMs);
 
   expect(world.counts.resets).toBe(0);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('accounts that turn out to be one ThingSpace user are not rotated, and the others are', async () => {
+test('accounts with the same ThingSpace user are not rotated, and the other accounts are', async () => {
   const world = fleetWorld({ names: named(3), age: () => 80 });
   world.setUsername('fleet-0001', 'uws-fleet-0000');
-  const news: News[] = [];
-  const daemon = openDaemon({
+  const emitted: SchedulerEvent[] = [];
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear: (one) => void news.push(one),
+    openCronTask: dailyCron(world.clock).open,
+    emit: (one) => void emitted.push(one),
   });
 
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(dayMs);
 
   expect(world.began).toEqual(['fleet-0002', 'fleet-0002']);
-  expect(daemon.board.get('fleet-0000')?.blocked).toBe(
-    'fleet-0000 and fleet-0001 are one ThingSpace user; keep one of them in the configuration',
+  expect(scheduler.statuses.get('fleet-0000')?.blocked).toBe(
+    'accounts fleet-0000 and fleet-0001 have the same ThingSpace user; each account needs its own',
   );
-  expect(news.filter(({ news }) => news === 'blocked')).toHaveLength(1);
-  expect(daemon.conflict('fleet-0001', true)).toContain('one ThingSpace user');
-  await ended(daemon, world);
+  expect(emitted.filter(({ event }) => event === 'account.blocked')).toHaveLength(1);
+  expect(scheduler.findConflict('fleet-0001', true)).toContain('the same ThingSpace user');
+  await ended(scheduler, world);
 });
 
-test('one account that hangs and one that ends in a bug hold up nobody, and the bug’s message is told nowhere', async () => {
+test('an attempt that hangs and one that ends in a bug delay no other account, and no event holds the message of the bug', async () => {
   const world = fleetWorld({ names: named(20), age: () => 80, config: { concurrency: 2 } });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
@@ -226,39 +231,39 @@ test('one account that hangs and one that ends in a bug hold up nobody, and the 
   });
   world.hold = (name) => (name === 'fleet-0003' ? held : undefined);
   world.broken.attempts.add('fleet-0005');
-  const news: News[] = [];
-  const daemon = openDaemon({
+  const emitted: SchedulerEvent[] = [];
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear: (one) => void news.push(one),
+    openCronTask: dailyCron(world.clock).open,
+    emit: (one) => void emitted.push(one),
   });
 
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(10 * minuteMs);
 
   expect(world.counts.resets).toBe(18);
-  const broken = news.filter((one) => one.news === 'broken');
+  const broken = emitted.filter((one) => one.event === 'attempt.broken');
   expect(broken).toHaveLength(1);
   expect(JSON.stringify(broken)).toContain('a bug: TypeError');
-  expect(JSON.stringify(news)).not.toContain('-password');
+  expect(JSON.stringify(emitted)).not.toContain('-password');
   release();
   await world.clock.advance(0);
   expect(world.counts.resets).toBe(19);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('an attempt that is slow for ever gives its place to the next', async () => {
+test('an attempt that never ends frees its place for the next account', async () => {
   const world = fleetWorld({ names: named(6), age: () => 80, config: { concurrency: 1 } });
   world.hold = (name) => (name === 'fleet-0000' ? new Promise(() => {}) : undefined);
-  const daemon = openDaemon({
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear: () => {},
+    openCronTask: dailyCron(world.clock).open,
+    emit: () => {},
   });
 
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(4 * minuteMs);
   const early = world.counts.resets;
   await world.clock.advance(2 * minuteMs);
@@ -267,8 +272,8 @@ test('an attempt that is slow for ever gives its place to the next', async () =>
   expect(world.counts.resets).toBe(5);
 });
 
-test('a failure that passes is tried again after 15 minutes, 1 hour and 4 hours, then with the next tick', async () => {
-  const { world, daemon } = await started({ names: named(1), age: () => 70 });
+test('a failure is retried after 15 minutes, 1 hour and 4 hours, then at the next scheduled run', async () => {
+  const { world, cron, scheduler } = await started({ names: named(1), age: () => 70 });
   await world.clock.advance(4 * hourMs);
   world.broken.secrets.add('fleet-0000');
   const at: number[] = [];
@@ -277,23 +282,23 @@ test('a failure that passes is tried again after 15 minutes, 1 hour and 4 hours,
     return undefined;
   };
 
-  await daemon.tick();
+  cron.runNow();
   await world.clock.advance(23 * hourMs);
   const beforeTick = at.length;
   await world.clock.advance(hourMs);
 
   const waits = at.slice(1, 4).map((minute, index) => minute - (at[index] ?? 0));
-  // Up to a tenth more, so that those who failed together do not come back together.
+  // Up to a tenth more, so that accounts that failed together do not retry together.
   [15, 60, 240].forEach((wait, index) => {
     expect(waits[index]).toBeGreaterThanOrEqual(wait);
     expect(waits[index]).toBeLessThanOrEqual(wait * 1.1);
   });
   expect([beforeTick, at.length]).toEqual([4, 5]);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a stopped account is never tried again by itself, and costs no login', async () => {
-  const { world, daemon } = await started({ names: named(1), age: () => 80 });
+test('a suspended account is not retried, and no login is sent for it', async () => {
+  const { world, scheduler } = await started({ names: named(1), age: () => 80 });
   await world.clock.advance(minuteMs);
   world.changeLivePassword('fleet-0000');
   world.setAge('fleet-0000', 80);
@@ -302,15 +307,15 @@ test('a stopped account is never tried again by itself, and costs no login', asy
   await world.clock.advance(30 * dayMs);
 
   expect(world.counts.logins - before).toBe(1);
-  expect(daemon.board.get('fleet-0000')).toMatchObject({
+  expect(scheduler.statuses.get('fleet-0000')).toMatchObject({
     state: 'stopped',
     reason: 'login-refused',
   });
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a login that may have counted is followed by no other one before the next tick, and by none after the third', async () => {
-  const { world, daemon } = await started({ names: named(1), age: () => 74 });
+test('after an unanswered login the next one is sent at the next scheduled run, and none after the third', async () => {
+  const { world, scheduler } = await started({ names: named(1), age: () => 74 });
   world.broken.logins = true;
   const logins: number[] = [];
 
@@ -319,17 +324,17 @@ test('a login that may have counted is followed by no other one before the next 
     logins.push(world.counts.logins);
   }
 
-  // Due on the second day; from then on one a day.
+  // Due on the second day; from then on one login a day.
   expect(logins).toEqual([0, 1, 2, 3, 3, 3, 3, 3]);
-  expect(daemon.board.get('fleet-0000')).toMatchObject({
+  expect(scheduler.statuses.get('fleet-0000')).toMatchObject({
     state: 'stopped',
     reason: 'login-budget-spent',
   });
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a store that is away for a day is asked by one account at a time, and comes back without a storm', async () => {
-  const { world, daemon, news } = await started({
+test('while the store is unreachable one account at a time probes it, and afterwards the accounts start over ten minutes', async () => {
+  const { world, scheduler, emitted } = await started({
     names: named(1000),
     age: (index) => 10 + (index % 66),
   });
@@ -339,20 +344,20 @@ test('a store that is away for a day is asked by one account at a time, and come
     void transcript.push(`${new Date(clock.nowMs()).toISOString().slice(0, 16)}  ${what}`);
   await clock.advance(2 * hourMs);
   const before = { ...counts };
-  say(`1000 accounts, ${counts.attempts} attempts since the start; now the store goes away`);
+  say(`1000 accounts, ${counts.attempts} attempts since the start; the store becomes unreachable`);
 
-  // From 02:00 on, over the tick at 03:17, until 02:00 the day after.
+  // From 02:00 to 02:00 on the next day, with the run at 03:17.
   world.broken.store = true;
   for (let hour = 0; hour < 24; hour += 1) {
     const [attempts, reads] = [counts.attempts, counts.reads];
     await clock.advance(hourMs);
     say(
-      `${counts.attempts - attempts} attempts, ${counts.reads - reads} reads in this hour; outage: ${daemon.outage()?.dependency ?? 'none'}`,
+      `${counts.attempts - attempts} attempts, ${counts.reads - reads} reads in this hour; outage: ${scheduler.outage()?.dependency ?? 'none'}`,
     );
   }
   const during = counts.attempts - before.attempts;
   world.broken.store = false;
-  say('the store is back');
+  say('the store is reachable again');
   const back: number[] = [];
   for (let minute = 0; minute < 45; minute += 1) {
     const attempts = counts.attempts;
@@ -360,47 +365,47 @@ test('a store that is away for a day is asked by one account at a time, and come
     back.push(counts.attempts - attempts);
   }
   say(`attempts in each minute since: ${back.join(' ')}`);
-  for (const one of news.filter((one) => one.news.startsWith('outage')))
+  for (const one of emitted.filter((one) => one.event.startsWith('outage')))
     transcript.push(JSON.stringify(one));
   if (process.env['SERVE_TRANSCRIPT']) process.stderr.write(`${transcript.join('\n')}\n`);
 
-  expect(news.filter(({ news }) => news === 'outage.began')).toHaveLength(1);
-  expect(news.filter(({ news }) => news === 'outage.ended')).toHaveLength(1);
-  // A probe every quarter of an hour, the first few that found out, and no second round of a thousand.
+  expect(emitted.filter(({ event }) => event === 'outage.began')).toHaveLength(1);
+  expect(emitted.filter(({ event }) => event === 'outage.ended')).toHaveLength(1);
+  // A probe every quarter of an hour and the first few accounts, and no round of a thousand.
   expect(during).toBeLessThan(110);
   expect(back.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(900);
-  // A thousand looks over ten minutes: about a hundred a minute, never all at once.
+  // A thousand accounts over ten minutes: about a hundred a minute.
   expect(Math.max(...back)).toBeLessThan(160);
-  expect(daemon.board.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
+  expect(scheduler.statuses.entries().filter(({ state }) => state !== 'settled')).toEqual([]);
   expect(
     named(1000).filter((name) => !world.isConsistent(name) || world.ageDays(name) > 76),
   ).toEqual([]);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a store that is away at start is not asked by a thousand accounts', async () => {
+test('a store that is unreachable at start is not read by a thousand accounts', async () => {
   const world = fleetWorld({ names: named(1000), age: () => 80 });
   world.broken.store = true;
-  const daemon = openDaemon({
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear: () => {},
+    openCronTask: dailyCron(world.clock).open,
+    emit: () => {},
   });
 
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(10 * minuteMs);
-  const away = world.counts.reads;
+  const duringOutage = world.counts.reads;
   world.broken.store = false;
   await world.clock.advance(60 * minuteMs);
 
-  expect(away).toBeLessThan(100);
+  expect(duringOutage).toBeLessThan(100);
   expect(world.counts.resets).toBe(1000);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('while ThingSpace is away, what is not due is still looked at, and hardly a login is spent', async () => {
-  const { world, daemon, news } = await started({
+test('while ThingSpace is unreachable, accounts that are not due are still checked, and few logins are sent', async () => {
+  const { world, scheduler, emitted } = await started({
     names: named(200),
     age: (index) => (index < 100 ? 74.9 : 10),
     config: { concurrency: 4 },
@@ -409,7 +414,7 @@ test('while ThingSpace is away, what is not due is still looked at, and hardly a
   world.broken.thingspace = true;
   const before = world.counts.attempts;
 
-  // The tick at 03:17, and all of its jitter.
+  // The run at 03:17, and all of its jitter.
   await world.clock.advance(52 * minuteMs);
   const during = world.counts.attempts - before;
   world.broken.thingspace = false;
@@ -417,30 +422,30 @@ test('while ThingSpace is away, what is not due is still looked at, and hardly a
 
   expect(during).toBeGreaterThanOrEqual(100);
   expect(during).toBeLessThan(130);
-  expect(news.filter((one) => one.news === 'outage.began')).toMatchObject([
+  expect(emitted.filter((one) => one.event === 'outage.began')).toMatchObject([
     { dependency: 'thingspace' },
   ]);
   expect(named(200).every((name) => world.ageDays(name) < 75)).toBe(true);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('an account that comes is seen and told at the next tick, one that goes is forgotten', async () => {
-  const { world, daemon } = await started({ names: named(3) });
+test('a removed account is forgotten at the next run, and the audit log records its removal', async () => {
+  const { world, scheduler } = await started({ names: named(3) });
   await world.clock.advance(minuteMs);
-  const [gone] = world.accounts.splice(0, 1);
+  const [removed] = world.accounts.splice(0, 1);
   world.audit.length = 0;
 
   await world.clock.advance(dayMs);
 
-  expect(daemon.board.get(gone?.name ?? '')).toBeUndefined();
+  expect(scheduler.statuses.get(removed?.name ?? '')).toBeUndefined();
   expect(world.audit.filter(({ code }) => code === 'inventory.changed')).toEqual([
     { code: 'inventory.changed', change: 'removed', account: 'fleet-0000', secretId: 'fleet-0000' },
   ]);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('every run, and every day, is told to the audit log and sealed', async () => {
-  const { world, daemon } = await started({ names: named(2) });
+test('the audit log records every run and a daily inventory, with checkpoints', async () => {
+  const { world, scheduler } = await started({ names: named(2) });
   await world.clock.advance(2 * dayMs + minuteMs);
 
   const codes = world.audit
@@ -459,16 +464,16 @@ test('every run, and every day, is told to the audit log and sealed', async () =
     'inventory.summary',
   ]);
   expect(world.counts.checkpoints).toBeGreaterThanOrEqual(5);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a full disk under the audit log resets nothing, ends nothing, and is over when there is room', async () => {
-  const { world, daemon } = await started({ names: named(3), age: () => 10 });
+test('while the audit log cannot be written nothing is reset, and rotations continue afterwards', async () => {
+  const { world, cron, scheduler } = await started({ names: named(3), age: () => 10 });
   await world.clock.advance(minuteMs);
   for (const name of named(3)) world.setAge(name, 80);
   world.broken.audit = true;
 
-  await daemon.tick();
+  cron.runNow();
   await world.clock.advance(40 * minuteMs);
   const during = world.counts.resets;
   world.broken.audit = false;
@@ -477,11 +482,11 @@ test('a full disk under the audit log resets nothing, ends nothing, and is over 
   expect(during).toBe(0);
   expect(world.events.some(({ event }) => event === 'audit.failed')).toBe(true);
   expect(world.counts.resets).toBe(3);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('a clock that steps is told, and rotates nothing before its time', async () => {
-  const { world, daemon, news } = await started({ names: named(3), age: () => 20 });
+test('a step of the wall clock is reported, and rotates nothing before it is due', async () => {
+  const { world, scheduler, emitted } = await started({ names: named(3), age: () => 20 });
   await world.clock.advance(minuteMs);
 
   world.clock.step(-3 * dayMs);
@@ -490,32 +495,32 @@ test('a clock that steps is told, and rotates nothing before its time', async ()
   await world.clock.advance(dayMs);
 
   expect(
-    news
-      .filter((one) => one.news === 'clock.stepped')
+    emitted
+      .filter((one) => one.event === 'clock.stepped')
       .map((one) => Math.round((one as { byMs: number }).byMs / dayMs)),
   ).toEqual([-3, 3]);
   expect(world.counts.resets).toBe(0);
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });
 
-test('the first signal begins no attempt, ends those before their reset, and waits for the others', async () => {
+test('stop begins no attempt, ends those before their reset, and waits for the others', async () => {
   const world = fleetWorld({ names: named(10), age: () => 80, config: { concurrency: 2 } });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
   world.hold = () => held;
-  const daemon = openDaemon({
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear: () => {},
+    openCronTask: dailyCron(world.clock).open,
+    emit: () => {},
   });
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(1000);
 
   let isStopped = false;
-  const stopped = daemon.stop().then(() => {
+  const stopped = scheduler.stop().then(() => {
     isStopped = true;
   });
   await world.clock.advance(minuteMs);
@@ -531,30 +536,30 @@ test('the first signal begins no attempt, ends those before their reset, and wai
   expect(world.clock.sleepers()).toBe(0);
 });
 
-test('an attempt by hand runs at once beside a full fleet, and a second one is refused meanwhile', async () => {
+test('a requested attempt starts at once although the fleet is busy, and a second one is refused meanwhile', async () => {
   const world = fleetWorld({ names: named(10), age: () => 80, config: { concurrency: 1 } });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
   world.hold = (name) => (name === 'fleet-0000' ? held : undefined);
-  const daemon = openDaemon({
+  const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openTicker: dailyTicker(world.clock).open,
-    hear: () => {},
+    openCronTask: dailyCron(world.clock).open,
+    emit: () => {},
   });
-  await daemon.start();
+  await scheduler.start();
   await world.clock.advance(1000);
 
-  const waiting = daemon.conflict('fleet-0009', false);
-  const strange = daemon.conflict('nobody', false);
+  const waiting = scheduler.findConflict('fleet-0009', false);
+  const strange = scheduler.findConflict('nobody', false);
 
-  expect(waiting).toBe('an attempt on this account is running or waiting');
-  expect(strange).toBe('there is no such account');
+  expect(waiting).toBe('another attempt on fleet-0009 is running or waiting');
+  expect(strange).toBe('there is no account nobody');
   release();
   await world.clock.advance(minuteMs);
-  const result = daemon.request('fleet-0009', {
+  const result = scheduler.request('fleet-0009', {
     purpose: 'rotate',
     force: true,
     trigger: { kind: 'manual', requestedBy: 'bob', reason: 'leaver' },
@@ -565,5 +570,5 @@ test('an attempt by hand runs at once beside a full fleet, and a second one is r
     accounts: 1,
     trigger: { kind: 'manual', requestedBy: 'bob', reason: 'leaver' },
   });
-  await ended(daemon, world);
+  await ended(scheduler, world);
 });

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
-import { openBucket } from '../../src/scheduler/token-bucket.ts';
+import { openTokenBucket } from '../../src/scheduler/token-bucket.ts';
 import { virtualClock } from '../harness/serve-world.ts';
 
-test('a bucket gives what it holds at once, and then no faster than its rate', async () => {
+test('a full bucket gives out its capacity at once, and then its rate per second', async () => {
   const clock = virtualClock();
-  const bucket = openBucket({ perSecond: 10, capacity: 20 }, clock);
+  const bucket = openTokenBucket({ perSecond: 10, capacity: 20 }, clock);
   const taken: number[] = [];
   for (let index = 0; index < 50; index += 1)
     void bucket.take(1).then(() => taken.push(clock.monotonicMs()));
@@ -18,9 +18,9 @@ test('a bucket gives what it holds at once, and then no faster than its rate', a
   expect([atOnce, aSecondLater, taken.length]).toEqual([20, 30, 50]);
 });
 
-test('who asks for much is not starved by those who ask for little', async () => {
+test('small requests do not starve a large one', async () => {
   const clock = virtualClock();
-  const bucket = openBucket({ perSecond: 1, capacity: 5 }, clock);
+  const bucket = openTokenBucket({ perSecond: 1, capacity: 5 }, clock);
   const order: string[] = [];
   await bucket.take(5);
   void bucket.take(5).then(() => order.push('much'));
@@ -31,9 +31,9 @@ test('who asks for much is not starved by those who ask for little', async () =>
   expect(order).toEqual(['much', 'little', 'little', 'little']);
 });
 
-test('more than a bucket can ever hold waits for a full one', async () => {
+test('a request above the capacity waits for a full bucket', async () => {
   const clock = virtualClock();
-  const bucket = openBucket({ perSecond: 1, capacity: 5 }, clock);
+  const bucket = openTokenBucket({ perSecond: 1, capacity: 5 }, clock);
   await bucket.take(3);
   let isTaken = false;
   void bucket.take(100).then(() => {
@@ -47,9 +47,9 @@ test('more than a bucket can ever hold waits for a full one', async () => {
   expect([early, isTaken]).toEqual([false, true]);
 });
 
-test('what is given back can be taken again, up to the capacity', async () => {
+test('tokens that are given back can be taken again, up to the capacity', async () => {
   const clock = virtualClock();
-  const bucket = openBucket({ perSecond: 0.001, capacity: 5 }, clock);
+  const bucket = openTokenBucket({ perSecond: 0.001, capacity: 5 }, clock);
   await bucket.take(5);
 
   bucket.giveBack(50);
@@ -60,9 +60,9 @@ test('what is given back can be taken again, up to the capacity', async () => {
   expect(taken).toBe(5);
 });
 
-test('a pause holds everybody, and a shorter one does not shorten it', async () => {
+test('a pause delays every request, and a shorter pause does not shorten it', async () => {
   const clock = virtualClock();
-  const bucket = openBucket({ perSecond: 10, capacity: 10 }, clock);
+  const bucket = openTokenBucket({ perSecond: 10, capacity: 10 }, clock);
   bucket.pause(60_000);
   bucket.pause(1_000);
   let isTaken = false;
@@ -77,9 +77,9 @@ test('a pause holds everybody, and a shorter one does not shorten it', async () 
   expect([early, isTaken]).toEqual([false, true]);
 });
 
-test('an interrupted wait ends at once and takes nothing', async () => {
+test('an interrupted wait ends at once and takes no token', async () => {
   const clock = virtualClock();
-  const bucket = openBucket({ perSecond: 0.001, capacity: 1 }, clock);
+  const bucket = openTokenBucket({ perSecond: 0.001, capacity: 1 }, clock);
   await bucket.take(1);
   const interrupt = new AbortController();
   const waiting = bucket.take(1, interrupt.signal);

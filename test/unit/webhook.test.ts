@@ -1,17 +1,13 @@
-import { createHmac, createSecretKey } from 'node:crypto';
+import { createSecretKey } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import {
-  deliveryWaitsMs,
-  type Notice,
-  openNotifier,
-  signature,
-} from '../../src/telemetry/webhook.ts';
+import { Webhook } from 'standardwebhooks';
+import { type Alert, deliveryDelaysMs, openNotifier } from '../../src/telemetry/webhook.ts';
 import { minuteMs, type VirtualClock, virtualClock } from '../harness/serve-world.ts';
 
 type Received = {
-  readonly body: { text: string; notices: Notice[]; dropped: number; host: string; sentAt: string };
+  readonly body: { text: string; notices: Alert[]; dropped: number; host: string; sentAt: string };
   readonly raw: string;
   readonly headers: IncomingMessage['headers'];
 };
@@ -34,7 +30,7 @@ async function webhook(...replies: Reply[]) {
     const reply = replies.shift() ?? { status: 200 };
     if (reply === 'cut') response.destroy();
     else response.writeHead(reply.status, { connection: 'close', ...reply.headers }).end('ok');
-    for (const look of watchers.splice(0)) look();
+    for (const notify of watchers.splice(0)) notify();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   closing.push(
@@ -59,7 +55,7 @@ function notifier(url: string, more: Partial<Parameters<typeof openNotifier>[0]>
   const counts = { delivered: 0, failed: 0, dropped: 0 };
   const write = (event: string, fields: object = {}): void =>
     void lines.push(JSON.stringify({ event, ...fields }));
-  const told = openNotifier({
+  const opened = openNotifier({
     webhook: url,
     host: 'ops-1',
     clock,
@@ -69,7 +65,7 @@ function notifier(url: string, more: Partial<Parameters<typeof openNotifier>[0]>
     },
     ...more,
   });
-  return { ...told, clock, lines, counts };
+  return { ...opened, clock, lines, counts };
 }
 
 /** Real requests need real turns of the loop; virtual time passes meanwhile. */
@@ -78,23 +74,23 @@ async function until(clock: VirtualClock, isDone: () => boolean, stepMs = 1000):
   expect(isDone()).toBe(true);
 }
 
-const stopped: Notice = {
+const stopped: Alert = {
   kind: 'stopped',
   account: 'fleet-east',
   reason: 'login-refused',
   text: 'login-refused (HTTP 400)',
-  next: 'Put the right password.',
+  next: 'Store the correct password.',
 };
 
-test('a notice is text that a channel shows, and the same as JSON', async () => {
+test('an alert is text that a channel shows, and the same data as JSON', async () => {
   const hook = await webhook();
-  const told = notifier(hook.url);
+  const sender = notifier(hook.url);
 
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.delivered === 1);
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.delivered === 1);
 
   expect(hook.received[0]?.body).toEqual({
-    text: ':octagonal_sign: *fleet-east*: login-refused (HTTP 400) _Put the right password._',
+    text: ':octagonal_sign: *fleet-east*: login-refused (HTTP 400) _Store the correct password._',
     source: 'thingspace-rotator',
     host: 'ops-1',
     sentAt: '2026-12-01T00:00:01Z',
@@ -102,44 +98,52 @@ test('a notice is text that a channel shows, and the same as JSON', async () => 
     notices: [stopped],
   });
   expect(hook.received[0]?.headers['content-type']).toBe('application/json');
-  expect(hook.received[0]?.headers['x-rotator-signature']).toBeUndefined();
+  expect(hook.received[0]?.headers['webhook-signature']).toBeUndefined();
 });
 
-test('the body is signed with its time, so that a receiver can tell it from a forged or an old one', async () => {
-  const hook = await webhook();
-  const key = createSecretKey(Buffer.from('a shared secret of the two'));
-  const told = notifier(hook.url, { key });
+test.each([
+  ['any text', 'a shared secret of both sides', 'raw'],
+  ['a secret of Standard Webhooks', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', undefined],
+] as const)('the body is signed as Standard Webhooks asks: %s', async (_, secret, format) => {
+  const hook = await webhook({ status: 503 });
+  const sender = notifier(hook.url, { key: createSecretKey(Buffer.from(secret)) });
 
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.delivered === 1);
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.delivered === 1);
 
-  const { headers, raw } = hook.received[0] as Received;
-  const [, t = '', v1] =
-    /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['x-rotator-signature'])) ?? [];
-  expect(t).toBe(String(Date.UTC(2026, 11, 1, 0, 0, 1) / 1000));
-  expect(v1).toBe(
-    createHmac('sha256', 'a shared secret of the two').update(`${t}.${raw}`).digest('hex'),
-  );
-  expect(signature(key, Number(t), raw)).toBe(headers['x-rotator-signature']);
+  const receiver = new Webhook(secret, format && { format });
+  const ids = hook.received.map(({ headers }) => headers['webhook-id']);
+  expect(ids).toEqual([expect.stringMatching(/^msg_/), ids[0]]);
+  for (const { headers, raw, body } of hook.received) {
+    const sentAt = new Date(body.sentAt);
+    expect(headers['webhook-timestamp']).toBe(String(sentAt.getTime() / 1000));
+    expect(headers['webhook-signature']).toBe(receiver.sign(String(ids[0]), sentAt, raw));
+  }
 });
 
-test('the same notice is told once a day, a worse one at once, and its end is told once', async () => {
-  const hook = await webhook();
-  const told = notifier(hook.url);
+test('a key of Standard Webhooks that is not base64 is refused', () => {
+  const key = createSecretKey(Buffer.from('whsec_not base64 at all'));
 
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.delivered === 1);
-  told.tell(stopped);
-  told.tell({ ...stopped, kind: 'lost', reason: 'password-lost' });
-  await until(told.clock, () => told.counts.delivered === 2);
-  await told.clock.advance(21 * 60 * minuteMs);
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.delivered === 3);
-  told.resolve('fleet-east', 'rotated; all is well again');
-  told.resolve('fleet-east', 'rotated; all is well again');
-  told.resolve('fleet-west', 'never told about');
-  await until(told.clock, () => told.counts.delivered === 4);
-  await told.clock.advance(minuteMs);
+  expect(() => notifier('http://127.0.0.1:1/', { key })).toThrow('not base64');
+});
+
+test('the same alert is sent once a day, another one at once, and its end is sent once', async () => {
+  const hook = await webhook();
+  const sender = notifier(hook.url);
+
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.delivered === 1);
+  sender.send(stopped);
+  sender.send({ ...stopped, kind: 'lost', reason: 'password-lost' });
+  await until(sender.clock, () => sender.counts.delivered === 2);
+  await sender.clock.advance(21 * 60 * minuteMs);
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.delivered === 3);
+  sender.resolve('fleet-east', 'Outcome: rotated.');
+  sender.resolve('fleet-east', 'Outcome: rotated.');
+  sender.resolve('fleet-west', 'No alert was sent.');
+  await until(sender.clock, () => sender.counts.delivered === 4);
+  await sender.clock.advance(minuteMs);
 
   expect(hook.received.flatMap(({ body }) => body.notices.map(({ kind }) => kind))).toEqual([
     'stopped',
@@ -149,59 +153,60 @@ test('the same notice is told once a day, a worse one at once, and its end is to
   ]);
 });
 
-test('what happens in one moment is one message, however much it is, and nobody is named twice over', async () => {
+test('alerts of the same moment are one message, whose text has at most 20 lines', async () => {
   const hook = await webhook();
-  const told = notifier(hook.url);
+  const sender = notifier(hook.url);
 
-  for (let index = 0; index < 45; index += 1) told.tell({ ...stopped, account: `fleet-${index}` });
-  await until(told.clock, () => told.counts.delivered === 45);
+  for (let index = 0; index < 45; index += 1)
+    sender.send({ ...stopped, account: `fleet-${index}` });
+  await until(sender.clock, () => sender.counts.delivered === 45);
 
   expect(hook.received).toHaveLength(1);
   expect(hook.received[0]?.body.text.split('\n')).toHaveLength(21);
   expect(hook.received[0]?.body.text.split('\n').at(-1)).toBe(
-    '… and 25 more; see thingspace-rotator status',
+    '… and 25 more. To list them: `thingspace-rotator status`',
   );
   expect(hook.received[0]?.body.notices).toHaveLength(45);
 });
 
-test('a webhook that fails is tried again, as late as it asks for, and then given up aloud', async () => {
+test('a delivery that fails is retried, no earlier than the webhook asks, and at last logged as failed', async () => {
   const hook = await webhook({ status: 503 }, 'cut', {
     status: 429,
     headers: { 'retry-after': '300' },
   });
-  const told = notifier(hook.url);
+  const sender = notifier(hook.url);
 
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.delivered === 1, 500);
-  const tookMs = told.clock.monotonicMs();
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.delivered === 1, 500);
+  const tookMs = sender.clock.monotonicMs();
 
   expect(hook.received).toHaveLength(4);
   expect(tookMs).toBeGreaterThanOrEqual(1_000 + 1_000 + 5_000 + 300_000);
-  expect(told.lines.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual([
+  expect(sender.lines.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual([
     'notify.retried',
     'notify.retried',
     'notify.retried',
   ]);
 
-  const dead = await webhook(...Array.from({ length: 20 }, (): Reply => ({ status: 500 })));
-  const other = notifier(dead.url);
-  other.tell(stopped);
+  const failing = await webhook(...Array.from({ length: 20 }, (): Reply => ({ status: 500 })));
+  const other = notifier(failing.url);
+  other.send(stopped);
   await until(other.clock, () => other.counts.failed === 1, 10_000);
-  expect(dead.received).toHaveLength(deliveryWaitsMs.length + 1);
+  expect(failing.received).toHaveLength(deliveryDelaysMs.length + 1);
   expect(other.lines.at(-1)).toBe(
     '{"event":"notify.failed","detail":"the webhook answered HTTP 500","count":1,"tries":6}',
   );
-  // It was not told, so the next occasion tells it.
-  other.tell(stopped);
-  await dead.until(deliveryWaitsMs.length + 1);
-  await until(other.clock, () => dead.received.length === deliveryWaitsMs.length + 2);
+  // It was not delivered, so it may be sent again.
+  other.send(stopped);
+  await failing.until(deliveryDelaysMs.length + 1);
+  await until(other.clock, () => failing.received.length === deliveryDelaysMs.length + 2);
 });
 
-test('a webhook that says no is not asked again, and a redirect is not followed', async () => {
+test('a delivery that the webhook refuses is not retried, and a redirect is not followed', async () => {
   const gone = await webhook({ status: 410 });
-  const told = notifier(gone.url);
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.failed === 1);
+  const sender = notifier(gone.url);
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.failed === 1);
   expect(gone.received).toHaveLength(1);
 
   const target = await webhook();
@@ -209,54 +214,54 @@ test('a webhook that says no is not asked again, and a redirect is not followed'
     ...Array.from({ length: 9 }, (): Reply => ({ status: 307, headers: { location: target.url } })),
   );
   const other = notifier(moving.url);
-  other.tell(stopped);
+  other.send(stopped);
   await until(other.clock, () => other.counts.failed === 1, 10_000);
   expect(target.received).toHaveLength(0);
 });
 
-test('the address, which may be a secret, is in no line of the log', async () => {
-  const told = notifier('http://127.0.0.1:1/services/T000/B000/very-secret-path');
+test('the address, which may be a secret, is not logged', async () => {
+  const sender = notifier('http://127.0.0.1:1/services/T000/B000/very-secret-path');
 
-  told.tell(stopped);
-  await until(told.clock, () => told.counts.failed === 1, 10_000);
+  sender.send(stopped);
+  await until(sender.clock, () => sender.counts.failed === 1, 10_000);
 
-  expect(told.lines.length).toBeGreaterThan(3);
-  expect(told.lines.join('\n')).toContain('the webhook could not be reached');
-  expect(told.lines.join('\n')).not.toMatch(/very-secret|127\.0\.0\.1|services/);
+  expect(sender.lines.length).toBeGreaterThan(3);
+  expect(sender.lines.join('\n')).toContain('the webhook is unreachable');
+  expect(sender.lines.join('\n')).not.toMatch(/very-secret|127\.0\.0\.1|services/);
 });
 
-test('a name cannot call a channel or make a link', async () => {
+test('an account name cannot mention a channel or begin a link', async () => {
   const hook = await webhook();
-  const told = notifier(hook.url);
+  const sender = notifier(hook.url);
 
-  told.tell({ ...stopped, account: '<!channel>', text: '<https://evil.example|click> & more' });
-  await until(told.clock, () => told.counts.delivered === 1);
+  sender.send({ ...stopped, account: '<!channel>', text: '<https://evil.example|click> & more' });
+  await until(sender.clock, () => sender.counts.delivered === 1);
 
   expect(hook.received[0]?.body.text).toBe(
-    ':octagonal_sign: *&lt;!channel&gt;*: &lt;https://evil.example|click&gt; &amp; more _Put the right password._',
+    ':octagonal_sign: *&lt;!channel&gt;*: &lt;https://evil.example|click&gt; &amp; more _Store the correct password._',
   );
 });
 
-test('a webhook that is away for long costs no memory without end, and says how much was dropped', async () => {
+test('an unreachable webhook costs bounded memory, and the next message says how many alerts were dropped', async () => {
   const hook = await webhook(...Array.from({ length: 3 }, (): Reply => ({ status: 503 })));
-  const told = notifier(hook.url);
+  const sender = notifier(hook.url);
 
   for (let index = 0; index < 2000; index += 1)
-    told.tell({ ...stopped, account: `fleet-${index}` });
-  await until(told.clock, () => told.counts.delivered + told.counts.failed === 500, 10_000);
+    sender.send({ ...stopped, account: `fleet-${index}` });
+  await until(sender.clock, () => sender.counts.delivered + sender.counts.failed === 500, 10_000);
 
-  expect(told.counts).toEqual({ delivered: 500, failed: 0, dropped: 1500 });
+  expect(sender.counts).toEqual({ delivered: 500, failed: 0, dropped: 1500 });
   expect(hook.received.map(({ body }) => body.dropped)).toContain(1500);
 });
 
-test('an ending service hurries, and waits no longer than it was told to', async () => {
+test('flush delivers at once, and waits no longer than its limit', async () => {
   const hook = await webhook();
-  const told = notifier(hook.url);
-  told.tell(stopped);
-  const flushed = told.flush(5_000);
+  const sender = notifier(hook.url);
+  sender.send(stopped);
+  const flushed = sender.flush(5_000);
   await hook.until(1);
   await flushed;
-  expect(told.clock.monotonicMs()).toBe(0);
+  expect(sender.clock.monotonicMs()).toBe(0);
 
   const silent = createServer(() => {});
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
@@ -268,7 +273,7 @@ test('an ending service hurries, and waits no longer than it was told to', async
       }),
   );
   const other = notifier(`http://127.0.0.1:${(silent.address() as AddressInfo).port}/`);
-  other.tell(stopped);
+  other.send(stopped);
   const bounded = other.flush(5_000);
   await other.clock.advance(5_000);
   await bounded;

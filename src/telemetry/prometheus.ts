@@ -1,0 +1,117 @@
+// The metrics of the service in the Prometheus text format, by prom-client.
+
+import type { RotationEvent } from '../rotation/event.ts';
+import { failures } from '../rotation/failure.ts';
+import type { Result } from '../rotation/state.ts';
+import {
+  type AccountFigures,
+  accountStates,
+  type Labels,
+  type Metric,
+  type MetricName,
+  metricPrefix,
+  metricTable,
+  type Sample,
+  samplesOfAccount,
+  samplesOfEvent,
+  samplesOfResult,
+} from './metrics.ts';
+
+export type MetricsOptions = {
+  /** Called at every scrape. */
+  readonly figures: () => Iterable<AccountFigures>;
+  readonly version: string;
+};
+
+export type Metrics = {
+  /** Counts what happens in an attempt. Never throws. */
+  observe(event: RotationEvent): void;
+  /** Counts how an attempt ended. */
+  recordResult(result: Result): void;
+  /** Counts webhook notifications. */
+  recordDelivery(result: 'delivered' | 'failed' | 'dropped', count: number): void;
+  /** Records that a run ended at this time; UTC milliseconds. */
+  recordRun(atMs: number): void;
+  /** The exposition text and its content type. */
+  expose(): Promise<{ readonly contentType: string; readonly text: string }>;
+};
+
+type Series = { record(labels: Labels, value: number): void; reset(): void };
+
+/** Opens a registry. Loads prom-client, which only the service needs. */
+export async function openMetrics({ figures, version }: MetricsOptions): Promise<Metrics> {
+  const { Counter, Gauge, Histogram, Registry } = (await import('prom-client')).default;
+  const registry = new Registry();
+
+  function openSeries(name: MetricName): Series {
+    const { type, help, labels = [], buckets = [] }: Metric = metricTable[name];
+    const options = { name: metricPrefix + name, help, labelNames: labels, registers: [registry] };
+    if (type === 'counter') {
+      const counter = new Counter(options);
+      return { record: (given, value) => counter.inc(given, value), reset: () => counter.reset() };
+    }
+    if (type === 'gauge') {
+      const gauge = new Gauge(options);
+      return { record: (given, value) => gauge.set(given, value), reset: () => gauge.reset() };
+    }
+    const histogram = new Histogram({ ...options, buckets: [...buckets] });
+    return {
+      record: (given, value) => histogram.observe(given, value),
+      reset: () => histogram.reset(),
+    };
+  }
+
+  const names = Object.keys(metricTable) as MetricName[];
+  const series = new Map(names.map((name) => [name, openSeries(name)]));
+  const record = ({ name, value, labels = {} }: Sample): void =>
+    series.get(name)?.record(labels, value);
+  record({ name: 'build_info', value: 1, labels: { version } });
+  for (const sample of zeroSamples()) record(sample);
+
+  /** The gauges of accounts are set at every scrape, so that a removed account leaves no series behind. */
+  function updateAccounts(): void {
+    for (const name of names)
+      if ((metricTable[name] as Metric).labels?.includes('account')) series.get(name)?.reset();
+    for (const one of figures()) {
+      for (const state of accountStates) {
+        const labels = { account: one.account, state };
+        record({ name: 'account_state', value: state === one.state ? 1 : 0, labels });
+      }
+      for (const sample of samplesOfAccount(one)) record(sample);
+    }
+  }
+
+  return {
+    observe: (event) => samplesOfEvent(event).forEach(record),
+    recordResult: (result) => samplesOfResult(result).forEach(record),
+    recordDelivery: (result, count) =>
+      record({ name: 'notices_total', value: count, labels: { result } }),
+    recordRun: (atMs) => record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
+    expose: async () => {
+      updateAccounts();
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}
+
+/** A counter that first appears with the value 1 shows no increase, so every known label starts at 0. */
+function zeroSamples(): Sample[] {
+  const attempts = [
+    ...['rotated', 'recovered', 'not-due', 'checked', 'settled'].map((outcome) => ({
+      outcome,
+      reason: 'none',
+    })),
+    ...Object.entries(failures).map(([reason, { certainty }]) => ({
+      outcome: certainty === 'stopped' || certainty === 'lost' ? 'stopped' : 'failed',
+      reason,
+    })),
+  ];
+  const zero = (name: MetricName, labels: Labels): Sample => ({ name, value: 0, labels });
+  return [
+    ...attempts.map((labels) => zero('attempts_total', labels)),
+    ...['accepted', 'refused', 'unknown', 'not-sent'].map((result) =>
+      zero('logins_total', { result }),
+    ),
+    ...['delivered', 'failed', 'dropped'].map((result) => zero('notices_total', { result })),
+  ];
+}
