@@ -18,7 +18,7 @@ import {
   type Surroundings,
 } from './server/service.ts';
 import { type Log, openLog } from './telemetry/log.ts';
-import { openMetrics } from './telemetry/metrics.ts';
+import { openMetrics } from './telemetry/prometheus.ts';
 import { isoTime } from './time.ts';
 import { version } from './version.ts';
 
@@ -37,9 +37,8 @@ export async function serve(shell: Shell, flags: CommonFlags): Promise<number> {
   });
   const now: { service: Service | null } = { service: null };
   const metrics = await openMetrics({
-    figures: () => figuresOf(now.service?.daemon.board.entries() ?? [], clock.nowMs()),
+    figures: () => figuresOf(now.service?.daemon.statuses.entries() ?? [], clock.nowMs()),
     version,
-    ofProcess: true,
   });
   const surroundings: Surroundings = { shell, host: hostname(), log, clock, metrics };
   try {
@@ -128,7 +127,7 @@ async function live(life: Life): Promise<void> {
   const watchdog = keepAlive(life, over.signal);
   await systemd.notify('READY=1', `STATUS=next look ${describeNext(now.service)}`);
   log.info('service.ready', {
-    accounts: now.service?.daemon.board.entries().length,
+    accounts: now.service?.daemon.statuses.entries().length,
     nextRun: describeNext(now.service),
   });
 
@@ -151,7 +150,7 @@ const aborted = (signal: AbortSignal): Promise<void> =>
   );
 
 function describeNext(service: Service | null): string {
-  const nextMs = service?.daemon.nextTickMs() ?? Number.POSITIVE_INFINITY;
+  const nextMs = service?.daemon.nextRunMs() ?? Number.POSITIVE_INFINITY;
   return Number.isFinite(nextMs) ? isoTime(nextMs) : 'never';
 }
 
@@ -186,7 +185,7 @@ async function reload(life: Life, ending: AbortSignal): Promise<void> {
     });
     await moveListener(life, before, now.service.config);
     log.info('config.reloaded', {
-      accounts: now.service.daemon.board.entries().length,
+      accounts: now.service.daemon.statuses.entries().length,
       nextRun: describeNext(now.service),
     });
   }

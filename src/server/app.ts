@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { nearest } from '../config/errors.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics } from '../telemetry/prometheus.ts';
 import type { TokenCheck } from './auth.ts';
 import { type Answer, type Asked, json, Refusal } from './http.ts';
 import { type PageOptions, statusPage } from './pages/status.ts';

@@ -4,7 +4,7 @@
 import type { Rotator } from '../app.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import type { Daemon } from '../scheduler/scheduler.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
 
 export type Check = {
   readonly check: 'store' | 'audit' | 'clock' | 'loop';
@@ -14,7 +14,7 @@ export type Check = {
 
 export type ReadinessOptions = {
   readonly rotator: Pick<Rotator, 'accounts' | 'status' | 'audit'>;
-  readonly daemon: Pick<Daemon, 'board' | 'idleMs'>;
+  readonly daemon: Pick<Scheduler, 'statuses' | 'idleMs'>;
   readonly clock: Clock;
 };
 
@@ -37,7 +37,7 @@ export function createReadiness({
   let turn = 0;
 
   async function store(): Promise<Check> {
-    const entries = daemon.board.entries();
+    const entries = daemon.statuses.entries();
     const entry = entries[turn++ % Math.max(1, entries.length)];
     if (!entry) return { check: 'store', ok: true, detail: 'there are no accounts' };
     const { state, reason, detail = '' } = await rotator.status(entry.account);
@@ -56,7 +56,7 @@ export function createReadiness({
     const nowMs = clock.nowMs();
     const newestMs = Math.max(
       0,
-      ...daemon.board.entries().map(({ passwordSinceMs = 0 }) => passwordSinceMs),
+      ...daemon.statuses.entries().map(({ passwordSinceMs = 0 }) => passwordSinceMs),
     );
     if (nowMs < earliestMs)
       return { check: 'clock', ok: false, detail: 'the clock is before this program was made' };

@@ -6,7 +6,7 @@ import type { Trigger } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { resultLine } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
-import type { Daemon } from '../scheduler/scheduler.ts';
+import type { Scheduler } from '../scheduler/scheduler.ts';
 import { isoTime } from '../time.ts';
 
 /** What was asked for. */
@@ -39,7 +39,7 @@ const keyLifeMs = 24 * 3_600_000;
 const mostKeys = 2_000;
 
 export function createAttempts(
-  daemon: Pick<Daemon, 'board' | 'conflict' | 'request'>,
+  daemon: Pick<Scheduler, 'statuses' | 'findConflict' | 'request'>,
   clock: Pick<Clock, 'nowMs' | 'monotonicMs'>,
 ): Attempts {
   const attempts = new Map<string, Attempt>();
@@ -79,8 +79,8 @@ export function createAttempts(
         return known.wish === print
           ? { submitted: 'replayed', id: known.id }
           : { submitted: 'mismatch' };
-      if (!daemon.board.get(wish.account)) return { submitted: 'unknown-account' };
-      const why = daemon.conflict(wish.account, wish.force);
+      if (!daemon.statuses.get(wish.account)) return { submitted: 'unknown-account' };
+      const why = daemon.findConflict(wish.account, wish.force);
       if (why !== null) return { submitted: 'busy', why };
       if (running >= mostRunning) return { submitted: 'full' };
       const attempt: Attempt = {

@@ -12,13 +12,14 @@ import { buildReport } from '../report/build.ts';
 import { reportHtml } from '../report/html.ts';
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { openTicker, problemWith } from '../scheduler/cron.ts';
-import type { Hear, News } from '../scheduler/events.ts';
-import { type Daemon, openDaemon } from '../scheduler/scheduler.ts';
-import { agesOf, type Entry } from '../scheduler/status-cache.ts';
-import { createNotices } from '../telemetry/alerts.ts';
-import { type Log, logEvent } from '../telemetry/log.ts';
-import type { AccountFigures, Metrics } from '../telemetry/metrics.ts';
+import { findScheduleProblem, openCronTask } from '../scheduler/cron.ts';
+import type { Emit } from '../scheduler/events.ts';
+import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
+import { type AccountEntry, agesOf } from '../scheduler/status-cache.ts';
+import { createAlerts } from '../telemetry/alerts.ts';
+import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
+import type { AccountFigures } from '../telemetry/metrics.ts';
+import type { Metrics } from '../telemetry/prometheus.ts';
 import { type Notifier, openNotifier } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
 import { createRoutes } from './app.ts';
@@ -38,7 +39,7 @@ export type Surroundings = {
 
 export type Service = {
   readonly config: Config;
-  readonly daemon: Daemon;
+  readonly daemon: Scheduler;
   handle(asked: Asked): Promise<Answer>;
   /** The accounts between a reset and its saving. */
   critical(): readonly string[];
@@ -54,7 +55,7 @@ const reportKeptMs = 60_000;
 /** What is wrong with a configuration beyond its form. Throws a UsageError; opens nothing. */
 export function refuseUnusable({ schedule, accounts, http, notify }: Config): void {
   const problems = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])].flatMap(
-    (one) => problemWith(one) ?? [],
+    (one) => findScheduleProblem(one) ?? [],
   );
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
@@ -67,7 +68,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const { shell, host, log, clock, metrics } = surroundings;
   const notifier = openNotices(config, surroundings);
   const critical = new Set<string>();
-  const notices = notifier && createNotices(notifier, config.notify?.allIsWell ?? false);
+  const notices = notifier && createAlerts(notifier, config.notify?.allIsWell ?? false);
 
   const observe = (event: RotationEvent): void => {
     const { event: name, account } = event;
@@ -78,11 +79,11 @@ export async function openService(config: Config, surroundings: Surroundings): P
     metrics.observe(event);
     notices?.observe(event);
   };
-  const hear: Hear = (news) => {
-    logNews(log, news);
-    if (news.news === 'result') metrics.finished(news.result);
-    if (news.news === 'run.ended') metrics.ran(news.atMs);
-    notices?.hear(news);
+  const emit: Emit = (event) => {
+    logSchedulerEvent(log, event);
+    if (event.event === 'result.recorded') metrics.recordResult(event.result);
+    if (event.event === 'run.ended') metrics.recordRun(event.atMs);
+    notices?.notify(event);
   };
 
   const rotator = await compose(config, {
@@ -92,18 +93,18 @@ export async function openService(config: Config, surroundings: Surroundings): P
     observe,
     writeLine: shell.writeLine,
   });
-  const daemon = openDaemon({ rotator, clock, openTicker, hear });
+  const daemon = openScheduler({ rotator, clock, openCronTask, emit });
   const { tokenFile } = config.http;
   let isClosing = false;
   // A service that finishes what it must no longer turns its loop, and is not to be killed for that.
   const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
   const handle = createRoutes({
     page: () => ({
-      entries: daemon.board.entries(),
+      entries: daemon.statuses.entries(),
       nowMs: clock.nowMs(),
       host,
       version,
-      nextTickMs: daemon.nextTickMs(),
+      nextTickMs: daemon.nextRunMs(),
       timezone: config.schedule.timezone,
       outage: daemon.outage(),
     }),
@@ -111,7 +112,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
     isAlive,
     metrics,
     report: kept(clock, () =>
-      makeReport(config, clock, rotator.audit.source, daemon.board.entries()),
+      makeReport(config, clock, rotator.audit.source, daemon.statuses.entries()),
     ),
     attempts: createAttempts(daemon, clock),
     ...(tokenFile === undefined ? {} : { token: openToken(tokenFile) }),
@@ -148,7 +149,7 @@ function openNotices(
     host,
     clock,
     log,
-    onDelivery: metrics.noticed,
+    onDelivery: metrics.recordDelivery,
   });
 }
 
@@ -183,7 +184,7 @@ async function makeReport(
   config: Config,
   clock: Clock,
   source: Source,
-  entries: readonly Entry[],
+  entries: readonly AccountEntry[],
 ): Promise<string> {
   const nowMs = clock.nowMs();
   const verifiers = await openVerifiers(config, clock);
@@ -217,7 +218,7 @@ async function makeReport(
 type Source = Parameters<typeof buildReport>[0]['source'];
 
 /** What the metrics tell of the accounts. */
-export function figuresOf(entries: readonly Entry[], nowMs: number): AccountFigures[] {
+export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
   return entries.map((entry) => {
     const ages = agesOf(entry, nowMs);
     return {
@@ -227,31 +228,4 @@ export function figuresOf(entries: readonly Entry[], nowMs: number): AccountFigu
       ...(entry.lastSuccessMs === undefined ? {} : { lastSuccessMs: entry.lastSuccessMs }),
     };
   });
-}
-
-function logNews(log: Log, news: News) {
-  switch (news.news) {
-    case 'broken':
-      return log.error('attempt.broken', { account: news.entry.account.name, detail: news.detail });
-    case 'blocked':
-      return log.error('account.blocked', {
-        account: news.entry.account.name,
-        detail: news.entry.blocked,
-      });
-    case 'outage.began':
-      return log.error('outage.began', { detail: news.dependency });
-    case 'outage.ended':
-      return log.info('outage.ended', {
-        detail: news.dependency,
-        durationMs: news.atMs - news.sinceMs,
-      });
-    case 'clock.stepped':
-      return log.warn('clock.stepped', {
-        detail: `the wall clock moved by ${Math.round(news.byMs / 1000)} s`,
-      });
-    case 'result':
-    case 'run.ended':
-    case 'day':
-      return;
-  }
 }

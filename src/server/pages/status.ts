@@ -1,13 +1,13 @@
 // The status page: every account, worst first, its password's age against the limit, its state and the next step in
 // words. One HTML document without script; it is made of names and sentences only, each of them escaped.
 
-import type { Outage } from '../../scheduler/retry.ts';
-import { agesOf, type Entry, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
+import type { Outage } from '../../scheduler/circuit-breaker.ts';
+import { type AccountEntry, agesOf, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
 import { isoDay, isoTime } from '../../time.ts';
 import { pageStyle } from './style.ts';
 
 export type PageOptions = {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly AccountEntry[];
   readonly nowMs: number;
   readonly host: string;
   readonly version: string;
@@ -81,7 +81,7 @@ ${footer(options)}
 `;
 }
 
-function titleOf(entries: readonly Entry[], nowMs: number): string {
+function titleOf(entries: readonly AccountEntry[], nowMs: number): string {
   const needing = entries.filter((entry) => rankOf(entry, nowMs) <= 2).length;
   return needing > 0 ? `(${needing}) ThingSpace passwords` : 'ThingSpace passwords';
 }
@@ -124,7 +124,11 @@ function verdict({ entries, nowMs, outage, nextTickMs, timezone }: PageOptions):
   return `<section class="verdict ${outage && tone === 'good' ? 'warn' : tone}" aria-label="Verdict"><strong>${says}</strong>${away}${next}</section>`;
 }
 
-function groupList(ranked: readonly Entry[], nowMs: number, show: Group | undefined): string {
+function groupList(
+  ranked: readonly AccountEntry[],
+  nowMs: number,
+  show: Group | undefined,
+): string {
   const items = groups.flatMap((group) => {
     const count = ranked.filter((entry) => group.ranks.includes(rankOf(entry, nowMs))).length;
     if (count === 0 && group !== show) return [];
@@ -145,7 +149,7 @@ function searchForm(search: string, show: Group | undefined): string {
 }
 
 function accountTable(
-  shown: readonly Entry[],
+  shown: readonly AccountEntry[],
   total: number,
   isFiltered: boolean,
   { nowMs, entries }: PageOptions,
@@ -166,17 +170,17 @@ ${shown.map((entry) => row(entry, nowMs)).join('\n')}
 <p class="soft">The thin mark on a bar is the age at which a password is due, the thick one the limit.</p>`;
 }
 
-function row(entry: Entry, nowMs: number): string {
+function row(entry: AccountEntry, nowMs: number): string {
   const { account } = entry;
   const { tone, word } = stateWords(entry, nowMs);
   const looked =
-    entry.lastLookMs === undefined
+    entry.checkedAtMs === undefined
       ? ''
-      : `<span class="note">looked at ${ago(nowMs - entry.lastLookMs)}</span>`;
+      : `<span class="note">looked at ${ago(nowMs - entry.checkedAtMs)}</span>`;
   return `<tr><th scope="row"><bdi>${escapeHtml(visible(account.name))}</bdi></th><td class="age">${ageBar(entry, nowMs)}</td><td class="state"><span class="tag ${tone}">${escapeHtml(word)}</span>${looked}</td><td class="next">${nextStep(entry, nowMs)}</td></tr>`;
 }
 
-function stateWords(entry: Entry, nowMs: number): { tone: Tone; word: string } {
+function stateWords(entry: AccountEntry, nowMs: number): { tone: Tone; word: string } {
   const rank = rankOf(entry, nowMs);
   const { reason, state } = entry;
   if (reason === 'password-lost') return { tone: 'bad', word: 'lost' };
@@ -197,7 +201,7 @@ function stateWords(entry: Entry, nowMs: number): { tone: Tone; word: string } {
 }
 
 /** In words; the failure table's sentence where there is one. */
-function nextStep(entry: Entry, nowMs: number): string {
+function nextStep(entry: AccountEntry, nowMs: number): string {
   if (entry.blocked !== undefined) return escapeHtml(`${entry.blocked}.`);
   const detail =
     entry.detail === undefined ? '' : `<span class="note">${escapeHtml(entry.detail)}</span>`;
@@ -211,7 +215,7 @@ function nextStep(entry: Entry, nowMs: number): string {
 }
 
 /** The limit stands at three quarters, so that what is past it can be seen. */
-function ageBar(entry: Entry, nowMs: number): string {
+function ageBar(entry: AccountEntry, nowMs: number): string {
   const ages = agesOf(entry, nowMs);
   const { maxAgeDays, rotateAfterDays } = entry.policy;
   if (!ages) return '<span class="days soft">not known</span>';
