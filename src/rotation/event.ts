@@ -53,29 +53,43 @@ export type OpenIntent = {
   readonly intendedAtMs: number;
 };
 
-/** What the loop tells its observer (log, metrics, progress); facts only, never a value from the secret. */
+/** What an attempt reports to its observer (log, metrics, progress). No field holds a value from the secret. */
 export type RotationEvent = { readonly account: string; readonly rotationId?: string } & (
-  | { readonly event: 'survey.finished'; readonly finding: string }
+  | {
+      /** The secret and its attempt record were read. */
+      readonly event: 'survey.finished';
+      readonly finding: string;
+    }
+  /** The lease of the account was written. */
   | { readonly event: 'attempt.claimed'; readonly sequence: number; readonly loginsSpent: number }
+  /** ThingSpace accepted or rejected a login, or did not answer it, or the login was not sent. */
   | {
       readonly event: 'login.accepted' | 'login.refused' | 'login.unknown' | 'login.not-sent';
       readonly credential: 'current' | 'new';
       readonly detail?: string;
     }
+  /** The intent to reset is durable; the reset is sent next. */
   | { readonly event: 'rotation.intended'; readonly sequence: number }
+  /** ThingSpace answered the reset. */
   | { readonly event: 'reset.answered' }
+  /** ThingSpace rejected the reset, or its result is not known, or it was not sent. */
   | {
       readonly event: 'reset.refused' | 'reset.in-doubt' | 'reset.not-sent';
       readonly detail: string;
     }
+  /** The encrypted reset response was written. */
   | { readonly event: 'receipt.written'; readonly place: string }
+  /** The encrypted reset response could not be written. */
   | { readonly event: 'receipt.failed'; readonly detail: string }
+  /** The new password is in the store, not yet current. */
   | { readonly event: 'secret.stored'; readonly versionId: string }
+  /** The new password is current. */
   | {
       readonly event: 'secret.promoted';
       readonly versionId: string;
       readonly deadWindowMs?: number;
     }
+  /** The new password could not be stored or made current; the attempt retries. */
   | {
       readonly event: 'saving.retried';
       readonly step: 'store' | 'promote';
@@ -84,7 +98,9 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
       readonly reason: Reason;
       readonly detail: string;
     }
+  /** An audit record could not be written; it is on the log. The account is `*` for records about runs. */
   | { readonly event: 'audit.failed'; readonly detail: string }
+  /** The attempt ended. The last event of every attempt. */
   | {
       readonly event: 'attempt.finished';
       readonly outcome: string;

@@ -1,4 +1,4 @@
-// The built service as an operator has it: started, asked, reloaded, told to end, and told twice.
+// The built service: started, requested, reloaded, and stopped with one and with two signals.
 
 import { spawn } from 'node:child_process';
 import {
@@ -57,7 +57,7 @@ async function audited(event: string): Promise<Record<string, unknown>[]> {
   return found;
 }
 
-test('it rotates what is due at start, shows it, and rotates by hand what is not, with who asked in the audit log', async () => {
+test('it rotates due passwords at start, and others on request, with the requester in the audit log', async () => {
   place = await openPlace({
     east: { ageDays: 80 },
     west: { ageDays: 10 },
@@ -111,7 +111,7 @@ test('it rotates what is due at start, shows it, and rotates by hand what is not
   expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('intact')]);
 }, 60_000);
 
-test('a signal between reset and save waits for the save, and a second one says what would be lost', async () => {
+test('after a signal it waits until a new password is saved, and a second signal prints what SIGKILL would lose', async () => {
   place = await openPlace({ east: { ageDays: 80 } });
   place.simulator.arm({ fault: 'hang', call: 'reset' });
   const held = place.simulator.waitFor('held', { call: 'reset' });
@@ -137,7 +137,7 @@ test('a signal between reset and save waits for the save, and a second one says 
   ]);
 }, 60_000);
 
-test('SIGHUP takes a new configuration, keeps the old one when the new one is wrong, and never shows its values', async () => {
+test('SIGHUP loads a new configuration, or keeps the old one and logs the error without values', async () => {
   place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
   const file = join(place.folder, 'rotator.yaml');
   const good = readFileSync(file, 'utf8');
@@ -183,7 +183,7 @@ test('SIGHUP takes a new configuration, keeps the old one when the new one is wr
   ]);
 }, 60_000);
 
-test('what cannot be used ends it before it begins, with exit code 2 and the place', async () => {
+test('an unusable configuration ends it at start with exit code 2 and the key', async () => {
   place = await openPlace({ east: { ageDays: 10 } });
   const short = join(place.folder, 'short.token');
   writeFileSync(short, 'too-short');
@@ -206,19 +206,19 @@ test('what cannot be used ends it before it begins, with exit code 2 and the pla
     expect.stringContaining('a token has at least 24 visible ASCII characters'),
   ]);
   expect(token.stderr).not.toContain('too-short');
-  expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('never comes')]);
+  expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('matches no date')]);
   expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
 }, 60_000);
 
-test('failures reach the webhook, signed, and without a secret', async () => {
+test('failures reach the webhook, signed and without a secret', async () => {
   place = await openPlace({ east: { ageDays: 80, password: 'not-the-live-one' } });
-  const received: { body: string; signature: string | undefined }[] = [];
+  const received: { body: string; headers: Record<string, string> }[] = [];
   const hook = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     received.push({
       body,
-      signature: request.headers['x-rotator-signature'] as string | undefined,
+      headers: request.headers as Record<string, string>,
     });
     response.end();
   });
@@ -241,46 +241,46 @@ test('failures reach the webhook, signed, and without a secret', async () => {
   expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({
     notices: [{ kind: 'stopped', account: 'east', reason: 'login-refused' }],
   });
-  expect(received[0]?.signature).toMatch(/^t=\d+,v1=[0-9a-f]{64}$/);
+  expect(received[0]?.headers['webhook-signature']).toMatch(/^v1,[0-9A-Za-z+/]{43}=$/);
   expect(received[0]?.body).not.toMatch(/planted|not-the-live-one|webhook secret/);
 }, 60_000);
 
 const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin/python3');
 
 (hasSystemd || process.env['CI'] ? test : test.skip)(
-  'systemd is told when it is ready, that it lives, when it reloads and when it ends',
+  'systemd is notified when the service is ready, runs, reloads and stops',
   async () => {
     place = await openPlace({ east: { ageDays: 10 } });
     const folder = mkdtempSync(join(tmpdir(), 'sd-'));
     cleanups.push(() => rmSync(folder, { recursive: true }));
     const socket = join(folder, 'notify');
-    // Node has no datagram sockets of this family, so the listener is three lines of Python.
+    // Node.js has no Unix datagram sockets, so the listener is a few lines of Python.
     const code = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\nprint("BOUND",flush=True)\nwhile True: print(s.recv(4096).decode().replace("\\n","|"),flush=True)`;
     const listener = spawn('python3', ['-c', code, socket], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     cleanups.push(() => new Promise((resolve) => listener.once('close', resolve).kill('SIGKILL')));
-    let heard = '';
+    let received = '';
     const watchers: (() => void)[] = [];
     listener.stdout.on('data', (chunk) => {
-      heard += chunk;
-      for (const look of watchers) look();
+      received += chunk;
+      for (const check of watchers) check();
     });
-    const hears = (what: RegExp): Promise<void> =>
+    const socketReceived = (what: RegExp): Promise<void> =>
       new Promise((resolve) => {
-        const look = (): void => void (what.test(heard) && resolve());
-        watchers.push(look);
-        look();
+        const check = (): void => void (what.test(received) && resolve());
+        watchers.push(check);
+        check();
       });
-    await hears(/BOUND/);
+    await socketReceived(/BOUND/);
 
     const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
-    await hears(/READY=1\|STATUS=next look 20\d\d-/);
-    await hears(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
+    await socketReceived(/READY=1\|STATUS=next look 20\d\d-/);
+    await socketReceived(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
     child.process.kill('SIGHUP');
-    await hears(/RELOADING=1[\s\S]*READY=1/);
+    await socketReceived(/RELOADING=1[\s\S]*READY=1/);
     child.process.kill('SIGTERM');
-    await hears(/STOPPING=1/);
+    await socketReceived(/STOPPING=1/);
 
     expect((await child.ended).code).toBe(0);
   },

@@ -1,4 +1,4 @@
-// Two real processes on one account: paused past the lease, and with clocks that differ by an hour.
+// Two processes on one account: one paused beyond its lease, and two whose clocks differ by an hour. Then signals.
 
 import { spawnSync } from 'node:child_process';
 import { jest } from '@jest/globals';
@@ -16,7 +16,7 @@ let rig: Rig;
 afterEach(() => rig.close());
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
-  test('a holder that is paused past its lease and wakes up again does not reset', async () => {
+  test('a process that is paused beyond its lease sends no reset when it continues', async () => {
     rig = await openProgramRig(
       { store, users: { east: 'old' } },
       { requestTimeoutMs: 1_000, resetTimeoutMs: 2_000, settleMs: 0 },
@@ -28,15 +28,15 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     let other = await startProgram(rig, force).finished;
     while (other.code === 1) other = await startProgram(rig, force).finished;
     paused.child.kill('SIGCONT');
-    const woken = await paused.finished;
+    const continued = await paused.finished;
 
-    expect([other.result?.['outcome'], woken.code === 0]).toEqual(['rotated', false]);
+    expect([other.result?.['outcome'], continued.code === 0]).toEqual(['rotated', false]);
     expect(rig.thingspace.resetsReceived('east')).toBe(1);
     expect(rig.thingspace.failedLogins('east').most).toBe(0);
   });
 
   (hasFaketime ? test : test.skip).each(['+1h', '-1h'])(
-    'a second instance whose clock is off by %s sends no reset beside a running one',
+    'a second instance whose clock is wrong by %s sends no reset during the reset of the first one',
     async (offset) => {
       rig = await openProgramRig(
         { store, users: { east: 'old' } },
@@ -65,7 +65,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   );
 });
 
-test('a signal between reset and save waits for the save; a second one says what is at stake', async () => {
+test('after a signal the program waits until a new password is saved; a second one prints what SIGKILL would lose', async () => {
   rig = await openProgramRig(
     { store: 'file', users: { east: 'old' } },
     { requestTimeoutMs: 2_000, resetTimeoutMs: 60_000, settleMs: 0 },
@@ -75,11 +75,11 @@ test('a signal between reset and save waits for the save; a second one says what
   await whileRunning(program, rig.thingspace.waitFor('held', { call: 'reset' }));
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    const told = new Promise<void>((resolve) =>
+    const printed = new Promise<void>((resolve) =>
       program.child.stderr?.on('data', (chunk) => String(chunk).includes(signal) && resolve()),
     );
     program.child.kill(signal);
-    await whileRunning(program, told);
+    await whileRunning(program, printed);
   }
   rig.thingspace.release();
   const { code, result, said } = await program.finished;
@@ -91,7 +91,7 @@ test('a signal between reset and save waits for the save; a second one says what
   );
 });
 
-test('a signal before the reset ends the attempt unchanged, and leaves nothing open', async () => {
+test('a signal before the reset ends the attempt with the password unchanged', async () => {
   rig = await openProgramRig(
     { store: 'file', users: { east: 'old' } },
     { requestTimeoutMs: 10_000, resetTimeoutMs: 10_000, settleMs: 0 },
@@ -99,12 +99,12 @@ test('a signal before the reset ends the attempt unchanged, and leaves nothing o
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
   const program = startProgram(rig, force);
   await whileRunning(program, rig.thingspace.waitFor('held', { call: 'login' }));
-  const told = new Promise<void>((resolve) =>
+  const printed = new Promise<void>((resolve) =>
     program.child.stderr?.on('data', (chunk) => String(chunk).includes('SIGTERM') && resolve()),
   );
 
   program.child.kill('SIGTERM');
-  await whileRunning(program, told);
+  await whileRunning(program, printed);
   rig.thingspace.release();
   const { code, result } = await program.finished;
   const again = await startProgram(rig, force).finished;

@@ -1,5 +1,5 @@
-// A fleet in memory for the service: the real rotate() and readStatus() over stores and a ThingSpace that are maps, and a
-// clock that only moves when it is told to. Nothing here waits.
+// A fleet in memory for the scheduler: the real rotate() and readStatus() with a store and a ThingSpace that are maps,
+// and a virtual clock that a test advances. Nothing here waits for real time.
 
 import type { Account, Rotator } from '../../src/app.ts';
 import type { LoggedEvent } from '../../src/audit/log-event.ts';
@@ -26,11 +26,11 @@ export const minuteMs = 60_000;
 const december = Date.UTC(2026, 11, 1);
 
 export type VirtualClock = Clock & {
-  /** Lets time pass: everybody who sleeps wakes at his moment, in order, and does what there is to do then. */
+  /** Advances both clocks; sleepers wake in the order of their times. */
   advance(ms: number): Promise<void>;
-  /** The wall clock steps; the other one does not. */
+  /** Sets the wall clock; the monotonic clock is not changed. */
   step(ms: number): void;
-  /** How many sleep now. */
+  /** The number of sleepers. */
   sleepers(): number;
 };
 
@@ -141,14 +141,15 @@ export type FleetWorld = {
   >;
   readonly audit: LoggedEvent[];
   readonly events: RotationEvent[];
-  /** Accounts by name that exist; change it and the next tick finds out. */
+  /** The accounts that exist; the next run sees a change. */
   readonly accounts: Account[];
-  /** What is away now. `logins`: the token is given, and no login is answered. `attempts`: an attempt on this account throws a bug. */
+  /** What fails now. `logins`: no login is answered. `throttled`: HTTP 429. `attempts`: an attempt on this account throws a bug. */
   readonly broken: {
     store: boolean;
     thingspace: boolean;
     thingspaceAfterReset: boolean;
     logins: boolean;
+    throttled: boolean;
     audit: boolean;
     attempts: Set<string>;
     secrets: Set<string>;
@@ -161,7 +162,7 @@ export type FleetWorld = {
     mostAtOnce: number;
     checkpoints: number;
   };
-  /** Called before each attempt; a promise holds it. */
+  /** Called before each attempt, which waits for the promise. */
   hold: (name: string) => Promise<void> | undefined;
   /** The order in which attempts began. */
   readonly began: string[];
@@ -171,7 +172,7 @@ export type FleetWorld = {
   isConsistent(name: string): boolean;
   setUsername(name: string, username: string): void;
   changeLivePassword(name: string): void;
-  /** As a process left it that died after it had intended a reset, which never arrived. */
+  /** Leaves the record of a process that ended before the reset it had announced was sent. */
   leaveInDoubt(name: string): void;
 };
 
@@ -182,7 +183,7 @@ export type WorldOptions = {
   readonly config?: Partial<Pick<Config, 'concurrency' | 'pairs' | 'policy' | 'schedule'>>;
   readonly account?: (name: string) => Partial<Account>;
   readonly clock?: VirtualClock;
-  /** Keeps the audit events; a year of them is too much. */
+  /** Keeps the audit events; false for a test of a year. */
   readonly keepsAudit?: boolean;
 };
 
@@ -213,6 +214,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     thingspace: false,
     thingspaceAfterReset: false,
     logins: false,
+    throttled: false,
     audit: false,
     attempts: new Set(),
     secrets: new Set(),
@@ -245,7 +247,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
   const storeFor = (name: string): SecretStore => {
     const secret = (): Kept => {
       counts.reads += 1;
-      if (broken.store) throw new Failure('store-unavailable', 'the store is away');
+      if (broken.store) throw new Failure('store-unavailable', 'the store is unreachable');
       if (broken.secrets.has(name)) throw new Failure('secret-invalid', 'the value is not JSON');
       return of(name);
     };
@@ -299,6 +301,8 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
 
   const thingspace: ThingSpace = {
     authorize: async () => {
+      if (broken.throttled)
+        throw new Failure('api-unavailable', 'token: HTTP 429', { cause: 'throttled' });
       if (broken.thingspace) throw new Failure('api-unavailable', 'token: HTTP 503');
     },
     login: async (credentials) => {
@@ -439,7 +443,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       const { current } = secret;
       const common = {
         basis: current,
-        holder: { id: 'dead' },
+        holder: { id: 'ended' },
         writtenAtMs: clock.nowMs() - dayMs,
         leaseMs: 1_000,
         loginsSpent: 0,

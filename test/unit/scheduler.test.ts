@@ -467,6 +467,27 @@ test('the audit log records every run and a daily inventory, with checkpoints', 
   await ended(scheduler, world);
 });
 
+test('after ThingSpace answers that requests come too fast, no attempt calls it for a minute', async () => {
+  const world = fleetWorld({ names: named(2), age: () => 80, config: { concurrency: 1 } });
+  world.broken.throttled = true;
+  const scheduler = openScheduler({
+    rotator: world.rotator,
+    clock: world.clock,
+    openCronTask: dailyCron(world.clock).open,
+    emit: () => {},
+  });
+
+  await scheduler.start();
+  await world.clock.advance(59_000);
+  const duringPause = world.counts.attempts;
+  world.broken.throttled = false;
+  await world.clock.advance(2_000);
+
+  expect(duringPause).toBe(1);
+  expect(world.counts.resets).toBe(1);
+  await ended(scheduler, world);
+});
+
 test('while the audit log cannot be written nothing is reset, and rotations continue afterwards', async () => {
   const { world, cron, scheduler } = await started({ names: named(3), age: () => 10 });
   await world.clock.advance(minuteMs);
