@@ -4,8 +4,8 @@ import { uptime } from 'node:os';
 import type { Clock } from './rotation/ports.ts';
 
 /**
- * The system clock. `remainingMs` is the platform's own countdown where there is one (a Lambda context's
- * getRemainingTimeInMillis); without it there is no limit.
+ * The system clock. `remainingMs` is the platform's own countdown where there is one (a Lambda
+ * context's getRemainingTimeInMillis); without it there is no limit.
  */
 export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFINITY): Clock {
   const elapsed = elapsedSince();
@@ -31,8 +31,9 @@ export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFI
 }
 
 /**
- * Milliseconds since the call, including the time in which the machine was suspended: Node's monotonic clock stops then
- * (CLOCK_MONOTONIC), the uptime does not. A process must notice when its lease ended meanwhile.
+ * Milliseconds since the call, including the time in which the machine was suspended: Node's
+ * monotonic clock stops then (CLOCK_MONOTONIC), the uptime does not. A process must notice when its
+ * lease ended meanwhile.
  */
 function elapsedSince(): () => number {
   const startedMs = performance.now();

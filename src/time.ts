@@ -1,5 +1,5 @@
-// Times as the audit log writes and reads them, and as people read and write them. Calendar arithmetic in UTC by
-// Date; nothing here reads a clock.
+// Times as the audit log writes and reads them, and as people read and write them. Calendar
+// arithmetic in UTC by Date; nothing here reads a clock.
 
 /** Milliseconds of one day. UTC has no daylight saving time, and Unix time has no leap seconds. */
 export const dayMs = 86_400_000;
@@ -12,7 +12,10 @@ export function isoDay(ms: number): string {
   return isoTime(ms).split('T', 1)[0] ?? '';
 }
 
-/** `2026-11-23T03:17:00Z`, or with milliseconds `2026-11-23T03:17:00.123Z`. Never throws: a log may hold any number. */
+/**
+ * `2026-11-23T03:17:00Z`, or with milliseconds `2026-11-23T03:17:00.123Z`. Never throws: a log may
+ * hold any number.
+ */
 export function isoTime(ms: number, withMs = false): string {
   const date = new Date(Math.floor(ms));
   if (Number.isNaN(date.getTime())) return 'invalid time';
@@ -38,9 +41,12 @@ export function distance(ms: number): string {
 }
 
 const isoPattern =
-  /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,3})\d*)?)?\s*(?:Z|([+-]\d{2}):?(\d{2}))?)?$/;
+  /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,3})\d*)?)?\s*(?:Z|([+-]\d\d):?(\d\d))?)?$/;
 
-/** UTC milliseconds of an ISO date or date-time; UTC without an offset; null when it is neither or no such day exists. */
+/**
+ * UTC milliseconds of an ISO date or date-time; UTC without an offset; null when it is neither or
+ * no such day exists.
+ */
 export function parseIso(text: string): number | null {
   const found = isoPattern.exec(text.trim());
   if (!found) return null;
@@ -60,8 +66,8 @@ const unitsMs: Readonly<Record<string, number>> = {
 };
 
 /**
- * UTC milliseconds of a value of `--since`: `now`, `today`, `yesterday`, `90 days ago`, `90d`, `3 months ago`, or an
- * ISO date. Null for any other text.
+ * UTC milliseconds of a value of `--since`: `now`, `today`, `yesterday`, `90 days ago`, `90d`, `3
+ * months ago`, or an ISO date. Null for any other text.
  */
 export function parseWhen(text: string, nowMs: number): number | null {
   const words = text.trim().toLowerCase();
@@ -87,7 +93,10 @@ export function parseWhen(text: string, nowMs: number): number | null {
   return unitMs === undefined ? null : nowMs - count * unitMs;
 }
 
-/** The same day and time, so many calendar months earlier; a day that the month does not have becomes its last day. */
+/**
+ * The same day and time, so many calendar months earlier; a day that the month does not have
+ * becomes its last day.
+ */
 function monthsBefore(ms: number, months: number): number | null {
   const date = new Date(ms);
   const day = date.getUTCDate();

@@ -1,5 +1,5 @@
-// Accounts whose secrets hold the same ThingSpace user. A rotation of one account would make the stored
-// password of the other one invalid, so callers rotate none of them. Pure.
+// Accounts whose secrets hold the same ThingSpace user. A rotation of one account would make the
+// stored password of the other one invalid, so callers rotate none of them. Pure.
 
 /** The names of the accounts of each ThingSpace user that more than one account holds. */
 export function findSharedUsers(
@@ -13,5 +13,6 @@ export function findSharedUsers(
 
 /** The sentence about one group of accounts; it does not print the user name. */
 export function describeSharedUser(names: readonly string[]): string {
-  return `accounts ${names.join(' and ')} have the same ThingSpace user; each account needs its own`;
+  const accounts = names.join(' and ');
+  return `accounts ${accounts} have the same ThingSpace user; each account needs its own`;
 }

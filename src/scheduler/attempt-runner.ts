@@ -1,5 +1,5 @@
-// Processes one account: reads its status, and makes one attempt if nothing forbids it. Whatever happens to one
-// account here, including a bug, does not affect another account.
+// Processes one account: reads its status, and makes one attempt if nothing forbids it. Whatever
+// happens to one account here, including a bug, does not affect another account.
 
 import type { Account, Ask, Rotator } from '../app.ts';
 import { ageDays, dueness } from '../rotation/policy.ts';
@@ -41,14 +41,20 @@ export type AccountTask = {
 /** `held`: an outage holds the account back; nothing was done. */
 export type Processed = Result | 'checked' | 'held';
 
-/** The most that one attempt needs: two records, pending, promote, last record; token, two logins, reset, two logouts. */
+/**
+ * The most that one attempt needs: two records, pending, promote, last record; token, two logins,
+ * reset, two logouts.
+ */
 const writesPerAttempt = 5;
 const callsPerAttempt = 6;
 
 /** How long no call is sent after ThingSpace answered that requests come too fast. */
 const throttledMs = 60_000;
 
-/** Processes the account when it is free and a place is free. Never rejects: a bug is recorded with its account. */
+/**
+ * Processes the account when it is free and a place is free. Never rejects: a bug is recorded with
+ * its account.
+ */
 export function processAccount(
   runner: AttemptRunner,
   name: string,
@@ -95,7 +101,9 @@ async function processEntry(
   return result;
 }
 
-/** Whether an outage holds this account back: an outage of ThingSpace only those that may need it. */
+/**
+ * Whether an outage holds this account back: an outage of ThingSpace only those that may need it.
+ */
 export function isHeld({ breaker, clock }: AttemptRunner, entry: AccountEntry): boolean {
   const outage = breaker.outage();
   if (!outage) return false;
@@ -108,7 +116,10 @@ function mayRotate({ state, reason, passwordSinceMs, policy }: AccountEntry, now
   return dueness(ageDays(passwordSinceMs, nowMs), policy) !== 'not-due';
 }
 
-/** Whether the other user of its ThingSpace account was changed so recently that consumers may not have noticed yet. */
+/**
+ * Whether the other user of its ThingSpace account was changed so recently that consumers may not
+ * have noticed yet.
+ */
 export function isTooCloseToPair(runner: AttemptRunner, entry: AccountEntry): boolean {
   const { rotator, statuses, clock, pairGapMs } = runner;
   const nowMs = clock.nowMs();
@@ -161,7 +172,9 @@ function observe({ breaker, emit }: AttemptRunner, observation: Observation): vo
   }
 }
 
-/** Whether ThingSpace answered that requests come too fast; the secret store can be throttled too. */
+/**
+ * Whether ThingSpace answered that requests come too fast; the secret store can be throttled too.
+ */
 const isThrottled = ({ reason, facts }: Result): boolean =>
   reason === 'reset-throttled' || (reason !== 'store-unavailable' && facts?.cause === 'throttled');
 

@@ -1,5 +1,6 @@
-// Tells an account that fails from a dependency that is unreachable for all accounts. It opens when several
-// accounts in a row cannot reach the same dependency, and closes at the first account that can.
+// Tells an account that fails from a dependency that is unreachable for all accounts. It opens when
+// several accounts in a row cannot reach the same dependency, and closes at the first account that
+// can.
 
 import type { Reason } from '../rotation/failure.ts';
 
@@ -9,10 +10,10 @@ export type Dependency = 'store' | 'thingspace';
 const minuteMs = 60_000;
 
 /** Delays between probes during an outage; the last one repeats. */
-export const probeDelaysMs: readonly number[] = [1, 2, 5, 10, 15].map((count) => count * minuteMs);
+const probeDelaysMs: readonly number[] = [1, 2, 5, 10, 15].map((count) => count * minuteMs);
 
 /** How many different accounts in a row open the circuit breaker. */
-export const accountsUntilOutage = 5;
+const accountsUntilOutage = 5;
 
 /** What one attempt or check shows about the dependencies. */
 export type Observation = {
@@ -28,28 +29,20 @@ export type Outage = {
   readonly probes: number;
 };
 
-export type CircuitBreaker = {
-  /** The outage in progress; null when there is none. */
-  outage(): Outage | null;
-  /** Counts an observation; returns the outage that it begins or ends. */
-  record(observation: Observation): {
-    readonly began?: Dependency;
-    readonly ended?: Outage;
-  };
-  /** Milliseconds from the last probe to the next one. */
-  probeDelayMs(): number;
-};
+export type CircuitBreaker = ReturnType<typeof createCircuitBreaker>;
 
 export function createCircuitBreaker(
   delaysMs: readonly number[] = probeDelaysMs,
   accountsNeeded: number = accountsUntilOutage,
-): CircuitBreaker {
+) {
   const failing: Record<Dependency, Set<string>> = { store: new Set(), thingspace: new Set() };
-  let outage: { dependency: Dependency; sinceMs: number; probes: number } | null = null;
+  let outage: Outage | null = null;
 
   return {
-    outage: () => outage,
-    record: (observation) => {
+    /** The outage in progress; null when there is none. */
+    outage: (): Outage | null => outage,
+    /** Counts an observation; returns the outage that it begins or ends. */
+    record: (observation: Observation): { began?: Dependency; ended?: Outage } => {
       const { unreachable, reachable } = evidenceOf(observation);
       for (const dependency of reachable) failing[dependency].clear();
       if (outage && reachable.includes(outage.dependency)) {
@@ -60,14 +53,16 @@ export function createCircuitBreaker(
       if (unreachable === undefined) return {};
       failing[unreachable].add(observation.account);
       if (outage) {
-        outage.probes += 1;
+        outage = { ...outage, probes: outage.probes + 1 };
         return {};
       }
       if (failing[unreachable].size < accountsNeeded) return {};
       outage = { dependency: unreachable, sinceMs: observation.atMs, probes: 0 };
       return { began: unreachable };
     },
-    probeDelayMs: () => delaysMs[Math.min(outage?.probes ?? 0, delaysMs.length - 1)] ?? minuteMs,
+    /** Milliseconds from the last probe to the next one. */
+    probeDelayMs: (): number =>
+      delaysMs[Math.min(outage?.probes ?? 0, delaysMs.length - 1)] ?? minuteMs,
   };
 }
 

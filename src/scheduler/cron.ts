@@ -1,9 +1,9 @@
-// Schedules, by node-cron, and the fixed delay of each account within a run. A schedule only says when a run
-// starts; the age of each password decides what is rotated.
+// Schedules, by node-cron, and the fixed delay of each account within a run. A schedule only says
+// when a run starts; the age of each password decides what is rotated.
 //
-// node-cron 4.6, as measured (2026-11): a local time that the clocks skip has no run on that day, and one that comes
-// twice has one run. Missed runs are reported, not repeated. Day of month and day of week must both match, unlike
-// in Vixie cron.
+// node-cron 4.6, as measured (2026-11): a local time that the clocks skip has no run on that day,
+// and one that comes twice has one run. Missed runs are reported, not repeated. Day of month and
+// day of week must both match, unlike in Vixie cron.
 
 import { createHash } from 'node:crypto';
 import { createTask, schedule as startTask } from 'node-cron';
@@ -23,7 +23,10 @@ export type CronTask = {
   stop(): void;
 };
 
-/** Starts a schedule. `onRun` is called at every run, and for runs that were missed (a blocked or suspended process). */
+/**
+ * Starts a schedule. `onRun` is called at every run, and for runs that were missed (a blocked or
+ * suspended process).
+ */
 export type OpenCronTask = (
   schedule: Pick<Schedule, 'cron' | 'timezone'>,
   onRun: () => void,
@@ -71,7 +74,10 @@ export function nextRuns(
   }
 }
 
-/** The delay of an account within a run, milliseconds: the same for the same name, evenly spread over names. */
+/**
+ * The delay of an account within a run, milliseconds: the same for the same name, evenly spread
+ * over names.
+ */
 export function jitterMs(account: string, jitterMinutes: number): number {
   const share =
     createHash('sha256').update(`thingspace-rotator/jitter\0${account}`).digest().readUIntBE(0, 6) /

@@ -1,8 +1,8 @@
-// Decides which account is processed next: starts runs, sends what is due to the attempt runner, and puts failed
-// accounts back into the due queue. During an outage it sends single probes only.
+// Decides which account is processed next: starts runs, sends what is due to the attempt runner,
+// and puts failed accounts back into the due queue. During an outage it sends single probes only.
 //
-// Order constraint: every account is checked once before the first run starts, so that accounts with the same
-// ThingSpace user are known before any of them is rotated.
+// Order constraint: every account is checked once before the first run starts, so that accounts
+// with the same ThingSpace user are known before any of them is rotated.
 
 import type { Account, Ask } from '../app.ts';
 import type { Trigger } from '../rotation/event.ts';
@@ -12,7 +12,7 @@ import { jitterMs } from './cron.ts';
 import type { DueItem, DueQueue } from './due-queue.ts';
 import type { ProbeSchedule } from './outage.ts';
 import { retryDelayMs } from './retry.ts';
-import type { Run, RunLog } from './run-log.ts';
+import { logRun, type Run, type RunLog } from './run-log.ts';
 
 export type Dispatcher = {
   readonly runner: AttemptRunner;
@@ -39,18 +39,22 @@ export function checkAll({ runner, queue, unchecked }: Dispatcher): void {
   }
 }
 
-/** Starts a run over these accounts, each after its delay. Accounts that wait or run already are left out. */
+/**
+ * Starts a run over these accounts, each after its delay. Accounts that wait or run already are
+ * left out.
+ */
 export function startRun(
-  { runner, queue, runLog, wake }: Dispatcher,
+  dispatcher: Dispatcher,
   accounts: readonly Account[],
   reason: string,
   delayMs: (account: Account) => number,
 ): void {
+  const { runner, queue, wake } = dispatcher;
   const isFree = ({ name }: Account): boolean =>
     !queue.get(name)?.run && !runner.keyedQueue.isBusy(name);
   const enabled = accounts.filter((account) => account.enabled && isFree(account));
   const run =
-    enabled.length === 0 ? null : logRun(runLog, runner, enabled, { kind: 'schedule', reason });
+    enabled.length === 0 ? null : openRun(dispatcher, enabled, { kind: 'schedule', reason });
   const nowMs = runner.clock.monotonicMs();
   for (const account of enabled)
     queue.add({ name: account.name, task: 'attempt', atMs: nowMs + delayMs(account), run });
@@ -59,14 +63,13 @@ export function startRun(
   wake();
 }
 
-function logRun(
-  runLog: RunLog,
-  { emit, clock }: AttemptRunner,
+function openRun(
+  { runLog, runner: { emit, clock } }: Dispatcher,
   accounts: readonly { readonly name: string }[],
   trigger: Trigger,
 ): Run {
   const names = accounts.map(({ name }) => name);
-  return runLog.start(names, trigger, () => emit({ event: 'run.ended', atMs: clock.nowMs() }));
+  return logRun(runLog, names, trigger, () => emit({ event: 'run.ended', atMs: clock.nowMs() }));
 }
 
 /** Forgets an account that is no longer configured. */
@@ -78,7 +81,7 @@ export function forget({ queue, unchecked }: Dispatcher, name: string): void {
 
 /** Starts what is due. Does not wait for it. */
 export function dispatchDue(dispatcher: Dispatcher, nowMs: number): void {
-  const { runner, queue, probes, runLog, wake } = dispatcher;
+  const { runner, queue, probes, wake } = dispatcher;
   if (probes.update(nowMs)) spread(dispatcher, nowMs);
   const due = queue.due(nowMs).filter(({ name }) => !runner.keyedQueue.isBusy(name));
   const held = due.filter(({ name }) => {
@@ -88,7 +91,7 @@ export function dispatchDue(dispatcher: Dispatcher, nowMs: number): void {
   const free = due.filter((item) => !held.includes(item));
   const probe = probes.take(held, nowMs);
   const retries = free.filter(({ run, task }) => run === null && task === 'attempt');
-  const run = retries.length > 0 ? logRun(runLog, runner, retries, retryTrigger) : null;
+  const run = retries.length > 0 ? openRun(dispatcher, retries, retryTrigger) : null;
   for (const item of free) {
     queue.remove(item.name);
     void perform(dispatcher, retries.includes(item) ? { ...item, run } : item).then(wake);
@@ -108,10 +111,9 @@ function spread({ queue }: Dispatcher, nowMs: number): void {
 }
 
 async function perform(dispatcher: Dispatcher, item: DueItem, probe?: 'probe'): Promise<void> {
-  const { runner, queue, runLog } = dispatcher;
+  const { runner, queue } = dispatcher;
   const { name, task } = item;
-  const run =
-    item.run ?? (task === 'attempt' ? logRun(runLog, runner, [item], retryTrigger) : null);
+  const run = item.run ?? (task === 'attempt' ? openRun(dispatcher, [item], retryTrigger) : null);
   const processed = await processAccount(runner, name, {
     task,
     ask: { purpose: 'rotate', trigger: run?.trigger ?? retryTrigger },
@@ -128,8 +130,8 @@ export async function attemptNow(
   name: string,
   ask: Ask,
 ): Promise<Result | null> {
-  const { runner, runLog, wake } = dispatcher;
-  const run = logRun(runLog, runner, [{ name }], ask.trigger);
+  const { runner, wake } = dispatcher;
+  const run = openRun(dispatcher, [{ name }], ask.trigger);
   const processed = await processAccount(runner, name, { task: 'attempt', ask, urgent: true });
   finish(dispatcher, name, processed, run);
   wake();

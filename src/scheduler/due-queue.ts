@@ -2,7 +2,10 @@
 
 import type { Run } from './run-log.ts';
 
-/** `check`: reads the status of the account. `attempt`: one attempt, which rotates the password if it is due. */
+/**
+ * `check`: reads the status of the account. `attempt`: one attempt, which rotates the password if
+ * it is due.
+ */
 export type DueItem = {
   readonly name: string;
   readonly task: 'check' | 'attempt';
@@ -12,24 +15,16 @@ export type DueItem = {
   readonly run: Run | null;
 };
 
-export type DueQueue = {
-  /** Adds an item. An item that is there already keeps its run, stays an attempt, and keeps the earlier time. */
-  add(item: DueItem): void;
-  /** Adds an item in place of the one that is there. */
-  replace(item: DueItem): void;
-  get(name: string): DueItem | undefined;
-  remove(name: string): void;
-  /** The items whose time has come, earliest first. */
-  due(nowMs: number): DueItem[];
-  /** The time of the next item that is not due yet; Infinity when there is none. */
-  nextAfterMs(nowMs: number): number;
-  items(): Iterable<DueItem>;
-};
+export type DueQueue = ReturnType<typeof createDueQueue>;
 
-export function createDueQueue(): DueQueue {
+export function createDueQueue() {
   const items = new Map<string, DueItem>();
   return {
-    add: (item) => {
+    /**
+     * Adds an item. An item that is there already keeps its run, stays an attempt, and keeps the
+     * earlier time.
+     */
+    add: (item: DueItem): void => {
       const existing = items.get(item.name);
       items.set(item.name, {
         ...item,
@@ -38,16 +33,19 @@ export function createDueQueue(): DueQueue {
         run: existing?.run ?? item.run,
       });
     },
-    replace: (item) => void items.set(item.name, item),
-    get: (name) => items.get(name),
-    remove: (name) => void items.delete(name),
-    due: (nowMs) =>
+    /** Adds an item in place of the one that is there. */
+    replace: (item: DueItem): void => void items.set(item.name, item),
+    get: (name: string): DueItem | undefined => items.get(name),
+    remove: (name: string): void => void items.delete(name),
+    items: (): Iterable<DueItem> => items.values(),
+    /** The items whose time has come, earliest first. */
+    due: (nowMs: number): DueItem[] =>
       [...items.values()].filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs),
-    nextAfterMs: (nowMs) => {
+    /** The time of the next item that is not due yet; Infinity when there is none. */
+    nextAfterMs: (nowMs: number): number => {
       let next = Number.POSITIVE_INFINITY;
       for (const { atMs } of items.values()) if (atMs > nowMs && atMs < next) next = atMs;
       return next;
     },
-    items: () => items.values(),
   };
 }

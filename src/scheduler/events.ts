@@ -1,5 +1,5 @@
-// The events of the scheduler, for the log, the metrics and the alerts. A subscriber must not throw: the
-// scheduler calls it between attempts. No code here.
+// The events of the scheduler, for the log, the metrics and the alerts. A subscriber must not
+// throw: the scheduler calls it between attempts. No code here.
 
 import type { Result } from '../rotation/state.ts';
 import type { Dependency } from './circuit-breaker.ts';

@@ -1,5 +1,6 @@
-// Bounded concurrency with one attempt at a time per account. Two users of one ThingSpace account (a pair)
-// are never processed at the same time. A slow or failing account does not delay the others.
+// Bounded concurrency with one attempt at a time per account. Two users of one ThingSpace account
+// (a pair) are never processed at the same time. A slow or failing account does not delay the
+// others.
 
 import pLimit from 'p-limit';
 import type { Clock } from '../rotation/ports.ts';
@@ -13,7 +14,10 @@ export function partnersOf(name: string, pairs: Pairs): string[] {
   return pairs.flatMap(([one, other]) => (one === name ? [other] : other === name ? [one] : []));
 }
 
-/** Whether this attempt changed the password, or may have: the other user of the pair then waits for the next run. */
+/**
+ * Whether this attempt changed the password, or may have: the other user of the pair then waits for
+ * the next run.
+ */
 export function hasChanged({ outcome, certainty, logins }: Result): boolean {
   if (outcome === 'rotated' || outcome === 'recovered') return true;
   return (
@@ -29,28 +33,18 @@ export type KeyedQueueOptions = {
   readonly pairs: Pairs;
   readonly clock: Pick<Clock, 'sleep'>;
   /**
-   * Work that takes longer frees its place and continues: an attempt that cannot save its password retries
-   * until the process ends.
+   * Work that takes longer frees its place and continues: an attempt that cannot save its password
+   * retries until the process ends.
    */
   readonly slowAfterMs: number;
 };
 
-export type KeyedQueue = {
-  /**
-   * Runs `work` when the account and its pairs are free and a place is free. `urgent` work (a person waits) has
-   * places of its own. Rejects with the error of `work`.
-   */
-  run<T>(name: string, work: () => Promise<T>, urgent?: 'urgent'): Promise<T>;
-  /** Whether work of this account waits or runs. */
-  isBusy(name: string): boolean;
-  /** Resolves when nothing waits and nothing runs. */
-  idle(): Promise<void>;
-};
+export type KeyedQueue = ReturnType<typeof openKeyedQueue>;
 
 const urgentPlaces = 4;
 
 /** Opens a queue. Memory: one small entry per waiting account. */
-export function openKeyedQueue(options: KeyedQueueOptions): KeyedQueue {
+export function openKeyedQueue(options: KeyedQueueOptions) {
   const places = pLimit(options.concurrency);
   const urgentOnly = pLimit(urgentPlaces);
   /** Per key, the end of the work that asked for it last. */
@@ -59,14 +53,17 @@ export function openKeyedQueue(options: KeyedQueueOptions): KeyedQueue {
   /** Takes all keys in one synchronous step, so that two callers cannot wait for each other. */
   async function runAlone<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
     const before = keys.flatMap((key) => tails.get(key) ?? []);
-    const { promise, resolve } = createSignal();
-    for (const key of keys) tails.set(key, promise);
+    let end = (): void => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    for (const key of keys) tails.set(key, ended);
     await Promise.all(before);
     try {
       return await work();
     } finally {
-      resolve();
-      for (const key of keys) if (tails.get(key) === promise) tails.delete(key);
+      end();
+      for (const key of keys) if (tails.get(key) === ended) tails.delete(key);
     }
   }
 
@@ -86,7 +83,11 @@ export function openKeyedQueue(options: KeyedQueueOptions): KeyedQueue {
   }
 
   return {
-    run: (name, work, urgent) => {
+    /**
+     * Runs `work` when the account and its pairs are free and a place is free. `urgent` work (a
+     * person waits) has places of its own. Rejects with the error of `work`.
+     */
+    run: <T>(name: string, work: () => Promise<T>, urgent?: 'urgent'): Promise<T> => {
       const pairKeys = partnersOf(name, options.pairs).map(
         (partner) => `pair ${[name, partner].sort().join(' ')}`,
       );
@@ -94,17 +95,11 @@ export function openKeyedQueue(options: KeyedQueueOptions): KeyedQueue {
         runInPlace(urgent ? urgentOnly : places, work),
       );
     },
-    isBusy: (name) => tails.has(`account ${name}`),
-    idle: async () => {
+    /** Whether work of this account waits or runs. */
+    isBusy: (name: string): boolean => tails.has(`account ${name}`),
+    /** Resolves when nothing waits and nothing runs. */
+    idle: async (): Promise<void> => {
       while (tails.size > 0) await Promise.all(tails.values());
     },
   };
-}
-
-function createSignal(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }

@@ -1,5 +1,5 @@
-// When an account is retried after a failure, before the next scheduled run. A retry must not spend a login that
-// may count as failed: three of them suspend the account.
+// When an account is retried after a failure, before the next scheduled run. A retry must not spend
+// a login that may count as failed: three of them suspend the account.
 
 import { type FailureKind, failures } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
@@ -8,7 +8,10 @@ import { type Result, settledAfterMs, type Timing } from '../rotation/state.ts';
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 
-/** Delays after the first, second, … failure in a row; after the last delay, the next scheduled run. */
+/**
+ * Delays after the first, second, … failure in a row; after the last one, the next scheduled
+ * run.
+ */
 const retryDelaysMs: Readonly<Record<FailureKind['disposition'], readonly number[]>> = {
   later: [15 * minuteMs, hourMs, 4 * hourMs],
   // The first delay is the settle time, which is added below.
@@ -17,8 +20,8 @@ const retryDelaysMs: Readonly<Record<FailureKind['disposition'], readonly number
 };
 
 /**
- * Milliseconds until this account is retried; null: at the next scheduled run. `inARow` counts failures in a row,
- * this one included.
+ * Milliseconds until this account is retried; null: at the next scheduled run. `inARow` counts
+ * failures in a row, this one included.
  */
 export function retryDelayMs(result: Result, inARow: number, timing: Timing): number | null {
   const { reason, logins } = result;

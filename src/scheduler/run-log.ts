@@ -1,5 +1,6 @@
-// What the service writes to the audit log besides the attempts: runs, the inventory of accounts, the policy, and
-// checkpoints. A failure to write delays nothing here: without the audit log no attempt sends a reset.
+// What the service writes to the audit log besides the attempts: runs, the inventory of accounts,
+// the policy, and checkpoints. A failure to write delays nothing here: without the audit log no
+// attempt sends a reset.
 
 import { randomUUID } from 'node:crypto';
 import type { Rotator } from '../app.ts';
@@ -17,63 +18,49 @@ export type Run = {
   finish(name: string, result: Result | null): void;
 };
 
-/** An account in the inventory. */
-export type Named = { readonly name: string; readonly secretId?: string };
-
 export type RunLog = {
-  /** Starts a run. `onEnd` is called once, before the end is written. */
-  start(names: readonly string[], trigger: Trigger, onEnd?: () => void): Run;
-  /** Writes which accounts exist, and which were added and removed. */
-  recordInventory(
-    accounts: readonly Named[],
-    change: { added: readonly Named[]; removed: readonly Named[] },
-  ): Promise<void>;
-  /** Writes the policy when the newest one in the log differs. */
-  recordPolicy(policy: Policy): Promise<void>;
-  /** The accounts that exist according to the log; null when it cannot be read. */
-  readInventory(): Promise<ReadonlySet<string> | null>;
-  /** Signs the log. */
-  checkpoint(): Promise<void>;
-  /** Resolves when everything is written. */
-  flush(): Promise<void>;
+  readonly audit: Rotator['audit'];
+  /**
+   * Runs a task after the tasks before it. A failure is reported to the observer; any other error
+   * is a bug.
+   */
+  write(task: () => Promise<unknown>): Promise<void>;
 };
 
-type Log = Pick<Rotator, 'audit' | 'observe'>;
-
-/** Runs a task after the tasks before it; a failure is reported to the observer. */
-type Write = (task: () => Promise<unknown>) => Promise<void>;
-
 /** Writes through the audit log of the rotator, in order. */
-export function openRunLog({ audit, observe }: Log): RunLog {
+export function openRunLog({ audit, observe }: Pick<Rotator, 'audit' | 'observe'>): RunLog {
   let last: Promise<void> = Promise.resolve();
-  const write: Write = (task) => {
-    last = last.then(async () => {
-      try {
-        await task();
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        observe({ event: 'audit.failed', account: '*', detail: error.message });
-      }
-    });
-    return last;
-  };
   return {
-    start: (names, trigger, onEnd) => startRun(audit, write, names, trigger, onEnd),
-    recordInventory: (accounts, change) => write(() => appendInventory(audit, accounts, change)),
-    recordPolicy: (policy) => write(() => appendPolicy(audit, policy)),
-    readInventory: () => readInventory(audit),
-    checkpoint: () => write(() => audit.checkpoint()),
-    flush: () => last,
+    audit,
+    write: (task) => {
+      last = last.then(async () => {
+        try {
+          await task();
+        } catch (error) {
+          if (!(error instanceof Failure)) throw error;
+          observe({ event: 'audit.failed', account: '*', detail: error.message });
+        }
+      });
+      return last;
+    },
   };
 }
 
-function startRun(
-  audit: Log['audit'],
-  write: Write,
+/** Resolves when everything before is written. */
+export const flush = ({ write }: RunLog): Promise<void> => write(async () => {});
+
+/** Signs the audit log. */
+export const checkpoint = ({ audit, write }: RunLog): Promise<void> =>
+  write(() => audit.checkpoint());
+
+/** Starts a run over these accounts. `onEnd` is called once, before the end is written. */
+export function logRun(
+  log: RunLog,
   names: readonly string[],
   trigger: Trigger,
   onEnd = (): void => {},
 ): Run {
+  const { audit, write } = log;
   const runId = randomUUID();
   const pending = new Set(names);
   const results: Result[] = [];
@@ -81,13 +68,13 @@ function startRun(
     const exitCode = worstExitCode(results);
     const rotated = results.filter((result) => isGood(result) && hasChanged(result)).length;
     const failed = results.filter((result) => !isGood(result)).length;
+    const finished = { code: 'run.finished', runId, exitCode, rotated, failed, trigger } as const;
     onEnd();
-    void write(() =>
-      audit.append([{ code: 'run.finished', runId, exitCode, rotated, failed, trigger }]),
-    );
-    void write(() => audit.checkpoint());
+    void write(() => audit.append([finished]));
+    void checkpoint(log);
   };
-  void write(() => audit.append([{ code: 'run.started', runId, accounts: names.length, trigger }]));
+  const started = { code: 'run.started', runId, accounts: names.length, trigger } as const;
+  void write(() => audit.append([started]));
   if (names.length === 0) end();
   return {
     trigger,
@@ -108,27 +95,43 @@ export function worstExitCode(results: readonly Result[]): 0 | 1 | 3 | 4 {
 /** The audit log takes a bounded number of events at once. */
 const eventsPerAppend = 500;
 
-async function appendInventory(
-  audit: Log['audit'],
+/** An account in the inventory. */
+type Named = { readonly name: string; readonly secretId?: string };
+
+/** Writes which accounts exist, and which were added and removed. */
+export function recordInventory(
+  { audit, write }: RunLog,
   accounts: readonly Named[],
-  { added, removed }: { added: readonly Named[]; removed: readonly Named[] },
+  change: { readonly added: readonly Named[]; readonly removed: readonly Named[] },
 ): Promise<void> {
-  const changes = [
-    ...added.map((account) => ({ change: 'added' as const, ...account })),
-    ...removed.map((account) => ({ change: 'removed' as const, ...account })),
-  ].map(({ change, name, secretId }) => ({
+  const eventOf = (change: 'added' | 'removed', { name, secretId }: Named) => ({
     code: 'inventory.changed' as const,
     change,
     account: name,
     ...(secretId === undefined ? {} : { secretId }),
-  }));
-  for (let from = 0; from < changes.length; from += eventsPerAppend)
-    await audit.append(changes.slice(from, from + eventsPerAppend));
-  await audit.append([{ code: 'inventory.summary', accounts: accounts.map(({ name }) => name) }]);
+  });
+  const changes = [
+    ...change.added.map((account) => eventOf('added', account)),
+    ...change.removed.map((account) => eventOf('removed', account)),
+  ];
+  const summary = {
+    code: 'inventory.summary',
+    accounts: accounts.map(({ name }) => name),
+  } as const;
+  return write(async () => {
+    for (let from = 0; from < changes.length; from += eventsPerAppend)
+      await audit.append(changes.slice(from, from + eventsPerAppend));
+    await audit.append([summary]);
+  });
+}
+
+/** Writes the policy when the newest one in the log differs. */
+export function recordPolicy({ audit, write }: RunLog, policy: Policy): Promise<void> {
+  return write(() => appendPolicy(audit, policy));
 }
 
 async function appendPolicy(
-  audit: Log['audit'],
+  audit: Rotator['audit'],
   { maxAgeDays, rotateAfterDays }: Policy,
 ): Promise<void> {
   let before: Readonly<Record<string, unknown>> = {};
@@ -143,7 +146,8 @@ async function appendPolicy(
   await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
 }
 
-async function readInventory(audit: Log['audit']): Promise<ReadonlySet<string> | null> {
+/** The accounts that exist according to the log; null when it cannot be read. */
+export async function readInventory({ audit }: RunLog): Promise<ReadonlySet<string> | null> {
   const names = new Set<string>();
   try {
     for await (const { view } of listRecords(audit.source, { event: 'inventory.changed' })) {

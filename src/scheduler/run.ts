@@ -1,10 +1,10 @@
-// One run over many accounts, from beginning to end: for `rotate`, `demo` and the Lambda functions. The service
-// has runs too (dispatcher.ts), whose accounts are spread over time.
+// One run over many accounts, from beginning to end: for `rotate`, `demo` and the Lambda functions.
+// The service has runs too (dispatcher.ts), whose accounts are spread over time.
 
 import type { Account, Ask, Rotator } from '../app.ts';
 import type { Result } from '../rotation/state.ts';
 import { hasChanged, openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
-import { openRunLog, worstExitCode } from './run-log.ts';
+import { flush, logRun, openRunLog, worstExitCode } from './run-log.ts';
 
 export type RunOptions = {
   readonly accounts: readonly Account[];
@@ -18,8 +18,9 @@ export type RunOptions = {
 export type RunResult = { readonly results: readonly Result[]; readonly exitCode: 0 | 1 | 3 | 4 };
 
 /**
- * Makes one attempt per account; the results are in the order of the accounts. On return the run and a checkpoint are
- * in the audit log. A bug in one attempt rejects, after the other attempts have finished.
+ * Makes one attempt per account; the results are in the order of the accounts. On return the run
+ * and a checkpoint are in the audit log. A bug in one attempt rejects, after the other attempts
+ * have finished.
  */
 export async function run(
   rotator: Pick<Rotator, 'config' | 'clock' | 'attempt' | 'audit' | 'observe'>,
@@ -29,8 +30,8 @@ export async function run(
   const { concurrency, pairs } = rotator.config;
   const log = openRunLog(rotator);
   const names = accounts.map(({ name }) => name);
-  const logged = log.start(names, ask.trigger);
-  await log.flush();
+  const logged = logRun(log, names, ask.trigger);
+  await flush(log);
   const queue = openKeyedQueue({ concurrency, pairs, clock, slowAfterMs: slowAttemptMs });
   const changed = new Map<string, Result>();
   const attempt = async (account: Account): Promise<Result> => {
@@ -50,7 +51,7 @@ export async function run(
   const bug = settled.find((one) => one.status === 'rejected');
   if (bug) throw bug.reason;
   const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  await log.flush();
+  await flush(log);
   return { results, exitCode: worstExitCode(results) };
 }
 
@@ -61,7 +62,9 @@ function postponed({ name, secretId }: Account, because: Result): Result {
     secretId,
     outcome: 'not-due',
     certainty: 'not-due',
-    detail: `postponed to the next run: this run changed ${because.account}, the other user of its ThingSpace account`,
+    detail:
+      `postponed to the next run: this run changed ${because.account}, ` +
+      'the other user of its ThingSpace account',
     logins: 0,
     startedAtMs: because.endedAtMs,
     endedAtMs: because.endedAtMs,

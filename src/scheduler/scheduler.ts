@@ -1,9 +1,11 @@
-// The scheduler of the service: checks every account at start, then starts a run at each scheduled time, until it
-// is stopped. It decides when an account is processed; the attempt decides whether its password is due.
+// The scheduler of the service: checks every account at start, then starts a run at each scheduled
+// time, until it is stopped. It decides when an account is processed; the attempt decides whether
+// its password is due.
 //
 // 1. A scheduled time that was missed is made up for; one that comes twice starts no second run.
 // 2. After `stop` no attempt begins; attempts before their reset end, and the others finish.
-// 3. One account at a time is rotated of each pair, and none that shares its ThingSpace user (attempt-runner.ts).
+// 3. One account at a time is rotated of each pair, and none that shares its ThingSpace user
+//    (attempt-runner.ts).
 
 import type { Account, Ask, Rotator } from '../app.ts';
 import { Failure } from '../rotation/failure.ts';
@@ -25,15 +27,28 @@ import { createDueQueue } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
 import { createProbeSchedule } from './outage.ts';
-import { openRunLog } from './run-log.ts';
-import { createStatusCache, type StatusCache } from './status-cache.ts';
+import {
+  checkpoint,
+  flush,
+  openRunLog,
+  readInventory,
+  recordInventory,
+  recordPolicy,
+} from './run-log.ts';
+import { createStatusCache } from './status-cache.ts';
 import { openTokenBucket, type Rate } from './token-bucket.ts';
 
 /** Rates and delays; tests shorten them. */
 export type Pace = {
-  /** Calls to ThingSpace. Verizon publishes no limit for session calls (2026-11); this is a tenth of other limits. */
+  /**
+   * Calls to ThingSpace. Verizon publishes no limit for session calls (2026-11); this is a tenth of
+   * other limits.
+   */
   readonly calls: Rate;
-  /** Writes to the store. Secrets Manager accepts 50 per second and Region, for all users of the AWS account. */
+  /**
+   * Writes to the store. Secrets Manager accepts 50 per second and Region, for all users of the AWS
+   * account.
+   */
   readonly writes: Rate;
   /** The longest sleep of the scheduler loop. */
   readonly loopMs: number;
@@ -54,24 +69,6 @@ export type SchedulerOptions = {
   readonly openCronTask: OpenCronTask;
   readonly emit: Emit;
   readonly pace?: Pace;
-};
-
-export type Scheduler = {
-  readonly statuses: StatusCache;
-  /** Resolves when the accounts are known and the first check has begun. */
-  start(): Promise<void>;
-  /** Why a person's attempt cannot begin now; null when it can. */
-  findConflict(name: string, force: boolean): string | null;
-  /** Makes an attempt now; null when none was made (the service ends, or a bug). Call `findConflict` first. */
-  request(name: string, ask: Ask): Promise<Result | null>;
-  /** The outage in progress; null when there is none. */
-  outage(): Outage | null;
-  /** Milliseconds since the last turn of the scheduler loop. */
-  idleMs(): number;
-  /** The time of the next scheduled run, UTC milliseconds; Infinity when there is none. */
-  nextRunMs(): number;
-  /** Ends the scheduler; resolves when every attempt has ended and the audit log has a checkpoint. */
-  stop(): Promise<void>;
 };
 
 const dayMs = 86_400_000;
@@ -102,20 +99,35 @@ type State = {
   stopped: Promise<void> | null;
 };
 
-export function openScheduler(options: SchedulerOptions): Scheduler {
+export type Scheduler = ReturnType<typeof openScheduler>;
+
+export function openScheduler(options: SchedulerOptions) {
   const state = createState(options);
-  const { clock } = options;
   const { runner } = state.dispatcher;
   return {
     statuses: runner.statuses,
-    start: () => start(state),
-    findConflict: (name, force) => findConflict(runner, name, force),
-    request: (name, ask) => attemptNow(state.dispatcher, name, ask),
-    outage: runner.breaker.outage,
-    idleMs: () => clock.monotonicMs() - state.loopedAtMs,
-    nextRunMs: () =>
+    /** Resolves when the accounts are known and the first check has begun. */
+    start: (): Promise<void> => start(state),
+    /** Why a person's attempt cannot begin now; null when it can. */
+    findConflict: (name: string, force: boolean): string | null =>
+      findConflict(runner, name, force),
+    /**
+     * Makes an attempt now; null when none was made (the service ends, or a bug). Call
+     * `findConflict` first.
+     */
+    request: (name: string, ask: Ask): Promise<Result | null> =>
+      attemptNow(state.dispatcher, name, ask),
+    /** The outage in progress; null when there is none. */
+    outage: (): Outage | null => runner.breaker.outage(),
+    /** Milliseconds since the last turn of the scheduler loop. */
+    idleMs: (): number => runner.clock.monotonicMs() - state.loopedAtMs,
+    /** The time of the next scheduled run, UTC milliseconds; Infinity when there is none. */
+    nextRunMs: (): number =>
       Math.min(Number.POSITIVE_INFINITY, ...state.schedules.map(({ task }) => task.nextMs())),
-    stop: () => {
+    /**
+     * Ends the scheduler; resolves when every attempt has ended and the audit log has a checkpoint.
+     */
+    stop: (): Promise<void> => {
       state.stopped ??= stop(state);
       return state.stopped;
     },
@@ -166,11 +178,11 @@ async function start(state: State): Promise<void> {
   const { rotator } = state.options;
   const { runLog } = state.dispatcher;
   await readAccounts(state);
-  await runLog.recordPolicy(rotator.config.policy);
+  await recordPolicy(runLog, rotator.config.policy);
   const accounts = accountsOf(state);
-  const logged = await runLog.readInventory();
+  const logged = await readInventory(runLog);
   const names = new Set(accounts.map(({ name }) => name));
-  await runLog.recordInventory(accounts, {
+  await recordInventory(runLog, accounts, {
     added: logged ? accounts.filter(({ name }) => !logged.has(name)) : [],
     removed: [...(logged ?? [])].filter((name) => !names.has(name)).map((name) => ({ name })),
   });
@@ -182,7 +194,10 @@ async function start(state: State): Promise<void> {
 const accountsOf = ({ dispatcher }: State): Account[] =>
   dispatcher.runner.statuses.entries().map(({ account }) => account);
 
-/** Reads the accounts again, and keeps the known ones when they cannot be read (discovery needs the store). */
+/**
+ * Reads the accounts again, and keeps the known ones when they cannot be read (discovery needs the
+ * store).
+ */
 async function readAccounts(state: State): Promise<void> {
   const { rotator } = state.options;
   const { runner, runLog } = state.dispatcher;
@@ -195,7 +210,7 @@ async function readAccounts(state: State): Promise<void> {
   const change = runner.statuses.replaceAccounts(accounts ?? rotator.config.accounts);
   for (const { name } of change.removed) forget(state.dispatcher, name);
   if (isFirst || change.added.length + change.removed.length === 0) return;
-  await runLog.recordInventory(accountsOf(state), change);
+  await recordInventory(runLog, accountsOf(state), change);
 }
 
 /** Opens one cron task for each different schedule. */
@@ -260,8 +275,8 @@ function doDailyWork(state: State, nowMs: number): void {
   const { clock, emit } = state.options;
   const { runner, runLog } = state.dispatcher;
   state.nextDailyMs = nowMs + dayMs;
-  void runLog.recordInventory(accountsOf(state), { added: [], removed: [] });
-  void runLog.checkpoint();
+  void recordInventory(runLog, accountsOf(state), { added: [], removed: [] });
+  void checkpoint(runLog);
   emit({ event: 'day.passed', entries: runner.statuses.entries(), atMs: clock.nowMs() });
 }
 
@@ -289,8 +304,8 @@ async function stop(state: State): Promise<void> {
   await state.loop;
   await runner.keyedQueue.idle();
   endRuns(state.dispatcher);
-  await runLog.checkpoint();
-  await runLog.flush();
+  await checkpoint(runLog);
+  await flush(runLog);
 }
 
 function findConflict(runner: AttemptRunner, name: string, force: boolean): string | null {
@@ -302,13 +317,16 @@ function findConflict(runner: AttemptRunner, name: string, force: boolean): stri
   if (keyedQueue.isBusy(name)) return `another attempt on ${name} is running or waiting`;
   const partner = partnersOf(name, rotator.config.pairs).find((other) => keyedQueue.isBusy(other));
   if (partner !== undefined)
-    return `an attempt on ${partner}, the other user of its ThingSpace account, is running or waiting`;
+    return `an attempt on ${partner}, the other user of the pair, is running or waiting`;
   if (!force && isTooCloseToPair(runner, entry))
-    return 'the other user of its ThingSpace account was changed a short time ago; "force" rotates anyway';
+    return 'the other user of the pair was changed a short time ago; "force" rotates anyway';
   return null;
 }
 
-/** Half of the time between two scheduled runs, at most half a day: a pair is never rotated in the same run. */
+/**
+ * Half of the time between two scheduled runs, at most half a day: a pair is never rotated in the
+ * same run.
+ */
 function pairGapMs(schedule: Schedule): number {
   const [first = 0, second = 0] = nextRuns(schedule, 2);
   return Math.min(dayMs / 2, (second - first) / 2);

@@ -1,5 +1,6 @@
-// What the service knows of every account, for the status page, the metrics, the alerts and the scheduler. Memory
-// only, a few hundred bytes per account. It never decides anything about a password: each attempt reads its secret.
+// What the service knows of every account, for the status page, the metrics, the alerts and the
+// scheduler. Memory only, a few hundred bytes per account. It never decides anything about a
+// password: each attempt reads its secret.
 
 import type { Account } from '../app.ts';
 import type { Facts, Reason } from '../rotation/failure.ts';
@@ -21,7 +22,9 @@ export type AccountEntry = {
   /** The first step to take, on one line; empty when there is none. */
   next: string;
   username?: string | undefined;
-  /** Why the scheduler does not rotate this account: another account has the same ThingSpace user. */
+  /**
+   * Why the scheduler does not rotate this account: another account has the same ThingSpace user.
+   */
   blocked?: string | undefined;
   /** When the password was first stored. */
   passwordSinceMs?: number | undefined;
@@ -134,7 +137,10 @@ function blockSharedUsers(entries: readonly AccountEntry[]): void {
   }
 }
 
-/** When the current password was stored, if the result tells. An outage window ends with a new current version. */
+/**
+ * When the current password was stored, if the result tells. An outage window ends with a new
+ * current version.
+ */
 function passwordSinceMs(result: Result): number | undefined {
   const { outcome, deadWindowMs, ageDays: age, startedAtMs, endedAtMs } = result;
   if (outcome === 'rotated' || deadWindowMs !== undefined) return endedAtMs;

@@ -1,27 +1,18 @@
-// Token buckets limit how fast a fleet calls ThingSpace and writes to the store. An attempt takes tokens for the
-// most it can need before it begins, and gives back the rest: nothing may wait between a reset and its storage.
+// Token buckets limit how fast a fleet calls ThingSpace and writes to the store. An attempt takes
+// tokens for the most it can need before it begins, and gives back the rest: nothing may wait
+// between a reset and its storage.
 
 import type { Clock } from '../rotation/ports.ts';
 
-export type TokenBucket = {
-  /**
-   * Resolves when `count` tokens are taken; callers are served in order. When `wake` is aborted it resolves at once
-   * and takes nothing. A count above the capacity waits for a full bucket.
-   */
-  take(count: number, wake?: AbortSignal): Promise<void>;
-  /** Gives back tokens that were taken and not used. */
-  giveBack(count: number): void;
-  /** Gives out no token for `ms`, as `Retry-After` asks. A longer pause that is in progress stays. */
-  pause(ms: number): void;
-};
-
 export type Rate = { readonly perSecond: number; readonly capacity: number };
+
+export type TokenBucket = ReturnType<typeof openTokenBucket>;
 
 /** Opens a full bucket. */
 export function openTokenBucket(
   { perSecond, capacity }: Rate,
   clock: Pick<Clock, 'monotonicMs' | 'sleep'>,
-): TokenBucket {
+) {
   let tokens = capacity;
   let filledAtMs = clock.monotonicMs();
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
@@ -51,15 +42,20 @@ export function openTokenBucket(
   }
 
   return {
-    take: (count, wake) => {
+    /**
+     * Resolves when `count` tokens are taken; callers are served in order. When `wake` is aborted
+     * it resolves at once and takes nothing. A count above the capacity waits for a full bucket.
+     */
+    take: (count: number, wake?: AbortSignal): Promise<void> => {
       last = last.then(() => wait(count, wake));
       return last;
     },
-    giveBack: (count) => {
-      // `fill` removes what exceeds the capacity.
+    /** Gives back tokens that were taken and not used; `fill` removes what exceeds the capacity. */
+    giveBack: (count: number): void => {
       tokens += count;
     },
-    pause: (ms) => {
+    /** Gives out no token for `ms`. A longer pause that is in progress stays. */
+    pause: (ms: number): void => {
       pausedUntilMs = Math.max(pausedUntilMs, clock.monotonicMs() + ms);
     },
   };

@@ -1,5 +1,5 @@
-// Which events become notifications. A failure that a person must correct is sent at once and again every day; a
-// failure that a retry can correct is sent only when it lasts.
+// Which events become notifications. A failure that a person must correct is sent at once and again
+// every day; a failure that a retry can correct is sent only when it lasts.
 
 import { explain, nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
@@ -87,8 +87,9 @@ const dependencyNames = { store: 'The secret store', thingspace: 'ThingSpace' } 
 /** Title, meaning and detail of a reason, as sentences. */
 function describe(reason: Reason, facts: Facts): string {
   const { title, meaning } = explain(reason, facts);
+  const heading = title.charAt(0).toUpperCase() + title.slice(1);
   const detail = facts.detail === undefined ? '' : ` Detail: ${facts.detail}.`;
-  return `${title.charAt(0).toUpperCase()}${title.slice(1)} (${reason}). Password: ${meaning}${detail}`;
+  return `${heading} (${reason}). Password: ${meaning}${detail}`;
 }
 
 type Problem = {
@@ -140,7 +141,8 @@ function overdueAlert(entry: AccountEntry, atMs: number): Alert | null {
   const { account, policy } = entry;
   const ages = agesOf(entry, atMs);
   if (!ages || ages.daysLeft >= 0 || !account.enabled) return null;
-  const text = `The password is ${Math.floor(ages.ageDays)} days old. The policy allows ${policy.maxAgeDays} days.`;
+  const days = Math.floor(ages.ageDays);
+  const text = `The password is ${days} days old. The policy allows ${policy.maxAgeDays} days.`;
   const daysLeft = Math.round(ages.daysLeft * 100) / 100;
   return { account: account.name, kind: 'overdue', text, daysLeft };
 }
@@ -153,7 +155,8 @@ function healthyAlert(entries: readonly AccountEntry[], atMs: number): Alert | n
     entry.state === 'settled' &&
     (agesOf(entry, atMs)?.daysLeft ?? -1) >= 0;
   if (!entries.every(isHealthy)) return null;
-  const oldest = Math.max(0, ...entries.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0));
-  const text = `No problems. Accounts: ${entries.length}. The oldest password is ${Math.floor(oldest)} days old.`;
+  const ages = entries.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0);
+  const days = Math.floor(Math.max(0, ...ages));
+  const text = `No problems. Accounts: ${entries.length}. The oldest password is ${days} days old.`;
   return { kind: 'all-is-well', text };
 }

@@ -1,5 +1,5 @@
-// The metrics of a Lambda function as log lines that CloudWatch reads (Embedded Metric Format, read 2026-11), since
-// nothing scrapes a function. Flushed once per invocation.
+// The metrics of a Lambda function as log lines that CloudWatch reads (Embedded Metric Format, read
+// 2026-11), since nothing scrapes a function. Flushed once per invocation.
 
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Result } from '../rotation/state.ts';
@@ -17,18 +17,7 @@ import {
 
 export const emfNamespace = 'ThingspaceRotator';
 
-export type EmfMetrics = {
-  /** Counts what happens in an attempt. Never throws. */
-  observe(event: RotationEvent): void;
-  /** Counts how an attempt ended. */
-  recordResult(result: Result): void;
-  /** Records the figures of an account, once per invocation. */
-  recordAccount(figures: AccountFigures): void;
-  /** Records that a run ended at this time; UTC milliseconds. */
-  recordRun(atMs: number): void;
-  /** The lines of everything since the last flush; empty when nothing was recorded. */
-  flush(nowMs: number): string[];
-};
+export type EmfMetrics = ReturnType<typeof createEmfMetrics>;
 
 /** CloudWatch takes at most this many values of one metric in a line. */
 const maxValues = 100;
@@ -43,10 +32,11 @@ type Group = {
 };
 
 /**
- * `byAccount`: CloudWatch keeps the ages of each account apart, at the price of three metrics per account. Without
- * it an age is one metric with its minimum and maximum, and the log line names the account.
+ * `byAccount`: CloudWatch keeps the ages of each account apart, at the price of three metrics per
+ * account. Without it an age is one metric with its minimum and maximum, and the log line names the
+ * account.
  */
-export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean }): EmfMetrics {
+export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean }) {
   let groups = new Map<string, Group>();
   let accounts: AccountFigures[] = [];
 
@@ -71,14 +61,20 @@ export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean })
   }
 
   return {
-    observe: (event) => samplesOfEvent(event).forEach(record),
-    recordResult: (result) => samplesOfResult(result).forEach(record),
-    recordAccount: (figures) => {
+    /** Counts what happens in an attempt. Never throws. */
+    observe: (event: RotationEvent): void => samplesOfEvent(event).forEach(record),
+    /** Counts how an attempt ended. */
+    recordResult: (result: Result): void => samplesOfResult(result).forEach(record),
+    /** Records the figures of an account, once per invocation. */
+    recordAccount: (figures: AccountFigures): void => {
       accounts.push(figures);
       samplesOfAccount(figures).forEach(record);
     },
-    recordRun: (atMs) => record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
-    flush: (nowMs) => {
+    /** Records that a run ended at this time; UTC milliseconds. */
+    recordRun: (atMs: number): void =>
+      record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
+    /** The lines of everything since the last flush; empty when nothing was recorded. */
+    flush: (nowMs: number): string[] => {
       recordStates();
       const lines = [...groups.values()].flatMap((group) => linesOf(group, nowMs));
       groups = new Map();

@@ -1,5 +1,6 @@
-// Diagnostics on standard error, by winston. A line holds only the fields named here, and of those only strings,
-// numbers and booleans: an error, a request or a Secret that is passed by mistake is dropped.
+// Diagnostics on standard error, by winston. A line holds only the fields named here, and of those
+// only strings, numbers and booleans: an error, a request or a Secret that is passed by mistake is
+// dropped.
 
 import type { Writable } from 'node:stream';
 import { createLogger, format, transports } from 'winston';
@@ -165,7 +166,10 @@ export function logEvent(log: Log, event: RotationEvent): void {
   log[levelOf(event)](name, { ...fields, next });
 }
 
-/** Writes an event of the scheduler. Results, runs and days have no line here: attempts write their own. */
+/**
+ * Writes an event of the scheduler. Results, runs and days have no line here: attempts write their
+ * own.
+ */
 export function logSchedulerEvent(log: Log, event: SchedulerEvent): void {
   switch (event.event) {
     case 'attempt.broken':

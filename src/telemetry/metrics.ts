@@ -1,6 +1,7 @@
-// The metrics of this program: one table, from which prometheus.ts makes /metrics and emf.ts makes log lines for
-// CloudWatch. Names and labels are an interface (infra/prometheus, infra/grafana, infra/alarms.yaml). A label is
-// an account name, a state, an outcome, a reason or a result; never text from outside.
+// The metrics of this program: one table, from which prometheus.ts makes /metrics and emf.ts makes
+// log lines for CloudWatch. Names and labels are an interface (infra/prometheus, infra/grafana,
+// infra/alarms.yaml). A label is an account name, a state, an outcome, a reason or a result; never
+// text from outside.
 
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Result } from '../rotation/state.ts';
@@ -9,80 +10,58 @@ import type { AccountStatus } from '../rotation/status.ts';
 export type Metric = {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
-  readonly labels?: readonly string[];
-  readonly buckets?: readonly number[];
+  readonly labels: readonly string[];
+  readonly buckets: readonly number[];
+};
+
+const counter = (help: string, ...labels: string[]): Metric => {
+  return { type: 'counter', help, labels, buckets: [] };
+};
+const gauge = (help: string, ...labels: string[]): Metric => {
+  return { type: 'gauge', help, labels, buckets: [] };
+};
+const histogram = (help: string, ...buckets: number[]): Metric => {
+  return { type: 'histogram', help, labels: [], buckets };
 };
 
 export const metricPrefix = 'thingspace_rotator_';
 
 export const metricTable = {
-  build_info: {
-    type: 'gauge',
-    labels: ['version'],
-    help: 'Always 1. The label is the version of the program.',
-  },
-  password_age_days: {
-    type: 'gauge',
-    labels: ['account'],
-    help: 'Age of the current password in days.',
-  },
-  password_days_left: {
-    type: 'gauge',
-    labels: ['account'],
-    help: 'Days until the password is older than maxAgeDays; negative when it is overdue.',
-  },
-  last_success_timestamp_seconds: {
-    type: 'gauge',
-    labels: ['account'],
-    help: 'Unix time of the last attempt that ended without a failure.',
-  },
-  account_state: {
-    type: 'gauge',
-    labels: ['account', 'state'],
-    help: '1 for the state that the account is in, 0 for the other states.',
-  },
-  attempts_total: {
-    type: 'counter',
-    labels: ['outcome', 'reason'],
-    help: 'Attempts by outcome and reason. docs/RUNBOOK.md explains each reason.',
-  },
-  logins_total: {
-    type: 'counter',
-    labels: ['result'],
-    help: 'Logins at ThingSpace by result.',
-  },
-  dead_window_seconds: {
-    type: 'histogram',
-    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
-    help: 'Time from the reset response until the new password was current.',
-  },
-  attempt_duration_seconds: {
-    type: 'histogram',
-    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
-    help: 'Duration of attempts.',
-  },
-  last_run_timestamp_seconds: {
-    type: 'gauge',
-    help: 'Unix time at which the last run over the accounts ended.',
-  },
-  audit_failures_total: {
-    type: 'counter',
-    help: 'Audit records that could not be written to the audit log.',
-  },
-  receipts_written_total: {
-    type: 'counter',
-    help: 'Receipts written. A receipt is an encrypted reset response.',
-  },
-  saving_retries_total: {
-    type: 'counter',
-    help: 'Retries to store a new password.',
-  },
-  notices_total: {
-    type: 'counter',
-    labels: ['result'],
-    help: 'Webhook notifications by result.',
-  },
-} as const satisfies Record<string, Metric>;
+  build_info: gauge('Always 1. The label is the version of the program.', 'version'),
+  password_age_days: gauge('Age of the current password in days.', 'account'),
+  password_days_left: gauge(
+    'Days until the password is older than maxAgeDays; negative when it is overdue.',
+    'account',
+  ),
+  last_success_timestamp_seconds: gauge(
+    'Unix time of the last attempt that ended without a failure.',
+    'account',
+  ),
+  account_state: gauge(
+    '1 for the state that the account is in, 0 for the other states.',
+    'account',
+    'state',
+  ),
+  attempts_total: counter(
+    'Attempts by outcome and reason. docs/RUNBOOK.md explains each reason.',
+    'outcome',
+    'reason',
+  ),
+  logins_total: counter('Logins at ThingSpace by result.', 'result'),
+  dead_window_seconds: histogram(
+    'Time from the reset response until the new password was current.',
+    ...[0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+  ),
+  attempt_duration_seconds: histogram(
+    'Duration of attempts.',
+    ...[0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+  ),
+  last_run_timestamp_seconds: gauge('Unix time at which the last run over the accounts ended.'),
+  audit_failures_total: counter('Audit records that could not be written to the audit log.'),
+  receipts_written_total: counter('Receipts written. A receipt is an encrypted reset response.'),
+  saving_retries_total: counter('Retries to store a new password.'),
+  notices_total: counter('Webhook notifications by result.', 'result'),
+};
 
 export type MetricName = keyof typeof metricTable;
 export type Labels = Readonly<Record<string, string>>;

@@ -7,7 +7,6 @@ import {
   type AccountFigures,
   accountStates,
   type Labels,
-  type Metric,
   type MetricName,
   metricPrefix,
   metricTable,
@@ -36,48 +35,48 @@ export type Metrics = {
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 };
 
-type Series = { record(labels: Labels, value: number): void; reset(): void };
+type Record = (labels: Labels, value: number) => void;
 
 /** Opens a registry. Loads prom-client, which only the service needs. */
 export async function openMetrics({ figures, version }: MetricsOptions): Promise<Metrics> {
   const { Counter, Gauge, Histogram, Registry } = (await import('prom-client')).default;
   const registry = new Registry();
 
-  function openSeries(name: MetricName): Series {
-    const { type, help, labels = [], buckets = [] }: Metric = metricTable[name];
+  function open(name: MetricName): Record {
+    const { type, help, labels, buckets } = metricTable[name];
     const options = { name: metricPrefix + name, help, labelNames: labels, registers: [registry] };
     if (type === 'counter') {
       const counter = new Counter(options);
-      return { record: (given, value) => counter.inc(given, value), reset: () => counter.reset() };
+      return (given, value) => counter.inc(given, value);
     }
     if (type === 'gauge') {
       const gauge = new Gauge(options);
-      return { record: (given, value) => gauge.set(given, value), reset: () => gauge.reset() };
+      return (given, value) => gauge.set(given, value);
     }
     const histogram = new Histogram({ ...options, buckets: [...buckets] });
-    return {
-      record: (given, value) => histogram.observe(given, value),
-      reset: () => histogram.reset(),
-    };
+    return (given, value) => histogram.observe(given, value);
   }
 
   const names = Object.keys(metricTable) as MetricName[];
-  const series = new Map(names.map((name) => [name, openSeries(name)]));
-  const record = ({ name, value, labels = {} }: Sample): void =>
-    series.get(name)?.record(labels, value);
+  const series = new Map(names.map((name) => [name, open(name)]));
+  const record = ({ name, value, labels = {} }: Sample): void => series.get(name)?.(labels, value);
   record({ name: 'build_info', value: 1, labels: { version } });
-  for (const sample of zeroSamples()) record(sample);
+  zeroSamples().forEach(record);
 
-  /** The gauges of accounts are set at every scrape, so that a removed account leaves no series behind. */
+  /**
+   * The gauges of accounts are set at every scrape, so that a removed account leaves no series
+   * behind.
+   */
   function updateAccounts(): void {
     for (const name of names)
-      if ((metricTable[name] as Metric).labels?.includes('account')) series.get(name)?.reset();
+      if (metricTable[name].labels.includes('account'))
+        registry.getSingleMetric(metricPrefix + name)?.reset();
     for (const one of figures()) {
       for (const state of accountStates) {
         const labels = { account: one.account, state };
         record({ name: 'account_state', value: state === one.state ? 1 : 0, labels });
       }
-      for (const sample of samplesOfAccount(one)) record(sample);
+      samplesOfAccount(one).forEach(record);
     }
   }
 
@@ -94,21 +93,20 @@ export async function openMetrics({ figures, version }: MetricsOptions): Promise
   };
 }
 
-/** A counter that first appears with the value 1 shows no increase, so every known label starts at 0. */
+/**
+ * A counter that first appears with the value 1 shows no increase, so every known label starts at
+ * 0.
+ */
 function zeroSamples(): Sample[] {
-  const attempts = [
-    ...['rotated', 'recovered', 'not-due', 'checked', 'settled'].map((outcome) => ({
-      outcome,
-      reason: 'none',
-    })),
-    ...Object.entries(failures).map(([reason, { certainty }]) => ({
-      outcome: certainty === 'stopped' || certainty === 'lost' ? 'stopped' : 'failed',
-      reason,
-    })),
-  ];
   const zero = (name: MetricName, labels: Labels): Sample => ({ name, value: 0, labels });
   return [
-    ...attempts.map((labels) => zero('attempts_total', labels)),
+    ...['rotated', 'recovered', 'not-due', 'checked', 'settled'].map((outcome) =>
+      zero('attempts_total', { outcome, reason: 'none' }),
+    ),
+    ...Object.entries(failures).map(([reason, { certainty }]) => {
+      const outcome = certainty === 'stopped' || certainty === 'lost' ? 'stopped' : 'failed';
+      return zero('attempts_total', { outcome, reason });
+    }),
     ...['accepted', 'refused', 'unknown', 'not-sent'].map((result) =>
       zero('logins_total', { result }),
     ),

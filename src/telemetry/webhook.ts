@@ -1,12 +1,15 @@
-// Notifications to a webhook: text that Slack shows, and the same data as JSON. Delivery is best effort and bounded.
-// It never delays a rotation, and the address, which may be a secret, never reaches a log.
+// Notifications to a webhook: text that Slack shows, and the same data as JSON. Delivery is best
+// effort and bounded. It never delays a rotation, and the address, which may be a secret, never
+// reaches a log.
 //
 //   POST {webhook}
 //   content-type: application/json
-//   webhook-id, webhook-timestamp, webhook-signature      with notify.secretFile; https://www.standardwebhooks.com
+//   webhook-id, webhook-timestamp, webhook-signature      with notify.secretFile
 //
-//   { "text": "…", "source": "thingspace-rotator", "host": "ops-1", "sentAt": "2026-11-23T03:17:04Z", "dropped": 0,
-//     "notices": [ { "kind": "stopped", "account": "fleet-east", "reason": "login-refused", "text": "…", "next": "…" } ] }
+//   { "text": "…", "source": "thingspace-rotator", "host": "ops-1",
+//     "sentAt": "2026-11-23T03:17:04Z", "dropped": 0,
+//     "notices": [ { "kind": "stopped", "account": "fleet-east", "reason": "login-refused",
+//                    "text": "…", "next": "…" } ] }
 
 import { type KeyObject, randomUUID } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
@@ -15,23 +18,27 @@ import type { Clock } from '../rotation/ports.ts';
 import { isoTime, toDate } from '../time.ts';
 import type { Log } from './log.ts';
 
-/** What happened. `resolved`: an earlier alert is over. `all-is-well`: the daily message that there are no problems. */
-export type AlertKind =
-  | 'stopped'
-  | 'lost'
-  | 'in-doubt'
-  | 'changed'
-  | 'verify-failed'
-  | 'overdue'
-  | 'failing'
-  | 'audit-failed'
-  | 'outage'
-  | 'resolved'
-  | 'all-is-well';
+/**
+ * What happened, with its Slack mark. `resolved`: an earlier alert is over. `all-is-well`: there
+ * are no problems.
+ */
+const marks = {
+  stopped: ':octagonal_sign:',
+  lost: ':rotating_light:',
+  'in-doubt': ':question:',
+  changed: ':warning:',
+  'verify-failed': ':rotating_light:',
+  overdue: ':hourglass:',
+  failing: ':warning:',
+  'audit-failed': ':rotating_light:',
+  outage: ':electric_plug:',
+  resolved: ':white_check_mark:',
+  'all-is-well': ':white_check_mark:',
+} as const;
 
 /** One alert: names, reasons and sentences of this program; its type has no place for a secret. */
 export type Alert = {
-  readonly kind: AlertKind;
+  readonly kind: keyof typeof marks;
   /** Sentences for people, without the name of the account. */
   readonly text: string;
   readonly account?: string | undefined;
@@ -56,9 +63,14 @@ export type NotifierOptions = {
 };
 
 export type Notifier = {
-  /** Sends an alert unless the same one was sent within the last 20 hours. Returns at once, never throws. */
+  /**
+   * Sends an alert unless the same one was sent within the last 20 hours. Returns at once, never
+   * throws.
+   */
   send(alert: Alert): void;
-  /** Sends `resolved` if an alert about this account (undefined: about the service) was sent before. */
+  /**
+   * Sends `resolved` if an alert about this account (undefined: about the service) was sent before.
+   */
   resolve(account: string | undefined, text: string): void;
   /** Resolves when everything is delivered or failed, or after `withinMs`. */
   flush(withinMs: number): Promise<void>;
@@ -126,7 +138,10 @@ export function openNotifier(options: NotifierOptions): Notifier {
   };
 }
 
-/** A key that begins with `whsec_` is base64, as Standard Webhooks writes it; any other key is used as it is. */
+/**
+ * A key that begins with `whsec_` is base64, as Standard Webhooks writes it; any other key is used
+ * as it is.
+ */
 function signerOf(key: KeyObject): Webhook {
   const bytes = key.export();
   const text = bytes.toString('utf8');
@@ -270,20 +285,8 @@ function textOf(alerts: readonly Alert[], dropped: number): string {
   return lines.join('\n');
 }
 
-const marks: Readonly<Record<AlertKind, string>> = {
-  stopped: ':octagonal_sign:',
-  lost: ':rotating_light:',
-  'in-doubt': ':question:',
-  changed: ':warning:',
-  'verify-failed': ':rotating_light:',
-  overdue: ':hourglass:',
-  failing: ':warning:',
-  'audit-failed': ':rotating_light:',
-  outage: ':electric_plug:',
-  resolved: ':white_check_mark:',
-  'all-is-well': ':white_check_mark:',
-};
-
-/** The three characters that Slack escapes, so that a name cannot mention a channel or begin a link. */
+/**
+ * The three characters that Slack escapes, so that a name cannot mention a channel or begin a link.
+ */
 const escapeText = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

@@ -57,7 +57,7 @@ async function audited(event: string): Promise<Record<string, unknown>[]> {
   return found;
 }
 
-test('it rotates due passwords at start, and others on request, with the requester in the audit log', async () => {
+test('the service rotates due passwords at start, and others on request', async () => {
   place = await openPlace({
     east: { ageDays: 80 },
     west: { ageDays: 10 },
@@ -111,7 +111,7 @@ test('it rotates due passwords at start, and others on request, with the request
   expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('intact')]);
 }, 60_000);
 
-test('after a signal it waits until a new password is saved, and a second signal prints what SIGKILL would lose', async () => {
+test('after a signal it saves the new password; a second one prints what is at risk', async () => {
   place = await openPlace({ east: { ageDays: 80 } });
   place.simulator.arm({ fault: 'hang', call: 'reset' });
   const held = place.simulator.waitFor('held', { call: 'reset' });
@@ -137,7 +137,7 @@ test('after a signal it waits until a new password is saved, and a second signal
   ]);
 }, 60_000);
 
-test('SIGHUP loads a new configuration, or keeps the old one and logs the error without values', async () => {
+test('SIGHUP loads a configuration; an invalid one is logged without its values', async () => {
   place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
   const file = join(place.folder, 'rotator.yaml');
   const good = readFileSync(file, 'utf8');

@@ -1,4 +1,5 @@
-// Two processes on one account: one paused beyond its lease, and two whose clocks differ by an hour. Then signals.
+// Two processes on one account: one paused beyond its lease, and two whose clocks differ by an
+// hour. Then signals.
 
 import { spawnSync } from 'node:child_process';
 import { jest } from '@jest/globals';
@@ -65,7 +66,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   );
 });
 
-test('after a signal the program waits until a new password is saved; a second one prints what SIGKILL would lose', async () => {
+test('after a signal it saves the new password; a second one prints what is at risk', async () => {
   rig = await openProgramRig(
     { store: 'file', users: { east: 'old' } },
     { requestTimeoutMs: 2_000, resetTimeoutMs: 60_000, settleMs: 0 },

@@ -1,5 +1,6 @@
-// A fleet in memory for the scheduler: the real rotate() and readStatus() with a store and a ThingSpace that are maps,
-// and a virtual clock that a test advances. Nothing here waits for real time.
+// A fleet in memory for the scheduler: the real rotate() and readStatus() with a store and a
+// ThingSpace that are maps, and a virtual clock that a test advances. Nothing here waits for real
+// time.
 
 import type { Account, Rotator } from '../../src/app.ts';
 import type { LoggedEvent } from '../../src/audit/log-event.ts';
@@ -143,7 +144,10 @@ export type FleetWorld = {
   readonly events: RotationEvent[];
   /** The accounts that exist; the next run sees a change. */
   readonly accounts: Account[];
-  /** What fails now. `logins`: no login is answered. `throttled`: HTTP 429. `attempts`: an attempt on this account throws a bug. */
+  /**
+   * What fails now. `logins`: no login is answered. `throttled`: HTTP 429. `attempts`: an attempt
+   * on this account throws a bug.
+   */
   readonly broken: {
     store: boolean;
     thingspace: boolean;

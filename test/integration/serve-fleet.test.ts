@@ -1,5 +1,6 @@
-// The scheduler with the simulators of Secrets Manager and ThingSpace and every kind of fault at 5 %, until every
-// account is healthy or suspended for a reason. With SERVE_ACCOUNTS=1000 it prints a summary.
+// The scheduler with the simulators of Secrets Manager and ThingSpace and every kind of fault at 5
+// %, until every account is healthy or suspended for a reason. With SERVE_ACCOUNTS=1000 it prints a
+// summary.
 
 import { afterEach, expect, test } from '@jest/globals';
 import type { Account, Rotator } from '../../src/app.ts';
@@ -14,7 +15,10 @@ import { openRig, type Rig } from '../harness/rig.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 40);
 const chance = 0.05;
-/** A thousand accounts and both simulators share one process; a longer timeout keeps that from counting as an outage. */
+/**
+ * A thousand accounts and both simulators share one process; a longer timeout keeps that from
+ * counting as an outage.
+ */
 const timeoutMs = count > 100 ? 6_000 : 1_000;
 /** The delays of the scheduler are divided by this; timeouts and leases are not. */
 const hurry = count > 100 ? 1_200 : 2_400;
@@ -34,7 +38,10 @@ function hurried(clock: Clock): Clock {
   };
 }
 
-/** These faults end with `release()`, which this test does not call; `slow` covers a wait beyond the timeout. */
+/**
+ * These faults end with `release()`, which this test does not call; `slow` covers a wait beyond the
+ * timeout.
+ */
 const isEndless = (fault: FaultName): boolean => fault === 'hold' || fault === 'hang';
 
 function armThingSpace({ thingspace }: Rig): void {
@@ -98,7 +105,7 @@ function createRandom(seed: number): () => number {
 }
 
 test(
-  'with faults of every kind every account ends healthy or suspended for a reason, and no promise is broken',
+  'with every kind of fault all accounts end healthy or suspended for a reason',
   async () => {
     const names = Array.from(
       { length: count },
@@ -190,7 +197,9 @@ test(
     const requests = thingspace.requests.length + (secretsManager?.requests.length ?? 0);
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     const summary = [
-      `${count} accounts, every kind of fault at ${chance * 100} %: ${seconds(tookMs)}, ${requests} requests, ${runs} scheduled runs, ${Math.round(process.memoryUsage().rss / 1e6)} MB`,
+      `${count} accounts, every kind of fault at ${chance * 100} %: ${seconds(tookMs)}, ` +
+        `${requests} requests, ${runs} scheduled runs, ` +
+        `${Math.round(process.memoryUsage().rss / 1e6)} MB`,
       `ended: ${[...states].map(([state, many]) => `${many} ${state}`).join(', ')}`,
       `attempts: ${[...outcomes]
         .sort((a, b) => b[1] - a[1])

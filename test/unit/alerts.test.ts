@@ -113,7 +113,7 @@ test('an overdue password is sent, in addition to any other alert', () => {
   ]);
 });
 
-test('every day the open problems are sent again, and "no problems" only when there are none', () => {
+test('every day the open problems are sent again, or that there are none', () => {
   const { notify, sent } = subscribed(true);
   const stopped = entryOf('depot-08', 20, {
     state: 'stopped',
@@ -132,7 +132,8 @@ test('every day the open problems are sent again, and "no problems" only when th
     [
       'stopped',
       'depot-08',
-      'Login rejected (login-refused). Password: Unchanged. ThingSpace rejected the stored password. Automatic rotation is suspended.',
+      'Login rejected (login-refused). Password: Unchanged. ' +
+        'ThingSpace rejected the stored password. Automatic rotation is suspended.',
     ],
     ['overdue', 'fleet-west', 'The password is 95 days old. The policy allows 90 days.'],
     ['all-is-well', undefined, 'No problems. Accounts: 2. The oldest password is 41 days old.'],

@@ -108,7 +108,7 @@ test('two daily runs are at most two days apart, in every time zone', () => {
   );
 });
 
-test('over a daylight-saving change the runs start when nextRuns said, and none starts in the skipped hour', async () => {
+test('over a daylight-saving change the runs start at the times of nextRuns', async () => {
   jest.useFakeTimers({ now: Date.UTC(2027, 2, 12, 12) });
   const expected = nextRuns({ cron: '30 2 * * *', timezone: 'America/New_York' }, 3);
   const runs: number[] = [];

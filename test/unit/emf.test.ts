@@ -115,7 +115,7 @@ test('the alarms find their metrics under the dimensions that they use', () => {
     expect(sets(name)).toContainEqual([]);
 });
 
-test('without metrics per account the number of metrics does not grow with the fleet, and the line names the account', () => {
+test('without metrics per account their number does not grow with the fleet', () => {
   const lines = everything(false).filter((line) => 'thingspace_rotator_password_age_days' in line);
 
   expect(

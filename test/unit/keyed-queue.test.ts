@@ -49,7 +49,7 @@ const turns = async (count = 20): Promise<void> => {
     await new Promise((resolve) => setImmediate(resolve));
 };
 
-test('a run keeps to its concurrency and returns the results in the order of the accounts', async () => {
+test('a run keeps to its concurrency, and its results have the order of the accounts', async () => {
   let [running, most] = [0, 0];
   const finished: string[] = [];
 

@@ -29,7 +29,7 @@ async function open(figures: () => AccountFigures[] = () => []) {
   return { metrics, value };
 }
 
-test('every counter that an alert uses starts at 0, so that its first increase is seen', async () => {
+test('every counter of an alert starts at 0, so that its first increase is seen', async () => {
   const { metrics } = await open();
 
   const { text, contentType } = await metrics.expose();
@@ -47,7 +47,7 @@ test('every counter that an alert uses starts at 0, so that its first increase i
     expect(text).toContain(`thingspace_rotator_${name} 0\n`);
 });
 
-test('the names are those that the alerts and the dashboard use, and there are no others', async () => {
+test('the names are those that the alerts and the dashboard use, and no others', async () => {
   const { metrics } = await open();
 
   const { text } = await metrics.expose();
@@ -70,7 +70,7 @@ test('the names are those that the alerts and the dashboard use, and there are n
   ]);
 });
 
-test('an attempt is counted by outcome and reason, with its duration and its outage window in seconds', async () => {
+test('an attempt is counted with outcome, reason, duration and outage window', async () => {
   const { metrics, value } = await open();
 
   metrics.recordResult(rotated);

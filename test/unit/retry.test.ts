@@ -50,7 +50,7 @@ test.each(['login-unavailable', 'verify-unavailable'] as const)(
   },
 );
 
-test('five accounts in a row that cannot reach a dependency are an outage; one account five times is not', () => {
+test('five accounts in a row begin an outage; one account five times does not', () => {
   const breaker = createCircuitBreaker();
   const meets = (account: string, reason?: Reason, logins = 0) =>
     breaker.record({ account, reason, logins, atMs: 7 });

@@ -44,8 +44,9 @@ test(
 
     if (process.env['SERVE_ACCOUNTS'])
       process.stderr.write(
-        `${count} accounts, a year: ${(tookMs / 1000).toFixed(1)} s, ${attempts} attempts, ${world.counts.resets} resets, ` +
-          `oldest password ${oldest.toFixed(1)} days, heap after each fifth: ${memory.map((mb) => mb.toFixed(1)).join(' ')} MB\n`,
+        `${count} accounts, a year: ${(tookMs / 1000).toFixed(1)} s, ${attempts} attempts, ` +
+          `${world.counts.resets} resets, oldest password ${oldest.toFixed(1)} days, ` +
+          `heap after each fifth: ${memory.map((mb) => mb.toFixed(1)).join(' ')} MB\n`,
       );
     expect(names.filter((name) => !world.isConsistent(name))).toEqual([]);
     expect(scheduler.statuses.entries().filter(({ state }) => state !== 'settled')).toEqual([]);

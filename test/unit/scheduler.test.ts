@@ -62,7 +62,7 @@ test('the first run rotates every password that is due, and no other one', async
   await ended(scheduler, world);
 });
 
-test('in a year of daily runs every account is rotated when it is due, even when runs are doubled', async () => {
+test('for a year every account is rotated when due, and doubled runs are harmless', async () => {
   const { world, scheduler, cron } = await started(
     { names: named(5), age: (index) => index * 15 },
     { loopMs: 60 * minuteMs },
@@ -143,7 +143,7 @@ test('a disabled account is checked, and rotated only when a person requests it'
   await ended(scheduler, world);
 });
 
-test('an unfinished rotation of a disabled account is completed, and no other one begins', async () => {
+test('a disabled account completes its unfinished rotation and begins no other', async () => {
   const world = fleetWorld({
     names: named(1),
     age: () => 120,
@@ -185,7 +185,7 @@ test('two users of one ThingSpace account are never rotated in the same run', as
   await ended(scheduler, world);
 });
 
-test('after a restart the second user of a pair waits when the first one was rotated recently', async () => {
+test('after a restart a user of a pair waits when the other was rotated recently', async () => {
   const pairs = [['fleet-0000', 'fleet-0001']] as [string, string][];
   // Another process rotated the first one an hour ago.
   const { world, scheduler } = await started({
@@ -200,7 +200,7 @@ test('after a restart the second user of a pair waits when the first one was rot
   await ended(scheduler, world);
 });
 
-test('accounts with the same ThingSpace user are not rotated, and the other accounts are', async () => {
+test('accounts with the same ThingSpace user are not rotated; the others are', async () => {
   const world = fleetWorld({ names: named(3), age: () => 80 });
   world.setUsername('fleet-0001', 'uws-fleet-0000');
   const emitted: SchedulerEvent[] = [];
@@ -223,7 +223,7 @@ test('accounts with the same ThingSpace user are not rotated, and the other acco
   await ended(scheduler, world);
 });
 
-test('an attempt that hangs and one that ends in a bug delay no other account, and no event holds the message of the bug', async () => {
+test('a hanging attempt and a bug delay no account; no event holds the bug’s message', async () => {
   const world = fleetWorld({ names: named(20), age: () => 80, config: { concurrency: 2 } });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
@@ -272,7 +272,7 @@ test('an attempt that never ends frees its place for the next account', async ()
   expect(world.counts.resets).toBe(5);
 });
 
-test('a failure is retried after 15 minutes, 1 hour and 4 hours, then at the next scheduled run', async () => {
+test('a failure is retried after 15 min, 1 h and 4 h, then at the next scheduled run', async () => {
   const { world, cron, scheduler } = await started({ names: named(1), age: () => 70 });
   await world.clock.advance(4 * hourMs);
   world.broken.secrets.add('fleet-0000');
@@ -314,7 +314,7 @@ test('a suspended account is not retried, and no login is sent for it', async ()
   await ended(scheduler, world);
 });
 
-test('after an unanswered login the next one is sent at the next scheduled run, and none after the third', async () => {
+test('after an unanswered login the next scheduled run retries, three times at most', async () => {
   const { world, scheduler } = await started({ names: named(1), age: () => 74 });
   world.broken.logins = true;
   const logins: number[] = [];
@@ -333,7 +333,7 @@ test('after an unanswered login the next one is sent at the next scheduled run, 
   await ended(scheduler, world);
 });
 
-test('while the store is unreachable one account at a time probes it, and afterwards the accounts start over ten minutes', async () => {
+test('one account at a time probes an unreachable store; later all start over 10 min', async () => {
   const { world, scheduler, emitted } = await started({
     names: named(1000),
     age: (index) => 10 + (index % 66),
@@ -352,7 +352,8 @@ test('while the store is unreachable one account at a time probes it, and afterw
     const [attempts, reads] = [counts.attempts, counts.reads];
     await clock.advance(hourMs);
     say(
-      `${counts.attempts - attempts} attempts, ${counts.reads - reads} reads in this hour; outage: ${scheduler.outage()?.dependency ?? 'none'}`,
+      `${counts.attempts - attempts} attempts, ${counts.reads - reads} reads in this hour; ` +
+        `outage: ${scheduler.outage()?.dependency ?? 'none'}`,
     );
   }
   const during = counts.attempts - before.attempts;
@@ -404,7 +405,7 @@ test('a store that is unreachable at start is not read by a thousand accounts', 
   await ended(scheduler, world);
 });
 
-test('while ThingSpace is unreachable, accounts that are not due are still checked, and few logins are sent', async () => {
+test('while ThingSpace is unreachable, accounts are checked and few logins are sent', async () => {
   const { world, scheduler, emitted } = await started({
     names: named(200),
     age: (index) => (index < 100 ? 74.9 : 10),
@@ -429,7 +430,7 @@ test('while ThingSpace is unreachable, accounts that are not due are still check
   await ended(scheduler, world);
 });
 
-test('a removed account is forgotten at the next run, and the audit log records its removal', async () => {
+test('a removed account is forgotten, and the audit log records its removal', async () => {
   const { world, scheduler } = await started({ names: named(3) });
   await world.clock.advance(minuteMs);
   const [removed] = world.accounts.splice(0, 1);
@@ -467,7 +468,7 @@ test('the audit log records every run and a daily inventory, with checkpoints', 
   await ended(scheduler, world);
 });
 
-test('after ThingSpace answers that requests come too fast, no attempt calls it for a minute', async () => {
+test('after HTTP 429 no attempt calls ThingSpace for a minute', async () => {
   const world = fleetWorld({ names: named(2), age: () => 80, config: { concurrency: 1 } });
   world.broken.throttled = true;
   const scheduler = openScheduler({
@@ -488,7 +489,7 @@ test('after ThingSpace answers that requests come too fast, no attempt calls it 
   await ended(scheduler, world);
 });
 
-test('while the audit log cannot be written nothing is reset, and rotations continue afterwards', async () => {
+test('while the audit log is not writable nothing is reset; rotations continue later', async () => {
   const { world, cron, scheduler } = await started({ names: named(3), age: () => 10 });
   await world.clock.advance(minuteMs);
   for (const name of named(3)) world.setAge(name, 80);
@@ -524,7 +525,7 @@ test('a step of the wall clock is reported, and rotates nothing before it is due
   await ended(scheduler, world);
 });
 
-test('stop begins no attempt, ends those before their reset, and waits for the others', async () => {
+test('stop ends the attempts before their reset and waits for the others', async () => {
   const world = fleetWorld({ names: named(10), age: () => 80, config: { concurrency: 2 } });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
@@ -557,7 +558,7 @@ test('stop begins no attempt, ends those before their reset, and waits for the o
   expect(world.clock.sleepers()).toBe(0);
 });
 
-test('a requested attempt starts at once although the fleet is busy, and a second one is refused meanwhile', async () => {
+test('a requested attempt starts at once, and a second one is refused meanwhile', async () => {
   const world = fleetWorld({ names: named(10), age: () => 80, config: { concurrency: 1 } });
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {

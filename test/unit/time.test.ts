@@ -11,7 +11,7 @@ test('dates agree with JavaScript over four centuries', () => {
   );
 });
 
-test('ISO dates with and without time and offset are understood, days that do not exist are not', () => {
+test('ISO dates are read with and without time and offset; days must exist', () => {
   expect(parseIso('2026-11-23')).toBe(Date.UTC(2026, 10, 23));
   expect(parseIso('2026-11-23T04:17+01:00')).toBe(Date.UTC(2026, 10, 23, 3, 17));
   expect(parseIso('2026-11-23 04:17:30.5Z')).toBe(Date.UTC(2026, 10, 23, 4, 17, 30, 500));

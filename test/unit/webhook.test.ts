@@ -127,7 +127,7 @@ test('a key of Standard Webhooks that is not base64 is refused', () => {
   expect(() => notifier('http://127.0.0.1:1/', { key })).toThrow('not base64');
 });
 
-test('the same alert is sent once a day, another one at once, and its end is sent once', async () => {
+test('the same alert is sent once a day, another one at once, and its end once', async () => {
   const hook = await webhook();
   const sender = notifier(hook.url);
 
@@ -169,7 +169,7 @@ test('alerts of the same moment are one message, whose text has at most 20 lines
   expect(hook.received[0]?.body.notices).toHaveLength(45);
 });
 
-test('a delivery that fails is retried, no earlier than the webhook asks, and at last logged as failed', async () => {
+test('a failed delivery is retried as late as the webhook asks, then logged as failed', async () => {
   const hook = await webhook({ status: 503 }, 'cut', {
     status: 429,
     headers: { 'retry-after': '300' },
@@ -202,7 +202,7 @@ test('a delivery that fails is retried, no earlier than the webhook asks, and at
   await until(other.clock, () => failing.received.length === deliveryDelaysMs.length + 2);
 });
 
-test('a delivery that the webhook refuses is not retried, and a redirect is not followed', async () => {
+test('a refused delivery is not retried, and a redirect is not followed', async () => {
   const gone = await webhook({ status: 410 });
   const sender = notifier(gone.url);
   sender.send(stopped);
@@ -238,11 +238,12 @@ test('an account name cannot mention a channel or begin a link', async () => {
   await until(sender.clock, () => sender.counts.delivered === 1);
 
   expect(hook.received[0]?.body.text).toBe(
-    ':octagonal_sign: *&lt;!channel&gt;*: &lt;https://evil.example|click&gt; &amp; more _Store the correct password._',
+    ':octagonal_sign: *&lt;!channel&gt;*: &lt;https://evil.example|click&gt; &amp; more ' +
+      '_Store the correct password._',
   );
 });
 
-test('an unreachable webhook costs bounded memory, and the next message says how many alerts were dropped', async () => {
+test('an unreachable webhook costs bounded memory, and dropped alerts are counted', async () => {
   const hook = await webhook(...Array.from({ length: 3 }, (): Reply => ({ status: 503 })));
   const sender = notifier(hook.url);
 
