@@ -143,6 +143,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   const requestFor = (account: Account, ask: Ask): Request => ({
     account: account.name,
     secretId: account.secretId,
+    store: config.store.type,
     force: false,
     impatient: false,
     policy: account.policy ?? config.policy,

@@ -62,19 +62,7 @@ export type NotifierOptions = {
   readonly onDelivery?: (result: 'delivered' | 'failed' | 'dropped', count: number) => void;
 };
 
-export type Notifier = {
-  /**
-   * Sends an alert unless the same one was sent within the last 20 hours. Returns at once, never
-   * throws.
-   */
-  send(alert: Alert): void;
-  /**
-   * Sends `resolved` if an alert about this account (undefined: about the service) was sent before.
-   */
-  resolve(account: string | undefined, text: string): void;
-  /** Resolves when everything is delivered or failed, or after `withinMs`. */
-  flush(withinMs: number): Promise<void>;
-};
+export type Notifier = ReturnType<typeof openNotifier>;
 
 /** The same alert is sent once a day, whatever the jitter of the day. */
 const repeatAfterMs = 20 * 3_600_000;
@@ -87,53 +75,68 @@ const gatherMs = 1_000;
 export const deliveryDelaysMs: readonly number[] = [1_000, 5_000, 30_000, 120_000, 600_000];
 const longestRetryAfterMs = 600_000;
 
-/** Alerts that wait, and the end of their delivery. */
-type Outbox = {
-  readonly options: NotifierOptions;
-  readonly signer: Webhook | null;
-  readonly waiting: Alert[];
-  /** When each alert was sent last, by account ('' for the service) and by kind and reason. */
-  readonly sent: Map<string, Map<string, number>>;
-  dropped: number;
-  delivering: Promise<void> | null;
-  hurry: AbortController;
-};
-
 /** Throws a UsageError when the key is not usable. */
-export function openNotifier(options: NotifierOptions): Notifier {
-  const { clock, key } = options;
-  const outbox: Outbox = {
-    options,
-    signer: key === undefined ? null : signerOf(key),
-    waiting: [],
-    sent: new Map(),
-    dropped: 0,
-    delivering: null,
-    hurry: new AbortController(),
-  };
+export function openNotifier(options: NotifierOptions) {
+  const { clock, key, onDelivery = () => {} } = options;
+  const signer = key === undefined ? null : signerOf(key);
+  const waiting: Alert[] = [];
+  /** When each alert was sent last, by account ('' for the service) and by kind and reason. */
+  const sent = new Map<string, Map<string, number>>();
+  let dropped = 0;
+  let delivering: Promise<void> | null = null;
+  let hurry = new AbortController();
+
+  function enqueue(alert: Alert): void {
+    if (waiting.length >= maxWaiting) {
+      dropped += 1;
+      onDelivery('dropped', 1);
+      return;
+    }
+    waiting.push(alert);
+    delivering ??= deliverAll().finally(() => {
+      delivering = null;
+    });
+  }
+
+  async function deliverAll(): Promise<void> {
+    await clock.sleep(gatherMs, hurry.signal);
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, maxPerPost);
+      const message = { id: `msg_${randomUUID()}`, notices: batch, dropped };
+      dropped = 0;
+      const isDelivered = await deliver(options, signer, message, () => hurry.signal);
+      onDelivery(isDelivered ? 'delivered' : 'failed', batch.length);
+      // An alert that was not delivered may be sent again.
+      if (!isDelivered)
+        for (const alert of batch) sent.get(alert.account ?? '')?.delete(keyOf(alert));
+    }
+  }
+
   return {
-    send: (alert) => {
+    /** Sends an alert unless it was sent within the last 20 hours. Returns at once, never throws. */
+    send: (alert: Alert): void => {
       const { account = '' } = alert;
       const nowMs = clock.monotonicMs();
-      const sent = outbox.sent.get(account) ?? new Map<string, number>();
-      const lastMs = sent.get(keyOf(alert));
+      const ofAccount = sent.get(account) ?? new Map<string, number>();
+      const lastMs = ofAccount.get(keyOf(alert));
       if (lastMs !== undefined && nowMs - lastMs < repeatAfterMs) return;
-      sent.set(keyOf(alert), nowMs);
-      outbox.sent.set(account, sent);
-      enqueue(outbox, alert);
+      sent.set(account, ofAccount.set(keyOf(alert), nowMs));
+      enqueue(alert);
     },
-    resolve: (account, text) => {
-      if (outbox.sent.delete(account ?? '')) enqueue(outbox, { kind: 'resolved', text, account });
+    /** Sends `resolved` if an alert about this account (undefined: the service) was sent. */
+    resolve: (account: string | undefined, text: string): void => {
+      if (sent.delete(account ?? '')) enqueue({ kind: 'resolved', text, account });
     },
-    flush: async (withinMs) => {
-      if (!outbox.delivering) return;
-      outbox.hurry.abort();
-      const delivered = new AbortController();
+    /** Resolves when everything is delivered or failed, or after `withinMs`. */
+    flush: async (withinMs: number): Promise<void> => {
+      if (!delivering) return;
+      hurry.abort();
+      const ended = new AbortController();
       await Promise.race([
-        outbox.delivering.then(() => delivered.abort()),
-        clock.sleep(withinMs, delivered.signal),
+        delivering.then(() => ended.abort()),
+        clock.sleep(withinMs, ended.signal),
       ]);
-      outbox.hurry = new AbortController();
+      hurry = new AbortController();
     },
   };
 }
@@ -155,49 +158,32 @@ function signerOf(key: KeyObject): Webhook {
 
 const keyOf = ({ kind, reason }: Alert): string => `${kind} ${reason ?? ''}`;
 
-function enqueue(outbox: Outbox, alert: Alert): void {
-  if (outbox.waiting.length >= maxWaiting) {
-    outbox.dropped += 1;
-    outbox.options.onDelivery?.('dropped', 1);
-    return;
-  }
-  outbox.waiting.push(alert);
-  outbox.delivering ??= deliverAll(outbox).finally(() => {
-    outbox.delivering = null;
-  });
-}
+type Message = {
+  readonly id: string;
+  readonly notices: readonly Alert[];
+  readonly dropped: number;
+};
 
-async function deliverAll(outbox: Outbox): Promise<void> {
-  const { clock, onDelivery } = outbox.options;
-  await clock.sleep(gatherMs, outbox.hurry.signal);
-  while (outbox.waiting.length > 0) {
-    const batch = outbox.waiting.splice(0, maxPerPost);
-    const { dropped } = outbox;
-    outbox.dropped = 0;
-    const isDelivered = await deliver(outbox, batch, dropped);
-    onDelivery?.(isDelivered ? 'delivered' : 'failed', batch.length);
-    // An alert that was not delivered may be sent again.
-    if (!isDelivered)
-      for (const alert of batch) outbox.sent.get(alert.account ?? '')?.delete(keyOf(alert));
-  }
-}
-
-async function deliver(outbox: Outbox, batch: readonly Alert[], dropped: number): Promise<boolean> {
-  const { hurry } = outbox;
-  const { clock, log } = outbox.options;
-  const id = `msg_${randomUUID()}`;
+/** Whether the webhook accepted the message, at the latest after all retries. */
+async function deliver(
+  options: NotifierOptions,
+  signer: Webhook | null,
+  message: Message,
+  hurry: () => AbortSignal,
+): Promise<boolean> {
+  const { clock, log } = options;
   for (let tries = 1; ; tries += 1) {
-    const failed = await post(outbox, id, batch, dropped);
+    const failed = await post(options, signer, message);
     if (!failed) return true;
     const { detail, isFinal, retryAfterMs } = failed;
     const delayMs = deliveryDelaysMs[tries - 1];
-    const fields = { detail, count: batch.length, tries };
-    if (delayMs === undefined || isFinal || hurry.signal.aborted) {
+    const fields = { detail, count: message.notices.length, tries };
+    if (delayMs === undefined || isFinal || hurry().aborted) {
       log.error('notify.failed', fields);
       return false;
     }
     log.warn('notify.retried', fields);
-    await clock.sleep(Math.max(delayMs, retryAfterMs), hurry.signal);
+    await clock.sleep(Math.max(delayMs, retryAfterMs), hurry());
   }
 }
 
@@ -210,12 +196,10 @@ type PostFailure = {
 
 /** Sends one message; null when the webhook accepted it. */
 async function post(
-  { options, signer }: Outbox,
-  id: string,
-  notices: readonly Alert[],
-  dropped: number,
+  { webhook, host, clock }: NotifierOptions,
+  signer: Webhook | null,
+  { id, notices, dropped }: Message,
 ): Promise<PostFailure | null> {
-  const { webhook, host, clock } = options;
   const sentAtMs = clock.nowMs();
   const body = JSON.stringify({
     text: textOf(notices, dropped),
