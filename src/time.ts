@@ -12,10 +12,7 @@ export function isoDay(ms: number): string {
   return isoTime(ms).split('T', 1)[0] ?? '';
 }
 
-/**
- * `2026-11-23T03:17:00Z`, or with milliseconds `2026-11-23T03:17:00.123Z`. Never throws: a log may
- * hold any number.
- */
+/** `2026-11-23T03:17:00Z`, or with milliseconds. Never throws: a log may hold any number. */
 export function isoTime(ms: number, withMs = false): string {
   const date = new Date(Math.floor(ms));
   if (Number.isNaN(date.getTime())) return 'invalid time';
@@ -41,12 +38,9 @@ export function distance(ms: number): string {
 }
 
 const isoPattern =
-  /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,3})\d*)?)?\s*(?:Z|([+-]\d\d):?(\d\d))?)?$/;
+  /^([\d-]{10})(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,3})\d*)?)?\s*(?:Z|([+-]\d\d):?(\d\d))?)?$/;
 
-/**
- * UTC milliseconds of an ISO date or date-time; UTC without an offset; null when it is neither or
- * no such day exists.
- */
+/** UTC milliseconds of an ISO date or date-time, UTC by default; null for any other text. */
 export function parseIso(text: string): number | null {
   const found = isoPattern.exec(text.trim());
   if (!found) return null;
@@ -93,10 +87,7 @@ export function parseWhen(text: string, nowMs: number): number | null {
   return unitMs === undefined ? null : nowMs - count * unitMs;
 }
 
-/**
- * The same day and time, so many calendar months earlier; a day that the month does not have
- * becomes its last day.
- */
+/** So many calendar months earlier; a day that the month does not have becomes its last. */
 function monthsBefore(ms: number, months: number): number | null {
   const date = new Date(ms);
   const day = date.getUTCDate();

@@ -41,20 +41,14 @@ export type AccountTask = {
 /** `held`: an outage holds the account back; nothing was done. */
 export type Processed = Result | 'checked' | 'held';
 
-/**
- * The most that one attempt needs: two records, pending, promote, last record; token, two logins,
- * reset, two logouts.
- */
+/** Two records, pending, promote, last record; token, two logins, reset, two logouts. */
 const writesPerAttempt = 5;
 const callsPerAttempt = 6;
 
 /** How long no call is sent after ThingSpace answered that requests come too fast. */
 const throttledMs = 60_000;
 
-/**
- * Processes the account when it is free and a place is free. Never rejects: a bug is recorded with
- * its account.
- */
+/** Processes an account when it and a place are free. Never rejects: a bug is recorded. */
 export function processAccount(
   runner: AttemptRunner,
   name: string,
@@ -101,9 +95,7 @@ async function processEntry(
   return result;
 }
 
-/**
- * Whether an outage holds this account back: an outage of ThingSpace only those that may need it.
- */
+/** Whether an outage holds this account back; one of ThingSpace only if it may rotate. */
 export function isHeld({ breaker, clock }: AttemptRunner, entry: AccountEntry): boolean {
   const outage = breaker.outage();
   if (!outage) return false;
@@ -116,10 +108,7 @@ function mayRotate({ state, reason, passwordSinceMs, policy }: AccountEntry, now
   return dueness(ageDays(passwordSinceMs, nowMs), policy) !== 'not-due';
 }
 
-/**
- * Whether the other user of its ThingSpace account was changed so recently that consumers may not
- * have noticed yet.
- */
+/** Whether the other user of the pair was changed so recently that consumers may still use it. */
 export function isTooCloseToPair(runner: AttemptRunner, entry: AccountEntry): boolean {
   const { rotator, statuses, clock, pairGapMs } = runner;
   const nowMs = clock.nowMs();
@@ -172,9 +161,7 @@ function observe({ breaker, emit }: AttemptRunner, observation: Observation): vo
   }
 }
 
-/**
- * Whether ThingSpace answered that requests come too fast; the secret store can be throttled too.
- */
+/** Whether ThingSpace was called too often; the secret store can be throttled, too. */
 const isThrottled = ({ reason, facts }: Result): boolean =>
   reason === 'reset-throttled' || (reason !== 'store-unavailable' && facts?.cause === 'throttled');
 

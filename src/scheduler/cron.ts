@@ -23,10 +23,7 @@ export type CronTask = {
   stop(): void;
 };
 
-/**
- * Starts a schedule. `onRun` is called at every run, and for runs that were missed (a blocked or
- * suspended process).
- */
+/** Starts a schedule. `onRun` is called at every run, and for runs that were missed. */
 export type OpenCronTask = (
   schedule: Pick<Schedule, 'cron' | 'timezone'>,
   onRun: () => void,
@@ -74,10 +71,7 @@ export function nextRuns(
   }
 }
 
-/**
- * The delay of an account within a run, milliseconds: the same for the same name, evenly spread
- * over names.
- */
+/** The delay of an account within a run: fixed for each name, evenly spread over names. */
 export function jitterMs(account: string, jitterMinutes: number): number {
   const share =
     createHash('sha256').update(`thingspace-rotator/jitter\0${account}`).digest().readUIntBE(0, 6) /

@@ -39,10 +39,7 @@ export function checkAll({ runner, queue, unchecked }: Dispatcher): void {
   }
 }
 
-/**
- * Starts a run over these accounts, each after its delay. Accounts that wait or run already are
- * left out.
- */
+/** Starts a run. Accounts that wait or run already are left out. */
 export function startRun(
   dispatcher: Dispatcher,
   accounts: readonly Account[],

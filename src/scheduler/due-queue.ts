@@ -2,10 +2,7 @@
 
 import type { Run } from './run-log.ts';
 
-/**
- * `check`: reads the status of the account. `attempt`: one attempt, which rotates the password if
- * it is due.
- */
+/** `check` reads the status of the account. `attempt` rotates its password if it is due. */
 export type DueItem = {
   readonly name: string;
   readonly task: 'check' | 'attempt';
@@ -20,10 +17,7 @@ export type DueQueue = ReturnType<typeof createDueQueue>;
 export function createDueQueue() {
   const items = new Map<string, DueItem>();
   return {
-    /**
-     * Adds an item. An item that is there already keeps its run, stays an attempt, and keeps the
-     * earlier time.
-     */
+    /** Adds an item, or merges it: the run, `attempt` and the earlier time stay. */
     add: (item: DueItem): void => {
       const existing = items.get(item.name);
       items.set(item.name, {

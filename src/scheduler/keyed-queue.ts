@@ -14,10 +14,7 @@ export function partnersOf(name: string, pairs: Pairs): string[] {
   return pairs.flatMap(([one, other]) => (one === name ? [other] : other === name ? [one] : []));
 }
 
-/**
- * Whether this attempt changed the password, or may have: the other user of the pair then waits for
- * the next run.
- */
+/** Whether the password was or may be changed; the other user of the pair then waits. */
 export function hasChanged({ outcome, certainty, logins }: Result): boolean {
   if (outcome === 'rotated' || outcome === 'recovered') return true;
   return (
@@ -32,10 +29,7 @@ export type KeyedQueueOptions = {
   readonly concurrency: number;
   readonly pairs: Pairs;
   readonly clock: Pick<Clock, 'sleep'>;
-  /**
-   * Work that takes longer frees its place and continues: an attempt that cannot save its password
-   * retries until the process ends.
-   */
+  /** Work that takes longer frees its place and continues, such as endless retries to store. */
   readonly slowAfterMs: number;
 };
 

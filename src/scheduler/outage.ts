@@ -19,9 +19,7 @@ export function createProbeSchedule(breaker: Pick<CircuitBreaker, 'outage' | 'pr
       if (isOutage && !wasOutage) nextMs = nowMs + breaker.probeDelayMs();
       return wasOutage && !isOutage;
     },
-    /**
-     * The item that probes now; another account each time. `finish` must be called after the probe.
-     */
+    /** The item that probes now, another one each time. Call `finish` after the probe. */
     take: (held: readonly DueItem[], nowMs: number): DueItem | undefined => {
       if (nowMs < nextMs || held.length === 0) return undefined;
       nextMs = Number.POSITIVE_INFINITY;

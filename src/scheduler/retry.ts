@@ -8,10 +8,7 @@ import { type Result, settledAfterMs, type Timing } from '../rotation/state.ts';
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 
-/**
- * Delays after the first, second, … failure in a row; after the last one, the next scheduled
- * run.
- */
+/** Delays after each failure in a row; after the last one, the next scheduled run. */
 const retryDelaysMs: Readonly<Record<FailureKind['disposition'], readonly number[]>> = {
   later: [15 * minuteMs, hourMs, 4 * hourMs],
   // The first delay is the settle time, which is added below.
@@ -19,10 +16,7 @@ const retryDelaysMs: Readonly<Record<FailureKind['disposition'], readonly number
   person: [],
 };
 
-/**
- * Milliseconds until this account is retried; null: at the next scheduled run. `inARow` counts
- * failures in a row, this one included.
- */
+/** Milliseconds until a retry; null: the next scheduled run. `inARow` includes this failure. */
 export function retryDelayMs(result: Result, inARow: number, timing: Timing): number | null {
   const { reason, logins } = result;
   if (isGood(result) || reason === undefined || reason === 'interrupted') return null;

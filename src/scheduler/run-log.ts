@@ -20,10 +20,7 @@ export type Run = {
 
 export type RunLog = {
   readonly audit: Rotator['audit'];
-  /**
-   * Runs a task after the tasks before it. A failure is reported to the observer; any other error
-   * is a bug.
-   */
+  /** Runs a task after the earlier ones. The observer gets a failure; any other error is a bug. */
   write(task: () => Promise<unknown>): Promise<void>;
 };
 
@@ -127,23 +124,19 @@ export function recordInventory(
 
 /** Writes the policy when the newest one in the log differs. */
 export function recordPolicy({ audit, write }: RunLog, policy: Policy): Promise<void> {
-  return write(() => appendPolicy(audit, policy));
-}
-
-async function appendPolicy(
-  audit: Rotator['audit'],
-  { maxAgeDays, rotateAfterDays }: Policy,
-): Promise<void> {
-  let before: Readonly<Record<string, unknown>> = {};
-  const newest = { event: 'policy.changed', last: 1 } as const;
-  for await (const { view } of listRecords(audit.source, newest)) before = view.more;
-  const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
-  if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
-  const known =
-    typeof maxBefore === 'number' && typeof rotateBefore === 'number'
-      ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
-      : {};
-  await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
+  const { maxAgeDays, rotateAfterDays } = policy;
+  return write(async () => {
+    let before: Readonly<Record<string, unknown>> = {};
+    const newest = { event: 'policy.changed', last: 1 } as const;
+    for await (const { view } of listRecords(audit.source, newest)) before = view.more;
+    const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
+    if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
+    const known =
+      typeof maxBefore === 'number' && typeof rotateBefore === 'number'
+        ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
+        : {};
+    await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
+  });
 }
 
 /** The accounts that exist according to the log; null when it cannot be read. */

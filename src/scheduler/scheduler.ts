@@ -40,15 +40,9 @@ import { openTokenBucket, type Rate } from './token-bucket.ts';
 
 /** Rates and delays; tests shorten them. */
 export type Pace = {
-  /**
-   * Calls to ThingSpace. Verizon publishes no limit for session calls (2026-11); this is a tenth of
-   * other limits.
-   */
+  /** Calls to ThingSpace; Verizon publishes no limit for session calls (2026-11). */
   readonly calls: Rate;
-  /**
-   * Writes to the store. Secrets Manager accepts 50 per second and Region, for all users of the AWS
-   * account.
-   */
+  /** Writes to the store; Secrets Manager accepts 50 per second for an AWS account. */
   readonly writes: Rate;
   /** The longest sleep of the scheduler loop. */
   readonly loopMs: number;
@@ -111,10 +105,7 @@ export function openScheduler(options: SchedulerOptions) {
     /** Why a person's attempt cannot begin now; null when it can. */
     findConflict: (name: string, force: boolean): string | null =>
       findConflict(runner, name, force),
-    /**
-     * Makes an attempt now; null when none was made (the service ends, or a bug). Call
-     * `findConflict` first.
-     */
+    /** Makes an attempt now, after `findConflict`; null when none was made. */
     request: (name: string, ask: Ask): Promise<Result | null> =>
       attemptNow(state.dispatcher, name, ask),
     /** The outage in progress; null when there is none. */
@@ -124,9 +115,7 @@ export function openScheduler(options: SchedulerOptions) {
     /** The time of the next scheduled run, UTC milliseconds; Infinity when there is none. */
     nextRunMs: (): number =>
       Math.min(Number.POSITIVE_INFINITY, ...state.schedules.map(({ task }) => task.nextMs())),
-    /**
-     * Ends the scheduler; resolves when every attempt has ended and the audit log has a checkpoint.
-     */
+    /** Resolves when every attempt has ended and the audit log has a checkpoint. */
     stop: (): Promise<void> => {
       state.stopped ??= stop(state);
       return state.stopped;
@@ -194,10 +183,7 @@ async function start(state: State): Promise<void> {
 const accountsOf = ({ dispatcher }: State): Account[] =>
   dispatcher.runner.statuses.entries().map(({ account }) => account);
 
-/**
- * Reads the accounts again, and keeps the known ones when they cannot be read (discovery needs the
- * store).
- */
+/** Reads the accounts again; keeps the known ones when discovery fails. */
 async function readAccounts(state: State): Promise<void> {
   const { rotator } = state.options;
   const { runner, runLog } = state.dispatcher;
@@ -323,10 +309,7 @@ function findConflict(runner: AttemptRunner, name: string, force: boolean): stri
   return null;
 }
 
-/**
- * Half of the time between two scheduled runs, at most half a day: a pair is never rotated in the
- * same run.
- */
+/** Half of the time between two runs, at most 12 h: a pair is never rotated in one run. */
 function pairGapMs(schedule: Schedule): number {
   const [first = 0, second = 0] = nextRuns(schedule, 2);
   return Math.min(dayMs / 2, (second - first) / 2);

@@ -22,9 +22,7 @@ export type AccountEntry = {
   /** The first step to take, on one line; empty when there is none. */
   next: string;
   username?: string | undefined;
-  /**
-   * Why the scheduler does not rotate this account: another account has the same ThingSpace user.
-   */
+  /** Why this account is not rotated: another one has the same ThingSpace user. */
   blocked?: string | undefined;
   /** When the password was first stored. */
   passwordSinceMs?: number | undefined;
@@ -137,10 +135,7 @@ function blockSharedUsers(entries: readonly AccountEntry[]): void {
   }
 }
 
-/**
- * When the current password was stored, if the result tells. An outage window ends with a new
- * current version.
- */
+/** When the current password was stored, if the result tells. */
 function passwordSinceMs(result: Result): number | undefined {
   const { outcome, deadWindowMs, ageDays: age, startedAtMs, endedAtMs } = result;
   if (outcome === 'rotated' || deadWindowMs !== undefined) return endedAtMs;

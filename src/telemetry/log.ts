@@ -166,10 +166,7 @@ export function logEvent(log: Log, event: RotationEvent): void {
   log[levelOf(event)](name, { ...fields, next });
 }
 
-/**
- * Writes an event of the scheduler. Results, runs and days have no line here: attempts write their
- * own.
- */
+/** Writes an event of the scheduler. Results have no line: attempts write their own. */
 export function logSchedulerEvent(log: Log, event: SchedulerEvent): void {
   switch (event.event) {
     case 'attempt.broken':

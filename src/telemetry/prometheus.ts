@@ -63,10 +63,7 @@ export async function openMetrics({ figures, version }: MetricsOptions): Promise
   record({ name: 'build_info', value: 1, labels: { version } });
   zeroSamples().forEach(record);
 
-  /**
-   * The gauges of accounts are set at every scrape, so that a removed account leaves no series
-   * behind.
-   */
+  /** Sets the gauges of accounts again, so that a removed account leaves no series. */
   function updateAccounts(): void {
     for (const name of names)
       if (metricTable[name].labels.includes('account'))
@@ -93,10 +90,7 @@ export async function openMetrics({ figures, version }: MetricsOptions): Promise
   };
 }
 
-/**
- * A counter that first appears with the value 1 shows no increase, so every known label starts at
- * 0.
- */
+/** A counter that first appears as 1 shows no increase, so known labels start at 0. */
 function zeroSamples(): Sample[] {
   const zero = (name: MetricName, labels: Labels): Sample => ({ name, value: 0, labels });
   return [

@@ -18,10 +18,7 @@ import type { Clock } from '../rotation/ports.ts';
 import { isoTime, toDate } from '../time.ts';
 import type { Log } from './log.ts';
 
-/**
- * What happened, with its Slack mark. `resolved`: an earlier alert is over. `all-is-well`: there
- * are no problems.
- */
+/** What happened, with its Slack mark. `resolved`: an earlier alert is over. */
 const marks = {
   stopped: ':octagonal_sign:',
   lost: ':rotating_light:',
@@ -113,7 +110,7 @@ export function openNotifier(options: NotifierOptions) {
   }
 
   return {
-    /** Sends an alert unless it was sent within the last 20 hours. Returns at once, never throws. */
+    /** Sends an alert unless it was sent within 20 hours. Returns at once, never throws. */
     send: (alert: Alert): void => {
       const { account = '' } = alert;
       const nowMs = clock.monotonicMs();
@@ -141,10 +138,7 @@ export function openNotifier(options: NotifierOptions) {
   };
 }
 
-/**
- * A key that begins with `whsec_` is base64, as Standard Webhooks writes it; any other key is used
- * as it is.
- */
+/** A key `whsec_…` is base64 (Standard Webhooks); any other key is used as it is. */
 function signerOf(key: KeyObject): Webhook {
   const bytes = key.export();
   const text = bytes.toString('utf8');
@@ -269,8 +263,6 @@ function textOf(alerts: readonly Alert[], dropped: number): string {
   return lines.join('\n');
 }
 
-/**
- * The three characters that Slack escapes, so that a name cannot mention a channel or begin a link.
- */
+/** The characters that Slack escapes: a name must not mention a channel or begin a link. */
 const escapeText = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
