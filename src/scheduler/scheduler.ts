@@ -302,10 +302,10 @@ function findConflict(runner: AttemptRunner, name: string, force: boolean): stri
   if (entry.blocked !== undefined) return entry.blocked;
   if (keyedQueue.isBusy(name)) return `another attempt on ${name} is running or waiting`;
   const partner = partnersOf(name, rotator.config.pairs).find((other) => keyedQueue.isBusy(other));
-  if (partner !== undefined)
-    return `an attempt on ${partner}, the other user of the pair, is running or waiting`;
+  const other = 'the other user of its ThingSpace account';
+  if (partner !== undefined) return `an attempt on ${partner}, ${other}, is running or waiting`;
   if (!force && isTooCloseToPair(runner, entry))
-    return 'the other user of the pair was changed a short time ago; "force" rotates anyway';
+    return `${other} was changed a short time ago; "force" rotates anyway`;
   return null;
 }
 

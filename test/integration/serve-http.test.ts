@@ -108,7 +108,7 @@ test('a second request while one runs is a conflict, and both answers hold no se
   expect(json(pair.body)['message']).toContain(
     'fleet-east, the other user of its ThingSpace account',
   );
-  expect(json(window.body)['message']).toContain('was changed in this window');
+  expect(json(window.body)['message']).toContain('was changed a short time ago');
 });
 
 test('without the token nothing is written, and nothing is told', async () => {
@@ -250,7 +250,7 @@ test('health, readiness and metrics answer what is so', async () => {
   expect(json(notReady.body)).toMatchObject({
     ready: false,
     checks: [
-      { check: 'store', ok: false, detail: 'store-unavailable: the store is away' },
+      { check: 'store', ok: false, detail: 'store-unavailable: the store is unreachable' },
       {},
       { ok: true },
       { ok: true },
