@@ -1,5 +1,6 @@
-// Makes a release: `npm run release`. Refuses an unclean tree, a version without a heading in CHANGELOG.md, and a tag that is there already;
-// then tests, and leaves the package and its bill of materials in .release/. Publishing and pushing are a person's.
+// Makes a release: `npm run release`. Refuses a working tree with changes, a version without a dated heading in
+// CHANGELOG.md, and a tag that exists already. Then it runs the tests, and writes the package and its bill of
+// materials to .release/. A person publishes the package and pushes the tag.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,10 +18,10 @@ const refuse = (why) => {
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 if (run('git', 'status', '--porcelain') !== '') refuse('the working tree has changes');
-if (!readFileSync('CHANGELOG.md', 'utf8').includes(`\n## ${version}\n`))
-  refuse(`CHANGELOG.md has no heading "## ${version}"`);
-if (run('git', 'tag', '--list', `v${version}`) !== '')
-  refuse(`the tag v${version} is there already`);
+const headings = readFileSync('CHANGELOG.md', 'utf8').match(/^## .*$/gm) ?? [];
+if (!headings.some((heading) => /^\d{4}-\d\d-\d\d$/.test(heading.replace(`## ${version} - `, ''))))
+  refuse(`CHANGELOG.md has no heading "## ${version} - YYYY-MM-DD"`);
+if (run('git', 'tag', '--list', `v${version}`) !== '') refuse(`the tag v${version} exists already`);
 execFileSync('npm', ['test'], { stdio: 'inherit' });
 execFileSync('npm', ['run', '--silent', 'house'], { stdio: 'inherit' });
 
@@ -33,5 +34,5 @@ writeFileSync(
 run('npm', 'pack', '--pack-destination', '.release');
 run('git', 'tag', '--annotate', `v${version}`, '--message', `thingspace-rotator ${version}`);
 console.log(
-  `.release/ holds the package and its bill of materials; the tag is v${version}. Next: npm publish .release/*.tgz, git push --tags`,
+  `.release/ contains the package and its bill of materials; the tag is v${version}.\nNext: npm publish .release/*.tgz && git push --tags`,
 );

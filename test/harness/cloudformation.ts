@@ -375,7 +375,10 @@ export const exportsOf = (template: Template): string[] =>
     Export ? [String(Export.Name)] : [],
   );
 
-/** Where cfn-guard's own binary lies in the package that ships it. */
+/**
+ * The path of cfn-guard's binary in the package that contains it. Only the binary is used: the package's peer
+ * dependency `aws-cdk-lib` is replaced in package.json (docs/decisions/0014-cfn-guard-peer-override.md).
+ */
 export function guardBinary(): string | null {
   const folder = join(
     createRequire(import.meta.url).resolve('@cdklabs/cdk-validator-cfnguard/package.json'),
