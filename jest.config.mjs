@@ -1,5 +1,5 @@
-// Two projects: `quick` is what CI also runs on the other Node releases; `whole` adds exploration, real
-// kills, Chromium and the packaged program.
+// Two projects. `quick`: unit and contract tests, which CI also runs on the other Node releases. `slow`:
+// real servers and processes, the simulation, Chromium, and the packaged program.
 const common = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts', '.tsx'],
@@ -14,7 +14,7 @@ export default {
     { ...common, displayName: 'quick', testMatch: ['<rootDir>/test/{unit,contract}/**/*.test.ts'] },
     {
       ...common,
-      displayName: 'whole',
+      displayName: 'slow',
       testMatch: ['<rootDir>/test/{integration,simulation,e2e}/**/*.test.ts'],
     },
   ],
