@@ -1,8 +1,10 @@
-// The audit log against the plain tools: verify against openssl, list against grep, append against a bare write and fdatasync.
+// The audit log against the plain tools: verify against openssl, list against grep, append against
+// a bare write and fdatasync.
 //
 //   node bench/audit.mjs [--records 1000000] [--large]
 //
-// --large measures memory over ten times as many records as well (15 GB in the temporary folder). Bars: design/audit.md, last section.
+// --large measures memory over ten times as many records as well (15 GB in the temporary folder).
+// Bars: design/audit.md, last section.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -29,13 +31,17 @@ const count = argument('--records', 1_000_000);
 const work = mkdtempSync(join(process.env['TMPDIR'] ?? tmpdir(), 'bench-audit-'));
 process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 
-/** The audit code in one file, as the command-line program has it. */
+/** The audit code, bundled into one file as in the command-line program. */
 async function load() {
   const outfile = join(work, 'audit.mjs');
-  const exports = ['checkpoint', 'files', 'log', 'query', 'record', 'tree', 'verify'].map(
-    (name) => `export * from '${root}/src/audit/${name}.ts';`,
-  );
-  const input = `${exports.join('\n')}\nexport * from '${root}/src/clock.ts';\nexport * from '${root}/src/process-identity.ts';\n`;
+  const exports = [
+    ...['checkpoint', 'file-segments', 'log', 'merkle', 'query', 'record', 'verify'].map(
+      (name) => `audit/${name}`,
+    ),
+    'clock',
+    'process-identity',
+  ];
+  const input = exports.map((name) => `export * from '${root}/src/${name}.ts';\n`).join('');
   const args = [
     '--bundle',
     '--platform=node',
@@ -49,6 +55,7 @@ async function load() {
 }
 
 const origin = 'example.com/bench';
+const secretArn = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:thingspace';
 const context = {
   actor: {
     name: 'arn:aws:sts::123456789012:assumed-role/thingspace-rotator/thingspace-rotator-prod',
@@ -64,7 +71,7 @@ const eventOf = (index) => ({
   status: 'success',
   certainty: 'rotated',
   account: index % 5000 === 0 ? 'the-one' : `fleet-${index % 200}`,
-  secretId: `arn:aws:secretsmanager:us-east-1:123456789012:secret:thingspace/fleet-${index % 200}-AbCdEf`,
+  secretId: `${secretArn}/fleet-${index % 200}-AbCdEf`,
   username: `UWSFLEET${index % 200}`,
   rotationId: `6f1c2d3e-0000-4000-8000-${String(index).padStart(12, '0')}`,
   versionBefore: `5f1c2d3e-0000-4000-8000-${String(index).padStart(12, '0')}`,
@@ -80,7 +87,10 @@ const eventOf = (index) => ({
   },
 });
 
-/** A log of `records` in one month file, a checkpoint every thousand, made without the log's own care, to be quick. */
+/**
+ * Writes a log of `records` in one month file with a checkpoint per thousand, without the locks and
+ * syncs of the audit log, because that is faster. Returns the verifier key.
+ */
 async function generate(audit, directory, records) {
   const { signingKey } = audit.generateSigningKey(origin);
   const signer = audit.openSigningKey(signingKey);
@@ -127,7 +137,8 @@ function timedProcess(command, args) {
 
 /** A fresh process for each figure, as the command-line program would be; start-up and all. */
 function ours(program, args) {
-  const text = `import * as audit from ${JSON.stringify(pathToFileURL(join(work, 'audit.mjs')).href)};\n${program}`;
+  const bundle = pathToFileURL(join(work, 'audit.mjs')).href;
+  const text = `import * as audit from ${JSON.stringify(bundle)};\n${program}`;
   const file = join(work, 'step.mjs');
   writeFileSync(file, text);
   const { ms, done } = timedProcess(process.execPath, [file, ...args]);
@@ -137,13 +148,15 @@ function ours(program, args) {
 
 const verifyProgram = `
 const [directory, key] = process.argv.slice(2);
-const found = await audit.verifyLog(audit.openFileSource(directory), { verifiers: [audit.parseVerifierKey(key)] });
+const verifiers = [audit.parseVerifierKey(key)];
+const found = await audit.verifyLog(audit.openFileSource(directory), { verifiers });
 if (found.state !== 'intact') throw new Error(JSON.stringify(found.findings));
 console.log(process.resourceUsage().maxRSS / 1024);`;
 const listProgram = `
 const [directory] = process.argv.slice(2);
 let count = 0;
-for await (const record of audit.listRecords(audit.openFileSource(directory), { account: 'the-one' })) count += record.line.length > 0;
+const records = audit.listRecords(audit.openFileSource(directory), { account: 'the-one' });
+for await (const record of records) count += record.line.length > 0;
 console.log(count);`;
 
 const times = (runs, step) => medianOf(Array.from({ length: runs }, step));
@@ -183,7 +196,7 @@ row(
   '2',
 );
 
-// Appends in turns of a hundred, so that whatever else the machine does meets both alike.
+// Both alternate every hundred appends, so that other load on the machine affects them equally.
 const log = await audit.openAuditLog({
   directory: join(work, 'appended'),
   signer: audit.openSigningKey(audit.generateSigningKey(origin).signingKey),
@@ -193,11 +206,10 @@ const log = await audit.openAuditLog({
   context,
 });
 const bare = openSync(join(work, 'bare.jsonl'), 'a');
-const sample = Buffer.from(
-  `${audit.formatRecord(eventOf(1), { uid: audit.uuidv7(1), sequence: 1, timeMs: 1, origin, batchRemaining: 0 }, audit.frameOf(context))}\n`,
-);
+const stamp = { uid: audit.uuidv7(1), sequence: 1, timeMs: 1, origin, batchRemaining: 0 };
+const sample = Buffer.from(`${audit.formatRecord(eventOf(1), stamp, audit.frameOf(context))}\n`);
 const per = { append: [], bare: [] };
-for (let turn = 0; turn < 40; turn += 1) {
+for (let round = 0; round < 40; round += 1) {
   const events = Array.from({ length: 100 }, (_, index) => [eventOf(index)]);
   const begin = performance.now();
   for (const event of events) await log.append(event);

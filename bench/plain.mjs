@@ -1,5 +1,6 @@
-// What somebody would write in ten minutes: the same HTTP calls, one after the other, no record, no audit, no receipt, no retry.
-// Its environment says where: THINGSPACE, SECRET_ID, and the usual AWS variables.
+// The comparison for bench/rotation.ts: a plain script with the same HTTP calls, one after the
+// other, without record, audit, receipt or retry. The environment names the servers: THINGSPACE,
+// SECRET_ID, and the usual AWS variables.
 
 import { randomUUID } from 'node:crypto';
 import {

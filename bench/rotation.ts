@@ -1,7 +1,8 @@
 // What a rotation costs, as ratios against other code that does the same work in the same run:
-//   dead window   from the reset's answer to AWSCURRENT, against the order of AWS's rotation templates
-//   fleet         many accounts, against the ideal (accounts × round trips ÷ concurrency × round trip time)
-// `node scripts/ts.mjs bench/rotation.ts [--accounts 1000,10000]`; network times are simulated by relays on loopback.
+//   outage window   from the reset response to AWSCURRENT, against the order of AWS's templates
+//   fleet           many accounts, against accounts × round trips ÷ concurrency × round trip time
+// `node scripts/ts.mjs bench/rotation.ts [--accounts 1000,10000]`; network times are simulated by
+// relays on loopback.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -38,7 +39,7 @@ const { values } = parseArgs({
   },
 });
 
-/** The median of what `measure` gives. */
+/** The median of the figures that `measure` returns. */
 async function median(runs: number, measure: () => Promise<number>): Promise<number> {
   const figures: number[] = [];
   for (let run = 0; run < runs; run += 1) figures.push(await measure());
@@ -63,8 +64,11 @@ function openDelayedRig(
   });
 }
 
-/** AWS's order, for a password that the server invents: set, then three more steps, each with a fresh client as in its templates. */
-async function templateDeadWindow(rig: Rig): Promise<number> {
+/**
+ * The outage window with AWS's order, for a password that the server creates: set, then three more
+ * steps, each with a new client as in AWS's templates.
+ */
+async function templateOutageWindow(rig: Rig): Promise<number> {
   const [, account] = await rig.rotator.accounts();
   const SecretId = account?.secretId ?? '';
   const token = randomUUID();
@@ -139,7 +143,7 @@ async function templateDeadWindow(rig: Rig): Promise<number> {
   return performance.now() - answeredAt;
 }
 
-async function benchDeadWindow(): Promise<void> {
+async function benchOutageWindow(): Promise<void> {
   const journal = createJournal();
   const rig = await openDelayedRig({ users: { ours: 'old', theirs: 'old' } }, journal);
   const [account] = await rig.rotator.accounts();
@@ -151,40 +155,40 @@ async function benchDeadWindow(): Promise<void> {
       never,
     );
   await attempt();
-  await templateDeadWindow(rig);
+  await templateOutageWindow(rig);
   const runs = Number(values.runs);
   const ours = await median(runs, async () => (await attempt()).deadWindowMs ?? Number.NaN);
-  const theirs = await median(runs, () => templateDeadWindow(rig));
+  const theirs = await median(runs, () => templateOutageWindow(rig));
   journal.seen.length = 0;
   const startedAt = performance.now();
   await attempt();
-  const wholeMs = performance.now() - startedAt;
+  const rotationMs = performance.now() - startedAt;
   const waves = wavesOf(journal.seen).length;
   row(
-    'dead window',
+    'outage window',
     `${ours.toFixed(0)} ms`,
     `${theirs.toFixed(0)} ms`,
-    'AWS’s template order',
+    'the order of AWS’s templates',
     theirs / ours,
   );
   row(
-    'dead window in round trips',
+    'outage window in round trips',
     (ours / roundTripMs).toFixed(2),
     '2.00',
-    'put and move, nothing else',
+    'store and promote, nothing else',
     ours / roundTripMs / 2,
   );
   row(
-    'whole rotation, warm',
-    `${wholeMs.toFixed(0)} ms, ${waves} round trips`,
+    'complete rotation, warm',
+    `${rotationMs.toFixed(0)} ms, ${waves} round trips`,
     `${waves * roundTripMs} ms`,
-    'the round trips alone',
-    wholeMs / (waves * roundTripMs),
+    'the round trips only',
+    rotationMs / (waves * roundTripMs),
   );
   await rig.close();
 }
 
-/** The servers in a process of their own, so that what is measured is the rotator. */
+/** The servers in a separate process, so that the measured process is the rotator only. */
 async function openWorld(
   accounts: number,
 ): Promise<{ thingspace: string; secretsManager: string; close(): void }> {
@@ -206,7 +210,10 @@ async function openWorld(
   return { ...JSON.parse(line), close: () => child.stdin.end() };
 }
 
-/** A whole rotation in a process that starts for it: the built program against a plain script of the same HTTP calls. */
+/**
+ * A complete rotation including the start of the process: the built program against a plain script
+ * with the same HTTP calls.
+ */
 async function benchCold(): Promise<void> {
   const world = await openWorld(2);
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
@@ -244,7 +251,7 @@ async function benchCold(): Promise<void> {
   const middle = (index: number) =>
     pairs.map((pair) => pair[index] ?? 0).sort((a, b) => a - b)[Math.floor(pairs.length / 2)] ?? 0;
   row(
-    'whole rotation, cold process',
+    'complete rotation, cold process',
     `${middle(0).toFixed(0)} ms`,
     `${middle(1).toFixed(0)} ms`,
     'a plain script of the same calls',
@@ -328,15 +335,14 @@ async function benchFleet(count: number): Promise<void> {
 
 function row(what: string, ours: string, theirs: string, against: string, ratio: number): void {
   console.log(
-    `| ${what} | ${ours} | ${theirs} | ${against} | ${Number.isNaN(ratio) ? '' : ratio.toFixed(2)} |`,
+    `| ${[what, ours, theirs, against, Number.isNaN(ratio) ? '' : ratio.toFixed(2)].join(' | ')} |`,
   );
 }
 
-console.log(
-  `Node ${process.version}, ${spawnSync('nproc', { encoding: 'utf8' }).stdout.trim()} processors, ${roundTripMs} ms round trip\n`,
-);
+const processors = spawnSync('nproc', { encoding: 'utf8' }).stdout.trim();
+console.log(`Node ${process.version}, ${processors} processors, ${roundTripMs} ms round trip\n`);
 console.log('| What | Ours | Against | Which is | Ratio |\n| --- | --- | --- | --- | --- |');
-await benchDeadWindow();
+await benchOutageWindow();
 await benchCold();
 for (const count of values.accounts.split(',')) await benchFleet(Number(count));
 process.exit(0);

@@ -1,9 +1,11 @@
-// What a cold start costs: the function's bundle in four shapes, what each dependency adds to it, and the command line, each as
-// a ratio to a bare Node in the same run. Interleaved, medians, so that a busy machine disturbs all alike.
+// Measures cold starts: the function's bundle in several formats, what each dependency adds to it,
+// and the command line. Each figure is a ratio to a bare Node in the same run. Runs are interleaved
+// and medians are reported, so that other load affects all equally.
 //
-//   node bench/startup.mjs [--runs 21] [--node PATH]      PATH: the Node to measure; default the running one
+//   node bench/startup.mjs [--runs 21] [--node PATH]   PATH: the Node to measure; default: this one
 //
-// Bars (issue 6, point 7): what a function loads at most 700 kB minified; `--version` at most 1.5 times a bare Node.
+// Limits (issue 6, point 7): a function loads at most 700 kB minified; `--version` takes at most
+// 1.5 times as long as a bare Node.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -50,22 +52,22 @@ const withSecrets = loadedBytes(outputs, entry, of('stores/secrets-manager'));
 const withAudit = loadedBytes(
   outputs,
   entry,
-  of('stores/secrets-manager', 'audit/s3', 'audit/object-log', 'audit/kms-signer'),
+  of('stores/secrets-manager', 'aws/s3-objects', 'audit/object-segments', 'aws/kms-signer'),
 );
 const withAll = loadedBytes(
   outputs,
   entry,
   of(
     'stores/secrets-manager',
-    'audit/s3',
-    'audit/object-log',
-    'audit/kms-signer',
+    'aws/s3-objects',
+    'audit/object-segments',
+    'aws/kms-signer',
     'age-encryption',
-    'lambda/queue',
+    'aws/sqs-queue',
   ),
 );
 
-/** The chunks that a configuration loads after the entry, by the source they begin with. */
+/** The chunk that a configuration loads after the entry, by the source file that it starts with. */
 const chunkOf = (name) => Object.keys(outputs).find(of(name))?.replace('.package/function/', './');
 const requires = (...names) =>
   ['./lambda.js', ...names.map(chunkOf)]
@@ -73,12 +75,13 @@ const requires = (...names) =>
     .join('\n');
 const configured = [
   'stores/secrets-manager',
-  'audit/s3',
-  'audit/object-log',
-  'audit/kms-signer',
+  'aws/s3-objects',
+  'audit/object-segments',
+  'aws/kms-signer',
   'age-encryption',
 ];
 
+const compileCache = JSON.stringify(join(folder, 'cache'));
 const programs = {
   'bare Node': [put('bare.cjs', '')],
   'bare Node, ESM': [put('bare.mjs', '')],
@@ -92,7 +95,7 @@ const programs = {
   'CJS in chunks, with a filled compile cache: the same': [
     put(
       'cjs/cached.cjs',
-      `require('node:module').enableCompileCache?.(${JSON.stringify(join(folder, 'cache'))});\n${requires(...configured)}`,
+      `require('node:module').enableCompileCache?.(${compileCache});\n${requires(...configured)}`,
     ),
   ],
   'CJS in one file: entry': [put('single/entry.cjs', "require('./lambda.js');")],
@@ -151,15 +154,13 @@ for (let run = 0; run < runs; run += 1)
 const median = (name) => times[name].sort((a, b) => a - b)[Math.floor(runs / 2)];
 const floor = median('bare Node');
 
-console.log(
-  `Node ${spawnSync(values.node, ['--version'], { encoding: 'utf8' }).stdout.trim()}, ${runs} runs, medians; bare Node ${floor.toFixed(0)} ms`,
-);
+const measured = spawnSync(values.node, ['--version'], { encoding: 'utf8' }).stdout.trim();
+console.log(`Node ${measured}, ${runs} runs, medians; bare Node ${floor.toFixed(0)} ms`);
 console.log('\n| start | ms | × bare Node | over it |\n| --- | ---: | ---: | ---: |');
 for (const name of Object.keys(programs)) {
   const ms = median(name);
-  console.log(
-    `| ${name} | ${ms.toFixed(0)} | ${(ms / floor).toFixed(2)} | ${Math.max(0, ms - floor).toFixed(0)} ms |`,
-  );
+  const over = Math.max(0, ms - floor).toFixed(0);
+  console.log(`| ${name} | ${ms.toFixed(0)} | ${(ms / floor).toFixed(2)} | ${over} ms |`);
 }
 
 console.log('\n| loaded at a cold start, minified | size | files |\n| --- | ---: | ---: |');
@@ -167,7 +168,7 @@ console.log(`| always | ${kB(always.bytes)} | ${always.files} |`);
 console.log(`| and Secrets Manager | ${kB(withSecrets.bytes)} | ${withSecrets.files} |`);
 console.log(`| and audit in S3, signed by KMS | ${kB(withAudit.bytes)} | ${withAudit.files} |`);
 console.log(`| and receipts, and the work queue | ${kB(withAll.bytes)} | ${withAll.files} |`);
-console.log(`| the whole zip, unpacked | ${kB(shapes.cjs.bytes)} | ${shapes.cjs.files} |`);
+console.log(`| the complete zip, unpacked | ${kB(shapes.cjs.bytes)} | ${shapes.cjs.files} |`);
 console.log(`| in one file | ${kB(shapes.single.bytes)} | 1 |`);
 
 console.log('\n| in the bundle | minified |\n| --- | ---: |');
@@ -180,9 +181,8 @@ for (const { inputs } of Object.values(outputs)) {
 }
 const ranked = Object.entries(by).sort((a, b) => b[1] - a[1]);
 for (const [name, bytes] of ranked.slice(0, 15)) console.log(`| ${name} | ${kB(bytes)} |`);
-console.log(
-  `| ${ranked.length - 15} more | ${kB(ranked.slice(15).reduce((sum, [, bytes]) => sum + bytes, 0))} |`,
-);
+const rest = ranked.slice(15).reduce((sum, [, bytes]) => sum + bytes, 0);
+console.log(`| ${ranked.length - 15} more | ${kB(rest)} |`);
 
 const version = existsSync(cli) ? median('command line: --version') / floor : 0;
 const bars = [

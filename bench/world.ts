@@ -1,5 +1,6 @@
-// The servers of a benchmark, in a process of their own: a simulated ThingSpace and Secrets Manager behind relays with a round
-// trip time. Prints one line of JSON with their addresses, and ends when its standard input does.
+// The servers of a benchmark, in a separate process: a simulated ThingSpace and Secrets Manager
+// behind relays with a round trip time. Prints one line of JSON with their addresses, and ends when
+// its standard input does.
 
 import { parseArgs } from 'node:util';
 import { openSecretsManagerSimulator } from '../src/simulator/secrets-manager.ts';

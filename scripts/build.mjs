@@ -1,5 +1,6 @@
-// Builds dist/: one ESM file per entry point, and what they share in chunks, so that a command loads only what it needs.
-// The types are checked by `npm run check`. The metafile goes to node_modules/.cache, for who asks what is in the bundle.
+// Builds dist/: one ESM file per entry point, and chunks for shared code, so that a command loads
+// only what it needs. `npm run check` checks the types. node_modules/.cache/build-meta.json lists
+// what is in the bundle.
 
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,9 +22,10 @@ const { metafile, outputFiles } = await build({
   format: 'esm',
   // Packages that offer both are taken as ESM: 140 kB less.
   mainFields: ['module', 'main'],
-  // winston and its kin are CommonJS inside and call require for Node's own modules.
+  // winston and its dependencies are CommonJS and call `require` for modules of Node.
   banner: {
-    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    js: `import { createRequire as __createRequire } from 'node:module';
+const require = __createRequire(import.meta.url);`,
   },
   define: { ROTATOR_VERSION: JSON.stringify(version) },
   keepNames: true,
@@ -31,11 +33,11 @@ const { metafile, outputFiles } = await build({
   legalComments: 'linked',
   metafile: true,
   logLevel: 'warning',
-  // Written below, when nothing failed.
+  // Written below, after a successful build.
   write: false,
 });
 
-// What is new first and what is stale last, so that a program that runs from dist/ meanwhile finds its chunks.
+// Writes new files before it removes old ones, because a program may be running from dist/.
 mkdirSync(join(dist, 'chunks'), { recursive: true });
 for (const { path, contents } of outputFiles) writeFileSync(path, contents);
 const current = new Set(outputFiles.map(({ path }) => path));

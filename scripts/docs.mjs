@@ -1,5 +1,5 @@
-// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the one schema. `--check` writes nothing and
-// exits 1 when a file is out of date.
+// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the one schema. `--check` writes
+// nothing and exits 1 when a file is out of date.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,8 @@ const bundle = join(root, 'node_modules', '.cache', `docs-${process.pid}.mjs`);
 await build({
   stdin: {
     contents:
-      "export { describeConfig } from './src/config/load.ts'; export { keysOf, nodeAt, variableOf } from './src/config/environment.ts';",
+      "export { describeConfig } from './src/config/load.ts';" +
+      "export { keysOf, nodeAt, variableOf } from './src/config/environment.ts';",
     resolveDir: root,
   },
   outfile: bundle,
@@ -30,23 +31,27 @@ const introduction = `# Configuration
 
 <!-- Made by scripts/docs.mjs from src/config/schema.ts; a test holds it up to date. -->
 
-\`rotator.yaml\` (JSON is YAML) is looked for in the working folder; \`--config FILE\` or \`ROTATOR_CONFIG\` name another.
-Relative paths start from the file's folder. Unknown keys and wrong values are errors that name the place and the nearest
-right name, with exit code 2; a secret's value is never printed.
+The program reads \`rotator.yaml\` (YAML or JSON) in the working folder. \`--config FILE\` or
+\`ROTATOR_CONFIG\` names another file. Relative paths start from the folder of that file. An unknown
+key or an invalid value is an error with exit code 2. The error names the key, the place and the
+accepted values, and never prints the value of a secret.
 
-Every key can be set in the environment, which wins over the file: \`${variableOf(['thingspace', 'baseUrl'])}\` is
-\`thingspace.baseUrl\`. \`__\` stands between the steps of a key; \`_\` inside a step and case do not matter. A list or a whole section
-is JSON (\`ROTATOR_ACCOUNTS='[{"name":"fleet-east"}]'\`), or one variable per index and key
-(\`${variableOf(['accounts', 0, 'name'])}\`); a list of texts may be separated by commas. With \`ROTATOR_\` variables no file is needed.
+Every key can be set in the environment, which overrides the file:
+\`${variableOf(['thingspace', 'baseUrl'])}\` sets \`thingspace.baseUrl\`.
+\`__\` separates the parts of a key.
+\`_\` inside a part and letter case are ignored. A list or a section is JSON
+(\`ROTATOR_ACCOUNTS='[{"name":"fleet-east"}]'\`), or one variable per index and key
+(\`${variableOf(['accounts', 0, 'name'])}\`). Commas separate the items of a list of texts.
+No file is needed if \`ROTATOR_\` variables exist.
 
-For completion and checks in an editor, begin the file with
+For completion and checks in an editor, start the file with
 
 \`\`\`yaml
 # yaml-language-server: $schema=./node_modules/thingspace-rotator/docs/rotator.schema.json
 \`\`\`
 `;
 
-/** The published JSON Schema: what editors complete from. `accepts` is ours and stays out. */
+/** The published JSON Schema, for editors. `accepts` is an extension of ours and is left out. */
 function publishedSchema() {
   const publish = (value) => {
     if (Array.isArray(value)) return value.map(publish);
@@ -97,7 +102,8 @@ function rowOf({ path, node }) {
     : node.default === undefined
       ? ''
       : `\`${JSON.stringify(node.default).replace(/^"|"$/g, '')}\``;
-  return `| \`${key}\` | ${cell(node.accepts ?? '')} | ${fallback} | ${cell(node.description ?? '')} |`;
+  const cells = [`\`${key}\``, cell(node.accepts ?? ''), fallback, cell(node.description ?? '')];
+  return `| ${cells.join(' | ')} |`;
 }
 
 const cell = (text) => text.replaceAll('|', '\\|').replaceAll('*', '\\*');

@@ -1,5 +1,6 @@
-// The functions as a bundle made for a cold start: what scripts/package.mjs zips and bench/startup.mjs measures. One entry, and
-// chunks that load only where the configuration asks for them (S3, KMS, SQS, age).
+// Bundles the functions for a fast cold start. scripts/package.mjs zips the result and
+// bench/startup.mjs measures it. One entry, and chunks that are loaded only if the configuration
+// needs them (S3, KMS, SQS, age).
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,14 +10,14 @@ const root = join(import.meta.dirname, '..');
 const outdir = '.package/function';
 
 /**
- * What a function never has stays out of it: a configuration file, a disk for secrets and audit records, a scrape, a terminal's colours.
- * bowser reads a browser's user agent.
+ * Leaves out what a function never uses: the configuration file, secrets and keys on a disk, the
+ * Prometheus endpoint. `bowser` parses the user agent of a browser.
  */
 const absent = {
   name: 'absent',
   setup({ onResolve, onLoad }) {
     onResolve(
-      { filter: /\/(config-yaml|file|identity)\.ts$|^prom-client$|^bowser/ },
+      { filter: /\/(yaml|file-store|age-key)\.ts$|^prom-client$|^bowser/ },
       ({ path, kind }) => {
         if (kind === 'dynamic-import') return { path, namespace: 'absent' };
       },
@@ -27,7 +28,9 @@ const absent = {
   },
 };
 
-/** A function's credentials are in its environment; the SDK's chain of nine other places is 110 kB. */
+/**
+ * A function's credentials are in its environment. The SDK's code for nine other places is 110 kB.
+ */
 const credentials = {
   name: 'credentials',
   setup({ onResolve, onLoad }) {
@@ -37,14 +40,15 @@ const credentials = {
     }));
     onLoad({ filter: /.*/, namespace: 'credentials' }, () => ({
       resolveDir: join(root, 'node_modules/@aws-sdk/client-secrets-manager'),
-      contents: `import { fromEnv } from '@aws-sdk/credential-provider-env'; export const defaultProvider = fromEnv;`,
+      contents: `export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';`,
     }));
   },
 };
 
 /**
- * The files of the zip ({ path, contents }), and esbuild's account of what is in them. `cjs`, what is deployed: esbuild splits ESM
- * only, so its chunks are translated one by one afterwards. `esm`: as esbuild splits them. `single`: everything in one file.
+ * The files of the zip ({ path, contents }), and esbuild's account of what is in them. `cjs`, what
+ * is deployed: esbuild splits ESM only, so its chunks are translated one by one afterwards. `esm`:
+ * as esbuild splits them. `single`: everything in one file.
  */
 export async function bundleFunction({ format = 'cjs', ...overrides } = {}) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -72,11 +76,12 @@ export async function bundleFunction({ format = 'cjs', ...overrides } = {}) {
           splitting: true,
           outExtension: { '.js': extension },
           chunkNames: 'chunks/[name]-[hash]',
-          // winston and its kin are CommonJS inside and call require for Node's own modules.
+          // winston and its dependencies are CommonJS and call `require` for modules of Node.
           ...(format === 'esm'
             ? {
                 banner: {
-                  js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+                  js: `import { createRequire as __createRequire } from 'node:module';
+const require = __createRequire(import.meta.url);`,
                 },
               }
             : {}),
@@ -106,7 +111,10 @@ async function toCommonJs(text) {
   return code;
 }
 
-/** Bytes of an output and of what it imports, statically unless `isLazy` says that an import() counts. */
+/**
+ * Bytes of an output and of what it imports, statically unless `isLazy` says that an import()
+ * counts.
+ */
 export function loadedBytes(outputs, entry, isLazy = () => false) {
   const seen = new Set();
   const visit = (path) => {

@@ -1,4 +1,4 @@
-// Jest's TypeScript transformer: esbuild strips the types; `npm run check` is what checks them.
+// Jest's TypeScript transformer: esbuild removes the types; `npm run check` checks them.
 import { createHash } from 'node:crypto';
 import { transformSync, version } from 'esbuild';
 

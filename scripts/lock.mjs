@@ -1,6 +1,7 @@
-// Completes package-lock.json with the optional packages of other platforms. A registry that does not carry them all
-// makes `npm install` leave them out, and `npm ci` then refuses the file on every platform. Run after each change
-// of a dependency: `npm run lock`. It also makes sure that the file carries no address.
+// Completes package-lock.json with the optional packages of other platforms. A registry that does
+// not carry them all makes `npm install` leave them out, and `npm ci` then refuses the file on
+// every platform. Run after each change of a dependency: `npm run lock`. It also makes sure that
+// the file carries no address.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,9 +1,10 @@
-// What goes to AWS: the functions in one zip, and the CloudFormation template that osls makes of serverless.yml. Offline, without
-// credentials. The same sources give the same bytes, so that a deployment without a change changes nothing.
+// Builds what is deployed to AWS: the functions in one zip, and the CloudFormation template that
+// osls generates from serverless.yml. Works offline and without credentials. The same sources give
+// the same bytes, so that a second deployment changes nothing.
 //
-//   npm run package                      .package/function.zip, .package/osls/cloudformation-template-update-stack.json
+//   npm run package                      .package/function.zip and a template in .package/osls/
 //   npm run package -- --param vpc=on …  parameters of serverless.yml
-//   npm run package -- --out DIR         somewhere else
+//   npm run package -- --out DIR         another folder
 //   npm run package -- --zip-only        without osls
 
 import { execFileSync } from 'node:child_process';
@@ -25,13 +26,13 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 writeFileSync(join(out, 'function.zip'), artifact);
 writeFileSync(join(out, 'function-meta.json'), JSON.stringify(metafile));
+const kB = (size) => `${Math.round(size / 1000)} kB`;
 const bytes = files.reduce((sum, { contents }) => sum + contents.length, 0);
-console.log(
-  `${relative(root, join(out, 'function.zip'))}: ${Math.round(bytes / 1000)} kB in ${files.length} files, ${Math.round(artifact.length / 1000)} kB zipped`,
-);
+const sizes = `${kB(bytes)} in ${files.length} files, ${kB(artifact.length)} zipped`;
+console.log(`${relative(root, join(out, 'function.zip'))}: ${sizes}`);
 
 if (!isZipOnly) {
-  // Not through npx, and without the variables that would make npm or AWS talk to somebody.
+  // Without npx, and without the variables that would let npm or AWS use the network.
   execFileSync(
     process.execPath,
     [

@@ -1,6 +1,7 @@
-// Makes a release: `npm run release`. Refuses a working tree with changes, a version without a dated heading in
-// CHANGELOG.md, and a tag that exists already. Then it runs the tests, and writes the package and its bill of
-// materials to .release/. A person publishes the package and pushes the tag.
+// Makes a release: `npm run release`. Refuses a working tree with changes, a version without a
+// dated heading in CHANGELOG.md, and a tag that exists already. Then it runs the tests, and writes
+// the package and its bill of materials to .release/. A person publishes the package and pushes the
+// tag.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,5 +35,6 @@ writeFileSync(
 run('npm', 'pack', '--pack-destination', '.release');
 run('git', 'tag', '--annotate', `v${version}`, '--message', `thingspace-rotator ${version}`);
 console.log(
-  `.release/ contains the package and its bill of materials; the tag is v${version}.\nNext: npm publish .release/*.tgz && git push --tags`,
+  `.release/ contains the package and its bill of materials; the tag is v${version}.
+Next: npm publish .release/*.tgz && git push --tags`,
 );

@@ -1,4 +1,5 @@
-// `npm run sim -- --seed N --runs M --faults K`: bundles the simulation into a temporary folder and runs it there.
+// `npm run sim -- --seed N --runs M --faults K`: bundles the simulation into a temporary folder and
+// runs it there.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

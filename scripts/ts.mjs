@@ -1,5 +1,5 @@
-// Runs a TypeScript program of this repository: `node scripts/ts.mjs bench/rotation.ts [ARGUMENTS]`. esbuild bundles our own code
-// into one file beside the packages, which stay as they are.
+// Runs a TypeScript program of this repository: `node scripts/ts.mjs bench/rotation.ts
+// [ARGUMENTS]`. esbuild bundles our code into one file; packages are imported from node_modules.
 
 import { mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';

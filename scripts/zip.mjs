@@ -1,4 +1,5 @@
-// A zip archive in memory (APPNOTE 6.3.10): deflated, readable for everybody, all dates the same, so that the same files give the same bytes.
+// A zip archive in memory (APPNOTE 6.3.10): deflated, readable for everybody, all dates the same,
+// so that the same files give the same bytes.
 
 import { crc32, deflateRawSync } from 'node:zlib';
 
@@ -14,7 +15,8 @@ export function zip(files) {
   for (const { path, contents } of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
     const name = Buffer.from(path, 'utf8');
     const deflated = deflateRawSync(contents, { level: 9 });
-    // Both headers carry the same 26 bytes: version, flags (UTF-8 name), method, time, date, crc, sizes, name length, no extra.
+    // Both headers carry the same 26 bytes: version, flags (UTF-8 name), method, time, date, crc,
+    // sizes, name length, no extra.
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0);
     common.writeUInt16LE(0x0800, 2);

@@ -1,4 +1,5 @@
-// What only the file store owes: real files, real permissions, damage, hostile names, stock age.
+// Rules of the file store alone: files, permissions, damage, hostile names, the standard age
+// program.
 
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -34,7 +35,7 @@ const everything = async (): Promise<string[]> =>
   );
 const read = (): Promise<unknown> => world.versions(secretId).read({ stage: 'AWSCURRENT' });
 
-test('stock age opens a version file', async () => {
+test('the standard age program opens a version file', async () => {
   await world.putByHand(secretId, documentText);
   const key = join(world.directory, 'key');
   await writeFile(key, `${world.identity}\n`, { mode: 0o600 });
@@ -47,14 +48,14 @@ test('stock age opens a version file', async () => {
   expect([documentText, 'age is not installed']).toContain(text);
 });
 
-/** Debian's age; missing on a developer's machine is said, missing in CI fails. */
+/** Skips, with a message, where Debian's age is missing; fails in CI. */
 function ifAgeIsThere(run: () => string): string {
   if (['/usr/bin/age', '/usr/local/bin/age'].some(existsSync) || process.env['CI']) return run();
   process.stderr.write('skipped: Debian’s age is not installed\n');
   return 'age is not installed';
 }
 
-test('no value is on the disk in clear, and nobody else may read a file or a folder', async () => {
+test('no plain text is on the disk, and no other user can read a file or folder', async () => {
   const mask = process.umask(0);
   await world.putByHand(secretId, documentText);
   process.umask(mask);
@@ -74,7 +75,7 @@ test('no value is on the disk in clear, and nobody else may read a file or a fol
   expect(texts.join()).not.toContain('planted');
 });
 
-test('secret names cannot leave the folder, nor meet on a disk that does not tell A from a', async () => {
+test('no secret name leaves the folder, and no two share one, ignoring case', async () => {
   const long = 'x/'.repeat(300);
   const names = [
     '../../etc/passwd',
@@ -112,7 +113,7 @@ test('secret names cannot leave the folder, nor meet on a disk that does not tel
   expect([...(await world.store.list())].sort()).toEqual([...names].sort());
 });
 
-test('a secret without a name is refused', () => {
+test('a secret without a name is rejected', () => {
   expect(() => world.versions('')).toThrow('a secret without a name');
 });
 
@@ -142,7 +143,7 @@ const flip = (bytes: Buffer, at: number): Buffer => {
   return bytes;
 };
 
-test('a version file that somebody deleted is named', async () => {
+test('an error names the version file that is missing', async () => {
   await world.putByHand(secretId, documentText);
   const [file = ''] = await filesOf('versions');
   await rm(file);
@@ -160,25 +161,22 @@ test.each([
   '[]',
   'null',
   '{"format":"thingspace-rotator/secret/1","versions":[{"file":"../../x"}]}',
-])(
-  'an index that reads %j is refused, and the one before it is not taken instead',
-  async (text) => {
-    await world.putByHand(secretId, 'old');
-    await world.putByHand(secretId, documentText);
-    const newest = (await filesOf('index')).at(-1) ?? '';
-    await writeFile(newest, text);
+])('an index with the content %j is an error, and the previous index is not used', async (text) => {
+  await world.putByHand(secretId, 'old');
+  await world.putByHand(secretId, documentText);
+  const newest = (await filesOf('index')).at(-1) ?? '';
+  await writeFile(newest, text);
 
-    const failures = [await failureOf(read()), await failureOf(world.putByHand(secretId, 'new'))];
+  const failures = [await failureOf(read()), await failureOf(world.putByHand(secretId, 'new'))];
 
-    const expected = {
-      reason: 'store-unavailable',
-      detail: `${newest} is damaged; restore it from a backup`,
-    };
-    expect(failures).toEqual([expected, expected]);
-  },
-);
+  const expected = {
+    reason: 'store-unavailable',
+    detail: `${newest} is damaged; restore it from a backup`,
+  };
+  expect(failures).toEqual([expected, expected]);
+});
 
-test('an old version that cannot be read ends the look back at the password’s age', async () => {
+test('an old version that cannot be read ends the search for the password’s age', async () => {
   for (const note of ['a', 'b', 'c']) {
     await world.putByHand(secretId, documentText.replace('}', `,"note":"${note}"}`));
     world.advance(60_000);
@@ -194,7 +192,7 @@ test('an old version that cannot be read ends the look back at the password’s 
   expect(await store.passwordSince(await store.readCurrent())).toBe(listed[1]?.createdAtMs);
 });
 
-test('a version sealed to another key is said to be so', async () => {
+test('an error says that a version is encrypted to another key', async () => {
   await world.putByHand(secretId, documentText);
   const other = await openFileStore({
     directory: world.directory,
@@ -210,7 +208,7 @@ test('a version sealed to another key is said to be so', async () => {
   });
 });
 
-test('a new key on top of the identity file seals from now on, and the old one still opens', async () => {
+test('the first key of the identity file encrypts, and the other keys still open', async () => {
   await world.putByHand('old', documentText);
   const fresh = await generateIdentity();
   const rotated = await openFileStore({
@@ -231,7 +229,7 @@ test('a new key on top of the identity file seals from now on, and the old one s
   ]);
 });
 
-test('an identity file is refused for what is wrong with it, never by what it holds', async () => {
+test('an error about an identity file names the defect and never its content', async () => {
   const path = join(world.directory, 'rotator.key');
   const open = async (contents: string): Promise<unknown> =>
     openFileStore({
@@ -264,7 +262,7 @@ test('an identity file is refused for what is wrong with it, never by what it ho
   expect(good.reveal()).toBe(`${world.identity}\n`);
 });
 
-test('what a crash left is swept after a day, and nothing younger or in use', async () => {
+test('files left by a crash are deleted after a day, unless they are in use', async () => {
   await world.putByHand(secretId, documentText);
   const [used = ''] = await filesOf('versions');
   const [young, old] = [join(folder(), 'index', '.new-young'), join(folder(), 'index', '.new-old')];
@@ -278,7 +276,7 @@ test('what a crash left is swept after a day, and nothing younger or in use', as
   expect([young, old, orphan, used].map(existsSync)).toEqual([true, false, false, true]);
 });
 
-test('versions without a label are forgotten beyond the hundredth, but never on their first day', async () => {
+test('beyond 100 versions those without a label are deleted after a day', async () => {
   for (let index = 0; index < 105; index += 1) await world.putByHand(secretId, `value ${index}`);
   const young = (await filesOf('versions')).length;
   world.advance(25 * 3_600_000);
@@ -292,7 +290,7 @@ test('versions without a label are forgotten beyond the hundredth, but never on 
   ]).toEqual([105, 102, 102]);
 });
 
-test('only the newest generations of the index are kept', async () => {
+test('only the newest eight generations of the index are kept', async () => {
   for (let index = 0; index < 20; index += 1) await world.putByHand(secretId, `value ${index}`);
 
   expect((await filesOf('index')).map((path) => basename(path))).toEqual(
@@ -300,7 +298,7 @@ test('only the newest generations of the index are kept', async () => {
   );
 });
 
-test('a writer that slept while others wrote starts again, though the number it saw is free once more', async () => {
+test('a delayed writer starts again, although the number that it read is free again', async () => {
   await world.putByHand(secretId, 'first');
   const index = join(folder(), 'index');
   const seen: number[] = [];
@@ -308,7 +306,7 @@ test('a writer that slept while others wrote starts again, though the number it 
   await changeIndex(index, async (found) => {
     if (!found) throw new Error('no index');
     seen.push(found.generation);
-    // Twelve others, so that the number this writer wants next was taken, and removed.
+    // Twelve other changes, so that the next number of this writer was used and deleted.
     if (seen.length === 1)
       for (let other = 0; other < 12; other += 1) await world.putByHand(secretId, `other ${other}`);
     return {
@@ -328,7 +326,7 @@ test('a writer that slept while others wrote starts again, though the number it 
   ]).toEqual([[1, 13], 13, true]);
 });
 
-test('two stores on one folder write past each other without losing a version', async () => {
+test('concurrent writes of several stores on one folder lose no version', async () => {
   await world.putByHand(secretId, documentText);
   const stores = [world.store, await world.reopen(), await world.reopen()];
   const ids = Array.from({ length: 30 }, () => randomUUID());
@@ -351,14 +349,14 @@ test('two stores on one folder write past each other without losing a version', 
   expect(listed.filter(({ stages }) => stages.includes('ROTATION')).length).toBe(1);
 });
 
-test('a value that Secrets Manager would not take is not taken here', async () => {
+test('a value that Secrets Manager would reject is rejected', async () => {
   expect(await failureOf(world.putByHand(secretId, 'ä'.repeat(32_769)))).toEqual({
     reason: 'secret-invalid',
     detail: expect.stringContaining('over 65536 bytes'),
   });
 });
 
-test('a token that could be a path is a bug, and is thrown as one', async () => {
+test('a token that contains a path is a defect, and throws', async () => {
   await world.putByHand(secretId, documentText);
 
   const put = world
@@ -368,7 +366,7 @@ test('a token that could be a path is a bug, and is thrown as one', async () => 
   await expect(put).rejects.toThrow(RangeError);
 });
 
-test('a folder that is a file is named with its errno', async () => {
+test('an error names the file that is where a folder should be', async () => {
   const file = join(world.directory, 'file');
   await writeFile(file, '');
   const open = (directory: string): Promise<unknown> =>
@@ -391,7 +389,7 @@ const mount = (options: string[]): boolean => {
   }
 };
 
-/** A disk of 64 kB. Where mounting is not permitted, that is said, and in CI it fails. */
+/** A disk of 64 kB. Skips, with a message, where mounting is not permitted; fails in CI. */
 async function onSmallDisk(run: (disk: string, store: FileStore) => Promise<void>): Promise<void> {
   const disk = await mkdtemp(join(tmpdir(), 'rotator-disk-'));
   const isMounted = mount(['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
@@ -413,7 +411,7 @@ async function onSmallDisk(run: (disk: string, store: FileStore) => Promise<void
   }
 }
 
-test('a full disk is said to be full, leaves nothing half written, and the old value stays readable', () =>
+test('a full disk is an error that leaves no partial file, and the old value is readable', () =>
   onSmallDisk(async (disk, store) => {
     await store.putCurrent(secretId, new Secret(documentText));
     await writeFile(join(disk, 'filler'), Buffer.alloc(64_000)).catch(() => undefined);
@@ -436,7 +434,7 @@ test('a full disk is said to be full, leaves nothing half written, and the old v
     await store.putCurrent(secretId, new Secret('there is room again'));
   }));
 
-test('a read-only disk is a permission to be granted, and can still be read', () =>
+test('a read-only disk is reported as a missing permission, and is still readable', () =>
   onSmallDisk(async (disk, store) => {
     await store.putCurrent(secretId, new Secret(documentText));
     mount(['-o', 'remount,ro', disk]);

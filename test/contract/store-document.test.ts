@@ -1,4 +1,4 @@
-// Properties of the secret's document and of folder names, over generated input.
+// Properties of the secret document and of folder names, with generated input.
 
 import fc from 'fast-check';
 import { Secret } from '../../src/secret.ts';
@@ -6,7 +6,7 @@ import { safeName } from '../../src/stores/durable-files.ts';
 import { readFields, replaceField } from '../../src/stores/secret-document.ts';
 import { expectNothingPlanted, planted } from '../harness/store-contract.ts';
 
-/** JSON text with generated white space, so that nothing but the password may be assumed. */
+/** JSON text with generated white space, so that the code can rely on the password only. */
 const space = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
 const members = fc.dictionary(
   fc.string().filter((key) => key !== 'password' && key !== '__proto__'),
@@ -30,7 +30,7 @@ const documents = fc
     return { password, withPassword };
   });
 
-test('whatever else a document holds, the password is found, and only its bytes change', () => {
+test('in any document the password is found, and only its bytes change', () => {
   fc.assert(
     fc.property(
       documents,
@@ -48,7 +48,7 @@ test('whatever else a document holds, the password is found, and only its bytes 
   );
 });
 
-test('text that is no document is refused without quoting it', () => {
+test('text that is no document is rejected, and the error does not quote it', () => {
   fc.assert(
     fc.property(fc.string(), fc.constantFrom(...Object.values(planted)), (junk, secret) => {
       try {
@@ -57,12 +57,12 @@ test('text that is no document is refused without quoting it', () => {
         expectNothingPlanted(error);
         return;
       }
-      throw new Error('it was taken');
+      throw new Error('the text was accepted');
     }),
   );
 });
 
-test('sixty kilobytes of brackets, quotes or escapes are read in no time', () => {
+test('sixty kilobytes of brackets, quotes or escapes are parsed in bounded time', () => {
   const fills = [
     '['.repeat(29_000) + ']'.repeat(29_000),
     `${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}`,
@@ -79,7 +79,7 @@ test('sixty kilobytes of brackets, quotes or escapes are read in no time', () =>
   expect(performance.now() - startedMs).toBeLessThan(2_000);
 });
 
-test('different names have different folders, on every disk', () => {
+test('different names have different folders, on every file system', () => {
   const name = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.stringMatching(/^[a-zA-Z./%~_-]{1,300}$/),

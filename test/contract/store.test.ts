@@ -1,4 +1,5 @@
-// The one contract of every store, run against each: the file store, Secrets Manager as AWS answers, and as emulators do.
+// Runs the contract against each store: the file store, Secrets Manager as AWS answers, and as
+// emulators answer.
 
 import { describeStoreContract } from '../harness/store-contract.ts';
 import { openFileWorld, openSecretsManagerWorld } from '../harness/store-worlds.ts';

@@ -1,4 +1,5 @@
-// The ThingSpace client against the simulator and, for what the simulator would never send, against a raw server.
+// The ThingSpace client against the simulator and, for responses that the simulator never sends, a
+// raw server.
 
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
@@ -48,7 +49,7 @@ async function simulate(options: ThingSpaceSimulatorOptions = {}): Promise<Thing
 const client = (baseUrl: string, timeouts?: Parameters<typeof openClient>[1]) =>
   closing(openClient(baseUrl, timeouts));
 
-/** The answers with their secrets in clear, for comparing whole values. */
+/** The answers with their secrets in plain text, to compare complete values. */
 const plainReset = (answer: ResetAnswer) =>
   'body' in answer ? { ...answer, body: textOf(answer.body) } : answer;
 const plainLogin = (answer: LoginAnswer) =>
@@ -69,7 +70,7 @@ async function loggedIn(
 const count = (simulator: ThingSpaceSimulator, call: string) =>
   simulator.requests.filter((line) => line.call === call).length;
 
-test('a password is reset, the new one logs in, and both sessions are ended', async () => {
+test('a password is reset, the new one is accepted, and both sessions are ended', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   await thingspace.authorize(credentialsOf());
@@ -93,7 +94,7 @@ test('a password is reset, the new one logs in, and both sessions are ended', as
   ]);
 });
 
-test('the four requests on the wire are the documented ones', async () => {
+test('the four requests are exactly the documented ones', async () => {
   const server = closing(await openResetServer(() => http(200, '{}')));
   const thingspace = client(`${server.baseUrl}/`);
   const session = await loggedIn(thingspace);
@@ -151,7 +152,7 @@ test.each([
   );
 });
 
-test('accounts of one application key share one token request, even when they start together', async () => {
+test('accounts with one application key share one token request, also concurrently', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
 
@@ -177,7 +178,7 @@ test('application keys with the same id and different secrets do not share a tok
   });
 });
 
-test('an API token is asked for anew shortly before its end', async () => {
+test('a new API token is requested one minute before the old one expires', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   await thingspace.authorize(credentialsOf());
@@ -195,7 +196,7 @@ test.each([
   '{"access_token":"t"}',
   '{"access_token":"t","expires_in":"soon"}',
   '{"access_token":"t","expires_in":-1}',
-])('an API token of unknown life (%s) is kept as if it had an hour', async (body) => {
+])('an API token of unknown lifetime (%s) is used for an hour', async (body) => {
   const server = closing(await openRawServer(() => http(200, body)));
   const thingspace = client(server.baseUrl);
 
@@ -266,7 +267,7 @@ test.each([
   ],
   ['no answer', '', 'api-unavailable', 'token: the connection failed (ECONNRESET)'],
 ])(
-  'the token request fails in one sentence and is sent once: %s',
+  'a failed token request is sent once and reported in one sentence: %s',
   async (_, answer, reason, message) => {
     const server = closing(await openRawServer(() => answer));
 
@@ -277,7 +278,7 @@ test.each([
   },
 );
 
-test('a failed token request is not remembered', async () => {
+test('a failed token request is not cached', async () => {
   const simulator = await simulate();
   simulator.arm({ fault: '503-before', call: 'token' });
   const thingspace = client(simulator.baseUrl);
@@ -290,7 +291,7 @@ test('a failed token request is not remembered', async () => {
   expect(count(simulator, 'token')).toBe(2);
 });
 
-test('a login whose API token died is sent once more with a new one, for the application never saw it', async () => {
+test('a login rejected for its API token is sent once more with a new token', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   await thingspace.authorize(credentialsOf());
@@ -306,7 +307,7 @@ test('a login whose API token died is sent once more with a new one, for the app
   ]).toEqual([2, 2, 1]);
 });
 
-test('a login whose API token is refused twice was not sent, and is not tried a third time', async () => {
+test('a login rejected twice for its API token is not sent a third time', async () => {
   const simulator = await simulate();
   simulator.arm({ fault: 'bearer-401', call: 'login', count: Number.POSITIVE_INFINITY });
 
@@ -316,7 +317,7 @@ test('a login whose API token is refused twice was not sent, and is not tried a 
   expect([count(simulator, 'token'), count(simulator, 'login')]).toEqual([2, 2]);
 });
 
-test('a logout whose API token died is sent once more', async () => {
+test('a logout rejected for its API token is sent once more', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -346,7 +347,7 @@ test.each([
   expect(count(simulator, 'logout')).toBe(1);
 });
 
-test('ending a session without an API token does nothing, and does not throw', async () => {
+test('ending a session without an API token sends nothing and does not throw', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -358,7 +359,7 @@ test('ending a session without an API token does nothing, and does not throw', a
   expect([count(simulator, 'token'), count(simulator, 'logout')]).toEqual([2, 0]);
 });
 
-test('a late refusal of an old API token does not drop the new one', async () => {
+test('a late rejection of an old API token does not remove the new one', async () => {
   const fault = http(401, '{"fault":{"code":900901}}');
   let minted = 0;
   let keepBack: (socket: Socket) => void = () => undefined;
@@ -384,7 +385,7 @@ test('a late refusal of an old API token does not drop the new one', async () =>
   expect([prompt.login, (await late).login, minted]).toEqual(['accepted', 'accepted', 2]);
 });
 
-test('a reset whose API token died is refused and unchanged, not repeated, and the next try gets a new token', async () => {
+test('a reset rejected for its API token is not repeated; the next has a new token', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -402,7 +403,7 @@ test('a reset whose API token died is refused and unchanged, not repeated, and t
   expect([resets, again.reset, simulator.resetsCommitted('uws-user')]).toEqual([1, 'answered', 1]);
 });
 
-test('a reset that finds no API token is refused, and not sent', async () => {
+test('a reset without an API token is rejected before it is sent', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -468,7 +469,7 @@ test.each([
   if (answer.reset === 'refused') expect(simulator.resetsCommitted('uws-user')).toBe(0);
 });
 
-test('a reset that takes longer than its timeout is in doubt, and the server may do it later all the same', async () => {
+test('a reset that exceeds its timeout is in doubt; the server may apply it later', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl, { resetTimeoutMs: 250 });
   const session = await loggedIn(thingspace);
@@ -487,7 +488,7 @@ test('a reset that takes longer than its timeout is in doubt, and the server may
   ]);
 });
 
-test('a wrong oldPassword is refused with its code, and so is a locked user', async () => {
+test('the answer to a wrong oldPassword and to a locked user contains the code', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -528,7 +529,7 @@ test.each([
   expect(simulator.loginsReceived('uws-user')).toBe(1);
 });
 
-test('a wrong password, an unknown user and a locked user are refused', async () => {
+test('a wrong password, an unknown user and a locked user are rejected', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const wrong = {
@@ -546,7 +547,7 @@ test('a wrong password, an unknown user and a locked user are refused', async ()
   });
 });
 
-test('a login that hangs is unknown when its time is over, and one whose token request fails was not sent', async () => {
+test('a login without a response is unknown; one without an API token was not sent', async () => {
   const simulator = await simulate();
   simulator.arm({ fault: 'hang', call: 'login' });
   const impatient = client(simulator.baseUrl, { requestTimeoutMs: 250 });
@@ -572,7 +573,7 @@ const backendFault = '{"fault":{"code":101504,"message":"m","description":"d"}}'
 const oauth = '{"error":"insufficient_scope","error_description":"d"}';
 
 test.each([
-  // body, status, what a login says, what a reset says
+  // body, status, answer to a login, answer to a reset
   [application, 400, 'refused', 'code'],
   [application, 403, 'refused', 'code'],
   [application, 500, 'refused', 'in-doubt'],
@@ -625,7 +626,7 @@ test.each([
 );
 
 test.each([301, 302, 303, 307, 308])(
-  'HTTP %d is not followed: neither password nor session token goes elsewhere',
+  'a redirect %d is not followed, so no password or token goes to another host',
   async (status) => {
     const elsewhere = closing(await openRawServer(() => http(200, '{"newPassword":"stolen"}')));
     const redirect = http(status, '', { Location: `http://localhost:${elsewhere.port}/api` });
@@ -644,7 +645,7 @@ test.each([301, 302, 303, 307, 308])(
   },
 );
 
-test('a call that never got a connection is proven not to have been sent', async () => {
+test('a call without a connection is reported as not sent', async () => {
   const server = await openResetServer(() => undefined);
   const thingspace = client(server.baseUrl);
   await thingspace.authorize(credentialsOf());
@@ -664,7 +665,7 @@ test('a call that never got a connection is proven not to have been sent', async
   ).rejects.toMatchObject({ reason: 'api-unavailable' });
 });
 
-test('a peer that does not finish the TLS handshake has seen nothing, and that is proof', async () => {
+test('a call without a complete TLS handshake is reported as not sent', async () => {
   const received: string[] = [];
   const silent = closing(await openRawServer(() => String(received.push('a request'))));
   const withoutCertificate = createTlsServer({}, (socket) =>
@@ -696,7 +697,7 @@ test('a peer that does not finish the TLS handshake has seen nothing, and that i
   expect(received).toEqual([]);
 });
 
-test('closing the client cuts what it still waits for', async () => {
+test('closing the client ends its open calls', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -757,13 +758,13 @@ test.each([
   expect(read?.reveal() ?? null).toBe(expected);
 });
 
-test('an answer that is not UTF-8 holds no password, rather than a damaged one', () => {
+test('a response that is not UTF-8 gives no password, instead of a damaged one', () => {
   const latin1 = new Secret(new Uint8Array(Buffer.from('{"newPassword":"caf\xe9"}', 'latin1')));
 
   expect(client('http://127.0.0.1:1/api').readNewPassword(latin1)).toBeNull();
 });
 
-test('an answer of 200 is handed on as bytes, even those that are no text', async () => {
+test('a response with status 200 is returned as bytes, also when it is no text', async () => {
   const bytes = Buffer.from([0x1f, 0x8b, 0x00, 0xff, 0xfe]);
   const head = `HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: ${bytes.length}\r\n\r\n`;
   const server = closing(await openResetServer(() => Buffer.concat([Buffer.from(head), bytes])));
@@ -774,7 +775,7 @@ test('an answer of 200 is handed on as bytes, even those that are no text', asyn
   expect(answer.reset === 'answered' && [...answer.body.reveal()]).toEqual([...bytes]);
 });
 
-test('a login answer is accepted only with a session token that a header can hold', async () => {
+test('a login is accepted only with a session token that is valid in a header', async () => {
   const bodies = [
     '{"sessionToken":""}',
     '{"sessionToken":"a b"}',

@@ -1,4 +1,5 @@
-// What the ThingSpace client knows when an answer breaks off, and what it never says: no secret in anything it returns or throws.
+// What the ThingSpace client knows when a response breaks off. No secret is in anything that it
+// returns or throws.
 
 import type { Socket } from 'node:net';
 import { inspect } from 'node:util';
@@ -38,7 +39,7 @@ test.each([
   ['a content length', http(200, '{"newPassword":"Wh0a1545a84d"}')],
   ['chunks', chunked('{"newPassword":"Wh0a1545a84d"}')],
 ])(
-  'a reset answer with %s, cut at any byte, is in doubt with every byte of the body that came',
+  'a reset response with %s, cut at any byte, is in doubt and keeps the received bytes',
   async (_, whole) => {
     const headEnd = whole.indexOf('\r\n\r\n') + 4;
     const body = '{"newPassword":"Wh0a1545a84d"}';
@@ -73,7 +74,7 @@ test.each([
   },
 );
 
-test('a reset answer that stalls is in doubt with the bytes that came', async () => {
+test('a reset response that stalls is in doubt and keeps the received bytes', async () => {
   const server = closing(
     await openResetServer((_seen, _nth, socket) => {
       socket.write(http(200, '{"newPassword":"x"}').slice(0, -1));
@@ -92,7 +93,7 @@ test('a reset answer that stalls is in doubt with the bytes that came', async ()
   });
 });
 
-test('a reset answer without end is in doubt, with its first mebibyte', async () => {
+test('an endless reset response is in doubt and keeps its first mebibyte', async () => {
   const flood = Buffer.alloc(65536, 'x');
   const pour = (socket: Socket): void => {
     while (!socket.destroyed && socket.write(flood));
@@ -115,7 +116,7 @@ test('a reset answer without end is in doubt, with its first mebibyte', async ()
   expect('body' in answer && answer.body?.reveal().length).toBe(bodyLimitBytes);
 });
 
-test('an upgrade to another protocol is no answer, and ends in time', async () => {
+test('an upgrade to another protocol is no response, and ends at the timeout', async () => {
   const server = closing(
     await openResetServer((_seen, _nth, socket) => {
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
@@ -130,7 +131,7 @@ test('an upgrade to another protocol is no answer, and ends in time', async () =
   expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 250 ms' });
 });
 
-test('an error page that mentions a new password keeps its bytes; any other is dropped', async () => {
+test('an error page that contains a new password is kept; any other is not', async () => {
   let page = '';
   const server = closing(await openResetServer(() => http(500, page)));
   const thingspace = closing(openClient(server.baseUrl));
@@ -144,7 +145,7 @@ test('an error page that mentions a new password keeps its bytes; any other is d
   expect(bodies).toEqual(['{"newPassword":"x"}', undefined]);
 });
 
-// Every planted value, and every way in which an answer could bring one back.
+// Every secret of the test, and every way in which a response can repeat one.
 const planted = [
   plantedPassword,
   plantedClientSecret,
@@ -204,41 +205,38 @@ const echoes: [string, (call: string) => string][] = [
   ['cut connection', () => ''],
 ];
 
-test.each(echoes)(
-  'nothing that is returned or thrown shows a secret: %s',
-  async (_name, hostile) => {
-    const token = http(200, '{"access_token":"planted-api-token-3"}');
-    const server = closing(
-      await openRawServer((seen) => (seen.line.includes('/token') ? token : hostile(seen.line))),
-    );
-    const hostileTokens = closing(await openRawServer((seen) => hostile(seen.line)));
-    const thingspace = closing(openClient(server.baseUrl));
-    const session = sessionOf('planted-session-token-4');
-    const results: unknown[] = [];
+test.each(echoes)('no returned or thrown value shows a secret: %s', async (_name, hostile) => {
+  const token = http(200, '{"access_token":"planted-api-token-3"}');
+  const server = closing(
+    await openRawServer((seen) => (seen.line.includes('/token') ? token : hostile(seen.line))),
+  );
+  const hostileTokens = closing(await openRawServer((seen) => hostile(seen.line)));
+  const thingspace = closing(openClient(server.baseUrl));
+  const session = sessionOf('planted-session-token-4');
+  const results: unknown[] = [];
 
-    results.push(
-      await thingspace.login(session.credentials),
-      await thingspace.reset(session),
-      await thingspace.endSession(session),
-    );
-    const reset = results[1] as Awaited<ReturnType<typeof thingspace.reset>>;
-    if ('body' in reset && reset.body) results.push(thingspace.readNewPassword(reset.body));
-    const tokenless = closing(openClient(hostileTokens.baseUrl));
-    results.push(await tokenless.authorize(session.credentials).catch((error: unknown) => error));
-    results.push(
-      await tokenless.login(session.credentials),
-      await tokenless.reset(session),
-      thingspace,
-      session,
-    );
+  results.push(
+    await thingspace.login(session.credentials),
+    await thingspace.reset(session),
+    await thingspace.endSession(session),
+  );
+  const reset = results[1] as Awaited<ReturnType<typeof thingspace.reset>>;
+  if ('body' in reset && reset.body) results.push(thingspace.readNewPassword(reset.body));
+  const tokenless = closing(openClient(hostileTokens.baseUrl));
+  results.push(await tokenless.authorize(session.credentials).catch((error: unknown) => error));
+  results.push(
+    await tokenless.login(session.credentials),
+    await tokenless.reset(session),
+    thingspace,
+    session,
+  );
 
-    const texts = results.map(textsOf).join('\n');
-    expect(planted.filter((secret) => texts.includes(secret))).toEqual([]);
-    expect(texts).not.toMatch(/RequestError|HTTPError|TimeoutError|got/);
-  },
-);
+  const texts = results.map(textsOf).join('\n');
+  expect(planted.filter((secret) => texts.includes(secret))).toEqual([]);
+  expect(texts).not.toMatch(/RequestError|HTTPError|TimeoutError|got/);
+});
 
-test('nothing shows a secret when there is no server at all', async () => {
+test('no value shows a secret when there is no server', async () => {
   const thingspace = closing(openClient('http://127.0.0.1:1/api'));
   const session = sessionOf('planted-session-token-4');
 
@@ -253,7 +251,7 @@ test('nothing shows a secret when there is no server at all', async () => {
   expect(texts).toContain('ECONNREFUSED');
 });
 
-test('an error code is shown as at most a hundred harmless characters, and never when it repeats a secret', async () => {
+test('an error code is cut to 100 safe characters, and hidden if it repeats a secret', async () => {
   const codes = [
     `REQUEST_FAILED.\u001b[31m<é>`,
     `REQUEST_FAILED.${'x'.repeat(500)}`,

@@ -1,4 +1,5 @@
-// The ThingSpace simulator keeps the rules that Verizon documents, and is strict where production may be lenient.
+// The ThingSpace simulator follows the rules that Verizon documents, and is strict where production
+// may be lenient.
 
 import {
   openThingSpaceSimulator,
@@ -29,7 +30,7 @@ const wrongCredentials = code('REQUEST_FAILED.SimulatedWrongCredentials');
 const lockedUser = code('REQUEST_FAILED.SimulatedUserLocked');
 const sessionExpired = code('REQUEST_FAILED.SessionToken.Expired');
 
-test('a reset gives a new random password, which is the live one at once', async () => {
+test('a reset returns a new random password, which is valid at once', async () => {
   const caller = await open();
   const { body: session } = await caller.login('ada', 'old-1');
 
@@ -44,7 +45,7 @@ test('a reset gives a new random password, which is the live one at once', async
   expect((await caller.login('ada', String(reset.body['newPassword']))).status).toBe(200);
 });
 
-test('an application key gets the same API token for an hour, and then another', async () => {
+test('an application key receives one API token for an hour, and then another', async () => {
   const caller = await open();
   simulator.addApplication({ clientId: 'other', clientSecret: 'other-secret' });
 
@@ -66,7 +67,7 @@ test('an application key gets the same API token for an hour, and then another',
   expect(later.body['access_token']).not.toBe(first.body['access_token']);
 });
 
-test('a repeated API token tells the time it has left, where that is asked for', async () => {
+test('a repeated API token reports its remaining time, if configured', async () => {
   const caller = await open({ expiresInCountsDown: true, nowMs: () => 0 });
 
   await caller.token();
@@ -75,7 +76,7 @@ test('a repeated API token tells the time it has left, where that is asked for',
   expect((await caller.token()).body['expires_in']).toBe(600);
 });
 
-test('a wrong application key, a missing bearer and a stale bearer are refused before anything else', async () => {
+test('an invalid application key and a missing or expired bearer are rejected first', async () => {
   const caller = await open();
   const stale = await caller.bearer();
   simulator.advance(60 * minuteMs);
@@ -96,7 +97,7 @@ test('a wrong application key, a missing bearer and a stale bearer are refused b
   ]);
 });
 
-test('a session ends after twenty minutes idle, and each use keeps it alive', async () => {
+test('a session ends after twenty minutes without use', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   const sessionToken = String(body['sessionToken']);
@@ -111,7 +112,7 @@ test('a session ends after twenty minutes idle, and each use keeps it alive', as
   expect([used.status, usedAgain.status, idle]).toEqual([200, 200, sessionExpired]);
 });
 
-test('a session that was never given, and none at all, have codes of their own', async () => {
+test('an unknown session and a missing session have different codes', async () => {
   const caller = await open();
   const none = await ask(
     simulator,
@@ -127,7 +128,7 @@ test('a session that was never given, and none at all, have codes of their own',
   expect(JSON.parse(none.body)).toEqual(code('REQUEST_FAILED.SessionToken.Format').body);
 });
 
-test('five failed logins in a row lock a user, even for the right password, until support unlocks him', async () => {
+test('five consecutive failed logins lock a user until support unlocks the user', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   const wrong = async (times: number) => {
@@ -150,7 +151,7 @@ test('five failed logins in a row lock a user, even for the right password, unti
   expect(simulator.failedLogins('ada')).toEqual({ consecutive: 0, most: 5 });
 });
 
-test('a wrong oldPassword is refused, changes nothing, and is a strike unless told otherwise', async () => {
+test('a wrong oldPassword changes nothing, and counts as a failed login by default', async () => {
   const strict = await open();
   const { body } = await strict.login('ada', 'old-1');
   expect(await strict.reset(String(body['sessionToken']), 'wrong')).toEqual(
@@ -169,7 +170,7 @@ test('a wrong oldPassword is refused, changes nothing, and is a strike unless to
 });
 
 test.each([true, false])(
-  'a reset that ends the sessions (%s) does so for all of the user',
+  'with resetEndsSessions %s a reset treats all sessions of the user alike',
   async (resetEndsSessions) => {
     const caller = await open({ resetEndsSessions });
     const [first, second] = [
@@ -186,7 +187,7 @@ test.each([true, false])(
   },
 );
 
-test('a logout ends the session and echoes its token', async () => {
+test('a logout ends the session and returns its token', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   const sessionToken = String(body['sessionToken']);
@@ -268,7 +269,7 @@ test('method, path, content type, keys and their types must be exact', async () 
   expect(simulator.loginsReceived('ada')).toBe(0);
 });
 
-test('apostrophe, less-than and backslash in a field are refused where that is asked for', async () => {
+test('apostrophe, less-than and backslash in a field are rejected, if configured', async () => {
   const lenient = await open();
   expect(await lenient.login('ada', "o'brien")).toEqual(wrongCredentials);
   await simulator.close();
@@ -297,7 +298,7 @@ test.each([
   ['unexpected-error', 400, false],
   ['unexpected-error-after', 400, true],
 ] as const)(
-  'the fault %s answers a reset with %s, and the password has changed: %s',
+  'the fault %s answers a reset with %s; password changed: %s',
   async (fault, answer, isChanged) => {
     const caller = await open();
     const { body } = await caller.login('ada', 'old-1');
@@ -336,7 +337,7 @@ test.each([
   },
 );
 
-test('a fault lets calls pass first, meets as many as it was armed for, and leaves other users alone', async () => {
+test('a fault applies after a number of calls, as often as armed, to one user', async () => {
   const caller = await open({
     users: ['ada', 'bob'].map((username) => ({ username, password: 'old-1' })),
   });
@@ -349,7 +350,7 @@ test('a fault lets calls pass first, meets as many as it was armed for, and leav
   expect(statuses).toEqual([200, 200, 400, 200, 400, 200]);
 });
 
-test('a fault with a probability meets the same calls for the same seed', async () => {
+test('a fault with a probability applies to the same calls for the same seed', async () => {
   const run = async (seed: number) => {
     const caller = await open({ seed });
     simulator.arm({
@@ -372,7 +373,7 @@ test('a fault with a probability meets the same calls for the same seed', async 
   expect(other).not.toEqual(first);
 });
 
-test('a held reset is done and answered after its release', async () => {
+test('a held reset is applied and answered after its release', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   simulator.arm({ fault: 'hold', call: 'reset' });
@@ -386,7 +387,7 @@ test('a held reset is done and answered after its release', async () => {
   expect((await reset).body).toEqual({ newPassword: simulator.livePassword('ada') });
 });
 
-test('a hanging reset is done at once and answered at its release', async () => {
+test('a hanging reset is applied at once and answered at its release', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   simulator.arm({ fault: 'hang', call: 'reset' });
@@ -401,7 +402,7 @@ test('a hanging reset is done at once and answered at its release', async () => 
   expect((await reset).body).toEqual({ newPassword: changed });
 });
 
-test('a server that closes ends what it held, without doing it', async () => {
+test('a server that closes ends the held calls without applying them', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   simulator.arm({ fault: 'hold', call: 'reset' });
@@ -424,7 +425,7 @@ test('a server that closes ends what it held, without doing it', async () => {
   expect([simulator.livePassword('ada'), simulator.openSessions('ada')]).toEqual(['old-1', 1]);
 });
 
-test('resets of one user that follow each other do not overlap', async () => {
+test('consecutive resets of one user do not overlap', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
 
@@ -434,7 +435,7 @@ test('resets of one user that follow each other do not overlap', async () => {
   expect([simulator.maxResetsInFlight('ada'), simulator.resetsCommitted('ada')]).toEqual([1, 3]);
 });
 
-test('resets of one user that overlap are counted', async () => {
+test('overlapping resets of one user are counted', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   simulator.arm({ fault: 'hold', call: 'reset', count: 2 });
@@ -455,7 +456,7 @@ test('resets of one user that overlap are counted', async () => {
   ]).toEqual([2, 2, 1]);
 });
 
-test('the request log tells order, overlap and result, and holds no secret', async () => {
+test('the request log shows order, overlap and result, and contains no secret', async () => {
   const caller = await open();
   const { body } = await caller.login('ada', 'old-1');
   await caller.reset(String(body['sessionToken']), 'old-1');

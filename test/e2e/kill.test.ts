@@ -1,5 +1,6 @@
-// The built program, killed for real: at every moment of every call it makes, and at every system call that
-// makes something durable. Then it is run again until it settles, and the live password must be somewhere.
+// Kills the built program: at every moment of every call that it makes, and at every system call
+// that makes something durable. Then runs it again until no rotation is in progress. The valid
+// password must exist in the store or in a receipt.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -12,7 +13,7 @@ import { openProgramRig, type Program, startProgram, whileRunning } from '../har
 import type { Rig } from '../harness/rig.ts';
 
 const oldPassword = 'old-password';
-// Short enough that a doubt settles within a run or two; long enough for a slow machine.
+// Short enough that the settle time ends within two runs; long enough for a slow machine.
 const thingspace = { requestTimeoutMs: 2_000, resetTimeoutMs: 2_000, settleMs: 0 };
 
 jest.setTimeout(240_000);
@@ -32,13 +33,13 @@ async function kill({ child, finished }: Program): Promise<void> {
   await finished;
 }
 
-/** Runs again until the account is settled or stopped. */
+/** Runs again until the account has no rotation in progress, or is suspended. */
 async function settle(): Promise<Record<string, unknown>> {
   for (let runs = 0; runs < 20; runs += 1) {
     const { code, result } = await start().finished;
     if (result && (code === 0 || code === 4)) return result;
   }
-  throw new Error('it never settled');
+  throw new Error('a rotation is still in progress');
 }
 
 async function currentPassword(): Promise<string> {
@@ -59,7 +60,7 @@ async function currentPassword(): Promise<string> {
 async function receiptHolds(password: string): Promise<boolean> {
   const folder = join(rig.folder, 'receipts');
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
-    // A reservation that was never filled does not open.
+    // A reservation without a receipt cannot be opened.
     const body = await openReceipt(
       readFileSync(join(folder, name)),
       new Secret(rig.receiptIdentity),
@@ -69,7 +70,7 @@ async function receiptHolds(password: string): Promise<boolean> {
   return false;
 }
 
-/** What must hold, wherever it was killed. */
+/** What must be true after a kill at any moment. */
 async function expectNothingLost(where: string): Promise<string> {
   const before = rig.thingspace.livePassword('east');
   const kept =
@@ -112,7 +113,7 @@ const moments: [Moment, CallName, number][] = (['arrived', 'committed'] as const
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   test.each(moments)(
-    'killed when ThingSpace has %s a %s (number %i)',
+    'a kill when ThingSpace has %s a %s (number %i) loses no password',
     async (moment, call, number) => {
       await openKillRig(store);
       const program = start();
@@ -134,7 +135,7 @@ const secretsManagerCalls: [string, number][] = [
 ];
 
 test.each(secretsManagerCalls)(
-  'killed while Secrets Manager answers %s (number %i)',
+  'a kill while Secrets Manager answers %s (number %i) loses no password',
   async (action, number) => {
     await openKillRig('secrets-manager');
     const program = start();
@@ -153,10 +154,13 @@ const canTrace = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status
 if (process.env['CI'] && !canTrace)
   throw new Error('strace is missing, or may not trace: apt-get install strace');
 
-/** System calls that make something durable or visible. Each thread counts its own; one pool thread makes the count the program's. */
+/**
+ * System calls that make something durable or visible. Each thread has its own count, so the
+ * program gets one pool thread.
+ */
 const systemCalls = ['fsync', 'fdatasync', 'link', 'rename', 'unlink', 'connect'];
 
-/** The program under strace, which does `what` to its `when`-th such call. */
+/** Runs the program under strace, which applies `what` to call number `when`. */
 function startTraced(call: string, what: string, when: number): Program {
   const wrap = [
     'strace',
@@ -173,7 +177,7 @@ function startTraced(call: string, what: string, when: number): Program {
 }
 
 (canTrace ? test : test.skip).each(systemCalls)(
-  'killed at every %s of the file store, the audit log and the receipts',
+  'a kill at every %s of the file store, the audit log and the receipts loses no password',
   async (call) => {
     const verdicts: string[] = [];
     for (let when = 1; ; when += 1) {
@@ -199,7 +203,7 @@ function startTraced(call: string, what: string, when: number): Program {
     const { code, result, said } = await startTraced(call, `error=${errno}`, when).finished;
     const wasMet = readFileSync(join(rig.folder, 'strace.log'), 'utf8').includes('(INJECTED)');
     expect([0, 1, 3]).toContain(code);
-    // Refused before there was an attempt: the command itself says so, and where.
+    // Rejected before an attempt began: the command prints the error and the place.
     if (result === null)
       expect({ code, said }).toEqual({ code: 1, said: expect.stringMatching(/(EIO|ENOSPC)/) });
     await expectNothingLost(`${call} ${when} ${errno}`);

@@ -1,5 +1,5 @@
-// The zip that goes to AWS, in a bare Node 24 without our node_modules, behind a stand-in for the Lambda runtime API: cold, warm,
-// short of time, told to end, and killed between two lines.
+// The zip that is deployed to AWS, in Node 24 without our node_modules, behind a fake of the Lambda
+// runtime API: cold, warm, with too little time, with SIGTERM, and killed during a rotation.
 
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -53,13 +53,13 @@ const firstResult = (ended: Ended): Record<string, unknown> =>
     ...answerOf(ended),
   };
 
-test('the zip holds the handlers and their chunks, and nothing else', async () => {
+test('the zip contains the handlers and their chunks, and nothing else', async () => {
   rig = await openLambdaRig({ users: {} });
 
   expect(readdirSync(task).sort()).toEqual(['chunks', 'lambda.js']);
 });
 
-test('the same sources give the same bytes, so that a deployment without a change changes nothing', async () => {
+test('the same sources give the same bytes, so a second deployment changes nothing', async () => {
   rig = await openLambdaRig({ users: {} });
   const again = packageFunction();
 
@@ -69,7 +69,7 @@ test('the same sources give the same bytes, so that a deployment without a chang
   removeFunction(again);
 });
 
-test('what a function loads before its first rotation is at most 700 kB', async () => {
+test('a function loads at most 700 kB before its first rotation', async () => {
   rig = await openLambdaRig({ users: {} });
   const { bundleFunction, loadedBytes } = (await import(
     '../../scripts/function-bundle.mjs' as string
@@ -93,7 +93,7 @@ test('what a function loads before its first rotation is at most 700 kB', async 
   expect(bytes).toBeLessThanOrEqual(700_000);
 });
 
-test('cold and warm: the second invocation opens nothing anew', async () => {
+test('a warm invocation uses the connections and keys of the cold one', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
 
@@ -109,7 +109,7 @@ test('cold and warm: the second invocation opens nothing anew', async () => {
   for (const line of scheduled.lines) expect(() => JSON.parse(line)).not.toThrow();
 });
 
-test('a wrong configuration is an error that names its variable, not a crash', async () => {
+test('an invalid configuration is an error that names its variable', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled', { ROTATOR_POLICY__MAX_AGE_DAYS: 'ninety' });
 
@@ -125,7 +125,7 @@ test('a wrong configuration is an error that names its variable, not a crash', a
   });
 });
 
-test('an invocation that is short of time resets nothing', async () => {
+test('an invocation with too little remaining time sends no reset', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
 
@@ -135,7 +135,7 @@ test('an invocation that is short of time resets nothing', async () => {
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('SIGTERM before the reset ends the attempt; the answer still comes', async () => {
+test('SIGTERM before the reset ends the attempt, and the response is complete', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
@@ -152,7 +152,7 @@ test('SIGTERM before the reset ends the attempt; the answer still comes', async 
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('SIGTERM after the reset does not keep the password from being saved', async () => {
+test('SIGTERM after the reset does not prevent that the password is stored', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
   rig.thingspace.arm({ fault: 'hang', call: 'reset' });
@@ -169,7 +169,7 @@ test('SIGTERM after the reset does not keep the password from being saved', asyn
   expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
 });
 
-test('killed at the login: the next instance waits for the lease, then rotates', async () => {
+test('after a kill at the login the next instance waits for the lease, then rotates', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const killed = await start('scheduled');
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
@@ -190,7 +190,7 @@ test('killed at the login: the next instance waits for the lease, then rotates',
   expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
 });
 
-test('killed between save and promote: the next instance makes the new password current and proves it, without the old one', async () => {
+test('after a kill between store and promote the next instance promotes and verifies', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const killed = await start('scheduled');
   rig.secretsManager.inject('UpdateSecretVersionStage', 'access-denied', 1_000);
@@ -210,7 +210,7 @@ test('killed between save and promote: the next instance makes the new password 
   expect(rig.thingspace.failedLogins('east').most).toBe(0);
 });
 
-test('killed while the answer was on its way: one login finds out that the password is lost, and nothing more is tried', async () => {
+test('after a kill before the reset response one login shows that it is lost', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const killed = await start('scheduled');
   rig.thingspace.arm({ fault: 'hang', call: 'reset' });
@@ -236,7 +236,7 @@ test('killed while the answer was on its way: one login finds out that the passw
   expect(rig.thingspace.resetsReceived('east')).toBe(1);
 });
 
-test('ten accounts through SQS to two workers at once, with two duplicates and one poison message', async () => {
+test('two workers rotate ten accounts from SQS once each, despite duplicate messages', async () => {
   const users = Object.fromEntries(
     Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
   );
@@ -269,7 +269,7 @@ test('ten accounts through SQS to two workers at once, with two duplicates and o
   expect(one.lines.join('\n')).toContain('work.poisoned');
 });
 
-test('Secrets Manager’s own rotation, twice, through the packaged handler', async () => {
+test('the packaged handler completes two rotations started by Secrets Manager', async () => {
   const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';
   let steps: FunctionProcess | undefined;
   rig = await openLambdaRig({

@@ -1,11 +1,13 @@
-// A network with a round trip time: an HTTP relay on loopback that holds each request for half of it and each
-// answer for the other half, and notes when both ends saw what. One journal may serve several relays.
+// A network with a round trip time: an HTTP relay on loopback that delays each request and each
+// response by half of it, and records when each end received what. Relays can share a journal.
 
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** One request as the client saw it; `startedAt` and `endedAt` count over the whole journal. */
+/**
+ * One request from the client's side. `startedAt` and `endedAt` count the events of the journal.
+ */
 export type Seen = { readonly name: string; readonly startedAt: number; endedAt: number | null };
 
 export type Journal = { readonly seen: Seen[]; tick(): number };
@@ -63,7 +65,7 @@ export async function openDelay(options: {
   };
 }
 
-/** The requests in waves: each begins when all of the wave before have ended. */
+/** The requests in waves: a wave begins when all requests of the previous wave have ended. */
 export function wavesOf(seen: readonly Seen[]): string[][] {
   const waves: { names: string[]; endsAt: number }[] = [];
   for (const { name, startedAt, endedAt } of [...seen].sort((a, b) => a.startedAt - b.startedAt)) {

@@ -1,10 +1,13 @@
-// A process that works on a file store until its work is done or it dies. Bundled by the test that starts it.
+// A process that changes a file store until its work is done or it is killed. The test that starts
+// it bundles it.
 //
-//   node store-child.mjs DIRECTORY IDENTITY_FILE SECRET_ID rotate TOKEN       put TOKEN as AWSPENDING, then make it AWSCURRENT
-//   node store-child.mjs DIRECTORY IDENTITY_FILE SECRET_ID count TIMES       TIMES times: AWSCURRENT + 1, by compare-and-swap
+//   node store-child.mjs DIRECTORY IDENTITY_FILE SECRET_ID rotate TOKEN
+//     stores TOKEN under AWSPENDING, then moves AWSCURRENT to it
+//   node store-child.mjs DIRECTORY IDENTITY_FILE SECRET_ID count TIMES
+//     increments AWSCURRENT TIMES times, by compare-and-swap
 //
-// What has happened is written to standard output at once, a line each: what is acknowledged must be in the store. A
-// Failure is one line of JSON.
+// Each completed step is a line on standard output, written at once: an acknowledged step must be
+// in the store. A Failure is one line of JSON.
 
 import { randomUUID } from 'node:crypto';
 import { writeSync } from 'node:fs';

@@ -1,5 +1,6 @@
-// The contract of a store: every MUST of src/stores/version-store.ts and of `SecretStore` in src/rotation/ports.ts, run
-// against any store that can make a world. Each store's own sad ways are in its own test file.
+// The contract of a store: every MUST of src/stores/version-store.ts and of `SecretStore` in
+// src/rotation/ports.ts, for any store that can create a world. Failures of one store alone are in
+// the test file of that store.
 
 import { randomUUID } from 'node:crypto';
 import { inspect } from 'node:util';
@@ -10,19 +11,19 @@ import { Secret } from '../../src/secret.ts';
 import { type AccountSecret, openSecretStore, recordToken } from '../../src/stores/secret-store.ts';
 import type { VersionStore } from '../../src/stores/version-store.ts';
 
-/** A fresh store, its clock, and an operator who puts values by hand. */
+/** An empty store, its clock, and an operator who stores values manually. */
 export type StoreWorld = {
   versions(secretId: string): VersionStore;
-  /** Makes the secret, or a new AWSCURRENT; the VersionId. */
+  /** Creates the secret, or a new AWSCURRENT. Returns the VersionId. */
   putByHand(secretId: string, text: string): Promise<string>;
-  /** Lets the store's clock go on. */
+  /** Advances the store's clock. */
   advance(ms: number): void;
-  /** Milliseconds to which the store tells the time. */
+  /** The resolution of the store's clock in milliseconds. */
   readonly resolutionMs: number;
   close(): Promise<void>;
 };
 
-/** No message, stack, inspection or JSON may hold these. */
+/** No message, stack, inspection or JSON may contain these. */
 export const planted = {
   password: 'planted-password-7f3a',
   clientSecret: 'planted-client-secret-9c1d',
@@ -41,7 +42,7 @@ export const record = (sequence: number, holder = 'holder-1'): AttemptRecord => 
   loginsSpent: 1,
 });
 
-/** What a promise is rejected with, which has to be a Failure that holds nothing planted. */
+/** The Failure that a promise rejects with; it must contain none of the planted values. */
 export async function failureOf(
   promise: Promise<unknown>,
 ): Promise<{ reason: string; detail: string }> {
@@ -54,7 +55,7 @@ export async function failureOf(
   return { reason: error.reason, detail: error.message };
 }
 
-/** Every way a value shows itself. */
+/** Every text form of a value. */
 export function expectNothingPlanted(value: unknown): void {
   const shown = [
     inspect(value, { depth: null, showHidden: true }),
@@ -148,7 +149,7 @@ function describeVersions(inWorld: InWorld): void {
   });
 
   inWorld(
-    'a token put twice with the same value makes one version and moves no label',
+    'the same token and value stored twice create one version and move no label',
     async (world) => {
       await world.putByHand(secretId, documentText);
       const versions = world.versions(secretId);
@@ -185,7 +186,7 @@ function describeVersions(inWorld: InWorld): void {
   });
 
   inWorld(
-    'of twelve writers of one token exactly one wins, and its value is the one that stays',
+    'exactly one of twelve writers of one token wins, and its value is stored',
     async (world) => {
       await world.putByHand(secretId, documentText);
       const id = token();
@@ -257,7 +258,7 @@ function describeLabels(inWorld: InWorld): void {
   });
 
   inWorld(
-    'when AWSCURRENT leaves a version, AWSPREVIOUS comes and AWSPENDING goes',
+    'when AWSCURRENT leaves a version, it receives AWSPREVIOUS and loses AWSPENDING',
     async (world) => {
       const first = await world.putByHand(secretId, 'one');
       const versions = world.versions(secretId);
@@ -352,7 +353,7 @@ function describeSecrets(inWorld: InWorld): void {
   });
 
   inWorld(
-    'a value that is no account is refused by what is wrong with it, never by its text',
+    'an error about an invalid account names the defect and never quotes the value',
     async (world) => {
       const bad: [string, string][] = [
         [planted.password, 'is not JSON'],
@@ -416,7 +417,7 @@ function describeSecrets(inWorld: InWorld): void {
   });
 
   inWorld(
-    'an application key pair that is missing is looked for under its own secret’s name',
+    'a missing application key pair is read from the secret that is configured for it',
     async (world) => {
       await world.putByHand(secretId, documentText);
       await world.putByHand('thingspace/app', `{"clientId":"c"}`);
@@ -455,7 +456,7 @@ function describeRecords(inWorld: InWorld): void {
   });
 
   inWorld(
-    'an attempt record is read back whole, with its age on the store’s clock',
+    'an attempt record is read back unchanged, with its age on the store’s clock',
     async (world) => {
       const { store } = await openAccount(world);
       await store.putRecord(record(1));
@@ -469,7 +470,7 @@ function describeRecords(inWorld: InWorld): void {
   );
 
   inWorld(
-    'a record’s age is never below zero, though the store’s clock went back',
+    'a record’s age is never negative, also when the store’s clock was set back',
     async (world) => {
       const { store } = await openAccount(world);
       await store.putRecord(record(1));
@@ -480,7 +481,7 @@ function describeRecords(inWorld: InWorld): void {
   );
 
   inWorld(
-    'a sequence is won by one holder; the winner may repeat itself, the other reads who won',
+    'one owner wins a sequence; the winner may repeat it, the other reads the owner',
     async (world) => {
       const { store, versions } = await openAccount(world);
       const other = openSecretStore(versions, { secretId });
@@ -499,7 +500,7 @@ function describeRecords(inWorld: InWorld): void {
   );
 
   inWorld(
-    'a record is found by its sequence when the label points at an older one',
+    'a record is found by its sequence when the label is on an older record',
     async (world) => {
       const { store, versions } = await openAccount(world);
       for (const sequence of [1, 2]) await store.putRecord(record(sequence));
@@ -518,7 +519,7 @@ function describeRecords(inWorld: InWorld): void {
   );
 
   inWorld(
-    'a record is found by its sequence when somebody put the label on a version of their own',
+    'a record is found by its sequence when the label is on a foreign version',
     async (world) => {
       const { store, versions } = await openAccount(world);
       await store.putRecord(record(1));
@@ -554,7 +555,7 @@ function describeRecords(inWorld: InWorld): void {
 
 function describePending(inWorld: InWorld): void {
   inWorld(
-    'the new password is stored beside the old one, every other byte as it was',
+    'the new password is stored in a new version, and no other byte changes',
     async (world) => {
       const text = `\n{ "note" : "\\u00e9\\/", "n": 1e400, "password" :\t"p", "username":"u","clientId":"c","clientSecret":"s", "nested":{"password":"p"} }\n`;
       await world.putByHand(secretId, text);
@@ -588,19 +589,16 @@ function describePending(inWorld: InWorld): void {
     ]);
   });
 
-  inWorld(
-    'a version left pending is not pending any more when it is the previous one',
-    async (world) => {
-      const { store, basis } = await openAccount(world);
-      const rotationId = token();
-      await store.putPending(rotationId, await store.readCurrent(), secret(planted.fresh));
-      await store.promote(basis, rotationId);
+  inWorld('a version with AWSPREVIOUS does not count as pending', async (world) => {
+    const { store, basis } = await openAccount(world);
+    const rotationId = token();
+    await store.putPending(rotationId, await store.readCurrent(), secret(planted.fresh));
+    await store.promote(basis, rotationId);
 
-      await world.putByHand(secretId, documentText);
+    await world.putByHand(secretId, documentText);
 
-      expect(await store.readPending()).toBeNull();
-    },
-  );
+    expect(await store.readPending()).toBeNull();
+  });
 
   inWorld('storing the same new password again is a no-op', async (world) => {
     const { store, versions } = await openAccount(world);
@@ -613,21 +611,18 @@ function describePending(inWorld: InWorld): void {
     expect(await stagesOf(versions)).toEqual(before);
   });
 
-  inWorld(
-    'a version that already holds another password is never taken for stored',
-    async (world) => {
-      const { store } = await openAccount(world);
-      const [rotationId, basis] = [token(), await store.readCurrent()];
-      await store.putPending(rotationId, basis, secret('another'));
+  inWorld('a version that contains another password never counts as stored', async (world) => {
+    const { store } = await openAccount(world);
+    const [rotationId, basis] = [token(), await store.readCurrent()];
+    await store.putPending(rotationId, basis, secret('another'));
 
-      const failure = await failureOf(store.putPending(rotationId, basis, secret(planted.fresh)));
+    const failure = await failureOf(store.putPending(rotationId, basis, secret(planted.fresh)));
 
-      expect(failure).toEqual({
-        reason: 'store-unavailable',
-        detail: `secret ${secretId}: version ${rotationId} already holds another value`,
-      });
-    },
-  );
+    expect(failure).toEqual({
+      reason: 'store-unavailable',
+      detail: `secret ${secretId}: version ${rotationId} already holds another value`,
+    });
+  });
 
   inWorld('a version that holds the same password in another document is stored', async (world) => {
     const { store } = await openAccount(world);
@@ -690,7 +685,7 @@ function describeAge(inWorld: InWorld): void {
   });
 
   inWorld(
-    'attempt records that the label does not lead to are passed over by what they are',
+    'attempt records without the label are recognised by their format and skipped',
     async (world) => {
       const { store, versions } = await openAccount(world);
       const [first, identity] = [

@@ -1,4 +1,5 @@
-// The worlds of the store contract: the file store in a temporary folder, and Secrets Manager on loopback.
+// The worlds of the store contract: the file store in a temporary folder, and Secrets Manager on
+// loopback.
 
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -21,7 +22,7 @@ import {
 } from '../../src/stores/secrets-manager.ts';
 import type { StoreWorld } from './store-contract.ts';
 
-/** The system's clock, `ahead.ms` ahead of itself; its sleeps are real. */
+/** The system's clock plus `ahead.ms`; its sleeps are real. */
 function clockAhead(ahead: { ms: number }): Clock {
   const clock = openClock();
   return { ...clock, nowMs: () => clock.nowMs() + ahead.ms };
@@ -34,7 +35,7 @@ export type FileWorld = StoreWorld & {
   reopen(): Promise<FileStore>;
 };
 
-/** A fresh folder and a fresh key. */
+/** A new folder and a new key. */
 export async function openFileWorld(): Promise<FileWorld> {
   const parent = await mkdtemp(join(tmpdir(), 'rotator-store-'));
   const directory = join(parent, 'secrets');

@@ -1,4 +1,4 @@
-// Calls the ThingSpace simulator by hand, without our client: what a stranger would send.
+// Calls the ThingSpace simulator without our client, to test what other clients would send.
 
 import { request as httpRequest } from 'node:http';
 import type { ThingSpaceSimulator } from '../../src/simulator/thingspace.ts';
@@ -9,7 +9,7 @@ export type Answer = {
   readonly body: string;
 };
 
-/** Sends one request; rejects when the connection ends before a whole answer. */
+/** Sends one request. Rejects when the connection ends before the response is complete. */
 export function ask(
   simulator: ThingSpaceSimulator,
   method: string,
@@ -44,7 +44,7 @@ export function basic({ clientId, clientSecret } = application): string {
   return `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`;
 }
 
-/** A caller who does everything right: its four calls answer status and parsed body. */
+/** A caller that follows every rule. Each call returns the status and the parsed body. */
 export function callerOf(simulator: ThingSpaceSimulator) {
   const parsed = async (
     answer: Promise<Answer>,

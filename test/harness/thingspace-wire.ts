@@ -1,5 +1,5 @@
-// What the ThingSpace tests share: a raw server that records what came over the wire and answers byte by byte as told, and accounts
-// whose secrets can be looked for.
+// Shared by the ThingSpace tests: a raw server that records requests and sends the given bytes, and
+// accounts with recognisable secrets.
 
 import type { AddressInfo } from 'node:net';
 import { createServer, type Socket } from 'node:net';
@@ -8,7 +8,7 @@ import type { Credentials, Session } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import { openThingSpace } from '../../src/thingspace/client.ts';
 
-/** One request as it came over the wire; header names as sent. */
+/** One request as received; header names as sent. */
 export type Seen = {
   readonly line: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -22,7 +22,10 @@ export type RawServer = {
   close(): Promise<void>;
 };
 
-/** Answers every request by handing the socket to `answer`, after the whole request was read. Strings and bytes are written and the connection ended. */
+/**
+ * Passes the socket to `answer` after the complete request was read. A returned string or buffer is
+ * written, and the connection is ended.
+ */
 export async function openRawServer(
   answer: (seen: Seen, nth: number, socket: Socket) => string | Uint8Array | undefined,
 ): Promise<RawServer> {
@@ -118,7 +121,7 @@ export function sessionOf(
   return { sessionToken: new Secret(sessionToken), credentials };
 }
 
-/** A client with short timeouts and a clock that only moves when told. */
+/** A client with short timeouts and a manual clock. */
 export function openClient(
   baseUrl: string,
   timeouts: { requestTimeoutMs?: number; resetTimeoutMs?: number } = {},
@@ -138,7 +141,7 @@ export function openClient(
   });
 }
 
-/** Every way a value becomes text in a log. */
+/** Every text form of a value in a log. */
 export function textsOf(value: unknown): string {
   const error =
     value instanceof Error

@@ -1,4 +1,4 @@
-// Receipts against real files, the real age library, and Debian's age.
+// Receipts on a real disk, with the age library and with Debian's age.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -44,7 +44,7 @@ async function openWithKey(options: { withIdentity: boolean }) {
   return { identity, lines, receipts };
 }
 
-test('a receipt is a sealed file and a sealed line, both of which open to the very bytes', async () => {
+test('a receipt is an encrypted file and an encrypted line with the exact bytes', async () => {
   const { identity, lines, receipts } = await openWithKey({ withIdentity: false });
   await receipts.prepare(label);
 
@@ -73,7 +73,7 @@ test('a receipt is a sealed file and a sealed line, both of which open to the ve
 
 const hasAge = spawnSync('age', ['--version']).status === 0;
 if (process.env['CI'] && !hasAge) throw new Error('age is missing: apt-get install age');
-(hasAge ? test : test.skip)('stock age opens a receipt', async () => {
+(hasAge ? test : test.skip)('the standard age program opens a receipt', async () => {
   const { identity, receipts } = await openWithKey({ withIdentity: false });
   const place = (await receipts.write(label, new Secret(answer))) ?? '';
   const key = join(folder, 'key.txt');
@@ -84,7 +84,7 @@ if (process.env['CI'] && !hasAge) throw new Error('age is missing: apt-get insta
   expect(age.stdout.equals(Buffer.from(answer))).toBe(true);
 });
 
-test('room on the disk is reserved before the reset, and taken by the receipt', async () => {
+test('disk space is reserved before the reset, and the receipt uses it', async () => {
   const { receipts } = await openWithKey({ withIdentity: false });
 
   await receipts.prepare(label);
@@ -96,7 +96,7 @@ test('room on the disk is reserved before the reset, and taken by the receipt', 
   expect(readdirSync(folder)).toHaveLength(1);
 });
 
-test('with an identity on the machine a receipt is found by its rotation, and discarded', async () => {
+test('with an identity on the machine a receipt is found by rotation id and deleted', async () => {
   const { receipts } = await openWithKey({ withIdentity: true });
   await receipts.write(label, new Secret(answer));
 
@@ -108,7 +108,7 @@ test('with an identity on the machine a receipt is found by its rotation, and di
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('a receipt whose process died before it got its name is found under its reservation; an empty reservation is none', async () => {
+test('a receipt named as a reservation is found; an empty reservation is not', async () => {
   const { receipts } = await openWithKey({ withIdentity: true });
   await receipts.prepare(label);
   const empty = await receipts.find(label.rotationId);
@@ -121,7 +121,7 @@ test('a receipt whose process died before it got its name is found under its res
   expect(found && Buffer.from(found.reveal()).equals(answer)).toBe(true);
 });
 
-test('a log that is gone does not take the file, and without a folder it is said', async () => {
+test('a log that fails loses no receipt file; without a folder it is an error', async () => {
   const identity = await generateIdentity();
   const recipients = [await identityToRecipient(identity)];
   const writeLine = (): void => {
@@ -139,7 +139,7 @@ test('a log that is gone does not take the file, and without a folder it is said
   await expect(nowhere).rejects.toMatchObject({ reason: 'receipt-unavailable' });
 });
 
-test('old reservations are swept, but none that holds a receipt', async () => {
+test('an old reservation is deleted, unless it contains a receipt', async () => {
   const { receipts } = await openWithKey({ withIdentity: false });
   const [unused, filled] = [
     '11111111-1111-4111-8111-111111111111',
@@ -157,14 +157,14 @@ test('old reservations are swept, but none that holds a receipt', async () => {
   expect(left).toContain('east.22222222-2222-4222-8222-222222222222.reserved');
 });
 
-test('without an identity on the machine nothing is found', async () => {
+test('without an identity on the machine no receipt is found', async () => {
   const { receipts } = await openWithKey({ withIdentity: false });
   await receipts.write(label, new Secret(answer));
 
   expect(await receipts.find(label.rotationId)).toBeNull();
 });
 
-test('a recipient that is none, and a folder that cannot be, are refused before the reset', async () => {
+test('an invalid recipient and an invalid folder are rejected before the reset', async () => {
   const options = { directory: folder, writeLine: () => {} };
   const { identity } = await openWithKey({ withIdentity: false });
   const recipient = await identityToRecipient(identity);
@@ -187,7 +187,7 @@ test('a recipient that is none, and a folder that cannot be, are refused before 
   });
 });
 
-test('another identity, a cut file and rubbish do not open, and say so without quoting anything', async () => {
+test('a wrong identity and a damaged file are errors that quote no content', async () => {
   const { identity, receipts } = await openWithKey({ withIdentity: false });
   const place = (await receipts.write(label, new Secret(answer))) ?? '';
   const sealed = readFileSync(place);
@@ -206,11 +206,11 @@ test('another identity, a cut file and rubbish do not open, and say so without q
   }
 });
 
-test('a renamed receipt no longer names its rotation', () => {
+test('a renamed receipt has no rotation id', () => {
   expect(rotationIdOf('/tmp/receipt.age')).toBeUndefined();
 });
 
-test('without recipients there are no receipts, and preparing costs nothing', async () => {
+test('without recipients no receipt is written and no space is reserved', async () => {
   const receipts = openReceipts({ recipients: [], directory: folder, writeLine: () => {} });
 
   await receipts.prepare(label);

@@ -1,4 +1,4 @@
-// Whole rotations, composed as the program composes them, on both stores.
+// Complete rotations on both stores, with the adapters that the program uses.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,7 +51,7 @@ async function currentOf(rig: Rig, account: string): Promise<string> {
 const oldPassword = 'old-planted-"pä ss"\\';
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
-  test('a rotation puts the password that logs in into AWSCURRENT, and leaves every other byte', async () => {
+  test('a rotation stores the valid password in AWSCURRENT and changes no other byte', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
 
     const result = await rotateOnly(rig);
@@ -70,7 +70,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(readdirSync(join(rig.folder, 'receipts'))).toEqual([]);
   });
 
-  test('what is not due is not touched, and costs no login', async () => {
+  test('an account that is not due is not changed, and no login is sent', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
 
     const result = await rotateOnly(rig, { ...byHand, force: false });
@@ -79,7 +79,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(rig.thingspace.requests).toEqual([]);
   });
 
-  test('a check does everything but the reset', async () => {
+  test('a check does everything except the reset', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
 
     const result = await rotateOnly(rig, { ...byHand, purpose: 'check' });
@@ -89,7 +89,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(rig.thingspace.livePassword('east')).toBe(oldPassword);
   });
 
-  test('a refused login stops the account at once; a new AWSCURRENT lifts the stop', async () => {
+  test('a rejected login suspends the account until AWSCURRENT is new', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword }, stored: { east: 'wrong' } });
 
     const first = await rotateOnly(rig);
@@ -112,7 +112,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(await rotateOnly(rig)).toMatchObject({ outcome: 'rotated' });
   });
 
-  test('a 200 that is cut short is in doubt, and keeps its receipt', async () => {
+  test('a truncated reset response is in doubt, and its receipt is kept', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     rig.thingspace.arm({ fault: 'truncated-200', call: 'reset', cutAfterBytes: 20 });
 
@@ -131,7 +131,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(opened.reveal()).toHaveLength(20);
   });
 
-  test('a doubt is settled by one login: refused means lost, and nothing logs in any more', async () => {
+  test('in doubt: one rejected login, the last one, shows that it is lost', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset' });
 
@@ -149,7 +149,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(rig.thingspace.failedLogins('east')).toEqual({ consecutive: 1, most: 1 });
   });
 
-  test('a doubt is settled by one login: accepted means that nothing happened, and the rotation goes on', async () => {
+  test('in doubt: after one accepted login the account is rotated', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     rig.thingspace.arm({ fault: 'drop-before-commit', call: 'reset' });
 
@@ -164,7 +164,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(await rig.rotator.audit.openIntents('east')).toEqual([]);
   });
 
-  test('a verification without an answer is made up for by the next run, which resets nothing', async () => {
+  test('the next run repeats a verification without a response, and sends no reset', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     rig.thingspace.arm({ fault: '503-before', call: 'login', after: 1 });
 
@@ -190,13 +190,14 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(await rig.rotator.audit.openIntents('east')).toEqual([]);
   });
 
-  test('two instances at once: one rotates, the other says that it is busy', async () => {
+  test('of two instances at the same time one rotates and the other reports busy', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     const other = await rig.another();
     const [account] = await other.accounts();
     if (!account) throw new Error('no account');
 
-    // The reset is held until the other instance has ended; else it may begin after the first has finished, and rotate again.
+    // The reset is held until the other instance has ended. Otherwise that one may start later and
+    // rotate again.
     rig.thingspace.arm({ fault: 'hold', call: 'reset' });
     const held = rig.thingspace.waitFor('held', { call: 'reset' });
 
@@ -210,7 +211,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(rig.thingspace.resetsReceived('east')).toBe(1);
   });
 
-  test('no planted secret shows in events, lines, results, the audit log or the receipts', async () => {
+  test('no secret appears in events, lines, results, the audit log or the receipts', async () => {
     const rig = await rigWith({
       store,
       users: { east: oldPassword, west: oldPassword, north: oldPassword },
@@ -246,7 +247,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   });
 });
 
-test('two accounts that hold one ThingSpace user: the second is refused before any login', async () => {
+test('the second account with the same ThingSpace user is rejected before login', async () => {
   const rig = await rigWith({ store: 'file', users: { east: oldPassword, west: oldPassword } });
   await rig.rotator.files?.putCurrent(
     'thingspace/west',
@@ -265,7 +266,7 @@ test('two accounts that hold one ThingSpace user: the second is refused before a
   ]);
 });
 
-test('a log that breaks after the reset costs no password', async () => {
+test('a log that fails after the reset does not lose the password', async () => {
   const rig = await rigWith({ store: 'file', users: { east: oldPassword } });
   const push = rig.events.push.bind(rig.events);
   rig.events.push = (...events) => {
@@ -280,7 +281,7 @@ test('a log that breaks after the reset costs no password', async () => {
   expect(await currentOf(rig, 'east')).toBe(eightKeys('east', rig.thingspace.livePassword('east')));
 });
 
-test('a store that stays away after the reset: the platform’s time ends, the receipt brings the password back', async () => {
+test('with a store outage after the reset, the receipt restores the password', async () => {
   const rig = await rigWith({ store: 'secrets-manager', users: { east: oldPassword } });
   const clock = openClock();
   const answered = (): boolean => rig.events.some(({ event }) => event === 'reset.answered');
@@ -322,7 +323,7 @@ test('a store that stays away after the reset: the platform’s time ends, the r
 });
 
 test.each(['file', 'secrets-manager'] as const)(
-  '%s: the audit log is signed by a key that is kept as a secret, which shows nowhere',
+  '%s: the key that signs the audit log is a secret, and appears nowhere',
   async (store) => {
     const { signingKey, verifierKey } = generateSigningKey('kept.as.secret');
     const rig = await rigWith({ store, users: { east: oldPassword } });
@@ -357,7 +358,7 @@ test.each(['file', 'secrets-manager'] as const)(
   },
 );
 
-test('nine round trips one after the other, and two between the answer and AWSCURRENT', async () => {
+test('a rotation takes nine round trips, two of them between response and AWSCURRENT', async () => {
   const journal = createJournal();
   const relays: { close(): Promise<void> }[] = [];
   const rig = await rigWith({

@@ -1,5 +1,6 @@
-// Real processes, killed at each system call that changes the disk, failed at each sync, and working against each other: the store is
-// always in the old state or the new one, what was acknowledged is there, and nobody waits for the dead.
+// Real processes: killed at each system call that changes the disk, with an error at each sync, and
+// competing with each other. The store is always in the old state or in the new state, an
+// acknowledged change is durable, and no process waits for one that was killed.
 
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -40,7 +41,10 @@ async function openWorld(): Promise<void> {
   writeFileSync(join(built, 'key'), world.identity, { mode: 0o600 });
 }
 
-/** What one killed run leaves would make the next one do more calls, and the counting would never end. */
+/**
+ * Files of a killed run would cause more calls in the next run, and the loop over calls would not
+ * end.
+ */
 async function startAfresh(): Promise<void> {
   await world.close();
   await openWorld();
@@ -55,12 +59,15 @@ const childArguments = (work: string, argument: string): string[] => [
   argument,
 ];
 
-/** Whether strace may trace here; CI has to allow it. */
+/** Whether strace is permitted to trace; CI must permit it. */
 const canTrace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
 const traced = canTrace || process.env['CI'] ? test : test.skip;
-if (!canTrace) process.stderr.write('skipped: strace is missing or may not trace here\n');
+if (!canTrace) process.stderr.write('skipped: strace is missing or not permitted to trace\n');
 
-/** Runs a rotation under strace. One thread makes all file calls, so that counting them means something. */
+/**
+ * Runs a rotation under strace. One thread makes all file calls, so that their numbers are
+ * reproducible.
+ */
 function rotateUnder(injection: string, token: string): { output: string; isKilled: boolean } {
   const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${injection}`, process.execPath];
   const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
@@ -86,7 +93,7 @@ async function currentIn(
   };
 }
 
-/** What a restart does: the same put and the same promotion again. */
+/** What a restart does: the same `put` and the same `move` again. */
 async function finish(store: FileStore, from: string, token: string): Promise<void> {
   const versions = store.versions(secretId);
   expect(
@@ -96,15 +103,15 @@ async function finish(store: FileStore, from: string, token: string): Promise<vo
   expect(await currentIn(store)).toEqual({ versionId: token, text: 'the new value' });
 }
 
-// Node's one file thread writes to wake the main thread after every call it made, so `write` stands for all of them; its first thirty, and
-// the main thread's own, come before the store is open.
+// Node's file thread calls `write` after each of its calls, to wake the main thread. So a kill at
+// `write` covers all of them. The first thirty come before the store is open.
 traced.each([
   ['fsync', 1],
   ['link', 1],
   ['unlink', 1],
   ['write', 30],
 ])(
-  'a process killed at any %s leaves the old state or the new one, and a restart goes on from it',
+  'a kill at any %s leaves the old or the new state, and a restart continues from it',
   async (call, first) => {
     let kills = 0;
     for (let nth = first; ; nth += 1, await startAfresh()) {
@@ -124,14 +131,15 @@ traced.each([
       if (!isKilled) break;
       kills += 1;
     }
-    // Two changes, each with a file, a link and the folders around them: fewer kills would mean that strace missed the calls.
+    // Two changes, each with a file, a link and their folders: with fewer kills strace missed
+    // calls.
     expect(kills).toBeGreaterThanOrEqual(2);
   },
   120_000,
 );
 
 traced(
-  'a version and the index are on the disk before they count, and their folders before anybody is told',
+  'a version, the index and their folders are durable before the change is acknowledged',
   async () => {
     await world.putByHand(secretId, 'the old value');
     const trace = join(built, 'trace');
@@ -183,7 +191,7 @@ traced.each([
   ['link', 'EDQUOT', 'store-unavailable'],
   ['link', 'EACCES', 'store-denied'],
 ])(
-  'a disk that answers %s with %s is named, and the state stays readable',
+  'an error of %s with %s names the path, and the state stays readable',
   async (call, errno, reason) => {
     let failures = 0;
     for (let nth = 1; ; nth += 1, await startAfresh()) {
@@ -208,7 +216,7 @@ traced.each([
   120_000,
 );
 
-/** Runs to its end; `until` may kill it. */
+/** Resolves with the output when the process ends; kills it when `until` returns true. */
 function run(
   child: ChildProcess,
   until: (output: string) => boolean = () => false,
@@ -226,7 +234,7 @@ const start = (times: number): ChildProcess =>
     stdio: ['ignore', 'pipe', 'inherit'],
   });
 
-test('processes that count together, some of them killed, lose no acknowledged step and never wait for the dead', async () => {
+test('competing processes, two of them killed, lose no acknowledged step', async () => {
   await world.putByHand(secretId, '0');
   const killedAfter = (steps: number) => (output: string) => output.split('counted').length > steps;
 
@@ -246,7 +254,7 @@ test('processes that count together, some of them killed, lose no acknowledged s
   expect(
     acknowledged.filter((token) => !listed.some(({ versionId }) => versionId === token)),
   ).toEqual([]);
-  // Each of the two killed may have made one step that it did not live to tell.
+  // Each of the two killed processes may have made one step that it did not acknowledge.
   expect(total).toBeGreaterThanOrEqual(acknowledged.length);
   expect(total).toBeLessThanOrEqual(acknowledged.length + 2);
 }, 60_000);
