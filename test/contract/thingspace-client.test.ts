@@ -456,7 +456,7 @@ test.each([
     'unexpected-error-after',
     { reset: 'in-doubt', detail: 'reset: HTTP 400, REQUEST_FAILED.UnexpectedError' },
   ],
-] as const)('a reset is sent once and its end is told rightly: %s', async (fault, expected) => {
+] as const)('a reset is sent once and its result is correct: %s', async (fault, expected) => {
   const simulator = await simulate({ generatePassword: () => 'newPassword12' });
   const thingspace = client(simulator.baseUrl);
   const session = await loggedIn(thingspace);
@@ -519,7 +519,7 @@ test.each([
     'unexpected-error',
     { login: 'unknown', detail: 'login: HTTP 400, REQUEST_FAILED.UnexpectedError' },
   ],
-] as const)('a login is sent once and its end is told rightly: %s', async (fault, expected) => {
+] as const)('a login is sent once and its result is correct: %s', async (fault, expected) => {
   const simulator = await simulate();
   simulator.arm({ fault, call: 'login' });
 
@@ -766,7 +766,8 @@ test('a response that is not UTF-8 gives no password, instead of a damaged one',
 
 test('a response with status 200 is returned as bytes, also when it is no text', async () => {
   const bytes = Buffer.from([0x1f, 0x8b, 0x00, 0xff, 0xfe]);
-  const head = `HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+  const fields = `Content-Encoding: gzip\r\nContent-Length: ${bytes.length}`;
+  const head = `HTTP/1.1 201 Created\r\n${fields}\r\n\r\n`;
   const server = closing(await openResetServer(() => Buffer.concat([Buffer.from(head), bytes])));
   const thingspace = client(server.baseUrl);
 

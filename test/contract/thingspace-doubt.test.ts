@@ -33,7 +33,9 @@ const resets = (server: RawServer) =>
   server.seen.filter(({ line }) => line.includes('/reset')).length;
 
 const chunked = (body: string) =>
-  `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${[...body].map((each) => `1\r\n${each}\r\n`).join('')}0\r\n\r\n`;
+  `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${[...body]
+    .map((each) => `1\r\n${each}\r\n`)
+    .join('')}0\r\n\r\n`;
 
 test.each([
   ['a content length', http(200, '{"newPassword":"Wh0a1545a84d"}')],

@@ -30,7 +30,12 @@ export const planted = {
   fresh: 'planted-fresh-password-22be',
 };
 
-export const documentText = `{"username":"uws","password":"${planted.password}","clientId":"app","clientSecret":"${planted.clientSecret}"}`;
+export const documentText = JSON.stringify({
+  username: 'uws',
+  password: planted.password,
+  clientId: 'app',
+  clientSecret: planted.clientSecret,
+});
 
 export const record = (sequence: number, holder = 'holder-1'): AttemptRecord => ({
   phase: 'claimed',
@@ -328,7 +333,7 @@ function describeLabels(inWorld: InWorld): void {
 }
 
 function describeSecrets(inWorld: InWorld): void {
-  inWorld('the current secret is read whole', async (world) => {
+  inWorld('the current secret is read completely', async (world) => {
     const { store, basis } = await openAccount(world);
 
     const current = await store.readCurrent();
@@ -662,7 +667,7 @@ function describePending(inWorld: InWorld): void {
 }
 
 function describeAge(inWorld: InWorld): void {
-  inWorld('editing another key does not make the password look younger', async (world) => {
+  inWorld('editing another key does not change the age of the password', async (world) => {
     const { store, versions } = await openAccount(world);
     const first = (await versions.list())[0]?.createdAtMs;
     for (const note of ['a', 'b']) {
@@ -674,15 +679,18 @@ function describeAge(inWorld: InWorld): void {
     expect(await store.passwordSince(await store.readCurrent())).toBe(first);
   });
 
-  inWorld('attempt records between two edits do not use up the look back', async (world) => {
-    const { store, versions } = await openAccount(world);
-    const first = (await versions.list())[0]?.createdAtMs;
-    for (let sequence = 1; sequence <= 22; sequence += 1) await store.putRecord(record(sequence));
-    world.advance(60_000);
-    await world.putByHand(secretId, documentText.replace('}', ',"note":1}'));
+  inWorld(
+    'attempt records between two edits do not limit the search for the password’s age',
+    async (world) => {
+      const { store, versions } = await openAccount(world);
+      const first = (await versions.list())[0]?.createdAtMs;
+      for (let sequence = 1; sequence <= 22; sequence += 1) await store.putRecord(record(sequence));
+      world.advance(60_000);
+      await world.putByHand(secretId, documentText.replace('}', ',"note":1}'));
 
-    expect(await store.passwordSince(await store.readCurrent())).toBe(first);
-  });
+      expect(await store.passwordSince(await store.readCurrent())).toBe(first);
+    },
+  );
 
   inWorld(
     'attempt records without the label are recognised by their format and skipped',
@@ -717,7 +725,7 @@ function describeAge(inWorld: InWorld): void {
     expect(await store.passwordSince(await store.readCurrent())).toBe(stored.createdAtMs);
   });
 
-  inWorld('the look back over older versions is bounded', async (world) => {
+  inWorld('the search through older versions is bounded', async (world) => {
     const { store, versions } = await openAccount(world);
     for (let edit = 0; edit < 25; edit += 1) {
       world.advance(60_000);
