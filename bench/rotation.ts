@@ -94,19 +94,22 @@ async function templateOutageWindow(rig: Rig): Promise<number> {
       clock: openClock(),
     });
     const { username = '', password = '', clientId = '', clientSecret = '' } = value;
-    const answer = await thingspace.login({
-      username,
-      password: new Secret(password),
-      clientId,
-      clientSecret: new Secret(clientSecret),
-    });
+    const answer = await thingspace.login(
+      {
+        username,
+        password: new Secret(password),
+        clientId,
+        clientSecret: new Secret(clientSecret),
+      },
+      () => null,
+    );
     if (answer.login !== 'accepted') throw new Error(answer.detail);
     return { thingspace, session: answer.session };
   };
   const answeredAt = await step(async (client) => {
     const value = await read(client, 'AWSCURRENT');
     const { thingspace, session } = await logIn(value);
-    const answer = await thingspace.reset(session);
+    const answer = await thingspace.reset(session, () => null);
     if (answer.reset !== 'answered') throw new Error(answer.reset);
     const answered = performance.now();
     const password = thingspace.readNewPassword(answer.body)?.reveal();

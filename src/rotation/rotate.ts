@@ -133,7 +133,9 @@ async function performSurvey(
   effect: Performing<'survey'>,
   holder: Holder,
 ): Promise<Performed> {
-  const { store, audit, processes } = ports;
+  const { store, audit, processes, thingspace } = ports;
+  thingspace.connectAhead(); // For the API token.
+  thingspace.connectAhead(); // For the login: a connection takes two round trips.
   const [current, record, pending, openIntents] = await Promise.all([
     tried(store.readCurrent()),
     tried(readRecordFrom(store, effect.atLeast)),
@@ -201,11 +203,13 @@ async function performLogin(
   effect: Performing<'log-in'>,
   interrupt: AbortSignal,
 ): Promise<Performed> {
-  const isLate = ports.clock.monotonicMs() > effect.enterByMonotonicMs;
+  let isLate = false;
+  ports.thingspace.connectAhead(); // For the reset.
   const [login, found] = await Promise.all([
-    isLate
-      ? ({ login: 'not-sent', detail: 'paused past the lease' } as const)
-      : ports.thingspace.login(effect.current.credentials),
+    ports.thingspace.login(effect.current.credentials, () => {
+      isLate = ports.clock.monotonicMs() > effect.enterByMonotonicMs;
+      return isLate ? 'paused past the lease' : null;
+    }),
     tried(ports.store.readRecord(effect.record.sequence)),
   ]);
   const readBack =
@@ -214,7 +218,7 @@ async function performLogin(
       : found && formatRecord(found.record) === formatRecord(effect.record)
         ? 'same'
         : 'other';
-  const late = isLate ? { isLate } : {};
+  const late = isLate ? { isLate: true as const } : {};
   return {
     of: 'log-in',
     login,
@@ -241,9 +245,19 @@ async function performReset(
   effect: Performing<'reset'>,
   interrupt: AbortSignal,
 ): Promise<Performed> {
-  const held = mayNotSend(ports.clock, request, effect, interrupt);
-  if (held) return { of: 'reset', answer: held, password: null };
-  const answer: ResetAnswer = await ports.thingspace.reset(effect.session);
+  let held: ReturnType<typeof mayNotSend> = null;
+  const answer: ResetAnswer = await ports.thingspace.reset(effect.session, () => {
+    held = mayNotSend(ports.clock, request, effect, interrupt);
+    return held?.detail ?? null;
+  });
+  if (answer.reset === 'not-sent') {
+    const { detail } = answer;
+    return {
+      of: 'reset',
+      answer: held ?? { reset: 'refused', because: 'code', detail },
+      password: null,
+    };
+  }
   if (answer.reset === 'refused' || answer.body === undefined)
     return { of: 'reset', answer, password: null };
   // The receipt comes before anything parses the bytes; failing to write it must not cost the password.
@@ -268,7 +282,7 @@ async function performReset(
   return { of: 'reset', answer, password: ports.thingspace.readNewPassword(answer.body) };
 }
 
-/** The last look before the wire: a process that was paused, interrupted or is nearly out of time does not send. */
+/** The last check before the first byte: a process that was paused, interrupted or is nearly out of time does not send. */
 function mayNotSend(
   clock: Clock,
   request: Request,
@@ -288,6 +302,8 @@ function mayNotSend(
 async function performStore(ports: Ports, effect: Performing<'store'>): Promise<Performed> {
   if (effect.waitMs > 0) await ports.clock.sleep(effect.waitMs);
   const { rotationId, current, password } = effect;
+  ports.thingspace.connectAhead(); // For the verifying login.
+  ports.thingspace.connectAhead(); // For the first logout.
   const store = await triedWhateverHappens(() =>
     ports.store.putPending(rotationId, current, password).then(() => 'stored' as const),
   );
@@ -296,6 +312,7 @@ async function performStore(ports: Ports, effect: Performing<'store'>): Promise<
 
 async function performPromote(ports: Ports, effect: Performing<'promote'>): Promise<Performed> {
   if (effect.waitMs > 0) await ports.clock.sleep(effect.waitMs);
+  ports.thingspace.connectAhead(); // For the last logout.
   const promote = await triedWhateverHappens(async () => {
     const moved = await ports.store.promote(effect.from, effect.to);
     return moved === 'promoted' ? moved : { conflict: (await ports.store.readCurrent()).versionId };
@@ -317,7 +334,7 @@ async function performPromote(ports: Ports, effect: Performing<'promote'>): Prom
 async function performVerify(ports: Ports, effect: Performing<'verify'>): Promise<Performed> {
   const { current, password, session } = effect;
   const [login] = await Promise.all([
-    ports.thingspace.login({ ...current.credentials, password }),
+    ports.thingspace.login({ ...current.credentials, password }, () => null),
     session ? ports.thingspace.endSession(session) : undefined,
   ]);
   return { of: 'verify', login };

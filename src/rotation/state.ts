@@ -310,7 +310,7 @@ export type Outcome = {
   | {
       readonly of: 'reset';
       readonly answer:
-        | ResetAnswer
+        | Exclude<ResetAnswer, { reset: 'not-sent' }>
         | {
             readonly reset: 'not-sent';
             readonly reason: 'interrupted' | 'out-of-time' | 'busy';

@@ -1,13 +1,13 @@
-// Verizon ThingSpace Connectivity Management over HTTP: three calls and a token. It says what is *known* after each call, and
-// claims that nothing happened only on proof. It must never send a login or a reset twice, and never let a secret into a sentence.
+// Verizon ThingSpace Connectivity Management over HTTP: three calls and a token. Each answer says what is known after the
+// call; "not sent" and "refused" need proof. A login or a reset is never sent twice, and no secret enters a sentence.
 //
 //   POST {base}/ts/v1/oauth2/token                        Basic                      grant_type=client_credentials   → access_token
 //   POST {base}/m2m/v1/session/login                      Bearer                     {username, password}            → sessionToken
 //   PUT  {base}/m2m/v1/session/password/actions/reset     Bearer, VZ-M2M-Token       {oldPassword}                   → newPassword
 //   POST {base}/m2m/v1/session/logout                     Bearer, VZ-M2M-Token       no body
 //
-// Wire facts as of 2026-11: Verizon's API reference and its generated SDKs; no status or code is published for wrong credentials,
-// a locked user or a wrong oldPassword, so nothing here depends on one.
+// Source, as of 2026-11: the API reference of Verizon and its generated SDKs. No status or code is published for wrong
+// credentials, a locked user or a wrong oldPassword, so nothing here depends on one.
 
 import { type Facts, Failure } from '../rotation/failure.ts';
 import type {
@@ -30,223 +30,233 @@ import {
   readRefusal,
   showCode,
 } from './error-body.ts';
-import { type Exchange, openWire } from './http.ts';
-import { createApiTokens } from './token-cache.ts';
+import { type Exchange, openHttp, type Request } from './http.ts';
+import { mentionsNewPassword, readNewPassword } from './response-body.ts';
+import { createApiTokens, isHeaderValue } from './token-cache.ts';
 
 export type ThingSpaceOptions = {
   /** Such as `https://thingspace.verizon.com/api`; http or https, without user, query or fragment. */
   readonly baseUrl: string;
-  /** Bounds token, login and logout as a whole, and the connecting of each call. */
+  /** Bounds token, login and logout, and the connecting of each call. */
   readonly requestTimeoutMs: number;
-  /** Bounds the reset as a whole. Patient: an answer that comes late is still the only copy of the password. */
+  /** Bounds the reset. Longer than the others: a response that comes late is still the only copy of the password. */
   readonly resetTimeoutMs: number;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
 };
 
 /**
- * Opens a client. It holds API tokens in memory, one per application key, and may be shared by all accounts; `close` cuts what
- * is still running. Throws a plain Error for a `baseUrl` it cannot use.
+ * Opens a client. It keeps API tokens in memory, one per application key, and may be shared by all accounts. `close` ends
+ * every connection. Throws a plain Error for a `baseUrl` that cannot be used.
  */
 export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close(): void } {
-  const base = baseOf(options.baseUrl);
-  const wire = openWire();
-
+  const { clock, requestTimeoutMs, resetTimeoutMs } = options;
+  const url = parseBaseUrl(options.baseUrl);
+  const http = openHttp({ url, connectTimeoutMs: requestTimeoutMs, clock });
   const tokens = createApiTokens(
-    ({ clientId, clientSecret }) =>
-      wire.send({
-        method: 'POST',
-        url: new URL(`${base}/ts/v1/oauth2/token`),
-        headers: {
-          authorization: `Basic ${Buffer.from(`${clientId}:${clientSecret.reveal()}`).toString('base64')}`,
-          'content-type': 'application/x-www-form-urlencoded',
-          accept: 'application/json',
-        },
-        body: 'grant_type=client_credentials',
-        timeoutMs: options.requestTimeoutMs,
-        connectTimeoutMs: options.requestTimeoutMs,
-      }),
-    () => options.clock.monotonicMs(),
+    (credentials) => http.send(tokenRequest(credentials, requestTimeoutMs)),
+    () => clock.monotonicMs(),
+    url.host,
   );
 
-  const sendLogin = (credentials: Credentials, apiToken: Secret): Promise<Exchange> =>
-    wire.send({
-      method: 'POST',
-      url: new URL(`${base}/m2m/v1/session/login`),
-      headers: {
-        authorization: `Bearer ${apiToken.reveal()}`,
-        'content-type': 'application/json',
-        accept: 'application/json',
-      },
-      body: JSON.stringify({
-        username: credentials.username,
-        password: credentials.password.reveal(),
-      }),
-      timeoutMs: options.requestTimeoutMs,
-      connectTimeoutMs: options.requestTimeoutMs,
-    });
-
-  const sendReset = ({ sessionToken, credentials }: Session, apiToken: Secret): Promise<Exchange> =>
-    wire.send({
-      method: 'PUT',
-      url: new URL(`${base}/m2m/v1/session/password/actions/reset`),
-      headers: {
-        authorization: `Bearer ${apiToken.reveal()}`,
-        'vz-m2m-token': sessionToken.reveal(),
-        'content-type': 'application/json',
-        accept: 'application/json',
-      },
-      body: JSON.stringify({ oldPassword: credentials.password.reveal() }),
-      timeoutMs: options.resetTimeoutMs,
-      connectTimeoutMs: options.requestTimeoutMs,
-    });
-
-  const sendLogout = ({ sessionToken }: Session, apiToken: Secret): Promise<Exchange> =>
-    wire.send({
-      method: 'POST',
-      url: new URL(`${base}/m2m/v1/session/logout`),
-      headers: {
-        authorization: `Bearer ${apiToken.reveal()}`,
-        'vz-m2m-token': sessionToken.reveal(),
-        accept: 'application/json',
-      },
-      body: '',
-      timeoutMs: options.requestTimeoutMs,
-      connectTimeoutMs: options.requestTimeoutMs,
-    });
-
   /**
-   * Sends with an API token; when the gateway refuses that, the application never saw the request, so it may be sent once more
-   * with a fresh one. For login and logout only: a reset in such a place goes back to the loop, which knows what is durable.
+   * Sends with an API token. When the gateway refuses the token, the application has not seen the request, so it is sent
+   * once more with a new token. Only for login and logout: a refused reset goes back to the caller.
    */
-  const sendFreshly = async (
+  const sendWithToken = async (
     credentials: Credentials,
-    send: (apiToken: Secret) => Promise<Exchange>,
+    requestWith: (apiToken: Secret) => Request,
   ): Promise<Exchange> => {
     const apiToken = await tokens.get(credentials);
-    const exchange = await send(apiToken);
-    if (!saysApiTokenRefused(exchange)) return exchange;
+    const exchange = await http.send(requestWith(apiToken));
+    if (!isTokenRefused(exchange)) return exchange;
     tokens.drop(credentials, apiToken);
-    const freshToken = await tokens.get(credentials);
-    const again = await send(freshToken);
-    if (saysApiTokenRefused(again)) tokens.drop(credentials, freshToken);
-    return again;
+    const newToken = await tokens.get(credentials);
+    const second = await http.send(requestWith(newToken));
+    if (isTokenRefused(second)) tokens.drop(credentials, newToken);
+    return second;
   };
 
   return {
+    connectAhead: http.connectAhead,
+    close: http.close,
+    readNewPassword,
+
     async authorize(credentials) {
       await tokens.get(credentials);
     },
 
-    async login(credentials) {
-      try {
-        return loginAnswerOf(
-          await sendFreshly(credentials, (apiToken) => sendLogin(credentials, apiToken)),
-          credentials,
-        );
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        return { login: 'not-sent', detail: error.message, facts: error.facts };
-      }
-    },
+    login: (credentials, mayStillSend) =>
+      orElse(
+        async () => {
+          const exchange = await sendWithToken(credentials, (apiToken) => ({
+            ...loginRequest(credentials, apiToken),
+            timeoutMs: requestTimeoutMs,
+            mayStillSend,
+          }));
+          return loginAnswerOf(exchange, credentials);
+        },
+        ({ message, facts }) => ({ login: 'not-sent', detail: message, facts }),
+      ),
 
-    async reset(session) {
-      const { credentials } = session;
-      try {
-        const apiToken = await tokens.get(credentials); // from memory, unless it ended since the login
-        const exchange = await sendReset(session, apiToken);
-        if (saysApiTokenRefused(exchange)) tokens.drop(credentials, apiToken);
-        return resetAnswerOf(exchange, session, apiToken);
-      } catch (error) {
-        if (error instanceof Failure)
-          return { reset: 'refused', because: 'api-token', detail: error.message };
-        throw error;
-      }
-    },
+    reset: (session, mayStillSend) =>
+      orElse(
+        async () => {
+          const { credentials } = session;
+          const apiToken = await tokens.get(credentials); // From memory, unless it ended since the login.
+          const request = resetRequest(session, apiToken);
+          const exchange = await http.send({ ...request, timeoutMs: resetTimeoutMs, mayStillSend });
+          if (isTokenRefused(exchange)) tokens.drop(credentials, apiToken);
+          return resetAnswerOf(exchange, session, apiToken);
+        },
+        ({ message }) => ({ reset: 'refused', because: 'api-token', detail: message }),
+      ),
 
-    readNewPassword(body) {
-      const { newPassword } = parseObject(body.reveal()) ?? {};
-      return typeof newPassword === 'string' && newPassword !== '' ? new Secret(newPassword) : null;
-    },
-
-    async endSession(session) {
-      try {
-        await sendFreshly(session.credentials, (apiToken) => sendLogout(session, apiToken));
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-      }
-    },
-
-    close: () => wire.close(),
+    endSession: (session) =>
+      orElse(
+        async () => {
+          await sendWithToken(session.credentials, (apiToken) => ({
+            ...logoutRequest(session, apiToken),
+            timeoutMs: requestTimeoutMs,
+          }));
+        },
+        () => undefined,
+      ),
   };
 }
 
-/** The base without a trailing slash. A user or a query in it would end up in every URL, and perhaps in a log. */
-function baseOf(baseUrl: string): string {
+/** The result of the call; or what `otherwise` makes of the failure to get an API token. */
+async function orElse<T>(call: () => Promise<T>, otherwise: (failure: Failure) => T): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof Failure) return otherwise(error);
+    throw error;
+  }
+}
+
+/** A user or a query in the base URL would be part of every URL, and so perhaps of a log. */
+function parseBaseUrl(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : null;
-  const usable =
+  const isUsable =
     url &&
     /^https?:$/.test(url.protocol) &&
     `${url.username}${url.password}${url.search}${url.hash}` === '';
-  if (!usable)
+  if (!isUsable)
     throw new Error(
       'the ThingSpace base URL must be http or https, without user, query or fragment',
     );
-  return url.href.replace(/\/+$/, '');
+  return url;
 }
 
-/** Only a 4xx counts as a refusal; whatever a 5xx says, something broke after it began. */
+type Unbounded = Omit<Request, 'timeoutMs' | 'mayStillSend'>;
+
+function tokenRequest({ clientId, clientSecret }: Credentials, timeoutMs: number): Request {
+  const key = Buffer.from(`${clientId}:${clientSecret.reveal()}`).toString('base64');
+  return {
+    method: 'POST',
+    path: '/ts/v1/oauth2/token',
+    headers: {
+      authorization: `Basic ${key}`,
+      'content-type': 'application/x-www-form-urlencoded',
+      accept: 'application/json',
+    },
+    body: 'grant_type=client_credentials',
+    timeoutMs,
+  };
+}
+
+function loginRequest({ username, password }: Credentials, apiToken: Secret): Unbounded {
+  return {
+    method: 'POST',
+    path: '/m2m/v1/session/login',
+    headers: {
+      authorization: `Bearer ${apiToken.reveal()}`,
+      'content-type': 'application/json',
+      accept: 'application/json',
+    },
+    body: JSON.stringify({ username, password: password.reveal() }),
+  };
+}
+
+function resetRequest({ sessionToken, credentials }: Session, apiToken: Secret): Unbounded {
+  return {
+    method: 'PUT',
+    path: '/m2m/v1/session/password/actions/reset',
+    headers: {
+      authorization: `Bearer ${apiToken.reveal()}`,
+      'vz-m2m-token': sessionToken.reveal(),
+      'content-type': 'application/json',
+      accept: 'application/json',
+    },
+    body: JSON.stringify({ oldPassword: credentials.password.reveal() }),
+  };
+}
+
+function logoutRequest({ sessionToken }: Session, apiToken: Secret): Unbounded {
+  return {
+    method: 'POST',
+    path: '/m2m/v1/session/logout',
+    headers: {
+      authorization: `Bearer ${apiToken.reveal()}`,
+      'vz-m2m-token': sessionToken.reveal(),
+      accept: 'application/json',
+    },
+    body: '',
+  };
+}
+
+/** Only a 4xx counts as a refusal. Whatever a 5xx says, something failed after the request was accepted. */
 function refusalIn(exchange: Exchange): Refusal | null {
-  if (exchange.ended !== 'whole' || exchange.status < 400 || exchange.status > 499) return null;
+  if (exchange.ended !== 'complete' || exchange.status < 400 || exchange.status > 499) return null;
   return readRefusal(exchange.body.reveal());
 }
 
-function saysApiTokenRefused(exchange: Exchange): boolean {
+function isTokenRefused(exchange: Exchange): boolean {
   const refusal = refusalIn(exchange);
   return refusal !== null && isApiTokenRefusal(refusal);
 }
 
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
 /**
- * What a login answer means. An application code is believed in any status (`UnexpectedError` excepted), since one strike too
- * many is worse than a stop too many; `not-sent` takes proof that the application did not see it.
+ * What a login response means. An application code is believed in any status (`UnexpectedError` excepted): a login too
+ * many is worse than a needless suspension. `not-sent` needs proof that the application did not see the login.
  */
 function loginAnswerOf(exchange: Exchange, credentials: Credentials): LoginAnswer {
   if (exchange.ended === 'not-sent')
-    return { login: 'not-sent', detail: `login: never sent, ${exchange.why}` };
+    return { login: 'not-sent', detail: `login: not sent, ${exchange.why}` };
   if (exchange.ended === 'silent') return { login: 'unknown', detail: `login: ${exchange.why}` };
   const { status } = exchange;
   if (exchange.ended === 'cut')
     return { login: 'unknown', detail: `login: HTTP ${status}, ${exchange.why}` };
 
   const body = exchange.body.reveal();
-  if (status >= 200 && status < 300) {
-    const { sessionToken } = parseObject(body) ?? {};
-    // Visible ASCII: it goes into a header (Verizon's example is a UUID).
-    if (typeof sessionToken === 'string' && /^[\x21-\x7e]+$/.test(sessionToken)) {
-      return {
-        login: 'accepted',
-        session: { sessionToken: new Secret(sessionToken), credentials },
-      };
-    }
-  }
-  const said = readRefusal(body);
-  const detail = `login: HTTP ${status}${said ? `, ${showCode(said, [credentials.password, credentials.clientSecret])}` : ''}`;
+  const sessionToken = isSuccess(status) ? parseObject(body)?.['sessionToken'] : undefined;
+  if (isHeaderValue(sessionToken))
+    return { login: 'accepted', session: { sessionToken: new Secret(sessionToken), credentials } };
+  const refusal = readRefusal(body);
+  const secrets = [credentials.password, credentials.clientSecret];
+  const detail = `login: HTTP ${status}${refusal ? `, ${showCode(refusal, secrets)}` : ''}`;
   const facts: Facts | undefined = status === 429 ? { cause: 'throttled' } : undefined;
-  if (said?.by === 'application') {
-    if (isUnexpectedError(said) || status === 429) return { login: 'unknown', detail, facts };
-    return { login: 'refused', detail };
+  if (refusal?.by === 'application') {
+    const isUndecided = isUnexpectedError(refusal) || status === 429;
+    return isUndecided ? { login: 'unknown', detail, facts } : { login: 'refused', detail };
   }
-  const refusal = refusalIn(exchange);
-  const before = status === 429 || (refusal !== null && isBeforeApplication(refusal));
+  const believed = refusalIn(exchange);
+  const isNotSent = status === 429 || (believed !== null && isBeforeApplication(believed));
   return {
-    login: before ? 'not-sent' : 'unknown',
+    login: isNotSent ? 'not-sent' : 'unknown',
     detail: status < 300 ? `${detail} without a usable session token` : detail,
     facts,
   };
 }
 
 /**
- * What a reset answer means. `refused` only on the word of somebody who named himself: the gateway by a fault that it gives
- * before it forwards, or the application by an error code in a 4xx, or a 429. A bare page in any status is in doubt.
+ * What a reset response means. `refused` needs a body that names its author: a fault that the gateway gives before it
+ * forwards, or an error code of the application in a 4xx; or a 429. Any other page is in doubt. A body that holds a new
+ * password is never a refusal.
  */
 function resetAnswerOf(
   exchange: Exchange,
@@ -254,19 +264,18 @@ function resetAnswerOf(
   apiToken: Secret,
 ): ResetAnswer {
   if (exchange.ended === 'not-sent')
-    return { reset: 'refused', because: 'code', detail: `reset: never sent, ${exchange.why}` };
+    return { reset: 'not-sent', detail: `reset: not sent, ${exchange.why}` };
   if (exchange.ended === 'silent') return { reset: 'in-doubt', detail: `reset: ${exchange.why}` };
   const { status, body } = exchange;
   if (exchange.ended === 'cut')
     return inDoubt(`reset: HTTP ${status}, ${exchange.why}`, status, body);
   if (isSuccess(status)) return { reset: 'answered', body };
 
-  const refusal = refusalIn(exchange);
-  const shown = refusal
-    ? `, ${showCode(refusal, [credentials.password, credentials.clientSecret, sessionToken, apiToken])}`
-    : '';
-  const detail = `reset: HTTP ${status}${shown}`;
-  if (status === 429 || (refusal && isThrottle(refusal)))
+  const refusal = readNewPassword(body) ? null : refusalIn(exchange);
+  const secrets = [credentials.password, credentials.clientSecret, sessionToken, apiToken];
+  const detail = `reset: HTTP ${status}${refusal ? `, ${showCode(refusal, secrets)}` : ''}`;
+  if (refusal && isThrottle(refusal)) return { reset: 'refused', because: 'throttled', detail };
+  if (status === 429 && !mentionsNewPassword(body))
     return { reset: 'refused', because: 'throttled', detail };
   if (!refusal || isUnexpectedError(refusal)) return inDoubt(detail, status, body);
   if (isApiTokenRefusal(refusal)) return { reset: 'refused', because: 'api-token', detail };
@@ -276,13 +285,8 @@ function resetAnswerOf(
   return inDoubt(detail, status, body);
 }
 
-/** In doubt, with the bytes wherever they might hold a password: any of a 2xx, and any that mention one. */
+/** In doubt, with the bytes when they may hold a password: any bytes of a 2xx, and bytes that name the field. */
 function inDoubt(detail: string, status: number, body: Secret<Uint8Array>): ResetAnswer {
-  const mayHoldPassword =
-    !body.isEmpty && (isSuccess(status) || Buffer.from(body.reveal()).includes('newPassword'));
+  const mayHoldPassword = (isSuccess(status) && !body.isEmpty) || mentionsNewPassword(body);
   return mayHoldPassword ? { reset: 'in-doubt', detail, body } : { reset: 'in-doubt', detail };
-}
-
-function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
 }

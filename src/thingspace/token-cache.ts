@@ -1,56 +1,62 @@
-// API tokens (OAuth2 bearer), one per application key, shared by every account that uses the key. Kept in memory only and
-// never revoked: revoking would cut off every other consumer of the same key.
+// API tokens (OAuth2 bearer), one per application key, shared by every account that uses the key. They are kept in memory
+// only, and never revoked: a revocation would end the token of every other consumer of the same key.
 
 import { createHash } from 'node:crypto';
-import { type Facts, Failure } from '../rotation/failure.ts';
+import { type Cause, Failure } from '../rotation/failure.ts';
 import type { Credentials } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
-import { isThrottle, parseObject, readRefusal, showCode } from './error-body.ts';
+import { isNoSuchPath, isThrottle, parseObject, readRefusal, showCode } from './error-body.ts';
 import type { Exchange } from './http.ts';
 
 export type ApiTokens = {
-  /** The API token of this application key: from memory, or minted; one mint at a time per key. Throws `api-unavailable`, `api-key-refused`. */
+  /**
+   * The API token of this application key, from memory or requested; one request at a time per key. Throws
+   * `api-unavailable`, `api-key-refused`.
+   */
   get(credentials: Credentials): Promise<Secret>;
-  /** Forgets `token`, unless another one has taken its place already. */
+  /** Forgets `token`, unless another token has replaced it. */
   drop(credentials: Credentials, token: Secret): void;
 };
 
-/** One hour from *first* issue, and a repeated request inside it gives the same token (Verizon, Getting Credentials, 2026-11). */
+/** One hour from the *first* issue; a repeated request within it gives the same token (Verizon, Getting Credentials, 2026-11). */
 const defaultLifeSeconds = 3600;
 
-/** Asked for anew this long before its end, so that it lasts through a login and a reset. */
+/** A token is requested again this long before its end, so that it lasts through a login and a reset. */
 const marginSeconds = 60;
 
 type Kept = { readonly token: Secret; readonly untilMs: number };
 
 /**
- * Keeps tokens. `mint` sends the token request, once. Whether `expires_in` counts down on a repeated request is not known, so a
- * kept token may die before its time; then the gateway says so, and the client drops it.
+ * `request` sends the token request to `host`, once. It is not known whether `expires_in` counts down on a repeated request, so a
+ * kept token may end early. Then the gateway refuses it, and the client drops it.
  */
 export function createApiTokens(
-  mint: (credentials: Credentials) => Promise<Exchange>,
+  request: (credentials: Credentials) => Promise<Exchange>,
   monotonicMs: () => number,
+  host: string,
 ): ApiTokens {
   const kept = new Map<string, Kept>();
-  const minting = new Map<string, Promise<Kept>>();
+  const pending = new Map<string, Promise<Secret>>();
+
+  const renew = async (key: string, credentials: Credentials): Promise<Secret> => {
+    try {
+      const exchange = await request(credentials);
+      const renewed = readToken(exchange, credentials, { nowMs: monotonicMs(), host });
+      kept.set(key, renewed);
+      return renewed.token;
+    } finally {
+      pending.delete(key);
+    }
+  };
 
   return {
     async get(credentials) {
       const key = keyOf(credentials);
       const found = kept.get(key);
       if (found && monotonicMs() < found.untilMs) return found.token;
-      let pending = minting.get(key);
-      if (!pending) {
-        pending = mint(credentials)
-          .then((exchange) => {
-            const minted = readToken(exchange, credentials, monotonicMs());
-            kept.set(key, minted);
-            return minted;
-          })
-          .finally(() => minting.delete(key));
-        minting.set(key, pending);
-      }
-      return (await pending).token;
+      const renewal = pending.get(key) ?? renew(key, credentials);
+      pending.set(key, renewal);
+      return renewal;
     },
     drop(credentials, token) {
       const key = keyOf(credentials);
@@ -59,29 +65,39 @@ export function createApiTokens(
   };
 }
 
-function readToken(exchange: Exchange, credentials: Credentials, nowMs: number): Kept {
-  if (exchange.ended !== 'whole') throw new Failure('api-unavailable', `token: ${exchange.why}`);
+function readToken(
+  exchange: Exchange,
+  credentials: Credentials,
+  { nowMs, host }: { nowMs: number; host: string },
+): Kept {
+  if (exchange.ended !== 'complete')
+    throw new Failure('api-unavailable', `token: ${exchange.why}`, { host });
   const { status } = exchange;
   const body = exchange.body.reveal();
-  const answer = parseObject(body);
   if (status >= 200 && status < 300) {
-    const { access_token: token, expires_in: life } = answer ?? {};
-    // It goes into a header; anything a header cannot hold would make the next call fail in an unknown place.
-    if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
-      throw new Failure('api-unavailable', `token: HTTP ${status} without a usable access_token`);
-    }
+    const { access_token: token, expires_in: life } = parseObject(body) ?? {};
+    if (!isHeaderValue(token))
+      throw new Failure('api-unavailable', `token: HTTP ${status} without a usable access_token`, {
+        host,
+      });
     const lifeSeconds = typeof life === 'number' && life > 0 ? life : defaultLifeSeconds;
-    return {
-      token: new Secret(token),
-      untilMs: nowMs + Math.max(0, lifeSeconds - marginSeconds) * 1000,
-    };
+    const untilMs = nowMs + Math.max(0, lifeSeconds - marginSeconds) * 1000;
+    return { token: new Secret(token), untilMs };
   }
   const refusal = readRefusal(body);
-  const detail = `token: HTTP ${status}${refusal ? `, ${showCode(refusal, [credentials.clientSecret, credentials.password])}` : ''}`;
-  const named = refusal !== null && refusal.by !== 'application' && !isThrottle(refusal);
-  const refused = status === 401 || ((status === 400 || status === 403) && named);
-  const facts: Facts = status === 429 ? { cause: 'throttled' } : {};
-  throw new Failure(refused ? 'api-key-refused' : 'api-unavailable', detail, facts);
+  const secrets = [credentials.clientSecret, credentials.password];
+  const detail = `token: HTTP ${status}${refusal ? `, ${showCode(refusal, secrets)}` : ''}`;
+  const isNamed = refusal !== null && refusal.by !== 'application' && !isThrottle(refusal);
+  const isRefused = status === 401 || ((status === 400 || status === 403) && isNamed);
+  const isThrottled = status === 429 || (refusal !== null && isThrottle(refusal));
+  const isWrongPath = refusal !== null && isNoSuchPath(refusal);
+  const cause: Cause | undefined = isThrottled ? 'throttled' : isWrongPath ? 'base-url' : undefined;
+  throw new Failure(isRefused ? 'api-key-refused' : 'api-unavailable', detail, { host, cause });
+}
+
+/** Visible ASCII: a token goes into a header, and any other character would fail before or after the call, unpredictably. */
+export function isHeaderValue(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e]+$/.test(value);
 }
 
 /** A digest, so that no key of a map is a secret. */

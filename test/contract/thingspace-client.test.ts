@@ -3,6 +3,7 @@
 
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { openClock } from '../../src/clock.ts';
 import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import {
@@ -10,7 +11,7 @@ import {
   type ThingSpaceSimulator,
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
-import { openWire } from '../../src/thingspace/http.ts';
+import { openHttp } from '../../src/thingspace/http.ts';
 import {
   credentialsOf,
   http,
@@ -482,7 +483,10 @@ test('a reset that exceeds its timeout is in doubt; the server may apply it late
   simulator.release();
   await committed;
 
-  expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 250 ms' });
+  expect(answer).toEqual({
+    reset: 'in-doubt',
+    detail: 'reset: no complete response within 250 ms',
+  });
   expect([simulator.resetsReceived('uws-user'), simulator.resetsCommitted('uws-user')]).toEqual([
     1, 1,
   ]);
@@ -553,7 +557,7 @@ test('a login without a response is unknown; one without an API token was not se
   const impatient = client(simulator.baseUrl, { requestTimeoutMs: 250 });
   expect(await impatient.login(credentialsOf())).toEqual({
     login: 'unknown',
-    detail: 'login: no whole answer within 250 ms',
+    detail: 'login: no complete response within 250 ms',
   });
 
   simulator.arm({ fault: 'drop-before-commit', call: 'token' });
@@ -561,7 +565,7 @@ test('a login without a response is unknown; one without an API token was not se
   expect(await fresh.login(credentialsOf())).toEqual({
     login: 'not-sent',
     detail: 'token: the connection failed (ECONNRESET)',
-    facts: {},
+    facts: { host: new URL(simulator.baseUrl).host },
   });
   expect(simulator.loginsReceived('uws-user')).toBe(1);
 });
@@ -653,12 +657,11 @@ test('a call without a connection is reported as not sent', async () => {
 
   expect(await thingspace.login(credentialsOf())).toEqual({
     login: 'not-sent',
-    detail: 'login: never sent, the connection failed (ECONNREFUSED)',
+    detail: 'login: not sent, the connection failed (ECONNREFUSED)',
   });
   expect(await thingspace.reset(sessionOf())).toEqual({
-    reset: 'refused',
-    because: 'code',
-    detail: 'reset: never sent, the connection failed (ECONNREFUSED)',
+    reset: 'not-sent',
+    detail: 'reset: not sent, the connection failed (ECONNREFUSED)',
   });
   await expect(
     client('https://no-such-host.invalid/api').authorize(credentialsOf()),
@@ -674,16 +677,14 @@ test('a call without a complete TLS handshake is reported as not sent', async ()
   withoutCertificate.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve) => withoutCertificate.listen(0, '127.0.0.1', resolve));
   closing({ close: () => new Promise((resolve) => withoutCertificate.close(resolve)) });
-  const wire = closing(openWire());
   const send = (port: number) =>
-    wire.send({
-      method: 'PUT',
-      url: new URL(`https://127.0.0.1:${port}/`),
-      headers: {},
-      body: plantedPassword,
-      timeoutMs: 5000,
-      connectTimeoutMs: 250,
-    });
+    closing(
+      openHttp({
+        url: new URL(`https://127.0.0.1:${port}/`),
+        connectTimeoutMs: 250,
+        clock: openClock(),
+      }),
+    ).send({ method: 'PUT', path: '/', headers: {}, body: plantedPassword, timeoutMs: 5000 });
 
   const answers = [
     await send(silent.port),
@@ -692,7 +693,7 @@ test('a call without a complete TLS handshake is reported as not sent', async ()
 
   expect(answers).toEqual([
     { ended: 'not-sent', why: 'no connection within 250 ms' },
-    { ended: 'not-sent', why: 'the connection failed (EPROTO)' },
+    { ended: 'not-sent', why: expect.stringMatching(/^the connection failed \([A-Z]/) },
   ]);
   expect(received).toEqual([]);
 });
@@ -756,12 +757,6 @@ test.each([
   const read = thingspace.readNewPassword(new Secret(new Uint8Array(Buffer.from(body))));
 
   expect(read?.reveal() ?? null).toBe(expected);
-});
-
-test('a response that is not UTF-8 gives no password, instead of a damaged one', () => {
-  const latin1 = new Secret(new Uint8Array(Buffer.from('{"newPassword":"caf\xe9"}', 'latin1')));
-
-  expect(client('http://127.0.0.1:1/api').readNewPassword(latin1)).toBeNull();
 });
 
 test('a response with status 200 is returned as bytes, also when it is no text', async () => {

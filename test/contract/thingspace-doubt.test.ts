@@ -91,7 +91,7 @@ test('a reset response that stalls is in doubt and keeps the received bytes', as
   expect('body' in answer && textOf(answer.body)).toBe('{"newPassword":"x"');
   expect(answer).toMatchObject({
     reset: 'in-doubt',
-    detail: 'reset: HTTP 200, no whole answer within 250 ms',
+    detail: 'reset: HTTP 200, no complete response within 250 ms',
   });
 });
 
@@ -113,7 +113,7 @@ test('an endless reset response is in doubt and keeps its first mebibyte', async
 
   expect(answer).toMatchObject({
     reset: 'in-doubt',
-    detail: `reset: HTTP 200, more than ${bodyLimitBytes} bytes of body`,
+    detail: `reset: HTTP 200, the body has more than ${bodyLimitBytes} bytes`,
   });
   expect('body' in answer && answer.body?.reveal().length).toBe(bodyLimitBytes);
 });
@@ -130,7 +130,10 @@ test('an upgrade to another protocol is no response, and ends at the timeout', a
     sessionOf(),
   );
 
-  expect(answer).toEqual({ reset: 'in-doubt', detail: 'reset: no whole answer within 250 ms' });
+  expect(answer).toEqual({
+    reset: 'in-doubt',
+    detail: 'reset: no complete response within 250 ms',
+  });
 });
 
 test('an error page that contains a new password is kept; any other is not', async () => {

@@ -309,7 +309,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
         throw new Failure('api-unavailable', 'token: HTTP 429', { cause: 'throttled' });
       if (broken.thingspace) throw new Failure('api-unavailable', 'token: HTTP 503');
     },
-    login: async (credentials) => {
+    connectAhead: () => {},
+    login: async (credentials, mayStillSend) => {
+      const detail = mayStillSend();
+      if (detail !== null) return { login: 'not-sent', detail };
       counts.logins += 1;
       if (broken.thingspace || broken.logins)
         return { login: 'unknown', detail: 'login: HTTP 503' };
@@ -317,7 +320,9 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
         return { login: 'refused', detail: 'login: HTTP 400' };
       return { login: 'accepted', session: { sessionToken: new Secret('session'), credentials } };
     },
-    reset: async ({ credentials }) => {
+    reset: async ({ credentials }, mayStillSend) => {
+      const detail = mayStillSend();
+      if (detail !== null) return { reset: 'not-sent', detail };
       counts.resets += 1;
       if (broken.thingspaceAfterReset) broken.thingspace = true;
       const password = `reset-${counter++}`;

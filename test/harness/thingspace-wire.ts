@@ -4,6 +4,7 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type Socket } from 'node:net';
 import { inspect } from 'node:util';
+import { openClock } from '../../src/clock.ts';
 import type { Credentials, Session } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import { openThingSpace } from '../../src/thingspace/client.ts';
@@ -121,7 +122,9 @@ export function sessionOf(
   return { sessionToken: new Secret(sessionToken), credentials };
 }
 
-/** A client with short timeouts and a manual clock. */
+const always = (): string | null => null;
+
+/** A client with short timeouts and a clock that only `advance` moves. Without a check, login and reset are sent. */
 export function openClient(
   baseUrl: string,
   timeouts: { requestTimeoutMs?: number; resetTimeoutMs?: number } = {},
@@ -131,14 +134,18 @@ export function openClient(
     baseUrl,
     requestTimeoutMs: 5000,
     resetTimeoutMs: 5000,
-    clock: { monotonicMs: () => now },
+    clock: { monotonicMs: () => now, sleep: openClock().sleep },
     ...timeouts,
   });
-  return Object.assign(client, {
+  return {
+    ...client,
+    login: (credentials: Credentials, mayStillSend = always) =>
+      client.login(credentials, mayStillSend),
+    reset: (session: Session, mayStillSend = always) => client.reset(session, mayStillSend),
     advance: (ms: number) => {
       now += ms;
     },
-  });
+  };
 }
 
 /** Every text form of a value in a log. */

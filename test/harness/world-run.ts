@@ -506,8 +506,16 @@ function portsOf(simulation: Simulation, process: Process): Ports {
     },
     thingspace: {
       authorize: () => read('authorize', 'authorize', 'api-unavailable', () => undefined),
-      login: (credentials) => login(simulation, process, credentials, call, after),
-      reset: (session) => {
+      connectAhead: () => {},
+      login: async (credentials, mayStillSend) => {
+        const detail = mayStillSend();
+        return detail === null
+          ? login(simulation, process, credentials, call, after)
+          : { login: 'not-sent', detail };
+      },
+      reset: async (session, mayStillSend) => {
+        const detail = mayStillSend();
+        if (detail !== null) return { reset: 'not-sent', detail };
         const { credentials, sessionToken } = session;
         return reset(
           simulation,

@@ -81,9 +81,9 @@ const retriesTheReset: Plant = (ports) => ({
   ...ports,
   thingspace: {
     ...ports.thingspace,
-    reset: async (session) => {
-      const answer = await ports.thingspace.reset(session);
-      return answer.reset === 'in-doubt' ? ports.thingspace.reset(session) : answer;
+    reset: async (session, mayStillSend) => {
+      const answer = await ports.thingspace.reset(session, mayStillSend);
+      return answer.reset === 'in-doubt' ? ports.thingspace.reset(session, mayStillSend) : answer;
     },
   },
 });
@@ -115,8 +115,8 @@ const tellsThePassword: Plant = (ports) => ({
   ...ports,
   thingspace: {
     ...ports.thingspace,
-    login: async (credentials) => {
-      const answer = await ports.thingspace.login(credentials);
+    login: async (credentials, mayStillSend) => {
+      const answer = await ports.thingspace.login(credentials, mayStillSend);
       return answer.login === 'refused'
         ? { ...answer, detail: `${credentials.password.reveal()} was refused` }
         : answer;
