@@ -35,10 +35,12 @@ export type ConnectionOptions = {
   /** Bounds DNS, TCP and TLS together. */
   readonly connectTimeoutMs: number;
   readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
+  /** A connection that no call takes is closed after this time. */
+  readonly unusedLimitMs?: number | undefined;
 };
 
-/** A connection that no call takes is closed after this time. Servers close a silent connection a little later. */
-export const unusedLimitMs = 5_000;
+/** Servers close a connection without a request a little later. */
+const defaultUnusedLimitMs = 5_000;
 
 /** Further connections are not opened ahead; the calls open their own. */
 const mostUnused = 64;
@@ -46,7 +48,7 @@ const mostUnused = 64;
 type Opened = Connection & {
   /** Null when the connection is established, else the reason why it is not. */
   readonly outcome: Promise<string | null>;
-  /** False after `unusedLimitMs`, also when the process was paused and its timers did not run. */
+  /** False after the limit for unused connections, also when the process was paused and its timers did not run. */
   isFresh(): boolean;
 };
 
@@ -109,7 +111,8 @@ export function openConnections(options: ConnectionOptions): Connections {
   };
 }
 
-function openConnection({ url, connectTimeoutMs, clock }: ConnectionOptions): Opened {
+function openConnection(options: ConnectionOptions): Opened {
+  const { url, connectTimeoutMs, clock, unusedLimitMs = defaultUnusedLimitMs } = options;
   const isSecure = url.protocol === 'https:';
   const socket = isSecure ? openTls(url) : openTcp(url);
   let connectedAtMs: number | null = null;

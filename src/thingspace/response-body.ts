@@ -34,31 +34,35 @@ export function readNewPassword(body: Secret<Uint8Array>): Secret | null {
 export function mentionsNewPassword(body: Secret<Uint8Array>): boolean {
   // Without its last zero byte, the UTF-16LE form is also a part of the UTF-16BE form.
   const utf16 = Buffer.from(field, 'utf16le').subarray(0, -1);
-  return decompress(body.reveal()).some((bytes) => bytes.includes(field) || bytes.includes(utf16));
+  for (const bytes of decompress(body.reveal()))
+    if (bytes.includes(field) || bytes.includes(utf16)) return true;
+  return false;
 }
 
 /** The bytes as they are, then as each content encoding gives them; a body that was cut gives what can be decoded. */
-function decompress(body: Uint8Array): Buffer[] {
+function* decompress(body: Uint8Array): Iterable<Buffer> {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const maxOutputLength = bodyLimitBytes;
   const inflate = { maxOutputLength, finishFlush: constants.Z_SYNC_FLUSH };
   const brotli = { maxOutputLength, finishFlush: constants.BROTLI_OPERATION_FLUSH };
-  // Node rejects other bytes after a gzip member; behind the usual header of ten bytes it is raw deflate, which has an end.
-  const isPlainGzip = bytes.subarray(0, 4).toString('hex') === '1f8b0800';
-  return [
-    () => bytes,
+  yield bytes;
+  for (const decoder of [
     () => gunzipSync(bytes, inflate),
-    () => (isPlainGzip ? inflateRawSync(bytes.subarray(10), inflate) : Buffer.alloc(0)),
+    // Node rejects other bytes after a gzip member. Behind the usual header of ten bytes it is raw deflate, which has an end.
+    () =>
+      inflateRawSync(
+        bytes.toString('hex', 0, 4) === '1f8b0800' ? bytes.subarray(10) : bytes,
+        inflate,
+      ),
     () => inflateSync(bytes, inflate),
-    () => inflateRawSync(bytes, inflate),
     () => brotliDecompressSync(bytes, brotli),
-  ].flatMap((decoder) => {
+  ]) {
     try {
-      return [decoder()];
+      yield decoder();
     } catch {
-      return []; // Another encoding, or more than `bodyLimitBytes`.
+      // Another encoding, or more than `bodyLimitBytes`.
     }
-  });
+  }
 }
 
 /** The first JSON object in the bytes, as UTF-8 or Latin-1, UTF-16LE and UTF-16BE text. */

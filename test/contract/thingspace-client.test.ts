@@ -736,29 +736,6 @@ test.each([
   expect([read, second.reset]).toEqual([password, 'answered']);
 });
 
-test.each([
-  ['{"newPassword":"Wh0a1545a84d"}', 'Wh0a1545a84d'],
-  [' {"other":1,"newPassword":"\\u0041\\ud800"}\r\n', 'A\ud800'],
-  ['\ufeff{"newPassword":"x"}', 'x'],
-  ['{"newPassword":""}', null],
-  ['{"newPassword":42}', null],
-  ['{"newPassword":null}', null],
-  ['{"newPassword":{"value":"x"}}', null],
-  ['{"NewPassword":"x"}', null],
-  ['{"newPassword":"x"', null],
-  ['["newPassword"]', null],
-  ['"newPassword"', null],
-  ['null', null],
-  ['', null],
-  ['<html></html>', null],
-])('the answer %s holds the password %p', (body, expected) => {
-  const thingspace = client('http://127.0.0.1:1/api');
-
-  const read = thingspace.readNewPassword(new Secret(new Uint8Array(Buffer.from(body))));
-
-  expect(read?.reveal() ?? null).toBe(expected);
-});
-
 test('a response with status 200 is returned as bytes, also when it is no text', async () => {
   const bytes = Buffer.from([0x1f, 0x8b, 0x00, 0xff, 0xfe]);
   const fields = `Content-Encoding: gzip\r\nContent-Length: ${bytes.length}`;

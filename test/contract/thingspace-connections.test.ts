@@ -1,0 +1,299 @@
+// Each ThingSpace request has a connection of its own. A connection may be opened before the request is ready.
+
+import { once } from 'node:events';
+import { type AddressInfo, createServer, Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { openClock } from '../../src/clock.ts';
+import { type Http, openHttp } from '../../src/thingspace/http.ts';
+import {
+  credentialsOf,
+  http,
+  loginAnswer,
+  openClient,
+  plantedPassword,
+  sessionOf,
+  tokenAnswer,
+} from '../harness/thingspace-wire.ts';
+
+const opened: { close(): unknown }[] = [];
+
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close();
+});
+
+function closing<T extends { close(): unknown }>(value: T): T {
+  opened.push(value);
+  return value;
+}
+
+type Recorder = {
+  readonly url: URL;
+  /** What each connection has carried, in the order of the connections. */
+  readonly received: string[];
+  readonly sockets: Socket[];
+  /** Resolves when this many connections were accepted. */
+  accepted(count: number): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Records every byte. Answers each request with success; `onConnection` may do something else first. */
+async function openRecorder(onConnection: (socket: Socket, nth: number) => void = () => {}) {
+  const received: string[] = [];
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    const index = sockets.push(socket) - 1;
+    received.push('');
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      received[index] += chunk.toString();
+      const text = received[index] ?? '';
+      if (text.includes('/oauth2/token')) socket.end(tokenAnswer);
+      else socket.end(text.includes('/session/login') ? loginAnswer : http(200, '{}'));
+    });
+    onConnection(socket, index + 1);
+    server.emit('accepted');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const recorder: Recorder = {
+    url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/api`),
+    received,
+    sockets,
+    async accepted(count) {
+      while (sockets.length < count) await once(server, 'accepted');
+    },
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+  return closing(recorder);
+}
+
+const openPool = (
+  url: URL,
+  options: { unusedLimitMs?: number; clock?: Parameters<typeof openHttp>[0]['clock'] } = {},
+): Http => closing(openHttp({ url, connectTimeoutMs: 5000, clock: openClock(), ...options }));
+
+const put = (mayStillSend?: () => string | null) => ({
+  method: 'PUT' as const,
+  path: '/reset',
+  headers: {},
+  body: plantedPassword,
+  timeoutMs: 5000,
+  mayStillSend,
+});
+
+test('a call takes the connection that was opened ahead, and no connection carries two requests', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+
+  pool.connectAhead();
+  await server.accepted(1);
+  const before = server.sockets.length;
+  const answers = [await pool.send(put()), await pool.send(put())];
+
+  expect([before, server.sockets.length]).toEqual([1, 2]);
+  expect(answers.map(({ ended }) => ended)).toEqual(['complete', 'complete']);
+  expect(server.received.map((text) => text.match(/PUT /g)?.length)).toEqual([1, 1]);
+});
+
+test('a call takes a connection that is still being opened', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+
+  pool.connectAhead();
+  await pool.send(put());
+
+  expect(server.sockets.length).toBe(1);
+});
+
+test.each(['opened ahead', 'opened by the call'])(
+  'when the last check refuses, nothing is sent over a connection that was %s',
+  async (how) => {
+    const server = await openRecorder();
+    let elapsed = false;
+    let checks = 0;
+    // The connection is established for a while before the check, as in a process that was paused.
+    const clock = openClock();
+    const sleep = async (): Promise<void> => {
+      await clock.sleep(100);
+      elapsed = true;
+    };
+    const pool = openPool(server.url, { clock: { ...clock, sleep } });
+    if (how === 'opened ahead') {
+      pool.connectAhead();
+      await server.accepted(1);
+    }
+
+    const answer = await pool.send(
+      put(() => {
+        checks += 1;
+        return 'the process was paused';
+      }),
+    );
+    await server.accepted(1);
+    const ended = new Promise((resolve) => server.sockets[0]?.once('close', resolve));
+    await ended;
+
+    expect(answer).toEqual({ ended: 'not-sent', why: 'the process was paused' });
+    expect([server.received, checks]).toEqual([[''], 1]);
+    expect(elapsed).toBe(how === 'opened ahead');
+  },
+);
+
+test('nothing else runs between the last check and the first byte', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+  const order: string[] = [];
+  const { write } = Socket.prototype;
+  closing({ close: () => Reflect.deleteProperty(Socket.prototype, 'write') });
+  Socket.prototype.write = function (this: Socket, ...args: unknown[]) {
+    if (this.remotePort === Number(server.url.port)) order.push('write');
+    return Reflect.apply(write, this, args);
+  } as typeof write;
+
+  await pool.send(
+    put(() => {
+      order.push('check');
+      process.nextTick(() => order.push('next tick'));
+      return null;
+    }),
+  );
+
+  expect(order.slice(0, 2)).toEqual(['check', 'write']);
+  expect(order.at(-1)).toBe('next tick');
+});
+
+test('a login and a reset that the check refuses are not sent', async () => {
+  const server = await openRecorder();
+  const client = closing(openClient(server.url.href));
+  await client.authorize(credentialsOf());
+
+  const login = await client.login(credentialsOf(), () => 'the lease has ended');
+  const reset = await client.reset(sessionOf(), () => 'the lease has ended');
+
+  expect(login).toEqual({ login: 'not-sent', detail: 'login: not sent, the lease has ended' });
+  expect(reset).toEqual({ reset: 'not-sent', detail: 'reset: not sent, the lease has ended' });
+  expect(server.received.slice(1)).toEqual(['', '']);
+});
+
+test('the check is made after the API token was requested', async () => {
+  const server = await openRecorder();
+  const client = closing(openClient(server.url.href));
+  let requestsBefore: string[] = [];
+
+  await client.reset(sessionOf(), () => {
+    requestsBefore = server.received.map((text) => text.split(' ')[1] ?? '');
+    return null;
+  });
+
+  expect(requestsBefore.filter((path) => path !== '')).toEqual(['/api/ts/v1/oauth2/token']);
+  expect(server.received.length).toBe(2);
+});
+
+test.each<[string, (socket: Socket) => void]>([
+  ['closed', (socket) => void socket.end()],
+  ['reset', (socket) => void socket.resetAndDestroy()],
+  ['answered without a request', (socket) => void socket.write('HTTP/1.0 408 Timeout\r\n\r\n')],
+])('a connection that the server %s before its use is replaced', async (_, spoil) => {
+  const server = await openRecorder((socket, nth) => {
+    if (nth === 1) spoil(socket);
+  });
+  const pool = openPool(server.url);
+  pool.connectAhead();
+  await server.accepted(1);
+
+  const answer = await pool.send(put());
+
+  expect(answer).toMatchObject({ ended: 'complete', status: 200 });
+  expect([server.sockets.length, server.received[0]]).toEqual([2, '']);
+});
+
+test('a close that arrived while the process was paused is noticed before the next use', async () => {
+  // A server in another thread, so that it closes while this thread is blocked.
+  const worker = new Worker(
+    `const { createServer } = require('node:net');
+     const { parentPort } = require('node:worker_threads');
+     let count = 0;
+     const server = createServer((socket) => {
+       count += 1;
+       socket.on('error', () => undefined);
+       if (count === 1) setTimeout(() => socket.destroy(), 50);
+       else socket.on('data', () => socket.end('HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n'));
+       parentPort.postMessage('accepted');
+     });
+     server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+    { eval: true },
+  );
+  closing({ close: () => worker.terminate() });
+  const [port] = await once(worker, 'message');
+  const pool = openPool(new URL(`http://127.0.0.1:${port}/`));
+  pool.connectAhead();
+  await once(worker, 'message');
+
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  const answer = await pool.send(put());
+
+  expect(answer).toMatchObject({ ended: 'complete', status: 200 });
+});
+
+test('a connection that no call takes is closed, and an old one is not used even if its timer did not run', async () => {
+  const server = await openRecorder();
+  let monotonicMs = 0;
+  const clock = { ...openClock(), monotonicMs: () => monotonicMs };
+  const impatient = openPool(server.url, { unusedLimitMs: 20 });
+  const paused = openPool(server.url, { clock });
+
+  impatient.connectAhead();
+  await server.accepted(1);
+  await once(server.sockets[0] as Socket, 'close');
+  paused.connectAhead();
+  await server.accepted(2);
+  await openClock().sleep(0);
+  monotonicMs = 5_000;
+  const answer = await paused.send(put());
+
+  expect(answer).toMatchObject({ ended: 'complete' });
+  expect(server.received.map((text) => text !== '')).toEqual([false, false, true]);
+});
+
+test('opening ahead never throws, is limited, and ends with the client', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+  const unreachable = openPool(new URL('http://127.0.0.1:1/'));
+
+  unreachable.connectAhead();
+  for (let times = 0; times < 100; times += 1) pool.connectAhead();
+  await server.accepted(64);
+  pool.close();
+  pool.connectAhead();
+
+  expect(await unreachable.send(put())).toEqual({
+    ended: 'not-sent',
+    why: 'the connection failed (ECONNREFUSED)',
+  });
+  expect(await pool.send(put())).toEqual({ ended: 'not-sent', why: 'the client is closed' });
+  expect(server.sockets.length).toBe(64);
+});
+
+test('a failure before the first byte is not sent, and a failure after it is in doubt', async () => {
+  const server = await openRecorder((socket, nth) => {
+    if (nth === 2) socket.prependListener('data', () => socket.resetAndDestroy());
+  });
+  const client = closing(openClient(server.url.href));
+  await client.authorize(credentialsOf());
+
+  const inDoubt = await client.reset(sessionOf());
+  await server.close();
+  const notSent = await client.reset(sessionOf());
+
+  expect(inDoubt).toEqual({
+    reset: 'in-doubt',
+    detail: 'reset: the connection failed (ECONNRESET)',
+  });
+  expect(notSent).toEqual({
+    reset: 'not-sent',
+    detail: 'reset: not sent, the connection failed (ECONNREFUSED)',
+  });
+});
