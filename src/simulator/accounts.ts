@@ -1,5 +1,5 @@
-// What the simulated ThingSpace knows: application keys and their API tokens, users and their strikes, sessions.
-// Rules only, no HTTP. Where Verizon publishes no rule, the comment says what we chose, and why.
+// The data of the simulated ThingSpace: application keys with their API tokens, users with their failed logins, and
+// sessions. Rules only, no HTTP. Where Verizon documents no rule, a comment names the chosen one.
 
 import { randomInt, randomUUID } from 'node:crypto';
 
@@ -8,7 +8,7 @@ export type User = {
   password: string;
   /** Consecutive failed logins; an accepted one sets it to 0. */
   failedLogins: number;
-  /** The most there ever were. */
+  /** The largest value of `failedLogins`. */
   mostFailedLogins: number;
   loginsReceived: number;
   resetsReceived: number;
@@ -25,14 +25,14 @@ export type Application = { readonly clientId: string; readonly clientSecret: st
 export type Refused = { readonly errorCode: string; readonly errorMessage: string };
 
 /** Verizon: "5 consecutive failed logins" lock the username, and only their support unlocks it. */
-const strikes = 5;
-/** Verizon: a session ends after 20 minutes idle; no absolute end is stated. */
+const failedLoginLimit = 5;
+/** Verizon: a session ends after 20 minutes without a call. No other end is documented. */
 const sessionIdleMs = 20 * 60 * 1000;
-/** Verizon: one hour from first issue, the same token for whoever asks inside it. */
+/** Verizon: one hour from the first issue; each request within it gets the same token. */
 const apiTokenLifeMs = 60 * 60 * 1000;
 
-// Codes for wrong credentials, a locked user and a wrong oldPassword are not published. These follow the documented pattern and
-// say in their name that they are ours, so that nobody comes to lean on them.
+// The codes for wrong credentials, a locked user and a wrong oldPassword are not documented. These follow the documented
+// pattern. `Simulated` in the name says that no program may depend on them.
 const wrongCredentials = {
   errorCode: 'REQUEST_FAILED.SimulatedWrongCredentials',
   errorMessage: 'The username or password is wrong.',
@@ -81,12 +81,12 @@ export function createAccounts(rules: AccountRules) {
     return found;
   };
 
-  const strike = (found: User): void => {
+  const countFailedLogin = (found: User): void => {
     found.failedLogins += 1;
     found.mostFailedLogins = Math.max(found.mostFailedLogins, found.failedLogins);
   };
 
-  /** The open session, or why there is none; using it keeps it alive. */
+  /** The open session, or why there is none. Its idle time begins again. */
   const openSession = (token: string | undefined): Session | Refused => {
     if (token === undefined || token === '') return sessionMissing;
     const session = sessions.get(token);
@@ -118,13 +118,13 @@ export function createAccounts(rules: AccountRules) {
       applications.set(application.clientId, { ...application });
     },
 
-    isLocked: (username: string): boolean => user(username).failedLogins >= strikes,
+    isLocked: (username: string): boolean => user(username).failedLogins >= failedLoginLimit,
 
     unlock(username: string): void {
       user(username).failedLogins = 0;
     },
 
-    /** The key's API token and the whole seconds it still lives; `undefined` for a wrong key. */
+    /** The API token of the key and its remaining seconds; `undefined` for a wrong key. */
     apiTokenFor(
       clientId: string,
       clientSecret: string,
@@ -151,13 +151,13 @@ export function createAccounts(rules: AccountRules) {
       }
     },
 
-    /** Logs in: a session token, or why not. A wrong password is a strike; an unknown user looks the same from outside. */
+    /** A session token, or why there is none. A wrong password is counted; an unknown user gets the same answer. */
     login(username: string, password: string): { sessionToken: string } | Refused {
       const found = users.get(username);
       if (!found) return wrongCredentials;
-      if (found.failedLogins >= strikes) return lockedUser;
+      if (found.failedLogins >= failedLoginLimit) return lockedUser;
       if (found.password !== password) {
-        strike(found);
+        countFailedLogin(found);
         return wrongCredentials;
       }
       found.failedLogins = 0;
@@ -166,11 +166,11 @@ export function createAccounts(rules: AccountRules) {
       return { sessionToken };
     },
 
-    /** Whose session this is or was. */
+    /** The user of this session, also after its end. */
     usernameOf: (sessionToken: string | undefined): string | undefined =>
       sessions.get(sessionToken ?? '')?.username,
 
-    /** Gives the session's user a new password, effective at once; or says why not. */
+    /** A new password for the user of the session, valid at once; or why there is none. */
     reset(
       sessionToken: string | undefined,
       oldPassword: string,
@@ -178,9 +178,9 @@ export function createAccounts(rules: AccountRules) {
       const session = openSession(sessionToken);
       if ('errorCode' in session) return session;
       const found = user(session.username);
-      if (found.failedLogins >= strikes) return lockedUser;
+      if (found.failedLogins >= failedLoginLimit) return lockedUser;
       if (found.password !== oldPassword) {
-        if (rules.wrongOldPasswordCounts) strike(found);
+        if (rules.wrongOldPasswordCounts) countFailedLogin(found);
         return wrongOldPassword;
       }
       const newPassword = rules.generatePassword(found.username);
@@ -190,7 +190,7 @@ export function createAccounts(rules: AccountRules) {
       return { newPassword };
     },
 
-    /** Ends the session and echoes its token. */
+    /** Ends the session and returns its token. */
     logout(sessionToken: string | undefined): { sessionToken: string } | Refused {
       const session = openSession(sessionToken);
       if ('errorCode' in session) return session;
@@ -205,7 +205,7 @@ export function createAccounts(rules: AccountRules) {
 
     endSessionsOf: (username: string): void => endSessionsOf(sessions, username),
 
-    /** How many of the user's sessions would still be accepted. */
+    /** The number of sessions of the user that a call may use. */
     openSessionsOf: (username: string): number =>
       [...sessions.values()].filter(
         (session) =>
@@ -220,7 +220,7 @@ function endSessionsOf(sessions: ReadonlyMap<string, Session>, username: string)
   for (const session of sessions.values()) if (session.username === username) session.ended = true;
 }
 
-/** Twelve alphanumerics, as in Verizon's example; no policy is published. */
+/** Twelve letters and digits, as in the example of Verizon; no policy is documented. */
 export function randomPassword(): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
   return Array.from({ length: 12 }, () => alphabet[randomInt(alphabet.length)]).join('');

@@ -1,49 +1,70 @@
-// The faults that the ThingSpace simulator knows, by name, and the list of those that are armed.
+// The faults of the ThingSpace simulator, by name, and the list of those that are armed.
 
-/** What each fault does, in one sentence; `simulate` prints them. "Done" means that the call had its effect. */
-export const faultNames = {
-  'drop-before-commit': 'cuts the connection before anything is done',
-  'drop-after-commit': 'does it, then cuts the connection without an answer',
-  '503-before': 'answers 503 with a proxy page before anything is done',
-  '503-after': 'does it, then answers 503 with a proxy page',
-  'html-200': 'does it, then answers 200 with a proxy page instead of the result',
-  'empty-200': 'does it, then answers 200 with an empty body',
+/** What each fault does to a call, in one sentence; `simulate` prints them. "Executes" means that the call has its effect. */
+const callFaults = {
+  'drop-before-commit': 'closes the connection without an answer, before it executes the call',
+  'drop-after-commit': 'executes the call, then closes the connection before the first byte',
+  '503-before': 'answers 503 with a proxy page, before it executes the call',
+  '503-after': 'executes the call, then answers 503 with a proxy page',
+  'html-200': 'executes the call, then answers 200 with a proxy page',
+  'empty-200': 'executes the call, then answers 200 with an empty body',
   'truncated-200':
-    'does it, then cuts the answer after cutAfterBytes bytes of its body (default: half)',
+    'executes the call, then sends only cutAfterBytes bytes of the body (default: half)',
   'wrong-typed-200':
-    'does it, then answers 200 with a number in place of the result (or wrongValue; undefined leaves it out)',
-  slow: 'waits delayMs before it looks at the call, and does it even if the caller has left',
-  hold: 'waits for release() before it looks at the call, and does it even if the caller has left',
-  hang: 'does it, then keeps the answer back until release()',
+    'executes the call, then answers with a number as the result (or wrongValue; undefined omits it)',
+  'gzip-200': 'executes the call, then answers with a gzip body',
+  'deflate-200': 'executes the call, then answers with a deflate body',
+  'deflate-raw-200': 'executes the call, then answers with a deflate body without zlib header',
+  'br-200': 'executes the call, then answers with a brotli body',
+  'utf8-bom-200': 'executes the call, then answers in UTF-8 with a byte order mark',
+  'utf16le-200': 'executes the call, then answers in UTF-16LE',
+  'utf16be-200': 'executes the call, then answers in UTF-16BE',
+  'latin1-200': 'executes the call, then answers in Latin-1',
+  'trailing-200': 'executes the call, then answers with text after the JSON value',
+  slow: 'waits delayMs, then executes the call, even if the client has disconnected',
+  hold: 'waits for release(), then executes the call, even if the client has disconnected',
+  hang: 'executes the call, then waits for release() before it answers',
   'bearer-401': 'ends the API token and answers 401 with the gateway fault 900901',
   'session-400': 'ends the session and answers 400 with the code SessionToken.Expired',
-  '429': 'answers 429 with the gateway fault 900800 before anything is done',
-  'unexpected-error':
-    'answers 400 with the code REQUEST_FAILED.UnexpectedError before anything is done',
-  'unexpected-error-after':
-    'does it, then answers 400 with the code REQUEST_FAILED.UnexpectedError',
+  '429': 'answers 429 with the gateway fault 900800, before it executes the call',
+  'unexpected-error': 'answers 400 with the code UnexpectedError, before it executes the call',
+  'unexpected-error-after': 'executes the call, then answers 400 with the code UnexpectedError',
 } as const satisfies Record<string, string>;
+
+/** What each fault does to a new connection, whatever call it would carry. */
+const connectionFaults = {
+  'close-on-accept': 'closes a new connection at once',
+  'close-idle': 'closes a new connection that has carried no request for delayMs (default 1000)',
+  'slow-handshake': 'waits delayMs (default 1000) before it reads from a new connection',
+} as const satisfies Record<string, string>;
+
+export const faultNames = { ...callFaults, ...connectionFaults };
 
 export type FaultName = keyof typeof faultNames;
 
-/** The calls a fault can be armed for. */
+export function isConnectionFault(name: FaultName): name is keyof typeof connectionFaults {
+  return name in connectionFaults;
+}
+
+/** The calls that a fault can be armed for. */
 export type CallName = 'token' | 'login' | 'reset' | 'logout';
 
-/** One armed fault. It meets calls of its kind that name a known user and pass the gateway; a `token` call has no user. */
+/** One armed fault. It applies to calls that name a known user and pass the gateway; a `token` call has no user. */
 export type Fault = {
   readonly fault: FaultName;
+  /** Ignored by a fault of connections. */
   readonly call: CallName;
-  /** Only this user's calls; all users' without it. */
+  /** Only the calls of this user; without it, of all users. */
   readonly username?: string;
-  /** How many calls it lets pass first; default 0. */
+  /** How many calls pass first; default 0. */
   readonly after?: number;
-  /** How many calls it meets; default 1, `Infinity` for all. */
+  /** How many calls it applies to; default 1, `Infinity` for all. */
   readonly count?: number;
-  /** Chance, 0 to 1, that it meets a call which it could meet; default 1. From the simulator's seed. */
+  /** The chance, 0 to 1, that it applies to a call; default 1. From the seed of the simulator. */
   readonly probability?: number;
-  /** `slow`: milliseconds. */
+  /** `slow`, `close-idle`, `slow-handshake`: milliseconds. */
   readonly delayMs?: number;
-  /** `truncated-200`: bytes of the body that are still sent. */
+  /** `truncated-200`: the bytes of the body that are still sent. */
   readonly cutAfterBytes?: number;
   /** `wrong-typed-200`: the value in place of the token or the password. */
   readonly wrongValue?: unknown;
@@ -53,8 +74,8 @@ export type ArmedFaults = {
   arm(fault: Fault): void;
   /** Removes all. */
   clear(): void;
-  /** The fault that meets this call, used up by one; the one armed first wins. */
-  take(call: CallName, username: string | undefined): Fault | undefined;
+  /** The fault that applies, which is used up by one; the fault that was armed first has priority. */
+  take(what: CallName | 'connection', username?: string): Fault | undefined;
 };
 
 export function createArmedFaults(seed: number): ArmedFaults {
@@ -67,10 +88,11 @@ export function createArmedFaults(seed: number): ArmedFaults {
     clear() {
       armed = [];
     },
-    take(call, username) {
+    take(what, username) {
       for (const entry of armed) {
         const { fault } = entry;
-        if (fault.call !== call || (fault.username !== undefined && fault.username !== username))
+        if ((isConnectionFault(fault.fault) ? 'connection' : fault.call) !== what) continue;
+        if (what !== 'connection' && fault.username !== undefined && fault.username !== username)
           continue;
         if (entry.skip > 0) {
           entry.skip -= 1;
@@ -86,7 +108,7 @@ export function createArmedFaults(seed: number): ArmedFaults {
   };
 }
 
-/** mulberry32: small, seeded, good enough to choose faults. */
+/** mulberry32: small and seeded. */
 function createRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,8 +1,9 @@
-// What stands before the simulated application: paths, methods, headers, API tokens, the form of each body; and the answers in their
-// three shapes. It does nothing itself; it says which call a request makes, or why it makes none.
+// The gateway in front of the simulated application. It checks paths, methods, headers, API tokens and the form of each
+// body. It executes nothing: it says which call a request makes, or why it makes none.
 
 import type { IncomingMessage } from 'node:http';
 import type { Accounts, Refused } from './accounts.ts';
+import { type Answer, gatewayFault, invalid, oauthError } from './answers.ts';
 import type { CallName } from './faults.ts';
 
 export type GatewayOptions = {
@@ -10,20 +11,13 @@ export type GatewayOptions = {
   readonly refusesInvalidCharacters?: boolean;
 };
 
-/** A call that passed the gateway: what it would do, and for whom. */
+/** A call that passed the gateway: its effect, and its user. */
 export type Call = {
   readonly name: CallName;
   readonly username: string | undefined;
   readonly effect: () => Record<string, unknown> | Refused;
-  /** The field of the result that `wrong-typed-200` spoils. */
+  /** The field of the result that `wrong-typed-200` replaces. */
   readonly resultKey: string;
-};
-
-export type Answer = {
-  readonly status: number;
-  readonly body: string;
-  readonly type: string;
-  readonly code?: string;
 };
 
 export const routes: Readonly<
@@ -35,7 +29,7 @@ export const routes: Readonly<
   '/api/m2m/v1/session/logout': { call: 'logout', method: 'POST' },
 };
 
-/** Everything that is wrong with a request before its content matters; else the call it makes. */
+/** The call that a request makes; or the answer of the gateway, before anything is executed. */
 export function passGateway(
   request: IncomingMessage,
   body: Uint8Array,
@@ -43,7 +37,7 @@ export function passGateway(
   options: GatewayOptions,
 ): Call | Answer {
   const route = routes[request.url ?? ''];
-  // Verizon documents 400 with fault 900906 for a wrong path; a wrong method and a query are treated alike.
+  // Verizon documents 400 with fault 900906 for a wrong path. A wrong method and a query are treated the same.
   if (!route || route.method !== request.method)
     return gatewayFault(400, 900906, 'No matching resource found');
   if (!/application\/json|\*\/\*/.test(headerOf(request, 'accept') ?? '*/*'))
@@ -65,7 +59,7 @@ export function passGateway(
   }
   if (!isMediaType(request, 'application/json'))
     return gatewayFault(415, 900906, 'Unsupported media type');
-  // Not documented as forbidden; but nobody has a session token to send before he has logged in.
+  // Not documented as forbidden. But no client has a session token before the login.
   if (route.call === 'login' && sessionToken !== undefined)
     return invalid('Request.SessionTokenNotAllowed');
   const fields = readFields(
@@ -126,7 +120,7 @@ function passTokenServer(
   };
 }
 
-/** The whole body; only as much of it as any honest request has (64 kB). */
+/** The body; at most the first 64 kB of it, which is more than any valid request has. */
 export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -137,7 +131,7 @@ export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Exactly these keys, each a string that is not empty; or the refusal. */
+/** Exactly these keys, each with a string of at least one character; or the refusal. */
 function readFields(
   body: Uint8Array,
   keys: readonly string[],
@@ -172,47 +166,4 @@ function isMediaType(request: IncomingMessage, type: string): boolean {
     .toLowerCase()
     .split(/ *; */);
   return found === type && parameters.every((parameter) => parameter === 'charset=utf-8');
-}
-
-export function json(status: number, value: unknown, code?: string): Answer {
-  const answer = { status, body: JSON.stringify(value), type: 'application/json;charset=UTF-8' };
-  return code === undefined ? answer : { ...answer, code };
-}
-
-/** The M2M shape. Verizon shows 400 for all of them, and a service name before the code. */
-export function refusal(status: number, { errorCode, errorMessage }: Refused): Answer {
-  return json(status, { errorCode: `UnifiedWebService.${errorCode}`, errorMessage }, errorCode);
-}
-
-/** RequestUndefined and Request.InvalidCharacter are documented; the others are ours, for what Verizon leaves open. */
-function invalid(what: string): Answer {
-  return refusal(400, {
-    errorCode: `INPUT_INVALID.${what}`,
-    errorMessage: 'The request is not valid.',
-  });
-}
-
-export const unexpectedError = refusal(400, {
-  errorCode: 'REQUEST_FAILED.UnexpectedError',
-  errorMessage: 'An unknown server problem.',
-});
-
-export function gatewayFault(status: number, code: number, message: string): Answer {
-  return json(
-    status,
-    { fault: { code, message, description: `${message}. Check the request.` } },
-    String(code),
-  );
-}
-
-function oauthError(status: number, error: string): Answer {
-  return json(status, { error, error_description: 'Client authentication failed.' }, error);
-}
-
-export function proxyPage(status: number): Answer {
-  return {
-    status,
-    body: '<html><body><h1>Please try again later</h1></body></html>',
-    type: 'text/html',
-  };
 }

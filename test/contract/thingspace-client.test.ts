@@ -470,6 +470,69 @@ test.each([
   if (answer.reset === 'refused') expect(simulator.resetsCommitted('uws-user')).toBe(0);
 });
 
+test.each([
+  'gzip-200',
+  'deflate-200',
+  'deflate-raw-200',
+  'br-200',
+  'utf8-bom-200',
+  'utf16le-200',
+  'utf16be-200',
+  'latin1-200',
+  'trailing-200',
+] as const)('a reset response is read in any form: %s', async (fault) => {
+  const simulator = await simulate({ generatePassword: () => 'naïve Grüße' });
+  const thingspace = client(simulator.baseUrl);
+  const session = await loggedIn(thingspace);
+  simulator.arm({ fault, call: 'reset' });
+
+  const answer = await thingspace.reset(session);
+  const password = answer.reset === 'answered' ? thingspace.readNewPassword(answer.body) : null;
+
+  expect(password?.reveal()).toBe('naïve Grüße');
+});
+
+test.each(['gzip-200', 'utf16le-200', 'trailing-200'] as const)(
+  'a login or token response in such a form is not read: %s',
+  async (fault) => {
+    const simulator = await simulate();
+    simulator.arm({ fault, call: 'token' });
+    simulator.arm({ fault, call: 'login' });
+    const thingspace = client(simulator.baseUrl);
+
+    await expect(thingspace.authorize(credentialsOf())).rejects.toMatchObject({
+      reason: 'api-unavailable',
+    });
+    expect(await thingspace.login(credentialsOf())).toMatchObject({ login: 'unknown' });
+  },
+);
+
+test.each(['close-on-accept', 'close-idle'] as const)(
+  'a connection opened ahead that the server gives up is replaced: %s',
+  async (fault) => {
+    const simulator = await simulate();
+    const thingspace = client(simulator.baseUrl);
+    await thingspace.authorize(credentialsOf());
+    simulator.arm({ fault, call: 'login', delayMs: 20 });
+    thingspace.connectAhead();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+
+    const answer = await thingspace.login(credentialsOf());
+
+    expect(answer.login).toBe('accepted');
+  },
+);
+
+test('a slow handshake delays a call and does not fail it', async () => {
+  const simulator = await simulate();
+  const thingspace = client(simulator.baseUrl);
+  simulator.arm({ fault: 'slow-handshake', call: 'token', delayMs: 50 });
+
+  await thingspace.authorize(credentialsOf());
+
+  expect(count(simulator, 'token')).toBe(1);
+});
+
 test('a reset that exceeds its timeout is in doubt; the server may apply it later', async () => {
   const simulator = await simulate();
   const thingspace = client(simulator.baseUrl, { resetTimeoutMs: 250 });
@@ -626,6 +689,22 @@ test.each([
     expect(loginResult.login).toBe(login);
     expect(resetResult.reset === 'refused' ? resetResult.because : resetResult.reset).toBe(reset);
     expect(server.seen.filter(({ line }) => line.includes('/reset')).length).toBe(1);
+  },
+);
+
+test.each([400, 429, 500])(
+  'a new password in a response with HTTP %d is kept, whatever else the response says',
+  async (status) => {
+    const body = JSON.stringify({ errorCode: 'S.REQUEST_FAILED.X', newPassword: 'Wh0a1545a84d' });
+    const server = closing(await openResetServer(() => http(status, body)));
+
+    const answer = await client(server.baseUrl).reset(sessionOf());
+
+    expect(plainReset(answer)).toEqual({
+      reset: 'in-doubt',
+      detail: `reset: HTTP ${status}`,
+      body,
+    });
   },
 );
 

@@ -49,14 +49,11 @@ const trailers: Record<string, Buffer> = {
 
 const passwords = [
   'Wh0a1545a84d',
-  `q"uo'te\\`,
-  '  spaces  ',
-  '{"newPassword":"x"}',
-  '],}',
+  `q"uo'te\\ ],} {"newPassword":"x"}`,
+  '  spaces \u0000\u001f\u007f ',
   'naïve Grüße',
-  '\u0000\u001f\u007f',
 ];
-const passwordsBeyondLatin1 = ['🔑 пароль', 'Ã©', 'a\u2028b', 'lone\ud83dhalf'];
+const passwordsBeyondLatin1 = ['🔑 пароль\u2028', 'Ã©', 'lone\ud83dhalf'];
 
 const cases = Object.keys(encodings).flatMap((encoding) =>
   Object.keys(charsets).map((charset) => [encoding, charset] as const),

@@ -1,11 +1,15 @@
 // The ThingSpace simulator follows the rules that Verizon documents, and is strict where production
 // may be lenient.
 
+import { once } from 'node:events';
+import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
 import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
+import { createCertificate } from '../harness/certificate.ts';
 import { application, ask, basic, callerOf } from '../harness/thingspace-caller.ts';
 
 const minuteMs = 60_000;
@@ -291,6 +295,15 @@ test.each([
   ['html-200', 200, true],
   ['empty-200', 200, true],
   ['truncated-200', 'cut', true],
+  ['gzip-200', 200, true],
+  ['deflate-200', 200, true],
+  ['deflate-raw-200', 200, true],
+  ['br-200', 200, true],
+  ['utf8-bom-200', 200, true],
+  ['utf16le-200', 200, true],
+  ['utf16be-200', 200, true],
+  ['latin1-200', 200, true],
+  ['trailing-200', 200, true],
   ['wrong-typed-200', 200, true],
   ['bearer-401', 401, false],
   ['session-400', 400, false],
@@ -336,6 +349,55 @@ test.each([
     });
   },
 );
+
+test('faults of connections apply to new connections, whatever the call', async () => {
+  const caller = await open();
+  simulator.arm({ fault: 'close-on-accept', call: 'reset' });
+  simulator.arm({ fault: 'slow-handshake', call: 'reset', delayMs: 20 });
+
+  const closed = caller.token().then(
+    () => 'answered',
+    () => 'closed',
+  );
+
+  expect(await closed).toBe('closed');
+  expect((await caller.token()).status).toBe(200);
+  expect(simulator.requests.length).toBe(1);
+});
+
+test('an idle connection is closed, and a connection with a request is not', async () => {
+  const caller = await open();
+  simulator.arm({ fault: 'close-idle', call: 'reset', delayMs: 20, count: 2 });
+  const idle = connect(Number(new URL(simulator.baseUrl).port), '127.0.0.1').resume();
+  const hung = simulator.waitFor('held');
+  simulator.arm({ fault: 'hang', call: 'token' });
+
+  const token = caller.token();
+  await hung;
+  await once(idle, 'close');
+  await new Promise((resolve) => setTimeout(resolve, 40));
+  simulator.release();
+
+  expect((await token).status).toBe(200);
+});
+
+test('with a key and a certificate it serves https', async () => {
+  const tls = createCertificate();
+  await open({ tls });
+
+  const status = await new Promise((resolve, reject) => {
+    const options = { method: 'POST', ca: tls.cert, headers: { authorization: basic() } };
+    httpsRequest(`${simulator.baseUrl}/ts/v1/oauth2/token`, options, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on('error', reject)
+      .end();
+  });
+
+  expect(simulator.baseUrl).toMatch(/^https:/);
+  expect(status).toBe(415);
+});
 
 test('a fault applies after a number of calls, as often as armed, to one user', async () => {
   const caller = await open({

@@ -10,7 +10,12 @@ import type { Result } from '../../src/rotation/state.ts';
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
 import type { Fault as StoreFault } from '../../src/simulator/secrets-manager.ts';
-import { type CallName, type FaultName, faultNames } from '../../src/simulator/thingspace.ts';
+import {
+  type CallName,
+  type FaultName,
+  faultNames,
+  isConnectionFault,
+} from '../../src/simulator/thingspace.ts';
 import { openRig, type Rig } from '../harness/rig.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 40);
@@ -44,10 +49,16 @@ function hurried(clock: Clock): Clock {
  */
 const isEndless = (fault: FaultName): boolean => fault === 'hold' || fault === 'hang';
 
+/** Only the reset response is read in these forms. */
+const isEncoding = (fault: FaultName): boolean =>
+  /^(gzip|deflate|deflate-raw|br|utf8-bom|utf16le|utf16be|latin1|trailing)-200$/.test(fault);
+
 function armThingSpace({ thingspace }: Rig): void {
   for (const call of ['token', 'login', 'reset', 'logout'] as CallName[]) {
     for (const fault of Object.keys(faultNames) as FaultName[]) {
       if (isEndless(fault)) continue;
+      // Armed once: these apply to a connection, whatever call it carries.
+      if (call !== 'reset' && (isEncoding(fault) || isConnectionFault(fault))) continue;
       // Armed per call, so that each kind has its probability although the first match wins.
       thingspace.arm({
         fault,
