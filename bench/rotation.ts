@@ -27,8 +27,8 @@ import { parseConfig } from '../src/config/load.ts';
 import { run } from '../src/scheduler/run.ts';
 import { Secret } from '../src/secret.ts';
 import { openThingSpace } from '../src/thingspace/client.ts';
-import { createJournal, openDelay, wavesOf } from '../test/harness/delay.ts';
 import { openRig, type Rig, type RigOptions } from '../test/harness/rig.ts';
+import { addressOf, type FlightClock, openRelay } from '../test/harness/round-trips.ts';
 
 const roundTripMs = 40;
 const never = new AbortController().signal;
@@ -48,19 +48,19 @@ async function median(runs: number, measure: () => Promise<number>): Promise<num
 
 function openDelayedRig(
   options: Pick<RigOptions, 'users' | 'config'>,
-  journal = createJournal(),
+  clock: FlightClock,
 ): Promise<Rig> {
+  const relay = async (url: string | null): Promise<string> => {
+    const { port } = await openRelay(addressOf(url ?? ''), roundTripMs, clock);
+    return `http://127.0.0.1:${port}`;
+  };
   return openRig({
     store: 'secrets-manager',
     ...options,
-    relay: async ({ thingspace, secretsManager }) => {
-      const common = { roundTripMs, journal, nameOf: ({ path }: { path: string }) => path };
-      const relays = [
-        await openDelay({ target: thingspace, ...common }),
-        await openDelay({ target: secretsManager ?? '', ...common }),
-      ];
-      return { thingspace: `${relays[0]?.url}/api`, secretsManager: relays[1]?.url ?? '' };
-    },
+    relay: async ({ thingspace, secretsManager }) => ({
+      thingspace: `${await relay(thingspace)}/api`,
+      secretsManager: await relay(secretsManager),
+    }),
   });
 }
 
@@ -147,8 +147,8 @@ async function templateOutageWindow(rig: Rig): Promise<number> {
 }
 
 async function benchOutageWindow(): Promise<void> {
-  const journal = createJournal();
-  const rig = await openDelayedRig({ users: { ours: 'old', theirs: 'old' } }, journal);
+  const clock: FlightClock = { flights: 0 };
+  const rig = await openDelayedRig({ users: { ours: 'old', theirs: 'old' } }, clock);
   const [account] = await rig.rotator.accounts();
   if (!account) throw new Error('no account');
   const attempt = () =>
@@ -162,11 +162,11 @@ async function benchOutageWindow(): Promise<void> {
   const runs = Number(values.runs);
   const ours = await median(runs, async () => (await attempt()).deadWindowMs ?? Number.NaN);
   const theirs = await median(runs, () => templateOutageWindow(rig));
-  journal.seen.length = 0;
+  const before = clock.flights;
   const startedAt = performance.now();
   await attempt();
   const rotationMs = performance.now() - startedAt;
-  const waves = wavesOf(journal.seen).length;
+  const roundTrips = (clock.flights - before) / 2;
   row(
     'outage window',
     `${ours.toFixed(0)} ms`,
@@ -183,10 +183,10 @@ async function benchOutageWindow(): Promise<void> {
   );
   row(
     'complete rotation, warm',
-    `${rotationMs.toFixed(0)} ms, ${waves} round trips`,
-    `${waves * roundTripMs} ms`,
+    `${rotationMs.toFixed(0)} ms, ${roundTrips} round trips`,
+    `${roundTrips * roundTripMs} ms`,
     'the round trips only',
-    rotationMs / (waves * roundTripMs),
+    rotationMs / (roundTrips * roundTripMs),
   );
   await rig.close();
 }

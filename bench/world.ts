@@ -5,8 +5,8 @@
 import { parseArgs } from 'node:util';
 import { openSecretsManagerSimulator } from '../src/simulator/secrets-manager.ts';
 import { openThingSpaceSimulator } from '../src/simulator/thingspace.ts';
-import { createJournal, openDelay } from '../test/harness/delay.ts';
 import { application, eightKeys } from '../test/harness/rig.ts';
+import { addressOf, openRelay } from '../test/harness/round-trips.ts';
 
 const { values } = parseArgs({
   options: {
@@ -27,17 +27,16 @@ for (const name of names) {
     ClientRequestToken: crypto.randomUUID(),
   });
 }
-const common = {
-  roundTripMs: Number(values['round-trip-ms']),
-  journal: createJournal(),
-  nameOf: ({ path }: { path: string }) => path,
+const roundTripMs = Number(values['round-trip-ms']);
+const relay = async (url: string) => {
+  const { port } = await openRelay(addressOf(url), roundTripMs, { flights: 0 });
+  return `http://127.0.0.1:${port}`;
 };
-const relays = [
-  await openDelay({ target: thingspace.baseUrl, ...common }),
-  await openDelay({ target: secretsManager.url, ...common }),
-];
 console.log(
-  JSON.stringify({ thingspace: `${relays[0]?.url}/api`, secretsManager: relays[1]?.url }),
+  JSON.stringify({
+    thingspace: `${await relay(thingspace.baseUrl)}/api`,
+    secretsManager: await relay(secretsManager.url),
+  }),
 );
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));
