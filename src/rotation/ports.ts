@@ -97,19 +97,20 @@ export interface ThingSpace {
   /** Makes sure an API token is at hand for this application key; from memory when one is. Throws `api-unavailable`, `api-key-refused`. */
   authorize(credentials: Credentials): Promise<void>;
   /**
-   * Opens a connection for one later call while the current one runs. Best effort, never throws; a connection that no call
-   * takes is closed after a few seconds.
+   * Opens a connection for one later call while the current one runs. Best effort, never throws; a
+   * connection that no call takes is closed after a few seconds.
    */
   connectAhead(): void;
   /**
-   * MUST send the login at most once to the application: no retry, no redirect. Never throws a Failure for an answer.
-   * `mayStillSend` as for `reset`; once more when the gateway refused the API token and the login is sent with a new one.
+   * MUST send the login at most once to the application: no retry, no redirect. Never throws a
+   * Failure for an answer. `mayStillSend` as for `reset`; called once more when the gateway refused
+   * the API token and the login is sent with a new one.
    */
   login(credentials: Credentials, mayStillSend: () => string | null): Promise<LoginAnswer>;
   /**
-   * MUST send the reset at most once: no retry, no redirect, no cache; MUST NOT parse a 2xx. `mayStillSend`: Called once
-   * when the connection is established and the API token is at hand, directly before the first byte is written; a sentence
-   * means: do not send.
+   * MUST send the reset at most once: no retry, no redirect, no cache; MUST NOT parse a 2xx.
+   * `mayStillSend`: Called once when the connection is established and the API token is at hand,
+   * directly before the first byte is written; a sentence means: do not send.
    */
   reset(session: Session, mayStillSend: () => string | null): Promise<ResetAnswer>;
   /** The new password in a reset answer's bytes, or `null` when there is none (wrong shape, empty, not UTF-8). Never throws. */

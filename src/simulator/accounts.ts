@@ -1,5 +1,6 @@
-// The data of the simulated ThingSpace: application keys with their API tokens, users with their failed logins, and
-// sessions. Rules only, no HTTP. Where Verizon documents no rule, a comment names the chosen one.
+// The data of the simulated ThingSpace: application keys with their API tokens, users with their
+// failed logins, and sessions. Rules only, no HTTP. Where Verizon documents no rule, a comment
+// names the chosen one.
 
 import { randomInt, randomUUID } from 'node:crypto';
 
@@ -31,8 +32,8 @@ const sessionIdleMs = 20 * 60 * 1000;
 /** Verizon: one hour from the first issue; each request within it gets the same token. */
 const apiTokenLifeMs = 60 * 60 * 1000;
 
-// The codes for wrong credentials, a locked user and a wrong oldPassword are not documented. These follow the documented
-// pattern. `Simulated` in the name says that no program may depend on them.
+// The codes for wrong credentials, a locked user and a wrong oldPassword are not documented. These
+// follow the documented pattern. `Simulated` in the name says that no program may depend on them.
 const wrongCredentials = {
   errorCode: 'REQUEST_FAILED.SimulatedWrongCredentials',
   errorMessage: 'The username or password is wrong.',
@@ -68,34 +69,22 @@ export type AccountRules = {
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export function createAccounts(rules: AccountRules) {
-  const applications = new Map<
-    string,
-    Application & { apiToken?: { value: string; endsMs: number } }
-  >();
-  const users = new Map<string, User>();
-  const sessions = new Map<string, Session>();
+  const { user, ...users } = createUsers();
+  return {
+    user,
+    ...users,
+    ...createApplications(rules.nowMs),
+    ...createSessions(rules, user, users.hasUser),
+  };
+}
 
+function createUsers() {
+  const users = new Map<string, User>();
   const user = (username: string): User => {
     const found = users.get(username);
     if (!found) throw new Error(`the simulator has no user ${username}`);
     return found;
   };
-
-  const countFailedLogin = (found: User): void => {
-    found.failedLogins += 1;
-    found.mostFailedLogins = Math.max(found.mostFailedLogins, found.failedLogins);
-  };
-
-  /** The open session, or why there is none. Its idle time begins again. */
-  const openSession = (token: string | undefined): Session | Refused => {
-    if (token === undefined || token === '') return sessionMissing;
-    const session = sessions.get(token);
-    if (!session) return sessionUnknown;
-    if (session.ended || rules.nowMs() - session.lastUsedMs >= sessionIdleMs) return sessionExpired;
-    session.lastUsedMs = rules.nowMs();
-    return session;
-  };
-
   return {
     user,
     hasUser: (username: string): boolean => users.has(username),
@@ -114,14 +103,29 @@ export function createAccounts(rules: AccountRules) {
       });
     },
 
-    addApplication(application: Application): void {
-      applications.set(application.clientId, { ...application });
-    },
-
-    isLocked: (username: string): boolean => user(username).failedLogins >= failedLoginLimit,
+    isLocked: (username: string): boolean => isLocked(user(username)),
 
     unlock(username: string): void {
       user(username).failedLogins = 0;
+    },
+  };
+}
+
+function isLocked({ failedLogins }: User): boolean {
+  return failedLogins >= failedLoginLimit;
+}
+
+function countFailedLogin(user: User): void {
+  user.failedLogins += 1;
+  user.mostFailedLogins = Math.max(user.mostFailedLogins, user.failedLogins);
+}
+
+function createApplications(nowMs: () => number) {
+  type Known = Application & { apiToken?: { value: string; endsMs: number } };
+  const applications = new Map<string, Known>();
+  return {
+    addApplication(application: Application): void {
+      applications.set(application.clientId, { ...application });
     },
 
     /** The API token of the key and its remaining seconds; `undefined` for a wrong key. */
@@ -131,16 +135,16 @@ export function createAccounts(rules: AccountRules) {
     ): { value: string; lifeSeconds: number } | undefined {
       const application = applications.get(clientId);
       if (application?.clientSecret !== clientSecret) return undefined;
-      if (!application.apiToken || application.apiToken.endsMs <= rules.nowMs()) {
-        application.apiToken = { value: randomUUID(), endsMs: rules.nowMs() + apiTokenLifeMs };
+      if (!application.apiToken || application.apiToken.endsMs <= nowMs()) {
+        application.apiToken = { value: randomUUID(), endsMs: nowMs() + apiTokenLifeMs };
       }
       const { value, endsMs } = application.apiToken;
-      return { value, lifeSeconds: Math.floor((endsMs - rules.nowMs()) / 1000) };
+      return { value, lifeSeconds: Math.floor((endsMs - nowMs()) / 1000) };
     },
 
     isApiToken: (value: string): boolean =>
       [...applications.values()].some(
-        ({ apiToken }) => apiToken?.value === value && apiToken.endsMs > rules.nowMs(),
+        ({ apiToken }) => apiToken?.value === value && apiToken.endsMs > nowMs(),
       ),
 
     /** Ends this API token, or all of them. */
@@ -150,12 +154,41 @@ export function createAccounts(rules: AccountRules) {
           delete application.apiToken;
       }
     },
+  };
+}
 
-    /** A session token, or why there is none. A wrong password is counted; an unknown user gets the same answer. */
+function createSessions(
+  rules: AccountRules,
+  user: (username: string) => User,
+  hasUser: (username: string) => boolean,
+) {
+  const sessions = new Map<string, Session>();
+  const isOpen = (session: Session): boolean =>
+    !session.ended && rules.nowMs() - session.lastUsedMs < sessionIdleMs;
+  const sessionsOf = (username: string): Session[] =>
+    [...sessions.values()].filter((session) => session.username === username);
+  const endSessionsOf = (username: string): void => {
+    for (const session of sessionsOf(username)) session.ended = true;
+  };
+
+  /** The open session, or why there is none. Its idle time begins again. */
+  const openSession = (token: string | undefined): Session | Refused => {
+    if (token === undefined || token === '') return sessionMissing;
+    const session = sessions.get(token);
+    if (!session) return sessionUnknown;
+    if (!isOpen(session)) return sessionExpired;
+    session.lastUsedMs = rules.nowMs();
+    return session;
+  };
+
+  return {
+    endSessionsOf,
+
+    /** A session token, or why there is none. An unknown user is answered like a wrong password. */
     login(username: string, password: string): { sessionToken: string } | Refused {
-      const found = users.get(username);
-      if (!found) return wrongCredentials;
-      if (found.failedLogins >= failedLoginLimit) return lockedUser;
+      if (!hasUser(username)) return wrongCredentials;
+      const found = user(username);
+      if (isLocked(found)) return lockedUser;
       if (found.password !== password) {
         countFailedLogin(found);
         return wrongCredentials;
@@ -178,16 +211,15 @@ export function createAccounts(rules: AccountRules) {
       const session = openSession(sessionToken);
       if ('errorCode' in session) return session;
       const found = user(session.username);
-      if (found.failedLogins >= failedLoginLimit) return lockedUser;
+      if (isLocked(found)) return lockedUser;
       if (found.password !== oldPassword) {
         if (rules.wrongOldPasswordCounts) countFailedLogin(found);
         return wrongOldPassword;
       }
-      const newPassword = rules.generatePassword(found.username);
-      found.password = newPassword;
+      found.password = rules.generatePassword(found.username);
       found.resetsCommitted += 1;
-      if (rules.resetEndsSessions) endSessionsOf(sessions, found.username);
-      return { newPassword };
+      if (rules.resetEndsSessions) endSessionsOf(found.username);
+      return { newPassword: found.password };
     },
 
     /** Ends the session and returns its token. */
@@ -195,7 +227,7 @@ export function createAccounts(rules: AccountRules) {
       const session = openSession(sessionToken);
       if ('errorCode' in session) return session;
       session.ended = true;
-      return { sessionToken: sessionToken as string };
+      return { sessionToken: sessionToken ?? '' };
     },
 
     endSession(sessionToken: string | undefined): void {
@@ -203,21 +235,9 @@ export function createAccounts(rules: AccountRules) {
       if (session) session.ended = true;
     },
 
-    endSessionsOf: (username: string): void => endSessionsOf(sessions, username),
-
     /** The number of sessions of the user that a call may use. */
-    openSessionsOf: (username: string): number =>
-      [...sessions.values()].filter(
-        (session) =>
-          session.username === username &&
-          !session.ended &&
-          rules.nowMs() - session.lastUsedMs < sessionIdleMs,
-      ).length,
+    openSessionsOf: (username: string): number => sessionsOf(username).filter(isOpen).length,
   };
-}
-
-function endSessionsOf(sessions: ReadonlyMap<string, Session>, username: string): void {
-  for (const session of sessions.values()) if (session.username === username) session.ended = true;
 }
 
 /** Twelve letters and digits, as in the example of Verizon; no policy is documented. */

@@ -1,5 +1,5 @@
-// The answers of the simulated ThingSpace: its three shapes of errors, the pages of a proxy, and the forms into which a
-// proxy may bring a body.
+// The answers of the simulated ThingSpace: its three shapes of errors, the pages of a proxy, and
+// the forms into which a proxy may bring a body.
 
 import type { ServerResponse } from 'node:http';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
@@ -19,7 +19,10 @@ export function json(status: number, value: unknown, code?: string): Answer {
   return { status, body: JSON.stringify(value), type: 'application/json;charset=UTF-8', code };
 }
 
-/** The shape of the application. Verizon documents 400 for every code, and a service name before the code. */
+/**
+ * The shape of the application. Verizon documents 400 for every code, and a service name before the
+ * code.
+ */
 export function refusal({ errorCode, errorMessage }: Refused): Answer {
   return json(400, { errorCode: `UnifiedWebService.${errorCode}`, errorMessage }, errorCode);
 }
@@ -92,7 +95,9 @@ export function sendAnswer(response: ServerResponse, { status, body, type, encod
   response.end(body);
 }
 
-/** Sends the head and the first bytes of the body (default: half of them), then ends the connection. */
+/**
+ * Sends the head and the first bytes of the body (default: half of them), then ends the connection.
+ */
 export function truncateAnswer(response: ServerResponse, answer: Answer, cutAfterBytes?: number) {
   const bytes = Buffer.from(answer.body);
   response.writeHead(answer.status, {

@@ -1,6 +1,9 @@
 // The faults of the ThingSpace simulator, by name, and the list of those that are armed.
 
-/** What each fault does to a call, in one sentence; `simulate` prints them. "Executes" means that the call has its effect. */
+/**
+ * What each fault does to a call, in one sentence; `simulate` prints them. "Executes" means that
+ * the call has its effect.
+ */
 const callFaults = {
   'drop-before-commit': 'closes the connection without an answer, before it executes the call',
   'drop-after-commit': 'executes the call, then closes the connection before the first byte',
@@ -11,7 +14,7 @@ const callFaults = {
   'truncated-200':
     'executes the call, then sends only cutAfterBytes bytes of the body (default: half)',
   'wrong-typed-200':
-    'executes the call, then answers with a number as the result (or wrongValue; undefined omits it)',
+    'executes the call, then answers with a number as the result (or wrongValue; undefined: none)',
   'gzip-200': 'executes the call, then answers with a gzip body',
   'deflate-200': 'executes the call, then answers with a deflate body',
   'deflate-raw-200': 'executes the call, then answers with a deflate body without zlib header',
@@ -49,7 +52,10 @@ export function isConnectionFault(name: FaultName): name is keyof typeof connect
 /** The calls that a fault can be armed for. */
 export type CallName = 'token' | 'login' | 'reset' | 'logout';
 
-/** One armed fault. It applies to calls that name a known user and pass the gateway; a `token` call has no user. */
+/**
+ * One armed fault. It applies to calls that name a known user and pass the gateway; a `token` call
+ * has no user.
+ */
 export type Fault = {
   readonly fault: FaultName;
   /** Ignored by a fault of connections. */
@@ -74,7 +80,9 @@ export type ArmedFaults = {
   arm(fault: Fault): void;
   /** Removes all. */
   clear(): void;
-  /** The fault that applies, which is used up by one; the fault that was armed first has priority. */
+  /**
+   * The fault that applies, which is used up by one; the fault that was armed first has priority.
+   */
   take(what: CallName | 'connection', username?: string): Fault | undefined;
 };
 

@@ -1,5 +1,6 @@
-// The gateway in front of the simulated application. It checks paths, methods, headers, API tokens and the form of each
-// body. It executes nothing: it says which call a request makes, or why it makes none.
+// The gateway in front of the simulated application. It checks paths, methods, headers, API tokens
+// and the form of each body. It executes nothing: it says which call a request makes, or why it
+// makes none.
 
 import type { IncomingMessage } from 'node:http';
 import type { Accounts, Refused } from './accounts.ts';
@@ -37,7 +38,8 @@ export function passGateway(
   options: GatewayOptions,
 ): Call | Answer {
   const route = routes[request.url ?? ''];
-  // Verizon documents 400 with fault 900906 for a wrong path. A wrong method and a query are treated the same.
+  // Verizon documents 400 with fault 900906 for a wrong path. A wrong method and a query are
+  // treated the same.
   if (!route || route.method !== request.method)
     return gatewayFault(400, 900906, 'No matching resource found');
   if (!/application\/json|\*\/\*/.test(headerOf(request, 'accept') ?? '*/*'))

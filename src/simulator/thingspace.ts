@@ -1,6 +1,7 @@
-// Verizon ThingSpace Connectivity Management on a loopback port: token, login, reset and logout, with faults by name. Used by
-// `simulate`, by `demo` and by the tests. It is stricter than production about method, path, headers and body. It contacts no
-// other host, and its request log holds no secret.
+// Verizon ThingSpace Connectivity Management on a loopback port: token, login, reset and logout,
+// with faults by name. Used by `simulate`, by `demo` and by the tests. It is stricter than
+// production about method, path, headers and body. It contacts no other host, and its request log
+// holds no secret.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
@@ -53,11 +54,20 @@ export type ThingSpaceSimulatorOptions = {
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Whether a reset ends all sessions of the user, also its own. Not documented; default false. */
   readonly resetEndsSessions?: boolean;
-  /** Whether a wrong oldPassword counts as a failed login. Not documented; default true, the stricter rule. */
+  /**
+   * Whether a wrong oldPassword counts as a failed login. Not documented; default true, the
+   * stricter rule.
+   */
   readonly wrongOldPasswordCounts?: boolean;
-  /** Whether a repeated token request gives the remaining time. Not documented; default false: always 3600. */
+  /**
+   * Whether a repeated token request gives the remaining time. Not documented; default false:
+   * always 3600.
+   */
   readonly expiresInCountsDown?: boolean;
-  /** Refuses apostrophe, less-than and backslash in request fields, as documented. Default false: passwords may hold them. */
+  /**
+   * Refuses apostrophe, less-than and backslash in request fields, as documented. Default false:
+   * passwords may hold them.
+   */
   readonly refusesInvalidCharacters?: boolean;
   /** The password that a reset gives; default twelve random letters and digits. */
   readonly generatePassword?: (username: string) => string;
@@ -85,11 +95,16 @@ export type RequestLine = {
   /** The error code of a refusal. */
   readonly code?: string;
   readonly fault?: FaultName;
-  /** Whether the call had its effect: a token given, a session opened or ended, a password changed. */
+  /**
+   * Whether the call had its effect: a token given, a session opened or ended, a password changed.
+   */
   readonly committed: boolean;
 };
 
-/** `arrived`: read, not executed. `held`: waits for `release()` or a time. `committed`: executed. `ended`: answered or closed. */
+/**
+ * `arrived`: read, not executed. `held`: waits for `release()` or a time. `committed`: executed.
+ * `ended`: answered or closed.
+ */
 export type Moment = 'arrived' | 'held' | 'committed' | 'ended';
 
 export type ThingSpaceSimulator = {
@@ -119,7 +134,10 @@ export type ThingSpaceSimulator = {
   clearFaults(): void;
   /** Ends the waits of `hold`, `hang` and `slow`. */
   release(): void;
-  /** The *next* request that reaches this moment; call it before the request is sent. Never resolves after `close`. */
+  /**
+   * The *next* request that reaches this moment; call it before the request is sent. Never resolves
+   * after `close`.
+   */
   waitFor(
     moment: Moment,
     which?: { readonly call?: CallName; readonly username?: string },

@@ -1,4 +1,5 @@
-// The waits of the simulator. Each ends by its time, by `release`, or when the simulator closes; none outlives it.
+// The waits of the simulator. Each ends by its time, by `release`, or when the simulator closes;
+// none outlives it.
 
 /** How a wait ended. */
 export type WaitEnd = 'released' | 'closing';

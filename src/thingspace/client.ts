@@ -1,13 +1,15 @@
-// Verizon ThingSpace Connectivity Management over HTTP: three calls and a token. Each answer says what is known after the
-// call; "not sent" and "refused" need proof. A login or a reset is never sent twice, and no secret enters a sentence.
+// Verizon ThingSpace Connectivity Management over HTTP: three calls and a token. Each answer says
+// what is known after the call; "not sent" and "refused" need proof. A login or a reset is never
+// sent twice, and no secret enters a sentence.
 //
-//   POST {base}/ts/v1/oauth2/token                        Basic                      grant_type=client_credentials   → access_token
-//   POST {base}/m2m/v1/session/login                      Bearer                     {username, password}            → sessionToken
-//   PUT  {base}/m2m/v1/session/password/actions/reset     Bearer, VZ-M2M-Token       {oldPassword}                   → newPassword
-//   POST {base}/m2m/v1/session/logout                     Bearer, VZ-M2M-Token       no body
+//   POST {base}/ts/v1/oauth2/token                        form      → access_token
+//   POST {base}/m2m/v1/session/login                      JSON      → sessionToken
+//   PUT  {base}/m2m/v1/session/password/actions/reset     JSON      → newPassword
+//   POST {base}/m2m/v1/session/logout                     no body
 //
-// Source, as of 2026-11: the API reference of Verizon and its generated SDKs. No status or code is published for wrong
-// credentials, a locked user or a wrong oldPassword, so nothing here depends on one.
+// Source, as of 2026-11: the API reference of Verizon and its generated SDKs. No status or code is
+// published for wrong credentials, a locked user or a wrong oldPassword, so nothing here depends on
+// one.
 
 import { type Facts, Failure } from '../rotation/failure.ts';
 import type {
@@ -35,18 +37,24 @@ import { mentionsNewPassword, readNewPassword } from './response-body.ts';
 import { createApiTokens, isHeaderValue } from './token-cache.ts';
 
 export type ThingSpaceOptions = {
-  /** Such as `https://thingspace.verizon.com/api`; http or https, without user, query or fragment. */
+  /**
+   * Such as `https://thingspace.verizon.com/api`; http or https, without user, query or fragment.
+   */
   readonly baseUrl: string;
   /** Bounds token, login and logout, and the connecting of each call. */
   readonly requestTimeoutMs: number;
-  /** Bounds the reset. Longer than the others: a response that comes late is still the only copy of the password. */
+  /**
+   * Bounds the reset. Longer than the others: a response that comes late is still the only copy of
+   * the password.
+   */
   readonly resetTimeoutMs: number;
   readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
 };
 
 /**
- * Opens a client. It keeps API tokens in memory, one per application key, and may be shared by all accounts. `close` ends
- * every connection. Throws a plain Error for a `baseUrl` that cannot be used.
+ * Opens a client. It keeps API tokens in memory, one per application key, and may be shared by all
+ * accounts. `close` ends every connection. Throws a plain Error for a `baseUrl` that cannot be
+ * used.
  */
 export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close(): void } {
   const { clock, requestTimeoutMs, resetTimeoutMs } = options;
@@ -59,8 +67,9 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
   );
 
   /**
-   * Sends with an API token. When the gateway refuses the token, the application has not seen the request, so it is sent
-   * once more with a new token. Only for login and logout: a refused reset goes back to the caller.
+   * Sends with an API token. When the gateway refuses the token, the application has not seen the
+   * request, so it is sent once more with a new token. Only for login and logout: a refused reset
+   * goes back to the caller.
    */
   const sendWithToken = async (
     credentials: Credentials,
@@ -102,7 +111,8 @@ export function openThingSpace(options: ThingSpaceOptions): ThingSpace & { close
       orElse(
         async () => {
           const { credentials } = session;
-          const apiToken = await tokens.get(credentials); // From memory, unless it ended since the login.
+          // From memory, unless it ended since the login.
+          const apiToken = await tokens.get(credentials);
           const request = resetRequest(session, apiToken);
           const exchange = await http.send({ ...request, timeoutMs: resetTimeoutMs, mayStillSend });
           if (isTokenRefused(exchange)) tokens.drop(credentials, apiToken);
@@ -205,7 +215,10 @@ function logoutRequest({ sessionToken }: Session, apiToken: Secret): Unbounded {
   };
 }
 
-/** Only a 4xx counts as a refusal. Whatever a 5xx says, something failed after the request was accepted. */
+/**
+ * Only a 4xx counts as a refusal. Whatever a 5xx says, something failed after the request was
+ * accepted.
+ */
 function refusalIn(exchange: Exchange): Refusal | null {
   if (exchange.ended !== 'complete' || exchange.status < 400 || exchange.status > 499) return null;
   return readRefusal(exchange.body.reveal());
@@ -221,8 +234,9 @@ function isSuccess(status: number): boolean {
 }
 
 /**
- * What a login response means. An application code is believed in any status (`UnexpectedError` excepted): a login too
- * many is worse than a needless suspension. `not-sent` needs proof that the application did not see the login.
+ * What a login response means. An application code is believed in any status (`UnexpectedError`
+ * excepted): a login too many is worse than a needless suspension. `not-sent` needs proof that the
+ * application did not see the login.
  */
 function loginAnswerOf(exchange: Exchange, credentials: Credentials): LoginAnswer {
   if (exchange.ended === 'not-sent')
@@ -254,9 +268,9 @@ function loginAnswerOf(exchange: Exchange, credentials: Credentials): LoginAnswe
 }
 
 /**
- * What a reset response means. `refused` needs a body that names its author: a fault that the gateway gives before it
- * forwards, or an error code of the application in a 4xx; or a 429. Any other page is in doubt. A body that holds a new
- * password is never a refusal.
+ * What a reset response means. `refused` needs a body that names its author: a fault that the
+ * gateway gives before it forwards, or an error code of the application in a 4xx; or a 429. Any
+ * other page is in doubt. A body that holds a new password is never a refusal.
  */
 function resetAnswerOf(
   exchange: Exchange,
@@ -285,7 +299,10 @@ function resetAnswerOf(
   return inDoubt(detail, status, body);
 }
 
-/** In doubt, with the bytes when they may hold a password: any bytes of a 2xx, and bytes that name the field. */
+/**
+ * In doubt, with the bytes when they may hold a password: any bytes of a 2xx, and bytes that name
+ * the field.
+ */
 function inDoubt(detail: string, status: number, body: Secret<Uint8Array>): ResetAnswer {
   const mayHoldPassword = (isSuccess(status) && !body.isEmpty) || mentionsNewPassword(body);
   return mayHoldPassword ? { reset: 'in-doubt', detail, body } : { reset: 'in-doubt', detail };

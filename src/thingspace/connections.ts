@@ -1,8 +1,9 @@
 // Connections to the ThingSpace server, each for exactly one request.
 //
-// A kept-alive connection may be closed by the server just as a request is written. Then nobody can tell a request that
-// was never read from one that was executed. On a connection that has carried no byte, a failure proves that nothing was
-// sent. To save the round trips of TCP and TLS, the next connection is opened while the current call runs.
+// A kept-alive connection may be closed by the server just as a request is written. Then nobody can
+// tell a request that was never read from one that was executed. On a connection that has carried
+// no byte, a failure proves that nothing was sent. To save the round trips of TCP and TLS, the next
+// connection is opened while the current call runs.
 //
 // Callers must call `begin` directly before the first byte, and must not use a socket twice.
 
@@ -11,10 +12,15 @@ import { connect as connectTls } from 'node:tls';
 import { urlToHttpOptions } from 'node:url';
 import type { Clock } from '../rotation/ports.ts';
 
-/** A connected socket that has carried no byte; for https, the certificate of the server is verified. */
+/**
+ * A connected socket that has carried no byte; for https, the certificate of the server is
+ * verified.
+ */
 export type Connection = {
   readonly socket: Socket;
-  /** Ends the watch for an early close. False: the server has closed the connection; do not write. */
+  /**
+   * Ends the watch for an early close. False: the server has closed the connection; do not write.
+   */
   begin(): boolean;
 };
 
@@ -48,7 +54,10 @@ const mostUnused = 64;
 type Opened = Connection & {
   /** Null when the connection is established, else the reason why it is not. */
   readonly outcome: Promise<string | null>;
-  /** False after the limit for unused connections, also when the process was paused and its timers did not run. */
+  /**
+   * False after the limit for unused connections, also when the process was paused and its timers
+   * did not run.
+   */
   isFresh(): boolean;
 };
 
@@ -68,7 +77,10 @@ export function openConnections(options: ConnectionOptions): Connections {
     return opened;
   };
 
-  /** Whether the server has left the connection open: a close that has arrived is seen after one poll for events. */
+  /**
+   * Whether the server has left the connection open: a close that has arrived is seen after one
+   * poll for events.
+   */
   const isStillOpen = async ({ socket }: Opened): Promise<boolean> => {
     await clock.sleep(0); // The events that are ready now are processed.
     await clock.sleep(0); // Events were polled once more since then.
@@ -128,7 +140,8 @@ function openConnection(options: ConnectionOptions): Opened {
       socket.destroy();
     };
     tooLate.addEventListener('abort', giveUp);
-    socket.on('error', (error) => settle(sentenceFor(error))); // Stays: an error without a listener ends the process.
+    // This listener stays: an error without a listener ends the process.
+    socket.on('error', (error) => settle(sentenceFor(error)));
     socket.once('close', () => settle('the connection failed'));
     socket.once(isSecure ? 'secureConnect' : 'connect', () => {
       connectedAtMs = clock.monotonicMs();
@@ -137,7 +150,8 @@ function openConnection(options: ConnectionOptions): Opened {
     });
   });
 
-  // The server has nothing to say before a request: bytes, or the end of its bytes, mean that it gives the connection up.
+  // The server has nothing to say before a request: bytes, or the end of its bytes, mean that it
+  // gives the connection up.
   const discard = (): void => void socket.destroy();
   const early = ['data', 'end', 'timeout'] as const;
   for (const event of early) socket.on(event, discard);
@@ -172,7 +186,10 @@ function openTls(url: URL): Socket {
   return socket.setNoDelay(true);
 }
 
-/** A sentence for an error of a socket or of got: the code of Node or OpenSSL. Nothing else of the error is read. */
+/**
+ * A sentence for an error of a socket or of got: the code of Node or OpenSSL. Nothing else of the
+ * error is read.
+ */
 export function sentenceFor(error: unknown): string {
   const code = (error as { code?: unknown }).code;
   return typeof code === 'string' && /^[A-Z][A-Z0-9_/]{1,60}$/.test(code)

@@ -1,6 +1,7 @@
-// One HTTP exchange with ThingSpace, and what is known about it afterwards. Only this file uses got.
-// The errors of got carry the request: printing one printed the password and both tokens (measured with 14.6, 2026-11).
-// No such error leaves this file, not even as a cause. Nothing here retries, redirects, caches or logs.
+// One HTTP exchange with ThingSpace, and what is known about it afterwards. Only this file uses
+// got. The errors of got carry the request: printing one printed the password and both tokens
+// (measured with 14.6, 2026-11). No such error leaves this file, not even as a cause. Nothing here
+// retries, redirects, caches or logs.
 
 import type { ClientRequest } from 'node:http';
 import got from 'got';
@@ -25,9 +26,9 @@ export type Request = {
 };
 
 /**
- * How it ended. `complete`: status and every byte of the body. `cut`: a status, and the bytes before it broke off.
- * `silent`: it may have been sent, and no status came. `not-sent`: proven that no byte of it reached the server.
- * `why` is our own sentence, without a secret.
+ * How it ended. `complete`: status and every byte of the body. `cut`: a status, and the bytes
+ * before it broke off. `silent`: it may have been sent, and no status came. `not-sent`: proven that
+ * no byte of it reached the server. `why` is our own sentence, without a secret.
  */
 export type Exchange =
   | { readonly ended: 'complete'; readonly status: number; readonly body: Secret<Uint8Array> }
@@ -52,7 +53,7 @@ export type Http = {
   close(): void;
 };
 
-/** Opens a client for one server. Every exchange has a connection of its own (connections.ts says why). */
+/** Opens a client for one server. No two exchanges share a connection: connections.ts says why. */
 export function openHttp(options: ConnectionOptions): Http {
   const connections = openConnections(options);
   const base = options.url.href.replace(/\/+$/, '');
@@ -90,7 +91,8 @@ function exchange(
       },
       body: request.body,
       createConnection: () => connection.socket,
-      // Each of these has a default that could send twice, send elsewhere, wait for ever, or change the bytes.
+      // Each of these has a default that could send twice, send elsewhere, wait for ever, or change
+      // the bytes.
       retry: { limit: 0 }, // A stream would retry only for a listener of 'retry'.
       followRedirect: false,
       signal: deadline, // got's own timer never ends a 101 (measured with 14.6.6, 2026-11).

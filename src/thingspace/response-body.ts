@@ -1,10 +1,13 @@
-// Reads the new password out of the body of a reset response. That body is the only copy of the password. So every
-// content encoding and charset that a proxy may have applied is tried, although the request asked for none.
-// There are no headers here, because a receipt holds only the bytes. Nothing here throws or puts bytes into a message.
+// Reads the new password out of the body of a reset response. That body is the only copy of the
+// password. So every content encoding and charset that a proxy may have applied is tried, although
+// the request asked for none. There are no headers here, because a receipt holds only the bytes.
+// Nothing here throws or puts bytes into a message.
 //
-// Callers must keep the bytes: null means "not readable here", never "holds no password". What is ambiguous is not read:
+// Callers must keep the bytes: null means "not readable here", never "holds no password". What is
+// ambiguous is not read:
 //   - an object that has the key twice, or text after the object that names the key again;
-//   - bytes that are not UTF-8 and could be more than one of Latin-1, Windows-1252 and damaged UTF-8.
+//   - bytes that are not UTF-8 and that Latin-1 and Windows-1252 read differently, or that may be
+//     damaged UTF-8.
 
 import {
   brotliDecompressSync,
@@ -19,7 +22,10 @@ import { bodyLimitBytes } from './http.ts';
 
 const field = 'newPassword';
 
-/** The string of at least one character in `newPassword`, on the top level of the first JSON object; else null. */
+/**
+ * The string of at least one character in `newPassword`, on the top level of the first JSON object;
+ * else null.
+ */
 export function readNewPassword(body: Secret<Uint8Array>): Secret | null {
   for (const bytes of decompress(body.reveal())) {
     for (const text of firstObjects(bytes)) {
@@ -39,7 +45,10 @@ export function mentionsNewPassword(body: Secret<Uint8Array>): boolean {
   return false;
 }
 
-/** The bytes as they are, then as each content encoding gives them; a body that was cut gives what can be decoded. */
+/**
+ * The bytes as they are, then as each content encoding gives them; a body that was cut gives what
+ * can be decoded.
+ */
 function* decompress(body: Uint8Array): Iterable<Buffer> {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const maxOutputLength = bodyLimitBytes;
@@ -48,7 +57,8 @@ function* decompress(body: Uint8Array): Iterable<Buffer> {
   yield bytes;
   for (const decoder of [
     () => gunzipSync(bytes, inflate),
-    // Node rejects other bytes after a gzip member. Behind the usual header of ten bytes it is raw deflate, which has an end.
+    // Node rejects other bytes after a gzip member. Behind the usual header of ten bytes it is raw
+    // deflate, which has an end.
     () =>
       inflateRawSync(
         bytes.toString('hex', 0, 4) === '1f8b0800' ? bytes.subarray(10) : bytes,
@@ -82,8 +92,9 @@ function firstObjects(bytes: Buffer): string[] {
 }
 
 /**
- * UTF-8 (RFC 8259), else Latin-1. One character of `text` is one byte. Bytes that Windows-1252 reads differently, or that
- * look like a part of UTF-8, are not read as Latin-1: a wrong password would be worse than none.
+ * UTF-8 (RFC 8259), else Latin-1. One character of `text` is one byte. Bytes that Windows-1252
+ * reads differently, or that may be a part of UTF-8, are not read as Latin-1: a wrong
+ * password would be worse than none.
  */
 function decodeSingleBytes(text: string | null): string | null {
   if (text === null) return null;
@@ -94,7 +105,10 @@ function decodeSingleBytes(text: string | null): string | null {
   }
 }
 
-/** The JSON object that the text begins with, when it names the field exactly once and the rest does not name it. */
+/**
+ * The JSON object that the text begins with, when it names the field exactly once and the rest does
+ * not name it.
+ */
 function firstObject(text: string): string | null {
   if (!/^[\t\n\r ]*\{/.test(text)) return null;
   let depth = 0;
@@ -114,7 +128,10 @@ function firstObject(text: string): string | null {
   return null;
 }
 
-/** The index of the quote that ends the JSON string which begins at `start`; the end of the text when there is none. */
+/**
+ * The index of the quote that ends the JSON string which begins at `start`; the end of the text
+ * when there is none.
+ */
 function endOfString(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at += 1) {
     if (text[at] === '\\') at += 1;
@@ -123,7 +140,10 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** Whether the JSON string from `start` to `end` is the key `newPassword`, in whatever way it is escaped. */
+/**
+ * Whether the JSON string from `start` to `end` is the key `newPassword`, in whatever way it is
+ * escaped.
+ */
 function isFieldName(text: string, start: number, end: number): boolean {
   const isKey = /^[\t\n\r ]*:/.test(text.slice(end + 1, end + 100));
   return isKey && parseObject(`{"key":${text.slice(start, end + 1)}}`)?.['key'] === field;

@@ -1,5 +1,6 @@
-// API tokens (OAuth2 bearer), one per application key, shared by every account that uses the key. They are kept in memory
-// only, and never revoked: a revocation would end the token of every other consumer of the same key.
+// API tokens (OAuth2 bearer), one per application key, shared by every account that uses the key.
+// They are kept in memory only, and never revoked: a revocation would end the token of every other
+// consumer of the same key.
 
 import { createHash } from 'node:crypto';
 import { type Cause, Failure } from '../rotation/failure.ts';
@@ -10,25 +11,32 @@ import type { Exchange } from './http.ts';
 
 export type ApiTokens = {
   /**
-   * The API token of this application key, from memory or requested; one request at a time per key. Throws
-   * `api-unavailable`, `api-key-refused`.
+   * The API token of this application key, from memory or requested; one request at a time per key.
+   * Throws `api-unavailable`, `api-key-refused`.
    */
   get(credentials: Credentials): Promise<Secret>;
   /** Forgets `token`, unless another token has replaced it. */
   drop(credentials: Credentials, token: Secret): void;
 };
 
-/** One hour from the *first* issue; a repeated request within it gives the same token (Verizon, Getting Credentials, 2026-11). */
+/**
+ * One hour from the *first* issue; a repeated request within it gives the same token (Verizon,
+ * Getting Credentials, 2026-11).
+ */
 const defaultLifeSeconds = 3600;
 
-/** A token is requested again this long before its end, so that it lasts through a login and a reset. */
+/**
+ * A token is requested again this long before its end, so that it lasts through a login and a
+ * reset.
+ */
 const marginSeconds = 60;
 
 type Kept = { readonly token: Secret; readonly untilMs: number };
 
 /**
- * `request` sends the token request to `host`, once. It is not known whether `expires_in` counts down on a repeated request, so a
- * kept token may end early. Then the gateway refuses it, and the client drops it.
+ * `request` sends the token request to `host`, once. It is not known whether `expires_in` counts
+ * down on a repeated request, so a kept token may end early. Then the gateway refuses it, and the
+ * client drops it.
  */
 export function createApiTokens(
   request: (credentials: Credentials) => Promise<Exchange>,
@@ -95,7 +103,10 @@ function readToken(
   throw new Failure(isRefused ? 'api-key-refused' : 'api-unavailable', detail, { host, cause });
 }
 
-/** Visible ASCII: a token goes into a header, and any other character would fail before or after the call, unpredictably. */
+/**
+ * Visible ASCII: a token goes into a header, and any other character would fail before or after the
+ * call, unpredictably.
+ */
 export function isHeaderValue(value: unknown): value is string {
   return typeof value === 'string' && /^[\x21-\x7e]+$/.test(value);
 }

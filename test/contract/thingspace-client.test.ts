@@ -802,7 +802,7 @@ test.each([
   ['NUL, newline and DEL', 'n\0u\nl\u007f'],
   ['line separators', 'a\u2028b\u2029c'],
   ['four thousand characters', 'Ab1+'.repeat(1000)],
-  ['something that looks like JSON', '{"newPassword":"x"}'],
+  ['text in the form of JSON', '{"newPassword":"x"}'],
 ])('a password with %s arrives unchanged and is sent back unchanged', async (_, password) => {
   const simulator = await simulate({ generatePassword: () => password });
   const thingspace = client(simulator.baseUrl);

@@ -1,4 +1,4 @@
-// Each ThingSpace request has a connection of its own. A connection may be opened before the request is ready.
+// Each ThingSpace request has its own connection, which may be opened before the request is ready.
 
 import { once } from 'node:events';
 import { type AddressInfo, createServer, Socket } from 'node:net';
@@ -36,7 +36,10 @@ type Recorder = {
   close(): Promise<void>;
 };
 
-/** Records every byte. Answers each request with success; `onConnection` may do something else first. */
+/**
+ * Records every byte. Answers each request with success; `onConnection` may do something else
+ * first.
+ */
 async function openRecorder(onConnection: (socket: Socket, nth: number) => void = () => {}) {
   const received: string[] = [];
   const sockets: Socket[] = [];
@@ -84,7 +87,7 @@ const put = (mayStillSend?: () => string | null) => ({
   mayStillSend,
 });
 
-test('a call takes the connection that was opened ahead, and no connection carries two requests', async () => {
+test('a call takes a connection opened ahead, and no connection carries two requests', async () => {
   const server = await openRecorder();
   const pool = openPool(server.url);
 
@@ -156,13 +159,13 @@ test('nothing else runs between the last check and the first byte', async () => 
   await pool.send(
     put(() => {
       order.push('check');
-      process.nextTick(() => order.push('next tick'));
+      process.nextTick(() => order.push('later'));
       return null;
     }),
   );
 
   expect(order.slice(0, 2)).toEqual(['check', 'write']);
-  expect(order.at(-1)).toBe('next tick');
+  expect(order.at(-1)).toBe('later');
 });
 
 test('a login and a reset that the check refuses are not sent', async () => {
@@ -210,7 +213,7 @@ test.each<[string, (socket: Socket) => void]>([
   expect([server.sockets.length, server.received[0]]).toEqual([2, '']);
 });
 
-test('a close that arrived while the process was paused is noticed before the next use', async () => {
+test('a close that arrived while the process was paused is noticed before a use', async () => {
   // A server in another thread, so that it closes while this thread is blocked.
   const worker = new Worker(
     `const { createServer } = require('node:net');
@@ -220,7 +223,7 @@ test('a close that arrived while the process was paused is noticed before the ne
        count += 1;
        socket.on('error', () => undefined);
        if (count === 1) setTimeout(() => socket.destroy(), 50);
-       else socket.on('data', () => socket.end('HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n'));
+       else socket.on('data', () => socket.end('HTTP/1.1 204 No Content\\r\\n\\r\\n'));
        parentPort.postMessage('accepted');
      });
      server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
@@ -235,10 +238,10 @@ test('a close that arrived while the process was paused is noticed before the ne
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   const answer = await pool.send(put());
 
-  expect(answer).toMatchObject({ ended: 'complete', status: 200 });
+  expect(answer).toMatchObject({ ended: 'complete', status: 204 });
 });
 
-test('a connection that no call takes is closed, and an old one is not used even if its timer did not run', async () => {
+test('a connection that no call takes is closed, and an old one is never used', async () => {
   const server = await openRecorder();
   let monotonicMs = 0;
   const clock = { ...openClock(), monotonicMs: () => monotonicMs };
@@ -277,7 +280,7 @@ test('opening ahead never throws, is limited, and ends with the client', async (
   expect(server.sockets.length).toBe(64);
 });
 
-test('a failure before the first byte is not sent, and a failure after it is in doubt', async () => {
+test('a failure before the first byte is not sent, and one after it is in doubt', async () => {
   const server = await openRecorder((socket, nth) => {
     if (nth === 2) socket.prependListener('data', () => socket.resetAndDestroy());
   });

@@ -1,5 +1,6 @@
-// A rotator as a process: `node scripts/ts.mjs test/harness/round-trips-child.ts FOLDER`. Each line on standard input starts
-// one rotation of the first account; its outcome and its time in milliseconds are one line of JSON on standard output.
+// A rotator as a process: `node scripts/ts.mjs test/harness/round-trips-child.ts FOLDER`. Each line
+// on standard input starts one rotation of the first account; its outcome and its time in
+// milliseconds are one line of JSON on standard output.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

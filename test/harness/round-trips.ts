@@ -1,17 +1,23 @@
-// A network with a round trip time, at the level of TCP, and a count of the dependent round trips of one client.
+// A network with a round trip time, at the level of TCP, and a count of the dependent round trips
+// of one client.
 //
-// A relay delays each direction by half a round trip, and the first bytes of a connection by one round trip more, as the
-// TCP handshake would. TLS passes through, so each of its flights is delayed too.
+// A relay delays each direction by half a round trip, and the first bytes of a connection by one
+// round trip more, as the TCP handshake would. TLS passes through, so each of its flights is
+// delayed too.
 //
-// The count is a logical clock (Lamport), in flights of half a round trip. What the client sends depends on everything it
-// has received; what a server sends depends on what it has received on that connection. So the count does not grow with
-// the time that client and servers need to compute, as long as that is clearly less than a round trip.
+// The count is a logical clock (Lamport), in flights of half a round trip. What the client sends
+// depends on everything it has received; what a server sends depends on what it has received on
+// that connection. So the count does not grow with the time that client and servers need to
+// compute, as long as that is clearly less than a round trip.
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 
-/** The flights that the client has received, one after the other; shared by all relays of the client. */
+/**
+ * The flights that the client has received, one after the other; shared by all relays of the
+ * client.
+ */
 export type FlightClock = { flights: number };
 
 export type Relay = { readonly port: number; close(): Promise<void> };

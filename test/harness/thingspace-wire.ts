@@ -124,7 +124,10 @@ export function sessionOf(
 
 const always = (): string | null => null;
 
-/** A client with short timeouts and a clock that only `advance` moves. Without a check, login and reset are sent. */
+/**
+ * A client with short timeouts and a clock that only `advance` moves. Without a check, login and
+ * reset are sent.
+ */
 export function openClient(
   baseUrl: string,
   timeouts: { requestTimeoutMs?: number; resetTimeoutMs?: number } = {},
