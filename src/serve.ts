@@ -8,7 +8,7 @@ import { openClock } from './clock.ts';
 import { UsageError } from './config/errors.ts';
 import type { Config } from './config/load.ts';
 import { Failure } from './rotation/failure.ts';
-import { errorAnswer, type HttpServer, isLoopbackName, openHttp } from './server/http.ts';
+import { errorAnswer, type HttpServer, isLoopbackName, openHttp } from './server/listener.ts';
 import { openSystemd, type Systemd } from './server/sd-notify.ts';
 import {
   figuresOf,

@@ -10,7 +10,7 @@ import type { Config } from '../config/load.ts';
 import type { StoreFact } from '../report/account.ts';
 import { type BuiltReport, buildReport, type ReportOptions } from '../report/build.ts';
 import { reportCsv, reportJson } from '../report/export.ts';
-import { reportHtml } from '../report/html.ts';
+import { reportHtml } from '../report/html.tsx';
 import { verdictText } from '../report/text.ts';
 import { isoDay, parseWhen } from '../time.ts';
 import { version } from '../version.ts';

@@ -9,7 +9,7 @@ import type { Shell } from '../cli/terminal.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { buildReport } from '../report/build.ts';
-import { reportHtml } from '../report/html.ts';
+import { reportHtml } from '../report/html.tsx';
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { findScheduleProblem, openCronTask } from '../scheduler/cron.ts';
@@ -24,7 +24,7 @@ import { type Notifier, openNotifier } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
 import { createRoutes } from './app.ts';
 import { openToken } from './auth.ts';
-import type { Answer, Asked } from './http.ts';
+import type { Answer, Asked } from './listener.ts';
 import { createReadiness, stuckAfterMs } from './readiness.ts';
 import { createAttempts } from './rotate-requests.ts';
 

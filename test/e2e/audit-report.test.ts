@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { buildReport } from '../../src/report/build.ts';
-import { reportHtml } from '../../src/report/html.ts';
+import { reportHtml } from '../../src/report/html.tsx';
 import { fleetOf, hostileNames, reportOptions, yearOf } from '../harness/audit-year.ts';
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';

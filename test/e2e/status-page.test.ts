@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { openClock } from '../../src/clock.ts';
 import { createRoutes } from '../../src/server/app.ts';
-import { type HttpServer, openHttp } from '../../src/server/http.ts';
-import type { PageOptions } from '../../src/server/pages/status.ts';
+import { type HttpServer, openHttp } from '../../src/server/listener.ts';
+import type { PageOptions } from '../../src/server/pages/status.tsx';
 import { memoryLog } from '../harness/serve-http.ts';
 import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../harness/serve-pages.ts';
 

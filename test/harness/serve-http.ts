@@ -6,7 +6,7 @@ import { openClock } from '../../src/clock.ts';
 import { openScheduler } from '../../src/scheduler/scheduler.ts';
 import { createRoutes, type RouteOptions } from '../../src/server/app.ts';
 import { createTokenCheck } from '../../src/server/auth.ts';
-import { type HttpServer, openHttp } from '../../src/server/http.ts';
+import { type HttpServer, openHttp } from '../../src/server/listener.ts';
 import { createReadiness } from '../../src/server/readiness.ts';
 import { createAttempts } from '../../src/server/rotate-requests.ts';
 import { figuresOf } from '../../src/server/service.ts';

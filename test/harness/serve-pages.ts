@@ -2,8 +2,8 @@
 
 import { nextStep } from '../../src/rotation/catalogue.ts';
 import type { Reason } from '../../src/rotation/failure.ts';
-import type { AccountEntry } from '../../src/scheduler/status-cache.ts';
-import type { PageOptions } from '../../src/server/pages/status.ts';
+import type { Entry } from '../../src/scheduler/status-cache.ts';
+import type { PageOptions } from '../../src/server/pages/status.tsx';
 
 export const nowMs = Date.UTC(2026, 10, 23, 20, 50);
 const dayMs = 86_400_000;

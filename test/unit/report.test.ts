@@ -5,7 +5,7 @@ import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
 import { buildReport, type Report, type ReportOptions } from '../../src/report/build.ts';
 import { csvOf } from '../../src/report/csv.ts';
 import { reportCsv, reportJson } from '../../src/report/export.ts';
-import { reportHtml } from '../../src/report/html.ts';
+import { reportHtml } from '../../src/report/html.tsx';
 import { daysOf } from '../../src/report/text.ts';
 import {
   context,

@@ -1,12 +1,12 @@
 // The report as one page: no script, nothing loaded from anywhere, every name escaped. The order is the auditor's: verdict, picture,
 // buckets, accounts, exceptions, population, integrity, controls, samples.
 
+import { reportStyle } from '../html/style.ts';
 import { isoDay, isoTime } from '../time.ts';
 import type { AccountRow, Bucket } from './account.ts';
 import type { Report } from './build.ts';
-import { ageStrip, axisOf, type Scale } from './chart.ts';
+import { ageStrip, axisOf, type Scale } from './chart.tsx';
 import { printable } from './csv.ts';
-import { reportStyle } from './style.ts';
 import {
   basisText,
   bucketText,
