@@ -18,7 +18,7 @@ import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import { dayMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { resultLine } from '../rotation/result-json.ts';
+import { resultJson } from '../rotation/result-json.ts';
 import { run } from '../scheduler/run.ts';
 import { Secret } from '../secret.ts';
 import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../simulator/thingspace.ts';
@@ -162,7 +162,7 @@ async function perform(
   });
   for (const result of results) {
     const account = config.accounts.find(({ name }) => name === result.account);
-    if (flags.json) print(shell, resultLine(result));
+    if (flags.json) print(shell, JSON.stringify(resultJson(result)));
     else for (const line of humanLines(result, { account, config, paint })) say(line);
   }
 

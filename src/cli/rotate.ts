@@ -6,7 +6,7 @@ import type { Account, Ask } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import { openReceipt, rotationIdOf } from '../receipts/receipts.ts';
 import { isGood } from '../rotation/result.ts';
-import { resultLine } from '../rotation/result-json.ts';
+import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
 import { worstExitCode } from '../scheduler/run-log.ts';
@@ -170,7 +170,7 @@ function printResult(
   result: Result,
 ): void {
   const paint = paintFor(shell, shell.stdout);
-  if (flags.json) print(shell, resultLine(result));
+  if (flags.json) print(shell, JSON.stringify(resultJson(result)));
   else if (flags.quiet && isGood(result)) return;
   else if (!shell.stdout.isTTY) print(shell, plainLine(result));
   else for (const line of humanLines(result, { account, config, paint })) print(shell, line);

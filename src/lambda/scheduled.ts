@@ -6,7 +6,7 @@ import pLimit from 'p-limit';
 import type { Account } from '../app.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
-import { resultLine } from '../rotation/result-json.ts';
+import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { partnersOf } from '../scheduler/keyed-queue.ts';
@@ -61,7 +61,7 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
   return {
     exitCode,
     accounts: accounts.length,
-    results: results.map((result) => JSON.parse(resultLine(result))),
+    results: results.map(resultJson),
     queued,
   };
 }

@@ -7,9 +7,9 @@ import type { Certainty, Facts, Reason } from './failure.ts';
 export type Trigger = {
   readonly kind: 'schedule' | 'manual' | 'native' | 'recovery';
   /** Who asked, where somebody asked: an OS user, a role session ARN, a token's name. */
-  readonly requestedBy?: string;
-  readonly reason?: string;
-  readonly changeRef?: string;
+  readonly requestedBy?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly changeRef?: string | undefined;
 };
 
 /**

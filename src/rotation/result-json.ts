@@ -1,10 +1,10 @@
-// The one JSON form of a result: what `rotate --json`, the HTTP interface and the functions answer.
+// The one JSON form of a result: `rotate --json`, the HTTP interface and the functions print it.
 
 import { isoTime } from '../time.ts';
 import type { Result } from './state.ts';
 
-/** `rotate --json`: these fields, in this order; null where there is nothing to say. */
-export function resultLine(result: Result): string {
+/** These fields, in this order; null where there is no value. */
+export function resultJson(result: Result) {
   const {
     account,
     secretId,
@@ -20,7 +20,7 @@ export function resultLine(result: Result): string {
     deadWindowMs,
     next,
   } = result;
-  return JSON.stringify({
+  return {
     account,
     secretId,
     outcome,
@@ -34,7 +34,7 @@ export function resultLine(result: Result): string {
     endedAt: isoTime(endedAtMs, true),
     deadWindowMs: deadWindowMs === undefined ? null : Math.round(deadWindowMs),
     next: next === '' ? null : next,
-  });
+  };
 }
 
 /** Days with two decimals. */
