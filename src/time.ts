@@ -37,6 +37,16 @@ export function distance(ms: number): string {
   return hours > 0 ? `in ${hours} h ${minutes % 60} min` : `in ${minutes} min`;
 }
 
+/** `in 4 min`, `17 min ago`, `now`: where `ms` is, seen from `nowMs`. For people, so in whole units. */
+export function timeDistance(ms: number, nowMs: number): string {
+  const minutes = Math.floor(Math.abs(ms - nowMs) / 60_000);
+  if (minutes === 0) return 'now';
+  const hours = Math.floor(minutes / 60);
+  const length =
+    hours === 0 ? `${minutes} min` : hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`;
+  return ms > nowMs ? `in ${length}` : `${length} ago`;
+}
+
 const isoPattern =
   /^([\d-]{10})(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,3})\d*)?)?\s*(?:Z|([+-]\d\d):?(\d\d))?)?$/;
 

@@ -1,72 +1,140 @@
-// The page's style, inline: no outside resource, dark mode by the reader's setting, readable at 360 px, and on paper.
+// The style sheet of every page: dark mode by the reader's setting, readable at 360 px, printable.
+// Colours never stand alone: each one also has a word beside it. Contrast is at least 4.5 to 1.
 
-export const reportStyle = `
-:root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;--rule:#d5dae0;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--cool:#0b5cad;--age:#0b5cad;--area:#0b5cad1f;--stop:#7a3e9d33}
-@media (prefers-color-scheme:dark){:root{--page:#101418;--card:#1a2027;--ink:#e8ecf0;--soft:#a3adb8;--rule:#36404b;--good:#63c67a;--warn:#eab05c;--bad:#ff8a80;--doubt:#d0a1f0;--cool:#7ab8ff;--age:#7ab8ff;--area:#7ab8ff26;--stop:#d0a1f040}}
+export const styleSheet = `
+:root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;
+--rule:#d5dae0;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;
+--track:#e4e8ec;--area:#0b5cad1f;--stop:#7a3e9d33}
+@media (prefers-color-scheme:dark){:root{--page:#101418;--card:#1a2027;--ink:#e8ecf0;
+--soft:#a3adb8;--rule:#36404b;--good:#63c67a;--warn:#eab05c;--bad:#ff8a80;--doubt:#d0a1f0;
+--link:#7ab8ff;--track:#2a323b;--area:#7ab8ff26;--stop:#d0a1f040}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1.5rem clamp(.8rem,3vw,2.5rem) 3rem;max-width:76rem;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif;overflow-wrap:break-word}
+body{margin:0 auto;padding:1.5rem clamp(.8rem,3vw,2.5rem) 3rem;max-width:76rem;
+background:var(--page);color:var(--ink);overflow-wrap:break-word;
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif}
 h1{font-size:1.5rem;line-height:1.2;margin:0 0 .25rem}
-h2{font-size:1.15rem;margin:2.4rem 0 .6rem;padding-bottom:.3rem;border-bottom:1px solid var(--rule)}
+h2{font-size:1.15rem;margin:2.2rem 0 .6rem;padding-bottom:.3rem;border-bottom:1px solid var(--rule)}
 h3{font-size:1rem;margin:1.3rem 0 .3rem}
-p{margin:.4rem 0}
-a{color:var(--cool)}
+p{margin:.3rem 0}
+a{color:var(--link)}
+a:focus-visible,input:focus-visible,button:focus-visible{outline:3px solid var(--link);
+outline-offset:2px}
 code,pre{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,"Liberation Mono",monospace}
-pre{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.7rem .9rem;white-space:pre-wrap;overflow-wrap:anywhere;margin:.5rem 0}
+pre{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.7rem .9rem;
+white-space:pre-wrap;overflow-wrap:anywhere;margin:.5rem 0}
 .soft{color:var(--soft)}
-.verdict{display:grid;grid-template-columns:1fr;gap:.3rem;background:var(--card);border:1px solid var(--rule);border-left:.5rem solid var(--good);border-radius:6px;padding:1rem 1.2rem;margin:1rem 0}
-.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
-.verdict strong{font-size:1.3rem;line-height:1.3}
-.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1.5rem;margin:.8rem 0;padding:0}
-.facts div{min-width:0}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;overflow-wrap:anywhere}
-.buckets{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;list-style:none;margin:.6rem 0;padding:0}
-.buckets li{background:var(--card);border:1px solid var(--rule);border-top:.3rem solid var(--soft);border-radius:6px;padding:.5rem .8rem}
-.buckets b{display:block;font-size:1.6rem;line-height:1.2}
-.buckets .inside{border-top-color:var(--good)}.buckets .soon{border-top-color:var(--warn)}.buckets .outside{border-top-color:var(--bad)}.buckets .unknown,.buckets .never{border-top-color:var(--doubt)}
-.tag{font-weight:600;white-space:nowrap}.tag::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:2px;margin-right:.4em;background:currentColor}
-.tag.inside{color:var(--good)}.tag.soon{color:var(--warn)}.tag.outside{color:var(--bad)}.tag.never,.tag.unknown{color:var(--doubt)}.tag.exempt{color:var(--soft)}
-table{width:100%;border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--rule)}
-thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule)}
-tbody th{font-weight:600;min-width:7.5rem;overflow-wrap:anywhere}
-td{overflow-wrap:anywhere;min-width:4.2rem}
 time,.tag{white-space:nowrap}
-.num{text-align:right;font-variant-numeric:tabular-nums}td.num{white-space:nowrap;min-width:0}
+footer{margin-top:2.5rem;color:var(--soft);font-size:.85rem;border-top:1px solid var(--rule);
+padding-top:.8rem}
+footer nav a{margin-right:1rem}
+
+.verdict{background:var(--card);border:1px solid var(--rule);border-left:.5rem solid var(--good);
+border-radius:6px;padding:1rem 1.2rem;margin:1rem 0}
+.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
+.verdict strong{font-size:1.3rem;line-height:1.3;display:block}
+.verdict p:last-child{margin-bottom:0}
+.counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;
+list-style:none;margin:1rem 0;padding:0}
+.counts>li>*{display:block;height:100%;background:var(--card);border:1px solid var(--rule);
+border-top:.3rem solid var(--soft);border-radius:6px;padding:.5rem .8rem;color:inherit;
+text-decoration:none}
+.counts a:hover{border-color:var(--link)}
+.counts [aria-current]{outline:2px solid var(--link);outline-offset:-1px}
+.counts b{display:block;font-size:1.6rem;line-height:1.2;font-variant-numeric:tabular-nums}
+.counts .bad{border-top-color:var(--bad)}.counts .warn{border-top-color:var(--warn)}
+.counts .doubt{border-top-color:var(--doubt)}.counts .good{border-top-color:var(--good)}
+.tag{font-weight:600}
+.tag::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:2px;
+margin-right:.4em;background:currentColor}
+.tag.bad{color:var(--bad)}.tag.warn{color:var(--warn)}.tag.doubt{color:var(--doubt)}
+.tag.good{color:var(--good)}.tag.plain{color:var(--soft)}
+.note{display:block;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}
+.note time{white-space:normal}
+.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1.5rem;
+margin:.8rem 0;padding:0}
+.facts div{min-width:0}.facts dt{color:var(--soft);font-size:.85rem}
+.facts dd{margin:0;overflow-wrap:anywhere}
+
+form{display:flex;flex-wrap:wrap;gap:.5rem;align-items:end;margin:1.6rem 0 .4rem}
+label{display:block;color:var(--soft);font-size:.85rem}
+input{font:inherit;color:inherit;background:var(--page);border:1px solid var(--soft);
+border-radius:6px;padding:.35rem .6rem;width:min(20rem,100%)}
+button{font:inherit;color:var(--page);background:var(--link);border:0;border-radius:6px;
+padding:.45rem 1rem}
+.pages{display:flex;flex-wrap:wrap;gap:.4rem 1rem;margin:1rem 0}
+
+table{width:100%;border-collapse:collapse;margin:.5rem 0;font-size:.9rem}
+th,td{text-align:left;vertical-align:top;padding:.4rem .7rem .4rem 0;
+border-bottom:1px solid var(--rule);overflow-wrap:anywhere}
+thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule);
+overflow-wrap:normal;vertical-align:bottom}
+tbody th{font-weight:600;min-width:7.5rem}
+td{min-width:4.2rem}
+.number{text-align:right;font-variant-numeric:tabular-nums}
+td.number{white-space:nowrap;min-width:0}
+td>p:first-child{margin-top:0}
+.status tbody th{width:16%}.status td:nth-child(2){width:18%}.status td:nth-child(3){width:19%}
+.steps{margin:.3rem 0;padding-left:1.2rem}
+.steps code{display:block;background:var(--card);border:1px solid var(--rule);border-radius:4px;
+padding:.15rem .5rem;margin:.15rem 0 .4rem;white-space:pre-wrap;user-select:all}
+.bar{display:block;width:100%;height:14px;margin:.25rem 0}
+.bar .track{fill:var(--track)}.bar .good{fill:var(--good)}.bar .warn{fill:var(--warn)}
+.bar .bad{fill:var(--bad)}.bar .limit,.bar .due{fill:var(--ink)}
+
 .strips{margin:.6rem 0}
-.row{display:grid;grid-template-columns:minmax(6rem,12rem) 1fr 4.6rem;gap:.8rem;align-items:center;border-bottom:1px solid var(--rule);padding:2px 0;break-inside:avoid}
-.row .name{font-size:.85rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.row .most{font-size:.85rem;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.row{display:grid;grid-template-columns:minmax(6rem,12rem) 1fr 4.6rem;gap:.8rem;
+align-items:center;border-bottom:1px solid var(--rule);padding:2px 0;break-inside:avoid;
+font-size:.85rem}
+.row .name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.row .most{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .row .over{color:var(--bad);font-weight:600}
-.axis{border:0;color:var(--soft);font-size:.8rem}.axis .months{position:relative;height:1.3em}
-.axis .months span{position:absolute;white-space:nowrap;border-left:1px solid var(--rule);padding-left:3px}
-.year{font-style:normal}
+.axis{border:0;color:var(--soft)}
+.months{display:block;width:100%;height:1.4em;overflow:visible;font-size:.8rem}
+.months text{fill:var(--soft)}.months line{stroke:var(--rule)}
 .strip{display:block;width:100%;height:30px}
 .strip path{fill:none;vector-effect:non-scaling-stroke}
 .strip .area{fill:var(--area)}
-.strip .age{stroke:var(--age);stroke-width:1.6}.strip .over{stroke:var(--bad);stroke-width:2.4}
+.strip .age{stroke:var(--link);stroke-width:1.6}
+.strip .over{stroke:var(--bad);stroke-width:2.4}
 .strip .limit{stroke:var(--bad);stroke-width:1;stroke-dasharray:5 4}
-.strip .changed{stroke:var(--good);stroke-width:2}.strip .outside{stroke:var(--warn);stroke-width:4}.strip .failed{stroke:var(--bad);stroke-width:3}
+.strip .changed{stroke:var(--good);stroke-width:2}
+.strip .outside{stroke:var(--warn);stroke-width:4}
+.strip .failed{stroke:var(--bad);stroke-width:3}
 .strip .stop{fill:var(--stop)}
-.legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;font-size:.85rem;color:var(--soft)}
-.legend .strip{display:inline-block;width:1.6rem;height:1rem;vertical-align:-.2rem;margin-right:.35rem}
-footer{margin-top:3rem;color:var(--soft);font-size:.85rem;border-top:1px solid var(--rule);padding-top:.8rem}
+.legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;
+font-size:.85rem;color:var(--soft)}
+.legend .strip{display:inline-block;width:1.6rem;height:1rem;vertical-align:-.2rem;
+margin-right:.35rem}
+
 @media screen and (max-width:46rem){
 body{font-size:16px}
-.row{grid-template-columns:1fr auto;gap:0 .6rem;padding:.4rem 0}.row .name{grid-column:1;white-space:normal}.row .most{grid-column:2}.row .strip,.row .months{grid-column:1/-1;grid-row:2}
-.axis .name,.axis .most{display:none}.axis .months span:nth-child(even){display:none}
+.counts{grid-template-columns:1fr 1fr}
+.row{grid-template-columns:1fr auto;gap:0 .6rem;padding:.4rem 0}
+.row .name{grid-column:1;white-space:normal}.row .most{grid-column:2}
+.row .strip,.row .months{grid-column:1/-1;grid-row:2}
+.axis .name,.axis .most,.months g:nth-child(even),.year{display:none}
 .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-.stack tr{display:grid;grid-template-columns:1fr 1fr;gap:.3rem .8rem;border-bottom:2px solid var(--rule);padding:.6rem 0}
-.stack th,.stack td{min-width:0;display:block;border:0;padding:0;text-align:left;white-space:normal}
+.stack,.stack tbody{display:block}
+.stack tr{display:grid;grid-template-columns:1fr 1fr;gap:.3rem .8rem;
+border-bottom:2px solid var(--rule);padding:.6rem 0}
+.stack th,.stack td,.status tbody th,.status td:nth-child(n){min-width:0;width:auto;display:block;
+border:0;padding:0;text-align:left;white-space:normal}
 .stack th,.stack .wide{grid-column:1/-1}
 .stack td::before{content:attr(data-label);display:block;color:var(--soft);font-size:.78rem}
 .stack th{font-size:1rem}
-.year{display:none}.stack time{white-space:normal}
+.stack time{white-space:normal}
 }
 @media print{
 @page{size:A4;margin:14mm 12mm}
-:root{--page:#fff;--card:#f6f7f9;--ink:#000;--soft:#444;--rule:#bbb;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--cool:#0b5cad;--age:#0b5cad;--area:#0b5cad1f;--stop:#7a3e9d33;color-scheme:light}
+:root{color-scheme:light;--page:#fff;--card:#f6f7f9;--ink:#000;--soft:#444;--rule:#bbb;
+--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;--area:#0b5cad1f;
+--stop:#7a3e9d33}
 body{max-width:none;padding:0;font-size:10pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}
-table{font-size:8pt}td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}td{min-width:3.4rem}.year{display:none}.strip{height:16px}.row .name,.row .most{font-size:8pt}.row{padding:0;grid-template-columns:9rem 1fr 3.4rem}a{color:inherit;text-decoration:none}
+table{font-size:8pt}td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}
+td{min-width:3.4rem}.year{display:none}.strip{height:16px}
+.row{padding:0;grid-template-columns:9rem 1fr 3.4rem;font-size:8pt}
+a{color:inherit;text-decoration:none}
 }
 `;

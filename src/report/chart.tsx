@@ -1,11 +1,15 @@
-// The picture: one strip per account, the age of its password as a saw-tooth over the period against the limit. A strip stretches
-// with the page (lines keep their width), so names and months stay ordinary text outside it, readable at any size.
+// The chart of the report: one strip per account, the age of its password as a saw-tooth over the period
+// against the limit. A strip stretches with the page, while its lines keep their width; names and months
+// are ordinary text outside it.
 
 import { dayMs, isoDay } from '../time.ts';
 import type { AccountRow, AgeStretch } from './account.ts';
 
-/** The strip's own units; nothing in it is text. */
+/** The strip's own units; it holds no text. */
 const [width, height] = [1000, 40];
+
+/** The top edge of a strip, in limits. A greater age is drawn at the edge; the table has the number. */
+const topOfLimit = 1.5;
 
 export type Scale = {
   readonly fromMs: number;
@@ -15,105 +19,103 @@ export type Scale = {
 
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
-/** Ages above one and a half limits are drawn at the top edge; the table tells them. */
-function scaled({ fromMs, endMs, maxAgeDays }: Scale) {
+function project({ fromMs, endMs, maxAgeDays }: Scale) {
   const span = Math.max(1, endMs - fromMs);
-  const top = maxAgeDays * 1.5 * dayMs;
+  const limitMs = maxAgeDays * dayMs;
+  const topMs = limitMs * topOfLimit;
+  const x = (ms: number): number =>
+    ((Math.min(Math.max(ms, fromMs), endMs) - fromMs) / span) * width;
+  const y = (ageMs: number): number =>
+    height - (Math.min(Math.max(ageMs, 0), topMs) / topMs) * height;
+  return { x, y, limitMs, topMs };
+}
+
+type Projection = ReturnType<typeof project>;
+
+/** The line of a stretch, divided where it crosses the limit, with a bend where it reaches the top edge. */
+function agePaths({ fromMs, toMs, ageMs }: AgeStretch, { x, y, limitMs, topMs }: Projection) {
+  const point = (ms: number): string => `${round(x(ms))} ${round(y(ageMs + ms - fromMs))}`;
+  const crossMs = fromMs + limitMs - ageMs;
+  const bendMs = fromMs + topMs - ageMs;
+  const line = (a: number, b: number): string => {
+    if (b <= a) return '';
+    return `M${point(a)}${a < bendMs && bendMs < b ? `L${point(bendMs)}` : ''}L${point(b)}`;
+  };
+  const bend = bendMs > fromMs && bendMs < toMs ? `L${point(bendMs)}` : '';
   return {
-    x: (ms: number): number => ((Math.min(Math.max(ms, fromMs), endMs) - fromMs) / span) * width,
-    y: (ageMs: number): number => height - (Math.min(Math.max(ageMs, 0), top) / top) * height,
-    limit: maxAgeDays * dayMs,
+    under: line(fromMs, Math.min(toMs, crossMs)),
+    over: line(Math.max(fromMs, crossMs), toMs),
+    area: `M${round(x(fromMs))} ${height}L${point(fromMs)}${bend}L${point(toMs)}L${round(x(toMs))} ${height}Z`,
   };
 }
 
-/** The stretch's line, cut where it crosses the limit and where it leaves the picture at the top. */
-function pathsOf(
-  { fromMs, toMs, ageMs }: AgeStretch,
-  scale: Scale,
-): { under: string; over: string } {
-  const { x, y, limit } = scaled(scale);
-  const point = (ms: number): string => `${round(x(ms))} ${round(y(ageMs + ms - fromMs))}`;
-  const cross = fromMs + limit - ageMs;
-  const top = fromMs + limit * 1.5 - ageMs;
-  const line = (a: number, b: number): string =>
-    b <= a
-      ? ''
-      : a < top && top < b
-        ? `M${point(a)}L${point(top)}L${point(b)}`
-        : `M${point(a)}L${point(b)}`;
-  return { under: line(fromMs, Math.min(toMs, cross)), over: line(Math.max(fromMs, cross), toMs) };
-}
+const Path = ({ of, kind }: { of: readonly string[]; kind: string }) => {
+  const d = of.join('');
+  return d === '' ? null : <path class={kind} d={d} />;
+};
 
-/** The strip of one account, as inline SVG. `label` is what it shows, in words. */
-export function ageStrip(row: AccountRow, scale: Scale, label: string): string {
-  const { x, y, limit } = scaled(scale);
-  const paths = row.stretches.map((stretch) => pathsOf(stretch, scale));
-  const area = row.stretches
-    .map(({ fromMs, toMs, ageMs }) => {
-      const [left, right] = [x(fromMs), x(toMs)];
-      const top = fromMs + limit * 1.5 - ageMs;
-      const bend = top > fromMs && top < toMs ? `L${round(x(top))} 0` : '';
-      return `M${round(left)} ${height}L${round(left)} ${round(y(ageMs))}${bend}L${round(right)} ${round(y(ageMs + toMs - fromMs))}L${round(right)} ${height}Z`;
-    })
-    .join('');
-  const drop = row.changes
-    .filter(({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs)
-    .map(({ timeMs, by }) => ({ at: round(x(timeMs)), outside: by === 'outside' }));
-  const ticks = (at: readonly string[], from: number, to: number, name: string): string =>
-    at.length === 0
-      ? ''
-      : `<path class="${name}" d="${at.map((left) => `M${left} ${from}V${to}`).join('')}"/>`;
-  const stops = row.stops
-    .map(({ fromMs, toMs }) => {
-      const [left, right] = [x(fromMs), x(toMs ?? scale.endMs)];
-      return right <= left
-        ? ''
-        : `<rect class="stop" x="${round(left)}" y="0" width="${round(Math.max(2, right - left))}" height="${height}"/>`;
-    })
-    .join('');
-  const failures = row.failures.map(({ intendedAtMs }) => round(x(intendedAtMs)));
-  const under = paths.map((path) => path.under).join('');
-  const over = paths.map((path) => path.over).join('');
+/** The strip of one account. `label` says in words what it shows. */
+export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale; label: string }) {
+  const projection = project(scale);
+  const { x, y, limitMs } = projection;
+  const paths = row.stretches.map((stretch) => agePaths(stretch, projection));
+  const changes = row.changes.filter(
+    ({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs,
+  );
+  const ticks = (at: readonly number[], from: number, to: number): string[] =>
+    at.map((ms) => `M${round(x(ms))} ${from}V${to}`);
+  const changedBy = (isOutside: boolean): number[] =>
+    changes.filter(({ by }) => (by === 'outside') === isOutside).map(({ timeMs }) => timeMs);
   return (
-    `<svg class="strip" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${label}">` +
-    stops +
-    (area ? `<path class="area" d="${area}"/>` : '') +
-    `<path class="limit" d="M0 ${round(y(limit))}H${width}"/>` +
-    (under ? `<path class="age" d="${under}"/>` : '') +
-    (over ? `<path class="age over" d="${over}"/>` : '') +
-    ticks(
-      drop.filter(({ outside }) => !outside).map(({ at }) => at),
-      height - 8,
-      height,
-      'changed',
-    ) +
-    ticks(
-      drop.filter(({ outside }) => outside).map(({ at }) => at),
-      height - 14,
-      height,
-      'outside',
-    ) +
-    ticks(failures, 0, 8, 'failed') +
-    '</svg>'
+    <svg
+      class="strip"
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
+      {row.stops.map(({ fromMs, toMs }) => {
+        const [left, right] = [x(fromMs), x(toMs ?? scale.endMs)];
+        return right <= left ? null : (
+          <rect
+            class="stop"
+            x={round(left)}
+            width={round(Math.max(2, right - left))}
+            height={height}
+          />
+        );
+      })}
+      <Path kind="area" of={paths.map(({ area }) => area)} />
+      <path class="limit" d={`M0 ${round(y(limitMs))}H${width}`} />
+      <Path kind="age" of={paths.map(({ under }) => under)} />
+      <Path kind="age over" of={paths.map(({ over }) => over)} />
+      <Path kind="changed" of={ticks(changedBy(false), height - 8, height)} />
+      <Path kind="outside" of={ticks(changedBy(true), height - 14, height)} />
+      <Path
+        kind="failed"
+        of={ticks(
+          row.failures.map((one) => one.intendedAtMs),
+          0,
+          8,
+        )}
+      />
+    </svg>
   );
 }
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** Where the axis is labelled (HTML), in percent from the left: month beginnings, or days when the period is short. At most about twelve. */
-export function axisOf({
-  fromMs,
-  endMs,
-}: Scale): readonly { readonly percent: number; readonly label: string }[] {
-  const span = Math.max(1, endMs - fromMs);
+/** Beginnings of months, or, where the period has fewer than two, days; at most about twelve. */
+function axisTicks({ fromMs, endMs }: Scale): { ms: number; label: string; year: string }[] {
   const starts: number[] = [];
   for (let day = Math.ceil(fromMs / dayMs); day * dayMs < endMs; day += 1)
     if (isoDay(day * dayMs).endsWith('-01')) starts.push(day * dayMs);
   const isShort = starts.length < 2;
-  const dayStep = Math.max(1, Math.ceil(span / dayMs / 8));
+  const days = Math.max(1, endMs - fromMs) / dayMs;
+  const dayStep = Math.max(1, Math.ceil(days / 8));
   const ticks = isShort
     ? Array.from(
-        { length: Math.ceil(span / dayMs / dayStep) },
+        { length: Math.ceil(days / dayStep) },
         (_, index) => fromMs + index * dayStep * dayMs,
       )
     : starts;
@@ -121,16 +123,34 @@ export function axisOf({
   return ticks
     .filter((_, index) => index % step === 0)
     .map((ms) => {
-      const [year, month = '1', day] = isoDay(ms).split('-');
+      const [year = '', month, day] = isoDay(ms).split('-');
       const name = months[Number(month) - 1] ?? '';
-      return {
-        percent: ((ms - fromMs) / span) * 100,
-        label: isShort
-          ? `${name} ${Number(day)}`
-          : name === 'Jan'
-            ? `${name}<i class="year"> ${year}</i>`
-            : name,
-      };
-    })
-    .filter(({ percent }) => percent <= 97);
+      return isShort
+        ? { ms, label: `${name} ${Number(day)}`, year: '' }
+        : { ms, label: name, year: name === 'Jan' ? ` ${year}` : '' };
+    });
+}
+
+/** The time axis of all strips. */
+export function Axis({ scale }: { scale: Scale }) {
+  const { fromMs, endMs } = scale;
+  const ticks = axisTicks(scale).map(({ ms, ...tick }) => ({
+    ...tick,
+    percent: ((ms - fromMs) / Math.max(1, endMs - fromMs)) * 100,
+  }));
+  return (
+    <svg class="months" aria-hidden="true">
+      {ticks
+        .filter(({ percent }) => percent <= 97)
+        .map(({ percent, label, year }) => (
+          <g>
+            <line x1={`${percent.toFixed(1)}%`} x2={`${percent.toFixed(1)}%`} y2="100%" />
+            <text x={`${percent.toFixed(1)}%`} dx="4" y="1em">
+              {label}
+              <tspan class="year">{year}</tspan>
+            </text>
+          </g>
+        ))}
+    </svg>
+  );
 }

@@ -3,16 +3,8 @@
 
 import type { FoundRecord } from '../audit/query.ts';
 import { parseLine, type RecordView } from '../audit/record-view.ts';
+import { printable } from '../text.ts';
 import { isoTime } from '../time.ts';
-
-/** `text` with control characters, and what turns the direction of writing, made visible. */
-export function printable(text: string): string {
-  return text.replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
 
 const columns: readonly {
   readonly title: string;

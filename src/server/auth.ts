@@ -1,28 +1,35 @@
-// The bearer token of the write endpoint: read once from a file, kept as a digest, compared in constant time.
+// Who may ask for a rotation over HTTP: whoever holds the bearer token. The token is read once from its
+// file, kept as a digest and compared in constant time; it must never reach a log or a response.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../config/errors.ts';
+import { type AppMiddleware, refuse, remoteOf } from './limits.ts';
 
 export type TokenCheck = (authorization: string | undefined) => 'right' | 'wrong' | 'missing';
 
-const leastLength = 24;
+const minTokenLength = 24;
+/** Requests without the token, per minute, until further ones are refused without a log line. */
+const maxWrongPerMinute = 10;
 
-/** Reads the token file. Throws a UsageError that names the file and never its contents. */
+/** Reads the token file. Throws a UsageError that names the file and never its content. */
 export function openToken(file: string): TokenCheck {
-  let text: string;
+  const token = readSecretFile('http.tokenFile', file);
+  if (token.length < minTokenLength || !/^[\x21-\x7e]+$/.test(token))
+    throw new UsageError(
+      `http.tokenFile ${file}: a token has at least ${minTokenLength} visible ASCII characters and no spaces`,
+    );
+  return createTokenCheck(token);
+}
+
+/** The trimmed content of a file that holds one secret. Throws a UsageError that names key and file. */
+export function readSecretFile(key: string, file: string): string {
   try {
-    text = readFileSync(file, 'utf8').trim();
+    return readFileSync(file, 'utf8').trim();
   } catch (error) {
-    throw new UsageError(
-      `http.tokenFile ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}; init writes one`,
-    );
+    const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
+    throw new UsageError(`${key} ${file}: the file cannot be read (${code})`);
   }
-  if (text.length < leastLength || !/^[\x21-\x7e]+$/.test(text))
-    throw new UsageError(
-      `http.tokenFile ${file}: a token has at least ${leastLength} visible ASCII characters, and no spaces`,
-    );
-  return createTokenCheck(text);
 }
 
 export function createTokenCheck(token: string): TokenCheck {
@@ -30,9 +37,38 @@ export function createTokenCheck(token: string): TokenCheck {
   return (authorization) => {
     const given = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization ?? '')?.[1];
     if (given === undefined) return 'missing';
-    // Digests have one length, so nothing is learnt from the time, not even how long the token is.
+    // Digests have one length, so the duration reveals nothing, not even the length of the token.
     return timingSafeEqual(digestOf(given), expected) ? 'right' : 'wrong';
   };
 }
 
 const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+/**
+ * Passes a request only with the right token, and never one that a page of another site made a browser
+ * send. Refusals do not depend on what exists, so that they reveal no account. Wrong tokens are logged,
+ * up to a bound per minute.
+ */
+export function requireToken(monotonicMs: () => number): AppMiddleware {
+  let [minute, wrong] = [0, 0];
+  return async (c, next) => {
+    const { token, log } = c.var.service;
+    const site = c.req.header('sec-fetch-site');
+    if (site !== undefined && site !== 'same-origin' && site !== 'none')
+      return refuse(c, 403, 'cross-site', 'A page of another site may not call this service.');
+    if (!token)
+      return refuse(c, 403, 'disabled', 'Rotation over HTTP is off: http.tokenFile is not set.');
+    const given = token(c.req.header('authorization'));
+    if (given === 'right') return next();
+    const now = Math.floor(monotonicMs() / 60_000);
+    [minute, wrong] = now === minute ? [minute, wrong + 1] : [now, 1];
+    if (wrong > maxWrongPerMinute)
+      return refuse(c, 429, 'too-many', 'Too many requests without the right token.', {
+        'retry-after': '60',
+      });
+    log.warn('http.refused', { detail: `${given} token from ${remoteOf(c)}` });
+    return refuse(c, 401, `${given}-token`, 'Send the header "Authorization: Bearer TOKEN".', {
+      'www-authenticate': given === 'wrong' ? 'Bearer error="invalid_token"' : 'Bearer',
+    });
+  };
+}

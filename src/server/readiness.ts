@@ -1,5 +1,5 @@
-// Whether the service could do its work now: the store answers, the audit log takes a lock and so a write, the clock is
-// sane, the loop turns. Asked often by orchestrators, so answers are kept for a while, and one question runs at a time.
+// Whether the service could rotate now: the store responds, the audit log is writable, the clock agrees
+// with the store, the scheduler runs. Orchestrators ask often, so responses are kept for a while.
 
 import type { Rotator } from '../app.ts';
 import { Failure } from '../rotation/failure.ts';
@@ -19,73 +19,53 @@ export type ReadinessOptions = {
 };
 
 const keptMs = 15_000;
-const patienceMs = 8_000;
-/** A loop that turns every half minute and has not for so long is stuck. */
+const checkTimeoutMs = 8_000;
+/** The scheduler runs every half minute; after this long without a run it is stuck. */
 export const stuckAfterMs = 150_000;
-/** This program did not exist before; a clock that says so was never set. */
+/** The release date of this program: an earlier clock was never set. */
 const earliestMs = 1_793_491_200_000; // 2026-11-01
-/** The store's dates may be so far ahead of ours. */
-const aheadMs = 300_000;
+/** How far the dates of the store may be ahead of this clock. */
+const maxAheadMs = 300_000;
 
 /** Never rejects. */
-export function createReadiness({
-  rotator,
-  daemon,
-  clock,
-}: ReadinessOptions): () => Promise<readonly Check[]> {
+export function createReadiness(options: ReadinessOptions): () => Promise<readonly Check[]> {
+  const { rotator, daemon, clock } = options;
   let kept: { readonly atMs: number; readonly checks: Promise<readonly Check[]> } | null = null;
-  let turn = 0;
+  let nextEntry = 0;
 
-  async function store(): Promise<Check> {
-    const entries = daemon.statuses.entries();
-    const entry = entries[turn++ % Math.max(1, entries.length)];
-    if (!entry) return { check: 'store', ok: true, detail: 'there are no accounts' };
+  /** One account per call, in turn. */
+  async function checkStore(): Promise<Check> {
+    const entries = daemon.board.entries();
+    const entry = entries[nextEntry++ % Math.max(1, entries.length)];
+    if (!entry) return { check: 'store', ok: true, detail: 'no accounts' };
     const { state, reason, detail = '' } = await rotator.status(entry.account);
-    // One secret that is missing or not JSON says nothing about the store.
-    const isAway =
+    // A single secret that is missing or malformed says nothing about the store.
+    const isFailing =
       state === 'unreadable' && (reason === 'store-unavailable' || reason === 'store-denied');
-    return { check: 'store', ok: !isAway, detail: isAway ? `${reason}: ${detail}` : 'answers' };
+    return {
+      check: 'store',
+      ok: !isFailing,
+      detail: isFailing ? `${reason}: ${detail}` : 'reachable',
+    };
   }
 
-  async function audit(): Promise<Check> {
+  async function checkAudit(): Promise<Check> {
     await rotator.audit.openIntents('');
-    return { check: 'audit', ok: true, detail: 'takes records' };
+    return { check: 'audit', ok: true, detail: 'writable' };
   }
 
-  function clockCheck(): Check {
-    const nowMs = clock.nowMs();
-    const newestMs = Math.max(
-      0,
-      ...daemon.statuses.entries().map(({ passwordSinceMs = 0 }) => passwordSinceMs),
-    );
-    if (nowMs < earliestMs)
-      return { check: 'clock', ok: false, detail: 'the clock is before this program was made' };
-    const ahead = newestMs - nowMs;
-    if (ahead > aheadMs)
-      return {
-        check: 'clock',
-        ok: false,
-        detail: `the store is ${Math.round(ahead / 1000)} s ahead of this clock`,
-      };
-    return { check: 'clock', ok: true, detail: 'agrees with the store' };
-  }
-
-  const loop = (): Check => {
-    const idle = Math.round(daemon.idleMs() / 1000);
-    return { check: 'loop', ok: daemon.idleMs() < stuckAfterMs, detail: `turned ${idle} s ago` };
-  };
-
-  /** A failure is an answer; silence is one too. */
-  async function bounded(check: Check['check'], ask: () => Promise<Check>): Promise<Check> {
+  /** A failure is a negative check, and so is no response in time. */
+  async function bounded(check: Check['check'], run: () => Promise<Check>): Promise<Check> {
     const over = new AbortController();
     const late = clock
-      .sleep(patienceMs, over.signal)
-      .then(() => ({ check, ok: false, detail: 'did not answer in time' }));
-    const answer = ask().catch((error: unknown) => {
-      if (!(error instanceof Failure)) return { check, ok: false, detail: 'an unexpected error' };
-      return { check, ok: false, detail: `${error.reason}: ${error.message}` };
+      .sleep(checkTimeoutMs, over.signal)
+      .then(() => ({ check, ok: false, detail: `no response within ${checkTimeoutMs} ms` }));
+    const response = run().catch((error: unknown) => {
+      const detail =
+        error instanceof Failure ? `${error.reason}: ${error.message}` : 'an unexpected error';
+      return { check, ok: false, detail };
     });
-    const first = await Promise.race([answer, late]);
+    const first = await Promise.race([response, late]);
     over.abort();
     return first;
   }
@@ -95,8 +75,28 @@ export function createReadiness({
     if (!kept || nowMs - kept.atMs > keptMs)
       kept = {
         atMs: nowMs,
-        checks: Promise.all([bounded('store', store), bounded('audit', audit)]),
+        checks: Promise.all([bounded('store', checkStore), bounded('audit', checkAudit)]),
       };
-    return [...(await kept.checks), clockCheck(), loop()];
+    return [...(await kept.checks), checkClock(daemon, clock.nowMs()), checkLoop(daemon)];
   };
+}
+
+function checkClock({ board }: ReadinessOptions['daemon'], nowMs: number): Check {
+  const newestMs = Math.max(0, ...board.entries().map((entry) => entry.passwordSinceMs ?? 0));
+  const aheadMs = newestMs - nowMs;
+  if (nowMs < earliestMs)
+    return { check: 'clock', ok: false, detail: 'the clock is before the release of this program' };
+  return aheadMs > maxAheadMs
+    ? {
+        check: 'clock',
+        ok: false,
+        detail: `the store is ${Math.round(aheadMs / 1000)} s ahead of this clock`,
+      }
+    : { check: 'clock', ok: true, detail: 'in agreement with the store' };
+}
+
+function checkLoop({ idleMs }: ReadinessOptions['daemon']): Check {
+  const idle = idleMs();
+  const detail = `the scheduler ran ${Math.round(idle / 1000)} s ago`;
+  return { check: 'loop', ok: idle < stuckAfterMs, detail };
 }

@@ -1,62 +1,62 @@
-// Attempts that somebody asked for over HTTP: asked for, running, over. Memory only, and bounded; what happened to a
-// password is in the audit log, with who asked, whatever becomes of this.
+// Attempts that were requested over HTTP, while they run and for a while after. Kept in memory only and
+// bounded; the audit log holds what happened to a password and who asked, whatever is forgotten here.
 
 import { createHash, randomUUID } from 'node:crypto';
 import type { Trigger } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { resultLine } from '../rotation/result-json.ts';
+import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import { isoTime } from '../time.ts';
 
-/** What was asked for. */
-export type Wish = { readonly account: string; readonly force: boolean; readonly trigger: Trigger };
+export type RotateRequest = {
+  readonly account: string;
+  readonly force: boolean;
+  readonly trigger: Trigger;
+};
 
-type Attempt = Wish & {
+type Attempt = RotateRequest & {
   readonly id: string;
   readonly requestedAtMs: number;
   state: 'running' | 'finished';
   result: Result | null;
 };
 
-/** `mismatch`: the idempotency key was used for something else. `full`: too many are running. */
+/** `mismatch`: the idempotency key belongs to another request. `full`: too many attempts are running. */
 export type Submitted =
   | { readonly submitted: 'new' | 'replayed'; readonly id: string }
   | { readonly submitted: 'unknown-account' | 'mismatch' | 'full' }
   | { readonly submitted: 'busy'; readonly why: string };
 
-export type Attempts = {
-  /** Begins an attempt, or finds the one that the same key began. Returns at once. */
-  submit(wish: Wish, idempotencyKey: string | undefined): Submitted;
-  /** An attempt as JSON; null where there is none (any more). */
+export type RotateRequests = {
+  /** Starts an attempt, or finds the one that the same key started. Returns at once. */
+  submit(request: RotateRequest, idempotencyKey: string | undefined): Submitted;
+  /** An attempt as JSON; null when none with this id is kept. */
   show(id: string): object | null;
 };
 
-const keptFinished = 500;
-const mostRunning = 64;
-/** How long an idempotency key is remembered, in this process. */
+const maxFinished = 500;
+const maxRunning = 64;
+/** How long an idempotency key is kept. */
 const keyLifeMs = 24 * 3_600_000;
-const mostKeys = 2_000;
+const maxKeys = 2_000;
 
-export function createAttempts(
-  daemon: Pick<Scheduler, 'statuses' | 'findConflict' | 'request'>,
+export function openRotateRequests(
+  scheduler: Pick<Daemon, 'board' | 'conflict' | 'request'>,
   clock: Pick<Clock, 'nowMs' | 'monotonicMs'>,
-): Attempts {
+): RotateRequests {
   const attempts = new Map<string, Attempt>();
-  const keys = new Map<
-    string,
-    { readonly id: string; readonly wish: string; readonly atMs: number }
-  >();
+  const keys = new Map<string, { id: string; digest: string; atMs: number }>();
   let running = 0;
 
-  /** Maps keep the order of insertion: the oldest go first. */
-  function forget(): void {
+  /** Maps keep the order of insertion, so the oldest are removed first. */
+  function forgetOld(): void {
     for (const [id, { state }] of attempts) {
-      if (attempts.size <= keptFinished) break;
+      if (attempts.size <= maxFinished) break;
       if (state === 'finished') attempts.delete(id);
     }
     for (const [key, { atMs }] of keys) {
-      if (keys.size <= mostKeys && clock.monotonicMs() - atMs < keyLifeMs) break;
+      if (keys.size <= maxKeys && clock.monotonicMs() - atMs < keyLifeMs) break;
       keys.delete(key);
     }
   }
@@ -64,56 +64,55 @@ export function createAttempts(
   async function run(attempt: Attempt): Promise<void> {
     running += 1;
     const { account, force, trigger } = attempt;
-    attempt.result = await daemon.request(account, { purpose: 'rotate', force, trigger });
+    attempt.result = await scheduler.request(account, { purpose: 'rotate', force, trigger });
     attempt.state = 'finished';
     running -= 1;
-    forget();
+    forgetOld();
   }
 
   return {
-    submit: (wish, key) => {
-      forget();
-      const print = createHash('sha256').update(JSON.stringify(wish)).digest('hex');
+    submit: (request, key) => {
+      forgetOld();
+      const digest = createHash('sha256').update(JSON.stringify(request)).digest('hex');
       const known = key === undefined ? undefined : keys.get(key);
       if (known)
-        return known.wish === print
+        return known.digest === digest
           ? { submitted: 'replayed', id: known.id }
           : { submitted: 'mismatch' };
-      if (!daemon.statuses.get(wish.account)) return { submitted: 'unknown-account' };
-      const why = daemon.findConflict(wish.account, wish.force);
+      if (!scheduler.board.get(request.account)) return { submitted: 'unknown-account' };
+      const why = scheduler.conflict(request.account, request.force);
       if (why !== null) return { submitted: 'busy', why };
-      if (running >= mostRunning) return { submitted: 'full' };
+      if (running >= maxRunning) return { submitted: 'full' };
+      const id = randomUUID();
       const attempt: Attempt = {
-        ...wish,
-        id: randomUUID(),
+        ...request,
+        id,
         requestedAtMs: clock.nowMs(),
         state: 'running',
         result: null,
       };
-      attempts.set(attempt.id, attempt);
-      if (key !== undefined)
-        keys.set(key, { id: attempt.id, wish: print, atMs: clock.monotonicMs() });
+      attempts.set(id, attempt);
+      if (key !== undefined) keys.set(key, { id, digest, atMs: clock.monotonicMs() });
       void run(attempt);
-      return { submitted: 'new', id: attempt.id };
+      return { submitted: 'new', id };
     },
     show: (id) => {
       const attempt = attempts.get(id);
-      if (!attempt) return null;
-      const { account, force, trigger, requestedAtMs, state, result } = attempt;
-      return {
-        id,
-        account,
-        state,
-        force,
-        requestedAt: isoTime(requestedAtMs, true),
-        requestedBy: trigger.requestedBy ?? null,
-        reason: trigger.reason ?? null,
-        changeRef: trigger.changeRef ?? null,
-        result: result && {
-          ...(JSON.parse(resultLine(result)) as object),
-          detail: result.detail ?? null,
-        },
-      };
+      return attempt ? attemptJson(attempt) : null;
     },
+  };
+}
+
+function attemptJson({ id, account, state, force, requestedAtMs, trigger, result }: Attempt) {
+  return {
+    id,
+    account,
+    state,
+    force,
+    requestedAt: isoTime(requestedAtMs, true),
+    requestedBy: trigger.requestedBy ?? null,
+    reason: trigger.reason ?? null,
+    changeRef: trigger.changeRef ?? null,
+    result: result && { ...resultJson(result), detail: result.detail ?? null },
   };
 }

@@ -1,58 +1,52 @@
-// What systemd is told (sd_notify(3)): ready, reloading, stopping, alive. Node cannot write to a datagram socket, so a
-// child, `systemd-notify`, does it; the unit says NotifyAccess=all. Never required: without NOTIFY_SOCKET nothing happens.
+// Notifications to systemd (sd_notify(3)): ready, reloading, stopping, watchdog. Node cannot write to a
+// datagram socket, so the program `systemd-notify` does it; the unit must set NotifyAccess=all. Without
+// NOTIFY_SOCKET nothing is sent.
 
 import { spawn } from 'node:child_process';
 
 export type Systemd = {
-  /** Sends `READY=1` and the like, in order; best effort, bounded in time, never rejects. */
+  /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
   notify(...assignments: string[]): Promise<void>;
-  /** How often to say WATCHDOG=1, in milliseconds: half of what systemd waits for; null when it does not wait. */
+  /** How often to send WATCHDOG=1, in milliseconds: half of systemd's limit; null without a limit. */
   readonly watchdogMs: number | null;
 };
 
 export type SystemdOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
-  /** Told once when it does not work. */
-  readonly onTrouble: (detail: string) => void;
-  /** The program; a test has its own. */
-  readonly command?: string;
+  /** Called once, when a notification cannot be sent. */
+  readonly onFailure: (detail: string) => void;
 };
 
-const patienceMs = 5_000;
+const command = 'systemd-notify';
+const timeoutMs = 5_000;
 
-export function openSystemd({
-  env,
-  pid,
-  onTrouble,
-  command = 'systemd-notify',
-}: SystemdOptions): Systemd {
+export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
   const socket = env['NOTIFY_SOCKET'];
   if (!socket) return { notify: async () => {}, watchdogMs: null };
   const childEnv = { NOTIFY_SOCKET: socket, PATH: env['PATH'] ?? '/usr/bin:/bin' };
-  const usec = Number(env['WATCHDOG_USEC'] ?? 0);
-  const isOurs = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid);
+  const watchdogUsec = Number(env['WATCHDOG_USEC'] ?? 0);
+  const isForThisProcess = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid);
   let last: Promise<void> = Promise.resolve();
-  let isTold = false;
+  let hasFailed = false;
 
-  const trouble = (detail: string): void => {
-    if (!isTold) onTrouble(detail);
-    isTold = true;
+  const fail = (detail: string): void => {
+    if (!hasFailed) onFailure(detail);
+    hasFailed = true;
   };
-
   const send = (assignments: readonly string[]): Promise<void> =>
     new Promise((resolve) => {
-      const child = spawn(command, [...assignments], {
+      const child = spawn(command, assignments, {
         env: childEnv,
         stdio: 'ignore',
-        timeout: patienceMs,
+        timeout: timeoutMs,
       });
-      child.once('error', (error) => {
-        trouble(`${command}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be started'}`);
+      child.once('error', (error: NodeJS.ErrnoException) => {
+        fail(`${command} cannot be started (${error.code ?? 'an unexpected error'})`);
         resolve();
       });
       child.once('exit', (code) => {
-        if (code !== 0) trouble(`${command} ended with ${code ?? 'a signal'}`);
+        if (code !== 0) fail(`${command} ended with ${code ?? 'a signal'}`);
         resolve();
       });
     });
@@ -62,6 +56,6 @@ export function openSystemd({
       last = last.then(() => send(assignments));
       return last;
     },
-    watchdogMs: isOurs && usec > 0 ? Math.floor(usec / 2_000) : null,
+    watchdogMs: isForThisProcess && watchdogUsec > 0 ? Math.floor(watchdogUsec / 2_000) : null,
   };
 }

@@ -1,15 +1,11 @@
-// One configuration at work: rotator, daemon, notices and routes, opened together and closed together. A reload closes
-// one and opens the next; it never has two at a time, because one process is one holder.
+// One configuration in operation: rotator, scheduler, alerts and what the HTTP interface needs, opened and
+// closed together. One process is one lease owner, so a reload closes a service before it opens the next.
 
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { auditContextOf, compose, openVerifiers } from '../app.ts';
-import type { Shell } from '../cli/terminal.ts';
+import { auditContextOf, compose, type Runtime } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import { buildReport } from '../report/build.ts';
-import { reportHtml } from '../report/html.tsx';
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { findScheduleProblem, openCronTask } from '../scheduler/cron.ts';
@@ -22,111 +18,88 @@ import type { AccountFigures } from '../telemetry/metrics.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import { type Notifier, openNotifier } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
-import { createRoutes } from './app.ts';
-import { openToken } from './auth.ts';
-import type { Answer, Asked } from './listener.ts';
+import type { AppService } from './app.ts';
+import { openToken, readSecretFile } from './auth.ts';
+import { createComplianceReport } from './compliance-report.ts';
 import { createReadiness, stuckAfterMs } from './readiness.ts';
-import { createAttempts } from './rotate-requests.ts';
+import { openRotateRequests } from './rotate-requests.ts';
 
-/** What outlives a reload. */
+/** What a service runs in; it outlives a reload. */
 export type Surroundings = {
-  readonly shell: Shell;
-  readonly host: string;
+  readonly pid: number;
+  readonly user: Runtime['context']['actor'];
+  readonly hostname: string;
+  /** The configuration file that was named on the command line, for printed commands. */
+  readonly configFile: string | undefined;
+  /** Writes one line to standard error, synchronously; never throws. */
+  readonly writeLine: (line: string) => void;
   readonly log: Log;
   readonly clock: Clock;
   readonly metrics: Metrics;
 };
 
-export type Service = {
+export type Service = AppService & {
   readonly config: Config;
-  readonly daemon: Scheduler;
-  handle(asked: Asked): Promise<Answer>;
-  /** The accounts between a reset and its saving. */
-  critical(): readonly string[];
-  isAlive(): boolean;
-  /** No new attempts; resolves when those that must finish have, and everything is told. */
+  readonly daemon: Daemon;
+  /** The accounts whose new password is not stored yet. */
+  unsavedAccounts(): readonly string[];
+  /** Starts no attempt any more; resolves when the running ones have ended and alerts are delivered. */
   close(): Promise<void>;
 };
 
 const flushWithinMs = 5_000;
-const reportDays = 90;
-const reportKeptMs = 60_000;
+const minWebhookKeyBytes = 16;
 
-/** What is wrong with a configuration beyond its form. Throws a UsageError; opens nothing. */
-export function refuseUnusable({ schedule, accounts, http, notify }: Config): void {
-  const problems = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])].flatMap(
-    (one) => findScheduleProblem(one) ?? [],
-  );
+/** Finds what the schema cannot: schedules and secret files. Throws a UsageError; opens nothing. */
+export function checkUsable({ schedule, accounts, http, notify }: Config): void {
+  const schedules = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])];
+  const problems = schedules.flatMap((one) => problemWith(one) ?? []);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
-  if (notify?.secretFile !== undefined) readKey(notify.secretFile);
+  if (notify?.secretFile !== undefined) readWebhookKey(notify.secretFile);
 }
 
-/** Opens a configuration and begins to look. Throws a UsageError or a Failure that names what cannot be opened. */
+/** Opens a configuration and starts its schedule. Throws a UsageError or a Failure. */
 export async function openService(config: Config, surroundings: Surroundings): Promise<Service> {
-  refuseUnusable(config);
-  const { shell, host, log, clock, metrics } = surroundings;
-  const notifier = openNotices(config, surroundings);
-  const critical = new Set<string>();
-  const notices = notifier && createAlerts(notifier, config.notify?.allIsWell ?? false);
-
-  const observe = (event: RotationEvent): void => {
-    const { event: name, account } = event;
-    if (name === 'rotation.intended') critical.add(account);
-    if (['secret.promoted', 'attempt.finished', 'reset.refused', 'reset.not-sent'].includes(name))
-      critical.delete(account);
-    logEvent(log, event);
-    metrics.observe(event);
-    notices?.observe(event);
-  };
-  const emit: Emit = (event) => {
-    logSchedulerEvent(log, event);
-    if (event.event === 'result.recorded') metrics.recordResult(event.result);
-    if (event.event === 'run.ended') metrics.recordRun(event.atMs);
-    notices?.notify(event);
-  };
-
+  checkUsable(config);
+  const { pid, user, hostname, configFile, writeLine, log, clock, metrics } = surroundings;
+  const notifier = openAlerts(config, surroundings);
+  const subscribers = createSubscribers(config, surroundings, notifier);
   const rotator = await compose(config, {
     clock,
-    pid: shell.pid,
-    context: auditContextOf(shell.user),
-    observe,
-    writeLine: shell.writeLine,
+    pid,
+    context: auditContextOf(user),
+    observe: subscribers.observe,
+    writeLine,
   });
-  const daemon = openScheduler({ rotator, clock, openCronTask, emit });
+  const daemon = openDaemon({ rotator, clock, openTicker, hear: subscribers.hear });
+  const { board } = daemon;
   const { tokenFile } = config.http;
   let isClosing = false;
-  // A service that finishes what it must no longer turns its loop, and is not to be killed for that.
-  const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
-  const handle = createRoutes({
-    page: () => ({
-      entries: daemon.statuses.entries(),
-      nowMs: clock.nowMs(),
-      host,
-      version,
-      nextTickMs: daemon.nextRunMs(),
-      timezone: config.schedule.timezone,
-      outage: daemon.outage(),
-    }),
-    readiness: createReadiness({ rotator, daemon, clock }),
-    isAlive,
-    metrics,
-    report: kept(clock, () =>
-      makeReport(config, clock, rotator.audit.source, daemon.statuses.entries()),
-    ),
-    attempts: createAttempts(daemon, clock),
-    ...(tokenFile === undefined ? {} : { token: openToken(tokenFile) }),
-    tokenName: `http token ${basename(tokenFile ?? '')}`,
-    log,
-    monotonicMs: clock.monotonicMs,
-  });
   await daemon.start();
   return {
     config,
     daemon,
-    handle,
-    critical: () => [...critical],
-    isAlive,
+    page: () => ({
+      entries: board.entries(),
+      nowMs: clock.nowMs(),
+      host: hostname,
+      version,
+      nextRunMs: daemon.nextTickMs(),
+      timezone: config.schedule.timezone,
+      outage: daemon.outage(),
+      facts: { store: config.store.type, config: configFile },
+    }),
+    readiness: createReadiness({ rotator, daemon, clock }),
+    // While a service closes, its scheduler does not run, and it must not be killed for that.
+    isAlive: () => isClosing || daemon.idleMs() < stuckAfterMs,
+    metrics,
+    report: createComplianceReport(rotator, clock, board.entries),
+    rotateRequests: openRotateRequests(daemon, clock),
+    token: tokenFile === undefined ? undefined : openToken(tokenFile),
+    tokenName: `http token ${basename(tokenFile ?? '')}`,
+    log,
+    unsavedAccounts: subscribers.unsavedAccounts,
     close: async () => {
       if (isClosing) return;
       isClosing = true;
@@ -137,88 +110,66 @@ export async function openService(config: Config, surroundings: Surroundings): P
   };
 }
 
-function openNotices(
+/** Who receives events: the log, the metrics, the alerts, and the list of unsaved accounts. */
+function createSubscribers(
   { notify }: Config,
-  { host, clock, log, metrics }: Surroundings,
-): Notifier | null {
+  { log, metrics }: Surroundings,
+  notifier: Notifier | null,
+) {
+  const alerts = notifier && createNotices(notifier, notify?.allIsWell ?? false);
+  const unsaved = new Set<string>();
+  const hear: Hear = (news) => {
+    logNews(log, news);
+    if (news.news === 'result') metrics.finished(news.result);
+    if (news.news === 'run.ended') metrics.ran(news.atMs);
+    alerts?.hear(news);
+  };
+  return {
+    hear,
+    observe: (event: RotationEvent): void => {
+      if (event.event === 'rotation.intended') unsaved.add(event.account);
+      if (endsUnsaved.has(event.event)) unsaved.delete(event.account);
+      logEvent(log, event);
+      metrics.observe(event);
+      alerts?.observe(event);
+    },
+    unsavedAccounts: () => [...unsaved],
+  };
+}
+
+/** After one of these events, no new password exists in this process only. */
+const endsUnsaved: ReadonlySet<RotationEvent['event']> = new Set([
+  'secret.promoted',
+  'attempt.finished',
+  'reset.refused',
+  'reset.not-sent',
+]);
+
+function openAlerts({ notify }: Config, surroundings: Surroundings): Notifier | null {
   if (!notify) return null;
-  const key = notify.secretFile === undefined ? {} : { key: readKey(notify.secretFile) };
+  const { hostname, clock, log, metrics } = surroundings;
   return openNotifier({
     webhook: notify.webhook,
-    ...key,
-    host,
+    ...(notify.secretFile === undefined ? {} : { key: readWebhookKey(notify.secretFile) }),
+    host: hostname,
     clock,
     log,
     onDelivery: metrics.recordDelivery,
   });
 }
 
-/** Throws a UsageError that names the file and never its contents. */
-function readKey(file: string): KeyObject {
-  try {
-    const key = Buffer.from(readFileSync(file, 'utf8').trim());
-    if (key.length >= 16) return createSecretKey(key);
-  } catch (error) {
+/** Throws a UsageError that names the file and never its content. */
+function readWebhookKey(file: string): KeyObject {
+  const key = Buffer.from(readSecretFile('notify.secretFile', file));
+  if (key.length < minWebhookKeyBytes)
     throw new UsageError(
-      `notify.secretFile ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+      `notify.secretFile ${file}: a secret has at least ${minWebhookKeyBytes} characters`,
     );
-  }
-  throw new UsageError(`notify.secretFile ${file}: a secret has at least 16 characters`);
+  return createSecretKey(key);
 }
 
-/** One at a time, and not more often than once a minute: it reads the whole log. */
-function kept(clock: Clock, make: () => Promise<string>): () => Promise<string> {
-  let last: { readonly atMs: number; readonly made: Promise<string> } | null = null;
-  return () => {
-    if (last && clock.monotonicMs() - last.atMs < reportKeptMs) return last.made;
-    const made = make();
-    last = { atMs: clock.monotonicMs(), made };
-    made.catch(() => {
-      last = null;
-    });
-    return made;
-  };
-}
-
-async function makeReport(
-  config: Config,
-  clock: Clock,
-  source: Source,
-  entries: readonly AccountEntry[],
-): Promise<string> {
-  const nowMs = clock.nowMs();
-  const verifiers = await openVerifiers(config, clock);
-  const store = new Map(
-    entries.map(({ account, state, reason, passwordSinceMs }) => [
-      account.name,
-      {
-        passwordSinceMs: passwordSinceMs ?? null,
-        state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
-      },
-    ]),
-  );
-  const { report } = await buildReport({
-    source,
-    verifiers,
-    fromMs: nowMs - reportDays * 86_400_000,
-    toMs: nowMs,
-    nowMs,
-    origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',
-    productVersion: version,
-    accounts: entries.map(({ account }) => account.name),
-    store,
-    policy: config.policy,
-    exemptions: entries.flatMap(({ account: { name, exempt } }) =>
-      exempt ? [{ account: name, ...exempt }] : [],
-    ),
-  });
-  return reportHtml(report);
-}
-
-type Source = Parameters<typeof buildReport>[0]['source'];
-
-/** What the metrics tell of the accounts. */
-export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
+/** What the metrics show of the accounts. */
+export function figuresOf(entries: readonly Entry[], nowMs: number): AccountFigures[] {
   return entries.map((entry) => {
     const ages = agesOf(entry, nowMs);
     return {

@@ -1,14 +1,14 @@
-// The service's port in front of a fleet in memory: real HTTP on loopback, virtual time behind it.
+// The HTTP interface over a fleet in memory: real HTTP on loopback, with virtual time in the scheduler.
 
 import { request as send } from 'node:http';
 import { connect } from 'node:net';
 import { openClock } from '../../src/clock.ts';
-import { openScheduler } from '../../src/scheduler/scheduler.ts';
-import { createRoutes, type RouteOptions } from '../../src/server/app.ts';
+import { openDaemon } from '../../src/scheduler/scheduler.ts';
+import { type AppService, createApp } from '../../src/server/app.ts';
 import { createTokenCheck } from '../../src/server/auth.ts';
-import { type HttpServer, openHttp } from '../../src/server/listener.ts';
+import { openListener } from '../../src/server/listener.ts';
 import { createReadiness } from '../../src/server/readiness.ts';
-import { createAttempts } from '../../src/server/rotate-requests.ts';
+import { openRotateRequests } from '../../src/server/rotate-requests.ts';
 import { figuresOf } from '../../src/server/service.ts';
 import type { Log } from '../../src/telemetry/log.ts';
 import { openMetrics } from '../../src/telemetry/prometheus.ts';
@@ -30,9 +30,9 @@ export type Reply = {
 
 export type ServedWorld = {
   readonly world: FleetWorld;
-  readonly http: HttpServer;
-  readonly url: string;
   readonly lines: string[];
+  /** As while a reload closes one service and opens the next. */
+  reload(isUnderWay: boolean): void;
   ask(
     method: string,
     path: string,
@@ -56,7 +56,7 @@ export async function servedWorld(
   more: {
     token?: boolean;
     requestTimeoutMs?: number;
-    report?: RouteOptions['report'];
+    report?: AppService['report'];
     host?: string;
   } = {},
 ): Promise<ServedWorld> {
@@ -74,33 +74,34 @@ export async function servedWorld(
     figures: () => figuresOf(daemon.statuses.entries(), clock.nowMs()),
     version: '0.1.0',
   });
-  const handle = createRoutes({
+  const service: AppService = {
     page: () => ({
       entries: daemon.statuses.entries(),
       nowMs: clock.nowMs(),
       host: 'ops-1',
       version: '0.1.0',
-      nextTickMs: daemon.nextRunMs(),
+      nextRunMs: daemon.nextTickMs(),
       timezone: 'UTC',
       outage: daemon.outage(),
+      facts: { store: 'file' },
     }),
     readiness: createReadiness({ rotator: world.rotator, daemon, clock }),
     isAlive: () => daemon.idleMs() < 150_000,
     metrics,
     report: more.report ?? (async () => '<!doctype html><title>report</title>'),
-    attempts: createAttempts(daemon, clock),
-    ...(more.token === false ? {} : { token: createTokenCheck(token) }),
+    rotateRequests: openRotateRequests(daemon, clock),
+    token: more.token === false ? undefined : createTokenCheck(token),
     tokenName: 'http token http.token',
     log,
-    monotonicMs: clock.monotonicMs,
-  });
-  const http = await openHttp({
-    host: more.host ?? '127.0.0.1',
+  };
+  const host = more.host ?? '127.0.0.1';
+  let isReloading = false;
+  const http = await openListener({
+    app: createApp({ service: () => (isReloading ? null : service), host, log, clock }),
+    host,
     port: 0,
-    handle,
-    log,
     clock: openClock(),
-    ...(more.requestTimeoutMs === undefined ? {} : { requestTimeoutMs: more.requestTimeoutMs }),
+    requestTimeoutMs: more.requestTimeoutMs,
   });
   await daemon.start();
   await clock.advance(minuteMs);
@@ -126,9 +127,10 @@ export async function servedWorld(
 
   return {
     world,
-    http,
-    url: `http://127.0.0.1:${http.port}/`,
     lines,
+    reload: (isUnderWay) => {
+      isReloading = isUnderWay;
+    },
     ask,
     rotate: (name, body, headers = {}) =>
       ask('POST', `/v1/accounts/${encodeURIComponent(name)}/rotate`, {

@@ -1,7 +1,7 @@
-// Fleets for the status page: every state an account can be in, many accounts, none, and names that mean harm.
+// Accounts for the status page: one in every state, many, none, and names that attack the page.
 
 import { nextStep } from '../../src/rotation/catalogue.ts';
-import type { Reason } from '../../src/rotation/failure.ts';
+import type { Facts, Reason } from '../../src/rotation/failure.ts';
 import type { Entry } from '../../src/scheduler/status-cache.ts';
 import type { PageOptions } from '../../src/server/pages/status.tsx';
 
@@ -28,12 +28,14 @@ export function entryOf(
 
 const failed = (
   reason: Reason,
-  state: AccountEntry['state'],
+  state: Entry['state'],
   detail?: string,
-): Partial<AccountEntry> => ({
+  facts?: Facts,
+): Partial<Entry> => ({
   state,
   reason,
   detail,
+  facts,
   next: nextStep(reason),
   failures: 1,
 });
@@ -47,22 +49,22 @@ export const everyState: readonly AccountEntry[] = [
   entryOf(
     'depot-08',
     88,
-    failed(
-      'login-refused',
-      'stopped',
-      'login: HTTP 400, REQUEST_FAILED.LoginFailed; stopped by attempt 9',
-    ),
+    failed('login-refused', 'stopped', 'login: HTTP 400, REQUEST_FAILED.LoginFailed', {
+      loginsSpent: 1,
+    }),
   ),
   entryOf(
     'depot-09',
     79,
-    failed(
-      'password-lost',
-      'stopped',
-      'the reset was applied and its answer never arrived; no receipt opens here',
-    ),
+    failed('password-lost', 'stopped', 'the reset was applied and its response never arrived', {
+      receipt: '/var/lib/thingspace-rotator/receipts/depot-09-0198a2.age',
+    }),
   ),
-  entryOf('depot-10', 97, failed('api-unavailable', 'settled', 'token: HTTP 503')),
+  entryOf(
+    'depot-10',
+    97,
+    failed('api-unavailable', 'settled', 'token: HTTP 503', { host: 'thingspace.verizon.com' }),
+  ),
   entryOf(
     'trucks-north',
     75.4,
@@ -129,8 +131,9 @@ export const pageOf = (
   nowMs,
   host: 'ops-1.example.com',
   version: '0.1.0',
-  nextTickMs: Date.UTC(2026, 10, 24, 3, 17),
+  nextRunMs: Date.UTC(2026, 10, 24, 3, 17),
   timezone: 'UTC',
   outage: null,
+  facts: { store: 'file' },
   ...more,
 });

@@ -16,7 +16,7 @@ async function open(...given: Parameters<typeof servedWorld>): Promise<ServedWor
 
 const json = (body: string): Record<string, unknown> => JSON.parse(body) as Record<string, unknown>;
 
-test('an attempt by hand is accepted, can be followed, and is audited with who asked', async () => {
+test('a requested rotation is accepted, can be followed, and is audited with who asked for it', async () => {
   const { world, rotate, ask } = await open({ names: ['fleet/east'] });
 
   const accepted = await rotate('fleet/east', {
@@ -51,7 +51,7 @@ test('an attempt by hand is accepted, can be followed, and is audited with who a
   expect(world.counts.resets).toBe(1);
 });
 
-test('without force, what is not due is not rotated', async () => {
+test('a requested rotation without force changes nothing before the password is due', async () => {
   const { world, rotate, ask } = await open({ names: ['fleet-east'] });
 
   const accepted = await rotate('fleet-east');
@@ -64,7 +64,7 @@ test('without force, what is not due is not rotated', async () => {
   expect(world.counts.resets).toBe(0);
 });
 
-test('the same idempotency key begins one attempt only, and none for another wish', async () => {
+test('one idempotency key starts one attempt, and is refused for a different request', async () => {
   const { world, rotate } = await open({ names: ['fleet-east'] });
   const key = { 'idempotency-key': 'deploy-4711' };
 
@@ -81,7 +81,7 @@ test('the same idempotency key begins one attempt only, and none for another wis
   expect(world.counts.resets).toBe(1);
 });
 
-test('a second request while one runs is a conflict, and both answers hold no secret', async () => {
+test('a request conflicts with a running attempt and with a recent rotation of the other user of its pair', async () => {
   const { world, rotate } = await open({
     names: ['fleet-east', 'fleet-west'],
     config: { pairs: [['fleet-east', 'fleet-west']] },
@@ -111,7 +111,7 @@ test('a second request while one runs is a conflict, and both answers hold no se
   expect(json(window.body)['message']).toContain('was changed a short time ago');
 });
 
-test('without the token nothing is written, and nothing is told', async () => {
+test('a request without the token changes nothing and reveals no account', async () => {
   const { world, ask, rotate, lines } = await open({ names: ['fleet-east'] });
   const post = (headers: Record<string, string>) =>
     ask('POST', '/v1/accounts/fleet-east/rotate', { headers });
@@ -128,13 +128,13 @@ test('without the token nothing is written, and nothing is told', async () => {
   ]);
   expect(missing.headers['www-authenticate']).toBe('Bearer');
   expect(wrong.headers['www-authenticate']).toBe('Bearer error="invalid_token"');
-  // Who has no token does not even learn which accounts there are.
+  // Without the token, an unknown account cannot be told from a known one.
   expect([unknownWithout.status, peek.status]).toEqual([401, 401]);
   expect(world.counts.attempts).toBe(1);
   expect(lines.join('\n')).not.toContain(token);
 });
 
-test('guessing is slowed down, and does not lock out who has the token', async () => {
+test('guesses of the token are throttled, and the holder of the token is not locked out', async () => {
   const { ask, rotate, lines } = await open({ names: ['fleet-east'] });
 
   const statuses: number[] = [];
@@ -153,7 +153,36 @@ test('guessing is slowed down, and does not lock out who has the token', async (
   expect(lines.filter((line) => line.includes('http.refused'))).toHaveLength(10);
 });
 
-test('without a token file there is no write endpoint at all', async () => {
+test('a chunked body is read, and an encoded percent sign in a name is decoded once', async () => {
+  const { raw, ask, rotate } = await open({ names: ['a%2Fb'] });
+  const authorization = `Bearer ${token}`;
+
+  const chunked = await raw(
+    `POST /v1/accounts/a%252Fb/rotate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"force"\r\n6\r\n:true}\r\n0\r\n\r\n`,
+  );
+  const location = /"location":"([^"]+)"/.exec(chunked)?.[1] ?? '/';
+  const followed = await ask('GET', location, { headers: { authorization } });
+  const decodedTwice = await rotate('a/b', { force: true });
+
+  expect(chunked).toMatch(/^HTTP\/1\.1 202 /);
+  expect(json(followed.body)).toMatchObject({ account: 'a%2Fb', force: true });
+  expect(decodedTwice.status).toBe(404);
+});
+
+test('during a reload every path responds that the service is unavailable, and is safe', async () => {
+  const { ask, reload } = await open({ names: ['fleet-east'] });
+
+  reload(true);
+  const during = await ask('GET', '/');
+  reload(false);
+  const after = await ask('GET', '/');
+
+  expect([during.status, after.status]).toEqual([503, 200]);
+  expect(json(during.body)['error']).toBe('reloading');
+  expect(during.headers).toMatchObject({ 'cache-control': 'no-store' });
+});
+
+test('without a token file no rotation can be requested', async () => {
   const { rotate, world } = await open({ names: ['fleet-east'] }, { token: false });
 
   const answer = await rotate('fleet-east', { force: true });
@@ -173,13 +202,16 @@ type Bad = {
 
 const bad: readonly [string, Bad][] = [
   ['a body that is not JSON', { body: '{', status: 400 }],
-  ['a list', { body: '[]', status: 400 }],
-  ['an unknown key', { body: '{"froce":true}', status: 400, says: 'force is known' }],
-  ['force that is no boolean', { body: '{"force":"yes"}', status: 400 }],
+  ['a body that is a list', { body: '[]', status: 400 }],
+  ['an unknown key', { body: '{"froce":true}', status: 400, says: 'did you mean' }],
+  ['a force that is not a boolean', { body: '{"force":"yes"}', status: 400 }],
   ['a reason over several lines', { body: '{"reason":"a\\nb"}', status: 400 }],
-  ['a reason that is too long', { body: JSON.stringify({ reason: 'x'.repeat(501) }), status: 400 }],
   [
-    'another media type',
+    'a reason that is too long',
+    { body: JSON.stringify({ reason: 'x'.repeat(1025) }), status: 400 },
+  ],
+  [
+    'a body of another media type',
     { body: 'force=true', type: 'application/x-www-form-urlencoded', status: 415 },
   ],
   [
@@ -187,17 +219,17 @@ const bad: readonly [string, Bad][] = [
     { body: JSON.stringify({ reason: 'x'.repeat(20_000) }), status: 413 },
   ],
   [
-    'a page on another site',
+    'the origin of another site',
     { body: '{}', headers: { 'sec-fetch-site': 'cross-site' }, status: 403 },
   ],
   [
-    'a key that is no key',
+    'an idempotency key with a space',
     { body: '{}', headers: { 'idempotency-key': 'with space' }, status: 400 },
   ],
 ];
 
 test.each(bad)(
-  '%s is refused',
+  'a request is refused when it has %s',
   async (_, { body, status, type = 'application/json', says = '', headers = {} }) => {
     const { ask, world } = await open({ names: ['fleet-east'] });
     const given = { authorization: `Bearer ${token}`, 'content-type': type, ...headers };
@@ -210,7 +242,7 @@ test.each(bad)(
   },
 );
 
-test('a body without end is cut off, and a request that never ends is timed out', async () => {
+test('an endless body is cut off, and an incomplete request times out', async () => {
   const { raw } = await open({ names: ['fleet-east'] }, { requestTimeoutMs: 300 });
   const head = `POST /v1/accounts/fleet-east/rotate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
 
@@ -227,7 +259,7 @@ test('a body without end is cut off, and a request that never ends is timed out'
   expect(large).toMatch(/^HTTP\/1\.1 431 /);
 });
 
-test('health, readiness and metrics answer what is so', async () => {
+test('health, readiness and metrics show the state of the service', async () => {
   const { ask, world } = await open({
     names: ['fleet-east', 'fleet-west'],
     age: (index) => (index === 0 ? 30 : 100),
@@ -262,7 +294,7 @@ test('health, readiness and metrics answer what is so', async () => {
   expect(metrics.body).toMatch(/last_success_timestamp_seconds\{account="fleet-west"\} \d+/);
 });
 
-test('a clock far behind the store is not ready', async () => {
+test('a service whose clock is far behind the store is not ready', async () => {
   const { ask, world } = await open({ names: ['fleet-east'], age: () => 100 });
   world.clock.step(-7 * dayMs);
 
@@ -276,7 +308,7 @@ test('a clock far behind the store is not ready', async () => {
   });
 });
 
-test('the report is made when it is asked for, and a log that cannot be read is said', async () => {
+test('the report is created on request, and an unreadable audit log is reported as such', async () => {
   let isBroken = false;
   const report = async (): Promise<string> => {
     if (isBroken) throw new Failure('audit-unavailable', 'the log cannot be read');
@@ -288,14 +320,14 @@ test('the report is made when it is asked for, and a log that cannot be read is 
   isBroken = true;
   const bad = await ask('GET', '/audit');
 
-  expect([good.status, good.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+  expect([good.status, good.headers['content-type']]).toEqual([200, 'text/html; charset=UTF-8']);
   expect([bad.status, json(bad.body)]).toEqual([
     503,
     { error: 'audit-unavailable', message: 'the log cannot be read' },
   ]);
 });
 
-test('what goes wrong inside is told to nobody outside', async () => {
+test('the message of an unexpected error reaches neither the client nor the log', async () => {
   const report = async (): Promise<string> => {
     throw new Error('the password is hunter2');
   };
@@ -307,7 +339,7 @@ test('what goes wrong inside is told to nobody outside', async () => {
   expect(answer.body + lines.join('')).not.toContain('hunter2');
 });
 
-test('paths and methods that are not there say so', async () => {
+test('unknown paths and methods have the right status', async () => {
   const { ask } = await open({ names: ['fleet-east'] });
 
   const statuses = await Promise.all(
@@ -331,7 +363,7 @@ test('paths and methods that are not there say so', async () => {
   expect(statuses).toEqual([404, 405, 405, 405, 400, 404, 200, 414]);
 });
 
-test('on loopback only the names of this machine are answered, so that no web page can ask through the browser', async () => {
+test('on a loopback address the service answers only to localhost, so that no web page can reach it through a browser', async () => {
   const { ask } = await open({ names: ['fleet-east'] });
 
   const rebound = await ask('GET', '/', { host: 'evil.example:9464' });
@@ -341,7 +373,7 @@ test('on loopback only the names of this machine are answered, so that no web pa
   expect([rebound.status, local.status, six.status]).toEqual([403, 200, 200]);
 });
 
-test('every answer forbids to be kept, framed or guessed at', async () => {
+test('no response may be stored, framed or read as another type', async () => {
   const { ask } = await open({ names: ['fleet-east'] });
 
   for (const path of ['/', '/audit', '/metrics', '/healthz', '/nothing']) {

@@ -16,8 +16,8 @@ import {
   formatRecordFields,
   formatRecordHead,
   formatRecordRow,
-  printable,
 } from '../../src/report/csv.ts';
+import { printable } from '../../src/text.ts';
 import {
   context,
   dayMs,

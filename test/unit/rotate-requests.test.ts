@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { Result } from '../../src/rotation/state.ts';
-import { createStatusCache } from '../../src/scheduler/status-cache.ts';
-import { createAttempts, type Submitted } from '../../src/server/rotate-requests.ts';
+import { createBoard } from '../../src/scheduler/status-cache.ts';
+import { openRotateRequests, type Submitted } from '../../src/server/rotate-requests.ts';
 import { dayMs, virtualClock } from '../harness/serve-world.ts';
 
 const accounts = Array.from({ length: 700 }, (_, index) => ({
@@ -11,20 +11,20 @@ const accounts = Array.from({ length: 700 }, (_, index) => ({
 }));
 const trigger = { kind: 'manual', requestedBy: 'test' } as const;
 
-function attempts(finish: () => Promise<Result | null>) {
+function requestsOver(finish: () => Promise<Result | null>) {
   const clock = virtualClock();
-  const statuses = createStatusCache(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
-  statuses.replaceAccounts(accounts);
+  const board = createBoard(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
+  board.set(accounts);
   return {
     clock,
-    ...createAttempts({ statuses, findConflict: () => null, request: finish }, clock),
+    ...openRotateRequests({ board, conflict: () => null, request: finish }, clock),
   };
 }
 
 const idOf = (submitted: Submitted): string => ('id' in submitted ? submitted.id : '');
 
-test('what is over is kept for a while, and not for ever', async () => {
-  const { submit, show } = attempts(async () => null);
+test('the last 500 finished attempts are kept, and older ones are forgotten', async () => {
+  const { submit, show } = requestsOver(async () => null);
   const ids: string[] = [];
   for (const { name } of accounts) {
     ids.push(idOf(submit({ account: name, force: false, trigger }, undefined)));
@@ -39,8 +39,8 @@ test('what is over is kept for a while, and not for ever', async () => {
   expect(show(ids[0] ?? '')).toBeNull();
 });
 
-test('no more than so many run at once, and none of those is forgotten', () => {
-  const { submit, show } = attempts(() => new Promise(() => {}));
+test('at most 64 requested attempts run at once, and a running one is never forgotten', () => {
+  const { submit, show } = requestsOver(() => new Promise(() => {}));
 
   const submitted = accounts.map(({ name }) =>
     submit({ account: name, force: false, trigger }, undefined),
@@ -51,15 +51,15 @@ test('no more than so many run at once, and none of those is forgotten', () => {
   expect(submitted.slice(0, 64).every((one) => show(idOf(one)) !== null)).toBe(true);
 });
 
-test('an idempotency key is forgotten after a day', async () => {
-  const { submit, clock } = attempts(async () => null);
-  const wish = { account: 'fleet-0', force: true, trigger };
+test('an idempotency key is valid for one day', async () => {
+  const { submit, clock } = requestsOver(async () => null);
+  const request = { account: 'fleet-0', force: true, trigger };
 
-  const first = submit(wish, 'key');
+  const first = submit(request, 'key');
   await clock.advance(dayMs - 1000);
-  const same = submit(wish, 'key');
+  const same = submit(request, 'key');
   await clock.advance(2000);
-  const later = submit(wish, 'key');
+  const later = submit(request, 'key');
 
   expect([first.submitted, same.submitted, later.submitted]).toEqual(['new', 'replayed', 'new']);
   expect(idOf(same)).toBe(idOf(first));

@@ -1,281 +1,364 @@
-// The status page: every account, worst first, its password's age against the limit, its state and the next step in
-// words. One HTML document without script; it is made of names and sentences only, each of them escaped.
+// The status page: every account, most urgent first, with the age of its password, its status, and what to
+// do next. One document without a script; a reader filters it with links and a form.
 
-import type { Outage } from '../../scheduler/circuit-breaker.ts';
-import { type AccountEntry, agesOf, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
-import { isoDay, isoTime } from '../../time.ts';
-import { pageStyle } from './style.ts';
+import type { Child } from 'hono/jsx';
+import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/page.tsx';
+import { explain } from '../../rotation/catalogue.ts';
+import type { Facts } from '../../rotation/failure.ts';
+import type { Outage } from '../../scheduler/retry.ts';
+import { agesOf, type Entry, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
+import { counted, printable } from '../../text.ts';
 
 export type PageOptions = {
   readonly entries: readonly AccountEntry[];
   readonly nowMs: number;
   readonly host: string;
   readonly version: string;
-  readonly nextTickMs: number;
+  /** Infinity: no run is scheduled. */
+  readonly nextRunMs: number;
   readonly timezone: string;
   readonly outage: Outage | null;
-  /** Seconds until the page asks for itself again; 0: it does not. */
+  /** What is known about every account: the kind of store, the configuration file. */
+  readonly facts: Facts;
+  /** Seconds until the browser loads the page again; 0: it does not. */
   readonly refreshSeconds: number;
-  /** What the reader asked for. */
+  /** What the reader asked for: `show`, `q`, `page`, `refresh`. */
   readonly query: URLSearchParams;
 };
 
 const accountsPerPage = 100;
 
-type Tone = 'bad' | 'warn' | 'doubt' | 'good' | 'plain';
 type Group = {
   readonly key: string;
   readonly title: string;
   readonly tone: Tone;
+  /** As `rankOf` counts. */
   readonly ranks: readonly number[];
 };
 
-/** By what they need; the ranks are those of board.ts. */
 const groups: readonly Group[] = [
-  { key: 'person', title: 'need a person', tone: 'bad', ranks: [0, 1] },
-  { key: 'overdue', title: 'past the limit', tone: 'bad', ranks: [2] },
-  { key: 'doubt', title: 'in doubt or unfinished', tone: 'doubt', ranks: [3, 4] },
-  { key: 'failing', title: 'failing', tone: 'warn', ranks: [5, 6] },
-  { key: 'well', title: 'well', tone: 'good', ranks: [7] },
-  { key: 'unknown', title: 'not looked at yet', tone: 'plain', ranks: [8] },
+  { key: 'action', title: 'Action required', tone: 'bad', ranks: [0, 1] },
+  { key: 'overdue', title: 'Over the age limit', tone: 'bad', ranks: [2] },
+  { key: 'unfinished', title: 'Rotation unfinished', tone: 'doubt', ranks: [3, 4] },
+  { key: 'failing', title: 'Failed, will be retried', tone: 'warn', ranks: [5, 6] },
+  { key: 'healthy', title: 'Healthy', tone: 'good', ranks: [7] },
+  { key: 'unknown', title: 'Not checked yet', tone: 'plain', ranks: [8] },
 ];
 
-/** The page. Its one style element is allowed by `pageStyle`'s hash. */
+const countOf = ({ entries, nowMs }: PageOptions, ranks: readonly number[]): number =>
+  entries.filter((entry) => ranks.includes(rankOf(entry, nowMs))).length;
+
+/** The page as an HTML document. */
 export function statusPage(options: PageOptions): string {
   const { entries, nowMs, host, query } = options;
   const show = groups.find(({ key }) => key === query.get('show'));
   const search = (query.get('q') ?? '').trim().slice(0, 128);
-  const ranked = worstFirst(entries, nowMs);
-  const chosen = ranked.filter(
+  const matching = worstFirst(entries, nowMs).filter(
     (entry) =>
       (!show || show.ranks.includes(rankOf(entry, nowMs))) &&
       entry.account.name.toLowerCase().includes(search.toLowerCase()),
   );
-  const pages = Math.max(1, Math.ceil(chosen.length / accountsPerPage));
+  const pages = Math.max(1, Math.ceil(matching.length / accountsPerPage));
   const page = Math.min(pages, Math.max(1, Math.floor(Number(query.get('page') ?? 1)) || 1));
-  const shown = chosen.slice((page - 1) * accountsPerPage, page * accountsPerPage);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<title>${escapeHtml(titleOf(entries, nowMs))}</title>
-<style>${pageStyle}</style>
-</head>
-<body>
-<header>
-<h1>ThingSpace passwords</h1>
-<p class="soft">${escapeHtml(host)}, as of <time datetime="${isoTime(nowMs)}">${dateTime(nowMs)}</time></p>
-</header>
-<main>
-${verdict(options)}
-${groupList(ranked, nowMs, show)}
-${entries.length === 0 ? '' : searchForm(search, show)}
-${accountTable(shown, chosen.length, search !== '' || show !== undefined, options)}
-${pageLinks(page, pages, query)}
-</main>
-${footer(options)}
-</body>
-</html>
-`;
+  const shown = matching.slice((page - 1) * accountsPerPage, page * accountsPerPage);
+  const urgent = countOf(options, [0, 1, 2]);
+  return renderPage(
+    <Page
+      title={`${urgent > 0 ? `(${urgent}) ` : ''}ThingSpace passwords`}
+      heading="ThingSpace passwords"
+      about={[`${printable(host)}, as of `, <Time ms={nowMs} />]}
+      footer={<Footer {...options} />}
+    >
+      <Verdict {...options} />
+      <GroupList options={options} show={show} />
+      {entries.length > 0 && <SearchForm search={search} show={show} />}
+      <Accounts
+        options={options}
+        shown={shown}
+        total={matching.length}
+        isFiltered={search !== '' || show !== undefined}
+      />
+      {pages > 1 && <PageLinks page={page} pages={pages} query={query} />}
+    </Page>,
+  );
 }
 
-function titleOf(entries: readonly AccountEntry[], nowMs: number): string {
-  const needing = entries.filter((entry) => rankOf(entry, nowMs) <= 2).length;
-  return needing > 0 ? `(${needing}) ThingSpace passwords` : 'ThingSpace passwords';
+/** What a person wants to know first. */
+function verdictOf(options: PageOptions): readonly [Tone, string] {
+  const { entries } = options;
+  const all = counted(entries.length, 'account');
+  const [action, overdue, failing, unknown] = [[0, 1], [2], [3, 4, 5, 6], [8]].map((ranks) =>
+    countOf(options, ranks),
+  );
+  if (entries.length === 0) return ['warn', 'No accounts are configured.'];
+  if (action) return ['bad', `Action required for ${action} of ${all}.`];
+  if (overdue) return ['bad', `${overdue} of ${all}: the password is over the age limit.`];
+  if (failing) return ['warn', `${failing} of ${all} failed and will be retried.`];
+  if (unknown) return ['warn', `${unknown} of ${all} not checked yet.`];
+  return ['good', entries.length === 1 ? 'The account is healthy.' : `All ${all} are healthy.`];
 }
 
-/** What a person wants to know in one second. */
-function verdict({ entries, nowMs, outage, nextTickMs, timezone }: PageOptions): string {
-  const count = (ranks: readonly number[]): number =>
-    entries.filter((entry) => ranks.includes(rankOf(entry, nowMs))).length;
-  const [person, overdue, trouble, unknown] = [
-    count([0, 1]),
-    count([2]),
-    count([3, 4, 5, 6]),
-    count([8]),
-  ];
-  const of = `${entries.length} ${entries.length === 1 ? 'account' : 'accounts'}`;
-  const [tone, says] = ((): [string, string] => {
-    if (entries.length === 0) return ['warn', 'There are no accounts.'];
-    if (person > 0)
-      return ['bad', `${person} of ${of} ${person === 1 ? 'needs' : 'need'} a person.`];
-    if (overdue > 0)
-      return ['bad', `${overdue} of ${of} ${overdue === 1 ? 'is' : 'are'} past the limit.`];
-    if (trouble > 0)
-      return ['warn', `${trouble} of ${of} ${trouble === 1 ? 'is' : 'are'} being tried again.`];
-    if (unknown > 0)
-      return [
-        'warn',
-        `${unknown} of ${of} ${unknown === 1 ? 'has' : 'have'} not been looked at yet.`,
-      ];
-    return [
-      'good',
-      entries.length === 1 ? 'The account is well.' : `All ${entries.length} accounts are well.`,
-    ];
-  })();
-  const away = outage
-    ? `<p>${outage.dependency === 'store' ? 'The secret store' : 'ThingSpace'} has been away since ${dateTime(outage.sinceMs)}; one account at a time finds out when it is back.</p>`
-    : '';
-  const next = Number.isFinite(nextTickMs)
-    ? `<p class="soft">Next look: <time datetime="${isoTime(nextTickMs)}">${dateTime(nextTickMs)}</time>${timezone === 'UTC' ? '' : ` (schedule in ${escapeHtml(timezone)})`}.</p>`
-    : '';
-  return `<section class="verdict ${outage && tone === 'good' ? 'warn' : tone}" aria-label="Verdict"><strong>${says}</strong>${away}${next}</section>`;
-}
+const dependencies = { store: 'The secret store', thingspace: 'ThingSpace' } as const;
 
-function groupList(
-  ranked: readonly AccountEntry[],
-  nowMs: number,
-  show: Group | undefined,
-): string {
-  const items = groups.flatMap((group) => {
-    const count = ranked.filter((entry) => group.ranks.includes(rankOf(entry, nowMs))).length;
-    if (count === 0 && group !== show) return [];
-    const current = group === show ? ' aria-current="true"' : '';
-    const href = group === show ? './' : `./?show=${group.key}`;
-    return [
-      `<li><a class="${group.tone}" href="${href}"${current}><b>${count}</b>${group.title}</a></li>`,
-    ];
-  });
-  return items.length === 0
-    ? ''
-    : `<nav aria-label="Accounts by state"><ul class="groups">${items.join('')}</ul></nav>`;
-}
-
-function searchForm(search: string, show: Group | undefined): string {
-  const hidden = show ? `<input type="hidden" name="show" value="${show.key}">` : '';
-  return `<form action="./" method="get" role="search"><div><label for="q">Account name</label><input id="q" name="q" type="search" maxlength="128" value="${escapeHtml(search)}"></div>${hidden}<button type="submit">Find</button></form>`;
-}
-
-function accountTable(
-  shown: readonly AccountEntry[],
-  total: number,
-  isFiltered: boolean,
-  { nowMs, entries }: PageOptions,
-): string {
-  if (entries.length === 0)
-    return '<p>Name at least one under <code>accounts</code> in the configuration, or let them be found by a tag.</p>';
-  if (total === 0) return '<p>No account is like that. <a href="./">Show all</a></p>';
-  const heading = isFiltered
-    ? `${total} of ${entries.length} accounts`
-    : `${total} ${total === 1 ? 'account' : 'accounts'}, worst first`;
-  return `<h2>${heading}${isFiltered ? ' <a href="./">show all</a>' : ''}</h2>
-<table>
-<thead><tr><th scope="col">Account</th><th scope="col">Age of the password</th><th scope="col">State</th><th scope="col">Next step</th></tr></thead>
-<tbody>
-${shown.map((entry) => row(entry, nowMs)).join('\n')}
-</tbody>
-</table>
-<p class="soft">The thin mark on a bar is the age at which a password is due, the thick one the limit.</p>`;
-}
-
-function row(entry: AccountEntry, nowMs: number): string {
-  const { account } = entry;
-  const { tone, word } = stateWords(entry, nowMs);
-  const looked =
-    entry.checkedAtMs === undefined
-      ? ''
-      : `<span class="note">looked at ${ago(nowMs - entry.checkedAtMs)}</span>`;
-  return `<tr><th scope="row"><bdi>${escapeHtml(visible(account.name))}</bdi></th><td class="age">${ageBar(entry, nowMs)}</td><td class="state"><span class="tag ${tone}">${escapeHtml(word)}</span>${looked}</td><td class="next">${nextStep(entry, nowMs)}</td></tr>`;
-}
-
-function stateWords(entry: AccountEntry, nowMs: number): { tone: Tone; word: string } {
-  const rank = rankOf(entry, nowMs);
-  const { reason, state } = entry;
-  if (reason === 'password-lost') return { tone: 'bad', word: 'lost' };
-  if (entry.blocked !== undefined) return { tone: 'bad', word: 'not rotated: shared user' };
-  if (state === 'stopped')
-    return { tone: 'bad', word: reason === undefined ? 'stopped' : `stopped: ${reason}` };
-  if (state === 'in-doubt') return { tone: 'doubt', word: 'in doubt' };
-  if (state === 'changed') return { tone: 'doubt', word: `unfinished: ${reason ?? 'changed'}` };
-  if (state === 'unreadable') return { tone: 'warn', word: reason ?? 'cannot be read' };
-  if (rank === 2) return { tone: 'bad', word: 'overdue' };
-  if (state === 'busy') return { tone: 'plain', word: 'busy' };
-  if (state === 'unknown') return { tone: 'plain', word: 'not looked at yet' };
-  if (reason !== undefined) return { tone: 'warn', word: reason };
-  const ages = agesOf(entry, nowMs);
-  return ages && ages.dueAtMs <= nowMs
-    ? { tone: 'warn', word: 'due' }
-    : { tone: 'good', word: 'well' };
-}
-
-/** In words; the failure table's sentence where there is one. */
-function nextStep(entry: AccountEntry, nowMs: number): string {
-  if (entry.blocked !== undefined) return escapeHtml(`${entry.blocked}.`);
-  const detail =
-    entry.detail === undefined ? '' : `<span class="note">${escapeHtml(entry.detail)}</span>`;
-  if (entry.next !== '')
-    return `${escapeHtml(entry.next.replaceAll('ACCOUNT', visible(entry.account.name)))}${detail}`;
-  if (!entry.account.enabled) return 'Rotated by hand only.';
-  const ages = agesOf(entry, nowMs);
-  if (!ages) return '';
-  if (ages.dueAtMs <= nowMs) return `The next look rotates it.${detail}`;
-  return `Rotated when due, on ${isoDay(ages.dueAtMs)}.${detail}`;
-}
-
-/** The limit stands at three quarters, so that what is past it can be seen. */
-function ageBar(entry: AccountEntry, nowMs: number): string {
-  const ages = agesOf(entry, nowMs);
-  const { maxAgeDays, rotateAfterDays } = entry.policy;
-  if (!ages) return '<span class="days soft">not known</span>';
-  const days = Math.floor(ages.ageDays);
-  const at = (age: number): number => Math.min(100, Math.round((age / maxAgeDays) * 7500) / 100);
-  const tone = ages.daysLeft < 0 ? 'bad' : ages.ageDays >= rotateAfterDays ? 'warn' : 'fill';
-  const words = `${days} of ${maxAgeDays} days${ages.daysLeft < 0 ? `, ${Math.ceil(-ages.daysLeft)} too many` : ''}`;
-  return `<svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="100" height="10" y="2" rx="1"/><rect class="${tone}" width="${at(ages.ageDays)}" height="10" y="2" rx="1"/><rect class="due" x="${at(rotateAfterDays)}" width=".4" height="14"/><rect class="limit" x="75" width=".7" height="14"/></svg><span class="days">${words}</span>`;
-}
-
-function pageLinks(page: number, pages: number, query: URLSearchParams): string {
-  if (pages === 1) return '';
-  const link = (to: number, text: string): string => {
-    const params = new URLSearchParams(query);
-    params.set('page', String(to));
-    return `<a href="./?${escapeHtml(params.toString())}">${text}</a>`;
-  };
-  const before = page > 1 ? [link(1, 'First'), link(page - 1, 'Previous')] : [];
-  const after = page < pages ? [link(page + 1, 'Next'), link(pages, 'Last')] : [];
-  return `<nav class="pages" aria-label="Pages">${before.join('')}<span>Page ${page} of ${pages}</span>${after.join('')}</nav>`;
-}
-
-function footer({ version, refreshSeconds, query }: PageOptions): string {
-  const params = new URLSearchParams(query);
-  if (refreshSeconds > 0) params.set('refresh', '0');
-  else params.delete('refresh');
-  const href = `./${params.size > 0 ? `?${escapeHtml(params.toString())}` : ''}`;
-  const refresh =
-    refreshSeconds > 0
-      ? `Asks again every ${refreshSeconds} s. <a href="${href}">Stop that</a>`
-      : `Stands still. <a href="${href}">Refresh by itself</a>`;
-  return `<footer><p><a href="./audit">Compliance report</a><a href="./metrics">Metrics</a><a href="./readyz">Readiness</a></p><p>${refresh} thingspace-rotator ${escapeHtml(version)}</p></footer>`;
-}
-
-/** `2026-11-23 03:17 UTC` */
-const dateTime = (ms: number): string => `${isoTime(ms).slice(0, 16).replace('T', ' ')} UTC`;
-
-function ago(ms: number): string {
-  const minutes = Math.floor(Math.max(0, ms) / 60_000);
-  if (minutes < 1) return 'just now';
-  if (minutes < 60) return `${minutes} min ago`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`;
-}
-
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
+const Verdict = (options: PageOptions) => {
+  const { nowMs, outage, nextRunMs, timezone } = options;
+  const [tone, text] = verdictOf(options);
+  return (
+    <section class={`verdict ${outage && tone === 'good' ? 'warn' : tone}`} aria-label="Verdict">
+      <strong>{text}</strong>
+      {outage && (
+        <p>
+          {dependencies[outage.dependency]}
+          {' has been unreachable since '}
+          <Time ms={outage.sinceMs} nowMs={nowMs} />. The service probes with one account at a time.
+        </p>
+      )}
+      {Number.isFinite(nextRunMs) && (
+        <p class="soft">
+          {'Next scheduled run: '}
+          <Time ms={nextRunMs} nowMs={nowMs} />
+          {timezone === 'UTC' ? '.' : ` (schedule in ${timezone}).`}
+        </p>
+      )}
+    </section>
+  );
 };
 
-/** A character that is not seen can turn a name into another one's: it is shown by its number. */
-const visible = (name: string): string =>
-  name.replace(
-    /[\p{Cc}\p{Cf}]/gu,
-    (character) => `[U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}]`,
-  );
+const GroupList = ({ options, show }: { options: PageOptions; show: Group | undefined }) => (
+  <nav aria-label="Accounts by status">
+    <ul class="counts">
+      {groups.map((group) => {
+        const count = countOf(options, group.ranks);
+        if (count === 0 && group !== show) return null;
+        const isCurrent = group === show;
+        return (
+          <li>
+            <a
+              class={group.tone}
+              href={isCurrent ? './' : `./?show=${group.key}`}
+              aria-current={isCurrent ? 'true' : undefined}
+            >
+              <b>{count}</b>
+              {group.title}
+            </a>
+          </li>
+        );
+      })}
+    </ul>
+  </nav>
+);
 
-/** For text and for quoted attributes. */
-const escapeHtml = (text: string): string =>
-  text.replace(/[&<>"']/g, (character) => entities[character] ?? '');
+const SearchForm = ({ search, show }: { search: string; show: Group | undefined }) => (
+  <search>
+    <form action="./" method="get">
+      <div>
+        <label for="q">Account name</label>
+        <input id="q" name="q" type="search" maxlength={128} value={search} />
+      </div>
+      {show && <input type="hidden" name="show" value={show.key} />}
+      <button type="submit">Find</button>
+    </form>
+  </search>
+);
+
+type AccountsProps = {
+  options: PageOptions;
+  shown: readonly Entry[];
+  total: number;
+  isFiltered: boolean;
+};
+
+const Accounts = ({ options, shown, total, isFiltered }: AccountsProps) => {
+  const { entries } = options;
+  if (entries.length === 0)
+    return (
+      <p>
+        Add accounts under <code>accounts</code> in the configuration, or find them by a tag with{' '}
+        <code>discover</code>.
+      </p>
+    );
+  if (total === 0)
+    return (
+      <p>
+        No matching accounts. <a href="./">Show all accounts</a>
+      </p>
+    );
+  return (
+    <>
+      <h2>
+        {isFiltered
+          ? [`${total} of ${counted(entries.length, 'account')} `, <a href="./">Show all</a>]
+          : `${counted(total, 'account')}${total === 1 ? '' : ', most urgent first'}`}
+      </h2>
+      <div class="status">
+        <Table
+          label="Accounts"
+          columns={[
+            { title: 'Account' },
+            { title: 'Password age' },
+            { title: 'Status' },
+            { title: 'What to do', kind: 'wide' },
+          ]}
+          rows={shown.map((entry) => [
+            <Name of={entry.account.name} />,
+            <AgeBar entry={entry} nowMs={options.nowMs} />,
+            <Status entry={entry} nowMs={options.nowMs} />,
+            <Advice entry={entry} options={options} />,
+          ])}
+        />
+      </div>
+      <p class="soft">
+        The thin mark on a bar is the age at which rotation is due. The thick mark is the age limit.
+      </p>
+    </>
+  );
+};
+
+function statusOf(entry: Entry, nowMs: number): readonly [Tone, string] {
+  const { reason, state, blocked } = entry;
+  const ages = agesOf(entry, nowMs);
+  if (reason === 'password-lost') return ['bad', 'Unrecoverable'];
+  if (blocked !== undefined || state === 'stopped') return ['bad', 'Suspended'];
+  if (state === 'in-doubt') return ['doubt', 'Not known yet'];
+  if (state === 'changed') return ['doubt', 'Unfinished'];
+  if (state === 'unreadable') return ['warn', 'Not readable'];
+  if (ages && ages.daysLeft < 0) return ['bad', 'Over the age limit'];
+  if (state === 'busy') return ['plain', 'Busy'];
+  if (state === 'unknown') return ['plain', 'Not checked yet'];
+  if (reason !== undefined) return ['warn', 'Failed'];
+  return ages && ages.dueAtMs <= nowMs ? ['warn', 'Due'] : ['good', 'Healthy'];
+}
+
+const Status = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
+  const [tone, word] = statusOf(entry, nowMs);
+  return (
+    <>
+      <Tag tone={tone}>{word}</Tag>
+      {entry.reason !== undefined && <span class="note">{entry.reason}</span>}
+      {entry.lastLookMs !== undefined && (
+        <span class="note">
+          {'Checked '}
+          <Time ms={entry.lastLookMs} nowMs={nowMs} />
+        </span>
+      )}
+    </>
+  );
+};
+
+/** What happened, what it means and what to do; for an account without a failure, what happens next. */
+const Advice = ({ entry, options }: { entry: Entry; options: PageOptions }) => {
+  const { account, reason, blocked, detail } = entry;
+  if (blocked !== undefined) return <p>{`${printable(blocked)}.`}</p>;
+  if (reason !== undefined) return <Failure entry={entry} reason={reason} facts={options.facts} />;
+  if (entry.next !== '') return <p>{printable(entry.next)}</p>;
+  const note = detail !== undefined && <span class="note">{printable(detail)}</span>;
+  if (!account.enabled) return <p>Rotated on request only.</p>;
+  const ages = agesOf(entry, options.nowMs);
+  if (!ages) return null;
+  if (ages.dueAtMs <= options.nowMs) return <p>The next scheduled run rotates it. {note}</p>;
+  return (
+    <p>
+      {'Rotation is due '}
+      <Time ms={ages.dueAtMs} nowMs={options.nowMs} />. {note}
+    </p>
+  );
+};
+
+type FailureProps = { entry: Entry; reason: NonNullable<Entry['reason']>; facts: Facts };
+
+const Failure = ({ entry, reason, facts: common }: FailureProps) => {
+  const { name, secretId } = entry.account;
+  const facts = { ...common, account: name, secretId, ...entry.facts };
+  const { title, meaning, steps } = explain(reason, facts);
+  const { loginsSpent = 0 } = facts;
+  return (
+    <>
+      <p>
+        <b>{title.charAt(0).toUpperCase() + title.slice(1)}.</b> Password: {printable(meaning)}
+      </p>
+      {entry.detail !== undefined && <p class="note">Detail: {printable(entry.detail)}</p>}
+      {loginsSpent > 0 && (
+        <p class="note">Failed logins counted: {loginsSpent} of 3 (Verizon locks the user at 5).</p>
+      )}
+      <ul class="steps">
+        {steps.map(({ text, command }) => (
+          <li>
+            {printable(text)}
+            {command === undefined ? '.' : [':', <code>{printable(command)}</code>]}
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+};
+
+/** The limit is at three quarters of the bar, so that an age over it is visible. */
+const AgeBar = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
+  const ages = agesOf(entry, nowMs);
+  const { maxAgeDays, rotateAfterDays } = entry.policy;
+  if (!ages) return <span class="soft">unknown</span>;
+  const { ageDays, daysLeft } = ages;
+  const at = (age: number): number =>
+    Math.min(100, Math.round((Math.max(0, age) / maxAgeDays) * 7500) / 100);
+  const tone: Tone = daysLeft < 0 ? 'bad' : ageDays >= rotateAfterDays ? 'warn' : 'good';
+  return (
+    <>
+      <svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
+        <rect class="track" width="100" height="10" y="2" rx="1" />
+        <rect class={tone} width={at(ageDays)} height="10" y="2" rx="1" />
+        <rect class="due" x={at(rotateAfterDays)} width=".4" height="14" />
+        <rect class="limit" x="75" width=".7" height="14" />
+      </svg>
+      {`${Math.floor(ageDays)} of ${maxAgeDays} days`}
+      {daysLeft < 0 && `, ${counted(Math.ceil(-daysLeft), 'day')} over`}
+    </>
+  );
+};
+
+/** The address of this page with some of the query's values changed; null removes one. */
+function linkTo(query: URLSearchParams, changes: Readonly<Record<string, string | null>>): string {
+  const params = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) params.delete(name);
+    else params.set(name, value);
+  }
+  return params.size > 0 ? `./?${params}` : './';
+}
+
+type PageLinksProps = { page: number; pages: number; query: URLSearchParams };
+
+const PageLinks = ({ page, pages, query }: PageLinksProps) => {
+  const link = (to: number, text: string): Child => (
+    <a href={linkTo(query, { page: String(to) })}>{text}</a>
+  );
+  return (
+    <nav class="pages" aria-label="Pages">
+      {page > 1 && [link(1, 'First'), link(page - 1, 'Previous')]}
+      <span>{`Page ${page} of ${pages}`}</span>
+      {page < pages && [link(page + 1, 'Next'), link(pages, 'Last')]}
+    </nav>
+  );
+};
+
+const Footer = ({ version, refreshSeconds, query }: PageOptions) => (
+  <>
+    <nav aria-label="Other pages">
+      <a href="./audit">Compliance report</a>
+      <a href="./metrics">Metrics</a>
+      <a href="./readyz">Readiness</a>
+    </nav>
+    <p>
+      {refreshSeconds > 0 ? (
+        <>
+          Auto-refresh every {refreshSeconds} s (<a href={linkTo(query, { refresh: '0' })}>pause</a>
+          ).
+        </>
+      ) : (
+        <>
+          Auto-refresh is paused (<a href={linkTo(query, { refresh: null })}>resume</a>).
+        </>
+      )}
+      {` thingspace-rotator ${version}`}
+    </p>
+  </>
+);

@@ -1,0 +1,135 @@
+// The frame of every page that this program writes: one layout, one style sheet, one escaping (JSX's).
+// A page holds no script and loads nothing; its policy allows the one style sheet by its hash, so no
+// element may have a `style` attribute. Callers pass text as it is, and names as `<Name>`.
+
+import { createHash } from 'node:crypto';
+import type { Child, PropsWithChildren } from 'hono/jsx';
+import { raw } from 'hono/utils/html';
+import { printable } from '../text.ts';
+import { isoDay, isoTime, timeDistance } from '../time.ts';
+import { styleSheet } from './style.ts';
+
+const styleHash = createHash('sha256').update(styleSheet).digest('base64');
+
+/** The Content-Security-Policy of every page, in the document and in the header of the response. */
+export const contentPolicy = `default-src 'none'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'`;
+
+/** How serious something is. Every tone is also a word on the page. */
+export type Tone = 'good' | 'warn' | 'bad' | 'doubt' | 'plain';
+
+type PageProps = PropsWithChildren<{
+  /** In the title bar of the browser. */
+  title: string;
+  heading: string;
+  /** One line under the heading. */
+  about: Child;
+  footer: Child;
+}>;
+
+export const Page = ({ title, heading, about, footer, children }: PageProps) => (
+  <html lang="en">
+    <head>
+      <meta charset="utf-8" />
+      <meta name="viewport" content="width=device-width, initial-scale=1" />
+      <meta name="robots" content="noindex" />
+      <meta http-equiv="Content-Security-Policy" content={contentPolicy} />
+      <title>{title}</title>
+      <style>{raw(styleSheet)}</style>
+    </head>
+    <body>
+      <header>
+        <h1>{heading}</h1>
+        <p class="soft">{about}</p>
+      </header>
+      <main>{children}</main>
+      <footer>{footer}</footer>
+    </body>
+  </html>
+);
+
+/** The document of a `<Page>`, whose components are all synchronous. */
+export const renderPage = (page: { toString(): unknown }): string => `<!doctype html>\n${page}\n`;
+
+/** A part of a page with a heading that links and screen readers find. */
+export const Section = ({
+  id,
+  title,
+  children,
+}: PropsWithChildren<{ id: string; title: string }>) => (
+  <section aria-labelledby={id}>
+    <h2 id={id}>{title}</h2>
+    {children}
+  </section>
+);
+
+/** A name from outside: invisible characters are shown, and its direction of writing stays inside it. */
+export const Name = ({ of }: { of: string }) => <bdi>{printable(of)}</bdi>;
+
+/** `2026-11-23 03:17 UTC`; with `nowMs` also the distance: `, in 4 min`. */
+export const Time = ({ ms, nowMs }: { ms: number; nowMs?: number | undefined }) => (
+  <>
+    <time datetime={isoTime(ms)}>{`${isoTime(ms).slice(0, 16).replace('T', ' ')} UTC`}</time>
+    {nowMs === undefined ? '' : `, ${timeDistance(ms, nowMs)}`}
+  </>
+);
+
+/** `2026-11-23`, or a dash. */
+export const Day = ({ ms }: { ms: number | null }) =>
+  ms === null ? <>—</> : <time datetime={isoTime(ms)}>{isoDay(ms)}</time>;
+
+export const Tag = ({ tone, children }: PropsWithChildren<{ tone: Tone }>) => (
+  <span class={`tag ${tone}`}>{children}</span>
+);
+
+/** Names and values, in columns where there is room. */
+export const Facts = ({ of }: { of: readonly (readonly [string, Child])[] }) => (
+  <dl class="facts">
+    {of.map(([name, value]) => (
+      <div>
+        <dt>{name}</dt>
+        <dd>{value}</dd>
+      </div>
+    ))}
+  </dl>
+);
+
+export type Column = {
+  readonly title: string;
+  /** `number`: aligned to the right. `wide`: takes a line of its own on a narrow screen. */
+  readonly kind?: 'number' | 'wide';
+};
+
+/** A table, whose rows become cards on a narrow screen. The first cell is the head of its row. */
+export const Table = ({
+  label,
+  columns,
+  rows,
+}: {
+  label: string;
+  columns: readonly Column[];
+  rows: readonly (readonly Child[])[];
+}) => (
+  <table class="stack" aria-label={label}>
+    <thead>
+      <tr>
+        {columns.map(({ title, kind }) => (
+          <th scope="col" class={kind}>
+            {title}
+          </th>
+        ))}
+      </tr>
+    </thead>
+    <tbody>
+      {rows.map(([head, ...cells]) => (
+        <tr>
+          <th scope="row">{head}</th>
+          {cells.map((cell, index) => (
+            <td class={columns[index + 1]?.kind} data-label={columns[index + 1]?.title}>
+              {cell}
+            </td>
+          ))}
+        </tr>
+      ))}
+    </tbody>
+  </table>
+);

@@ -1,0 +1,61 @@
+// The compliance report of the service: the last 90 days, with the status cache in place of the store.
+// It reads the complete audit log, so it is created at most once a minute, and once at a time.
+
+import type { Rotator } from '../app.ts';
+import { openVerifiers } from '../app.ts';
+import { buildReport } from '../report/build.ts';
+import { reportHtml } from '../report/html.tsx';
+import type { Clock } from '../rotation/ports.ts';
+import type { Entry } from '../scheduler/status-cache.ts';
+import { dayMs } from '../time.ts';
+import { version } from '../version.ts';
+
+const periodDays = 90;
+const keptMs = 60_000;
+
+/** Creates the report as HTML. Throws `audit-unavailable`, or a UsageError without a verifier key. */
+export function createComplianceReport(
+  { config, audit }: Pick<Rotator, 'config' | 'audit'>,
+  clock: Clock,
+  entries: () => readonly Entry[],
+): () => Promise<string> {
+  let last: { readonly atMs: number; readonly html: Promise<string> } | null = null;
+
+  async function create(): Promise<string> {
+    const nowMs = clock.nowMs();
+    const verifiers = await openVerifiers(config, clock);
+    const accounts = entries();
+    const { report } = await buildReport({
+      source: audit.source,
+      verifiers,
+      fromMs: nowMs - periodDays * dayMs,
+      toMs: nowMs,
+      nowMs,
+      origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',
+      productVersion: version,
+      accounts: accounts.map(({ account }) => account.name),
+      store: new Map(accounts.map((entry) => [entry.account.name, storeFactOf(entry)])),
+      policy: config.policy,
+      exemptions: accounts.flatMap(({ account: { name, exempt } }) =>
+        exempt ? [{ account: name, ...exempt }] : [],
+      ),
+    });
+    return reportHtml(report);
+  }
+
+  return () => {
+    const nowMs = clock.monotonicMs();
+    if (last && nowMs - last.atMs < keptMs) return last.html;
+    const html = create();
+    last = { atMs: nowMs, html };
+    html.catch(() => {
+      last = null;
+    });
+    return html;
+  };
+}
+
+const storeFactOf = ({ state, reason, passwordSinceMs }: Entry) => ({
+  passwordSinceMs: passwordSinceMs ?? null,
+  state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
+});

@@ -1,0 +1,101 @@
+// What every request passes before a route sees it, and what every response carries: limits, the check of
+// the Host header, safe headers. A response never shows what was thrown.
+
+import type { HttpBindings } from '@hono/node-server';
+import { getConnInfo } from '@hono/node-server/conninfo';
+import type { Context, MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { secureHeaders } from 'hono/secure-headers';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { Failure } from '../rotation/failure.ts';
+import type { Clock } from '../rotation/ports.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { AppService } from './app.ts';
+
+/** `service`: the one that is open when the request arrives. */
+export type AppEnv = { Bindings: HttpBindings; Variables: { service: AppService } };
+export type AppContext = Context<AppEnv>;
+export type AppMiddleware = MiddlewareHandler<AppEnv>;
+
+const maxBodyBytes = 16_384;
+const maxUrlLength = 4_096;
+
+/** An error response: `{ "error": code, "message": one sentence }`. */
+export const refuse = (
+  c: AppContext,
+  status: ContentfulStatusCode,
+  error: string,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response => c.json({ error, message }, status, headers);
+
+/** The response to what a route threw: a Failure is named, anything else is a bug and is only logged. */
+export function refuseThrown(log: Log, error: Error, c: AppContext): Response {
+  if (error instanceof Failure) return refuse(c, 503, error.reason, error.message);
+  log.error('http.failed', { detail: error.name });
+  return refuse(c, 500, 'internal', 'An unexpected error occurred. The log has its kind.');
+}
+
+export const remoteOf = (c: AppContext): string =>
+  getConnInfo(c).remote.address ?? 'an unknown address';
+
+/** One line per response at level debug; the query is left out. */
+export const logResponses =
+  (log: Log, clock: Pick<Clock, 'monotonicMs'>): AppMiddleware =>
+  async (c, next) => {
+    const startedMs = clock.monotonicMs();
+    await next();
+    log.debug('http.answered', {
+      url: c.req.path.slice(0, 200),
+      outcome: c.res.status,
+      durationMs: Math.round(clock.monotonicMs() - startedMs),
+    });
+  };
+
+/** Nothing is stored, framed, or read as another type. A route may set a policy of its own. */
+export const safeHeaders: AppMiddleware = secureHeaders({
+  xFrameOptions: 'DENY',
+  contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+  // The service speaks HTTP, where browsers ignore these and complain.
+  strictTransportSecurity: false,
+  crossOriginOpenerPolicy: false,
+  originAgentCluster: false,
+  overwrite: false,
+});
+
+export const noStore: AppMiddleware = async (c, next) => {
+  await next();
+  c.header('cache-control', 'no-store');
+};
+
+export const limitUrl: AppMiddleware = async (c, next) => {
+  if ((c.env.incoming.url ?? '').length > maxUrlLength)
+    return refuse(c, 414, 'uri-too-long', `A URL has at most ${maxUrlLength} characters.`);
+  try {
+    decodeURIComponent(new URL(c.req.url).pathname);
+  } catch {
+    return refuse(c, 400, 'bad-request', 'The path is not valid percent-encoding.');
+  }
+  return next();
+};
+
+/**
+ * On a loopback address the service answers only to the names of this machine. A page on the web can let
+ * its own name point to this machine (DNS rebinding), but it cannot change the Host header.
+ */
+export const checkHost =
+  (listensOn: string): AppMiddleware =>
+  async (c, next) => {
+    const name = /^(\[[^\]]*\]|[^:]*)(?::\d+)?$/.exec(c.req.header('host') ?? '')?.[1] ?? '';
+    if (isLoopbackName(listensOn) && !isLoopbackName(name))
+      return refuse(c, 403, 'host-refused', 'This service answers only to localhost.');
+    return next();
+  };
+
+export const isLoopbackName = (name: string): boolean =>
+  ['localhost', '::1', '[::1]'].includes(name) || /^127(\.\d{1,3}){3}$/.test(name);
+
+export const limitBody: AppMiddleware = bodyLimit({
+  maxSize: maxBodyBytes,
+  onError: (c) => refuse(c, 413, 'too-large', `A body has at most ${maxBodyBytes} bytes.`),
+});

@@ -1,0 +1,189 @@
+// The life of the process: from ready, over reloads, to the end. SIGHUP reloads the configuration and
+// keeps the old one when the new one is wrong. The first SIGTERM or SIGINT stops what has sent no reset
+// and waits for the rest; a second one prints what would be lost, and the process still waits.
+
+import { UsageError } from '../config/errors.ts';
+import type { Config } from '../config/load.ts';
+import { Failure } from '../rotation/failure.ts';
+import { isoTime } from '../time.ts';
+import { createApp } from './app.ts';
+import { isLoopbackName } from './limits.ts';
+import { type Listener, openListener } from './listener.ts';
+import type { Systemd } from './sd-notify.ts';
+import { checkUsable, openService, type Service, type Surroundings } from './service.ts';
+
+export type SupervisorOptions = {
+  /** Reads the configuration again. Throws a UsageError. */
+  readonly readConfig: () => Promise<Config>;
+  readonly surroundings: Surroundings;
+  readonly systemd: Systemd;
+  /** Calls `handler` for SIGINT, SIGTERM and SIGHUP; the returned function ends that. */
+  readonly onSignal: (handler: (signal: string) => void) => () => void;
+  /** The open service; null during a reload. Written here, read by the metrics. */
+  readonly current: { service: Service | null };
+};
+
+type Run = SupervisorOptions & {
+  listener: Listener;
+  reloading: Promise<void> | null;
+  /** Aborted with `stopRequested`, or with the error that makes the service end. */
+  readonly ending: AbortController;
+};
+
+const stopRequested = 'stop requested';
+
+/** Runs until a signal ends it. Rejects when the service cannot be opened, or cannot be opened again. */
+export async function runService(config: Config, options: SupervisorOptions): Promise<void> {
+  const { surroundings, systemd, current } = options;
+  const { log, clock } = surroundings;
+  try {
+    current.service = await openService(config, surroundings);
+    const listener = await listen(config, options);
+    const run: Run = { ...options, listener, reloading: null, ending: new AbortController() };
+    const removeHandler = options.onSignal((signal) => handleSignal(run, signal));
+    const closed = new AbortController();
+    const watchdog = feedWatchdog(run, closed.signal);
+    await systemd.notify('READY=1', statusOf(current.service));
+    log.info('service.ready', countsOf(current.service));
+
+    await abortOf(run.ending.signal);
+    void systemd.notify('STOPPING=1', 'STATUS=storing passwords that were reset');
+    await run.reloading;
+    await current.service?.close();
+    await run.listener.close();
+    closed.abort();
+    await watchdog;
+    removeHandler();
+    log.info('service.ended', { durationMs: Math.round(clock.monotonicMs()) });
+    await systemd.notify('STATUS=ended');
+    if (run.ending.signal.reason !== stopRequested) throw run.ending.signal.reason;
+  } catch (error) {
+    await current.service?.close();
+    throw error;
+  }
+}
+
+function handleSignal(run: Run, signal: string): void {
+  const { current, ending, surroundings } = run;
+  const isEnding = ending.signal.aborted;
+  if (signal === 'SIGHUP' && !isEnding) {
+    surroundings.log.info('signal.received', { signal });
+    run.reloading ??= reload(run)
+      .catch((error: unknown) => ending.abort(error))
+      .finally(() => {
+        run.reloading = null;
+      });
+    return;
+  }
+  const unsaved = current.service?.unsavedAccounts() ?? [];
+  surroundings.log.warn('signal.received', { signal, accounts: unsaved.length });
+  if (isEnding) surroundings.writeLine(`${signal}: ${lossOf(unsaved)}`);
+  ending.abort(stopRequested);
+}
+
+function lossOf(unsaved: readonly string[]): string {
+  return unsaved.length === 0
+    ? 'No new password is waiting to be stored. The service is ending.'
+    : `Killing this process now would lose the only copy of the new password of: ${unsaved.join(', ')}. Still waiting.`;
+}
+
+/** The old service is closed before the new one is opened; it is opened again when that fails. */
+async function reload(run: Run): Promise<void> {
+  const { readConfig, surroundings, systemd, current, ending } = run;
+  const { log } = surroundings;
+  const before = current.service?.config;
+  if (!before) return;
+  let config: Config;
+  try {
+    config = await readConfig();
+    checkUsable(config);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    for (const detail of error.problems) log.error('config.kept', { detail });
+    return;
+  }
+  await systemd.notify('RELOADING=1');
+  await current.service?.close();
+  current.service = null;
+  if (!ending.signal.aborted) {
+    current.service = await openService(config, surroundings).catch((error: unknown) => {
+      if (!(error instanceof Failure || error instanceof UsageError)) throw error;
+      log.error('config.kept', { detail: error.message });
+      return openService(before, surroundings);
+    });
+    await moveListener(run, before, current.service.config);
+    log.info('config.reloaded', countsOf(current.service));
+  }
+  await systemd.notify('READY=1', statusOf(current.service));
+}
+
+/** The listener on the new address is opened before the old one is closed, and the old one stays when that fails. */
+async function moveListener(run: Run, before: Config, after: Config): Promise<void> {
+  if (before.http.host === after.http.host && before.http.port === after.http.port) return;
+  try {
+    const next = await listen(after, run);
+    const old = run.listener;
+    run.listener = next;
+    await old.close();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    run.surroundings.log.error('http.kept', { detail: error.message });
+  }
+}
+
+async function listen(
+  { http }: Config,
+  { surroundings, current }: SupervisorOptions,
+): Promise<Listener> {
+  const { log, clock } = surroundings;
+  const { host, port } = http;
+  const app = createApp({ service: () => current.service, host, log, clock });
+  try {
+    const listener = await openListener({ app, host, port, clock });
+    const url = `http://${host.includes(':') ? `[${host}]` : host}:${listener.port}/`;
+    log.info('http.listening', { url });
+    if (!isLoopbackName(host))
+      log.warn('http.exposed', {
+        url,
+        detail: 'reading needs no token: allow access to this port only inside your network',
+      });
+    return listener;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
+    throw new UsageError(`http: cannot listen on ${host}:${port} (${code})`);
+  }
+}
+
+/**
+ * Tells systemd that the scheduler runs, for as long as it does, and also while the service ends: a
+ * password that waits to be stored must not be lost to a kill.
+ */
+async function feedWatchdog(
+  { systemd, surroundings, current }: Run,
+  closed: AbortSignal,
+): Promise<void> {
+  const { watchdogMs } = systemd;
+  if (watchdogMs === null) return;
+  while (!closed.aborted) {
+    if (current.service?.isAlive() ?? true) await systemd.notify('WATCHDOG=1');
+    await surroundings.clock.sleep(watchdogMs, closed);
+  }
+}
+
+const abortOf = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+function nextRunOf(service: Service | null): string {
+  const nextMs = service?.daemon.nextTickMs() ?? Number.POSITIVE_INFINITY;
+  return Number.isFinite(nextMs) ? isoTime(nextMs) : 'never';
+}
+
+const statusOf = (service: Service | null): string => `STATUS=next run ${nextRunOf(service)}`;
+
+const countsOf = (service: Service) => ({
+  accounts: service.daemon.board.entries().length,
+  nextRun: nextRunOf(service),
+});

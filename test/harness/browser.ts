@@ -1,0 +1,75 @@
+// Chromium for the tests of the pages. With PAGE_SHOTS=DIR it writes a picture of every page to DIR.
+
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { type Browser, chromium } from 'playwright-core';
+
+const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const hasBrowser = existsSync(executablePath) || process.env['CI'] !== undefined;
+if (!hasBrowser) console.warn(`no ${executablePath}: the pages were not opened in a browser`);
+
+/** `test`, skipped without a browser; on CI a missing browser is a failure. */
+export const inBrowser = hasBrowser ? test : test.skip;
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const shots = process.env['PAGE_SHOTS'];
+if (shots) mkdirSync(shots, { recursive: true });
+
+const flags =
+  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
+
+/** Null without a browser. */
+export async function openBrowser(): Promise<Browser | null> {
+  return hasBrowser ? chromium.launch({ executablePath, args: flags.split(' ') }) : null;
+}
+
+const screens = [
+  ['desktop', 1280, 'light'],
+  ['dark', 1280, 'dark'],
+  ['phone', 360, 'light'],
+] as const;
+
+/**
+ * Opens a page on a desktop, in dark mode and on a phone. It must fit the width, apply its style sheet
+ * under its own policy, run no script, load nothing else, print no error, and have no violation of axe.
+ */
+export async function examinePage(browser: Browser, name: string, url: string): Promise<void> {
+  for (const [kind, width, colorScheme] of screens) {
+    const viewport = { width, height: 800 };
+    const context = await browser.newContext({ viewport, colorScheme });
+    const tab = await context.newPage();
+    const requests: string[] = [];
+    const printed: string[] = [];
+    tab.on('request', (request) => requests.push(request.url()));
+    tab.on('console', (message) => printed.push(message.text()));
+    tab.on('dialog', (dialog) => {
+      printed.push('dialog');
+      void dialog.dismiss();
+    });
+    await tab.goto(url);
+    expect(await tab.evaluate('getComputedStyle(document.body).maxWidth')).not.toBe('none');
+    expect(await tab.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+    expect(await tab.evaluate('document.scripts.length')).toBe(0);
+    expect(await tab.title()).not.toContain('owned');
+    if (shots) {
+      const clip = { x: 0, y: 0, width, height: 8_000 };
+      const path = join(shots, `${name.replaceAll(' ', '-')}-${kind}.png`);
+      await tab.screenshot({ path, fullPage: true, clip }).catch(() => tab.screenshot({ path }));
+    }
+    expect(requests.filter((one) => !one.endsWith('/favicon.ico'))).toEqual([url]);
+    expect(printed.filter((line) => !line.includes('404'))).toEqual([]);
+    await context.close();
+
+    // The policy of the page would not let axe run.
+    const open = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
+    const examined = await open.newPage();
+    await examined.goto(url);
+    await examined.addScriptTag({ content: axe });
+    const { violations } = (await examined.evaluate(
+      "axe.run({ resultTypes: ['violations'] })",
+    )) as { violations: { id: string; nodes: { html: string }[] }[] };
+    expect(violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
+    await open.close();
+  }
+}
