@@ -1,5 +1,6 @@
-// Entry point of the service: reads the configuration, opens log and metrics, and runs the service until a
-// signal ends it. What a path responds is in server/app.ts, when an account is checked in scheduler/.
+// Entry point of the service: reads the configuration, opens log and metrics, and runs the service
+// until a signal ends it. What a path responds is in server/app.ts, when an account is checked in
+// scheduler/.
 
 import { hostname } from 'node:os';
 import type { Writable } from 'node:stream';

@@ -1,8 +1,8 @@
 // Text of other people, made safe to print: in a terminal, a page or a CSV file. Pure.
 
 /**
- * `text` with control characters, format characters and line separators as `\uXXXX`. A character that
- * is not visible can make one name look like another, or change the direction of writing.
+ * `text` with control characters, format characters and line separators as `\uXXXX`. A character
+ * that is not visible can make one name resemble another, or change the direction of writing.
  */
 export function printable(text: string): string {
   return text.replace(

@@ -1,6 +1,7 @@
-// The frame of every page that this program writes: one layout, one style sheet, one escaping (JSX's).
-// A page holds no script and loads nothing; its policy allows the one style sheet by its hash, so no
-// element may have a `style` attribute. Callers pass text as it is, and names as `<Name>`.
+// The frame of every page that this program writes: one layout, one style sheet, one escaping
+// (JSX's). A page holds no script and loads nothing; its policy allows the one style sheet by its
+// hash, so no element may have a `style` attribute. Callers pass text as it is, and names as
+// `<Name>`.
 
 import { createHash } from 'node:crypto';
 import type { Child, PropsWithChildren } from 'hono/jsx';
@@ -12,7 +13,12 @@ import { styleSheet } from './style.ts';
 const styleHash = createHash('sha256').update(styleSheet).digest('base64');
 
 /** The Content-Security-Policy of every page, in the document and in the header of the response. */
-export const contentPolicy = `default-src 'none'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'`;
+export const contentPolicy = [
+  "default-src 'none'",
+  `style-src 'sha256-${styleHash}'`,
+  "form-action 'self'",
+  "base-uri 'none'",
+].join('; ');
 
 /** How serious something is. Every tone is also a word on the page. */
 export type Tone = 'good' | 'warn' | 'bad' | 'doubt' | 'plain';
@@ -62,7 +68,10 @@ export const Section = ({
   </section>
 );
 
-/** A name from outside: invisible characters are shown, and its direction of writing stays inside it. */
+/**
+ * A name from outside: invisible characters are shown, and its direction of writing stays inside
+ * it.
+ */
 export const Name = ({ of }: { of: string }) => <bdi>{printable(of)}</bdi>;
 
 /** `2026-11-23 03:17 UTC`; with `nowMs` also the distance: `, in 4 min`. */
@@ -95,7 +104,7 @@ export const Facts = ({ of }: { of: readonly (readonly [string, Child])[] }) => 
 
 export type Column = {
   readonly title: string;
-  /** `number`: aligned to the right. `wide`: takes a line of its own on a narrow screen. */
+  /** `number`: aligned to the right. `wide`: spans the width of a narrow screen. */
   readonly kind?: 'number' | 'wide';
 };
 

@@ -1,5 +1,5 @@
 // The style sheet of every page: dark mode by the reader's setting, readable at 360 px, printable.
-// Colours never stand alone: each one also has a word beside it. Contrast is at least 4.5 to 1.
+// Each colour also has a word beside it. Contrast is at least 4.5 to 1.
 
 export const styleSheet = `
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;

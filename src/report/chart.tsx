@@ -1,6 +1,6 @@
-// The chart of the report: one strip per account, the age of its password as a saw-tooth over the period
-// against the limit. A strip stretches with the page, while its lines keep their width; names and months
-// are ordinary text outside it.
+// The chart of the report: one strip per account, the age of its password as a saw-tooth over the
+// period against the limit. A strip stretches with the page, while its lines keep their width;
+// names and months are ordinary text outside it.
 
 import { dayMs, isoDay } from '../time.ts';
 import type { AccountRow, AgeStretch } from './account.ts';
@@ -8,7 +8,9 @@ import type { AccountRow, AgeStretch } from './account.ts';
 /** The strip's own units; it holds no text. */
 const [width, height] = [1000, 40];
 
-/** The top edge of a strip, in limits. A greater age is drawn at the edge; the table has the number. */
+/**
+ * The top edge of a strip, in limits. A greater age is drawn at the edge; the table has the number.
+ */
 const topOfLimit = 1.5;
 
 export type Scale = {
@@ -32,9 +34,13 @@ function project({ fromMs, endMs, maxAgeDays }: Scale) {
 
 type Projection = ReturnType<typeof project>;
 
-/** The line of a stretch, divided where it crosses the limit, with a bend where it reaches the top edge. */
+/**
+ * The line of a stretch, divided where it crosses the limit, with a bend where it reaches the top
+ * edge.
+ */
 function agePaths({ fromMs, toMs, ageMs }: AgeStretch, { x, y, limitMs, topMs }: Projection) {
   const point = (ms: number): string => `${round(x(ms))} ${round(y(ageMs + ms - fromMs))}`;
+  const foot = (ms: number): string => `${round(x(ms))} ${height}`;
   const crossMs = fromMs + limitMs - ageMs;
   const bendMs = fromMs + topMs - ageMs;
   const line = (a: number, b: number): string => {
@@ -45,7 +51,7 @@ function agePaths({ fromMs, toMs, ageMs }: AgeStretch, { x, y, limitMs, topMs }:
   return {
     under: line(fromMs, Math.min(toMs, crossMs)),
     over: line(Math.max(fromMs, crossMs), toMs),
-    area: `M${round(x(fromMs))} ${height}L${point(fromMs)}${bend}L${point(toMs)}L${round(x(toMs))} ${height}Z`,
+    area: `M${foot(fromMs)}L${point(fromMs)}${bend}L${point(toMs)}L${foot(toMs)}Z`,
   };
 }
 
@@ -62,7 +68,7 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
   const changes = row.changes.filter(
     ({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs,
   );
-  const ticks = (at: readonly number[], from: number, to: number): string[] =>
+  const marks = (at: readonly number[], from: number, to: number): string[] =>
     at.map((ms) => `M${round(x(ms))} ${from}V${to}`);
   const changedBy = (isOutside: boolean): number[] =>
     changes.filter(({ by }) => (by === 'outside') === isOutside).map(({ timeMs }) => timeMs);
@@ -89,11 +95,11 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
       <path class="limit" d={`M0 ${round(y(limitMs))}H${width}`} />
       <Path kind="age" of={paths.map(({ under }) => under)} />
       <Path kind="age over" of={paths.map(({ over }) => over)} />
-      <Path kind="changed" of={ticks(changedBy(false), height - 8, height)} />
-      <Path kind="outside" of={ticks(changedBy(true), height - 14, height)} />
+      <Path kind="changed" of={marks(changedBy(false), height - 8, height)} />
+      <Path kind="outside" of={marks(changedBy(true), height - 14, height)} />
       <Path
         kind="failed"
-        of={ticks(
+        of={marks(
           row.failures.map((one) => one.intendedAtMs),
           0,
           8,
@@ -106,21 +112,21 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /** Beginnings of months, or, where the period has fewer than two, days; at most about twelve. */
-function axisTicks({ fromMs, endMs }: Scale): { ms: number; label: string; year: string }[] {
+function axisMarks({ fromMs, endMs }: Scale): { ms: number; label: string; year: string }[] {
   const starts: number[] = [];
   for (let day = Math.ceil(fromMs / dayMs); day * dayMs < endMs; day += 1)
     if (isoDay(day * dayMs).endsWith('-01')) starts.push(day * dayMs);
   const isShort = starts.length < 2;
   const days = Math.max(1, endMs - fromMs) / dayMs;
   const dayStep = Math.max(1, Math.ceil(days / 8));
-  const ticks = isShort
+  const marks = isShort
     ? Array.from(
         { length: Math.ceil(days / dayStep) },
         (_, index) => fromMs + index * dayStep * dayMs,
       )
     : starts;
-  const step = Math.ceil(ticks.length / 12);
-  return ticks
+  const step = Math.ceil(marks.length / 12);
+  return marks
     .filter((_, index) => index % step === 0)
     .map((ms) => {
       const [year = '', month, day] = isoDay(ms).split('-');
@@ -134,13 +140,13 @@ function axisTicks({ fromMs, endMs }: Scale): { ms: number; label: string; year:
 /** The time axis of all strips. */
 export function Axis({ scale }: { scale: Scale }) {
   const { fromMs, endMs } = scale;
-  const ticks = axisTicks(scale).map(({ ms, ...tick }) => ({
-    ...tick,
+  const marks = axisMarks(scale).map(({ ms, ...mark }) => ({
+    ...mark,
     percent: ((ms - fromMs) / Math.max(1, endMs - fromMs)) * 100,
   }));
   return (
     <svg class="months" aria-hidden="true">
-      {ticks
+      {marks
         .filter(({ percent }) => percent <= 97)
         .map(({ percent, label, year }) => (
           <g>

@@ -1,5 +1,5 @@
-// The report as one self-contained HTML file. The sections are in the order in which an auditor asks:
-// verdict, chart, age classes, accounts, exceptions, population, integrity, controls, sample.
+// The report as one self-contained HTML file. The sections are in the order in which an auditor
+// asks: verdict, chart, age classes, accounts, exceptions, population, integrity, controls, sample.
 
 import type { Child } from 'hono/jsx';
 import {
@@ -65,7 +65,7 @@ function periodText({
   if (accounts === 0) return 'There is no account to assess.';
   return everOutside === 0
     ? `No password was older than ${maxAgeDays} days on any day of the period.`
-    : `${counted(everOutside, 'account')} had a password older than ${maxAgeDays} days during the period.`;
+    : `${counted(everOutside, 'account')} exceeded ${maxAgeDays} days during the period.`;
 }
 
 function openExceptionsText({ exceptions }: Report): string {
@@ -470,7 +470,8 @@ const Samples: Part = ({ report: { samples } }) => (
     ) : (
       <>
         <p>
-          {`${samples.drawn.length} of ${counted(samples.population, 'successful rotation')} of the period. The sample has the smallest SHA-256 values of seed, newline and record id. Seed: `}
+          {`${samples.drawn.length} of ${counted(samples.population, 'successful rotation')}. `}
+          The sample has the smallest SHA-256 values of seed, newline and record id. Seed:{' '}
           <code>{printable(samples.seed)}</code>
         </p>
         <Table
@@ -517,7 +518,8 @@ export function reportHtml(report: Report): string {
         <p>
           {'Created '}
           <Time ms={report.madeAtMs} />
-          {` by thingspace-rotator ${printable(report.productVersion)}. The files report.csv and report.json hold the same facts and the same checkpoint.`}
+          {` by thingspace-rotator ${printable(report.productVersion)}. `}
+          The files report.csv and report.json hold the same facts and the same checkpoint.
         </p>
       }
     >

@@ -1,6 +1,6 @@
-// The HTTP interface: which paths there are, and what each one responds. Reading needs no token; writing
-// does, and is off without one. No response holds a secret: the sources are the status cache, results and
-// the report.
+// The HTTP interface: which paths there are, and what each one responds. Reading needs no token;
+// writing does, and is off without one. No response holds a secret: the sources are the status
+// cache, results and the report.
 
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';

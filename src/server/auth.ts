@@ -1,5 +1,6 @@
-// Who may ask for a rotation over HTTP: whoever holds the bearer token. The token is read once from its
-// file, kept as a digest and compared in constant time; it must never reach a log or a response.
+// Who may ask for a rotation over HTTP: whoever holds the bearer token. The token is read once from
+// its file, kept as a digest and compared in constant time; it must never reach a log or a
+// response.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -17,12 +18,14 @@ export function openToken(file: string): TokenCheck {
   const token = readSecretFile('http.tokenFile', file);
   if (token.length < minTokenLength || !/^[\x21-\x7e]+$/.test(token))
     throw new UsageError(
-      `http.tokenFile ${file}: a token has at least ${minTokenLength} visible ASCII characters and no spaces`,
+      `http.tokenFile ${file}: a token has at least ${minTokenLength} visible ASCII characters`,
     );
   return createTokenCheck(token);
 }
 
-/** The trimmed content of a file that holds one secret. Throws a UsageError that names key and file. */
+/**
+ * The trimmed content of a file that holds one secret. Throws a UsageError that names key and file.
+ */
 export function readSecretFile(key: string, file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
@@ -45,9 +48,9 @@ export function createTokenCheck(token: string): TokenCheck {
 const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /**
- * Passes a request only with the right token, and never one that a page of another site made a browser
- * send. Refusals do not depend on what exists, so that they reveal no account. Wrong tokens are logged,
- * up to a bound per minute.
+ * Passes a request only with the right token, and never one that a page of another site made a
+ * browser send. Refusals do not depend on what exists, so that they reveal no account. Wrong tokens
+ * are logged, up to a bound per minute.
  */
 export function requireToken(monotonicMs: () => number): AppMiddleware {
   let [minute, wrong] = [0, 0];

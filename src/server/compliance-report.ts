@@ -1,5 +1,6 @@
-// The compliance report of the service: the last 90 days, with the status cache in place of the store.
-// It reads the complete audit log, so it is created at most once a minute, and once at a time.
+// The compliance report of the service: the last 90 days, with the status cache in place of the
+// store. It reads the complete audit log, so it is created at most once a minute, and once at a
+// time.
 
 import type { Rotator } from '../app.ts';
 import { openVerifiers } from '../app.ts';
@@ -13,7 +14,9 @@ import { version } from '../version.ts';
 const periodDays = 90;
 const keptMs = 60_000;
 
-/** Creates the report as HTML. Throws `audit-unavailable`, or a UsageError without a verifier key. */
+/**
+ * Creates the report as HTML. Throws `audit-unavailable`, or a UsageError without a verifier key.
+ */
 export function createComplianceReport(
   { config, audit }: Pick<Rotator, 'config' | 'audit'>,
   clock: Clock,

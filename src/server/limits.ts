@@ -1,5 +1,5 @@
-// What every request passes before a route sees it, and what every response carries: limits, the check of
-// the Host header, safe headers. A response never shows what was thrown.
+// What every request passes before a route sees it, and what every response carries: limits, the
+// check of the Host header, safe headers. A response never shows what was thrown.
 
 import type { HttpBindings } from '@hono/node-server';
 import { getConnInfo } from '@hono/node-server/conninfo';
@@ -29,7 +29,10 @@ export const refuse = (
   headers: Readonly<Record<string, string>> = {},
 ): Response => c.json({ error, message }, status, headers);
 
-/** The response to what a route threw: a Failure is named, anything else is a bug and is only logged. */
+/**
+ * The response to what a route threw: a Failure is named, anything else is a bug and is only
+ * logged.
+ */
 export function refuseThrown(log: Log, error: Error, c: AppContext): Response {
   if (error instanceof Failure) return refuse(c, 503, error.reason, error.message);
   log.error('http.failed', { detail: error.name });
@@ -52,7 +55,7 @@ export const logResponses =
     });
   };
 
-/** Nothing is stored, framed, or read as another type. A route may set a policy of its own. */
+/** Nothing is stored, framed, or read as another type. A route may replace the policy. */
 export const safeHeaders: AppMiddleware = secureHeaders({
   xFrameOptions: 'DENY',
   contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
@@ -80,8 +83,8 @@ export const limitUrl: AppMiddleware = async (c, next) => {
 };
 
 /**
- * On a loopback address the service answers only to the names of this machine. A page on the web can let
- * its own name point to this machine (DNS rebinding), but it cannot change the Host header.
+ * On a loopback address the service answers only to the names of this machine. A page on the web
+ * can let its own name point to this machine (DNS rebinding), but it cannot change the Host header.
  */
 export const checkHost =
   (listensOn: string): AppMiddleware =>

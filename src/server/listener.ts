@@ -1,5 +1,5 @@
-// The HTTP server on node:http, with a limit on everything that a client could hold open. It knows no
-// path: the app (app.ts) responds.
+// The HTTP server on node:http, with a limit on everything that a client could hold open. It knows
+// no path: the app (app.ts) responds.
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -19,7 +19,10 @@ export type ListenerOptions = {
 
 export type Listener = {
   readonly port: number;
-  /** Accepts no new connections; resolves when the open ones have ended, or were cut after two seconds. */
+  /**
+   * Accepts no new connections; resolves when the open ones have ended, or were cut after two
+   * seconds.
+   */
   close(): Promise<void>;
 };
 

@@ -1,5 +1,6 @@
-// Whether the service could rotate now: the store responds, the audit log is writable, the clock agrees
-// with the store, the scheduler runs. Orchestrators ask often, so responses are kept for a while.
+// Whether the service could rotate now: the store responds, the audit log is writable, the clock
+// agrees with the store, the scheduler runs. Orchestrators ask often, so responses are kept for a
+// while.
 
 import type { Rotator } from '../app.ts';
 import { Failure } from '../rotation/failure.ts';

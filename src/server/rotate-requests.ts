@@ -1,5 +1,6 @@
-// Attempts that were requested over HTTP, while they run and for a while after. Kept in memory only and
-// bounded; the audit log holds what happened to a password and who asked, whatever is forgotten here.
+// Attempts that were requested over HTTP, while they run and for a while after. Kept in memory only
+// and bounded; the audit log holds what happened to a password and who asked, whatever is forgotten
+// here.
 
 import { createHash, randomUUID } from 'node:crypto';
 import type { Trigger } from '../rotation/event.ts';
@@ -22,7 +23,10 @@ type Attempt = RotateRequest & {
   result: Result | null;
 };
 
-/** `mismatch`: the idempotency key belongs to another request. `full`: too many attempts are running. */
+/**
+ * `mismatch`: the idempotency key belongs to another request. `full`: too many attempts are
+ * running.
+ */
 export type Submitted =
   | { readonly submitted: 'new' | 'replayed'; readonly id: string }
   | { readonly submitted: 'unknown-account' | 'mismatch' | 'full' }

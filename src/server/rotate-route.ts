@@ -1,5 +1,5 @@
 // POST /v1/accounts/{name}/rotate: asks for one attempt on one account, at once, as an order of the
-// audit log with the holder of the token as the one who asked.
+// audit log requested by the owner of the token.
 
 import { UsageError } from '../config/errors.ts';
 import { type Order, parseOrder } from '../order.ts';
@@ -43,7 +43,9 @@ export async function postRotate(c: AppContext): Promise<Response> {
   }
 }
 
-/** The order in path, headers and body; an empty body asks for what is due. A Response refuses it. */
+/**
+ * The order in path, headers and body; an empty body asks for what is due. A Response refuses it.
+ */
 async function readOrder(c: AppContext): Promise<Order | Response> {
   const bad = (message: string): Response => refuse(c, 400, 'bad-request', message);
   let input: unknown = {};

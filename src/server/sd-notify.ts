@@ -1,13 +1,15 @@
-// Notifications to systemd (sd_notify(3)): ready, reloading, stopping, watchdog. Node cannot write to a
-// datagram socket, so the program `systemd-notify` does it; the unit must set NotifyAccess=all. Without
-// NOTIFY_SOCKET nothing is sent.
+// Notifications to systemd (sd_notify(3)): ready, reloading, stopping, watchdog. Node cannot write
+// to a datagram socket, so the program `systemd-notify` does it; the unit must set
+// NotifyAccess=all. Without NOTIFY_SOCKET nothing is sent.
 
 import { spawn } from 'node:child_process';
 
 export type Systemd = {
   /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
   notify(...assignments: string[]): Promise<void>;
-  /** How often to send WATCHDOG=1, in milliseconds: half of systemd's limit; null without a limit. */
+  /**
+   * How often to send WATCHDOG=1, in milliseconds: half of systemd's limit; null without a limit.
+   */
   readonly watchdogMs: number | null;
 };
 

@@ -1,5 +1,6 @@
-// One configuration in operation: rotator, scheduler, alerts and what the HTTP interface needs, opened and
-// closed together. One process is one lease owner, so a reload closes a service before it opens the next.
+// One configuration in operation: rotator, scheduler, alerts and what the HTTP interface needs,
+// opened and closed together. One process is one lease owner, so a reload closes a service before
+// it opens the next.
 
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { basename } from 'node:path';
@@ -43,7 +44,9 @@ export type Service = AppService & {
   readonly daemon: Daemon;
   /** The accounts whose new password is not stored yet. */
   unsavedAccounts(): readonly string[];
-  /** Starts no attempt any more; resolves when the running ones have ended and alerts are delivered. */
+  /**
+   * Starts no attempt any more; resolves when the running ones have ended and alerts are delivered.
+   */
   close(): Promise<void>;
 };
 

@@ -1,6 +1,7 @@
-// The life of the process: from ready, over reloads, to the end. SIGHUP reloads the configuration and
-// keeps the old one when the new one is wrong. The first SIGTERM or SIGINT stops what has sent no reset
-// and waits for the rest; a second one prints what would be lost, and the process still waits.
+// The life of the process: from ready, over reloads, to the end. SIGHUP reloads the configuration
+// and keeps the old one when the new one is wrong. The first SIGTERM or SIGINT stops what has sent
+// no reset and waits for the rest; a second one prints what would be lost, and the process still
+// waits.
 
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
@@ -32,7 +33,10 @@ type Run = SupervisorOptions & {
 
 const stopRequested = 'stop requested';
 
-/** Runs until a signal ends it. Rejects when the service cannot be opened, or cannot be opened again. */
+/**
+ * Runs until a signal ends it. Rejects when the service cannot be opened, or cannot be opened
+ * again.
+ */
 export async function runService(config: Config, options: SupervisorOptions): Promise<void> {
   const { surroundings, systemd, current } = options;
   const { log, clock } = surroundings;
@@ -82,9 +86,10 @@ function handleSignal(run: Run, signal: string): void {
 }
 
 function lossOf(unsaved: readonly string[]): string {
-  return unsaved.length === 0
-    ? 'No new password is waiting to be stored. The service is ending.'
-    : `Killing this process now would lose the only copy of the new password of: ${unsaved.join(', ')}. Still waiting.`;
+  if (unsaved.length === 0)
+    return 'No new password is waiting to be stored. The service is ending.';
+  const loss = 'Killing this process now would lose the only copy of the new password of';
+  return `${loss}: ${unsaved.join(', ')}. Still waiting.`;
 }
 
 /** The old service is closed before the new one is opened; it is opened again when that fails. */
@@ -117,7 +122,10 @@ async function reload(run: Run): Promise<void> {
   await systemd.notify('READY=1', statusOf(current.service));
 }
 
-/** The listener on the new address is opened before the old one is closed, and the old one stays when that fails. */
+/**
+ * The listener on the new address is opened before the old one is closed, and the old one stays
+ * when that fails.
+ */
 async function moveListener(run: Run, before: Config, after: Config): Promise<void> {
   if (before.http.host === after.http.host && before.http.port === after.http.port) return;
   try {

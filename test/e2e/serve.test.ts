@@ -88,7 +88,7 @@ test('the service rotates due passwords at start, and others on request', async 
     state: 'finished',
     result: { outcome: 'rotated', certainty: 'rotated' },
   });
-  expect(page).toContain('1 of 3 accounts needs a person.');
+  expect(page).toContain('Action required for 1 of 3 accounts.');
   expect(metrics).toMatch(/attempts_total\{outcome="rotated",reason="none"\} 2/);
   expect(metrics).toMatch(/account_state\{account="south",state="stopped"\} 1/);
   expect(report).toContain('<!doctype html>');
@@ -275,8 +275,8 @@ const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin
     await socketReceived(/BOUND/);
 
     const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
-    await socketReceived(/READY=1\|STATUS=next look 20\d\d-/);
-    await socketReceived(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
+    await hears(/READY=1\|STATUS=next run 20\d\d-/);
+    await hears(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
     child.process.kill('SIGHUP');
     await socketReceived(/RELOADING=1[\s\S]*READY=1/);
     child.process.kill('SIGTERM');

@@ -1,4 +1,5 @@
-// Chromium for the tests of the pages. With PAGE_SHOTS=DIR it writes a picture of every page to DIR.
+// Chromium for the tests of the pages. With PAGE_SHOTS=DIR it writes a picture of every page to
+// DIR.
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -16,8 +17,10 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const shots = process.env['PAGE_SHOTS'];
 if (shots) mkdirSync(shots, { recursive: true });
 
-const flags =
-  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
+const flags = [
+  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync',
+  '--disable-background-networking --disable-component-update',
+].join(' ');
 
 /** Null without a browser. */
 export async function openBrowser(): Promise<Browser | null> {
@@ -31,8 +34,9 @@ const screens = [
 ] as const;
 
 /**
- * Opens a page on a desktop, in dark mode and on a phone. It must fit the width, apply its style sheet
- * under its own policy, run no script, load nothing else, print no error, and have no violation of axe.
+ * Opens a page on a desktop, in dark mode and on a phone. It must fit the width, apply its style
+ * sheet under its own policy, run no script, load nothing else, print no error, and have no
+ * violation of axe.
  */
 export async function examinePage(browser: Browser, name: string, url: string): Promise<void> {
   for (const [kind, width, colorScheme] of screens) {

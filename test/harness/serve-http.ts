@@ -1,4 +1,5 @@
-// The HTTP interface over a fleet in memory: real HTTP on loopback, with virtual time in the scheduler.
+// The HTTP interface over a fleet in memory: real HTTP on loopback, with virtual time in the
+// scheduler.
 
 import { request as send } from 'node:http';
 import { connect } from 'node:net';
@@ -40,7 +41,10 @@ export type ServedWorld = {
   ): Promise<Reply>;
   /** POST rotate with the token. */
   rotate(name: string, body?: object, headers?: Record<string, string>): Promise<Reply>;
-  /** Bytes as they are; resolves with everything that came back when the server closed the connection. */
+  /**
+   * Bytes as they are; resolves with everything that came back when the server closed the
+   * connection.
+   */
   raw(text: string): Promise<string>;
   close(): Promise<void>;
 };

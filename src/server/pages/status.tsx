@@ -1,5 +1,5 @@
-// The status page: every account, most urgent first, with the age of its password, its status, and what to
-// do next. One document without a script; a reader filters it with links and a form.
+// The status page: every account, most urgent first, with the age of its password, its status, and
+// what to do next. One document without a script; a reader filters it with links and a form.
 
 import type { Child } from 'hono/jsx';
 import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/page.tsx';
@@ -173,7 +173,7 @@ const Accounts = ({ options, shown, total, isFiltered }: AccountsProps) => {
   if (entries.length === 0)
     return (
       <p>
-        Add accounts under <code>accounts</code> in the configuration, or find them by a tag with{' '}
+        Add accounts to the configuration under <code>accounts</code>, or by a tag under{' '}
         <code>discover</code>.
       </p>
     );
@@ -245,7 +245,9 @@ const Status = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
   );
 };
 
-/** What happened, what it means and what to do; for an account without a failure, what happens next. */
+/**
+ * What happened, what it means and what to do; for an account without a failure, what happens next.
+ */
 const Advice = ({ entry, options }: { entry: Entry; options: PageOptions }) => {
   const { account, reason, blocked, detail } = entry;
   if (blocked !== undefined) return <p>{`${printable(blocked)}.`}</p>;
