@@ -2,6 +2,7 @@
 
 import { nextStep } from '../../src/rotation/catalogue.ts';
 import type { Facts, Reason } from '../../src/rotation/failure.ts';
+import { describeSharedUser } from '../../src/rotation/shared-users.ts';
 import type { Entry } from '../../src/scheduler/status-cache.ts';
 import type { PageOptions } from '../../src/server/pages/status.tsx';
 
@@ -91,7 +92,7 @@ export const everyState: readonly AccountEntry[] = [
   ),
   entryOf('spare', 20, { account: { name: 'spare', secretId: 'spare', enabled: false } }),
   entryOf('twin-a', 30, {
-    blocked: 'accounts twin-a and twin-b have the same ThingSpace user; each account needs its own',
+    blocked: describeSharedUser(['twin-a', 'twin-b']),
   }),
   entryOf('newcomer', null, { state: 'unknown', checkedAtMs: undefined }),
 ];

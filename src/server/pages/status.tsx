@@ -4,7 +4,7 @@
 import type { Child } from 'hono/jsx';
 import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/page.tsx';
 import { explain } from '../../rotation/catalogue.ts';
-import type { Facts } from '../../rotation/failure.ts';
+import type { Facts, Reason } from '../../rotation/failure.ts';
 import type { Outage } from '../../scheduler/retry.ts';
 import { agesOf, type Entry, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
 import { counted, printable } from '../../text.ts';
@@ -245,40 +245,49 @@ const Status = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
   );
 };
 
-/**
- * What happened, what it means and what to do; for an account without a failure, what happens next.
- */
+type Failed = { readonly reason: Reason; readonly facts: Facts };
+
+/** Why the account is not rotated, with everything that is known; null without a failure. */
+function failureOf(entry: Entry, common: Facts): Failed | null {
+  const { account, reason, detail, blocked } = entry;
+  const facts: Facts = { ...common, account: account.name, secretId: account.secretId, detail };
+  if (blocked !== undefined)
+    return { reason: 'secret-invalid', facts: { ...facts, cause: 'shared-user', detail: blocked } };
+  if (reason === undefined) return null;
+  return { reason, facts: { ...facts, ...entry.facts, detail: detail ?? entry.facts?.detail } };
+}
+
+/** What happened, what it means and what to do; without a failure, what happens next. */
 const Advice = ({ entry, options }: { entry: Entry; options: PageOptions }) => {
-  const { account, reason, blocked, detail } = entry;
-  if (blocked !== undefined) return <p>{`${printable(blocked)}.`}</p>;
-  if (reason !== undefined) return <Failure entry={entry} reason={reason} facts={options.facts} />;
+  const failure = failureOf(entry, options.facts);
+  if (failure) return <Failure {...failure} />;
   if (entry.next !== '') return <p>{printable(entry.next)}</p>;
-  const note = detail !== undefined && <span class="note">{printable(detail)}</span>;
-  if (!account.enabled) return <p>Rotated on request only.</p>;
+  if (!entry.account.enabled) return <p>Rotated on request only.</p>;
   const ages = agesOf(entry, options.nowMs);
   if (!ages) return null;
-  if (ages.dueAtMs <= options.nowMs) return <p>The next scheduled run rotates it. {note}</p>;
   return (
-    <p>
-      {'Rotation is due '}
-      <Time ms={ages.dueAtMs} nowMs={options.nowMs} />. {note}
-    </p>
+    <>
+      {ages.dueAtMs <= options.nowMs ? (
+        <p>The next scheduled run rotates it.</p>
+      ) : (
+        <p>
+          Rotation is due <Time ms={ages.dueAtMs} nowMs={options.nowMs} />.
+        </p>
+      )}
+      {entry.detail !== undefined && <p class="note">{printable(entry.detail)}</p>}
+    </>
   );
 };
 
-type FailureProps = { entry: Entry; reason: NonNullable<Entry['reason']>; facts: Facts };
-
-const Failure = ({ entry, reason, facts: common }: FailureProps) => {
-  const { name, secretId } = entry.account;
-  const facts = { ...common, account: name, secretId, ...entry.facts };
+const Failure = ({ reason, facts }: Failed) => {
   const { title, meaning, steps } = explain(reason, facts);
-  const { loginsSpent = 0 } = facts;
+  const { detail, loginsSpent = 0 } = facts;
   return (
     <>
       <p>
         <b>{title.charAt(0).toUpperCase() + title.slice(1)}.</b> Password: {printable(meaning)}
       </p>
-      {entry.detail !== undefined && <p class="note">Detail: {printable(entry.detail)}</p>}
+      {detail !== undefined && <p class="note">Detail: {printable(detail)}</p>}
       {loginsSpent > 0 && (
         <p class="note">Failed logins counted: {loginsSpent} of 3 (Verizon locks the user at 5).</p>
       )}
