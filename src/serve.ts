@@ -10,7 +10,7 @@ import { openSystemd } from './server/sd-notify.ts';
 import { figuresOf, type Service, type Surroundings } from './server/service.ts';
 import { runService, type SupervisorOptions } from './server/supervisor.ts';
 import { openLog } from './telemetry/log.ts';
-import { openMetrics } from './telemetry/metrics.ts';
+import { openMetrics } from './telemetry/prometheus.ts';
 import { version } from './version.ts';
 
 /** What the service needs of its process; the command line has it at hand. */
@@ -37,7 +37,7 @@ export async function serve(
   const systemd = openSystemd({ env, pid, onFailure });
   const current: { service: Service | null } = { service: null };
   const metrics = await openMetrics({
-    figures: () => figuresOf(current.service?.daemon.board.entries() ?? [], clock.nowMs()),
+    figures: () => figuresOf(current.service?.daemon.statuses.entries() ?? [], clock.nowMs()),
     version,
   });
   const common = { pid, user, writeLine, log, clock, metrics };

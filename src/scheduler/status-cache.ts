@@ -3,7 +3,7 @@
 // password: each attempt reads its secret.
 
 import type { Account } from '../app.ts';
-import { type Facts, failures, type Reason } from '../rotation/failure.ts';
+import type { Facts, Reason } from '../rotation/failure.ts';
 import { ageDays, dayMs, dueAtMs } from '../rotation/policy.ts';
 import { isGood } from '../rotation/result.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
@@ -21,8 +21,6 @@ export type AccountEntry = {
   facts?: Facts | undefined;
   /** The first step to take, on one line; empty when there is none. */
   next: string;
-  /** What is known about the failure, for `explain` (rotation/catalogue.ts). */
-  facts?: Facts | undefined;
   username?: string | undefined;
   /** Why this account is not rotated: another one has the same ThingSpace user. */
   blocked?: string | undefined;
@@ -81,28 +79,13 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
     entries: () => [...entries.values()],
     recordResult: (result) => {
       const entry = entries.get(result.account);
-      if (!entry) return;
-      const { reason, detail, endedAtMs } = result;
-      const sinceMs = passwordSince(result);
-      Object.assign(entry, {
-        state: stateAfter(result),
-        reason,
-        detail: reason === undefined && result.outcome !== 'not-due' ? undefined : detail,
-        next: result.next,
-        facts: result.facts,
-        lastLookMs: endedAtMs,
-        lastOutcome: result.outcome,
-        failures: isGood(result) ? 0 : entry.failures + 1,
-      });
-      if (isGood(result)) entry.lastSuccessMs = endedAtMs;
-      if (sinceMs !== undefined) entry.passwordSinceMs = sinceMs;
-      // Promoted from an earlier attempt: its age is the store's to tell.
-      else if (result.outcome === 'recovered') entry.passwordSinceMs = undefined;
+      if (entry) applyResult(entry, result);
     },
-    see: ({ account, state, reason, detail, next, facts, username, passwordSinceMs }, atMs) => {
-      const entry = entries.get(account);
+    recordStatus: (status, atMs) => {
+      const entry = entries.get(status.account);
       if (!entry) return;
-      Object.assign(entry, { state, reason, detail, next, facts, lastLookMs: atMs });
+      const { state, reason, detail, facts, next, username, passwordSinceMs } = status;
+      Object.assign(entry, { state, reason, detail, facts, next, checkedAtMs: atMs });
       if (passwordSinceMs !== undefined) entry.passwordSinceMs = passwordSinceMs;
       if (username === undefined || username === entry.username) return;
       entry.username = username;

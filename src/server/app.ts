@@ -7,7 +7,7 @@ import { methodNotAllowed } from 'hono/method-not-allowed';
 import { contentPolicy } from '../html/page.tsx';
 import type { Clock } from '../rotation/ports.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics } from '../telemetry/prometheus.ts';
 import { requireToken, type TokenCheck } from './auth.ts';
 import {
   type AppContext,

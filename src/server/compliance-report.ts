@@ -7,7 +7,7 @@ import { openVerifiers } from '../app.ts';
 import { buildReport } from '../report/build.ts';
 import { reportHtml } from '../report/html.tsx';
 import type { Clock } from '../rotation/ports.ts';
-import type { Entry } from '../scheduler/status-cache.ts';
+import type { AccountEntry } from '../scheduler/status-cache.ts';
 import { dayMs } from '../time.ts';
 import { version } from '../version.ts';
 
@@ -20,7 +20,7 @@ const keptMs = 60_000;
 export function createComplianceReport(
   { config, audit }: Pick<Rotator, 'config' | 'audit'>,
   clock: Clock,
-  entries: () => readonly Entry[],
+  entries: () => readonly AccountEntry[],
 ): () => Promise<string> {
   let last: { readonly atMs: number; readonly html: Promise<string> } | null = null;
 
@@ -58,7 +58,7 @@ export function createComplianceReport(
   };
 }
 
-const storeFactOf = ({ state, reason, passwordSinceMs }: Entry) => ({
+const storeFactOf = ({ state, reason, passwordSinceMs }: AccountEntry) => ({
   passwordSinceMs: passwordSinceMs ?? null,
   state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
 });

@@ -36,7 +36,7 @@ export function createReadiness(options: ReadinessOptions): () => Promise<readon
 
   /** One account per call, in turn. */
   async function checkStore(): Promise<Check> {
-    const entries = daemon.board.entries();
+    const entries = daemon.statuses.entries();
     const entry = entries[nextEntry++ % Math.max(1, entries.length)];
     if (!entry) return { check: 'store', ok: true, detail: 'no accounts' };
     const { state, reason, detail = '' } = await rotator.status(entry.account);
@@ -82,8 +82,8 @@ export function createReadiness(options: ReadinessOptions): () => Promise<readon
   };
 }
 
-function checkClock({ board }: ReadinessOptions['daemon'], nowMs: number): Check {
-  const newestMs = Math.max(0, ...board.entries().map((entry) => entry.passwordSinceMs ?? 0));
+function checkClock({ statuses }: ReadinessOptions['daemon'], nowMs: number): Check {
+  const newestMs = Math.max(0, ...statuses.entries().map((entry) => entry.passwordSinceMs ?? 0));
   const aheadMs = newestMs - nowMs;
   if (nowMs < earliestMs)
     return { check: 'clock', ok: false, detail: 'the clock is before the release of this program' };

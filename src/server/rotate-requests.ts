@@ -46,7 +46,7 @@ const keyLifeMs = 24 * 3_600_000;
 const maxKeys = 2_000;
 
 export function openRotateRequests(
-  scheduler: Pick<Daemon, 'board' | 'conflict' | 'request'>,
+  scheduler: Pick<Scheduler, 'statuses' | 'findConflict' | 'request'>,
   clock: Pick<Clock, 'nowMs' | 'monotonicMs'>,
 ): RotateRequests {
   const attempts = new Map<string, Attempt>();
@@ -83,8 +83,8 @@ export function openRotateRequests(
         return known.digest === digest
           ? { submitted: 'replayed', id: known.id }
           : { submitted: 'mismatch' };
-      if (!scheduler.board.get(request.account)) return { submitted: 'unknown-account' };
-      const why = scheduler.conflict(request.account, request.force);
+      if (!scheduler.statuses.get(request.account)) return { submitted: 'unknown-account' };
+      const why = scheduler.findConflict(request.account, request.force);
       if (why !== null) return { submitted: 'busy', why };
       if (running >= maxRunning) return { submitted: 'full' };
       const id = randomUUID();

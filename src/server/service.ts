@@ -41,7 +41,7 @@ export type Surroundings = {
 
 export type Service = AppService & {
   readonly config: Config;
-  readonly daemon: Daemon;
+  readonly daemon: Scheduler;
   /** The accounts whose new password is not stored yet. */
   unsavedAccounts(): readonly string[];
   /**
@@ -56,7 +56,7 @@ const minWebhookKeyBytes = 16;
 /** Finds what the schema cannot: schedules and secret files. Throws a UsageError; opens nothing. */
 export function checkUsable({ schedule, accounts, http, notify }: Config): void {
   const schedules = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])];
-  const problems = schedules.flatMap((one) => problemWith(one) ?? []);
+  const problems = schedules.flatMap((one) => findScheduleProblem(one) ?? []);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
   if (notify?.secretFile !== undefined) readWebhookKey(notify.secretFile);
@@ -75,8 +75,8 @@ export async function openService(config: Config, surroundings: Surroundings): P
     observe: subscribers.observe,
     writeLine,
   });
-  const daemon = openDaemon({ rotator, clock, openTicker, hear: subscribers.hear });
-  const { board } = daemon;
+  const daemon = openScheduler({ rotator, clock, openCronTask, emit: subscribers.emit });
+  const { statuses } = daemon;
   const { tokenFile } = config.http;
   let isClosing = false;
   await daemon.start();
@@ -84,11 +84,11 @@ export async function openService(config: Config, surroundings: Surroundings): P
     config,
     daemon,
     page: () => ({
-      entries: board.entries(),
+      entries: statuses.entries(),
       nowMs: clock.nowMs(),
       host: hostname,
       version,
-      nextRunMs: daemon.nextTickMs(),
+      nextRunMs: daemon.nextRunMs(),
       timezone: config.schedule.timezone,
       outage: daemon.outage(),
       facts: { store: config.store.type, config: configFile },
@@ -97,7 +97,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
     // While a service closes, its scheduler does not run, and it must not be killed for that.
     isAlive: () => isClosing || daemon.idleMs() < stuckAfterMs,
     metrics,
-    report: createComplianceReport(rotator, clock, board.entries),
+    report: createComplianceReport(rotator, clock, statuses.entries),
     rotateRequests: openRotateRequests(daemon, clock),
     token: tokenFile === undefined ? undefined : openToken(tokenFile),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
@@ -119,16 +119,16 @@ function createSubscribers(
   { log, metrics }: Surroundings,
   notifier: Notifier | null,
 ) {
-  const alerts = notifier && createNotices(notifier, notify?.allIsWell ?? false);
+  const alerts = notifier && createAlerts(notifier, notify?.allIsWell ?? false);
   const unsaved = new Set<string>();
-  const hear: Hear = (news) => {
-    logNews(log, news);
-    if (news.news === 'result') metrics.finished(news.result);
-    if (news.news === 'run.ended') metrics.ran(news.atMs);
-    alerts?.hear(news);
+  const emit: Emit = (event) => {
+    logSchedulerEvent(log, event);
+    if (event.event === 'result.recorded') metrics.recordResult(event.result);
+    if (event.event === 'run.ended') metrics.recordRun(event.atMs);
+    alerts?.notify(event);
   };
   return {
-    hear,
+    emit,
     observe: (event: RotationEvent): void => {
       if (event.event === 'rotation.intended') unsaved.add(event.account);
       if (endsUnsaved.has(event.event)) unsaved.delete(event.account);
@@ -172,7 +172,7 @@ function readWebhookKey(file: string): KeyObject {
 }
 
 /** What the metrics show of the accounts. */
-export function figuresOf(entries: readonly Entry[], nowMs: number): AccountFigures[] {
+export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
   return entries.map((entry) => {
     const ages = agesOf(entry, nowMs);
     return {

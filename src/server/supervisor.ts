@@ -185,13 +185,13 @@ const abortOf = (signal: AbortSignal): Promise<void> =>
   });
 
 function nextRunOf(service: Service | null): string {
-  const nextMs = service?.daemon.nextTickMs() ?? Number.POSITIVE_INFINITY;
+  const nextMs = service?.daemon.nextRunMs() ?? Number.POSITIVE_INFINITY;
   return Number.isFinite(nextMs) ? isoTime(nextMs) : 'never';
 }
 
 const statusOf = (service: Service | null): string => `STATUS=next run ${nextRunOf(service)}`;
 
 const countsOf = (service: Service) => ({
-  accounts: service.daemon.board.entries().length,
+  accounts: service.daemon.statuses.entries().length,
   nextRun: nextRunOf(service),
 });

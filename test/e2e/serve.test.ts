@@ -275,8 +275,8 @@ const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin
     await socketReceived(/BOUND/);
 
     const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
-    await hears(/READY=1\|STATUS=next run 20\d\d-/);
-    await hears(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
+    await socketReceived(/READY=1\|STATUS=next run 20\d\d-/);
+    await socketReceived(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
     child.process.kill('SIGHUP');
     await socketReceived(/RELOADING=1[\s\S]*READY=1/);
     child.process.kill('SIGTERM');

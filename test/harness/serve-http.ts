@@ -4,7 +4,7 @@
 import { request as send } from 'node:http';
 import { connect } from 'node:net';
 import { openClock } from '../../src/clock.ts';
-import { openDaemon } from '../../src/scheduler/scheduler.ts';
+import { openScheduler } from '../../src/scheduler/scheduler.ts';
 import { type AppService, createApp } from '../../src/server/app.ts';
 import { createTokenCheck } from '../../src/server/auth.ts';
 import { openListener } from '../../src/server/listener.ts';
@@ -84,7 +84,7 @@ export async function servedWorld(
       nowMs: clock.nowMs(),
       host: 'ops-1',
       version: '0.1.0',
-      nextRunMs: daemon.nextTickMs(),
+      nextRunMs: daemon.nextRunMs(),
       timezone: 'UTC',
       outage: daemon.outage(),
       facts: { store: 'file' },

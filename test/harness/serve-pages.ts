@@ -3,7 +3,7 @@
 import { nextStep } from '../../src/rotation/catalogue.ts';
 import type { Facts, Reason } from '../../src/rotation/failure.ts';
 import { describeSharedUser } from '../../src/rotation/shared-users.ts';
-import type { Entry } from '../../src/scheduler/status-cache.ts';
+import type { AccountEntry } from '../../src/scheduler/status-cache.ts';
 import type { PageOptions } from '../../src/server/pages/status.tsx';
 
 export const nowMs = Date.UTC(2026, 10, 23, 20, 50);
@@ -29,10 +29,10 @@ export function entryOf(
 
 const failed = (
   reason: Reason,
-  state: Entry['state'],
+  state: AccountEntry['state'],
   detail?: string,
   facts?: Facts,
-): Partial<Entry> => ({
+): Partial<AccountEntry> => ({
   state,
   reason,
   detail,

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { Result } from '../../src/rotation/state.ts';
-import { createBoard } from '../../src/scheduler/status-cache.ts';
+import { createStatusCache } from '../../src/scheduler/status-cache.ts';
 import { openRotateRequests, type Submitted } from '../../src/server/rotate-requests.ts';
 import { dayMs, virtualClock } from '../harness/serve-world.ts';
 
@@ -13,11 +13,11 @@ const trigger = { kind: 'manual', requestedBy: 'test' } as const;
 
 function requestsOver(finish: () => Promise<Result | null>) {
   const clock = virtualClock();
-  const board = createBoard(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
-  board.set(accounts);
+  const statuses = createStatusCache(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
+  statuses.replaceAccounts(accounts);
   return {
     clock,
-    ...openRotateRequests({ board, conflict: () => null, request: finish }, clock),
+    ...openRotateRequests({ statuses, findConflict: () => null, request: finish }, clock),
   };
 }
 

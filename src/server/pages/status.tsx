@@ -5,8 +5,8 @@ import type { Child } from 'hono/jsx';
 import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/page.tsx';
 import { explain } from '../../rotation/catalogue.ts';
 import type { Facts, Reason } from '../../rotation/failure.ts';
-import type { Outage } from '../../scheduler/retry.ts';
-import { agesOf, type Entry, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
+import type { Outage } from '../../scheduler/circuit-breaker.ts';
+import { type AccountEntry, agesOf, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
 import { counted, printable } from '../../text.ts';
 
 export type PageOptions = {
@@ -163,7 +163,7 @@ const SearchForm = ({ search, show }: { search: string; show: Group | undefined 
 
 type AccountsProps = {
   options: PageOptions;
-  shown: readonly Entry[];
+  shown: readonly AccountEntry[];
   total: number;
   isFiltered: boolean;
 };
@@ -214,7 +214,7 @@ const Accounts = ({ options, shown, total, isFiltered }: AccountsProps) => {
   );
 };
 
-function statusOf(entry: Entry, nowMs: number): readonly [Tone, string] {
+function statusOf(entry: AccountEntry, nowMs: number): readonly [Tone, string] {
   const { reason, state, blocked } = entry;
   const ages = agesOf(entry, nowMs);
   if (reason === 'password-lost') return ['bad', 'Unrecoverable'];
@@ -229,16 +229,16 @@ function statusOf(entry: Entry, nowMs: number): readonly [Tone, string] {
   return ages && ages.dueAtMs <= nowMs ? ['warn', 'Due'] : ['good', 'Healthy'];
 }
 
-const Status = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
+const Status = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
   const [tone, word] = statusOf(entry, nowMs);
   return (
     <>
       <Tag tone={tone}>{word}</Tag>
       {entry.reason !== undefined && <span class="note">{entry.reason}</span>}
-      {entry.lastLookMs !== undefined && (
+      {entry.checkedAtMs !== undefined && (
         <span class="note">
           {'Checked '}
-          <Time ms={entry.lastLookMs} nowMs={nowMs} />
+          <Time ms={entry.checkedAtMs} nowMs={nowMs} />
         </span>
       )}
     </>
@@ -248,7 +248,7 @@ const Status = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
 type Failed = { readonly reason: Reason; readonly facts: Facts };
 
 /** Why the account is not rotated, with everything that is known; null without a failure. */
-function failureOf(entry: Entry, common: Facts): Failed | null {
+function failureOf(entry: AccountEntry, common: Facts): Failed | null {
   const { account, reason, detail, blocked } = entry;
   const facts: Facts = { ...common, account: account.name, secretId: account.secretId, detail };
   if (blocked !== undefined)
@@ -258,7 +258,7 @@ function failureOf(entry: Entry, common: Facts): Failed | null {
 }
 
 /** What happened, what it means and what to do; without a failure, what happens next. */
-const Advice = ({ entry, options }: { entry: Entry; options: PageOptions }) => {
+const Advice = ({ entry, options }: { entry: AccountEntry; options: PageOptions }) => {
   const failure = failureOf(entry, options.facts);
   if (failure) return <Failure {...failure} />;
   if (entry.next !== '') return <p>{printable(entry.next)}</p>;
@@ -304,7 +304,7 @@ const Failure = ({ reason, facts }: Failed) => {
 };
 
 /** The limit is at three quarters of the bar, so that an age over it is visible. */
-const AgeBar = ({ entry, nowMs }: { entry: Entry; nowMs: number }) => {
+const AgeBar = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
   const ages = agesOf(entry, nowMs);
   const { maxAgeDays, rotateAfterDays } = entry.policy;
   if (!ages) return <span class="soft">unknown</span>;
