@@ -29,22 +29,15 @@ export function localTime(ms: number, timeZone: string): string {
   return `${day.replaceAll(',', '')}, ${clock}`;
 }
 
-/** `in 6 h 27 min`, `in 3 days 2 h` */
+/** How far a time is from now: `in 6 h 27 min`, `3 days 2 h ago`, `now`. For people. */
 export function distance(ms: number): string {
-  const minutes = Math.max(0, Math.round(ms / 60_000));
-  const [days, hours] = [Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60)];
-  if (days > 0) return `in ${days} ${days === 1 ? 'day' : 'days'}${hours > 0 ? ` ${hours} h` : ''}`;
-  return hours > 0 ? `in ${hours} h ${minutes % 60} min` : `in ${minutes} min`;
-}
-
-/** `in 4 min`, `17 min ago`, `now`: where `ms` is, seen from `nowMs`. For people, so in whole units. */
-export function timeDistance(ms: number, nowMs: number): string {
-  const minutes = Math.floor(Math.abs(ms - nowMs) / 60_000);
+  const minutes = Math.round(Math.abs(ms) / 60_000);
   if (minutes === 0) return 'now';
-  const hours = Math.floor(minutes / 60);
-  const length =
-    hours === 0 ? `${minutes} min` : hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`;
-  return ms > nowMs ? `in ${length}` : `${length} ago`;
+  const [days, hours] = [Math.floor(minutes / 1440), Math.floor((minutes % 1440) / 60)];
+  const units = [`${days} ${days === 1 ? 'day' : 'days'}`, `${hours} h`, `${minutes % 60} min`];
+  const counts = [days, hours, days > 0 ? 0 : minutes % 60];
+  const length = units.filter((_, index) => counts[index] !== 0).join(' ');
+  return ms > 0 ? `in ${length}` : `${length} ago`;
 }
 
 const isoPattern =

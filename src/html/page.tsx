@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Child, PropsWithChildren } from 'hono/jsx';
 import { raw } from 'hono/utils/html';
 import { printable } from '../text.ts';
-import { isoDay, isoTime, timeDistance } from '../time.ts';
+import { distance, isoDay, isoTime } from '../time.ts';
 import { styleSheet } from './style.ts';
 
 const styleHash = createHash('sha256').update(styleSheet).digest('base64');
@@ -78,7 +78,7 @@ export const Name = ({ of }: { of: string }) => <bdi>{printable(of)}</bdi>;
 export const Time = ({ ms, nowMs }: { ms: number; nowMs?: number | undefined }) => (
   <>
     <time datetime={isoTime(ms)}>{`${isoTime(ms).slice(0, 16).replace('T', ' ')} UTC`}</time>
-    {nowMs === undefined ? '' : `, ${timeDistance(ms, nowMs)}`}
+    {nowMs === undefined ? '' : `, ${distance(ms - nowMs)}`}
   </>
 );
 

@@ -37,7 +37,7 @@ export type AppService = {
   readonly rotateRequests: RotateRequests;
   /** Without it nothing can be written. */
   readonly token?: TokenCheck | undefined;
-  /** What the audit log calls a holder of the token. */
+  /** The requester in the audit log, for whoever sends the token. */
   readonly tokenName: string;
   readonly log: Pick<Log, 'info' | 'warn'>;
 };

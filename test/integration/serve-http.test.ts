@@ -128,7 +128,7 @@ test('a request without the token changes nothing and reveals no account', async
   ]);
   expect(missing.headers['www-authenticate']).toBe('Bearer');
   expect(wrong.headers['www-authenticate']).toBe('Bearer error="invalid_token"');
-  // Without the token, an unknown account cannot be told from a known one.
+  // Without the token, the response does not depend on whether the account exists.
   expect([unknownWithout.status, peek.status]).toEqual([401, 401]);
   expect(world.counts.attempts).toBe(1);
   expect(lines.join('\n')).not.toContain(token);

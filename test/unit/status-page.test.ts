@@ -43,7 +43,7 @@ test('accounts that share a ThingSpace user are suspended, with the way to corre
 test('times are in UTC with their distance', () => {
   const text = textOf(page(everyState));
 
-  expect(text).toContain('Next scheduled run: 2026-11-24 03:17 UTC , in 6 h');
+  expect(text).toContain('Next scheduled run: 2026-11-24 03:17 UTC , in 6 h 27 min');
   expect(text).toContain('Checked 2026-11-23 20:33 UTC , 17 min ago');
 });
 

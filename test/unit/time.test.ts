@@ -49,7 +49,7 @@ test('a time is shown in a time zone, with its offset, and a distance in two uni
   const summer = Date.UTC(2027, 6, 1, 1, 17);
   expect(localTime(summer, 'Europe/Berlin')).toMatch(/^Thu 1 Jul 2027, 03:17 (GMT\+2|CEST)$/);
   expect([0, 59, 387, 1440, 3 * 1440 + 120].map((minutes) => distance(minutes * 60_000))).toEqual([
-    'in 0 min',
+    'now',
     'in 59 min',
     'in 6 h 27 min',
     'in 1 day',
