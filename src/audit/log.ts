@@ -31,7 +31,6 @@ import {
   syncFolder,
 } from './file-segments.ts';
 import { openLock } from './lock.ts';
-import type { LogEvent, LoggedEvent } from './log-event.ts';
 import type { Hash } from './merkle.ts';
 import type { AuditSource } from './reader.ts';
 import {
@@ -42,6 +41,7 @@ import {
   stampAll,
   uuidv7,
 } from './record.ts';
+import type { LogEvent, LoggedEvent } from './schema.ts';
 import { absorbKnown, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
 
 export type AuditLogOptions = {

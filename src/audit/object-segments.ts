@@ -19,12 +19,12 @@ import {
   signCheckpoint,
 } from './checkpoint.ts';
 import type { FileAuditLog } from './log.ts';
-import type { LogEvent, LoggedEvent } from './log-event.ts';
 import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
 import type { ObjectStore } from './objects.ts';
 import type { AuditSource, Segment } from './reader.ts';
 import { type AuditContext, formatRecord, frameOf, stampAll, uuidv7 } from './record.ts';
 import { viewLine } from './record-view.ts';
+import type { LogEvent, LoggedEvent } from './schema.ts';
 
 export type ObjectLogOptions = {
   readonly objects: ObjectStore;

@@ -10,7 +10,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { AuditEvent, Trigger } from '../rotation/event.ts';
 import type { Reason } from '../rotation/failure.ts';
 import { isoTime } from '../time.ts';
-import type { LoggedEvent } from './log-event.ts';
+import type { LoggedEvent } from './schema.ts';
 
 /** What is the same for every record of one process; given once when the log is opened. */
 export type AuditContext = {

@@ -5,7 +5,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { openAuditSource, openVerifiers } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
-import { eventCodes } from '../audit/log-event.ts';
 import { proveRecord } from '../audit/proof.ts';
 import {
   type Cursor,
@@ -15,6 +14,7 @@ import {
   type RecordFilter,
 } from '../audit/query.ts';
 import type { RecordView } from '../audit/record-view.ts';
+import { eventCodes } from '../audit/schema.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';

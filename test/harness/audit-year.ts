@@ -8,10 +8,10 @@ import {
   signCheckpoint,
   type Verifier,
 } from '../../src/audit/checkpoint.ts';
-import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import { leafHash, Tree } from '../../src/audit/merkle.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
 import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
+import type { LoggedEvent } from '../../src/audit/schema.ts';
 import type { StoreFact } from '../../src/report/account.ts';
 import type { ReportOptions } from '../../src/report/build.ts';
 import { context, dayMs, intended, memorySource, origin, outcome } from './audit.ts';

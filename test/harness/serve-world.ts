@@ -3,7 +3,7 @@
 // time.
 
 import type { Account, Rotator } from '../../src/app.ts';
-import type { LoggedEvent } from '../../src/audit/log-event.ts';
+import type { LoggedEvent } from '../../src/audit/schema.ts';
 import type { Config } from '../../src/config/load.ts';
 import type { RotationEvent } from '../../src/rotation/event.ts';
 import { Failure } from '../../src/rotation/failure.ts';

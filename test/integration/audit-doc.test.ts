@@ -4,8 +4,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
-import { eventCodes } from '../../src/audit/log-event.ts';
 import { proveRecord } from '../../src/audit/proof.ts';
+import { eventCodes } from '../../src/audit/schema.ts';
 import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
 
 afterAll(removeTempFolders);

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson, ocsf19Of } from '../../src/audit/canonical-json.ts';
 import { generateSigningKey, parseVerifierKey } from '../../src/audit/checkpoint.ts';
-import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import { checkProof, proveRecord } from '../../src/audit/proof.ts';
 import {
   type Cursor,
@@ -11,6 +10,7 @@ import {
   type RecordFilter,
 } from '../../src/audit/query.ts';
 import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
+import type { LoggedEvent } from '../../src/audit/schema.ts';
 import {
   csvOf,
   formatRecordFields,

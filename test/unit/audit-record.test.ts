@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import { eventCodes, type LoggedEvent } from '../../src/audit/log-event.ts';
 import {
   formatRecord,
   frameOf,
@@ -9,6 +8,7 @@ import {
   uuidv7,
 } from '../../src/audit/record.ts';
 import { viewLine } from '../../src/audit/record-view.ts';
+import { eventCodes, type LoggedEvent } from '../../src/audit/schema.ts';
 import { context, intended, march, origin, outcome } from '../harness/audit.ts';
 
 const stamp: Stamp = {

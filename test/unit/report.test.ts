@@ -1,7 +1,7 @@
-import type { LoggedEvent } from '../../src/audit/log-event.ts';
 import { checkProof } from '../../src/audit/proof.ts';
 import { listRecords } from '../../src/audit/query.ts';
 import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
+import type { LoggedEvent } from '../../src/audit/schema.ts';
 import { buildReport, type Report, type ReportOptions } from '../../src/report/build.ts';
 import { csvOf } from '../../src/report/csv.ts';
 import { reportCsv, reportJson } from '../../src/report/export.ts';
