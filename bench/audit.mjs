@@ -35,9 +35,16 @@ process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 async function load() {
   const outfile = join(work, 'audit.mjs');
   const exports = [
-    ...['checkpoint', 'file-segments', 'log', 'merkle', 'query', 'record', 'verify'].map(
-      (name) => `audit/${name}`,
-    ),
+    ...[
+      'checkpoint',
+      'file-segments',
+      'log',
+      'merkle',
+      'query',
+      'record',
+      'segments',
+      'verify',
+    ].map((name) => `audit/${name}`),
     'clock',
     'process-identity',
   ];
@@ -96,13 +103,12 @@ async function generate(audit, directory, records) {
   const signer = audit.openSigningKey(signingKey);
   mkdirSync(join(directory, 'checkpoints'), { recursive: true });
   const fd = openSync(join(directory, 'audit-2026-03.jsonl'), 'w');
-  const frame = audit.frameOf(context);
   const tree = new audit.Tree();
   let lines = [];
   for (let index = 0; index < records; index += 1) {
     const timeMs = Date.UTC(2026, 2, 1) + index * 2;
     const stamp = { uid: audit.uuidv7(timeMs), sequence: index, timeMs, origin, batchRemaining: 0 };
-    const line = Buffer.from(audit.formatRecord(eventOf(index), stamp, frame));
+    const line = Buffer.from(audit.formatRecord(eventOf(index), stamp, context));
     tree.append(audit.leafHash(line));
     lines.push(line, Buffer.from('\n'));
     if ((index + 1) % 1000 === 0 || index + 1 === records) {
@@ -197,17 +203,21 @@ row(
 );
 
 // Both alternate every hundred appends, so that other load on the machine affects them equally.
+const clock = audit.openClock();
 const log = await audit.openAuditLog({
-  directory: join(work, 'appended'),
+  segments: audit.openFileSegments({
+    directory: join(work, 'appended'),
+    processes: audit.openProcessIdentity(process.pid),
+    clock,
+  }),
   signer: audit.openSigningKey(audit.generateSigningKey(origin).signingKey),
-  clock: audit.openClock(),
-  processes: audit.openProcessIdentity(process.pid),
+  clock,
   origin,
   context,
 });
 const bare = openSync(join(work, 'bare.jsonl'), 'a');
 const stamp = { uid: audit.uuidv7(1), sequence: 1, timeMs: 1, origin, batchRemaining: 0 };
-const sample = Buffer.from(`${audit.formatRecord(eventOf(1), stamp, audit.frameOf(context))}\n`);
+const sample = Buffer.from(`${audit.formatRecord(eventOf(1), stamp, context)}\n`);
 const per = { append: [], bare: [] };
 for (let round = 0; round < 40; round += 1) {
   const events = Array.from({ length: 100 }, (_, index) => [eventOf(index)]);

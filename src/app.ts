@@ -9,8 +9,8 @@ import {
   type Signer,
   type Verifier,
 } from './audit/checkpoint.ts';
-import { openFileSource } from './audit/file-segments.ts';
-import { type FileAuditLog, openAuditLog } from './audit/log.ts';
+import { openFileSegments, openFileSource } from './audit/file-segments.ts';
+import { type AuditWriter, openAuditLog } from './audit/log.ts';
 import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
 import { UsageError } from './config/errors.ts';
@@ -73,7 +73,7 @@ export type Rotator = {
   attempt(account: Account, ask: Ask, interrupt: AbortSignal): Promise<Result>;
   /** Where an account stands; read-only, logs in nowhere. */
   status(account: Account): Promise<AccountStatus>;
-  readonly audit: FileAuditLog;
+  readonly audit: AuditWriter;
   readonly clock: Clock;
   /** The runtime's observer, for what happens around the attempts. */
   readonly observe: Runtime['observe'];
@@ -243,7 +243,7 @@ async function openTrail(
   config: Config,
   runtime: Runtime,
   processes: ProcessIdentity,
-): Promise<FileAuditLog> {
+): Promise<AuditWriter> {
   const { audit, policy } = config;
   const { clock } = runtime;
   const signer = await openSigner(config, clock);
@@ -255,12 +255,15 @@ async function openTrail(
       ...runtime.context,
       policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays },
     },
-    secondSink: runtime.writeLine,
+    fallback: runtime.writeLine,
   };
-  if (audit.s3 === undefined)
-    return openAuditLog({ ...common, directory: audit.directory, processes });
-  const { openObjectLog } = await import('./audit/object-segments.ts');
-  return openObjectLog({ ...common, objects: await openBucket(config, audit.s3, clock) });
+  if (audit.s3 === undefined) {
+    const segments = openFileSegments({ directory: audit.directory, processes, clock });
+    return openAuditLog({ ...common, segments });
+  }
+  const { openObjectSegments } = await import('./audit/object-segments.ts');
+  const objects = await openBucket(config, audit.s3, clock);
+  return openAuditLog({ ...common, segments: openObjectSegments(objects) });
 }
 
 async function openBucket(

@@ -1,12 +1,11 @@
-// Checkpoints: the size and root of the log at one moment, signed, in the public C2SP formats `signed-note` v1 and
-// `tlog-checkpoint` (c2sp.org, read 2026-11). Printer and parser stand side by side. The private key never leaves
-// its Signer, and a signature is only ever made over a whole note text.
+// Checkpoints: the size and the root of the log at one moment, signed, in the public C2SP formats `signed-note` v1 and
+// `tlog-checkpoint` (c2sp.org, read 2026-11). The private key never leaves its Signer.
 //
 //   example.com/fleet/audit            origin
-//   20852163                           size: how many records
+//   20852163                           number of records
 //   CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=    root, base64
 //                                      (empty line)
-//   — example.com/fleet/audit Az3grl…  base64(key id, 4 bytes ‖ Ed25519 signature over everything before the empty line)
+//   — example.com/fleet/audit Az3grl…  base64(key id, 4 bytes ‖ Ed25519 signature over the lines before the empty line)
 
 import {
   createHash,
@@ -19,19 +18,19 @@ import {
 } from 'node:crypto';
 import { base64Of, type Hash, hashOf } from './merkle.ts';
 
-/** Signs notes; a key file here, KMS (`ECC_NIST_EDWARDS25519`) elsewhere. */
+/** Signs notes: with the key of a file (`openSigningKey`), or with AWS KMS (aws/kms-signer.ts). */
 export interface Signer {
   /** The key's name; C2SP: the log's origin. No spaces, no `+`. */
   readonly name: string;
   /** The first four bytes of SHA-256(name ‖ LF ‖ 0x01 ‖ public key). */
   readonly keyId: number;
-  /** What readers need: `name+keyid+base64(0x01 ‖ public key)`. */
+  /** What verifiers need: `name+keyid+base64(0x01 ‖ public key)`. */
   readonly verifierKey: string;
-  /** The 64 bytes of the Ed25519 signature (RFC 8032, pure). Rejects when the key cannot be used now. */
+  /** The 64 bytes of the Ed25519 signature (RFC 8032, pure). Rejects when the key cannot be used. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
 }
 
-/** A public key that checks notes. */
+/** A public key that verifies notes. */
 export type Verifier = {
   readonly name: string;
   readonly keyId: number;
@@ -40,6 +39,7 @@ export type Verifier = {
 };
 
 const ed25519 = 1;
+/** What precedes the 32 bytes of an Ed25519 public key in DER (RFC 8410). */
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 
@@ -47,7 +47,9 @@ const isKeyName = (name: string): boolean =>
   name !== '' && !/[\s+]/u.test(name) && !hasControls(name);
 // biome-ignore lint/suspicious/noControlCharactersInRegex: signed notes forbid exactly these
 const hasControls = (text: string): boolean => /[\u0000-\u0009\u000b-\u001f]/.test(text);
-const hexOf = (keyId: number): string => keyId.toString(16).padStart(8, '0');
+
+/** A key id as it is written in keys. */
+export const hexOf = (keyId: number): string => keyId.toString(16).padStart(8, '0');
 
 /** The key id of an Ed25519 public key (32 bytes) under a name. */
 export function keyIdOf(name: string, publicKey: Uint8Array): number {
@@ -59,23 +61,32 @@ export function keyIdOf(name: string, publicKey: Uint8Array): number {
     .readUInt32BE(0);
 }
 
-function rawPublicKey(key: KeyObject): Buffer {
+/** The 32 bytes of an Ed25519 public key in DER; `null` for anything else. */
+export function rawPublicKey(spki: Uint8Array): Buffer | null {
+  const bytes = Buffer.from(spki);
+  const isEd25519 = bytes.length === 44 && bytes.subarray(0, 12).equals(spkiPrefix);
+  return isEd25519 ? bytes.subarray(12) : null;
+}
+
+function publicKeyOf(key: KeyObject): Buffer {
   return key.export({ type: 'spki', format: 'der' }).subarray(-32);
 }
 
-function verifierKeyOf(name: string, publicKey: Buffer): string {
-  return `${name}+${hexOf(keyIdOf(name, publicKey))}+${Buffer.concat([Uint8Array.of(ed25519), publicKey]).toString('base64')}`;
+/** The verifier key of an Ed25519 public key (32 bytes) under a name. */
+export function verifierKeyOf(name: string, publicKey: Buffer): string {
+  const encoded = Buffer.concat([Uint8Array.of(ed25519), publicKey]).toString('base64');
+  return `${name}+${hexOf(keyIdOf(name, publicKey))}+${encoded}`;
 }
 
 /**
- * A new Ed25519 key. `signingKey` is the text of the key file (`PRIVATE+KEY+name+id+base64`, the format of the reference
- * implementation golang.org/x/mod/sumdb/note); `verifierKey` is what auditors are given. Throws on a name with spaces or `+`.
+ * A new Ed25519 key. `signingKey` is the text of the key file (`PRIVATE+KEY+name+id+base64`, the format of
+ * golang.org/x/mod/sumdb/note). `verifierKey` is for the auditor. Throws on a name with spaces or `+`.
  */
 export function generateSigningKey(name: string): { signingKey: string; verifierKey: string } {
   if (!isKeyName(name)) throw new Error('a key name must be non-empty, without spaces and "+"');
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const seed = privateKey.export({ type: 'pkcs8', format: 'der' }).subarray(-32);
-  const raw = rawPublicKey(publicKey);
+  const raw = publicKeyOf(publicKey);
   const secret = Buffer.concat([Uint8Array.of(ed25519), seed]).toString('base64');
   return {
     signingKey: `PRIVATE+KEY+${name}+${hexOf(keyIdOf(name, raw))}+${secret}`,
@@ -97,9 +108,9 @@ export function openSigningKey(signingKey: string): Signer {
     format: 'der',
     type: 'pkcs8',
   });
-  const raw = rawPublicKey(createPublicKey(key));
+  const raw = publicKeyOf(createPublicKey(key));
   const keyId = keyIdOf(name, raw);
-  if (hexOf(keyId) !== id) throw new Error('the signing key and its id do not belong together');
+  if (hexOf(keyId) !== id) throw new Error('the id of the signing key does not fit the key');
   return {
     name,
     keyId,
@@ -117,7 +128,7 @@ export function parseVerifierKey(verifierKey: string): Verifier {
     throw new Error('a verifier key is name+id+base64 of an Ed25519 key');
   const raw = bytes.subarray(1);
   const keyId = keyIdOf(name, raw);
-  if (hexOf(keyId) !== id) throw new Error('the verifier key and its id do not belong together');
+  if (hexOf(keyId) !== id) throw new Error('the id of the verifier key does not fit the key');
   const key = createPublicKey({
     key: Buffer.concat([spkiPrefix, raw]),
     format: 'der',
@@ -126,7 +137,7 @@ export function parseVerifierKey(verifierKey: string): Verifier {
   return { name, keyId, verifierKey: verifierKeyOf(name, raw), key };
 }
 
-/** A note taken apart; nothing in it is believed before `checkNote`. */
+/** The parts of a note. Do not trust them before `checkNote`. */
 export type Note = {
   readonly text: string;
   readonly signatures: readonly { name: string; keyId: number; signature: Buffer }[];
@@ -165,20 +176,29 @@ export function parseNote(note: string): Note | null {
   return { text: note.slice(0, split + 1), signatures };
 }
 
-/** `good`: by a known key; `bad`: a known key's signature does not fit; `unknown`: no line by a known key. Unknown lines are passed over. */
-export function checkNote(note: Note, verifiers: readonly Verifier[]): 'good' | 'bad' | 'unknown' {
+/** Whether a note is signed by one of the keys that are given. */
+export type SignatureStatus = 'valid' | 'invalid' | 'unknown-key';
+
+/** What is wrong with a note; follows "the checkpoint". */
+export const signatureProblems: Readonly<Record<Exclude<SignatureStatus, 'valid'>, string>> = {
+  invalid: 'has an invalid signature',
+  'unknown-key': 'is not signed by a key that was given',
+};
+
+/** `invalid` when the signature of any given key does not fit. Signatures by other keys are ignored. */
+export function checkNote(note: Note, verifiers: readonly Verifier[]): SignatureStatus {
   const bytes = Buffer.from(note.text, 'utf8');
-  let known = false;
+  let status: SignatureStatus = 'unknown-key';
   for (const { name, keyId, signature } of note.signatures) {
     const verifier = verifiers.find((one) => one.name === name && one.keyId === keyId);
     if (!verifier) continue;
-    if (!verify(null, bytes, verifier.key, signature)) return 'bad';
-    known = true;
+    if (!verify(null, bytes, verifier.key, signature)) return 'invalid';
+    status = 'valid';
   }
-  return known ? 'good' : 'unknown';
+  return status;
 }
 
-/** What a checkpoint says, and the very text that says it. */
+/** The parts of a checkpoint, and its text. */
 export type Checkpoint = {
   readonly origin: string;
   readonly size: number;
@@ -197,7 +217,10 @@ export function signCheckpoint(
   return signNote(`${origin}\n${size}\n${base64Of(root)}\n`, signers);
 }
 
-/** A checkpoint's parts, its signature not yet checked; `null` when the text is not a checkpoint. Extension lines are allowed and ignored. */
+/**
+ * The parts of a checkpoint, its signature not checked; `null` when the text is not a checkpoint. Extension lines are
+ * ignored.
+ */
 export function parseCheckpoint(text: string): Checkpoint | null {
   const note = parseNote(text);
   const [origin = '', size = '', encoded = '', ...rest] = note?.text.slice(0, -1).split('\n') ?? [];

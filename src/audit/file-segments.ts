@@ -1,53 +1,311 @@
-// The log on one machine's disk. Only this file, lock.ts and log.ts know about files.
+// The audit log in files on one machine, for the writer (segments.ts) and for readers. Every call to the file
+// system is synchronous and checked, so that nothing of this process runs between the steps of an append.
 //
-//   audit/audit-2026-11.jsonl               one record a line, append-only, one file per UTC month
-//   audit/checkpoints/000000000042.checkpoint   the signed head at 42 records
-//   audit/state.json                        a cache, rebuilt when missing, believed by nobody who verifies
-//   audit/lock                              a hard link to the identity of the process that is appending
+//   DIRECTORY/audit-2026-11.jsonl                    the records of one UTC month, one a line, append-only
+//   DIRECTORY/checkpoints/000000000042.checkpoint    the signed head at 42 records
+//   DIRECTORY/.writer/state.json                     a cache for the next start; verification does not read it
+//   DIRECTORY/.writer/lock, .holder-ID, wanted       the lock between processes (lock.ts)
 
 import {
   closeSync,
+  constants,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+  writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { Failure } from '../rotation/failure.ts';
+import { dirname, join } from 'node:path';
+import { systemFailure } from '../rotation/failure.ts';
+import { isoDay } from '../time.ts';
+import { type LockOptions, openLock } from './lock.ts';
 import type { AuditSource, Segment } from './reader.ts';
+import { viewLine } from './record.ts';
+import {
+  type AuditSegments,
+  checkpointFile,
+  damagedLog,
+  type IncompleteAppend,
+  type StoredCheckpoint,
+} from './segments.ts';
 
 const monthPattern = /^audit-(\d{4}-\d{2})\.jsonl$/;
 const checkpointPattern = /^(\d{12,16})\.checkpoint$/;
+const checkpointFolder = 'checkpoints';
+const batchMark = Buffer.from('"batch_remaining":');
 
-export const monthFile = (month: string): string => `audit-${month}.jsonl`;
-export const checkpointFile = (size: number): string =>
-  `${String(size).padStart(12, '0')}.checkpoint`;
-export const checkpointFolder = 'checkpoints';
-
-/** The failure that a system call's error on `path` amounts to; names the file and the errno, nothing else. */
-export function unavailable(path: string, error: unknown): Failure {
-  if (error instanceof Failure) return error;
-  const { code, syscall } = error as { code?: string; syscall?: string };
-  if (code === undefined) throw error;
-  return new Failure(
-    'audit-unavailable',
-    `audit log ${path}: ${code}${syscall ? ` at ${syscall}` : ''}`,
-  );
-}
+const monthFile = (month: string): string => `audit-${month}.jsonl`;
+const checkpointPath = (directory: string, size: number): string =>
+  join(directory, checkpointFolder, checkpointFile(size));
 
 /** Runs a system call on `path`; its error becomes `audit-unavailable`. */
 export function guarded<T>(path: string, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw unavailable(path, error);
+    throw systemFailure('audit-unavailable', `audit log ${path}`, path, error);
   }
 }
 
-/** Names of the month files, oldest first. */
-export function monthsIn(directory: string): string[] {
+/** The first file of a log, or a position in a later one. */
+type End = { readonly month: string | null; readonly position: number };
+
+/** Opens the files in `directory` for a writer, and makes the folders. Throws `audit-unavailable`. */
+export function openFileSegments({ directory, processes, clock }: LockOptions): AuditSegments {
+  const writer = join(directory, '.writer');
+  const cache = join(writer, 'state.json');
+  makeFolders(directory, writer);
+  const lock = openLock({ directory: writer, processes, clock });
+  const file = createAppender(directory);
+  const checkpoints = createCheckpointFolder(directory);
+  let end: End = { month: null, position: 0 };
+
+  return {
+    place: directory,
+    cacheFormat: 'thingspace-rotator/audit-state/1',
+    exclusively: lock.hold,
+    async readNew(_size, visit) {
+      for (const { month, path, from } of changedMonths(directory, end)) {
+        const incomplete = readAppends(path, from, (lines, position) => {
+          visit(lines);
+          end = { month, position };
+        });
+        if (incomplete !== null) return incomplete;
+      }
+      return null;
+    },
+    async append({ timeMs, bytes }) {
+      const now = isoDay(timeMs).slice(0, 7);
+      // A clock that was set back does not write into a month that is over.
+      const month = end.month !== null && end.month > now ? end.month : now;
+      const position = month === end.month ? end.position : 0;
+      guarded(join(directory, monthFile(month)), () => file.append(month, bytes, position));
+      end = { month, position: position + bytes.length };
+      return 'written';
+    },
+    newestCheckpoint: async () => checkpoints.newest(),
+    readCheckpoint: async (size) => readOptional(checkpointPath(directory, size)),
+    storeCheckpoint: async (size, text) => checkpoints.store(size, text),
+    readCache: async () => readOptional(cache),
+    async storeCache(_size, text) {
+      try {
+        writeFileSync(`${cache}.new`, text, { mode: 0o640 });
+        renameSync(`${cache}.new`, cache);
+      } catch {
+        // Without a cache the next start reads the log from its beginning.
+      }
+    },
+    position: () => ({ month: end.month ?? undefined, position: end.position }),
+    seek({ month, position }) {
+      if (month === undefined || position === undefined) return false;
+      end = { month, position };
+      return true;
+    },
+    source: openFileSource(directory),
+    close() {
+      file.close();
+      lock.close();
+    },
+  };
+}
+
+function makeFolders(directory: string, writer: string): void {
+  guarded(directory, () => {
+    mkdirSync(writer, { recursive: true, mode: 0o750 });
+    mkdirSync(join(directory, checkpointFolder), { recursive: true, mode: 0o750 });
+  });
+  syncFolder(directory);
+  syncFolder(dirname(directory));
+}
+
+/** The month files that hold more than `end`, oldest first. Throws when one is shorter than before. */
+function changedMonths(directory: string, end: End) {
+  const months = monthsIn(directory);
+  const shorter = (month: string) =>
+    damagedLog(join(directory, monthFile(month)), 'the file is shorter than before');
+  if (end.month !== null && !months.includes(end.month)) throw shorter(end.month);
+  return months
+    .filter((month) => end.month === null || month >= end.month)
+    .map((month) => {
+      const path = join(directory, monthFile(month));
+      const from = month === end.month ? end.position : 0;
+      const size = guarded(path, () => statSync(path).size);
+      if (size < from) throw shorter(month);
+      return { month, path, from, isLonger: size > from };
+    })
+    .filter(({ isLonger }) => isLonger);
+}
+
+/** Calls `visit` with each complete append after `from` and the position after it. */
+function readAppends(
+  path: string,
+  from: number,
+  visit: (lines: readonly Buffer[], position: number) => void,
+): IncompleteAppend | null {
+  let position = from;
+  let part: Buffer[] = [];
+  let isBroken = false;
+  const size = eachStoredLine(path, from, (line) => {
+    if (isBroken && viewLine(line) !== null)
+      throw damagedLog(path, `damaged at byte ${position}, and records follow`);
+    isBroken ||= line[0] !== 0x7b;
+    if (isBroken) return;
+    part.push(line);
+    if (line.includes(batchMark)) return;
+    position += part.reduce((sum, { length }) => sum + length + 1, 0);
+    visit(part, position);
+    part = [];
+  });
+  if (size === position) return null;
+  return {
+    path,
+    bytes: size - position,
+    records: part.length,
+    remove: () => truncate(path, position),
+  };
+}
+
+/** Shortens the file to `length`, durably. */
+function truncate(path: string, length: number): void {
+  guarded(path, () => {
+    const fd = openSync(path, 'r+');
+    try {
+      ftruncateSync(fd, length);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+/** Calls `visit` with each complete line after `position`; returns the size of the file. */
+function eachStoredLine(path: string, position: number, visit: (line: Buffer) => void): number {
+  return guarded(path, () => {
+    const fd = openSync(path, 'r');
+    try {
+      let bytes: Buffer = Buffer.allocUnsafe(1 << 20);
+      let [held, at] = [0, position];
+      for (;;) {
+        if (held === bytes.length) bytes = Buffer.concat([bytes], bytes.length * 2);
+        const got = readSync(fd, bytes, held, bytes.length - held, at);
+        if (got === 0) return at;
+        at += got;
+        held += got;
+        let start = 0;
+        for (
+          let end = bytes.indexOf(0x0a);
+          end >= 0 && end < held;
+          end = bytes.indexOf(0x0a, start)
+        ) {
+          visit(Buffer.from(bytes.subarray(start, end)));
+          start = end + 1;
+        }
+        bytes.copyWithin(0, start, held);
+        held -= start;
+      }
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+function writeAll(fd: number, bytes: Buffer): void {
+  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
+}
+
+/** Appends bytes to month files; keeps the newest one open. */
+function createAppender(directory: string) {
+  let opened: { month: string; fd: number } | null = null;
+
+  function close(): void {
+    if (opened) closeSync(opened.fd);
+    opened = null;
+  }
+
+  function openMonth(month: string): number {
+    if (opened?.month === month) return opened.fd;
+    close();
+    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
+    opened = { month, fd: openSync(join(directory, monthFile(month)), flags, 0o640) };
+    return opened.fd;
+  }
+
+  return {
+    close,
+    /** One write and one fdatasync: durable when it returns. On an error the file gets its old length back, if possible. */
+    append(month: string, bytes: Buffer, position: number): void {
+      const fd = openMonth(month);
+      try {
+        writeAll(fd, bytes);
+        fdatasyncSync(fd);
+        if (position === 0) syncFolder(directory);
+      } catch (error) {
+        try {
+          ftruncateSync(fd, position);
+          fdatasyncSync(fd);
+        } catch {
+          // The next `readNew` finds the incomplete append.
+        }
+        // After a failed fdatasync the kernel may drop the pages: the next append opens the file again.
+        close();
+        throw error;
+      }
+    },
+  };
+}
+
+/** The folder of the checkpoints, for the writer. */
+function createCheckpointFolder(directory: string) {
+  const folder = join(directory, checkpointFolder);
+  let seenMs = 0;
+  return {
+    newest(): StoredCheckpoint | null {
+      const changedMs = guarded(folder, () => statSync(folder).mtimeMs);
+      if (changedMs === seenMs) return null;
+      seenMs = changedMs;
+      const size = checkpointSizesIn(directory).at(-1);
+      if (size === undefined) return null;
+      const name = checkpointPath(directory, size);
+      return { name, size, text: guarded(name, () => readFileSync(name, 'utf8')) };
+    },
+    /** Writes under another name and renames: the checkpoint is complete and durable, or absent. */
+    store(size: number, text: string): string {
+      const path = checkpointPath(directory, size);
+      guarded(path, () => {
+        const fd = openSync(`${path}.new`, 'w', 0o644);
+        try {
+          writeAll(fd, Buffer.from(text, 'utf8'));
+          fsyncSync(fd);
+        } finally {
+          closeSync(fd);
+        }
+        renameSync(`${path}.new`, path);
+      });
+      syncFolder(folder);
+      return text;
+    },
+  };
+}
+
+/** The text of a file; `null` when it cannot be read. */
+function readOptional(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+/** Names of the months that have a file, oldest first. */
+function monthsIn(directory: string): string[] {
   return guarded(directory, () => readdirSync(directory))
     .map((name) => monthPattern.exec(name)?.[1])
     .filter((month) => month !== undefined)
@@ -55,7 +313,7 @@ export function monthsIn(directory: string): string[] {
 }
 
 /** Sizes of the checkpoints, ascending; none when the folder is missing. */
-export function checkpointSizesIn(directory: string): number[] {
+function checkpointSizesIn(directory: string): number[] {
   const folder = join(directory, checkpointFolder);
   return guarded(folder, () => {
     try {
@@ -70,8 +328,8 @@ export function checkpointSizesIn(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Makes the names in a folder durable; a folder's own fsync is what makes a new file survive a power cut. */
-export function syncFolder(folder: string): void {
+/** Makes the names in a folder durable: only the fsync of the folder lets a new file survive a power failure. */
+function syncFolder(folder: string): void {
   guarded(folder, () => {
     const fd = openSync(folder, 'r');
     try {
@@ -89,36 +347,30 @@ function segmentOf(directory: string, month: string): Segment {
     month,
     open() {
       const fd = guarded(path, () => openSync(path, 'r'));
-      // What is appended while we read is the next reader's.
+      // The size at the start: what is appended while this reader reads is left to the next one.
       const size = guarded(path, () => fstatSync(fd).size);
       return {
-        read: (into, at, position) =>
-          guarded(path, () =>
-            readSync(
-              fd,
-              into,
-              at,
-              Math.max(0, Math.min(into.length - at, size - position)),
-              position,
-            ),
-          ),
+        read: (into, at, position) => {
+          const length = Math.max(0, Math.min(into.length - at, size - position));
+          return guarded(path, () => readSync(fd, into, at, length, position));
+        },
         close: () => closeSync(fd),
       };
     },
   };
 }
 
-/** The log in `directory`, for readers: takes no lock, writes nothing. */
+/** The log in `directory` for readers. Takes no lock and writes nothing. */
 export function openFileSource(directory: string): AuditSource {
   return {
     segments: async () => monthsIn(directory).map((month) => segmentOf(directory, month)),
     checkpoints: async () =>
-      checkpointSizesIn(directory).map((size) => new StoredCheckpoint(directory, size)),
+      checkpointSizesIn(directory).map((size) => new CheckpointFile(directory, size)),
   };
 }
 
-/** Read when it is looked at: there is one for every run of the log's life, and a class keeps each of them small. */
-class StoredCheckpoint {
+/** Read on demand. A log has one for every run, and an instance of a class needs the least memory. */
+class CheckpointFile {
   readonly #directory: string;
   readonly #size: number;
 
@@ -132,7 +384,7 @@ class StoredCheckpoint {
   }
 
   get text(): string {
-    const path = join(this.#directory, checkpointFolder, this.name);
+    const path = checkpointPath(this.#directory, this.#size);
     return guarded(path, () => readFileSync(path, 'utf8'));
   }
 }

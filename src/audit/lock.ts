@@ -1,15 +1,16 @@
-// One appender at a time, over processes. The lock is a hard link: `lock` is another name for the file that says who its
-// holder is, so it appears whole or not at all, and two system calls are all it costs.
+// The lock between processes that append to the same files. It is a hard link: `lock` is another name of the file that
+// says who its owner is, so it exists completely or not at all.
 //
-//   take      link(mine, lock)          EEXIST: somebody holds it
-//   give      unlink(lock)
-//   take over from the dead X           take `lock.over-X` by the same rules, look again that X still holds, unlink(lock), give
+//   acquire                link(own file, lock)          EEXIST: another process owns it
+//   release                unlink(lock)
+//   take over from X       acquire `lock.over-X` by the same rules, check again that X owns `lock`, unlink(lock),
+//                          release `lock.over-X`
 //
-// A dead process stays dead, so "X is gone" never becomes untrue; and only the holder of `lock.over-X` may remove X's lock.
-// Hence nobody removes the lock of one who lives, whatever the order of events.
-//
-// Who appends again at once keeps the lock: it is given back after a few idle milliseconds, or after so many uses that others must
-// have their turn. Those who wait say so by a file `wanted`.
+// 1. A process that ended does not come back, so "X ended" stays true.
+// 2. Only the owner of `lock.over-X` may remove the lock of X. Hence no process removes the lock of a live process,
+//    whatever the order of events.
+// 3. A process that appends again at once keeps the lock. It releases it after a few idle milliseconds, or after a number
+//    of uses when another process waits. A waiting process says so with the file `wanted`.
 
 import {
   closeSync,
@@ -23,158 +24,71 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Failure } from '../rotation/failure.ts';
+import { Failure, systemFailure } from '../rotation/failure.ts';
 import type { Clock, ProcessIdentity } from '../rotation/ports.ts';
 import type { Holder } from '../rotation/record.ts';
-import { guarded, unavailable } from './file-segments.ts';
 
 export type Lock = {
   /**
-   * Runs `work`, which must be synchronous, while no other process does; one call at a time. `isFresh`: others may have been here since
-   * the last one. Throws `audit-unavailable` when the lock cannot be had.
+   * Runs `work` while no other process does; one call at a time. `isFresh`: another process may have owned the lock
+   * since the previous call. Throws `audit-unavailable` when the lock cannot be acquired.
    */
-  hold<T>(work: (isFresh: boolean) => T): Promise<T>;
+  hold<T>(work: (isFresh: boolean) => Promise<T>): Promise<T>;
   close(): void;
 };
 
 export type LockOptions = {
   readonly directory: string;
+  /** Identifies this process to the others. One instance per process (process-identity.ts). */
   readonly processes: Pick<ProcessIdentity, 'begin' | 'end' | 'liveness'>;
   readonly clock: Clock;
-  /** How long to wait for somebody who lives; an append takes milliseconds. */
-  readonly patienceMs?: number;
-  /** How long somebody of whom nothing is known (another machine, another container) may hold the lock before it is taken over. */
-  readonly unknownMs?: number;
 };
 
-/** Idle so long, the lock is given back. */
+/** How long to wait for a live owner. An append takes milliseconds. */
+const patienceMs = 10_000;
+/** How long an owner of unknown liveness (another machine, another container) keeps the lock before it is taken over. */
+const unknownMs = 30_000;
+/** The lock is released after so much idle time, */
 const idleMs = 5;
-/** Used so often, it is given to whoever waits. */
+/** or after so many uses, when another process waits. */
 const usesInTurn = 64;
 
 const errnoOf = (error: unknown): string | undefined => (error as { code?: string }).code;
 
-/** Registers this process as a possible holder. Removes what dead ones left. */
-export function openLock({
-  directory,
-  processes,
-  clock,
-  patienceMs = 10_000,
-  unknownMs = 30_000,
-}: LockOptions): Lock {
+const failureOn = (path: string, error: unknown): Failure =>
+  systemFailure('audit-unavailable', `audit log ${path}`, path, error);
+
+/** Registers this process as a possible owner, and removes the files of processes that ended. */
+export function openLock({ directory, processes, clock }: LockOptions): Lock {
   const me = processes.begin();
-  const mine = join(directory, `.holder-${me.id}`);
+  const links = createLinks(join(directory, `.holder-${me.id}`), me);
   const lock = join(directory, 'lock');
   const wanted = join(directory, 'wanted');
-
-  guarded(mine, () => {
-    const fd = openSync(mine, 'wx', 0o644);
-    try {
-      const identity = Buffer.from(JSON.stringify(me));
-      if (writeSync(fd, identity) !== identity.length)
-        throw new Failure('audit-unavailable', `audit log ${mine}: no room`);
-    } finally {
-      closeSync(fd);
-    }
-  });
-  sweep();
-
-  /** Identities of processes that are gone; best effort. */
-  function sweep(): void {
-    for (const name of guarded(directory, () => readdirSync(directory))) {
-      if (!name.startsWith('.holder-')) continue;
-      const holder = holderIn(join(directory, name));
-      if (holder && processes.liveness(holder) === 'gone') remove(join(directory, name));
-    }
-  }
-
-  function want(): void {
-    try {
-      linkSync(mine, wanted);
-    } catch {
-      // It is there already, or it is not: then the wait is longer.
-    }
-  }
-
-  /** `true` when taken; else who holds it, or `null` when it has just been given back. */
-  function take(path: string): true | Holder | null {
-    try {
-      linkSync(mine, path);
-      return true;
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw unavailable(path, error);
-      const holder = holderIn(path);
-      return holder?.id === me.id ? true : holder;
-    }
-  }
-
-  /** Removes `path`, which `dead` held, unless somebody was faster. */
-  function takeOver(path: string, dead: Holder, deadToo: (holder: Holder) => boolean): void {
-    const right = `${path}.over-${dead.id}`;
-    const taken = take(right);
-    if (taken === true) {
-      try {
-        if (holderIn(path)?.id === dead.id) unlinkSync(path);
-      } finally {
-        unlinkSync(right);
-      }
-    } else if (taken !== null && deadToo(taken)) {
-      takeOver(right, taken, deadToo);
-    }
-  }
-
-  async function acquire(): Promise<void> {
-    if (take(lock) === true) return;
-    const startedMs = clock.monotonicMs();
-    let watched = { key: '', sinceMs: startedMs };
-    for (let tries = 0; ; tries += 1) {
-      const holder = take(lock);
-      if (holder === true) {
-        // Others who wait say so again.
-        remove(wanted);
-        return;
-      }
-      const nowMs = clock.monotonicMs();
-      const key = `${holder?.id} ${takenAt(lock)}`;
-      if (key !== watched.key) watched = { key, sinceMs: nowMs };
-      const isPresumedDead = (other: Holder, sinceMs: number): boolean => {
-        const liveness = processes.liveness(other);
-        return liveness === 'gone' || (liveness === 'unknown' && nowMs - sinceMs >= unknownMs);
-      };
-      if (holder && isPresumedDead(holder, watched.sinceMs)) {
-        takeOver(lock, holder, (other) => isPresumedDead(other, startedMs));
-      } else if (
-        nowMs - watched.sinceMs >=
-        (holder && processes.liveness(holder) === 'unknown' ? unknownMs : patienceMs)
-      ) {
-        throw heldBy(lock, holder);
-      }
-      want();
-      await clock.sleep(Math.min(idleMs, 1 + tries));
-    }
-  }
+  const acquire = createAcquire(links, { lock, wanted, processes, clock });
+  removeEnded(directory, processes);
 
   let uses = 0;
   let isHeld = false;
+  let isWorking = false;
   let isWatched = false;
   const closing = new AbortController();
 
-  function give(): void {
-    // What was done under it is durable already; a lock that will not go is found to be ours at the next take.
+  /** What was done under the lock is durable already. A link that cannot be removed is ours at the next `acquire`. */
+  function release(): void {
     if (isHeld) remove(lock);
     isHeld = false;
   }
 
-  /** Gives the lock back when nothing has used it for a while. */
+  /** Releases the lock when nothing used it for a while. */
   async function watch(): Promise<void> {
     if (isWatched) return;
     isWatched = true;
-    for (let seen = -1; isHeld && seen !== uses; ) {
+    for (let seen = -1; isHeld && (isWorking || seen !== uses); ) {
       seen = uses;
       await clock.sleep(idleMs, closing.signal);
     }
     isWatched = false;
-    give();
+    release();
   }
 
   return {
@@ -184,39 +98,152 @@ export function openLock({
         await acquire();
         isHeld = true;
       }
-      void watch();
       uses += 1;
+      isWorking = true;
+      void watch();
       try {
-        return work(isFresh);
+        return await work(isFresh);
       } finally {
+        isWorking = false;
         if (uses % usesInTurn === 0 && existsSync(wanted)) {
-          give();
+          release();
           remove(wanted);
           await clock.sleep(2 * idleMs);
         }
       }
     },
     close() {
-      give();
+      release();
       closing.abort();
-      remove(mine);
+      links.close();
       processes.end(me);
     },
   };
 }
 
-function heldBy(path: string, holder: Holder | null): Failure {
-  const who =
-    holder?.pid === undefined
-      ? `holder ${holder?.id}`
-      : `process ${holder.pid}${holder.host ? ` on ${holder.host}` : ''}`;
+/** The file that identifies this process, and the links to it. */
+function createLinks(own: string, me: Holder) {
+  try {
+    const fd = openSync(own, 'wx', 0o644);
+    try {
+      const identity = Buffer.from(JSON.stringify(me));
+      if (writeSync(fd, identity) !== identity.length)
+        throw Object.assign(new Error('incomplete write'), { code: 'ENOSPC' });
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw failureOn(own, error);
+  }
+  return {
+    close: () => remove(own),
+    /** `true` when `path` is ours; else its owner, or `null` when it was just released. */
+    take(path: string): true | Holder | null {
+      try {
+        linkSync(own, path);
+        return true;
+      } catch (error) {
+        if (errnoOf(error) !== 'EEXIST') throw failureOn(path, error);
+        const owner = ownerOf(path);
+        return owner?.id === me.id ? true : owner;
+      }
+    },
+    /** Best effort: without it the wait is longer. */
+    mark(path: string): void {
+      try {
+        linkSync(own, path);
+      } catch {
+        // Another process marked it, or it cannot be marked.
+      }
+    },
+  };
+}
+type Links = ReturnType<typeof createLinks>;
+
+/** Removes `path`, which `ended` owned, unless another process was faster. */
+function takeOver(
+  links: Links,
+  path: string,
+  ended: Holder,
+  hasEnded: (owner: Holder) => boolean,
+): void {
+  const right = `${path}.over-${ended.id}`;
+  const taken = links.take(right);
+  if (taken === true) {
+    try {
+      if (ownerOf(path)?.id === ended.id) unlinkSync(path);
+    } finally {
+      unlinkSync(right);
+    }
+  } else if (taken !== null && hasEnded(taken)) {
+    takeOver(links, right, taken, hasEnded);
+  }
+}
+
+function createAcquire(
+  links: Links,
+  {
+    lock,
+    wanted,
+    processes,
+    clock,
+  }: Pick<LockOptions, 'processes' | 'clock'> & { lock: string; wanted: string },
+): () => Promise<void> {
+  return async () => {
+    if (links.take(lock) === true) return;
+    const startedMs = clock.monotonicMs();
+    let watched = { key: '', sinceMs: startedMs };
+    for (let tries = 0; ; tries += 1) {
+      const owner = links.take(lock);
+      if (owner === true) {
+        // Other waiting processes mark it again.
+        remove(wanted);
+        return;
+      }
+      const nowMs = clock.monotonicMs();
+      const key = `${owner?.id} ${linkedAtMs(lock)}`;
+      if (key !== watched.key) watched = { key, sinceMs: nowMs };
+      const heldMs = nowMs - watched.sinceMs;
+      const liveness = owner === null ? 'alive' : processes.liveness(owner);
+      const hasEnded = (other: Holder, sinceMs: number): boolean => {
+        const found = processes.liveness(other);
+        return found === 'gone' || (found === 'unknown' && nowMs - sinceMs >= unknownMs);
+      };
+      if (owner !== null && hasEnded(owner, watched.sinceMs))
+        takeOver(links, lock, owner, (other) => hasEnded(other, startedMs));
+      else if (heldMs >= (liveness === 'unknown' ? unknownMs : patienceMs))
+        throw notReleased(lock, owner);
+      links.mark(wanted);
+      await clock.sleep(Math.min(idleMs, 1 + tries));
+    }
+  };
+}
+
+function notReleased(path: string, owner: Holder | null): Failure {
+  const host = owner?.host === undefined ? '' : ` on ${owner.host}`;
+  const who = owner?.pid === undefined ? `owner ${owner?.id}` : `process ${owner.pid}${host}`;
   return new Failure(
     'audit-unavailable',
-    `audit log ${path}: held by ${who}, which lives and does not let go`,
+    `audit log ${path}: ${who} is running and does not release the lock`,
+    { cause: 'contention', path },
   );
 }
 
-function holderIn(path: string): Holder | null {
+/** Removes the files of processes that ended. Best effort. */
+function removeEnded(directory: string, processes: LockOptions['processes']): void {
+  let names: string[];
+  try {
+    names = readdirSync(directory);
+  } catch (error) {
+    throw failureOn(directory, error);
+  }
+  for (const name of names.filter((one) => one.startsWith('.holder-'))) {
+    const owner = ownerOf(join(directory, name));
+    if (owner && processes.liveness(owner) === 'gone') remove(join(directory, name));
+  }
+}
+
+function ownerOf(path: string): Holder | null {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
     return typeof value === 'object' && value !== null && typeof (value as Holder).id === 'string'
@@ -224,12 +251,12 @@ function holderIn(path: string): Holder | null {
       : null;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return null;
-    throw unavailable(path, error);
+    throw failureOn(path, error);
   }
 }
 
-/** When the link was made, as the file system tells: the change time of the inode moves with its link count. */
-function takenAt(path: string): number {
+/** When the link was made: the change time of the inode changes with the number of its links. */
+function linkedAtMs(path: string): number {
   try {
     return lstatSync(path).ctimeMs;
   } catch {
@@ -241,6 +268,6 @@ function remove(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // Best effort: the next process sweeps.
+    // Best effort: the next process removes it.
   }
 }

@@ -1,256 +1,228 @@
-// The audit log in files. An append is one write and one fdatasync, synchronous and checked, under the lock between processes; it
-// is durable before it resolves, or it is an `audit-unavailable` and nothing of it stays. Must never lose a record it acknowledged,
-// and never sign a head that does not continue the one signed before.
+// The writer of the audit log, over either storage (segments.ts): it stamps records, chains them in the Merkle tree,
+// signs checkpoints, and knows the open intents.
+//
+// 1. An append is durable when it resolves, or it throws `audit-unavailable`.
+// 2. The records of one append are all in the log or none is.
+// 3. No checkpoint is signed that does not continue the one before.
+// 4. A record that the audit storage did not take goes to the fallback, except an intent: no reset follows it.
 
-import {
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
-import type { AuditLog, Clock, ProcessIdentity } from '../rotation/ports.ts';
-import { isoDay } from '../time.ts';
+import type { AuditLog, Clock } from '../rotation/ports.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
-import {
-  checkpointFile,
-  checkpointFolder,
-  checkpointSizesIn,
-  guarded,
-  monthFile,
-  openFileSource,
-  syncFolder,
-} from './file-segments.ts';
-import { openLock } from './lock.ts';
-import type { Hash } from './merkle.ts';
+import { createFollower, type LogFollower } from './log-end.ts';
 import type { AuditSource } from './reader.ts';
-import {
-  type AuditContext,
-  type Frame,
-  formatRecord,
-  frameOf,
-  stampAll,
-  uuidv7,
-} from './record.ts';
+import { type AuditContext, formatRecord, stampAll, uuidv7 } from './record.ts';
 import type { LogEvent, LoggedEvent } from './schema.ts';
-import { absorbKnown, emptyTail, follow, loadState, saveState, type Tail } from './tail.ts';
+import { type AuditSegments, linesOf } from './segments.ts';
 
 export type AuditLogOptions = {
-  readonly directory: string;
+  readonly segments: AuditSegments;
   /** Signs checkpoints; its name should be the origin. */
   readonly signer: Signer;
   readonly clock: Clock;
-  /** Says who this process is to the others that append here. One instance per process (processes.ts). */
-  readonly processes: Pick<ProcessIdentity, 'begin' | 'end' | 'liveness'>;
-  /** What this log is called, for ever: the first line of every checkpoint, `log_name` of every record. */
+  /** The name of this log, which never changes: first line of every checkpoint, `log_name` of every record. */
   readonly origin: string;
   readonly context: AuditContext;
-  /** Gets the line of every record that could not be written, unless it is an intent, after which nothing happens. Must not throw. */
-  readonly secondSink?: (line: string) => void;
+  /** Receives each record that the audit storage did not take, as one line. Must not throw. */
+  readonly fallback?: ((line: string) => void) | undefined;
 };
 
-export interface FileAuditLog extends AuditLog {
+export interface AuditWriter extends AuditLog {
   /**
-   * Appends in order, all or none; durable when it resolves. Throws `audit-unavailable`, naming the file and the errno; the records
-   * have then gone to the second sink, except intents, and the next append that succeeds notes `sink.failed`.
+   * Appends in order, all or none; durable when it resolves. Throws `audit-unavailable`, naming the storage. The
+   * records have then gone to the fallback (promise 4), and the next append that succeeds adds `sink.failed`.
    */
   append(events: readonly LoggedEvent[]): Promise<void>;
   openIntents(account: string): Promise<readonly OpenIntent[]>;
-  /** Signs the log as it is, durably; writes `log.heartbeat` first when nothing was appended since the last one. Throws `audit-unavailable`. */
+  /**
+   * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since the previous
+   * checkpoint. Throws `audit-unavailable`.
+   */
   checkpoint(): Promise<Checkpoint>;
   /** The same log for readers. */
   readonly source: AuditSource;
-  /** Lets go of the files. Appends still under way are finished first. */
+  /** Closes the storage after the appends that are in progress. */
   close(): Promise<void>;
 }
 
-/** How many records still fit one append; more is a bug of the caller. */
+/** The most records in one append; a caller that passes more has a bug. */
 const maxBatch = 1_000;
 
+/** How often other writers may use the number that this one tried to use. Each time, one of them made progress. */
+const collisionLimit = 200;
+
 /**
- * Opens the log in `directory`, making it when it is not there. Cuts and notes what a crash left half written. Throws
- * `audit-unavailable` when it cannot be written, when it is not the log of `origin`, or does not continue its newest checkpoint.
+ * Opens the log, and begins it when it is empty. Takes over `segments`: closes it in `close`, and when this throws.
+ * Throws `audit-unavailable` when the log cannot be written, belongs to another origin, or does not continue its
+ * newest checkpoint.
  */
-export async function openAuditLog(options: AuditLogOptions): Promise<FileAuditLog> {
-  const { directory, signer, clock, processes, origin, secondSink } = options;
-  const writer = join(directory, '.writer');
-  const statePath = join(writer, 'state.json');
-  makeFolders(directory, writer);
-  const lock = openLock({ directory: writer, processes, clock });
-  let newest = newestCheckpoint(directory, origin);
-  const tail = loadState(statePath, (size) => rootAt(directory, size)) ?? emptyTail();
-  const file = createAppender(directory);
-  const frame = frameOf(options.context);
-  /** What the log has to say about itself with the next append. */
-  let notes: LogEvent[] = [];
-  let seenMs = 0;
-  let mustLook = true;
-  let last: Promise<unknown> = Promise.resolve();
-
-  /** One after the other in this process, then under the lock between processes. */
-  function exclusively<T>(work: () => T): Promise<T> {
-    const held = (): Promise<T> =>
-      lock.hold((isFresh) => {
-        mustLook ||= isFresh;
-        return work();
-      });
-    const turn = last.then(held, held);
-    last = turn;
-    return turn;
-  }
-
-  /** Takes in what others appended. While the lock was kept there is nothing, unless our own last append failed. */
-  function refresh(): void {
-    if (!mustLook) return;
-    lookForCheckpoints();
-    const size = newest?.size ?? 0;
-    const followed = follow(directory, tail, size, ({ tree }) => {
-      if (newest && tree.root() !== newest.root) throw discontinued(directory, newest);
-    });
-    if (tail.tree.size < size) throw discontinued(directory, newest);
-    if (followed.cutBytes > 0) {
-      const detail = `a half-written end was cut: ${followed.cutBytes} bytes, ${followed.cutRecords} whole records of an unfinished append`;
-      notes.push({ code: 'log.repaired', bytes: followed.cutBytes, detail });
-    }
-    mustLook = false;
-  }
-
-  /** Others sign too. A missed one is no harm: the record after the next mentions it. */
-  function lookForCheckpoints(): void {
-    const changed = guarded(directory, () => statSync(join(directory, checkpointFolder)).mtimeMs);
-    if (changed === seenMs) return;
-    seenMs = changed;
-    if (newestSize(directory) > (newest?.size ?? 0)) newest = newestCheckpoint(directory, origin);
-  }
-
-  function write(events: readonly LoggedEvent[]): void {
-    refresh();
-    const genesis: LogEvent[] =
-      tail.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
-    const all = [...genesis, ...notes, ...events];
-    // An append of nothing would be an empty line, and the log damaged.
-    if (all.length === 0) return;
-    const batch = stampBatch(all, tail, clock.nowMs(), newest?.size ?? 0, frame, origin);
-    mustLook = true;
-    guarded(join(directory, monthFile(batch.month)), () =>
-      file.append(batch.month, batch.bytes, batch.month === tail.month ? tail.position : 0),
-    );
-    if (batch.month !== tail.month) Object.assign(tail, { month: batch.month, position: 0 });
-    batch.lines.forEach((line, index) => {
-      absorbKnown(tail, line, { timeMs: batch.timeMs, ...(all[index] as LoggedEvent) });
-    });
-    if (batch.sealedSize !== undefined) tail.mentioned = batch.sealedSize;
-    tail.lastTimeMs = Math.max(tail.lastTimeMs, batch.timeMs);
-    notes = [];
-    mustLook = false;
-  }
-
-  /**
-   * Appends that came in the same moment share one write and one sync: a fleet's rotations move side by side. While there is no
-   * other rotation under way there is nobody to wait for, and the append goes at once.
-   */
-  let waiting: Waiting[] = [];
-  let appending: Promise<void> = Promise.resolve();
-
-  function append(events: readonly LoggedEvent[]): Promise<void> {
-    if (events.length === 0) return Promise.resolve();
-    if (events.length > maxBatch)
-      throw new Error(`bug: ${events.length} audit events in one append`);
-    return new Promise((resolve, reject) => {
-      waiting.push({ events, resolve, reject });
-      if (waiting.length > 1) return;
-      const moment = tail.open.size > 1 ? clock.sleep(0) : Promise.resolve();
-      appending = moment.then(appendWaiting);
-    });
-  }
-
-  async function appendWaiting(): Promise<void> {
-    let together: Waiting[] = [];
-    try {
-      await exclusively(() => {
-        together = takeBatch(waiting);
-        waiting = waiting.slice(together.length);
-        write(together.flatMap(({ events }) => events));
-      });
-      for (const { resolve } of together) resolve();
-    } catch (error) {
-      // Nothing was taken when the lock could not be had: then it fails all who wait for it.
-      if (together.length === 0) [together, waiting] = [waiting, []];
-      if (error instanceof Failure) spill(together, error);
-      for (const { reject } of together) reject(error);
-    }
-    if (waiting.length > 0) await appendWaiting();
-  }
-
-  /** What could not be written goes to the second sink, but for intents: nothing follows those. */
-  function spill(together: readonly Waiting[], failure: Failure): void {
-    const events = together.flatMap((one) => one.events);
-    notes = [
-      ...notes.filter(({ code }) => code !== 'sink.failed'),
-      sinkFailed(notes, directory, failure, events),
-    ];
-    for (const event of events)
-      if (event.code !== 'rotation.intended')
-        secondSink?.(strayLine(event, clock.nowMs(), frame, origin));
-  }
-
-  async function checkpoint(): Promise<Checkpoint> {
-    const head = await exclusively(() => {
-      refresh();
-      if (tail.tree.size === 0 || tail.tree.size <= newestSize(directory))
-        write([{ code: 'log.heartbeat' }]);
-      return { ...tail, tree: tail.tree.copy(), open: new Map(tail.open) };
-    });
-    const text = await signCheckpoint(origin, head.tree.size, head.tree.root(), [signer]).catch(
-      (error) => {
-        if (error instanceof Failure) throw error;
-        throw new Failure(
-          'audit-unavailable',
-          `audit log ${directory}: the signing key ${signer.name} could not sign`,
-        );
-      },
-    );
-    const made = parseCheckpoint(text) as Checkpoint;
-    storeCheckpoint(directory, made);
-    saveState(statePath, head);
-    if (made.size > (newest?.size ?? 0)) newest = made;
-    return made;
-  }
-
+export async function openAuditLog(options: AuditLogOptions): Promise<AuditWriter> {
+  const { segments, clock } = options;
+  const follower = createFollower(segments, options.signer, options.origin);
+  const writer = createWriter(options, follower);
+  const turns = createTurns(segments, writer.expectChanges);
+  const queue = createQueue(turns.run, writer.write, writer.reportLost, () =>
+    // Rotations that run side by side append at the same moment, and share one write.
+    follower.end.open.size > 1 ? clock.sleep(0) : Promise.resolve(),
+  );
   try {
-    await exclusively(() => {
-      refresh();
-      if (tail.tree.size === 0 || notes.length > 0) write([]);
+    await turns.run(async () => {
+      await follower.start();
+      await writer.begin();
     });
   } catch (error) {
-    file.close();
-    lock.close();
+    segments.close();
     throw error;
+  }
+  return {
+    append: queue.append,
+    async checkpoint() {
+      const snapshot = await turns.run(writer.snapshotForCheckpoint);
+      const checkpoint = await sign(options, snapshot.tree.size, snapshot.tree.root());
+      await follower.store(snapshot, checkpoint);
+      return checkpoint;
+    },
+    openIntents: (account) =>
+      turns.run(async () => {
+        await writer.follow();
+        return [...follower.end.open.values()].filter((intent) => intent.account === account);
+      }),
+    source: segments.source,
+    async close() {
+      await queue.idle();
+      await turns.idle();
+      segments.close();
+    },
+  };
+}
+
+async function sign(
+  { segments, signer, origin }: AuditLogOptions,
+  size: number,
+  root: string,
+): Promise<Checkpoint> {
+  try {
+    return parseCheckpoint(await signCheckpoint(origin, size, root, [signer])) as Checkpoint;
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${segments.place}: the signing key ${signer.name} could not sign`,
+    );
+  }
+}
+
+/** Runs jobs one after another in this process, each under the exclusion of the storage. */
+function createTurns(segments: AuditSegments, expectChanges: () => void) {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    run<T>(work: () => Promise<T>): Promise<T> {
+      const job = (): Promise<T> =>
+        segments.exclusively((mayHaveGrown) => {
+          if (mayHaveGrown) expectChanges();
+          return work();
+        });
+      const turn = last.then(job, job);
+      last = turn;
+      return turn;
+    },
+    idle: () => last.catch(() => undefined),
+  };
+}
+
+/** Stamps and appends. Every method runs in a turn, except `expectChanges` and `reportLost`. */
+function createWriter(options: AuditLogOptions, follower: LogFollower) {
+  const { segments, signer, clock, origin, context, fallback } = options;
+  /** What the log has to say about itself in the next append. */
+  let notes: LogEvent[] = [];
+  let mustFollow = true;
+
+  async function follow(): Promise<void> {
+    for (const { bytes, records } of await follower.follow()) {
+      const detail = `an incomplete append was removed: ${bytes} bytes with ${records} complete records`;
+      notes.push({ code: 'log.repaired', bytes, detail });
+    }
+    mustFollow = false;
+  }
+
+  async function write(events: readonly LoggedEvent[]): Promise<void> {
+    if (mustFollow) await follow();
+    for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
+      const { end } = follower;
+      const genesis: LogEvent[] =
+        end.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
+      const all = [...genesis, ...notes, ...events];
+      // Another process may have begun the log meanwhile.
+      if (all.length === 0) return;
+      const { timeMs, texts } = stampAll(
+        all,
+        {
+          size: end.tree.size,
+          lastTimeMs: end.lastTimeMs,
+          nowMs: clock.nowMs(),
+          sealedSize: follower.sealedSize() > end.mentioned ? follower.sealedSize() : undefined,
+        },
+        context,
+        origin,
+      );
+      const bytes = Buffer.from(`${texts.join('\n')}\n`, 'utf8');
+      mustFollow = true;
+      const answer = await segments.append({ size: end.tree.size, timeMs, bytes });
+      if (answer === 'written') {
+        follower.add(linesOf(bytes));
+        notes = [];
+        mustFollow = false;
+        return;
+      }
+      await follow();
+    }
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${segments.place}: other writers appended first, ${collisionLimit} times in a row`,
+      { cause: 'contention', path: segments.place },
+    );
+  }
+
+  /** Promise 4. */
+  function reportLost(events: readonly LoggedEvent[], failure: Failure): void {
+    const lost = events.filter(({ code }) => code !== 'rotation.intended');
+    const earlier = notes.reduce(
+      (sum, note) => sum + (note.code === 'sink.failed' ? note.lost : 0),
+      0,
+    );
+    notes = [
+      ...notes.filter(({ code }) => code !== 'sink.failed'),
+      {
+        code: 'sink.failed',
+        sink: segments.place,
+        detail: failure.message,
+        lost: lost.length + earlier,
+      },
+    ];
+    const timeMs = clock.nowMs();
+    for (const event of lost) {
+      const stamp = { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 };
+      fallback?.(formatRecord(event, stamp, context));
+    }
   }
 
   return {
-    append,
-    checkpoint,
-    openIntents: (account) =>
-      exclusively(() => {
-        refresh();
-        return [...tail.open.values()].filter((intent) => intent.account === account);
-      }),
-    source: openFileSource(directory),
-    async close() {
-      await appending;
-      await last.catch(() => undefined);
-      file.close();
-      lock.close();
+    follow,
+    write,
+    reportLost,
+    expectChanges() {
+      mustFollow = true;
+    },
+    /** The first record of an empty log, and what `follow` has to note. */
+    async begin(): Promise<void> {
+      await follow();
+      if (follower.end.tree.size === 0 || notes.length > 0) await write([]);
+    },
+    async snapshotForCheckpoint() {
+      await follow();
+      if (follower.end.tree.size <= follower.sealedSize()) await write([{ code: 'log.heartbeat' }]);
+      return follower.snapshot();
     },
   };
 }
@@ -261,176 +233,57 @@ type Waiting = {
   readonly reject: (error: unknown) => void;
 };
 
-/** As many of those who wait, in order, as one append may hold; always the first. */
+/** Combines appends that wait at the same time into one. */
+function createQueue(
+  run: (work: () => Promise<void>) => Promise<void>,
+  write: (events: readonly LoggedEvent[]) => Promise<void>,
+  reportLost: (events: readonly LoggedEvent[], failure: Failure) => void,
+  moment: () => Promise<void>,
+) {
+  let waiting: Waiting[] = [];
+  let running: Promise<void> = Promise.resolve();
+
+  async function appendWaiting(): Promise<void> {
+    let batch: Waiting[] = [];
+    try {
+      await run(() => {
+        batch = takeBatch(waiting);
+        waiting = waiting.slice(batch.length);
+        return write(batch.flatMap(({ events }) => events));
+      });
+      for (const { resolve } of batch) resolve();
+    } catch (error) {
+      // Without the exclusion nothing was taken: the failure is that of everyone who waits.
+      if (batch.length === 0) [batch, waiting] = [waiting, []];
+      if (error instanceof Failure)
+        reportLost(
+          batch.flatMap(({ events }) => events),
+          error,
+        );
+      for (const { reject } of batch) reject(error);
+    }
+    if (waiting.length > 0) await appendWaiting();
+  }
+
+  return {
+    append(events: readonly LoggedEvent[]): Promise<void> {
+      if (events.length === 0) return Promise.resolve();
+      if (events.length > maxBatch)
+        throw new Error(`bug: ${events.length} audit events in one append`);
+      return new Promise((resolve, reject) => {
+        waiting.push({ events, resolve, reject });
+        if (waiting.length === 1) running = moment().then(appendWaiting);
+      });
+    },
+    idle: () => running,
+  };
+}
+
+/** The first of those who wait, and as many more, in order, as one append may hold. */
 function takeBatch(waiting: readonly Waiting[]): Waiting[] {
   let count = 0;
   return waiting.filter(({ events }, index) => {
     count += events.length;
     return index === 0 || count <= maxBatch;
   });
-}
-
-type Batch = {
-  readonly month: string;
-  readonly timeMs: number;
-  readonly lines: readonly Buffer[];
-  readonly bytes: Buffer;
-  readonly sealedSize?: number;
-};
-
-/** The lines of one append, and the month whose file they go to: never one before that of the record before. */
-function stampBatch(
-  events: readonly LoggedEvent[],
-  tail: Tail,
-  nowMs: number,
-  newestSize: number,
-  frame: Frame,
-  origin: string,
-): Batch {
-  const sealed = newestSize > tail.mentioned ? { sealedSize: newestSize } : {};
-  const { timeMs, texts } = stampAll(
-    events,
-    { size: tail.tree.size, lastTimeMs: tail.lastTimeMs, nowMs, ...sealed },
-    frame,
-    origin,
-  );
-  const monthNow = isoDay(timeMs).slice(0, 7);
-  const month = tail.month !== null && tail.month > monthNow ? tail.month : monthNow;
-  const bytes = Buffer.from(`${texts.join('\n')}\n`);
-  const lines: Buffer[] = [];
-  for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(0x0a, start);
-    lines.push(bytes.subarray(start, end));
-    start = end + 1;
-  }
-  return { month, timeMs, lines, bytes, ...sealed };
-}
-
-/** The record as the second sink gets it: without a place in the log. */
-function strayLine(event: LoggedEvent, timeMs: number, frame: Frame, origin: string): string {
-  return formatRecord(
-    event,
-    { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 },
-    frame,
-  );
-}
-
-function sinkFailed(
-  before: readonly LogEvent[],
-  sink: string,
-  failure: Failure,
-  events: readonly LoggedEvent[],
-): LogEvent {
-  const earlier = before.find(({ code }) => code === 'sink.failed');
-  const lost = events.filter(({ code }) => code !== 'rotation.intended').length;
-  return {
-    code: 'sink.failed',
-    sink,
-    detail: failure.message,
-    lost: lost + (earlier?.code === 'sink.failed' ? earlier.lost : 0),
-  };
-}
-
-/** Appends bytes to month files; keeps the newest one open. */
-function createAppender(directory: string) {
-  let opened: { month: string; fd: number } | null = null;
-
-  function close(): void {
-    if (opened) closeSync(opened.fd);
-    opened = null;
-  }
-
-  return {
-    close,
-    /** Durable when it returns. When it throws, the file is as long as `position` again, if the disk allows that much. */
-    append(month: string, bytes: Buffer, position: number): void {
-      if (opened?.month !== month) {
-        close();
-        const path = join(directory, monthFile(month));
-        opened = {
-          month,
-          fd: openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640),
-        };
-      }
-      const { fd } = opened;
-      try {
-        for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
-        fdatasyncSync(fd);
-        if (position === 0) syncFolder(directory);
-      } catch (error) {
-        try {
-          ftruncateSync(fd, position);
-          fdatasyncSync(fd);
-        } catch {
-          // The next reader under the lock cuts what is half written.
-        }
-        // After a failed fdatasync the kernel may forget the pages; the next try starts with a file of its own.
-        close();
-        throw error;
-      }
-    },
-  };
-}
-
-function makeFolders(directory: string, writer: string): void {
-  guarded(directory, () => {
-    mkdirSync(writer, { recursive: true, mode: 0o750 });
-    mkdirSync(join(directory, checkpointFolder), { recursive: true, mode: 0o750 });
-  });
-  syncFolder(directory);
-  syncFolder(dirname(directory));
-}
-
-const newestSize = (directory: string): number => checkpointSizesIn(directory).at(-1) ?? 0;
-
-function readCheckpoint(directory: string, size: number): Checkpoint | null {
-  const path = join(directory, checkpointFolder, checkpointFile(size));
-  return guarded(path, () => parseCheckpoint(readFileSync(path, 'utf8')));
-}
-
-function newestCheckpoint(directory: string, origin: string): Checkpoint | null {
-  const size = checkpointSizesIn(directory).at(-1);
-  if (size === undefined) return null;
-  const checkpoint = readCheckpoint(directory, size);
-  const path = join(directory, checkpointFolder, checkpointFile(size));
-  if (checkpoint?.size !== size)
-    throw new Failure('audit-unavailable', `audit log ${path}: not a checkpoint of that size`);
-  if (checkpoint.origin !== origin)
-    throw new Failure(
-      'audit-unavailable',
-      `audit log ${path}: belongs to the log "${checkpoint.origin}"`,
-    );
-  return checkpoint;
-}
-
-function rootAt(directory: string, size: number): Hash | null {
-  try {
-    return readCheckpoint(directory, size)?.root ?? null;
-  } catch {
-    return null;
-  }
-}
-
-const discontinued = (directory: string, newest: Checkpoint | null): Failure =>
-  new Failure(
-    'audit-unavailable',
-    `audit log ${directory}: does not continue its checkpoint at ${newest?.size} records; run: thingspace-rotator audit verify`,
-  );
-
-/** Writes the checkpoint under another name, then gives it its own: it is there whole, durably, or not at all. */
-function storeCheckpoint(directory: string, { size, text }: Checkpoint): void {
-  const folder = join(directory, checkpointFolder);
-  const path = join(folder, checkpointFile(size));
-  guarded(path, () => {
-    const fd = openSync(`${path}.new`, 'w', 0o644);
-    try {
-      const bytes = Buffer.from(text, 'utf8');
-      for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(`${path}.new`, path);
-  });
-  syncFolder(folder);
 }

@@ -33,8 +33,8 @@ export function leafHash(data: Uint8Array): Hash {
 }
 
 /**
- * The leaf hash of `bytes[start, end)` without copying: overwrites the byte at `start - 1`, which must exist and belong to
- * nobody any more (in a block of lines it is the LF before).
+ * The leaf hash of `bytes[start, end)` without a copy. Overwrites the byte at `start - 1`, which must exist and must not
+ * be needed any more: in a block of lines it is the LF before.
  */
 export function leafHashInPlace(bytes: Buffer, start: number, end: number): Hash {
   bytes[start - 1] = 0;
@@ -127,7 +127,7 @@ export function inclusionRanges(index: number, size: number): Range[] {
 /** The subtrees that prove that the tree of `older` leaves is the beginning of the tree of `size`: RFC 6962 PROOF(m, D[n]). */
 export function consistencyRanges(older: number, size: number): Range[] {
   const path: Range[] = [];
-  let [from, to, whole] = [0, size, true];
+  let [from, to, isComplete] = [0, size, true];
   while (older !== to - from && older > 0) {
     const split = splitOf(to - from);
     if (older <= split) {
@@ -137,14 +137,14 @@ export function consistencyRanges(older: number, size: number): Range[] {
       path.push([from, from + split]);
       older -= split;
       from += split;
-      whole = false;
+      isComplete = false;
     }
   }
-  if (!whole) path.push([from, to]);
+  if (!isComplete) path.push([from, to]);
   return path.reverse();
 }
 
-/** Computes the hashes of disjoint ranges while every leaf passes by once, in order. O(log n) memory. */
+/** Computes the hashes of disjoint ranges from every leaf, once, in order. O(log n) memory. */
 export function createRangeHasher(ranges: readonly Range[]): {
   add(index: number, leaf: Hash): void;
   hashes(): Hash[];
@@ -161,7 +161,7 @@ export function createRangeHasher(ranges: readonly Range[]): {
     },
     hashes() {
       const short = ordered.find(({ range, tree }) => tree.size !== range[1] - range[0]);
-      if (short) throw new Error('the log ended before the range did');
+      if (short) throw new Error('the log ends before the range');
       return [...ordered].sort((a, b) => a.place - b.place).map(({ tree }) => tree.root());
     },
   };
@@ -196,10 +196,12 @@ export function isConsistent(
   if (older === 0) return proof.length === 0 && olderRoot === emptyRoot;
   const ranges = consistencyRanges(older, size);
   if (ranges.length !== proof.length) return false;
-  // When the older tree is one complete subtree, it is its own first node and the proof leaves it out.
-  const isWhole = ranges.every(([from]) => from >= older);
-  let step = isWhole ? 0 : 1;
-  let [oldNode, newNode] = isWhole ? [olderRoot, olderRoot] : [proof[0] as Hash, proof[0] as Hash];
+  // An older tree that is one complete subtree is its own first node, and the proof does not contain it.
+  const isSubtree = ranges.every(([from]) => from >= older);
+  let step = isSubtree ? 0 : 1;
+  let [oldNode, newNode] = isSubtree
+    ? [olderRoot, olderRoot]
+    : [proof[0] as Hash, proof[0] as Hash];
   for (; step < proof.length; step += 1) {
     const [from] = ranges[step] as Range;
     const sibling = proof[step] as Hash;

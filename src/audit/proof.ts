@@ -1,5 +1,5 @@
-// A proof for one record, in the public C2SP format `tlog-proof` v1: checked with the record, the proof and the verifier key alone,
-// without the log, the cloud or this program. The record's bytes travel in the `extra` line; the hash, not the line, vouches for them.
+// The proof that one record is in the signed log, in the public C2SP format `tlog-proof` v1. It is checked with the record
+// and the verifier key only: without the log and without this program. The `extra` line carries the record; the hash proves it.
 //
 //   c2sp.org/tlog-proof@v1
 //   extra eyJhY3Rpdml0eV9pZCI6M…      base64 of the record's line
@@ -9,7 +9,13 @@
 //   example.com/fleet/audit …         the checkpoint, verbatim
 
 import { Failure } from '../rotation/failure.ts';
-import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  checkNote,
+  parseCheckpoint,
+  signatureProblems,
+  type Verifier,
+} from './checkpoint.ts';
 import {
   base64Of,
   createRangeHasher,
@@ -26,8 +32,9 @@ import { type AuditSource, blocksOf, eachLine } from './reader.ts';
 const header = 'c2sp.org/tlog-proof@v1';
 
 /**
- * The proof of a record, by uid or sequence number, under the newest checkpoint. `null` when there is no such record, `'unsealed'` when
- * no checkpoint covers it yet. Throws `audit-unavailable` when the log cannot be read or is not the one that was signed.
+ * The proof of a record, by uid or sequence number, under the newest checkpoint. `null` when there is no such record,
+ * `unsealed` when no checkpoint covers it yet. Throws `audit-unavailable` when the log cannot be read, or is not the
+ * one that was signed.
  */
 export async function proveRecord(
   source: AuditSource,
@@ -59,22 +66,25 @@ export async function proofsOf(
     });
     if (size >= checkpoint.size) break;
   }
-  if (size < checkpoint.size) throw damaged();
+  if (size < checkpoint.size) throw notSigned();
   return records.map(({ index, line }, place) => {
     const path = hashers[place]?.hashes() ?? [];
     if (
       rootFromInclusion(leafHash(Buffer.from(line)), index, checkpoint.size, path) !==
       checkpoint.root
     )
-      throw damaged();
+      throw notSigned();
     return formatProof({ line, index, path, checkpoint: checkpoint.text });
   });
 }
 
-const damaged = (): Failure =>
+const notSigned = (): Failure =>
   new Failure(
     'audit-unavailable',
-    'audit log: not the one that its newest checkpoint was signed over; run: thingspace-rotator audit verify',
+    'the audit log is not the one that its checkpoint was signed over',
+    {
+      cause: 'log-damaged',
+    },
   );
 
 function formatProof({
@@ -101,7 +111,7 @@ export type CheckedProof =
     }
   | { readonly proven: false; readonly why: string };
 
-/** Checks a proof file against verifier keys. Needs nothing else. `line` is the record, where the proof carries or is given it. */
+/** Checks a proof file against verifier keys. `given` is the record, where the proof does not carry it. */
 export function checkProof(
   text: string,
   verifiers: readonly Verifier[],
@@ -110,7 +120,7 @@ export function checkProof(
   const no = (why: string): CheckedProof => ({ proven: false, why });
   const split = text.indexOf('\n\n');
   const head = split < 0 ? [] : text.slice(0, split).split('\n');
-  if (head[0] !== header) return no('it is no tlog-proof of version 1');
+  if (head[0] !== header) return no('the file is no tlog-proof of version 1');
   const extra = head[1]?.startsWith('extra ') ? head[1].slice(6) : undefined;
   const rest = head.slice(extra === undefined ? 1 : 2);
   const index = /^index (0|[1-9]\d{0,15})$/.exec(rest[0] ?? '')?.[1];
@@ -118,15 +128,10 @@ export function checkProof(
   const line =
     given ?? (extra === undefined ? undefined : Buffer.from(extra, 'base64').toString('utf8'));
   const checkpoint = parseCheckpoint(text.slice(split + 2));
-  if (index === undefined || path.includes(null) || !checkpoint) return no('it is damaged');
-  if (line === undefined) return no('it does not carry the record, and none was given');
+  if (index === undefined || path.includes(null) || !checkpoint) return no('the proof is damaged');
+  if (line === undefined) return no('the proof does not carry the record, and none was given');
   const signature = checkNote(checkpoint.note, verifiers);
-  if (signature !== 'good')
-    return no(
-      signature === 'bad'
-        ? 'the checkpoint has a wrong signature'
-        : 'the checkpoint is signed by no key that was given',
-    );
+  if (signature !== 'valid') return no(`the checkpoint ${signatureProblems[signature]}`);
   const root = rootFromInclusion(
     leafHash(Buffer.from(line)),
     Number(index),

@@ -1,70 +1,61 @@
-// Finding records. A line is parsed only when its bytes hold what is asked for: the search runs over whole blocks, as grep's does.
+// Finds records. A line is parsed only when its bytes contain what is asked for: like grep, the search runs over blocks
+// of many lines. The needles below depend on the exact bytes that record.ts prints.
 
 import type { Clock } from '../rotation/ports.ts';
 import { isoDay } from '../time.ts';
-import { type AuditSource, blocksOf } from './reader.ts';
-import { type RecordView, viewLine } from './record-view.ts';
+import { type AuditSource, blocksOf, type Segment } from './reader.ts';
+import { type RecordView, storedStatus, viewLine } from './record.ts';
 
-/** What `audit list` asks for; all of it must hold. */
+/** What `audit list` asks for. A record must match all of it. */
 export type RecordFilter = {
-  readonly account?: string;
+  readonly account?: string | undefined;
   /** A status (`success`, `failure`, `unknown`, `started`) or a reason (`login-refused`). */
-  readonly outcome?: string;
-  readonly event?: string;
-  /** Part of the name of who acted or of who asked for it. */
-  readonly actor?: string;
-  /** UTC milliseconds, from and including / up to and excluding. */
-  readonly sinceMs?: number;
-  readonly untilMs?: number;
+  readonly outcome?: string | undefined;
+  readonly event?: string | undefined;
+  /** Part of the name of who acted or who requested it. */
+  readonly actor?: string | undefined;
+  /** UTC milliseconds, included. */
+  readonly sinceMs?: number | undefined;
+  /** UTC milliseconds, excluded. */
+  readonly untilMs?: number | undefined;
   /** Only intents that have no outcome. */
-  readonly open?: boolean;
-  /** The newest so many. */
-  readonly last?: number;
+  readonly open?: boolean | undefined;
+  /** Only the last so many of them. */
+  readonly last?: number | undefined;
   /** Newest first. */
-  readonly reverse?: boolean;
+  readonly reverse?: boolean | undefined;
 };
 
-/** A stored record: `line` is the very text without LF, `index` its place in the log, zero-based. */
+/** A stored record: `line` is its text without LF, `index` its position in the log, zero-based. */
 export type FoundRecord = {
   readonly line: string;
   readonly index: number;
   readonly view: RecordView;
 };
 
-/** How far a reader has come; `index` counts lines only where nothing was passed over. */
+/** Where a reader continues. */
 export type Cursor = { segment: string; position: number };
 
-const statuses: Readonly<Record<string, string>> = {
-  success: 'Success',
-  failure: 'Failure',
-  unknown: 'Unknown',
-  started: 'Started',
-};
 const jsonText = (text: string): string => JSON.stringify(text).slice(1, -1);
 
-/** What a matching line must contain, the rarest first. Texts are looked for as JSON writes them. */
-function needlesOf(filter: RecordFilter): Buffer[] {
-  const { account, outcome, event, actor, open } = filter;
-  const texts = [
-    account === undefined ? undefined : `"account":{"name":${JSON.stringify(account)}}`,
-    actor === undefined ? undefined : jsonText(actor),
-    open
-      ? '"event_code":"rotation.'
-      : event === undefined
-        ? undefined
-        : `"event_code":${JSON.stringify(event)}`,
-    outcome === undefined || open
-      ? undefined
-      : statuses[outcome]
-        ? `"status":"${statuses[outcome]}"`
-        : `"status_code":${JSON.stringify(outcome)}`,
-  ];
-  return texts
-    .filter((text) => text !== undefined && text !== '')
-    .map((text) => Buffer.from(text as string));
+/** What a matching line must contain, as JSON writes it; the rarest first. */
+function needlesOf({ account, outcome, event, actor, open }: RecordFilter): Buffer[] {
+  const needles: string[] = [];
+  if (account !== undefined) needles.push(`"account":{"name":${JSON.stringify(account)}}`);
+  if (actor !== undefined && actor !== '') needles.push(jsonText(actor));
+  if (open) needles.push('"event_code":"rotation.');
+  else if (event !== undefined) needles.push(`"event_code":${JSON.stringify(event)}`);
+  if (outcome !== undefined && !open) {
+    const status = storedStatus(outcome);
+    needles.push(
+      status === undefined
+        ? `"status_code":${JSON.stringify(outcome)}`
+        : `"status":${JSON.stringify(status)}`,
+    );
+  }
+  return needles.map((needle) => Buffer.from(needle));
 }
 
-/** Whether a record is what the filter asks for. */
 function matches(view: RecordView, filter: RecordFilter): boolean {
   const { account, outcome, event, actor, sinceMs, untilMs } = filter;
   if (account !== undefined && view.account !== account) return false;
@@ -78,19 +69,19 @@ function matches(view: RecordView, filter: RecordFilter): boolean {
   );
 }
 
-/** All lines that contain every needle, parsed; in log order. Moves `cursor` along, and starts from it when it names a segment. */
+/** Every record whose line contains all needles, in log order. Continues at `cursor`, and moves it. */
 async function* scan(
   source: AuditSource,
   needles: readonly Buffer[],
   sinceMs: number | undefined,
   cursor: Cursor = { segment: '', position: 0 },
-): AsyncGenerator<RecordView & { line: string }, void, undefined> {
+): AsyncGenerator<FoundRecord, void, undefined> {
   const [first, ...others] = needles;
   const since = sinceMs === undefined ? '' : isoDay(sinceMs).slice(0, 7);
-  const skip = ({ month }: { month?: string }): boolean => month !== undefined && month < since;
+  const skip = ({ month }: Segment): boolean => month !== undefined && month < since;
   for await (const block of blocksOf(source, {
     skip,
-    ...(cursor.segment === '' ? {} : { from: { ...cursor } }),
+    from: cursor.segment === '' ? undefined : { ...cursor },
   })) {
     const { bytes, end } = block;
     let from = block.start;
@@ -104,7 +95,7 @@ async function* scan(
       if (!others.every((needle) => line.includes(needle))) continue;
       const text = line.toString('utf8');
       const view = viewLine(text);
-      if (view) yield { ...view, line: text };
+      if (view) yield { line: text, index: view.sequence, view };
     }
     Object.assign(cursor, {
       segment: block.segment.name,
@@ -114,8 +105,8 @@ async function* scan(
 }
 
 /**
- * The records that match, oldest first, or newest first with `reverse`. With neither `last`, `reverse` nor `open` it holds one record
- * at a time. Throws `audit-unavailable` when the log cannot be read.
+ * The records that match, oldest first, or newest first with `reverse`. Without `last`, `reverse` and `open` it keeps one
+ * record in memory. `index` is the sequence number that the record carries. Throws `audit-unavailable`.
  */
 export async function* listRecords(
   source: AuditSource,
@@ -144,31 +135,28 @@ async function* matching(
   filter: RecordFilter,
   cursor?: Cursor,
 ): AsyncGenerator<FoundRecord, void, undefined> {
-  for await (const { line, ...view } of scan(source, needlesOf(filter), filter.sinceMs, cursor)) {
-    if (matches(view, filter)) yield { line, index: view.sequence, view };
-  }
+  for await (const record of scan(source, needlesOf(filter), filter.sinceMs, cursor))
+    if (matches(record.view, filter)) yield record;
 }
 
-/** By order: an outcome closes its intent, a later intent of the same rotation opens it again. */
+/** An outcome closes its intent; a later intent of the same rotation opens it again. */
 async function* openIntentsIn(
   source: AuditSource,
   filter: RecordFilter,
   cursor?: Cursor,
 ): AsyncGenerator<FoundRecord, void, undefined> {
   const open = new Map<string, FoundRecord>();
-  const { account } = filter;
-  const needles = needlesOf({ open: true, ...(account === undefined ? {} : { account }) });
-  for await (const { line, ...view } of scan(source, needles, undefined, cursor)) {
+  const needles = needlesOf({ open: true, account: filter.account });
+  for await (const record of scan(source, needles, undefined, cursor)) {
+    const { view } = record;
     const id = view.rotationId ?? view.uid;
-    if (view.code === 'rotation.intended') open.set(id, { line, index: view.sequence, view });
+    if (view.code === 'rotation.intended') open.set(id, record);
     if (view.code === 'rotation.outcome' || view.code === 'rotation.reconciled') open.delete(id);
   }
   for (const record of open.values()) if (matches(record.view, filter)) yield record;
 }
 
-/**
- * What matches and is appended from now on (`cursor` from a listing: from there on), until `signal` is aborted. Looks every `everyMs`.
- */
+/** What matches and is appended after `cursor`, until `signal` is aborted. Reads every `everyMs`. */
 export async function* followRecords(
   source: AuditSource,
   filter: RecordFilter,
@@ -176,7 +164,7 @@ export async function* followRecords(
     readonly clock: Pick<Clock, 'sleep'>;
     readonly signal: AbortSignal;
     readonly cursor: Cursor;
-    readonly everyMs?: number;
+    readonly everyMs?: number | undefined;
   },
 ): AsyncGenerator<FoundRecord, void, undefined> {
   const { clock, signal, cursor, everyMs = 500 } = options;
@@ -187,7 +175,7 @@ export async function* followRecords(
   }
 }
 
-/** The record with this uid or sequence number; `null` when there is none. `index` is its true place, whatever number it bears. */
+/** The record with this uid or sequence number; `null` when there is none. `index` is its position by count of lines. */
 export async function findRecord(source: AuditSource, id: string): Promise<FoundRecord | null> {
   const wanted = /^\d{1,15}$/.test(id) ? Number(id) : null;
   const needle = Buffer.from(

@@ -1,18 +1,19 @@
-// Where readers get the log from: segments of raw bytes in order, and checkpoints. Month files are segments on one machine,
-// immutable objects of one run each on S3. Nothing here knows which, and nothing here parses JSON.
+// The log for readers: segments of bytes in log order, and checkpoints. A segment is a month file on one machine, or an
+// object in S3. This file does not know which, and parses no JSON. A block is valid until the next one is requested.
 
 /** Reads one segment. */
 export type SegmentReader = {
-  /** Fills `into` from `at` with the segment's bytes from `position` on; how many came, 0 at its end. Throws `audit-unavailable`. */
+  /** Fills `into` from `at` with bytes from `position` on. Returns how many; 0 at the end. Throws `audit-unavailable`. */
   read(into: Buffer, at: number, position: number): number | Promise<number>;
   close(): void;
 };
 
-/** A stretch of the log: whole lines, each ended by LF, except that the newest segment may end in a half-written one. */
+/** Consecutive lines of the log, each ended by LF. The last line of the newest segment may be incomplete. */
 export type Segment = {
-  /** For messages, and where it can tell, the UTC month (`2026-11`) of its records, which lets readers pass it over. */
+  /** For messages. */
   readonly name: string;
-  readonly month?: string;
+  /** The UTC month (`2026-11`) of all its records, where that is known: readers can then skip it. */
+  readonly month?: string | undefined;
   open(): SegmentReader | Promise<SegmentReader>;
 };
 
@@ -24,29 +25,29 @@ export type AuditSource = {
   checkpoints(): Promise<readonly { readonly name: string; readonly text: string }[]>;
 };
 
-/** A block of memory with whole lines in `bytes[start, end)`; the byte before `start` may be overwritten. */
+/** A block of memory with complete lines in `bytes[start, end)`. The byte before `start` may be overwritten. */
 export type LineBlock = {
   readonly segment: Segment;
   readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
-  /** Where `start` lies in the segment. */
+  /** The position of `start` in the segment. */
   readonly position: number;
-  /** Bytes after the last LF at the segment's end; 0 but for a half-written line. Only on a segment's last block. */
-  readonly tail: number;
+  /** On the last block of a segment: the bytes of an incomplete line after the last LF. */
+  readonly incompleteBytes: number;
 };
 
 const blockBytes = 1 << 20;
 
 /**
- * Every line of the log in blocks of about 1 MiB that end at a line's end, one buffer used over and over: a block is valid until
- * the next is asked for. A line longer than the block makes it grow, so memory is bounded by the longest line.
+ * Every line of the log, in blocks of about 1 MiB that end at the end of a line. One buffer serves all blocks. A line that
+ * is longer makes it grow, so the longest line bounds the memory.
  */
 export async function* blocksOf(
   source: Pick<AuditSource, 'segments'>,
   options: {
-    readonly skip?: (segment: Segment) => boolean;
-    readonly from?: { segment: string; position: number };
+    readonly skip?: ((segment: Segment) => boolean) | undefined;
+    readonly from?: { segment: string; position: number } | undefined;
   } = {},
 ): AsyncGenerator<LineBlock, void, undefined> {
   let bytes: Buffer = Buffer.allocUnsafe(blockBytes + 1);
@@ -66,16 +67,16 @@ export async function* blocksOf(
         held += count;
         const last = held === 0 ? -1 : bytes.lastIndexOf(0x0a, held);
         const end = last < 1 ? 1 : last + 1;
-        const tail = 1 + held - end;
+        const rest = 1 + held - end;
         if (count === 0) {
-          if (held > 0) yield { segment, bytes, start: 1, end, position, tail };
+          if (held > 0) yield { segment, bytes, start: 1, end, position, incompleteBytes: rest };
           break;
         }
         if (end === 1) continue;
-        yield { segment, bytes, start: 1, end, position, tail: 0 };
+        yield { segment, bytes, start: 1, end, position, incompleteBytes: 0 };
         bytes.copyWithin(1, end, 1 + held);
         position += end - 1;
-        held = tail;
+        held = rest;
       }
     } finally {
       reader.close();
@@ -83,7 +84,7 @@ export async function* blocksOf(
   }
 }
 
-/** Calls `visit` with the bounds of every line (without its LF) of a block. */
+/** Calls `visit` with the bounds of every line of a block, without its LF. */
 export function eachLine(
   block: LineBlock,
   visit: (bytes: Buffer, start: number, end: number) => void,
@@ -95,4 +96,31 @@ export function eachLine(
     visit(bytes, start, lineEnd);
     start = lineEnd + 1;
   }
+}
+
+/**
+ * Keys that are found in the bytes of a line without parsing it. A quote inside a text is escaped, so these bytes
+ * cannot occur in one. In RFC 8785 order `logged_time` comes before `sequence`; both are in `metadata`.
+ */
+export const recordKeys = {
+  loggedTime: Buffer.from('"logged_time":'),
+  sequence: Buffer.from('"sequence":'),
+  sealedSize: Buffer.from('"sealed_size":'),
+};
+
+/** The decimal number at `at`; -1 when there is none, or when it has more than 15 digits. */
+export function numberAt(bytes: Buffer, at: number): number {
+  let [value, index] = [0, at];
+  for (; index < at + 16; index += 1) {
+    const digit = (bytes[index] ?? 0) - 48;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  return index === at || index === at + 16 ? -1 : value;
+}
+
+/** The number after `key` in a line; -1 when there is none. */
+export function numberAfter(line: Buffer, key: Buffer): number {
+  const at = line.indexOf(key);
+  return at < 0 ? -1 : numberAt(line, at + key.length);
 }

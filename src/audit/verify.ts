@@ -1,33 +1,46 @@
-// Recomputes everything from the stored bytes: every root, signature, sequence number, time, heartbeat. Believes no cache and nobody
-// who wrote the log; believes only the verifier keys it is given, and checkpoints that have left the machine (`consistentWith`).
+// Verifies a log from its stored bytes: every root, signature, sequence number, time and heartbeat. Trusts no cache and no
+// writer; trusts only the given verifier keys, and checkpoints that were kept on another machine (`consistentWith`).
 
 import { dayMs, isoTime } from '../time.ts';
-import { type Checkpoint, checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  checkNote,
+  parseCheckpoint,
+  signatureProblems,
+  type Verifier,
+} from './checkpoint.ts';
 import { base64Of, type Hash, leafHashInPlace, Tree } from './merkle.ts';
-import { type AuditSource, blocksOf, type LineBlock } from './reader.ts';
+import {
+  type AuditSource,
+  blocksOf,
+  eachLine,
+  type LineBlock,
+  numberAt,
+  recordKeys,
+} from './reader.ts';
 
-/** `altered`: somebody changed something. `incomplete`: nothing speaks against the log, but something is missing. */
+/** `altered`: something is not what was signed. `incomplete`: nothing was altered, but something is missing. */
 export type FindingLevel = 'altered' | 'incomplete';
 
 export type FindingKind =
-  | 'root' // records before this checkpoint are not those it was signed over
-  | 'shortened' // the log ends before a signed checkpoint does
-  | 'signature' // a checkpoint is not signed by a key that was given, or is no checkpoint
-  | 'origin' // checkpoints of another log
-  | 'checkpoint-missing' // a record says that a checkpoint was signed that is not there
-  | 'sequence' // a number is missing, double or out of order
-  | 'not-a-record' // a line without number or time
-  | 'inconsistent' // a checkpoint that left the machine says otherwise
+  | 'root' // the records before this checkpoint are not those that were signed
+  | 'shortened' // the log has fewer records than a signed checkpoint
+  | 'signature' // a checkpoint has no valid signature by a given key, or is no checkpoint
+  | 'origin' // a checkpoint of another log
+  | 'checkpoint-missing' // a record mentions a checkpoint that does not exist
+  | 'sequence' // a sequence number is missing, repeated or out of order
+  | 'not-a-record' // a line without sequence number or time
+  | 'inconsistent' // the log does not continue a checkpoint that was kept elsewhere
   | 'clock' // the time goes back
   | 'gap' // no record for more than a day and two hours
-  | 'half-written' // the last line has no end
+  | 'half-written' // the last line is incomplete
   | 'unsealed'; // records after the last checkpoint
 
 export type Finding = {
   readonly kind: FindingKind;
   readonly level: FindingLevel;
   readonly message: string;
-  readonly sequence?: number;
+  readonly sequence?: number | undefined;
 };
 
 export type Verification = {
@@ -35,61 +48,46 @@ export type Verification = {
   /** 0 intact, 1 incomplete, 4 altered. */
   readonly exitCode: 0 | 1 | 4;
   readonly records: number;
-  /** Good checkpoints, and how many records the largest of them covers. */
+  /** Number of valid checkpoints. */
   readonly checkpoints: number;
+  /** How many records the largest valid checkpoint covers. */
   readonly sealedRecords: number;
-  /** Base64 root over all records, sealed or not. */
+  /** Base64 root over all records. */
   readonly root: string;
   readonly newest: Checkpoint | null;
   /** Verifier keys, of those given, that signed. */
   readonly keys: readonly string[];
   readonly firstTimeMs: number | null;
   readonly lastTimeMs: number | null;
-  /** Sizes of the outside checkpoints that the log was found consistent with. */
+  /** Sizes of the checkpoints of `consistentWith` that the log continues. */
   readonly anchors: readonly number[];
-  /** At most 100; `more` says how many were left out. */
+  /** At most 100. */
   readonly findings: readonly Finding[];
+  /** How many findings were left out. */
   readonly more: number;
 };
 
 export type VerifyOptions = {
   readonly verifiers: readonly Verifier[];
   /** Texts of checkpoints kept elsewhere. */
-  readonly consistentWith?: readonly string[];
-  /** With the time, a log that fell silent is noticed too. UTC milliseconds. */
-  readonly nowMs?: number;
-  /** The longest silence that needs no explanation; a day and two hours by default. */
-  readonly gapMs?: number;
+  readonly consistentWith?: readonly string[] | undefined;
+  /** UTC milliseconds. With it, a log without recent records is reported too. */
+  readonly nowMs?: number | undefined;
+  /** The longest time without a record that is not reported; by default a day and two hours. */
+  readonly gapMs?: number | undefined;
 };
 
-const needles = {
-  logged: Buffer.from('"logged_time":'),
-  sequence: Buffer.from('"sequence":'),
-  sealed: Buffer.from('"sealed_size":'),
-};
-
+/** The end of the key `sealed_size`. The search runs at the speed of its first byte, and `z` is rare in a record. */
 const rareEnd = Buffer.from('ze":');
 
-/** The digits at `at`, as a number; -1 when there are none or too many. */
-function numberAt(bytes: Buffer, at: number): number {
-  let [value, index] = [0, at];
-  for (; index < at + 16; index += 1) {
-    const digit = (bytes[index] as number) - 48;
-    if (digit < 0 || digit > 9) break;
-    value = value * 10 + digit;
-  }
-  return index === at || index === at + 16 ? -1 : value;
-}
-
 /**
- * Finds a key in line after line. Records are much alike, so it looks near where it was in the line before, and from the line's
- * beginning only when it is not there: a quarter of the time. In RFC 8785 order `logged_time` stands before `sequence`, both in
- * `metadata`; a quote inside a text is escaped, so these bytes cannot occur in one.
+ * Finds a key in one line after another. It searches near the position in the previous line first, and from the start of
+ * the line only then: records are similar, and this takes a quarter of the time.
  */
 function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end: number): number } {
   const first = needle[0];
   let distance = 0;
-  // A loop here beats a call to indexOf, which costs as much as the hash of a node.
+  // A loop is faster here than a call of indexOf, which takes as long as the hash of a node.
   function isAt(bytes: Buffer, place: number): boolean {
     for (let index = 1; index < needle.length; index += 1)
       if (bytes[place + index] !== needle[index]) return false;
@@ -114,7 +112,7 @@ function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end:
   };
 }
 
-/** What is kept of a checkpoint while the log passes by; there may be thousands. */
+/** What is kept of a checkpoint during the pass; a log can have thousands. */
 type Given = {
   readonly name: string;
   readonly size: number;
@@ -122,14 +120,12 @@ type Given = {
   readonly isAnchor: boolean;
 };
 
-/** Collects findings, and tells the first few of a kind only once too often. */
 function createFindings() {
   const kept: Finding[] = [];
   let more = 0;
   return {
     add(level: FindingLevel, kind: FindingKind, message: string, sequence?: number): void {
-      if (kept.length < 100)
-        kept.push({ level, kind, message, ...(sequence === undefined ? {} : { sequence }) });
+      if (kept.length < 100) kept.push({ level, kind, message, sequence });
       else more += 1;
     },
     done: (): { findings: readonly Finding[]; more: number } => ({ findings: kept, more }),
@@ -137,7 +133,9 @@ function createFindings() {
 }
 type Findings = ReturnType<typeof createFindings>;
 
-/** Checks the whole log. Throws `audit-unavailable` when it cannot be read. Memory is flat in the log's length. */
+const exitCodes = { intact: 0, incomplete: 1, altered: 4 } as const;
+
+/** Checks every record. Memory does not grow with the log. Throws `audit-unavailable` when it cannot be read. */
 export async function verifyLog(
   source: AuditSource,
   options: VerifyOptions,
@@ -145,68 +143,68 @@ export async function verifyLog(
   const findings = createFindings();
   const signed = await signedCheckpoints(source, options, findings);
   const walk = createWalk(signed.bySize, options.gapMs ?? dayMs + 2 * 3_600_000, findings);
-  let tailBytes = 0;
+  let incompleteBytes = 0;
   for await (const block of blocksOf(source)) {
     walk.visit(block);
-    tailBytes = block.tail;
-    if (block.tail > 0)
+    incompleteBytes = block.incompleteBytes;
+    if (incompleteBytes > 0)
       findings.add(
         'incomplete',
         'half-written',
-        `${block.segment.name}: ${block.tail} bytes of a half-written record`,
+        `${block.segment.name} ends with ${incompleteBytes} bytes of an incomplete record`,
       );
   }
-  const { tree, times, mentioned, good } = walk.end(options.nowMs);
-  const sealedRecords = good.reduce(
-    (most, { isAnchor, size }) => (isAnchor ? most : Math.max(most, size)),
-    0,
-  );
+  const { tree, mentioned, valid, times } = walk.end(options.nowMs);
+  const stored = valid.filter(({ isAnchor }) => !isAnchor);
+  const sealedRecords = stored.reduce((most, { size }) => Math.max(most, size), 0);
   for (const size of mentioned) {
     if (!signed.sizes.has(size))
-      findings.add('altered', 'checkpoint-missing', `the checkpoint at ${size} records is gone`);
+      findings.add('altered', 'checkpoint-missing', `the checkpoint at ${size} records is missing`);
   }
   const unsealed = tree.size - sealedRecords;
-  if (unsealed > 0 && tailBytes === 0) {
-    findings.add(
-      'incomplete',
-      'unsealed',
-      `${unsealed} of ${tree.size} records are after the last checkpoint`,
-      sealedRecords,
-    );
+  if (unsealed > 0 && incompleteBytes === 0) {
+    const message = `${unsealed} of ${tree.size} records are after the last checkpoint`;
+    findings.add('incomplete', 'unsealed', message, sealedRecords);
   }
   const found = findings.done();
   const isAltered = found.findings.some(({ level }) => level === 'altered');
   const state = isAltered ? 'altered' : found.findings.length > 0 ? 'incomplete' : 'intact';
   return {
     state,
-    exitCode: isAltered ? 4 : state === 'intact' ? 0 : 1,
+    exitCode: exitCodes[state],
     records: tree.size,
-    checkpoints: good.filter(({ isAnchor }) => !isAnchor).length,
+    checkpoints: stored.length,
     sealedRecords,
     root: base64Of(tree.root()),
-    newest: await newestOf(source, good.findLast(({ isAnchor }) => !isAnchor)?.name),
+    newest: await readAgain(source, stored.at(-1)?.name),
     keys: signed.keys,
-    firstTimeMs: times.first,
-    lastTimeMs: times.last,
-    anchors: good.filter(({ isAnchor }) => isAnchor).map(({ size }) => size),
+    ...times,
+    anchors: valid.filter(({ isAnchor }) => isAnchor).map(({ size }) => size),
     ...found,
   };
 }
 
-function* inTurn(stored: readonly NamedText[], outside: readonly NamedText[]) {
+/** One by one: the text of a stored checkpoint is read when it is asked for. */
+function* eachCheckpoint(
+  stored: readonly { readonly name: string; readonly text: string }[],
+  kept: readonly string[],
+) {
   for (const { name, text } of stored) yield { name, text, isAnchor: false };
-  for (const { name, text } of outside) yield { name, text, isAnchor: true };
+  for (const [index, text] of kept.entries())
+    yield { name: `given checkpoint ${index + 1}`, text, isAnchor: true };
 }
-type NamedText = { readonly name: string; readonly text: string };
 
-/** The checkpoint of that name once more: their texts are not kept while the log passes by. */
-async function newestOf(source: AuditSource, name: string | undefined): Promise<Checkpoint | null> {
+/** Reads the checkpoint of that name again: the texts are not kept during the pass. */
+async function readAgain(
+  source: AuditSource,
+  name: string | undefined,
+): Promise<Checkpoint | null> {
   if (name === undefined) return null;
   const found = (await source.checkpoints()).findLast((one) => one.name === name);
   return found ? parseCheckpoint(found.text) : null;
 }
 
-/** The checkpoints that a given key signed, by size; what is wrong with the others goes to the findings. */
+/** The checkpoints with a valid signature by a given key, by size. The others become findings. */
 async function signedCheckpoints(
   source: AuditSource,
   { verifiers, consistentWith = [] }: VerifyOptions,
@@ -217,20 +215,15 @@ async function signedCheckpoints(
   const keys = new Set<string>();
   let origin: string | undefined;
   const stored = await source.checkpoints();
-  const outside = consistentWith.map((text, index) => ({
-    name: `outside checkpoint ${index + 1}`,
-    text,
-  }));
-  for (const { name, text, isAnchor } of inTurn(stored, outside)) {
+  for (const { name, text, isAnchor } of eachCheckpoint(stored, consistentWith)) {
     const checkpoint = parseCheckpoint(text);
-    const signature = checkpoint && checkNote(checkpoint.note, verifiers);
-    if (!checkpoint || signature !== 'good') {
-      const why = !checkpoint
-        ? 'is no checkpoint'
-        : signature === 'bad'
-          ? 'has a wrong signature'
-          : 'is signed by no key that was given';
-      findings.add('altered', 'signature', `${name} ${why}`);
+    if (checkpoint === null) {
+      findings.add('altered', 'signature', `${name} is no checkpoint`);
+      continue;
+    }
+    const signature = checkNote(checkpoint.note, verifiers);
+    if (signature !== 'valid') {
+      findings.add('altered', 'signature', `${name} ${signatureProblems[signature]}`);
       continue;
     }
     origin ??= checkpoint.origin;
@@ -238,7 +231,7 @@ async function signedCheckpoints(
       findings.add(
         'altered',
         'origin',
-        `${name} is of the log "${checkpoint.origin}", not "${origin}"`,
+        `${name} belongs to the log "${checkpoint.origin}", not to "${origin}"`,
       );
     if (!isAnchor) sizes.add(checkpoint.size);
     const { size, root } = checkpoint;
@@ -251,132 +244,130 @@ async function signedCheckpoints(
   return { bySize, sizes, keys: [...keys] };
 }
 
-/** The pass over all lines: hashes, counts, compares at every checkpoint's size. */
+/** Compares the tree with the checkpoints of its size. */
+function createComparer(
+  bySize: ReadonlyMap<number, readonly Given[]>,
+  tree: Tree,
+  findings: Findings,
+) {
+  const valid: Given[] = [];
+  let validSize = 0;
+  let isBroken = false;
+
+  function compareOne(given: Given): void {
+    const { size, isAnchor, name } = given;
+    if (given.root === tree.root()) {
+      valid.push(given);
+      if (!isAnchor) validSize = size;
+    } else if (isAnchor) {
+      const message = `the first ${size} records are not those that ${name} was signed over`;
+      findings.add('altered', 'inconsistent', message);
+    } else if (!isBroken) {
+      isBroken = true;
+      const records = `records ${validSize} to ${size - 1}`;
+      findings.add(
+        'altered',
+        'root',
+        `${records} are not those that ${name} was signed over; no later record can be trusted`,
+        validSize,
+      );
+    }
+  }
+
+  return {
+    valid,
+    compare(): void {
+      for (const given of bySize.get(tree.size) ?? []) compareOne(given);
+    },
+    /** Checkpoints of more records than the log has. */
+    end(): void {
+      for (const [size, given] of bySize)
+        for (const { name } of size > tree.size ? given : [])
+          findings.add(
+            'altered',
+            'shortened',
+            `${name} was signed over ${size} records, and the log has ${tree.size}`,
+          );
+    },
+  };
+}
+
+/** Checks the order of the times, and the time between two records. */
+function createTimeCheck(gapMs: number, findings: Findings) {
+  let [first, last] = [null as number | null, null as number | null];
+  return {
+    add(timeMs: number, sequence: number): void {
+      if (last !== null && timeMs < last) {
+        const message = `the time goes back from ${isoTime(last)} to ${isoTime(timeMs)}`;
+        findings.add('incomplete', 'clock', message, sequence);
+      } else if (last !== null && timeMs - last > gapMs) {
+        const message = `no record and no heartbeat from ${isoTime(last)} to ${isoTime(timeMs)}`;
+        findings.add('incomplete', 'gap', message, sequence);
+      }
+      first ??= timeMs;
+      last = timeMs;
+    },
+    end(nowMs: number | undefined) {
+      if (nowMs !== undefined && last !== null && nowMs - last > gapMs)
+        findings.add('incomplete', 'gap', `no record and no heartbeat since ${isoTime(last)}`);
+      return { firstTimeMs: first, lastTimeMs: last };
+    },
+  };
+}
+
+/** The pass over all lines: hashes and counts them, and compares the tree at the size of every checkpoint. */
 function createWalk(
   bySize: ReadonlyMap<number, readonly Given[]>,
   gapMs: number,
   findings: Findings,
 ) {
   const tree = new Tree();
-  const times: { first: number | null; last: number | null } = { first: null, last: null };
+  const times = createTimeCheck(gapMs, findings);
+  const checkpoints = createComparer(bySize, tree, findings);
   const mentioned = new Set<number>();
-  const good: Given[] = [];
-  const near = { logged: createFinder(needles.logged), sequence: createFinder(needles.sequence) };
-  let goodUpTo = 0;
-  let isBroken = false;
+  const logged = createFinder(recordKeys.loggedTime);
+  const sequences = createFinder(recordKeys.sequence);
 
-  function compare(given: readonly Given[] | undefined): void {
-    for (const one of given ?? []) {
-      const { size, root, isAnchor, name } = one;
-      if (root === tree.root()) {
-        good.push(one);
-        if (!isAnchor) goodUpTo = size;
-      } else if (isAnchor) {
-        findings.add(
-          'altered',
-          'inconsistent',
-          `${name}: the first ${size} records are not those that were signed then`,
-        );
-      } else if (!isBroken) {
-        isBroken = true;
-        const where = `records ${goodUpTo} to ${size - 1}`;
-        findings.add(
-          'altered',
-          'root',
-          `${where} are not those that ${name} was signed over; none is vouched for after them`,
-          goodUpTo,
-        );
-      }
-    }
-  }
-
-  function checkTime(timeMs: number, sequence: number): void {
-    const { last } = times;
-    if (last !== null && timeMs < last) {
-      findings.add(
-        'incomplete',
-        'clock',
-        `the time goes back from ${isoTime(last)} to ${isoTime(timeMs)}`,
-        sequence,
-      );
-    } else if (last !== null && timeMs - last > gapMs) {
-      findings.add(
-        'incomplete',
-        'gap',
-        `nothing between ${isoTime(last)} and ${isoTime(timeMs)}, not even a heartbeat`,
-        sequence,
-      );
-    }
-    times.first ??= timeMs;
-    times.last = timeMs;
-  }
-
-  function line(bytes: Buffer, start: number, end: number): void {
+  function addLine(bytes: Buffer, start: number, end: number): void {
     const expected = tree.size;
-    const logged = near.logged.find(bytes, start, end);
-    const at = logged < 0 ? -1 : near.sequence.find(bytes, logged, end);
-    if (at < 0) {
+    const loggedAt = logged.find(bytes, start, end);
+    const sequenceAt = loggedAt < 0 ? -1 : sequences.find(bytes, loggedAt, end);
+    if (sequenceAt < 0) {
       findings.add('altered', 'not-a-record', `line ${expected} is no record`, expected);
     } else {
-      const sequence = numberAt(bytes, at + needles.sequence.length);
-      if (sequence !== expected)
-        findings.add(
-          'altered',
-          'sequence',
-          `record ${expected} says that it is ${sequence}`,
-          expected,
-        );
-      checkTime(numberAt(bytes, logged + needles.logged.length), expected);
+      const sequence = numberAt(bytes, sequenceAt + recordKeys.sequence.length);
+      if (sequence !== expected) {
+        const message = `record ${expected} carries the sequence number ${sequence}`;
+        findings.add('altered', 'sequence', message, expected);
+      }
+      times.add(numberAt(bytes, loggedAt + recordKeys.loggedTime.length), expected);
     }
     tree.append(leafHashInPlace(bytes, start, end));
-    compare(bySize.get(tree.size));
+    checkpoints.compare();
   }
 
-  compare(bySize.get(0));
+  checkpoints.compare();
   return {
-    visit({ bytes, start, end }: LineBlock): void {
-      // The search runs at the speed of its first byte's: `z` is the rare one in this key.
-      for (
-        let at = bytes.indexOf(rareEnd, start);
-        at >= 0 && at < end;
-        at = bytes.indexOf(rareEnd, at + 1)
-      ) {
-        const key = at + rareEnd.length - needles.sealed.length;
-        if (
-          bytes.compare(
-            needles.sealed,
-            0,
-            needles.sealed.length,
-            Math.max(0, key),
-            at + rareEnd.length,
-          ) === 0
-        )
-          mentioned.add(numberAt(bytes, at + rareEnd.length));
-      }
-      for (let from = start; from < end; ) {
-        const to = bytes.indexOf(0x0a, from);
-        line(bytes, from, to);
-        from = to + 1;
-      }
+    visit(block: LineBlock): void {
+      addMentioned(block, mentioned);
+      eachLine(block, addLine);
     },
     end(nowMs: number | undefined) {
-      for (const [size, given] of bySize) {
-        if (size <= tree.size) continue;
-        for (const { name } of given)
-          findings.add(
-            'altered',
-            'shortened',
-            `${name} was signed over ${size} records, ${tree.size} are left`,
-          );
-      }
-      if (nowMs !== undefined && times.last !== null && nowMs - times.last > gapMs) {
-        findings.add(
-          'incomplete',
-          'gap',
-          `nothing since ${isoTime(times.last)}, not even a heartbeat`,
-        );
-      }
-      return { tree, times, mentioned, good };
+      checkpoints.end();
+      return { tree, mentioned, valid: checkpoints.valid, times: times.end(nowMs) };
     },
   };
+}
+
+/** Adds the sizes of the checkpoints that the records of a block mention. */
+function addMentioned({ bytes, start, end }: LineBlock, mentioned: Set<number>): void {
+  const { sealedSize } = recordKeys;
+  let at = bytes.indexOf(rareEnd, start);
+  while (at >= 0 && at < end) {
+    const after = at + rareEnd.length;
+    const from = Math.max(0, after - sealedSize.length);
+    if (bytes.compare(sealedSize, 0, sealedSize.length, from, after) === 0)
+      mentioned.add(numberAt(bytes, after));
+    at = bytes.indexOf(rareEnd, at + 1);
+  }
 }

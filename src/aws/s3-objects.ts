@@ -7,7 +7,7 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
-import type { ObjectStore } from '../audit/objects.ts';
+import type { ObjectStore } from '../audit/object-segments.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { type AwsCallOptions, createCaller } from './call.ts';
 

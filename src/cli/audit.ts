@@ -13,7 +13,7 @@ import {
   listRecords,
   type RecordFilter,
 } from '../audit/query.ts';
-import type { RecordView } from '../audit/record-view.ts';
+import type { RecordView } from '../audit/record.ts';
 import { eventCodes } from '../audit/schema.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';

@@ -17,6 +17,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { auditContextOf } from '../app.ts';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
+import { openFileSegments } from '../audit/file-segments.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
@@ -105,10 +106,13 @@ export async function begin(
       written.push(file);
     }
     const log = await openAuditLog({
-      directory: audit,
+      segments: openFileSegments({
+        directory: audit,
+        processes: openProcessIdentity(shell.pid),
+        clock,
+      }),
       signer: openSigningKey(signing.signingKey),
       clock,
-      processes: openProcessIdentity(shell.pid),
       origin,
       context: { ...auditContextOf(shell.user), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
     });

@@ -4,7 +4,7 @@
 import pLimit from 'p-limit';
 import type { Account, Rotator } from '../app.ts';
 import { listRecords } from '../audit/query.ts';
-import type { RecordView } from '../audit/record-view.ts';
+import type { RecordView } from '../audit/record.ts';
 import { UsageError } from '../config/errors.ts';
 import { Failure } from '../rotation/failure.ts';
 import { rounded } from '../rotation/result-json.ts';

@@ -292,7 +292,7 @@ function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
   const then = [...history.accounts.values()]
     .filter((account) => isMember(account, summary.timeMs + 1))
     .map(({ account }) => account);
-  return summary.more['sha256'] === inventoryHash(then) ? 'matches' : 'differs';
+  return summary.sha256 === inventoryHash(then) ? 'matches' : 'differs';
 }
 
 const order: Readonly<Record<AccountRow['bucket'], number>> = {

@@ -53,12 +53,11 @@ export function exceptionsOf(given: Given): readonly Exception[] {
   ];
   return found.map((exception) => {
     const record = history.acknowledgements.get(exception.id);
-    const note = record?.more['note'];
     const acknowledgement = record
       ? {
           by: record.requestedBy ?? record.actor,
           atMs: record.timeMs,
-          note: typeof note === 'string' ? note : '',
+          note: record.note ?? '',
           sequence: record.sequence,
         }
       : null;
@@ -194,7 +193,7 @@ function ofFailures({ rows }: Given): Found[] {
 function ofSinks({ history, fromMs }: Given): Found[] {
   const failures = history.sinkFailures.map((view) => ({
     view,
-    text: `The audit log could not be written; ${view.more['lost'] ?? 0} records went to standard error alone. ${view.detail ?? ''}`,
+    text: `The audit log could not be written; ${view.lost ?? 0} records went to standard error alone. ${view.detail ?? ''}`,
   }));
   const repairs = history.repairs.map((view) => ({
     view,

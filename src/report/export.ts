@@ -1,11 +1,10 @@
 // The report as JSON (one OCSF Compliance Finding, class 2003, per account) and as CSV. The same facts as the page.
 
-import { canonicalJson } from '../audit/canonical-json.ts';
 import { uuidv7 } from '../audit/record.ts';
 import { isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
 import type { Report } from './build.ts';
-import { csvMark, csvRow } from './csv.ts';
+import { type Column, csvTable } from './csv.ts';
 import { bucketText, controls, daysOf, integrityText, limitsText, verdictText } from './text.ts';
 
 const iso = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
@@ -107,63 +106,53 @@ export function reportJson(report: Report): string {
     controls,
     limits: limitsText,
   };
-  return `${JSON.stringify(JSON.parse(canonicalJson(document)), null, 1)}\n`;
+  return `${JSON.stringify(sortKeys(document), null, 1)}\n`;
 }
 
-/** `report.csv`: the account table, one line each, worst first; UTF-8 with BOM, RFC 4180, ISO times, no formula runs. */
-export function reportCsv(report: Report): string {
-  const head = [
-    'account',
-    'username',
-    'secret_id',
-    'standing',
-    'note',
-    'last_change',
-    'last_change_by',
-    'age_days',
-    'largest_age_days',
-    'largest_age_at',
-    'next_due',
-    'rotations_ok',
-    'rotations_failed',
-    'rotations_unknown',
-    'last_actor',
-    'last_trigger',
-    'verified_by_login',
-    'record',
-    'store_state',
-    'period_from',
-    'period_end',
-    'checkpoint_size',
-    'checkpoint_root',
-    'log',
-  ];
-  const { integrity } = report;
-  const rows = report.rows.map((row) => [
-    row.account,
-    row.username ?? undefined,
-    row.secretId ?? undefined,
-    bucketText(row.bucket, report.policy).title,
-    row.note ?? undefined,
-    iso(row.lastChange?.timeMs ?? null) ?? undefined,
-    row.lastChange?.by,
-    days(row.ageMs) ?? undefined,
-    days(row.largestAgeMs) ?? undefined,
-    iso(row.largestAtMs) ?? undefined,
-    iso(row.nextDueMs) ?? undefined,
-    row.succeeded,
-    row.failed,
-    row.unknown,
-    row.lastChange?.actor,
-    row.lastChange?.trigger,
-    row.lastChange ? (row.lastChange.verified ? 'yes' : 'no') : undefined,
-    row.lastChange?.sequence ?? undefined,
-    row.storeState ?? undefined,
-    isoTime(report.fromMs),
-    isoTime(report.endMs),
-    integrity.newest?.size,
-    integrity.newest?.note.text.split('\n')[2],
-    integrity.state,
-  ]);
-  return csvMark + [head, ...rows].map(csvRow).join('');
+/** `value` with the keys of its objects in order, so that the same report is the same file. */
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sortKeys(inner)]));
 }
+
+/** The columns of `report.csv`. Their names, and the words in `standing`, are an interface. */
+const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
+  ['account', ({ account }) => account],
+  ['username', ({ username }) => username],
+  ['secret_id', ({ secretId }) => secretId],
+  ['standing', ({ bucket }) => csvStandings[bucket]],
+  ['note', ({ note }) => note],
+  ['last_change', ({ lastChange }) => iso(lastChange?.timeMs ?? null)],
+  ['last_change_by', ({ lastChange }) => lastChange?.by],
+  ['age_days', ({ ageMs }) => days(ageMs)],
+  ['largest_age_days', ({ largestAgeMs }) => days(largestAgeMs)],
+  ['largest_age_at', ({ largestAtMs }) => iso(largestAtMs)],
+  ['next_due', ({ nextDueMs }) => iso(nextDueMs)],
+  ['rotations_ok', ({ succeeded }) => succeeded],
+  ['rotations_failed', ({ failed }) => failed],
+  ['rotations_unknown', ({ unknown }) => unknown],
+  ['last_actor', ({ lastChange }) => lastChange?.actor],
+  ['last_trigger', ({ lastChange }) => lastChange?.trigger],
+  ['verified_by_login', ({ lastChange }) => lastChange && (lastChange.verified ? 'yes' : 'no')],
+  ['record', ({ lastChange }) => lastChange?.sequence],
+  ['store_state', ({ storeState }) => storeState],
+  ['period_from', () => isoTime(report.fromMs)],
+  ['period_end', () => isoTime(report.endMs)],
+  ['checkpoint_size', () => report.integrity.newest?.size],
+  ['checkpoint_root', () => report.integrity.newest?.note.text.split('\n')[2]],
+  ['log', () => report.integrity.state],
+];
+
+const csvStandings: Readonly<Record<AccountRow['bucket'], string>> = {
+  inside: 'Inside',
+  soon: 'Due soon',
+  outside: 'Outside',
+  never: 'Never rotated',
+  unknown: 'Unknown',
+  exempt: 'Exempt',
+};
+
+/** `report.csv`: the account table, one line for each account, worst first. */
+export const reportCsv = (report: Report): string => csvTable(columnsOf(report), report.rows);

@@ -1,7 +1,7 @@
 // What the log tells of each account over its whole life: when its password changed, what failed, when it stopped, what is open.
 // One pass in log order; nothing here knows the period of a report, the store, or today.
 
-import type { RecordView } from '../audit/record-view.ts';
+import type { RecordView } from '../audit/record.ts';
 import { dayMs } from '../time.ts';
 
 /** A moment since when an account has another password. */
@@ -85,8 +85,7 @@ export function addRecord(history: LogHistory, view: RecordView): void {
   history.last = view;
   switch (view.code) {
     case 'exception.acknowledged': {
-      const id = view.more['exception_id'];
-      if (typeof id === 'string') history.acknowledgements.set(id, view);
+      if (view.exceptionId !== undefined) history.acknowledgements.set(view.exceptionId, view);
       return;
     }
     case 'sink.failed':
@@ -129,10 +128,9 @@ function accountOf(history: LogHistory, account: string, view: RecordView): Acco
 
 function addToAccount(account: AccountHistory, view: RecordView): void {
   if (view.username !== undefined) account.username = view.username;
-  const secretId = view.more['secret_id'];
-  if (typeof secretId === 'string') account.secretId = secretId;
-  const age = view.more['age_days_before'];
-  if (account.bornMs === null && account.changes.length === 0 && typeof age === 'number')
+  if (view.secretId !== undefined) account.secretId = view.secretId;
+  const age = view.ageDaysBefore;
+  if (account.bornMs === null && account.changes.length === 0 && age !== undefined)
     account.bornMs = view.timeMs - age * dayMs;
   switch (view.code) {
     case 'inventory.changed':
@@ -190,7 +188,7 @@ function addToAccount(account: AccountHistory, view: RecordView): void {
 
 function changeMembership(account: AccountHistory, view: RecordView): void {
   const last = account.memberships.at(-1);
-  if (view.more['change'] === 'removed') {
+  if (view.change === 'removed') {
     if (last && last.toMs === null) last.toMs = view.timeMs;
   } else if (last?.toMs != null) {
     account.memberships.push({ fromMs: view.timeMs, toMs: null });
@@ -229,7 +227,7 @@ function close(account: AccountHistory, view: RecordView): void {
  */
 function addChange(account: AccountHistory, view: RecordView, attempt: Attempt | undefined): void {
   const { rotationId } = view;
-  const verified = view.more['verified_by'] === 'login';
+  const verified = view.verifiedBy === 'login';
   const known =
     rotationId === undefined
       ? undefined

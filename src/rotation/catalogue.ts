@@ -171,6 +171,12 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
       text: 'Keep one of the accounts in the configuration, or store another ThingSpace user in one of the secrets',
     },
   ],
+  'log-damaged': (facts) => [
+    {
+      text: 'Check which records are damaged, then restore the audit log from a backup',
+      command: ownCommand(facts, 'audit', 'verify'),
+    },
+  ],
 };
 
 const unchangedSince = (why: string) => (): string => `Unchanged. ${why}`;

@@ -129,6 +129,8 @@ export const causes = [
   'contention',
   /** Another account has the same ThingSpace user. */
   'shared-user',
+  /** The audit log at `path` is not as it was written: a record cannot be read, or its signed head does not fit. */
+  'log-damaged',
 ] as const;
 
 export type Cause = (typeof causes)[number];
@@ -176,6 +178,31 @@ export class Failure extends Error {
     this.reason = reason;
     this.facts = facts;
   }
+}
+
+/** What an error code of the operating system means. */
+const systemErrors: Readonly<Record<string, readonly [meaning: string, cause: Cause]>> = {
+  EACCES: ['permission denied', 'file-denied'],
+  EDQUOT: ['disk quota exceeded', 'disk-full'],
+  EIO: ['input or output error', 'disk-error'],
+  ENOENT: ['no such file or folder', 'file-missing'],
+  ENOSPC: ['no space left on the disk', 'disk-full'],
+  EPERM: ['operation not permitted', 'file-denied'],
+  EROFS: ['the file system is read-only', 'file-denied'],
+};
+
+/** The failure for an error of the operating system on `path`. Rethrows an error that has no code, which is a bug. */
+export function systemFailure(
+  reason: Reason,
+  subject: string,
+  path: string,
+  error: unknown,
+): Failure {
+  if (error instanceof Failure) return error;
+  const { code } = error as { code?: unknown };
+  if (typeof code !== 'string') throw error;
+  const [meaning, cause] = systemErrors[code] ?? ['the operating system reported an error'];
+  return new Failure(reason, `${subject}: ${meaning} (${code})`, { cause, path });
 }
 
 /** 0 good, 1 unchanged, 3 changed or in doubt, 4 action required (2 is usage: never from an attempt). */

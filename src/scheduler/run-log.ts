@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Rotator } from '../app.ts';
 import { listRecords } from '../audit/query.ts';
+import type { RecordView } from '../audit/record.ts';
 import type { Trigger } from '../rotation/event.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
@@ -126,13 +127,13 @@ export function recordInventory(
 export function recordPolicy({ audit, write }: RunLog, policy: Policy): Promise<void> {
   const { maxAgeDays, rotateAfterDays } = policy;
   return write(async () => {
-    let before: Readonly<Record<string, unknown>> = {};
+    let before: Partial<Pick<RecordView, keyof Policy>> = {};
     const newest = { event: 'policy.changed', last: 1 } as const;
-    for await (const { view } of listRecords(audit.source, newest)) before = view.more;
-    const [maxBefore, rotateBefore] = [before['max_age_days'], before['rotate_after_days']];
+    for await (const { view } of listRecords(audit.source, newest)) before = view;
+    const { maxAgeDays: maxBefore, rotateAfterDays: rotateBefore } = before;
     if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
     const known =
-      typeof maxBefore === 'number' && typeof rotateBefore === 'number'
+      maxBefore !== undefined && rotateBefore !== undefined
         ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
         : {};
     await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
@@ -145,7 +146,7 @@ export async function readInventory({ audit }: RunLog): Promise<ReadonlySet<stri
   try {
     for await (const { view } of listRecords(audit.source, { event: 'inventory.changed' })) {
       if (view.account === undefined) continue;
-      if (view.more['change'] === 'removed') names.delete(view.account);
+      if (view.change === 'removed') names.delete(view.account);
       else names.add(view.account);
     }
     return names;

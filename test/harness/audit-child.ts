@@ -1,4 +1,4 @@
-// A process that appends to an audit log until its work is done or it dies. Bundled by the tests that start it.
+// A process that appends to an audit log until its work is done or it is killed. Bundled by the tests that start it.
 //
 //   node audit-child.mjs DIRECTORY KEYFILE NAME APPENDS PER_APPEND exit|throw|wait
 //
@@ -6,17 +6,18 @@
 
 import { readFileSync, writeSync } from 'node:fs';
 import { openSigningKey } from '../../src/audit/checkpoint.ts';
+import { openFileSegments } from '../../src/audit/file-segments.ts';
 import { openAuditLog } from '../../src/audit/log.ts';
 import { openClock } from '../../src/clock.ts';
 import { openProcessIdentity } from '../../src/process-identity.ts';
 
 const [directory = '', keyFile = '', name = '', appends = '1', perAppend = '1', ending = 'exit'] =
   process.argv.slice(2);
+const clock = openClock();
 const log = await openAuditLog({
-  directory,
+  segments: openFileSegments({ directory, processes: openProcessIdentity(process.pid), clock }),
   signer: openSigningKey(readFileSync(keyFile, 'utf8')),
-  clock: openClock(),
-  processes: openProcessIdentity(process.pid),
+  clock,
   origin: 'example.com/fleet/audit',
   context: {
     actor: { name },

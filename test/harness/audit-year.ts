@@ -10,7 +10,7 @@ import {
 } from '../../src/audit/checkpoint.ts';
 import { leafHash, Tree } from '../../src/audit/merkle.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
-import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
+import { formatRecord, uuidv7 } from '../../src/audit/record.ts';
 import type { LoggedEvent } from '../../src/audit/schema.ts';
 import type { StoreFact } from '../../src/report/account.ts';
 import type { ReportOptions } from '../../src/report/build.ts';
@@ -181,13 +181,12 @@ export async function yearOf(
 async function signed(events: readonly Timed[]) {
   const { signingKey, verifierKey } = generateSigningKey(origin);
   const signer = openSigningKey(signingKey);
-  const frame = frameOf(context);
   const tree = new Tree();
   const [lines, checkpoints]: [string[], string[]] = [[], []];
   let sealedSize = 0;
   for (const [index, { atMs, event }] of events.entries()) {
     const stamp = { uid: uuidv7(atMs), sequence: index, timeMs: atMs, origin, batchRemaining: 0 };
-    const line = formatRecord(event, sealedSize > 0 ? { ...stamp, sealedSize } : stamp, frame);
+    const line = formatRecord(event, sealedSize > 0 ? { ...stamp, sealedSize } : stamp, context);
     sealedSize = 0;
     tree.append(leafHash(Buffer.from(line)));
     lines.push(line);

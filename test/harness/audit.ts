@@ -1,4 +1,4 @@
-// Logs for tests: real files, a clock that is set by hand, events as the loop makes them.
+// Audit logs for tests: real files, a clock that the test sets, and events as the rotation makes them.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,8 @@ import {
   type Signer,
   type Verifier,
 } from '../../src/audit/checkpoint.ts';
-import { type FileAuditLog, openAuditLog } from '../../src/audit/log.ts';
+import { openFileSegments } from '../../src/audit/file-segments.ts';
+import { type AuditWriter, openAuditLog } from '../../src/audit/log.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
 import type { AuditContext } from '../../src/audit/record.ts';
 import { openProcessIdentity } from '../../src/process-identity.ts';
@@ -24,7 +25,7 @@ export const march = Date.UTC(2026, 2, 1);
 
 export type TestClock = Clock & { atMs: number };
 
-/** Stands still until it is set; a sleep passes at once, letting others run. */
+/** Does not move until it is set. A sleep ends at once, after other work has run. */
 export function testClock(atMs: number = march): TestClock {
   let slept = 0;
   const clock: TestClock = {
@@ -47,7 +48,7 @@ export const context: AuditContext = {
   policy: { maxAgeDays: 90, warnAgeDays: 75 },
 };
 
-/** One for all logs of this process, as processes.ts asks for. */
+/** One for all logs of this process, as process-identity.ts requires. */
 export const processes = openProcessIdentity(process.pid);
 
 const folders: string[] = [];
@@ -62,7 +63,7 @@ export function removeTempFolders(): void {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
-export type TestLog = FileAuditLog & {
+export type TestLog = AuditWriter & {
   readonly directory: string;
   readonly clock: TestClock;
   readonly signer: Signer;
@@ -80,13 +81,12 @@ export async function openTestLog(
   const signer = openSigningKey(signingKey);
   const strays: string[] = [];
   const log = await openAuditLog({
-    directory,
+    segments: openFileSegments({ directory, processes, clock }),
     signer,
     clock,
-    processes,
     origin,
     context,
-    secondSink: (line) => strays.push(line),
+    fallback: (line) => strays.push(line),
   });
   return {
     ...log,
@@ -139,7 +139,7 @@ export const outcome = (
   ...more,
 });
 
-/** A log of whole rotations, a checkpoint after every `every`-th, and one at the end; a day passes between rotations. */
+/** A log of complete rotations, one a day, with a checkpoint after every `every`-th and after the last. */
 export async function filledLog(rotations: number, every = 3): Promise<TestLog> {
   const log = await openTestLog();
   for (let index = 0; index < rotations; index += 1) {
@@ -159,7 +159,7 @@ export function linesIn(directory: string): string[] {
     .flatMap((name) => readFileSync(join(directory, name), 'utf8').split('\n').slice(0, -1));
 }
 
-/** A log in memory, for everything that only reads. */
+/** A log in memory, for readers. */
 export function memorySource(
   lines: readonly string[],
   checkpoints: readonly string[] = [],

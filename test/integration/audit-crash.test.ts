@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
-import { viewLine } from '../../src/audit/record-view.ts';
+import { viewLine } from '../../src/audit/record.ts';
 import {
   intended,
   linesIn,
@@ -213,7 +213,7 @@ orSkip(
           refusal = (error as Error).message;
         }
       }
-      expect(refusal).toMatch(/audit-\d{4}-\d{2}\.jsonl: ENOSPC/);
+      expect(refusal).toMatch(/audit-\d{4}-\d{2}\.jsonl: no space left on the disk \(ENOSPC\)/);
       expect(acknowledged.length).toBeGreaterThan(50);
       expect(log.strays.length).toBe(1);
       await log.close();

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
-import { viewLine } from '../../src/audit/record-view.ts';
+import { viewLine } from '../../src/audit/record.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { openClock } from '../../src/clock.ts';
 import { Failure } from '../../src/rotation/failure.ts';
@@ -87,7 +87,7 @@ test('a checkpoint covers all records, carries our signature, and a quiet day ge
     )?.root,
   ).toBe(second.root);
   const records = linesIn(log.directory).map((line) => viewLine(line));
-  expect(records.map((record) => [record?.code, record?.more['sealed_size']])).toEqual([
+  expect(records.map((record) => [record?.code, record?.sealedSize])).toEqual([
     ['log.genesis', undefined],
     ['rotation.intended', undefined],
     ['log.heartbeat', 2],
@@ -218,7 +218,7 @@ test('two writers in turn pick up what the other wrote, and its checkpoints', as
   await Promise.all([one.close(), two.close()]);
 
   expect(sequencesIn(one.directory)).toEqual(upTo(42));
-  expect(viewLine(linesIn(one.directory)[41] ?? '')?.more['sealed_size']).toBe(41);
+  expect(viewLine(linesIn(one.directory)[41] ?? '')?.sealedSize).toBe(41);
 });
 
 test('two busy writers that hand the lock to each other leave records and nothing else', async () => {
@@ -262,7 +262,7 @@ test('a log that was shortened or altered behind its checkpoint is not continued
     await new Promise((resolve) => setImmediate(resolve));
   writeFileSync(file, whole.subarray(0, -200));
   expect((await failureOf(again.append([intended('r-9')]))).message).toContain(
-    'shorter than it was',
+    'shorter than before',
   );
   await again.close();
 });
@@ -293,7 +293,7 @@ test('a log that cannot be written is named, and what happened already goes to t
   again.clock.atMs = Date.UTC(2026, 3, 1);
   const intent = await failureOf(again.append([intended('r-2')]));
   expect(intent.reason).toBe('audit-unavailable');
-  expect(intent.message).toMatch(/audit-2026-04\.jsonl: ENOENT/);
+  expect(intent.message).toMatch(/audit-2026-04\.jsonl: no such file or folder \(ENOENT\)/);
   expect(again.strays).toEqual([]);
   await failureOf(again.append([outcome('r-2')]));
   expect(
@@ -305,7 +305,7 @@ test('a log that cannot be written is named, and what happened already goes to t
   await again.append([intended('r-3')]);
   await again.close();
   expect(codesIn(again.directory)).toEqual(['log.genesis', 'sink.failed', 'rotation.intended']);
-  expect(viewLine(linesIn(again.directory)[1] ?? '')?.more).toMatchObject({ lost: 1 });
+  expect(viewLine(linesIn(again.directory)[1] ?? '')).toMatchObject({ lost: 1 });
 });
 
 test('a log of another origin is refused, and nothing is left behind by closing', async () => {

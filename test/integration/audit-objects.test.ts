@@ -6,8 +6,9 @@ import {
   parseCheckpoint,
   parseVerifierKey,
 } from '../../src/audit/checkpoint.ts';
-import { type ObjectAuditLog, openObjectLog } from '../../src/audit/object-segments.ts';
-import { viewLine } from '../../src/audit/record-view.ts';
+import { type AuditWriter, openAuditLog } from '../../src/audit/log.ts';
+import { openObjectSegments } from '../../src/audit/object-segments.ts';
+import { viewLine } from '../../src/audit/record.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { openKmsSigner } from '../../src/aws/kms-signer.ts';
 import { openS3Objects } from '../../src/aws/s3-objects.ts';
@@ -20,7 +21,7 @@ const { signingKey, verifierKey } = generateSigningKey(origin);
 const clock = openClock();
 
 let aws: AwsStandIn;
-let logs: ObjectAuditLog[];
+let logs: AuditWriter[];
 let stray: string[];
 beforeEach(async () => {
   aws = await openAwsStandIn();
@@ -33,15 +34,16 @@ afterEach(async () => {
   await aws.close();
 });
 
-async function open(prefix = 'audit/'): Promise<ObjectAuditLog> {
-  const log = await openObjectLog({
-    objects: openS3Objects({
-      bucket: aws.bucket,
-      prefix,
-      region: 'us-east-1',
-      requestTimeoutMs: 2_000,
-      clock,
-    }),
+async function open(prefix = 'audit/'): Promise<AuditWriter> {
+  const objects = openS3Objects({
+    bucket: aws.bucket,
+    prefix,
+    region: 'us-east-1',
+    requestTimeoutMs: 2_000,
+    clock,
+  });
+  const log = await openAuditLog({
+    segments: openObjectSegments(objects),
     signer: openSigningKey(signingKey),
     clock,
     origin,
@@ -50,7 +52,7 @@ async function open(prefix = 'audit/'): Promise<ObjectAuditLog> {
       productVersion: '0.0.0',
       policy: { maxAgeDays: 90, warnAgeDays: 75 },
     },
-    secondSink: (line) => stray.push(line),
+    fallback: (line) => stray.push(line),
   });
   logs.push(log);
   return log;

@@ -8,7 +8,7 @@ import {
   parseCheckpoint,
   parseVerifierKey,
 } from '../../src/audit/checkpoint.ts';
-import { viewLine } from '../../src/audit/record-view.ts';
+import { viewLine } from '../../src/audit/record.ts';
 import { formatWork, parseWork } from '../../src/lambda/messages.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
 import { comesBack, runWorker } from '../../src/lambda/sqs-worker.ts';

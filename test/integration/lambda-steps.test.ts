@@ -2,7 +2,7 @@
 // whole rotation again when one fails.
 
 import { randomUUID } from 'node:crypto';
-import { viewLine } from '../../src/audit/record-view.ts';
+import { viewLine } from '../../src/audit/record.ts';
 import { runStep } from '../../src/lambda/rotation-steps.ts';
 import type { RotationStep } from '../../src/simulator/secrets-manager.ts';
 import { type Instance, type LambdaRig, openLambdaRig } from '../harness/lambda-world.ts';

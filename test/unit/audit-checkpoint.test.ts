@@ -34,7 +34,7 @@ test('the published signed note is reproduced byte for byte and checks', async (
 
   expect(note).toBe(`${published.text}\n${published.signature}`);
   expect(signer.verifierKey).toBe(published.verifierKey);
-  expect(checkNote(partsOf(note), [parseVerifierKey(published.verifierKey)])).toBe('good');
+  expect(checkNote(partsOf(note), [parseVerifierKey(published.verifierKey)])).toBe('valid');
 });
 
 test('the example of the C2SP page checks against its verifier key', () => {
@@ -44,9 +44,9 @@ test('the example of the C2SP page checks against its verifier key', () => {
   const note =
     'This is an example message.\n\n— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n';
 
-  expect(checkNote(partsOf(note), [verifier])).toBe('good');
+  expect(checkNote(partsOf(note), [verifier])).toBe('valid');
   expect(checkNote(partsOf(note.replace('example message', 'exemple message')), [verifier])).toBe(
-    'bad',
+    'invalid',
   );
 });
 
@@ -70,11 +70,11 @@ test('signatures by unknown keys are passed over, one of a known key must fit', 
   const forger: Signer = { ...other, name: signer.name, keyId: signer.keyId };
   const forged = partsOf(await signCheckpoint('example.com/ours', 0, emptyRoot, [forger]));
 
-  expect(checkNote(note, [parseVerifierKey(ours.verifierKey)])).toBe('good');
+  expect(checkNote(note, [parseVerifierKey(ours.verifierKey)])).toBe('valid');
   expect(
     checkNote(note, [parseVerifierKey(generateSigningKey('example.com/ours').verifierKey)]),
-  ).toBe('unknown');
-  expect(checkNote(forged, [parseVerifierKey(ours.verifierKey)])).toBe('bad');
+  ).toBe('unknown-key');
+  expect(checkNote(forged, [parseVerifierKey(ours.verifierKey)])).toBe('invalid');
 });
 
 test('what is not a checkpoint is not read as one', async () => {
@@ -107,11 +107,11 @@ test('a key that is damaged is refused without being quoted', () => {
     }
   };
 
-  expect(refuse(damaged)).toContain('do not belong together');
+  expect(refuse(damaged)).toContain('does not fit the key');
   expect(refuse(damaged)).not.toContain(signingKey.slice(-20));
   expect(refuse(signingKey.slice(0, -4))).toContain('not PRIVATE+KEY');
   expect(() => parseVerifierKey(verifierKey.replace('example.com/a', 'example.com/b'))).toThrow(
-    'do not belong together',
+    'does not fit the key',
   );
   expect(() => generateSigningKey('two words')).toThrow();
 });

@@ -1,13 +1,12 @@
 import fc from 'fast-check';
 import {
   formatRecord,
-  frameOf,
   inventoryHash,
   maxLineBytes,
   type Stamp,
   uuidv7,
+  viewLine,
 } from '../../src/audit/record.ts';
-import { viewLine } from '../../src/audit/record-view.ts';
 import { eventCodes, type LoggedEvent } from '../../src/audit/schema.ts';
 import { context, intended, march, origin, outcome } from '../harness/audit.ts';
 
@@ -18,12 +17,12 @@ const stamp: Stamp = {
   origin,
   batchRemaining: 0,
 };
-const frame = frameOf({
+const cloudContext = {
   ...context,
   cloud: { provider: 'AWS', region: 'us-east-1', accountUid: '123456789012' },
-});
+};
 const parsed = (event: LoggedEvent): Record<string, unknown> =>
-  JSON.parse(formatRecord(event, stamp, frame));
+  JSON.parse(formatRecord(event, stamp, cloudContext));
 
 /** RFC 8785 for what records hold. */
 const canonical = (value: unknown): string => {
@@ -87,7 +86,28 @@ const samples: readonly LoggedEvent[] = [
 test('every event code has a record, and its bytes are their own RFC 8785 form', () => {
   expect(new Set(samples.map(({ code }) => code))).toEqual(new Set(eventCodes));
   for (const event of samples)
-    expect(formatRecord(event, stamp, frame)).toBe(canonical(parsed(event)));
+    expect(formatRecord(event, stamp, cloudContext)).toBe(canonical(parsed(event)));
+});
+
+test('a record is stored byte for byte as version 0.1 stored it', () => {
+  const event = outcome('r-1', 'a', { trigger: { kind: 'manual', requestedBy: 'mia' } });
+
+  expect(formatRecord(event, { ...stamp, batchRemaining: 1, sealedSize: 5 }, cloudContext)).toBe(
+    [
+      '{"activity_id":3,"activity_name":"Password Change","actor":{"app_name":"thingspace-rotat',
+      'or","user":{"name":"rotator"}},"category_uid":3,"class_uid":3001,"cloud":{"account":{"ui',
+      'd":"123456789012"},"provider":"AWS","region":"us-east-1"},"message":"rotation.outcome: a',
+      '","metadata":{"correlation_uid":"r-1","event_code":"rotation.outcome","log_name":"exampl',
+      'e.com/fleet/audit","logged_time":1772323200000,"product":{"name":"thingspace-rotator","v',
+      'endor_name":"thingspace-rotator","version":"0.1.0"},"profiles":["cloud"],"sequence":7,"u',
+      'id":"018f0000-0000-7000-8000-000000000000","version":"1.5.0"},"severity_id":1,"src_endpo',
+      'int":{"hostname":"ops-1"},"status":"Success","status_id":1,"time":1772323200000,"type_ui',
+      'd":300103,"unmapped":{"age_days_before":75,"batch_remaining":1,"certainty":"rotated","de',
+      'ad_window_ms":840,"policy_max_age_days":90,"requested_by":"mia","sealed_size":5,"secret_',
+      'id":"thingspace/a","trigger":"manual","verified_by":"login","version_after":"r-1","versi',
+      'on_before":"v1"},"user":{"account":{"name":"a"},"name":"uws-a"}}',
+    ].join(''),
+  );
 });
 
 // The published schema (ocsf/ocsf-schema 1.5.0: events/iam/account_change.json, includes/classification.json, includes/occurrence.json,
@@ -131,7 +151,7 @@ test('a field that is not on the list is not written, whatever an event carries'
     apiToken: 'tok',
     trigger: { kind: 'manual', header: 'VZ-M2M-Token' },
   };
-  expect(formatRecord(event as unknown as LoggedEvent, stamp, frame)).not.toMatch(
+  expect(formatRecord(event as unknown as LoggedEvent, stamp, cloudContext)).not.toMatch(
     /Hunter2|tok"|VZ-M2M/,
   );
 });
@@ -172,7 +192,7 @@ test('no text, however long or strange, makes a record too long, not JSON, or mo
       const line = formatRecord(
         outcome(account, account, { detail, trigger, username: account, secretId: reason }),
         stamp,
-        frame,
+        cloudContext,
       );
       expect(Buffer.byteLength(line)).toBeLessThan(maxLineBytes);
       expect(line).not.toContain('\n');
@@ -187,7 +207,7 @@ test('the view gives back what the event said', () => {
   const event = outcome('r-1', 'fleet "ü"', {
     trigger: { kind: 'manual', requestedBy: 'mia', reason: 'drill', changeRef: 'CHG-7' },
   });
-  expect(viewLine(formatRecord(event, stamp, frame))).toMatchObject({
+  expect(viewLine(formatRecord(event, stamp, cloudContext))).toMatchObject({
     account: 'fleet "ü"',
     username: 'uws-a',
     rotationId: 'r-1',
@@ -195,14 +215,12 @@ test('the view gives back what the event said', () => {
     actor: 'rotator',
     trigger: 'manual',
     requestedBy: 'mia',
-    why: 'drill',
+    triggerReason: 'drill',
     changeRef: 'CHG-7',
-    more: {
-      verified_by: 'login',
-      dead_window_ms: 840,
-      version_after: 'r-1',
-      policy_max_age_days: 90,
-    },
+    verifiedBy: 'login',
+    deadWindowMs: 840,
+    versionAfter: 'r-1',
+    policyMaxAgeDays: 90,
   });
   expect([viewLine('[]'), viewLine('{}'), viewLine('{'), viewLine('null')]).toEqual([
     null,

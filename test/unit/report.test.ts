@@ -1,6 +1,6 @@
 import { checkProof } from '../../src/audit/proof.ts';
 import { listRecords } from '../../src/audit/query.ts';
-import { formatRecord, frameOf, uuidv7 } from '../../src/audit/record.ts';
+import { formatRecord, uuidv7 } from '../../src/audit/record.ts';
 import type { LoggedEvent } from '../../src/audit/schema.ts';
 import { buildReport, type Report, type ReportOptions } from '../../src/report/build.ts';
 import { csvOf } from '../../src/report/csv.ts';
@@ -31,7 +31,7 @@ async function reportOf(
     return formatRecord(
       event,
       { uid: uuidv7(timeMs), sequence, timeMs, origin, batchRemaining: 0 },
-      frameOf(context),
+      context,
     );
   });
   const endMs = march + 200 * dayMs;

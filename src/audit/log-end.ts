@@ -1,0 +1,221 @@
+// The end of the audit log as its writer knows it: size and tree, time, open intents, newest checkpoint. It follows
+// the storage by reading what any process appended, and starts from a cache where a checkpoint that carries our
+// signature confirms it. Callers run every method under `segments.exclusively`, one at a time.
+
+import { z } from 'zod';
+import type { OpenIntent } from '../rotation/event.ts';
+import { Failure } from '../rotation/failure.ts';
+import {
+  type Checkpoint,
+  checkNote,
+  parseCheckpoint,
+  parseVerifierKey,
+  type Signer,
+} from './checkpoint.ts';
+import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
+import { numberAfter, recordKeys } from './reader.ts';
+import { viewLine } from './record.ts';
+import { type AuditSegments, damagedLog, type SegmentPosition } from './segments.ts';
+
+/** What is known of the records up to the last one that was read or written. */
+export type LogEnd = {
+  tree: Tree;
+  lastTimeMs: number;
+  /** The largest checkpoint size that a record mentions. */
+  mentioned: number;
+  /** Intents without an outcome, by rotationId. */
+  open: Map<string, OpenIntent>;
+};
+
+/** Bytes that show that a line is of interest here; the others are hashed and not parsed. */
+const rotationMark = Buffer.from('"event_code":"rotation.');
+const sealedMark = Buffer.from('"sealed_size":');
+
+/** Adds one stored line. Returns false, and adds nothing, when it is not the record of the next sequence number. */
+function addLine(end: LogEnd, line: Buffer): boolean {
+  const timeMs = numberAfter(line, recordKeys.loggedTime);
+  if (timeMs < 0 || numberAfter(line, recordKeys.sequence) !== end.tree.size) return false;
+  if (line.includes(rotationMark) || line.includes(sealedMark)) {
+    const view = viewLine(line);
+    if (view === null) return false;
+    const { code, rotationId, account, sealedSize = 0 } = view;
+    end.mentioned = Math.max(end.mentioned, sealedSize);
+    if (rotationId !== undefined) {
+      if (code === 'rotation.intended' && account !== undefined)
+        end.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
+      if (code === 'rotation.outcome' || code === 'rotation.reconciled')
+        end.open.delete(rotationId);
+    }
+  }
+  end.tree.append(leafHash(line));
+  end.lastTimeMs = Math.max(end.lastTimeMs, timeMs);
+  return true;
+}
+
+const emptyEnd = (): LogEnd => ({
+  tree: new Tree(),
+  lastTimeMs: 0,
+  mentioned: 0,
+  open: new Map(),
+});
+
+/** A copy that later records do not change, and its position in the storage. */
+export type Snapshot = LogEnd & { readonly position: SegmentPosition };
+
+/** What `follow` removed, for the record `log.repaired`. */
+export type Removed = { readonly bytes: number; readonly records: number };
+
+export type LogFollower = {
+  readonly end: LogEnd;
+  /** The size of the newest checkpoint that is known; 0 when there is none. */
+  sealedSize(): number;
+  /** Starts from the cache, if it can be believed. Throws when the log belongs to another origin. */
+  start(): Promise<void>;
+  /**
+   * Reads what was appended since, and removes an append that was not completed. Throws `audit-unavailable` when the
+   * log does not continue its newest checkpoint, or when a record cannot be read.
+   */
+  follow(): Promise<readonly Removed[]>;
+  /** Adds lines that this process appended. */
+  add(lines: readonly Buffer[]): void;
+  snapshot(): Snapshot;
+  /** Stores a signed checkpoint of `snapshot`, and the cache for it. Both are durable when it resolves. */
+  store(snapshot: Snapshot, checkpoint: Checkpoint): Promise<void>;
+};
+
+export function createFollower(
+  segments: AuditSegments,
+  signer: Pick<Signer, 'verifierKey'>,
+  origin: string,
+): LogFollower {
+  let end = emptyEnd();
+  let newest: Checkpoint | null = null;
+
+  const discontinued = (size: number): Failure =>
+    damagedLog(segments.place, `the log does not continue its checkpoint at ${size} records`);
+
+  function checkRoot(): void {
+    if (newest?.size === end.tree.size && newest.root !== end.tree.root())
+      throw discontinued(newest.size);
+  }
+
+  function add(lines: readonly Buffer[]): void {
+    for (const line of lines) {
+      if (!addLine(end, line))
+        throw damagedLog(segments.place, `the log is damaged at record ${end.tree.size}`);
+      checkRoot();
+    }
+  }
+
+  async function findCheckpoint(): Promise<void> {
+    const found = await segments.newestCheckpoint();
+    if (found === null || found.size <= (newest?.size ?? 0)) return;
+    const checkpoint = parseCheckpoint(found.text);
+    if (checkpoint?.size !== found.size)
+      throw damagedLog(found.name, 'the file is not a checkpoint of that size');
+    if (checkpoint.origin !== origin)
+      throw new Failure(
+        'audit-unavailable',
+        `audit log ${found.name}: the checkpoint belongs to the log "${checkpoint.origin}"`,
+      );
+    newest = checkpoint;
+  }
+
+  return {
+    get end() {
+      return end;
+    },
+    sealedSize: () => newest?.size ?? 0,
+    add,
+    async start() {
+      await findCheckpoint();
+      const cached = parseCache(await segments.readCache(), segments.cacheFormat);
+      if (cached === null) return;
+      const { size } = cached.tree;
+      const text = size === newest?.size ? newest.text : await segments.readCheckpoint(size);
+      const checkpoint = text === null ? null : parseCheckpoint(text);
+      if (
+        checkpoint?.root === cached.tree.root() &&
+        checkNote(checkpoint.note, [parseVerifierKey(signer.verifierKey)]) === 'valid' &&
+        segments.seek(cached.position)
+      )
+        end = cached;
+    },
+    async follow() {
+      await findCheckpoint();
+      checkRoot();
+      const removed: Removed[] = [];
+      for (;;) {
+        const incomplete = await segments.readNew(end.tree.size, add);
+        if (incomplete === null) break;
+        if (end.tree.size < (newest?.size ?? 0))
+          throw damagedLog(incomplete.path, `the log is damaged at record ${end.tree.size}`);
+        incomplete.remove();
+        removed.push(incomplete);
+      }
+      if (newest !== null && end.tree.size < newest.size) throw discontinued(newest.size);
+      return removed;
+    },
+    snapshot: () => ({
+      ...end,
+      tree: end.tree.copy(),
+      open: new Map(end.open),
+      position: segments.position(),
+    }),
+    async store(snapshot, checkpoint) {
+      const stored = parseCheckpoint(
+        await segments.storeCheckpoint(checkpoint.size, checkpoint.text),
+      );
+      if (stored?.root !== checkpoint.root) throw discontinued(checkpoint.size);
+      await segments.storeCache(checkpoint.size, formatCache(snapshot, segments.cacheFormat));
+      if (checkpoint.size > (newest?.size ?? 0)) newest = checkpoint;
+    },
+  };
+}
+
+const cacheSchema = z.object({
+  format: z.string(),
+  size: z.int().nonnegative(),
+  frontier: z.array(z.string()),
+  month: z.string().optional(),
+  position: z.int().nonnegative().optional(),
+  lastTimeMs: z.number(),
+  mentioned: z.int(),
+  open: z.array(
+    z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
+  ),
+});
+
+function formatCache({ tree, position, lastTimeMs, mentioned, open }: Snapshot, format: string) {
+  return JSON.stringify({
+    format,
+    size: tree.size,
+    frontier: tree.frontier.map(base64Of),
+    ...position,
+    lastTimeMs,
+    mentioned,
+    open: [...open.values()],
+  });
+}
+
+/** The cached end; `null` when the text is no cache of that format. Nothing in it is believed yet. */
+function parseCache(text: string | null, format: string): Snapshot | null {
+  if (text === null) return null;
+  try {
+    const cache = cacheSchema.parse(JSON.parse(text));
+    if (cache.format !== format) return null;
+    const { month, position, lastTimeMs, mentioned } = cache;
+    return {
+      tree: new Tree(
+        cache.size,
+        cache.frontier.map((hash) => hashOf(hash) ?? ''),
+      ),
+      lastTimeMs,
+      mentioned,
+      open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
+      position: { month, position },
+    };
+  } catch {
+    return null;
+  }
+}
