@@ -2,7 +2,8 @@
 // the storage by reading what any process appended, and starts from a cache where a checkpoint that carries our
 // signature confirms it. Callers run every method under `segments.exclusively`, one at a time.
 
-import { z } from 'zod';
+// Not `{ z }`: esbuild keeps all of zod then.
+import * as z from 'zod';
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import {

@@ -1,34 +1,146 @@
-// One call to S3 or KMS: bounded as a whole, tried a few times, and a vendor's error turned into ours at the border. Its code
-// and request id may be told, its message and its object never.
+// Calls to AWS: one deadline, one retry, and one mapping of error names to failures, for every service. An SDK error ends
+// here. Its code and its request id are printed; its message and its object never are, because they can hold a request.
+//
+// Each SDK client is made with `maxAttempts: 1` and timeouts where it is made: the retries are those of this file.
 
-import { Failure } from '../rotation/failure.ts';
+import { type Cause, type Facts, Failure, type Reason } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 
-export type AwsCallOptions = { readonly abortSignal: AbortSignal };
+/**
+ * What an error means. `missing`, `exists`, `not-allowed` can be answers that the caller expects. `throttled` and
+ * `unanswered` are retried. `deletion` is `not-allowed` because the secret is scheduled for deletion.
+ */
+export type Meaning =
+  | 'missing'
+  | 'exists'
+  | 'not-allowed'
+  | 'deletion'
+  | 'denied'
+  | 'kms'
+  | 'credentials'
+  | 'region'
+  | 'quota'
+  | 'throttled'
+  | 'unanswered'
+  | 'rejected';
 
-type Caller = <Output, Answer extends string = never>(
-  action: string,
-  send: (options: AwsCallOptions) => Promise<Output>,
-  /** Error codes that are answers. */
-  expected: Readonly<Record<string, Answer>>,
-) => Promise<Output | Answer>;
+const codesOf: Readonly<Partial<Record<Meaning, string>>> = {
+  // HTTP 400 at AWS and 404 at some emulators: only the code counts.
+  missing: 'ResourceNotFoundException NoSuchKey NotFound NotFoundException QueueDoesNotExist',
+  // A token that holds another value; an object that If-None-Match: * found.
+  exists: 'ResourceExistsException PreconditionFailed',
+  // A label that is not where RemoveFromVersionId says; a secret in the wrong state.
+  'not-allowed':
+    'InvalidParameterException InvalidRequestException ValidationException PreconditionNotMetException',
+  // A message that names KMS makes it `kms`.
+  denied: 'AccessDeniedException AccessDenied NotAuthorized',
+  kms: 'DecryptionFailure EncryptionFailure KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException DisabledException InvalidKeyUsageException',
+  credentials:
+    'CredentialsProviderError TokenProviderError ExpiredToken ExpiredTokenException IncompleteSignature IncompleteSignatureException InvalidAccessKeyId InvalidClientTokenId InvalidSignatureException MissingAuthenticationToken MissingAuthenticationTokenException OptInRequired RequestTimeTooSkewed SignatureDoesNotMatch UnrecognizedClientException',
+  // The SDK takes it for throttling. Here it means 20 labels, or 100 versions a day: a retry does not help.
+  quota: 'LimitExceededException',
+  throttled:
+    'RequestLimitExceeded RequestThrottled SlowDown Throttling ThrottlingException TooManyRequestsException',
+  // Also every 5xx and every error of the network.
+  unanswered:
+    'ConditionalRequestConflict InternalFailure InternalServiceError OperationAborted RequestExpired RequestTimeout RequestTimeoutException ServiceUnavailable ServiceUnavailableException TimeoutError',
+  // Final although its status is below 400.
+  rejected: 'PermanentRedirect',
+};
 
-/** Milliseconds before the second and the third try. */
-const waitsMs = [100, 400] as const;
+/** Error code → meaning. From the API references and the SDK's credential chain (2026-11). */
+export const meanings: ReadonlyMap<string, Meaning> = new Map(
+  (Object.keys(codesOf) as Meaning[]).flatMap((meaning) =>
+    (codesOf[meaning] ?? '').split(' ').map((code) => [code, meaning] as const),
+  ),
+);
 
-/** Codes that no second try helps. Everything else that is not an answer may pass. */
-const final =
-  /^(AccessDenied|AccessDeniedException|NoSuchBucket|NotFoundException|DisabledException|KMSInvalidStateException|InvalidKeyUsageException|InvalidAccessKeyId|SignatureDoesNotMatch|UnrecognizedClientException|CredentialsProviderError|ExpiredToken|ExpiredTokenException|InvalidClientTokenId|PermanentRedirect|InvalidRequest|ValidationException)$/;
+/** What may be printed about an SDK error. */
+export type AwsError = {
+  readonly meaning: Meaning;
+  readonly code: string;
+  readonly requestId: string;
+};
 
-export function createCaller(where: {
-  service: 's3' | 'kms';
-  place: string;
-  requestTimeoutMs: number;
-  clock: Clock;
-}): Caller {
-  const { service, place, requestTimeoutMs, clock } = where;
+/** Reads an SDK error. Never throws. Keeps code and request id, and those only where they have the form of one. */
+export function readAwsError(error: unknown): AwsError {
+  const fields = fieldsOf(error);
+  const metadata = fieldsOf(fields['$metadata']);
+  const name = plain(fields['name']);
+  const code = name === 'Error' || name === '' ? plain(fields['code']) || name : name;
+  return {
+    meaning: meaningOf(code, metadata, String(fields['message'] ?? '')),
+    code: code || 'unknown',
+    requestId: plain(metadata['requestId']),
+  };
+}
 
-  async function once<Output>(send: (options: AwsCallOptions) => Promise<Output>): Promise<Output> {
+const fieldsOf = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+
+/** A code or an id; anything else is not printed. */
+const plain = (value: unknown): string =>
+  typeof value === 'string' && /^[A-Za-z0-9_.-]{1,80}$/.test(value) ? value : '';
+
+function meaningOf(code: string, metadata: Record<string, unknown>, message: string): Meaning {
+  const known = meanings.get(code);
+  // The SDK has measured the difference to the clock of the server, and signs with it from now on.
+  if (known === 'credentials' && metadata['clockSkewCorrected'] === true) return 'unanswered';
+  if (known === 'denied' && /kms/i.test(message)) return 'kms';
+  if (known === 'not-allowed' && /deletion|deleted/i.test(message)) return 'deletion';
+  if (known !== undefined) return known;
+  if (/region is missing/i.test(message)) return 'region';
+  const status = Number(metadata['httpStatusCode'] ?? 0);
+  if (status === 429) return 'throttled';
+  // No response, a good one that ended early or is not JSON, or an error of the server.
+  return status < 400 || status >= 500 ? 'unanswered' : 'rejected';
+}
+
+/** A service, and the reasons of the failures of its calls. */
+export type AwsService = {
+  readonly name: 'Secrets Manager' | 'S3' | 'KMS' | 'SQS';
+  /** The prefix of its permissions. */
+  readonly prefix: 'secretsmanager' | 's3' | 'kms' | 'sqs';
+  readonly denied: Reason;
+  readonly missing: Reason;
+  readonly deletion: Reason;
+  readonly unavailable: Reason;
+};
+
+/** One call: the action of the API, and what it is about. */
+export type AwsRequest<Output, Expected extends Meaning> = {
+  readonly action: string;
+  /** What a sentence says after "on": `secret fleet-east`. */
+  readonly subject: string;
+  /** The name or ARN of the subject, for the advice. */
+  readonly resource: string;
+  readonly send: (options: { readonly abortSignal: AbortSignal }) => Promise<Output>;
+  /** Meanings that are answers here. */
+  readonly expected?: readonly Expected[] | undefined;
+};
+
+export type AwsCall = <Output, Expected extends Meaning = never>(
+  request: AwsRequest<Output, Expected>,
+) => Promise<Output | Expected>;
+
+/** Milliseconds before the second and the third attempt, and before each further one. */
+const waitsMs: readonly number[] = [100, 400];
+
+/** Each attempt has `requestTimeoutMs` from credentials to the last byte. Throws a Failure and nothing else. */
+export function createAwsCall(
+  service: AwsService,
+  limits: {
+    readonly requestTimeoutMs: number;
+    readonly maxAttempts: number;
+    readonly clock: Clock;
+  },
+): AwsCall {
+  const { requestTimeoutMs, maxAttempts, clock } = limits;
+
+  /** The SDK's own timeouts cover neither credentials nor a body that stops halfway. */
+  async function attempt<Output>(
+    send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
+  ): Promise<Output> {
     const [late, done] = [new AbortController(), new AbortController()];
     const deadline = clock.sleep(requestTimeoutMs, done.signal).then(() => {
       late.abort();
@@ -42,45 +154,107 @@ export function createCaller(where: {
     }
   }
 
-  return async (action, send, expected) => {
-    for (let tries = 0; ; tries += 1) {
+  return async (request) => {
+    for (let attempts = 1; ; attempts += 1) {
       try {
-        return await once(send);
-      } catch (error) {
-        const { code, requestId } = toldBy(error);
-        const answer = Object.hasOwn(expected, code) ? expected[code] : undefined;
+        return await attempt(request.send);
+      } catch (thrown) {
+        const error = readAwsError(thrown);
+        const answer = request.expected?.find((meaning) => meaning === error.meaning);
         if (answer !== undefined) return answer;
-        const waitMs = waitsMs[tries];
-        if (waitMs !== undefined && !final.test(code)) {
-          await clock.sleep(waitMs);
-          continue;
-        }
-        const told = `${code}${requestId ? `, request ${requestId}` : ''}`;
-        const denied = /^AccessDenied|^NotAuthorized/.test(code)
-          ? `${service}:${permissionFor(action)} is not allowed`
-          : `${action} failed`;
-        throw new Failure('audit-unavailable', `audit log ${place}: ${denied} (${told})`);
+        const isRetried = error.meaning === 'throttled' || error.meaning === 'unanswered';
+        if (!isRetried || attempts >= maxAttempts) throw failureOf(service, request, error);
+        await clock.sleep(waitsMs[attempts - 1] ?? waitsMs.at(-1) ?? 0);
       }
     }
   };
 }
 
-/** ListObjectsV2 is allowed by another name. */
-const permissionFor = (action: string): string =>
-  action === 'ListObjectsV2' ? 'ListBucket' : action;
+/** Actions that IAM knows by another name. */
+const permissionNames: Readonly<Record<string, string>> = {
+  ListObjectsV2: 'ListBucket',
+  SendMessageBatch: 'SendMessage',
+};
 
-function toldBy(error: unknown): { code: string; requestId: string } {
-  const fields = (typeof error === 'object' && error !== null ? error : {}) as Record<
-    string,
-    unknown
-  >;
-  const metadata = (fields['$metadata'] ?? {}) as Record<string, unknown>;
-  const name = plain(fields['name']);
-  return {
-    code: (name === 'Error' ? plain(fields['code']) : name) || 'unknown',
-    requestId: plain(metadata['requestId']),
+/** The failure to throw for an error that is no answer. */
+export function failureOf(
+  service: AwsService,
+  request: Pick<AwsRequest<unknown, never>, 'action' | 'subject' | 'resource'>,
+  { meaning, code, requestId }: AwsError,
+): Failure {
+  const { action, subject, resource } = request;
+  const shown = `(${code}${requestId === '' ? '' : `, request ${requestId}`})`;
+  const permission = `${service.prefix}:${permissionNames[action] ?? action}`;
+  const facts: Facts = {
+    resource,
+    secretId: service.prefix === 'secretsmanager' ? resource : undefined,
   };
+  const fail = (reason: Reason, sentence: string, cause?: Cause, needed?: string): Failure =>
+    new Failure(reason, sentence, { ...facts, cause, permission: needed });
+  switch (meaning) {
+    case 'missing':
+      return fail(service.missing, `${subject} does not exist ${shown}`);
+    case 'deletion':
+      return fail(
+        service.deletion,
+        `${subject} is scheduled for deletion ${shown}`,
+        'secret-deleted',
+      );
+    case 'denied':
+      return fail(
+        service.denied,
+        `${permission} on ${subject} is not allowed ${shown}`,
+        'iam',
+        permission,
+      );
+    case 'kms': {
+      const needed = keyPermissions(service, action, permission);
+      const key = service.prefix === 'kms' ? subject : `the KMS key of ${subject}`;
+      const sentence = `${key} cannot be used ${shown}: ${needed}, and an enabled key, are needed`;
+      return fail(service.denied, sentence, 'kms-key', needed);
+    }
+    case 'credentials':
+      return fail(
+        service.denied,
+        `AWS credentials are missing, expired or not accepted for ${permission} ${shown}`,
+        'aws-credentials',
+      );
+    case 'region':
+      return fail(service.denied, 'no AWS Region is configured', 'aws-region');
+    case 'not-allowed':
+    case 'exists':
+      return fail(service.denied, `the state of ${subject} does not allow ${action} ${shown}`);
+    case 'quota':
+      return fail(
+        service.unavailable,
+        `${subject} is at a quota of ${service.name} ${shown}`,
+        'quota',
+      );
+    case 'throttled':
+      return fail(
+        service.unavailable,
+        `${service.name} throttled ${action} on ${subject} ${shown}`,
+        'throttled',
+      );
+    case 'rejected':
+      return fail(service.unavailable, `${service.name} rejected ${action} on ${subject} ${shown}`);
+    case 'unanswered':
+      return fail(
+        service.unavailable,
+        `${service.name} did not answer ${action} on ${subject} ${shown}`,
+      );
+  }
 }
 
-const plain = (value: unknown): string =>
-  typeof value === 'string' && /^[A-Za-z0-9_.-]{1,80}$/.test(value) ? value : '';
+function keyPermissions({ prefix }: AwsService, action: string, permission: string): string {
+  if (prefix === 'kms') return permission;
+  return action.startsWith('Put') ? 'kms:GenerateDataKey and kms:Decrypt' : 'kms:Decrypt';
+}
+
+/** The reasons of a service that stores or signs the audit log. */
+export const auditReasons = {
+  denied: 'audit-unavailable',
+  missing: 'audit-unavailable',
+  deletion: 'audit-unavailable',
+  unavailable: 'audit-unavailable',
+} as const;

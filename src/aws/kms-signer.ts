@@ -1,36 +1,28 @@
-// Checkpoints signed by a key in AWS KMS (ECC_NIST_EDWARDS25519): the same note, and the same signature, as by a key file,
-// but by a key that nobody can copy.
+// Checkpoints that a key in AWS KMS signs (ECC_NIST_EDWARDS25519): the same note and the same signature as with a key
+// file, and nobody can copy the key.
 
 import { GetPublicKeyCommand, KMSClient, SignCommand } from '@aws-sdk/client-kms';
-import { keyIdOf, type Signer } from '../audit/checkpoint.ts';
+import { keyIdOf, rawPublicKey, type Signer, verifierKeyOf } from '../audit/checkpoint.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { type AwsCallOptions, createCaller } from './call.ts';
+import { auditReasons, createAwsCall } from './call.ts';
 
 export type KmsSignerOptions = {
   /** A key id, alias or ARN. */
   readonly keyId: string;
-  /** The key's name in notes: the log's origin. */
+  /** The name of the key in notes: the origin of the log. */
   readonly name: string;
-  readonly region?: string;
+  readonly region?: string | undefined;
   readonly requestTimeoutMs: number;
   readonly clock: Clock;
 };
 
-/** What stands before the 32 bytes of an Ed25519 key in DER (RFC 8410). */
-const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
-
-/** Asks for the public half. Throws `audit-unavailable` when the key cannot be used or is no Ed25519 key. */
-export async function openKmsSigner({
-  keyId: KeyId,
-  name,
-  region,
-  requestTimeoutMs,
-  clock,
-}: KmsSignerOptions): Promise<Signer> {
+/** Reads the public key. Throws `audit-unavailable` when the key cannot be used or is no Ed25519 key. */
+export async function openKmsSigner(options: KmsSignerOptions): Promise<Signer> {
+  const { keyId: KeyId, name, region, requestTimeoutMs, clock } = options;
   const client = new KMSClient({
     ...(region === undefined ? {} : { region }),
-    // The tries are ours (aws-call.ts).
+    // The retries are those of call.ts.
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),
@@ -38,43 +30,42 @@ export async function openKmsSigner({
       httpsAgent: { keepAlive: true },
     },
   });
-  const call = createCaller({ service: 'kms', place: `key ${KeyId}`, requestTimeoutMs, clock });
-  const { PublicKey } = await call(
-    'GetPublicKey',
-    (options: AwsCallOptions) => client.send(new GetPublicKeyCommand({ KeyId }), options),
-    {},
+  const call = createAwsCall(
+    { name: 'KMS', prefix: 'kms', ...auditReasons },
+    { requestTimeoutMs, maxAttempts: 3, clock },
   );
-  const spki = Buffer.from(PublicKey ?? []);
-  if (spki.length !== 44 || !spki.subarray(0, 12).equals(spkiPrefix))
+  const key = { subject: `audit.kmsKeyId ${KeyId}`, resource: KeyId };
+  const { PublicKey } = await call({
+    ...key,
+    action: 'GetPublicKey',
+    send: (request) => client.send(new GetPublicKeyCommand({ KeyId }), request),
+  });
+  const publicKey = rawPublicKey(PublicKey ?? Buffer.alloc(0));
+  if (publicKey === null)
     throw new Failure(
       'audit-unavailable',
-      `audit.kmsKeyId ${KeyId}: is no Ed25519 key; its KeySpec must be ECC_NIST_EDWARDS25519`,
+      `${key.subject} is no Ed25519 key; its KeySpec must be ECC_NIST_EDWARDS25519`,
+      { cause: 'kms-key', permission: 'kms:GetPublicKey and kms:Sign', resource: KeyId },
     );
-  const publicKey = spki.subarray(12);
-  const keyId = keyIdOf(name, publicKey);
-  const verifierKey = `${name}+${keyId.toString(16).padStart(8, '0')}+${Buffer.concat([Uint8Array.of(1), publicKey]).toString('base64')}`;
   return {
     name,
-    keyId,
-    verifierKey,
+    keyId: keyIdOf(name, publicKey),
+    verifierKey: verifierKeyOf(name, publicKey),
     async sign(bytes) {
-      // Pure Ed25519 over the bytes themselves: KMS takes up to 4096 of them, a checkpoint has about 100.
+      // Pure Ed25519 over these bytes. KMS accepts up to 4096, and a checkpoint has about 100.
       const input = {
         KeyId,
         Message: bytes,
         MessageType: 'RAW' as const,
         SigningAlgorithm: 'ED25519_SHA_512' as const,
       };
-      const { Signature } = await call(
-        'Sign',
-        (options: AwsCallOptions) => client.send(new SignCommand(input), options),
-        {},
-      );
+      const { Signature } = await call({
+        ...key,
+        action: 'Sign',
+        send: (request) => client.send(new SignCommand(input), request),
+      });
       if (Signature?.length !== 64)
-        throw new Failure(
-          'audit-unavailable',
-          `audit.kmsKeyId ${KeyId}: gave no Ed25519 signature`,
-        );
+        throw new Failure('audit-unavailable', `${key.subject} returned no Ed25519 signature`);
       return Signature;
     },
   };

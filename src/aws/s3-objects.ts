@@ -1,5 +1,5 @@
-// An S3 bucket as a store of immutable objects; with kms-signer.ts the only file here that knows the SDK. Object Lock is the
-// bucket's own (infra/foundation.yaml): every object that is put is locked by its default retention.
+// An S3 bucket as a store of immutable objects (audit/object-segments.ts). Object Lock is a setting of the bucket
+// (infra/foundation.yaml): its default retention locks every object that is put.
 
 import {
   GetObjectCommand,
@@ -9,13 +9,13 @@ import {
 } from '@aws-sdk/client-s3';
 import type { ObjectStore } from '../audit/object-segments.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { type AwsCallOptions, createCaller } from './call.ts';
+import { auditReasons, createAwsCall } from './call.ts';
 
 export type S3Options = {
   readonly bucket: string;
-  /** Put before every name. */
+  /** Precedes every name. */
   readonly prefix: string;
-  readonly region?: string;
+  readonly region?: string | undefined;
   readonly requestTimeoutMs: number;
   readonly clock: Clock;
 };
@@ -30,25 +30,24 @@ export function openS3Objects({
 }: S3Options): ObjectStore {
   const client = new S3Client({
     ...(region === undefined ? {} : { region }),
-    // The tries are ours (aws-call.ts).
+    // The retries are those of call.ts.
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),
       socketTimeout: requestTimeoutMs,
       httpsAgent: { keepAlive: true },
     },
-    // S3 checks what arrives against this, which is what Object Lock asks for.
+    // S3 compares what arrives with this checksum. Object Lock requires one.
     requestChecksumCalculation: 'WHEN_SUPPORTED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     followRegionRedirects: false,
   });
   const place = `s3://${bucket}/${prefix}`;
-  const call = createCaller({ service: 's3', place, requestTimeoutMs, clock });
-  const expected = {
-    PreconditionFailed: 'taken',
-    NoSuchKey: 'missing',
-    NotFound: 'missing',
-  } as const;
+  const call = createAwsCall(
+    { name: 'S3', prefix: 's3', ...auditReasons },
+    { requestTimeoutMs, maxAttempts: 3, clock },
+  );
+  const about = { subject: `audit log ${place}`, resource: place };
 
   return {
     place,
@@ -60,24 +59,24 @@ export function openS3Objects({
         IfNoneMatch: '*',
         ChecksumAlgorithm: 'SHA256' as const,
       };
-      const answer = await call(
-        'PutObject',
-        (options: AwsCallOptions) => client.send(new PutObjectCommand(input), options),
-        expected,
-      );
-      return answer === 'taken' ? 'taken' : 'written';
+      const answer = await call({
+        ...about,
+        action: 'PutObject',
+        send: (options) => client.send(new PutObjectCommand(input), options),
+        expected: ['exists'],
+      });
+      return answer === 'exists' ? 'taken' : 'written';
     },
     async get(name) {
       const input = { Bucket: bucket, Key: `${prefix}${name}` };
-      const answer = await call(
-        'GetObject',
-        async (options: AwsCallOptions) =>
+      const answer = await call({
+        ...about,
+        action: 'GetObject',
+        send: async (options) =>
           (await client.send(new GetObjectCommand(input), options)).Body?.transformToByteArray(),
-        expected,
-      );
-      return answer === 'missing' || answer === 'taken' || answer === undefined
-        ? null
-        : Buffer.from(answer);
+        expected: ['missing'],
+      });
+      return answer === 'missing' || answer === undefined ? null : Buffer.from(answer);
     },
     async list(wanted, limit) {
       const names: string[] = [];
@@ -85,18 +84,17 @@ export function openS3Objects({
         const input = {
           Bucket: bucket,
           Prefix: `${prefix}${wanted}`,
-          ...(token ? { ContinuationToken: token } : {}),
-          ...(limit ? { MaxKeys: limit } : {}),
+          ContinuationToken: token,
+          MaxKeys: limit,
         };
-        const page = await call(
-          'ListObjectsV2',
-          (options: AwsCallOptions) => client.send(new ListObjectsV2Command(input), options),
-          {},
-        );
+        const page = await call({
+          ...about,
+          action: 'ListObjectsV2',
+          send: (options) => client.send(new ListObjectsV2Command(input), options),
+        });
         for (const { Key } of page.Contents ?? []) if (Key) names.push(Key.slice(prefix.length));
         token = page.NextContinuationToken;
-        if (!token || (limit !== undefined && names.length >= limit))
-          return limit === undefined ? names : names.slice(0, limit);
+        if (!token || (limit !== undefined && names.length >= limit)) return names.slice(0, limit);
       }
     },
     close: () => client.destroy(),

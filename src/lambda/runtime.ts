@@ -136,10 +136,10 @@ export function createWorld(platform: Platform): World {
           requestId,
           queue: queueUrl
             ? async () =>
-                (await import('../aws/sqs-queue.ts')).openWorkQueue(
-                  queueUrl,
-                  config.thingspace.requestTimeoutMs,
-                )
+                (await import('../aws/sqs-queue.ts')).openWorkQueue(queueUrl, {
+                  requestTimeoutMs: config.thingspace.requestTimeoutMs,
+                  clock,
+                })
             : null,
           inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
         });

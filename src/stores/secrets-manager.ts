@@ -1,5 +1,5 @@
-// AWS Secrets Manager as a store of versions; the only file that knows the SDK. It never reads unqualified, never
-// lets a vendor's error or message through, and tells time by the server's own Date header.
+// AWS Secrets Manager as a store of versions. It always reads by a label or a VersionId, and takes the time from the Date
+// header of the server. aws/call.ts has the deadline, the retries and the meaning of errors.
 
 import {
   GetSecretValueCommand,
@@ -9,20 +9,19 @@ import {
   SecretsManagerClient,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
+import { type AwsCall, type AwsService, createAwsCall } from '../aws/call.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 import { parseHttpDate } from './http-date.ts';
-import { failureOf, type Meaning, refusalOf, waitsMs } from './secrets-manager-errors.ts';
 import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
 
 export type SecretsManagerOptions = {
-  /** Else from the usual AWS environment: AWS_REGION, the profile. So are credentials, and AWS_ENDPOINT_URL_SECRETS_MANAGER. */
-  readonly region?: string;
-  /** One try, from credentials to the last byte of the answer. */
-  readonly requestTimeoutMs?: number;
-  /** Tries in all. The waits between them are `waitsMs`. */
-  readonly maxAttempts?: number;
-  /** For waits, and for the time where an answer has no Date header. */
+  /** By default from AWS_REGION or the profile, as are the credentials and AWS_ENDPOINT_URL_SECRETS_MANAGER. */
+  readonly region?: string | undefined;
+  /** One attempt, from credentials to the last byte of the response. */
+  readonly requestTimeoutMs?: number | undefined;
+  readonly maxAttempts?: number | undefined;
+  /** For waits, and for the time where a response has no Date header. */
   readonly clock: Clock;
 };
 
@@ -35,15 +34,21 @@ export type SecretsManager = {
   close(): void;
 };
 
-/** Meanings a caller takes as an answer instead of a failure. */
-type Expected = Extract<Meaning, 'missing' | 'exists' | 'not-allowed'>;
+const service: AwsService = {
+  name: 'Secrets Manager',
+  prefix: 'secretsmanager',
+  denied: 'store-denied',
+  missing: 'secret-not-found',
+  deletion: 'secret-invalid',
+  unavailable: 'store-unavailable',
+};
 
 /** One client for all accounts. Contacts nothing yet. */
 export function openSecretsManager(options: SecretsManagerOptions): SecretsManager {
   const { clock, requestTimeoutMs = 10_000, maxAttempts = 3 } = options;
   const client = new SecretsManagerClient({
     ...(options.region === undefined ? {} : { region: options.region }),
-    // The tries are ours (`again` below): the SDK's own count LimitExceeded as load, and wait on timers nobody can wake.
+    // The retries are those of call.ts: the SDK retries LimitExceeded, and its timers cannot be aborted.
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),
@@ -53,43 +58,7 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
   });
   const answeredAtMs = recordDates(client);
 
-  /** One try, bounded as a whole: the handler's own timeouts cover neither credentials nor a body that stops midway. */
-  async function once<Output>(
-    send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
-  ): Promise<Output> {
-    const [late, done] = [new AbortController(), new AbortController()];
-    const deadline = clock.sleep(requestTimeoutMs, done.signal).then(() => {
-      late.abort();
-      throw Object.assign(new Error('late'), { name: 'TimeoutError' });
-    });
-    try {
-      return await Promise.race([send({ abortSignal: late.signal }), deadline]);
-    } finally {
-      deadline.catch(() => undefined);
-      done.abort();
-    }
-  }
-
-  async function call<Output, E extends Expected = never>(
-    action: string,
-    where: string,
-    send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
-    expected: readonly E[] = [],
-  ): Promise<Output | E> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await once(send);
-      } catch (error) {
-        const refusal = refusalOf(error);
-        const answer = expected.find((meaning) => meaning === refusal.meaning);
-        if (answer) return answer;
-        if (refusal.meaning !== 'again' || tries >= maxAttempts)
-          throw failureOf(refusal, action, where);
-        await clock.sleep(waitsMs[tries - 1] ?? waitsMs.at(-1) ?? 0);
-      }
-    }
-  }
-
+  const call = createAwsCall(service, { requestTimeoutMs, maxAttempts, clock });
   const nowOf = (output: object): number => answeredAtMs.get(output) ?? clock.nowMs();
   return {
     versions: (secretId) => versionsOf(client, secretId, call, nowOf),
@@ -102,11 +71,14 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
           Filters,
           MaxResults: 100,
           IncludePlannedDeletion: false,
-          ...(token ? { NextToken: token } : {}),
+          NextToken: token,
         };
-        const page = await call('ListSecrets', `secrets with the tag ${tag}`, (options) =>
-          client.send(new ListSecretsCommand(input), options),
-        );
+        const page = await call({
+          action: 'ListSecrets',
+          subject: `secrets with the tag ${tag}`,
+          resource: '*',
+          send: (options) => client.send(new ListSecretsCommand(input), options),
+        });
         for (const { ARN, Name, Tags } of page.SecretList ?? []) {
           // The filter matches prefixes.
           if (ARN && Name && Tags?.some(({ Key }) => Key === tag))
@@ -121,32 +93,25 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
   };
 }
 
-type Call = <Output, E extends Expected = never>(
-  action: string,
-  where: string,
-  send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
-  expected?: readonly E[],
-) => Promise<Output | E>;
-
 function versionsOf(
   client: SecretsManagerClient,
   secretId: string,
-  call: Call,
+  call: AwsCall,
   nowOf: (output: object) => number,
 ): VersionStore {
-  const where = `secret ${secretId}`;
+  const about = { subject: `secret ${secretId}`, resource: secretId };
   return {
     async read(which): Promise<StoredVersion | null> {
       const input = {
         SecretId: secretId,
         ...('stage' in which ? { VersionStage: which.stage } : { VersionId: which.versionId }),
       };
-      const output = await call(
-        'GetSecretValue',
-        where,
-        (options) => client.send(new GetSecretValueCommand(input), options),
-        ['missing'],
-      );
+      const output = await call({
+        ...about,
+        action: 'GetSecretValue',
+        send: (options) => client.send(new GetSecretValueCommand(input), options),
+        expected: ['missing'],
+      });
       if (output === 'missing' || !output.VersionId) return null;
       return {
         versionId: output.VersionId,
@@ -165,12 +130,12 @@ function versionsOf(
         SecretString: value.reveal(),
         VersionStages: [...stages],
       };
-      const output = await call(
-        'PutSecretValue',
-        where,
-        (options) => client.send(new PutSecretValueCommand(input), options),
-        ['exists'],
-      );
+      const output = await call({
+        ...about,
+        action: 'PutSecretValue',
+        send: (options) => client.send(new PutSecretValueCommand(input), options),
+        expected: ['exists'],
+      });
       return output === 'exists' ? 'taken' : 'written';
     },
 
@@ -179,14 +144,14 @@ function versionsOf(
         SecretId: secretId,
         VersionStage: stage,
         MoveToVersionId: to,
-        ...(from === null ? {} : { RemoveFromVersionId: from }),
+        RemoveFromVersionId: from ?? undefined,
       };
-      const send = (options: { abortSignal: AbortSignal }) =>
-        client.send(new UpdateSecretVersionStageCommand(input), options);
-      const output = await call('UpdateSecretVersionStage', where, send, [
-        'missing',
-        'not-allowed',
-      ]);
+      const output = await call({
+        ...about,
+        action: 'UpdateSecretVersionStage',
+        send: (options) => client.send(new UpdateSecretVersionStageCommand(input), options),
+        expected: ['missing', 'not-allowed'],
+      });
       return output === 'missing' || output === 'not-allowed' ? 'conflict' : 'moved';
     },
 
@@ -197,11 +162,13 @@ function versionsOf(
           SecretId: secretId,
           IncludeDeprecated: true,
           MaxResults: 100,
-          ...(token ? { NextToken: token } : {}),
+          NextToken: token,
         };
-        const page = await call('ListSecretVersionIds', where, (options) =>
-          client.send(new ListSecretVersionIdsCommand(input), options),
-        );
+        const page = await call({
+          ...about,
+          action: 'ListSecretVersionIds',
+          send: (options) => client.send(new ListSecretVersionIdsCommand(input), options),
+        });
         for (const { VersionId, VersionStages, CreatedDate } of page.Versions ?? []) {
           if (VersionId)
             listed.push({
@@ -217,7 +184,7 @@ function versionsOf(
   };
 }
 
-/** Remembers for each answer when the server says it gave it. Seen once, it is collected with the answer. */
+/** The Date header of each response, by its output. */
 function recordDates(client: SecretsManagerClient): WeakMap<object, number> {
   const answeredAtMs = new WeakMap<object, number>();
   client.middlewareStack.add(

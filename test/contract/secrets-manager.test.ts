@@ -4,17 +4,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import {
+  type AwsService,
+  failureOf as failureFor,
+  meanings,
+  readAwsError,
+} from '../../src/aws/call.ts';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
 import type { Fault } from '../../src/simulator/secrets-manager.ts';
 import { parseHttpDate } from '../../src/stores/http-date.ts';
 import { openSecretStore } from '../../src/stores/secret-store.ts';
 import { openSecretsManager } from '../../src/stores/secrets-manager.ts';
-import {
-  failureOf as failureFor,
-  meanings,
-  refusalOf,
-} from '../../src/stores/secrets-manager-errors.ts';
 import {
   documentText,
   expectNothingPlanted,
@@ -55,16 +56,21 @@ test.each<Fault>([
   expect([current.credentials.username, asked('GetSecretValue')]).toEqual(['uws', 3]);
 });
 
-test.each<Fault>(['unavailable', 'throttled', 'drop-after-commit', 'proxy-page'])(
-  'a store that goes on with "%s" is unavailable after three tries',
-  async (fault) => {
+test.each<[Fault, string]>([
+  ['unavailable', 'did not answer'],
+  ['throttled', 'throttled'],
+  ['drop-after-commit', 'did not answer'],
+  ['proxy-page', 'did not answer'],
+])(
+  'a store that answers every attempt with "%s" is unavailable after three attempts',
+  async (fault, problem) => {
     world.simulator.inject('GetSecretValue', fault, 9);
 
     const failure = await failureOf(account().readCurrent());
 
     expect([failure.reason, asked('GetSecretValue')]).toEqual(['store-unavailable', 3]);
     expect(failure.detail).toContain(
-      'did not answer GetSecretValue on secret thingspace/fleet-east',
+      `Secrets Manager ${problem} GetSecretValue on secret thingspace/fleet-east`,
     );
   },
 );
@@ -340,13 +346,16 @@ test('a machine without credentials or Region is told so', async () => {
   expect(failures[1]?.detail).toContain('AWS credentials are missing');
 });
 
-test('no vendor error gives away more than its code and request id', () => {
-  for (const name of [
-    ...Object.keys(meanings),
-    'Error',
-    planted.password,
-    `Code ${planted.password}`,
-  ]) {
+test('an SDK error shows no more than its code and its request id', () => {
+  const service: AwsService = {
+    name: 'Secrets Manager',
+    prefix: 'secretsmanager',
+    denied: 'store-denied',
+    missing: 'secret-not-found',
+    deletion: 'secret-invalid',
+    unavailable: 'store-unavailable',
+  };
+  for (const name of [...meanings.keys(), 'Error', planted.password, `Code ${planted.password}`]) {
     const error = Object.assign(new Error(`${planted.password} in the message`), {
       name,
       code: planted.clientSecret,
@@ -354,10 +363,16 @@ test('no vendor error gives away more than its code and request id', () => {
       $response: { body: planted.password },
     });
 
-    const refusal = refusalOf(error);
+    const refusal = readAwsError(error);
 
     if (!name.includes('planted') && name !== 'Error')
-      expectNothingPlanted(failureFor(refusal, 'PutSecretValue', 'secret x'));
+      expectNothingPlanted(
+        failureFor(
+          service,
+          { action: 'PutSecretValue', subject: 'secret x', resource: 'x' },
+          refusal,
+        ),
+      );
     expect([refusal.requestId, Object.keys(refusal).sort()]).toEqual([
       '',
       ['code', 'meaning', 'requestId'],

@@ -67,7 +67,7 @@ test('an order by hand rotates what it names and tells who asked and why', async
   const intended = records().find((record) => record?.code === 'rotation.intended');
   expect(intended).toMatchObject({
     trigger: 'manual',
-    why: 'quarterly',
+    triggerReason: 'quarterly',
     changeRef: 'CHG-7',
     requestedBy: expect.stringMatching(/^ops \(lambda:/),
   });
@@ -219,7 +219,7 @@ test('the log is signed by the key in KMS after every run, and a cold instance g
     .filter(([key]) => key.startsWith('audit/checkpoints/'))
     .map(([, text]) => parseCheckpoint(text.toString('utf8')));
   expect(notes).toHaveLength(2);
-  for (const note of notes) expect(note && checkNote(note.note, [verifier])).toBe('good');
+  for (const note of notes) expect(note && checkNote(note.note, [verifier])).toBe('valid');
   expect(Math.max(...notes.map((note) => note?.size ?? 0))).toBe(all.length);
 });
 
