@@ -1,11 +1,14 @@
-// Checkpoints: the size and the root of the log at one moment, signed, in the public C2SP formats `signed-note` v1 and
-// `tlog-checkpoint` (c2sp.org, read 2026-11). The private key never leaves its Signer.
+// Checkpoints: the size and the root of the log at one moment, signed, in the public C2SP formats
+// `signed-note` v1 and `tlog-checkpoint` (c2sp.org, read 2026-11). The private key never leaves its
+// Signer.
 //
 //   example.com/fleet/audit            origin
 //   20852163                           number of records
 //   CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=    root, base64
 //                                      (empty line)
-//   — example.com/fleet/audit Az3grl…  base64(key id, 4 bytes ‖ Ed25519 signature over the lines before the empty line)
+//   — example.com/fleet/audit Az3grl…  base64(key id, 4 bytes ‖ Ed25519 signature)
+//
+// The signature covers the lines before the empty line, with their LF.
 
 import {
   createHash,
@@ -26,7 +29,9 @@ export interface Signer {
   readonly keyId: number;
   /** What verifiers need: `name+keyid+base64(0x01 ‖ public key)`. */
   readonly verifierKey: string;
-  /** The 64 bytes of the Ed25519 signature (RFC 8032, pure). Rejects when the key cannot be used. */
+  /**
+   * The 64 bytes of the Ed25519 signature (RFC 8032, pure). Rejects when the key cannot be used.
+   */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
 }
 
@@ -79,8 +84,9 @@ export function verifierKeyOf(name: string, publicKey: Buffer): string {
 }
 
 /**
- * A new Ed25519 key. `signingKey` is the text of the key file (`PRIVATE+KEY+name+id+base64`, the format of
- * golang.org/x/mod/sumdb/note). `verifierKey` is for the auditor. Throws on a name with spaces or `+`.
+ * A new Ed25519 key. `signingKey` is the text of the key file (`PRIVATE+KEY+name+id+base64`, the
+ * format of golang.org/x/mod/sumdb/note). `verifierKey` is for the auditor. Throws on a name with
+ * spaces or `+`.
  */
 export function generateSigningKey(name: string): { signingKey: string; verifierKey: string } {
   if (!isKeyName(name)) throw new Error('a key name must be non-empty, without spaces and "+"');
@@ -152,7 +158,8 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
   for (const signer of signers) {
     const id = Buffer.alloc(4);
     id.writeUInt32BE(signer.keyId);
-    note += `— ${signer.name} ${Buffer.concat([id, await signer.sign(bytes)]).toString('base64')}\n`;
+    const signature = Buffer.concat([id, await signer.sign(bytes)]).toString('base64');
+    note += `— ${signer.name} ${signature}\n`;
   }
   return note;
 }
@@ -185,7 +192,9 @@ export const signatureProblems: Readonly<Record<Exclude<SignatureStatus, 'valid'
   'unknown-key': 'is not signed by a key that was given',
 };
 
-/** `invalid` when the signature of any given key does not fit. Signatures by other keys are ignored. */
+/**
+ * `invalid` when the signature of any given key does not fit. Signatures by other keys are ignored.
+ */
 export function checkNote(note: Note, verifiers: readonly Verifier[]): SignatureStatus {
   const bytes = Buffer.from(note.text, 'utf8');
   let status: SignatureStatus = 'unknown-key';
@@ -218,8 +227,8 @@ export function signCheckpoint(
 }
 
 /**
- * The parts of a checkpoint, its signature not checked; `null` when the text is not a checkpoint. Extension lines are
- * ignored.
+ * The parts of a checkpoint, its signature not checked; `null` when the text is not a checkpoint.
+ * Extension lines are ignored.
  */
 export function parseCheckpoint(text: string): Checkpoint | null {
   const note = parseNote(text);

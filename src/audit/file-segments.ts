@@ -1,10 +1,11 @@
-// The audit log in files on one machine, for the writer (segments.ts) and for readers. Every call to the file
-// system is synchronous and checked, so that nothing of this process runs between the steps of an append.
+// The audit log in files on one machine, for the writer (segments.ts) and for readers. Every call
+// to the file system is synchronous and checked, so that nothing of this process runs between the
+// steps of an append.
 //
-//   DIRECTORY/audit-2026-11.jsonl                    the records of one UTC month, one a line, append-only
+//   DIRECTORY/audit-2026-11.jsonl                    the records of one UTC month, one a line
 //   DIRECTORY/checkpoints/000000000042.checkpoint    the signed head at 42 records
-//   DIRECTORY/.writer/state.json                     a cache for the next start; verification does not read it
-//   DIRECTORY/.writer/lock, .holder-ID, wanted       the lock between processes (lock.ts)
+//   DIRECTORY/.writer/state.json                     a cache; verification does not read it
+//   DIRECTORY/.writer/lock and others                the lock between processes (lock.ts)
 
 import {
   closeSync,
@@ -58,7 +59,9 @@ export function guarded<T>(path: string, call: () => T): T {
 /** The first file of a log, or a position in a later one. */
 type End = { readonly month: string | null; readonly position: number };
 
-/** Opens the files in `directory` for a writer, and makes the folders. Throws `audit-unavailable`. */
+/**
+ * Opens the files in `directory` for a writer, and makes the folders. Throws `audit-unavailable`.
+ */
 export function openFileSegments({ directory, processes, clock }: LockOptions): AuditSegments {
   const writer = join(directory, '.writer');
   const cache = join(writer, 'state.json');
@@ -126,7 +129,9 @@ function makeFolders(directory: string, writer: string): void {
   syncFolder(dirname(directory));
 }
 
-/** The month files that hold more than `end`, oldest first. Throws when one is shorter than before. */
+/**
+ * The month files that hold more than `end`, oldest first. Throws when one is shorter than before.
+ */
 function changedMonths(directory: string, end: End) {
   const months = monthsIn(directory);
   const shorter = (month: string) =>
@@ -240,7 +245,10 @@ function createAppender(directory: string) {
 
   return {
     close,
-    /** One write and one fdatasync: durable when it returns. On an error the file gets its old length back, if possible. */
+    /**
+     * One write and one fdatasync: durable when it returns. On an error the file gets its old
+     * length back, if possible.
+     */
     append(month: string, bytes: Buffer, position: number): void {
       const fd = openMonth(month);
       try {
@@ -254,7 +262,8 @@ function createAppender(directory: string) {
         } catch {
           // The next `readNew` finds the incomplete append.
         }
-        // After a failed fdatasync the kernel may drop the pages: the next append opens the file again.
+        // After a failed fdatasync the kernel may drop the pages: the next append opens the file
+        // again.
         close();
         throw error;
       }
@@ -328,7 +337,10 @@ function checkpointSizesIn(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Makes the names in a folder durable: only the fsync of the folder lets a new file survive a power failure. */
+/**
+ * Makes the names in a folder durable: only the fsync of the folder lets a new file survive a power
+ * failure.
+ */
 function syncFolder(folder: string): void {
   guarded(folder, () => {
     const fd = openSync(folder, 'r');
@@ -369,7 +381,9 @@ export function openFileSource(directory: string): AuditSource {
   };
 }
 
-/** Read on demand. A log has one for every run, and an instance of a class needs the least memory. */
+/**
+ * Read on demand. A log has one for every run, and an instance of a class needs the least memory.
+ */
 class CheckpointFile {
   readonly #directory: string;
   readonly #size: number;

@@ -1,16 +1,17 @@
-// The lock between processes that append to the same files. It is a hard link: `lock` is another name of the file that
-// says who its owner is, so it exists completely or not at all.
+// The lock between processes that append to the same files. It is a hard link: `lock` is another
+// name of the file that says who its owner is, so it exists completely or not at all.
 //
 //   acquire                link(own file, lock)          EEXIST: another process owns it
 //   release                unlink(lock)
-//   take over from X       acquire `lock.over-X` by the same rules, check again that X owns `lock`, unlink(lock),
-//                          release `lock.over-X`
+//   take over from X       acquire `lock.over-X` by the same rules, check again that X owns `lock`,
+//                          unlink(lock), release `lock.over-X`
 //
 // 1. A process that ended does not come back, so "X ended" stays true.
-// 2. Only the owner of `lock.over-X` may remove the lock of X. Hence no process removes the lock of a live process,
-//    whatever the order of events.
-// 3. A process that appends again at once keeps the lock. It releases it after a few idle milliseconds, or after a number
-//    of uses when another process waits. A waiting process says so with the file `wanted`.
+// 2. Only the owner of `lock.over-X` may remove the lock of X. Hence no process removes the lock of
+// a live process, whatever the order of events.
+// 3. A process that appends again at once keeps the lock. It releases it after a few idle
+// milliseconds, or after a number of uses when another process waits. A waiting process says so
+// with the file `wanted`.
 
 import {
   closeSync,
@@ -30,8 +31,9 @@ import type { Holder } from '../rotation/record.ts';
 
 export type Lock = {
   /**
-   * Runs `work` while no other process does; one call at a time. `isFresh`: another process may have owned the lock
-   * since the previous call. Throws `audit-unavailable` when the lock cannot be acquired.
+   * Runs `work` while no other process does; one call at a time. `isFresh`: another process may
+   * have owned the lock since the previous call. Throws `audit-unavailable` when the lock cannot be
+   * acquired.
    */
   hold<T>(work: (isFresh: boolean) => Promise<T>): Promise<T>;
   close(): void;
@@ -46,7 +48,10 @@ export type LockOptions = {
 
 /** How long to wait for a live owner. An append takes milliseconds. */
 const patienceMs = 10_000;
-/** How long an owner of unknown liveness (another machine, another container) keeps the lock before it is taken over. */
+/**
+ * How long an owner of unknown liveness (another machine, another container) keeps the lock before
+ * it is taken over.
+ */
 const unknownMs = 30_000;
 /** The lock is released after so much idle time, */
 const idleMs = 5;
@@ -73,7 +78,10 @@ export function openLock({ directory, processes, clock }: LockOptions): Lock {
   let isWatched = false;
   const closing = new AbortController();
 
-  /** What was done under the lock is durable already. A link that cannot be removed is ours at the next `acquire`. */
+  /**
+   * What was done under the lock is durable already. A link that cannot be removed is ours at the
+   * next `acquire`.
+   */
   function release(): void {
     if (isHeld) remove(lock);
     isHeld = false;

@@ -1,6 +1,7 @@
-// The end of the audit log as its writer knows it: size and tree, time, open intents, newest checkpoint. It follows
-// the storage by reading what any process appended, and starts from a cache where a checkpoint that carries our
-// signature confirms it. Callers run every method under `segments.exclusively`, one at a time.
+// The end of the audit log as its writer knows it: size and tree, time, open intents, newest
+// checkpoint. It follows the storage by reading what any process appended, and starts from a cache
+// where a checkpoint that carries our signature confirms it. Callers run every method under
+// `segments.exclusively`, one at a time.
 
 // Not `{ z }`: esbuild keeps all of zod then.
 import * as z from 'zod';
@@ -24,7 +25,7 @@ export type LogEnd = {
   lastTimeMs: number;
   /** The largest checkpoint size that a record mentions. */
   mentioned: number;
-  /** Intents without an outcome, by rotationId. */
+  /** Unfinished rotations by rotationId. */
   open: Map<string, OpenIntent>;
 };
 
@@ -32,7 +33,10 @@ export type LogEnd = {
 const rotationMark = Buffer.from('"event_code":"rotation.');
 const sealedMark = Buffer.from('"sealed_size":');
 
-/** Adds one stored line. Returns false, and adds nothing, when it is not the record of the next sequence number. */
+/**
+ * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
+ * sequence number.
+ */
 function addLine(end: LogEnd, line: Buffer): boolean {
   const timeMs = numberAfter(line, recordKeys.loggedTime);
   if (timeMs < 0 || numberAfter(line, recordKeys.sequence) !== end.tree.size) return false;
@@ -70,17 +74,23 @@ export type LogFollower = {
   readonly end: LogEnd;
   /** The size of the newest checkpoint that is known; 0 when there is none. */
   sealedSize(): number;
-  /** Starts from the cache, if it can be believed. Throws when the log belongs to another origin. */
+  /**
+   * Starts from the cache, if it can be believed. Throws when the log belongs to another origin.
+   */
   start(): Promise<void>;
   /**
-   * Reads what was appended since, and removes an append that was not completed. Throws `audit-unavailable` when the
-   * log does not continue its newest checkpoint, or when a record cannot be read.
+   * Reads what was appended since, and removes an append that was not completed. Throws
+   * `audit-unavailable` when the log does not continue its newest checkpoint, or when a record
+   * cannot be read.
    */
   follow(): Promise<readonly Removed[]>;
   /** Adds lines that this process appended. */
   add(lines: readonly Buffer[]): void;
   snapshot(): Snapshot;
-  /** Stores a signed checkpoint of `snapshot`, and the cache for it. Both are durable when it resolves. */
+  /**
+   * Stores a signed checkpoint of `snapshot`, and the cache for it. Both are durable when it
+   * resolves.
+   */
   store(snapshot: Snapshot, checkpoint: Checkpoint): Promise<void>;
 };
 
@@ -130,17 +140,7 @@ export function createFollower(
     add,
     async start() {
       await findCheckpoint();
-      const cached = parseCache(await segments.readCache(), segments.cacheFormat);
-      if (cached === null) return;
-      const { size } = cached.tree;
-      const text = size === newest?.size ? newest.text : await segments.readCheckpoint(size);
-      const checkpoint = text === null ? null : parseCheckpoint(text);
-      if (
-        checkpoint?.root === cached.tree.root() &&
-        checkNote(checkpoint.note, [parseVerifierKey(signer.verifierKey)]) === 'valid' &&
-        segments.seek(cached.position)
-      )
-        end = cached;
+      end = (await readCachedEnd(segments, signer, newest)) ?? end;
     },
     async follow() {
       await findCheckpoint();
@@ -174,6 +174,23 @@ export function createFollower(
   };
 }
 
+/** The end in the cache, where a checkpoint that our key signed confirms it. */
+async function readCachedEnd(
+  segments: AuditSegments,
+  { verifierKey }: Pick<Signer, 'verifierKey'>,
+  newest: Checkpoint | null,
+): Promise<LogEnd | null> {
+  const cached = parseCache(await segments.readCache(), segments.cacheFormat);
+  if (cached === null) return null;
+  const { size } = cached.tree;
+  const text = size === newest?.size ? newest.text : await segments.readCheckpoint(size);
+  const checkpoint = text === null ? null : parseCheckpoint(text);
+  const isSigned =
+    checkpoint?.root === cached.tree.root() &&
+    checkNote(checkpoint.note, [parseVerifierKey(verifierKey)]) === 'valid';
+  return isSigned && segments.seek(cached.position) ? cached : null;
+}
+
 const cacheSchema = z.object({
   format: z.string(),
   size: z.int().nonnegative(),
@@ -199,7 +216,9 @@ function formatCache({ tree, position, lastTimeMs, mentioned, open }: Snapshot, 
   });
 }
 
-/** The cached end; `null` when the text is no cache of that format. Nothing in it is believed yet. */
+/**
+ * The cached end; `null` when the text is no cache of that format. Nothing in it is believed yet.
+ */
 function parseCache(text: string | null, format: string): Snapshot | null {
   if (text === null) return null;
   try {

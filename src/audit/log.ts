@@ -1,10 +1,11 @@
-// The writer of the audit log, over either storage (segments.ts): it stamps records, chains them in the Merkle tree,
-// signs checkpoints, and knows the open intents.
+// The writer of the audit log, over either storage (segments.ts): it stamps records, chains them in
+// the Merkle tree, signs checkpoints, and knows the open intents.
 //
 // 1. An append is durable when it resolves, or it throws `audit-unavailable`.
 // 2. The records of one append are all in the log or none is.
 // 3. No checkpoint is signed that does not continue the one before.
-// 4. A record that the audit storage did not take goes to the fallback, except an intent: no reset follows it.
+// 4. A record that the audit storage did not take goes to the fallback, except an intent: no reset
+// follows it.
 
 import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
@@ -14,14 +15,17 @@ import { createFollower, type LogFollower } from './log-end.ts';
 import type { AuditSource } from './reader.ts';
 import { type AuditContext, formatRecord, stampAll, uuidv7 } from './record.ts';
 import type { LogEvent, LoggedEvent } from './schema.ts';
-import { type AuditSegments, linesOf } from './segments.ts';
+import { type AuditSegments, type Batch, linesOf } from './segments.ts';
 
 export type AuditLogOptions = {
   readonly segments: AuditSegments;
   /** Signs checkpoints; its name should be the origin. */
   readonly signer: Signer;
   readonly clock: Clock;
-  /** The name of this log, which never changes: first line of every checkpoint, `log_name` of every record. */
+  /**
+   * The name of this log, which never changes: first line of every checkpoint, `log_name` of every
+   * record.
+   */
   readonly origin: string;
   readonly context: AuditContext;
   /** Receives each record that the audit storage did not take, as one line. Must not throw. */
@@ -30,14 +34,15 @@ export type AuditLogOptions = {
 
 export interface AuditWriter extends AuditLog {
   /**
-   * Appends in order, all or none; durable when it resolves. Throws `audit-unavailable`, naming the storage. The
-   * records have then gone to the fallback (promise 4), and the next append that succeeds adds `sink.failed`.
+   * Appends in order, all or none; durable when it resolves. Throws `audit-unavailable`, naming the
+   * storage. The records have then gone to the fallback (promise 4), and the next append that
+   * succeeds adds `sink.failed`.
    */
   append(events: readonly LoggedEvent[]): Promise<void>;
   openIntents(account: string): Promise<readonly OpenIntent[]>;
   /**
-   * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since the previous
-   * checkpoint. Throws `audit-unavailable`.
+   * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since
+   * the previous checkpoint. Throws `audit-unavailable`.
    */
   checkpoint(): Promise<Checkpoint>;
   /** The same log for readers. */
@@ -49,25 +54,28 @@ export interface AuditWriter extends AuditLog {
 /** The most records in one append; a caller that passes more has a bug. */
 const maxBatch = 1_000;
 
-/** How often other writers may use the number that this one tried to use. Each time, one of them made progress. */
+/**
+ * How often other writers may use the number that this one tried to use. Each time, one of them
+ * made progress.
+ */
 const collisionLimit = 200;
 
 /**
- * Opens the log, and begins it when it is empty. Takes over `segments`: closes it in `close`, and when this throws.
- * Throws `audit-unavailable` when the log cannot be written, belongs to another origin, or does not continue its
- * newest checkpoint.
+ * Opens the log, and begins it when it is empty. Takes over `segments`: closes it in `close`, and
+ * when this throws. Throws `audit-unavailable` when the log cannot be written, belongs to another
+ * origin, or does not continue its newest checkpoint.
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditWriter> {
   const { segments, clock } = options;
   const follower = createFollower(segments, options.signer, options.origin);
   const writer = createWriter(options, follower);
-  const turns = createTurns(segments, writer.expectChanges);
-  const queue = createQueue(turns.run, writer.write, writer.reportLost, () =>
+  const sequence = createSequence(segments, writer.expectChanges);
+  const queue = createQueue(sequence.run, writer.write, writer.reportLost, () =>
     // Rotations that run side by side append at the same moment, and share one write.
     follower.end.open.size > 1 ? clock.sleep(0) : Promise.resolve(),
   );
   try {
-    await turns.run(async () => {
+    await sequence.run(async () => {
       await follower.start();
       await writer.begin();
     });
@@ -78,20 +86,20 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
   return {
     append: queue.append,
     async checkpoint() {
-      const snapshot = await turns.run(writer.snapshotForCheckpoint);
+      const snapshot = await sequence.run(writer.snapshotForCheckpoint);
       const checkpoint = await sign(options, snapshot.tree.size, snapshot.tree.root());
       await follower.store(snapshot, checkpoint);
       return checkpoint;
     },
     openIntents: (account) =>
-      turns.run(async () => {
+      sequence.run(async () => {
         await writer.follow();
         return [...follower.end.open.values()].filter((intent) => intent.account === account);
       }),
     source: segments.source,
     async close() {
       await queue.idle();
-      await turns.idle();
+      await sequence.idle();
       segments.close();
     },
   };
@@ -114,7 +122,7 @@ async function sign(
 }
 
 /** Runs jobs one after another in this process, each under the exclusion of the storage. */
-function createTurns(segments: AuditSegments, expectChanges: () => void) {
+function createSequence(segments: AuditSegments, expectChanges: () => void) {
   let last: Promise<unknown> = Promise.resolve();
   return {
     run<T>(work: () => Promise<T>): Promise<T> {
@@ -123,15 +131,32 @@ function createTurns(segments: AuditSegments, expectChanges: () => void) {
           if (mayHaveGrown) expectChanges();
           return work();
         });
-      const turn = last.then(job, job);
-      last = turn;
-      return turn;
+      const result = last.then(job, job);
+      last = result;
+      return result;
     },
     idle: () => last.catch(() => undefined),
   };
 }
 
-/** Stamps and appends. Every method runs in a turn, except `expectChanges` and `reportLost`. */
+/** The lines of the next append. */
+function stamp(
+  { clock, context, origin }: AuditLogOptions,
+  { end, sealedSize }: LogFollower,
+  events: readonly LoggedEvent[],
+): Batch {
+  const { size } = end.tree;
+  const position = {
+    size,
+    lastTimeMs: end.lastTimeMs,
+    nowMs: clock.nowMs(),
+    sealedSize: sealedSize() > end.mentioned ? sealedSize() : undefined,
+  };
+  const { timeMs, texts } = stampAll(events, position, context, origin);
+  return { size, timeMs, bytes: Buffer.from(`${texts.join('\n')}\n`, 'utf8') };
+}
+
+/** Appends. Every method runs in `createSequence`, except `expectChanges` and `reportLost`. */
 function createWriter(options: AuditLogOptions, follower: LogFollower) {
   const { segments, signer, clock, origin, context, fallback } = options;
   /** What the log has to say about itself in the next append. */
@@ -140,7 +165,8 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
 
   async function follow(): Promise<void> {
     for (const { bytes, records } of await follower.follow()) {
-      const detail = `an incomplete append was removed: ${bytes} bytes with ${records} complete records`;
+      const size = `${bytes} bytes with ${records} complete records`;
+      const detail = `an incomplete append was removed: ${size}`;
       notes.push({ code: 'log.repaired', bytes, detail });
     }
     mustFollow = false;
@@ -149,28 +175,18 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   async function write(events: readonly LoggedEvent[]): Promise<void> {
     if (mustFollow) await follow();
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
-      const { end } = follower;
       const genesis: LogEvent[] =
-        end.tree.size === 0 ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }] : [];
+        follower.end.tree.size === 0
+          ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }]
+          : [];
       const all = [...genesis, ...notes, ...events];
       // Another process may have begun the log meanwhile.
       if (all.length === 0) return;
-      const { timeMs, texts } = stampAll(
-        all,
-        {
-          size: end.tree.size,
-          lastTimeMs: end.lastTimeMs,
-          nowMs: clock.nowMs(),
-          sealedSize: follower.sealedSize() > end.mentioned ? follower.sealedSize() : undefined,
-        },
-        context,
-        origin,
-      );
-      const bytes = Buffer.from(`${texts.join('\n')}\n`, 'utf8');
+      const batch = stamp(options, follower, all);
       mustFollow = true;
-      const answer = await segments.append({ size: end.tree.size, timeMs, bytes });
+      const answer = await segments.append(batch);
       if (answer === 'written') {
-        follower.add(linesOf(bytes));
+        follower.add(linesOf(batch.bytes));
         notes = [];
         mustFollow = false;
         return;

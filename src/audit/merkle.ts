@@ -1,10 +1,14 @@
-// The Merkle tree of RFC 6962, section 2.1: hashes over the stored bytes of each record, never over a parsed object.
-// A tree that only grows is kept as its frontier, one hash per complete subtree, so memory is O(log n).
+// The Merkle tree of RFC 6962, section 2.1: hashes over the stored bytes of each record, never over
+// a parsed object. A tree that only grows is kept as its frontier, one hash per complete subtree,
+// so memory is O(log n).
 //
-//   leaf = SHA-256(0x00 ‖ line without its LF)     node = SHA-256(0x01 ‖ left ‖ right)     empty = SHA-256("")
+//   leaf = SHA-256(0x00 ‖ line without its LF)
+//   node = SHA-256(0x01 ‖ left ‖ right)
+//   empty = SHA-256("")
 //
-// A hash is held as a `latin1` string of 32 characters: measured on Node 20, `crypto.hash` to a Buffer costs 1.2 µs
-// and to a string 0.2 µs, and a tree of a million records takes two million of them.
+// A hash is held as a `latin1` string of 32 characters: measured on Node 20, `crypto.hash` to a
+// Buffer costs 1.2 µs and to a string 0.2 µs, and a tree of a million records takes two million of
+// them.
 
 import { hash } from 'node:crypto';
 
@@ -33,8 +37,8 @@ export function leafHash(data: Uint8Array): Hash {
 }
 
 /**
- * The leaf hash of `bytes[start, end)` without a copy. Overwrites the byte at `start - 1`, which must exist and must not
- * be needed any more: in a block of lines it is the LF before.
+ * The leaf hash of `bytes[start, end)` without a copy. Overwrites the byte at `start - 1`, which
+ * must exist and must not be needed any more: in a block of lines it is the LF before.
  */
 export function leafHashInPlace(bytes: Buffer, start: number, end: number): Hash {
   bytes[start - 1] = 0;
@@ -107,7 +111,10 @@ function splitOf(count: number): number {
   return split;
 }
 
-/** The subtrees that prove leaf `index` in a tree of `size`, from the leaf's sibling up: RFC 6962 PATH(m, D[n]) as ranges. */
+/**
+ * The subtrees that prove leaf `index` in a tree of `size`, from the leaf's sibling up: RFC 6962
+ * PATH(m, D[n]) as ranges.
+ */
 export function inclusionRanges(index: number, size: number): Range[] {
   const path: Range[] = [];
   let [from, to] = [0, size];
@@ -124,7 +131,10 @@ export function inclusionRanges(index: number, size: number): Range[] {
   return path.reverse();
 }
 
-/** The subtrees that prove that the tree of `older` leaves is the beginning of the tree of `size`: RFC 6962 PROOF(m, D[n]). */
+/**
+ * The subtrees that prove that the tree of `older` leaves is the beginning of the tree of `size`:
+ * RFC 6962 PROOF(m, D[n]).
+ */
 export function consistencyRanges(older: number, size: number): Range[] {
   const path: Range[] = [];
   let [from, to, isComplete] = [0, size, true];
@@ -167,7 +177,10 @@ export function createRangeHasher(ranges: readonly Range[]): {
   };
 }
 
-/** The root that an inclusion proof leads to; `null` when the proof has another length than index and size ask for. */
+/**
+ * The root that an inclusion proof leads to; `null` when the proof has another length than index
+ * and size ask for.
+ */
 export function rootFromInclusion(
   leaf: Hash,
   index: number,
@@ -183,7 +196,10 @@ export function rootFromInclusion(
   }, leaf);
 }
 
-/** Whether `proof` shows that the tree (`older`, `olderRoot`) is the beginning of the tree (`size`, `root`). RFC 9162, 2.1.4.2. */
+/**
+ * Whether `proof` shows that the tree (`older`, `olderRoot`) is the beginning of the tree (`size`,
+ * `root`). RFC 9162, 2.1.4.2.
+ */
 export function isConsistent(
   older: number,
   olderRoot: Hash,
@@ -196,7 +212,8 @@ export function isConsistent(
   if (older === 0) return proof.length === 0 && olderRoot === emptyRoot;
   const ranges = consistencyRanges(older, size);
   if (ranges.length !== proof.length) return false;
-  // An older tree that is one complete subtree is its own first node, and the proof does not contain it.
+  // An older tree that is one complete subtree is its own first node, and the proof does not
+  // contain it.
   const isSubtree = ranges.every(([from]) => from >= older);
   let step = isSubtree ? 0 : 1;
   let [oldNode, newNode] = isSubtree

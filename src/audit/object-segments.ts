@@ -1,10 +1,11 @@
-// The audit log in immutable objects, for a function without a disk: for the writer (segments.ts) and for readers.
-// Each append is one object. Its name is its first sequence number, and it is put only where that name is free:
-// two writers cannot both use a number, and the second one reads on and takes the next.
+// The audit log in immutable objects, for a function without a disk: for the writer (segments.ts)
+// and for readers. Each append is one object. Its name is its first sequence number, and it is put
+// only where that name is free: two writers cannot both use a number, and the second one reads on
+// and takes the next.
 //
 //   records/000000000042.jsonl             one append: complete lines, each ended by LF
 //   checkpoints/000000000045.checkpoint    the signed head at 45 records
-//   heads/999999999954.json                the cache for the checkpoint at 45 records; the newest is the first by name
+//   heads/999999999954.json                the cache for it: the newest is the first by name
 
 import { Failure } from '../rotation/failure.ts';
 import { parseCheckpoint } from './checkpoint.ts';
@@ -19,17 +20,23 @@ import {
   type StoredCheckpoint,
 } from './segments.ts';
 
-/** A store of immutable objects. Each failure is an `audit-unavailable` that names place and permission. */
+/**
+ * A store of immutable objects. Each failure is an `audit-unavailable` that names place and
+ * permission.
+ */
 export interface ObjectStore {
   /** For messages: `s3://bucket/prefix`. */
   readonly place: string;
   /**
-   * Puts an object under a name that MUST NOT exist; `taken`, and nothing changes, when it does. After a lost
-   * response a repetition says `taken` although the first call stored the object: the caller compares.
-   * MUST be durable when it resolves.
+   * Stores an object under a name that MUST NOT exist; `taken`, and nothing changes, when it does.
+   * After a lost response a repetition says `taken` although the first call stored the object: the
+   * caller compares. MUST be durable when it resolves.
    */
   put(name: string, bytes: Uint8Array): Promise<'written' | 'taken'>;
-  /** The bytes of the object; `null` when there is none. MUST see every put that has resolved, by any process. */
+  /**
+   * The bytes of the object; `null` when there is none. MUST see every put that has resolved, by
+   * any process.
+   */
   get(name: string): Promise<Buffer | null>;
   /** Names that begin with `prefix`, in byte order; at most `limit`. */
   list(prefix: string, limit?: number): Promise<readonly string[]>;
@@ -71,7 +78,10 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
       if ((await objects.put(name, bytes)) === 'written') return 'written';
       return (await objects.get(name))?.equals(bytes) ? 'written' : 'taken';
     },
-    /** Asks once: a list request for each append would cost more than a checkpoint that is found later. */
+    /**
+     * Asks once: a list request for each append would cost more than a checkpoint that is found
+     * later.
+     */
     async newestCheckpoint(): Promise<StoredCheckpoint | null> {
       if (isAsked) return null;
       const [newest] = await objects.list('heads/', 1);
@@ -86,7 +96,8 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
       const name = checkpointName(size);
       const text = await getText(name);
       isAsked = true;
-      // An object under Object Lock cannot be replaced: a damaged checkpoint must not stop the writer.
+      // An object under Object Lock cannot be replaced: a damaged checkpoint must not stop the
+      // writer.
       return text === null || parseCheckpoint(text) === null ? null : { name, size, text };
     },
     readCheckpoint: (size) => getText(checkpointName(size)),

@@ -1,5 +1,6 @@
-// The proof that one record is in the signed log, in the public C2SP format `tlog-proof` v1. It is checked with the record
-// and the verifier key only: without the log and without this program. The `extra` line carries the record; the hash proves it.
+// The proof that one record is in the signed log, in the public C2SP format `tlog-proof` v1. It is
+// checked with the record and the verifier key only: without the log and without this program. The
+// `extra` line carries the record; the hash proves it.
 //
 //   c2sp.org/tlog-proof@v1
 //   extra eyJhY3Rpdml0eV9pZCI6M…      base64 of the record's line
@@ -32,9 +33,9 @@ import { type AuditSource, blocksOf, eachLine } from './reader.ts';
 const header = 'c2sp.org/tlog-proof@v1';
 
 /**
- * The proof of a record, by uid or sequence number, under the newest checkpoint. `null` when there is no such record,
- * `unsealed` when no checkpoint covers it yet. Throws `audit-unavailable` when the log cannot be read, or is not the
- * one that was signed.
+ * The proof of a record, by uid or sequence number, under the newest checkpoint. `null` when there
+ * is no such record, `unsealed` when no checkpoint covers it yet. Throws `audit-unavailable` when
+ * the log cannot be read, or is not the one that was signed.
  */
 export async function proveRecord(
   source: AuditSource,
@@ -99,7 +100,8 @@ function formatProof({
   checkpoint: string;
 }): string {
   const hashes = path.map((hash) => `${base64Of(hash)}\n`).join('');
-  return `${header}\nextra ${Buffer.from(line).toString('base64')}\nindex ${index}\n${hashes}\n${checkpoint}`;
+  const extra = Buffer.from(line).toString('base64');
+  return `${header}\nextra ${extra}\nindex ${index}\n${hashes}\n${checkpoint}`;
 }
 
 export type CheckedProof =
@@ -111,7 +113,10 @@ export type CheckedProof =
     }
   | { readonly proven: false; readonly why: string };
 
-/** Checks a proof file against verifier keys. `given` is the record, where the proof does not carry it. */
+/**
+ * Checks a proof file against verifier keys. `given` is the record, where the proof does not carry
+ * it.
+ */
 export function checkProof(
   text: string,
   verifiers: readonly Verifier[],

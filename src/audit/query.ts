@@ -1,5 +1,6 @@
-// Finds records. A line is parsed only when its bytes contain what is asked for: like grep, the search runs over blocks
-// of many lines. The needles below depend on the exact bytes that record.ts prints.
+// Finds records. A line is parsed only when its bytes contain what is asked for: like grep, the
+// search runs over blocks of many lines. The needles below depend on the exact bytes that record.ts
+// prints.
 
 import type { Clock } from '../rotation/ports.ts';
 import { isoDay } from '../time.ts';
@@ -69,7 +70,9 @@ function matches(view: RecordView, filter: RecordFilter): boolean {
   );
 }
 
-/** Every record whose line contains all needles, in log order. Continues at `cursor`, and moves it. */
+/**
+ * Every record whose line contains all needles, in log order. Continues at `cursor`, and moves it.
+ */
 async function* scan(
   source: AuditSource,
   needles: readonly Buffer[],
@@ -105,8 +108,9 @@ async function* scan(
 }
 
 /**
- * The records that match, oldest first, or newest first with `reverse`. Without `last`, `reverse` and `open` it keeps one
- * record in memory. `index` is the sequence number that the record carries. Throws `audit-unavailable`.
+ * The records that match, oldest first, or newest first with `reverse`. Without `last`, `reverse`
+ * and `open` it keeps one record in memory. `index` is the sequence number that the record carries.
+ * Throws `audit-unavailable`.
  */
 export async function* listRecords(
   source: AuditSource,
@@ -156,7 +160,9 @@ async function* openIntentsIn(
   for (const record of open.values()) if (matches(record.view, filter)) yield record;
 }
 
-/** What matches and is appended after `cursor`, until `signal` is aborted. Reads every `everyMs`. */
+/**
+ * What matches and is appended after `cursor`, until `signal` is aborted. Reads every `everyMs`.
+ */
 export async function* followRecords(
   source: AuditSource,
   filter: RecordFilter,
@@ -175,7 +181,10 @@ export async function* followRecords(
   }
 }
 
-/** The record with this uid or sequence number; `null` when there is none. `index` is its position by count of lines. */
+/**
+ * The record with this uid or sequence number; `null` when there is none. `index` is its position
+ * by count of lines.
+ */
 export async function findRecord(source: AuditSource, id: string): Promise<FoundRecord | null> {
   const wanted = /^\d{1,15}$/.test(id) ? Number(id) : null;
   const needle = Buffer.from(

@@ -1,18 +1,27 @@
-// The log for readers: segments of bytes in log order, and checkpoints. A segment is a month file on one machine, or an
-// object in S3. This file does not know which, and parses no JSON. A block is valid until the next one is requested.
+// The log for readers: segments of bytes in log order, and checkpoints. A segment is a month file
+// on one machine, or an object in S3. This file does not know which, and parses no JSON. A block is
+// valid until the next one is requested.
 
 /** Reads one segment. */
 export type SegmentReader = {
-  /** Fills `into` from `at` with bytes from `position` on. Returns how many; 0 at the end. Throws `audit-unavailable`. */
+  /**
+   * Fills `into` from `at` with bytes from `position` on. Returns how many; 0 at the end. Throws
+   * `audit-unavailable`.
+   */
   read(into: Buffer, at: number, position: number): number | Promise<number>;
   close(): void;
 };
 
-/** Consecutive lines of the log, each ended by LF. The last line of the newest segment may be incomplete. */
+/**
+ * Consecutive lines of the log, each ended by LF. The last line of the newest segment may be
+ * incomplete.
+ */
 export type Segment = {
   /** For messages. */
   readonly name: string;
-  /** The UTC month (`2026-11`) of all its records, where that is known: readers can then skip it. */
+  /**
+   * The UTC month (`2026-11`) of all its records, where that is known: readers can then skip it.
+   */
   readonly month?: string | undefined;
   open(): SegmentReader | Promise<SegmentReader>;
 };
@@ -25,7 +34,10 @@ export type AuditSource = {
   checkpoints(): Promise<readonly { readonly name: string; readonly text: string }[]>;
 };
 
-/** A block of memory with complete lines in `bytes[start, end)`. The byte before `start` may be overwritten. */
+/**
+ * A block of memory with complete lines in `bytes[start, end)`. The byte before `start` may be
+ * overwritten.
+ */
 export type LineBlock = {
   readonly segment: Segment;
   readonly bytes: Buffer;
@@ -40,8 +52,8 @@ export type LineBlock = {
 const blockBytes = 1 << 20;
 
 /**
- * Every line of the log, in blocks of about 1 MiB that end at the end of a line. One buffer serves all blocks. A line that
- * is longer makes it grow, so the longest line bounds the memory.
+ * Every line of the log, in blocks of about 1 MiB that end at the end of a line. One buffer serves
+ * all blocks. A line that is longer makes it grow, so the longest line bounds the memory.
  */
 export async function* blocksOf(
   source: Pick<AuditSource, 'segments'>,
@@ -99,8 +111,9 @@ export function eachLine(
 }
 
 /**
- * Keys that are found in the bytes of a line without parsing it. A quote inside a text is escaped, so these bytes
- * cannot occur in one. In RFC 8785 order `logged_time` comes before `sequence`; both are in `metadata`.
+ * Keys that are found in the bytes of a line without parsing it. A quote inside a text is escaped,
+ * so these bytes cannot occur in one. In RFC 8785 order `logged_time` comes before `sequence`; both
+ * are in `metadata`.
  */
 export const recordKeys = {
   loggedTime: Buffer.from('"logged_time":'),

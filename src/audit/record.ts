@@ -1,9 +1,10 @@
-// One audit record: an OCSF 1.5.0 event of class 3001 (Account Change), one JSON object on one line. Printer and
-// reader use the one table of fields (schema.ts), so that nothing is written that the table does not name: no
-// password, no token, no header, and no hash of a password.
+// One audit record: an OCSF 1.5.0 event of class 3001 (Account Change), one JSON object on one
+// line. Printer and reader use the one table of fields (schema.ts), so that nothing is written that
+// the table does not name: no password, no token, no header, and no hash of a password.
 //
-// Keys are in RFC 8785 order; values are strings, integers and lists of strings. So a line is its own canonical form.
-// A stored record is not trusted before the tree is checked: the reader throws nothing and trusts no type.
+// Keys are in RFC 8785 order; values are strings, integers and lists of strings. So a line is its
+// own canonical form. A stored record is not trusted before the tree is checked: the reader throws
+// nothing and trusts no type.
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Reason } from '../rotation/failure.ts';
@@ -90,7 +91,10 @@ const rejections: ReadonlySet<Reason | undefined> = new Set([
   'store-conflict',
 ]);
 
-/** 1 informational, 2 low, 3 past the warning age, 4 rejected, locked or past the largest age, 5 password unknown. */
+/**
+ * 1 informational, 2 low, 3 past the warning age, 4 rejected, locked or past the largest age, 5
+ * password unknown.
+ */
 function severityOf(
   event: LoggedEvent,
   status: RecordStatus,
@@ -175,11 +179,17 @@ function valuesOf(event: LoggedEvent): Mapped {
   }
 }
 
-/** Events about a password are *Password Change* (3); what the log says about itself, and stops, are *Other* (99). */
+/**
+ * Events about a password are *Password Change* (3); what the log says about itself, and stops, are
+ * *Other* (99).
+ */
 const isPasswordChange = (code: LoggedEvent['code']): boolean =>
   /^(rotation|secret|credential)\./.test(code);
 
-/** The record of `event` as one line without LF. Throws a RangeError above 64 KiB, which the limits rule out. */
+/**
+ * The record of `event` as one line without LF. Throws a RangeError above 64 KiB, which the limits
+ * rule out.
+ */
 export function formatRecord(event: LoggedEvent, stamp: Stamp, context: AuditContext): string {
   const values = valuesOf(event);
   const [statusId, status] = statuses[values.result];
@@ -252,7 +262,9 @@ function contextValues(context: AuditContext): RecordValues {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The fields as a tree of their paths: printer and reader walk it instead of searching each path. */
+/**
+ * The fields as a tree of their paths: printer and reader walk it instead of searching each path.
+ */
 type FieldTree = Map<string, FieldTree | Leaf>;
 type Leaf = { readonly name: FieldName; readonly field: Field };
 
@@ -359,7 +371,9 @@ const statusOf = (statusId: number | undefined): RecordStatus =>
   (Object.keys(statuses) as RecordStatus[]).find((name) => statuses[name][0] === statusId) ??
   'unknown';
 
-/** SHA-256, hex, of the sorted account names, each followed by LF: what `inventory.summary` carries. */
+/**
+ * SHA-256, hex, of the sorted account names, each followed by LF: what `inventory.summary` carries.
+ */
 export function inventoryHash(accounts: readonly string[]): string {
   const hash = createHash('sha256');
   for (const name of [...accounts].sort()) hash.update(`${name}\n`);
@@ -376,10 +390,20 @@ export function uuidv7(timeMs: number): string {
   pool = pool.subarray(10);
   const time = Math.floor(timeMs).toString(16).padStart(12, '0').slice(-12);
   const variant = (8 + (Number.parseInt(random.charAt(3), 16) % 4)).toString(16);
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-${variant}${random.slice(4, 7)}-${random.slice(8, 20)}`;
+  const groups = [
+    time.slice(0, 8),
+    time.slice(8),
+    `7${random.slice(0, 3)}`,
+    `${variant}${random.slice(4, 7)}`,
+    random.slice(8, 20),
+  ];
+  return groups.join('-');
 }
 
-/** A clock that steps back by less gets the time of the record before. A larger step is written, and `verify` reports it. */
+/**
+ * A clock that steps back by less gets the time of the record before. A larger step is written, and
+ * `verify` reports it.
+ */
 const clockSlackMs = 5_000;
 
 /** What the next records follow. */

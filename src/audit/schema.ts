@@ -1,14 +1,21 @@
-// What the audit log holds: its events, and the one table of the fields of a record. The printer and the reader
-// (record.ts), the CSV columns (report/csv.ts) and the tables in docs/AUDIT.md are made from it. Data only, and no
-// field that could hold a secret: what is not in this table is not written.
+// What the audit log holds: its events, and the one table of the fields of a record. The printer
+// and the reader (record.ts), the CSV columns (report/csv.ts) and the tables in docs/AUDIT.md are
+// made from it. Data only, and no field that could hold a secret: what is not in this table is not
+// written.
 
 import type { AuditEvent, Trigger } from '../rotation/event.ts';
 
-/** Events about the log, the runs and the accounts as a set; `AuditEvent` is about the password of one account. */
+/**
+ * Events about the log, the runs and the accounts as a set; `AuditEvent` is about the password of
+ * one account.
+ */
 export type LogEvent =
   /** Written by the log itself: `verifierKey` belongs to the key that signs it. */
   | { readonly code: 'log.genesis'; readonly verifierKey: string }
-  /** Written by the log itself, so that a log without activity differs from a log with missing records. */
+  /**
+   * Written by the log itself, so that a log without activity differs from a log with missing
+   * records.
+   */
   | { readonly code: 'log.heartbeat' }
   /** Written by the log itself: so many bytes of an incomplete append were removed. */
   | { readonly code: 'log.repaired'; readonly bytes: number; readonly detail: string }
@@ -71,7 +78,10 @@ export type LogEvent =
       readonly verifierKeyBefore: string;
       readonly trigger?: Trigger | undefined;
     }
-  /** A person acknowledged an exception of the report; `exceptionId` is the id that the report shows. */
+  /**
+   * A person acknowledged an exception of the report; `exceptionId` is the id that the report
+   * shows.
+   */
   | {
       readonly code: 'exception.acknowledged';
       readonly exceptionId: string;
@@ -88,7 +98,7 @@ export type EventCode = LoggedEvent['code'];
 /** Every event code, and what it means; in the order of docs/AUDIT.md. */
 export const eventMeanings: Readonly<Record<EventCode, string>> = {
   'rotation.intended':
-    'A reset is about to be sent. This record is durable before the reset; without it no reset is sent.',
+    'A reset is about to be sent. This record is durable first; without it no reset is sent.',
   'secret.stored': 'The new password is stored as the pending version of the secret.',
   'secret.promoted': 'The new password is the current version of the secret.',
   'credential.verified': 'ThingSpace accepted a login with the new password.',

@@ -1,6 +1,6 @@
-// The contract between the writer of the audit log (log.ts) and the storage of its records. Two backends
-// implement it: month files (file-segments.ts) and immutable objects (object-segments.ts). MUST marks what a
-// backend owes; test/harness/audit-contract.ts runs the writer over each of them.
+// The contract between the writer of the audit log (log.ts) and the storage of its records. Two
+// backends implement it: month files (file-segments.ts) and immutable objects (object-segments.ts).
+// MUST marks what a backend owes; test/harness/audit-contract.ts runs the writer over each of them.
 //
 // A backend stores bytes and knows no record. Whatever it throws is a Failure `audit-unavailable`.
 
@@ -17,7 +17,9 @@ export type Batch = {
   readonly bytes: Buffer;
 };
 
-/** The end of the last append in a backend that needs more than the number of records to find it. */
+/**
+ * The end of the last append in a backend that needs more than the number of records to find it.
+ */
 export type SegmentPosition = {
   readonly month?: string | undefined;
   readonly position?: number | undefined;
@@ -45,33 +47,39 @@ export interface AuditSegments {
   /** The value of `format` in the cache. */
   readonly cacheFormat: string;
   /**
-   * Runs `work` while no other process appends, or leaves the exclusion to `append`. The caller runs one `work` at a
-   * time. `mayHaveGrown` MUST be true when another process may have appended since the previous call.
+   * Runs `work` while no other process appends, or leaves the exclusion to `append`. The caller
+   * runs one `work` at a time. `mayHaveGrown` MUST be true when another process may have appended
+   * since the previous call.
    */
   exclusively<T>(work: (mayHaveGrown: boolean) => Promise<T>): Promise<T>;
   /**
-   * Calls `visit` with the lines of each append after the last one that was visited or written, in order, without
-   * their LF. MUST find every append that was acknowledged before, by any process. Stops at an incomplete append and
-   * returns it; `null` when there is none. Throws when the log is shorter than before, or when complete records
-   * follow bytes that are no record.
+   * Calls `visit` with the lines of each append after the last one that was visited or written, in
+   * order, without their LF. MUST find every append that was acknowledged before, by any process.
+   * Stops at an incomplete append and returns it; `null` when there is none. Throws when the log is
+   * shorter than before, or when complete records follow bytes that are no record.
    */
   readNew(
     size: number,
     visit: (lines: readonly Buffer[]) => void,
   ): Promise<IncompleteAppend | null>;
   /**
-   * Appends all lines or none. `written` MUST mean that they are durable. `taken`: another process appended first,
-   * and nothing changed. When it throws, `readNew` shows whether the lines are stored.
+   * Appends all lines or none. `written` MUST mean that they are durable. `taken`: another process
+   * appended first, and nothing changed. When it throws, `readNew` shows whether the lines are
+   * stored.
    */
   append(batch: Batch): Promise<'written' | 'taken'>;
   /**
-   * The newest checkpoint; `null` when there is none, or when no newer one was found since the previous call. MAY
-   * miss one that another process stored meanwhile: a later record then mentions a later checkpoint.
+   * The newest checkpoint; `null` when there is none, or when no newer one was found since the
+   * previous call. MAY miss one that another process stored meanwhile: a later record then mentions
+   * a later checkpoint.
    */
   newestCheckpoint(): Promise<StoredCheckpoint | null>;
   /** The text of the checkpoint of that size; `null` when there is none. */
   readCheckpoint(size: number): Promise<string | null>;
-  /** Stores a checkpoint. MUST be durable when it resolves. Returns the text that is stored under this size. */
+  /**
+   * Stores a checkpoint. MUST be durable when it resolves. Returns the text that is stored under
+   * this size.
+   */
   storeCheckpoint(size: number, text: string): Promise<string>;
   /** The newest cache; `null` when there is none. Never throws for a missing cache. */
   readCache(): Promise<string | null>;

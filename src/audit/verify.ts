@@ -1,5 +1,6 @@
-// Verifies a log from its stored bytes: every root, signature, sequence number, time and heartbeat. Trusts no cache and no
-// writer; trusts only the given verifier keys, and checkpoints that were kept on another machine (`consistentWith`).
+// Verifies a log from its stored bytes: every root, signature, sequence number, time and heartbeat.
+// Trusts no cache and no writer; trusts only the given verifier keys, and checkpoints that were
+// kept on another machine (`consistentWith`).
 
 import { dayMs, isoTime } from '../time.ts';
 import {
@@ -19,7 +20,10 @@ import {
   recordKeys,
 } from './reader.ts';
 
-/** `altered`: something is not what was signed. `incomplete`: nothing was altered, but something is missing. */
+/**
+ * `altered`: something is not what was signed. `incomplete`: nothing was altered, but something is
+ * missing.
+ */
 export type FindingLevel = 'altered' | 'incomplete';
 
 export type FindingKind =
@@ -77,12 +81,16 @@ export type VerifyOptions = {
   readonly gapMs?: number | undefined;
 };
 
-/** The end of the key `sealed_size`. The search runs at the speed of its first byte, and `z` is rare in a record. */
+/**
+ * The end of the key `sealed_size`. The search runs at the speed of its first byte, and `z` is rare
+ * in a record.
+ */
 const rareEnd = Buffer.from('ze":');
 
 /**
- * Finds a key in one line after another. It searches near the position in the previous line first, and from the start of
- * the line only then: records are similar, and this takes a quarter of the time.
+ * Finds a key in one line after another. It searches near the position in the previous line first,
+ * and from the start of the line only then: records are similar, and this takes a quarter of the
+ * time.
  */
 function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end: number): number } {
   const first = needle[0];
@@ -135,7 +143,10 @@ type Findings = ReturnType<typeof createFindings>;
 
 const exitCodes = { intact: 0, incomplete: 1, altered: 4 } as const;
 
-/** Checks every record. Memory does not grow with the log. Throws `audit-unavailable` when it cannot be read. */
+/**
+ * Checks every record. Memory does not grow with the log. Throws `audit-unavailable` when it cannot
+ * be read.
+ */
 export async function verifyLog(
   source: AuditSource,
   options: VerifyOptions,
@@ -315,7 +326,10 @@ function createTimeCheck(gapMs: number, findings: Findings) {
   };
 }
 
-/** The pass over all lines: hashes and counts them, and compares the tree at the size of every checkpoint. */
+/**
+ * The pass over all lines: hashes and counts them, and compares the tree at the size of every
+ * checkpoint.
+ */
 function createWalk(
   bySize: ReadonlyMap<number, readonly Given[]>,
   gapMs: number,

@@ -1,14 +1,17 @@
-// Calls to AWS: one deadline, one retry, and one mapping of error names to failures, for every service. An SDK error ends
-// here. Its code and its request id are printed; its message and its object never are, because they can hold a request.
+// Calls to AWS: one deadline, one retry, and one mapping of error names to failures, for every
+// service. An SDK error ends here. Its code and its request id are printed; its message and its
+// object never are, because they can hold a request.
 //
-// Each SDK client is made with `maxAttempts: 1` and timeouts where it is made: the retries are those of this file.
+// Each SDK client is made with `maxAttempts: 1` and timeouts where it is made: the retries are
+// those of this file.
 
 import { type Cause, type Facts, Failure, type Reason } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 
 /**
- * What an error means. `missing`, `exists`, `not-allowed` can be answers that the caller expects. `throttled` and
- * `unanswered` are retried. `deletion` is `not-allowed` because the secret is scheduled for deletion.
+ * What an error means. `missing`, `exists`, `not-allowed` can be answers that the caller expects.
+ * `throttled` and `unanswered` are retried. `deletion` is `not-allowed` because the secret is
+ * scheduled for deletion.
  */
 export type Meaning =
   | 'missing'
@@ -30,28 +33,40 @@ const codesOf: Readonly<Partial<Record<Meaning, string>>> = {
   // A token that holds another value; an object that If-None-Match: * found.
   exists: 'ResourceExistsException PreconditionFailed',
   // A label that is not where RemoveFromVersionId says; a secret in the wrong state.
-  'not-allowed':
-    'InvalidParameterException InvalidRequestException ValidationException PreconditionNotMetException',
+  'not-allowed': `
+    InvalidParameterException InvalidRequestException ValidationException
+    PreconditionNotMetException`,
   // A message that names KMS makes it `kms`.
   denied: 'AccessDeniedException AccessDenied NotAuthorized',
-  kms: 'DecryptionFailure EncryptionFailure KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException DisabledException InvalidKeyUsageException',
-  credentials:
-    'CredentialsProviderError TokenProviderError ExpiredToken ExpiredTokenException IncompleteSignature IncompleteSignatureException InvalidAccessKeyId InvalidClientTokenId InvalidSignatureException MissingAuthenticationToken MissingAuthenticationTokenException OptInRequired RequestTimeTooSkewed SignatureDoesNotMatch UnrecognizedClientException',
-  // The SDK takes it for throttling. Here it means 20 labels, or 100 versions a day: a retry does not help.
+  kms: `
+    DecryptionFailure EncryptionFailure KMSAccessDeniedException KMSDisabledException
+    KMSInvalidStateException KMSNotFoundException DisabledException InvalidKeyUsageException`,
+  credentials: `
+    CredentialsProviderError TokenProviderError ExpiredToken ExpiredTokenException
+    IncompleteSignature IncompleteSignatureException InvalidAccessKeyId InvalidClientTokenId
+    InvalidSignatureException MissingAuthenticationToken MissingAuthenticationTokenException
+    OptInRequired RequestTimeTooSkewed SignatureDoesNotMatch UnrecognizedClientException`,
+  // The SDK takes it for throttling. Here it means 20 labels, or 100 versions a day: a retry does
+  // not help.
   quota: 'LimitExceededException',
-  throttled:
-    'RequestLimitExceeded RequestThrottled SlowDown Throttling ThrottlingException TooManyRequestsException',
+  throttled: `
+    RequestLimitExceeded RequestThrottled SlowDown Throttling ThrottlingException
+    TooManyRequestsException`,
   // Also every 5xx and every error of the network.
-  unanswered:
-    'ConditionalRequestConflict InternalFailure InternalServiceError OperationAborted RequestExpired RequestTimeout RequestTimeoutException ServiceUnavailable ServiceUnavailableException TimeoutError',
+  unanswered: `
+    ConditionalRequestConflict InternalFailure InternalServiceError OperationAborted RequestExpired
+    RequestTimeout RequestTimeoutException ServiceUnavailable ServiceUnavailableException
+    TimeoutError`,
   // Final although its status is below 400.
   rejected: 'PermanentRedirect',
 };
 
+const codesIn = (meaning: Meaning): string[] => (codesOf[meaning] ?? '').trim().split(/\s+/);
+
 /** Error code → meaning. From the API references and the SDK's credential chain (2026-11). */
 export const meanings: ReadonlyMap<string, Meaning> = new Map(
   (Object.keys(codesOf) as Meaning[]).flatMap((meaning) =>
-    (codesOf[meaning] ?? '').split(' ').map((code) => [code, meaning] as const),
+    codesIn(meaning).map((code) => [code, meaning] as const),
   ),
 );
 
@@ -62,7 +77,10 @@ export type AwsError = {
   readonly requestId: string;
 };
 
-/** Reads an SDK error. Never throws. Keeps code and request id, and those only where they have the form of one. */
+/**
+ * Reads an SDK error. Never throws. Keeps code and request id, and those only where they have the
+ * form of one.
+ */
 export function readAwsError(error: unknown): AwsError {
   const fields = fieldsOf(error);
   const metadata = fieldsOf(fields['$metadata']);
@@ -126,7 +144,10 @@ export type AwsCall = <Output, Expected extends Meaning = never>(
 /** Milliseconds before the second and the third attempt, and before each further one. */
 const waitsMs: readonly number[] = [100, 400];
 
-/** Each attempt has `requestTimeoutMs` from credentials to the last byte. Throws a Failure and nothing else. */
+/**
+ * Each attempt has `requestTimeoutMs` from credentials to the last byte. Throws a Failure and
+ * nothing else.
+ */
 export function createAwsCall(
   service: AwsService,
   limits: {

@@ -1,5 +1,5 @@
-// Checkpoints that a key in AWS KMS signs (ECC_NIST_EDWARDS25519): the same note and the same signature as with a key
-// file, and nobody can copy the key.
+// Checkpoints that a key in AWS KMS signs (ECC_NIST_EDWARDS25519): the same note and the same
+// signature as with a key file, and nobody can copy the key.
 
 import { GetPublicKeyCommand, KMSClient, SignCommand } from '@aws-sdk/client-kms';
 import { keyIdOf, rawPublicKey, type Signer, verifierKeyOf } from '../audit/checkpoint.ts';
@@ -17,7 +17,10 @@ export type KmsSignerOptions = {
   readonly clock: Clock;
 };
 
-/** Reads the public key. Throws `audit-unavailable` when the key cannot be used or is no Ed25519 key. */
+/**
+ * Reads the public key. Throws `audit-unavailable` when the key cannot be used or is no Ed25519
+ * key.
+ */
 export async function openKmsSigner(options: KmsSignerOptions): Promise<Signer> {
   const { keyId: KeyId, name, region, requestTimeoutMs, clock } = options;
   const client = new KMSClient({

@@ -1,5 +1,5 @@
-// An S3 bucket as a store of immutable objects (audit/object-segments.ts). Object Lock is a setting of the bucket
-// (infra/foundation.yaml): its default retention locks every object that is put.
+// An S3 bucket as a store of immutable objects (audit/object-segments.ts). Object Lock is a setting
+// of the bucket (infra/foundation.yaml): its default retention locks every object that is put.
 
 import {
   GetObjectCommand,

@@ -1,4 +1,5 @@
-// The work queue of a run that has more due accounts than one function rotates. Loaded only where a queue is configured.
+// The work queue of a run that has more due accounts than one function rotates. Loaded only where a
+// queue is configured.
 
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { formatWork, type Work } from '../lambda/messages.ts';
@@ -9,7 +10,10 @@ import { type AwsService, createAwsCall } from './call.ts';
 const batchSize = 10;
 
 export type WorkQueue = {
-  /** Sends one message for each item. Returns the accounts whose message was not accepted. Throws `store-unavailable`. */
+  /**
+   * Sends one message for each item. Returns the accounts whose message was not accepted. Throws
+   * `store-unavailable`.
+   */
   send(work: readonly Work[], runId: string): Promise<readonly string[]>;
 };
 
@@ -27,7 +31,8 @@ export function openWorkQueue(
   { requestTimeoutMs, clock }: { readonly requestTimeoutMs: number; readonly clock: Clock },
 ): WorkQueue {
   const client = new SQSClient({
-    // The retries are those of call.ts. A message that is sent twice has one MessageDeduplicationId, and arrives once.
+    // The retries are those of call.ts. A message that is sent twice has one
+    // MessageDeduplicationId, and arrives once.
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),

@@ -1,17 +1,21 @@
-// One account's row: how old its password is at the end, how old it ever was in the period, and the line of its age for the picture.
+// The row of one account: the age of its password at the end of the period, its largest age in the
+// period, and the stretches of time in which the age grew.
 
 import { dayMs } from '../time.ts';
 import type { AccountHistory, Attempt, Change, Stop } from './history.ts';
 
-/** What the secret store says of an account. */
+/** What the secret store says about an account. */
 export type StoreFact = {
-  /** When the password that is current was first stored; `null` when the store could not tell. UTC milliseconds. */
+  /**
+   * When the current password was first stored; `null` when the store does not know. UTC
+   * milliseconds.
+   */
   readonly passwordSinceMs: number | null;
   /** `settled`, `busy`, `in doubt`, `stopped: reason`; for people. */
   readonly state: string;
 };
 
-/** An account that need not follow the policy for now. `until`: ISO date. */
+/** An account that need not follow the policy until an ISO date. */
 export type Exemption = {
   readonly account: string;
   readonly who: string;
@@ -21,7 +25,7 @@ export type Exemption = {
 
 export type Bucket = 'inside' | 'soon' | 'outside' | 'never' | 'unknown' | 'exempt';
 
-/** A stretch of the picture: from `fromMs` on the password's age grew from `ageMs`, until `toMs`. */
+/** From `fromMs` to `toMs` the age of the password grew from `ageMs`. */
 export type AgeStretch = { readonly fromMs: number; readonly toMs: number; readonly ageMs: number };
 
 export type AccountRow = {
@@ -29,15 +33,15 @@ export type AccountRow = {
   readonly username: string | null;
   readonly secretId: string | null;
   readonly bucket: Bucket;
-  /** Why it is in that bucket, where the age alone does not say. */
+  /** Why it is in that bucket, where the age does not show it. */
   readonly note: string | null;
   readonly lastChange: Change | null;
-  /** At the end of the period; `null` when nobody knows since when the password is in use. */
+  /** At the end of the period; `null` when it is not known since when the password is in use. */
   readonly ageMs: number | null;
   readonly largestAgeMs: number | null;
-  /** When that was. */
+  /** When it had that age. */
   readonly largestAtMs: number | null;
-  /** Beyond the policy's age at some moment of the period. */
+  /** Older than the policy allows at some moment of the period. */
   readonly everOutside: boolean;
   readonly nextDueMs: number | null;
   readonly succeeded: number;
@@ -51,14 +55,17 @@ export type AccountRow = {
   readonly openAttempts: readonly Attempt[];
   readonly exemption: Exemption | null;
   readonly storeState: string | null;
-  /** How the store contradicts the log: a password newer than any change in the log, or older than the last one. */
+  /**
+   * How store and log differ: a password newer than every change in the log, or older than the last
+   * one.
+   */
   readonly storeDiffers: {
     readonly kind: 'newer' | 'older';
     readonly passwordSinceMs: number;
   } | null;
 };
 
-/** Store and log are two clocks, and a password is stored a moment before it is audited. */
+/** Store and log have two clocks, and a password is stored shortly before it is recorded. */
 const clockToleranceMs = 15 * 60_000;
 
 export type RowOptions = {
@@ -72,59 +79,44 @@ export type RowOptions = {
 };
 
 /** The row of one account at `endMs`, over the period from `fromMs`. */
-export function accountRow({
-  account,
-  history,
-  store,
-  exemption,
-  fromMs,
-  endMs,
-  policy,
-}: RowOptions): AccountRow {
+export function accountRow(options: RowOptions): AccountRow {
+  const { account, history, store, exemption, fromMs, endMs, policy } = options;
   const logged = history?.changes ?? [];
   const sinceMs = store?.passwordSinceMs ?? null;
-  const storeDiffers = differing(logged, sinceMs, endMs);
+  const storeDiffers = differenceOf(logged, sinceMs, endMs);
   const changes = [...logged];
-  if (storeDiffers?.kind === 'newer') changes.push(fromStore(storeDiffers.passwordSinceMs));
-  const born = history?.bornMs ?? (logged.length === 0 ? sinceMs : null);
-  const moments = [...(born === null ? [] : [born]), ...changes.map(({ timeMs }) => timeMs)].sort(
-    (a, b) => a - b,
-  );
-  const visibleFrom = Math.max(
-    fromMs,
-    Math.min(history?.firstSeenMs ?? endMs, moments[0] ?? endMs),
-  );
-  // A store that holds an older password than the log says is believed: the older age counts.
-  const stretches = stretchesOf(
-    moments,
-    visibleFrom,
-    endMs,
-    storeDiffers?.kind === 'older' ? storeDiffers.passwordSinceMs : null,
-  );
+  if (storeDiffers?.kind === 'newer') changes.push(changeInStore(storeDiffers.passwordSinceMs));
+  const bornMs = history?.bornMs ?? (logged.length === 0 ? sinceMs : null);
+  const firstSeenMs = history?.firstSeenMs ?? endMs;
+  // The older age counts where the store holds an older password than the log says.
+  const olderSinceMs = storeDiffers?.kind === 'older' ? storeDiffers.passwordSinceMs : null;
+  const stretches = stretchesOf(options, bornMs, changes, firstSeenMs, olderSinceMs);
   const last = stretches.at(-1);
   const ageMs = last ? last.ageMs + (last.toMs - last.fromMs) : null;
   const largest = largestOf(stretches);
   const attempts = history?.attempts ?? [];
   const inPeriod = attempts.filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
+  const countOf = (...statuses: readonly Attempt['status'][]): number =>
+    inPeriod.filter(({ status }) => statuses.includes(status)).length;
   const lastChange = changes.at(-1) ?? null;
   const doubt = doubtOf(history, lastChange);
-  const isExempt = exemption !== null;
-  const bucket = isExempt ? 'exempt' : doubt ? 'unknown' : bucketOf(ageMs, policy);
+  const agedBucket = doubt === null ? bucketOf(ageMs, policy) : 'unknown';
   return {
     account,
     username: history?.username ?? null,
     secretId: history?.secretId ?? null,
-    bucket,
-    note: isExempt ? `${exemption.why} (${exemption.who}, until ${exemption.until})` : doubt,
+    bucket: exemption === null ? agedBucket : 'exempt',
+    note:
+      exemption === null ? doubt : `${exemption.why} (${exemption.who}, until ${exemption.until})`,
     lastChange,
     ageMs,
     largestAgeMs: largest?.ageMs ?? null,
     largestAtMs: largest?.atMs ?? null,
     everOutside: largest !== null && largest.ageMs > policy.maxAgeDays * dayMs,
     nextDueMs: ageMs === null ? null : endMs - ageMs + policy.rotateAfterDays * dayMs,
-    succeeded: inPeriod.filter(({ status }) => status === 'success').length,
-    failed: inPeriod.filter(({ status }) => status === 'failure').length,
-    unknown: inPeriod.filter(({ status }) => status === 'unknown' || status === 'open').length,
+    succeeded: countOf('success'),
+    failed: countOf('failure'),
+    unknown: countOf('unknown', 'open'),
     stretches,
     changes: changes.filter(({ timeMs }) => timeMs >= fromMs),
     failures: inPeriod.filter(({ status }) => status === 'failure' || status === 'unknown'),
@@ -136,7 +128,8 @@ export function accountRow({
   };
 }
 
-const fromStore = (timeMs: number): Change => ({
+/** A change that only the store shows. */
+const changeInStore = (timeMs: number): Change => ({
   timeMs,
   by: 'outside',
   sequence: null,
@@ -145,7 +138,7 @@ const fromStore = (timeMs: number): Change => ({
   verified: false,
 });
 
-function differing(
+function differenceOf(
   changes: readonly Change[],
   sinceMs: number | null,
   endMs: number,
@@ -158,16 +151,23 @@ function differing(
   return null;
 }
 
-/** The saw-tooth between `fromMs` and `endMs`; empty where no moment is known. */
+/**
+ * The age between the first record (or change) and the end of the period; empty where no moment is
+ * known.
+ */
 function stretchesOf(
-  moments: readonly number[],
-  fromMs: number,
-  endMs: number,
+  { fromMs, endMs }: RowOptions,
+  bornMs: number | null,
+  changes: readonly Change[],
+  firstSeenMs: number,
   olderSinceMs: number | null,
 ): AgeStretch[] {
+  const born = bornMs === null ? [] : [bornMs];
+  const moments = [...born, ...changes.map(({ timeMs }) => timeMs)].sort((a, b) => a - b);
+  const visibleFromMs = Math.max(fromMs, Math.min(firstSeenMs, moments[0] ?? endMs));
   const stretches: AgeStretch[] = [];
   moments.forEach((moment, index) => {
-    const start = Math.max(moment, fromMs);
+    const start = Math.max(moment, visibleFromMs);
     const end = Math.min(moments[index + 1] ?? endMs, endMs);
     if (start >= end) return;
     const isLast = index === moments.length - 1;
@@ -186,17 +186,19 @@ function largestOf(stretches: readonly AgeStretch[]): { ageMs: number; atMs: num
   return largest;
 }
 
-/** Why nobody knows whether the password in the store is the one at Verizon; `null` when that is known. */
+/** Why it is not known whether the stored password is valid; `null` when it is known. */
 function doubtOf(history: AccountHistory | null, lastChange: Change | null): string | null {
   if (!history) return null;
   const attempt = history.attempts.findLast(
     ({ intendedAtMs }) => lastChange === null || intendedAtMs > lastChange.timeMs,
   );
-  if (attempt?.status === 'open') return 'the last rotation has an intent and no outcome';
-  if (attempt?.status === 'unknown')
-    return `the outcome of the last rotation is unknown${attempt.reason ? `: ${attempt.reason}` : ''}`;
+  if (attempt?.status === 'open') return 'the last rotation is unfinished';
+  if (attempt?.status === 'unknown') {
+    const problem = 'the outcome of the last rotation is unknown';
+    return attempt.reason === undefined ? problem : `${problem}: ${attempt.reason}`;
+  }
   const stop = history.stops.find(({ toMs }) => toMs === null);
-  return stop && stop.reason === 'password-lost' ? 'the password is known to nobody' : null;
+  return stop && stop.reason === 'password-lost' ? 'the password is unrecoverable' : null;
 }
 
 function bucketOf(

@@ -1,8 +1,8 @@
-// The compliance report: from the log, and from the store where it was asked, to one object that HTML, CSV and JSON are printed from.
-// Computes, prints nothing. An age is never told younger than log and store together allow.
+// The compliance report as one object, from the log and, where it was asked, the store. HTML, CSV
+// and JSON are printed from it. No age is reported lower than log and store allow.
 
 import { hash } from 'node:crypto';
-import { parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
+import { hexOf, parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
 import { proofsOf } from '../audit/proof.ts';
 import { listRecords } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
@@ -17,22 +17,25 @@ export type Policy = { readonly maxAgeDays: number; readonly rotateAfterDays: nu
 export type ReportOptions = {
   readonly source: AuditSource;
   readonly verifiers: readonly Verifier[];
-  /** UTC milliseconds; `toMs` is excluded, and the report tells how things stood just before it (or now, if that is earlier). */
+  /**
+   * UTC milliseconds; `toMs` is excluded. The report shows the state just before it, or now if that
+   * is earlier.
+   */
   readonly fromMs: number;
   readonly toMs: number;
   readonly nowMs: number;
   readonly origin: string;
   readonly productVersion: string;
-  /** Accounts of the configuration; `null` when it was not at hand. */
+  /** Accounts of the configuration; `null` when it is not available. */
   readonly accounts: readonly string[] | null;
   /** What the store says, by account; `null` when it was not asked. */
   readonly store: ReadonlyMap<string, StoreFact> | null;
   readonly policy: Policy;
-  readonly exemptions?: readonly Exemption[];
-  /** Checkpoints kept elsewhere, the previous report's among them. */
-  readonly consistentWith?: readonly string[];
-  /** How many rotations to draw, and by what seed; by default the newest checkpoint's root. */
-  readonly sample?: { readonly count: number; readonly seed?: string };
+  readonly exemptions?: readonly Exemption[] | undefined;
+  /** Checkpoints kept elsewhere, for example that of the previous report. */
+  readonly consistentWith?: readonly string[] | undefined;
+  /** How many rotations to draw, and the seed; by default the root of the newest checkpoint. */
+  readonly sample?: { readonly count: number; readonly seed?: string | undefined } | undefined;
 };
 
 export type Buckets = Readonly<Record<AccountRow['bucket'], number>>;
@@ -42,7 +45,7 @@ export type Sample = {
   readonly uid: string;
   readonly account: string;
   readonly timeMs: number;
-  /** The proof's file name beside the report. */
+  /** The name of the proof file beside the report. */
   readonly file: string;
 };
 
@@ -51,7 +54,7 @@ export type Report = {
   readonly productVersion: string;
   readonly fromMs: number;
   readonly toMs: number;
-  /** The moment that "at the end" means. */
+  /** The end of the reported time. */
   readonly endMs: number;
   readonly madeAtMs: number;
   readonly policy: Policy;
@@ -61,7 +64,7 @@ export type Report = {
     readonly outside: number;
     readonly unknown: number;
     readonly exempt: number;
-    /** Accounts that were beyond the policy's age at some moment of the period. */
+    /** Accounts whose password was older than the policy allows at some moment of the period. */
     readonly everOutside: number;
   };
   readonly buckets: Buckets;
@@ -79,7 +82,7 @@ export type Report = {
     readonly firstSequence: number | null;
     readonly lastSequence: number | null;
     readonly records: number;
-    /** The newest `inventory.summary` against the accounts that the log knows. */
+    /** Whether the newest `inventory.summary` fits the accounts in the log. */
     readonly summary: 'matches' | 'differs' | 'none';
     readonly store:
       | 'not performed'
@@ -91,7 +94,7 @@ export type Report = {
   };
   readonly integrity: Verification & {
     readonly checkpointsInPeriod: readonly { readonly size: number; readonly name: string }[];
-    /** The newest checkpoint, verbatim. */
+    /** The text of the newest checkpoint. */
     readonly checkpointText: string | null;
     readonly keyId: string | null;
     readonly previous: 'consistent' | 'inconsistent' | 'not given';
@@ -108,20 +111,24 @@ export type BuiltReport = {
   readonly proofs: readonly { readonly file: string; readonly text: string }[];
 };
 
-/** Reads the whole log twice (once to verify, once to understand) and once more for the proofs. Throws `audit-unavailable`. */
+/**
+ * Reads the log once to verify it, once for the accounts, and once for the proofs. Throws
+ * `audit-unavailable`.
+ */
 export async function buildReport(options: ReportOptions): Promise<BuiltReport> {
-  const { source, verifiers, fromMs, nowMs, origin, productVersion, policy } = options;
+  const { source, verifiers, fromMs, nowMs, policy } = options;
   const endMs = Math.min(options.toMs, nowMs);
   const verification = await verifyLog(source, {
     verifiers,
     consistentWith: options.consistentWith ?? [],
   });
   const read = await readHistory(source, fromMs, endMs);
-  const names = populationOf(read.history, options.accounts, fromMs, endMs);
+  const { history } = read;
+  const names = populationOf(history, options.accounts, fromMs, endMs);
   const rows = names.atEnd.map((account) =>
     accountRow({
       account,
-      history: read.history.accounts.get(account) ?? null,
+      history: history.accounts.get(account) ?? null,
       store: options.store?.get(account) ?? null,
       exemption: options.exemptions?.find((one) => one.account === account) ?? null,
       fromMs,
@@ -130,84 +137,75 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
     }),
   );
   rows.sort(worstFirst);
-  const buckets: Record<AccountRow['bucket'], number> = {
-    inside: 0,
-    soon: 0,
-    outside: 0,
-    never: 0,
-    unknown: 0,
-    exempt: 0,
-  };
-  for (const { bucket } of rows) buckets[bucket] += 1;
+  const buckets = countBuckets(rows);
   const { samples, proofs } = await drawSamples(options, read.rotations, verification);
-  const checkpoints = await source.checkpoints();
-  const newest = verification.newest;
-  const missing = options.store
-    ? names.atEnd.filter((account) => !options.store?.has(account))
-    : [];
-  return {
-    proofs,
-    report: {
-      origin,
-      productVersion,
-      fromMs,
-      toMs: options.toMs,
-      endMs,
-      madeAtMs: nowMs,
-      policy,
-      verdict: {
-        accounts: rows.length,
-        inside: buckets.inside + buckets.soon,
-        outside: buckets.outside,
-        unknown: buckets.unknown + buckets.never,
-        exempt: buckets.exempt,
-        everOutside: rows.filter(({ everOutside }) => everOutside).length,
-      },
-      buckets,
-      rows,
-      exceptions: exceptionsOf({
-        rows,
-        history: read.history,
-        verification,
-        fromMs,
-        endMs,
-        policy,
-      }),
-      population: {
-        atStart: names.atStart,
-        added: names.added,
-        removed: names.removed,
-        atEnd: names.atEnd.length,
-        ...read.attempts,
-        firstSequence: read.firstSequence,
-        lastSequence: read.lastSequence,
-        records: read.records,
-        summary: summaryOf(read.history),
-        store: options.store
-          ? {
-              asked: options.store.size,
-              differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length,
-              missing,
-            }
-          : 'not performed',
-        unseen: names.unseen,
-        unlisted: names.unlisted,
-      },
-      integrity: {
-        ...verification,
-        checkpointsInPeriod: checkpoints
-          .map(({ name, text }) => ({ name, size: parseCheckpoint(text)?.size ?? -1 }))
-          .filter(
-            ({ size }) => size > (read.firstSequence ?? 0) && size <= (read.lastSequence ?? -1) + 1,
-          ),
-        checkpointText: newest?.text ?? null,
-        keyId: newest?.note.signatures[0]
-          ? newest.note.signatures[0].keyId.toString(16).padStart(8, '0')
-          : null,
-        previous: previousOf(options, verification),
-      },
-      samples,
+  const report: Report = {
+    origin: options.origin,
+    productVersion: options.productVersion,
+    fromMs,
+    toMs: options.toMs,
+    endMs,
+    madeAtMs: nowMs,
+    policy,
+    verdict: {
+      accounts: rows.length,
+      inside: buckets.inside + buckets.soon,
+      outside: buckets.outside,
+      unknown: buckets.unknown + buckets.never,
+      exempt: buckets.exempt,
+      everOutside: rows.filter(({ everOutside }) => everOutside).length,
     },
+    buckets,
+    rows,
+    exceptions: exceptionsOf({ rows, history, verification, fromMs, policy }),
+    population: {
+      ...names,
+      atEnd: names.atEnd.length,
+      ...read.counts,
+      summary: summaryOf(history),
+      store: reconciliationOf(options.store, names.atEnd, rows),
+    },
+    integrity: await integrityOf(options, verification, read.counts),
+    samples,
+  };
+  return { report, proofs };
+}
+
+function countBuckets(rows: readonly AccountRow[]): Buckets {
+  const buckets = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0 };
+  for (const { bucket } of rows) buckets[bucket] += 1;
+  return buckets;
+}
+
+function reconciliationOf(
+  store: ReportOptions['store'],
+  accounts: readonly string[],
+  rows: readonly AccountRow[],
+): Report['population']['store'] {
+  if (store === null) return 'not performed';
+  return {
+    asked: store.size,
+    differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length,
+    missing: accounts.filter((account) => !store.has(account)),
+  };
+}
+
+async function integrityOf(
+  options: ReportOptions,
+  verification: Verification,
+  { firstSequence, lastSequence }: Pick<Report['population'], 'firstSequence' | 'lastSequence'>,
+): Promise<Report['integrity']> {
+  const { newest } = verification;
+  const [signature] = newest?.note.signatures ?? [];
+  const checkpoints = await options.source.checkpoints();
+  return {
+    ...verification,
+    checkpointsInPeriod: checkpoints
+      .map(({ name, text }) => ({ name, size: parseCheckpoint(text)?.size ?? -1 }))
+      .filter(({ size }) => size > (firstSequence ?? 0) && size <= (lastSequence ?? -1) + 1),
+    checkpointText: newest?.text ?? null,
+    keyId: signature === undefined ? null : hexOf(signature.keyId),
+    previous: previousOf(options, verification),
   };
 }
 
@@ -232,7 +230,8 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   const rotations: Omit<Rotation, 'line'>[] = [];
   let [firstSequence, lastSequence, records] = [null as number | null, null as number | null, 0];
   for await (const { view, index } of listRecords(source, {})) {
-    // What came after the end is another report's; an outcome after it does not close an intent before it.
+    // Later records belong to another report: an outcome after the end does not close an intent
+    // before it.
     if (view.timeMs >= endMs) continue;
     addRecord(history, view);
     if (view.timeMs < fromMs) continue;
@@ -253,14 +252,18 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   return {
     history,
     rotations,
-    firstSequence,
-    lastSequence,
-    records,
-    attempts: { attempts: inPeriod.length, withOutcome: inPeriod.length - open, open },
+    counts: {
+      attempts: inPeriod.length,
+      withOutcome: inPeriod.length - open,
+      open,
+      firstSequence,
+      lastSequence,
+      records,
+    },
   };
 }
 
-/** Who belonged to the inventory before the period and at its end; and where configuration and log disagree. */
+/** The inventory before the period and at its end, and where configuration and log differ. */
 function populationOf(
   history: LogHistory,
   configured: readonly string[] | null,
@@ -304,7 +307,7 @@ const order: Readonly<Record<AccountRow['bucket'], number>> = {
   exempt: 5,
 };
 
-/** By standing, then who was ever beyond the limit, then age. */
+/** By bucket, then accounts that were ever overdue, then by age. */
 function worstFirst(a: AccountRow, b: AccountRow): number {
   return (
     order[a.bucket] - order[b.bucket] ||
@@ -315,7 +318,10 @@ function worstFirst(a: AccountRow, b: AccountRow): number {
   );
 }
 
-/** Draws rotations by hash: anybody with the seed and the log draws the same, nobody can choose them. */
+/**
+ * Draws rotations by hash: with the seed and the log everybody draws the same ones, and nobody can
+ * choose them.
+ */
 async function drawSamples(
   options: ReportOptions,
   rotations: readonly Omit<Rotation, 'line'>[],

@@ -1,5 +1,5 @@
-// CSV (RFC 4180, UTF-8 with a byte order mark, ISO times) for spreadsheets. A record holds text of other people: no field
-// may start a formula, end a line or control a terminal.
+// CSV (RFC 4180, UTF-8 with a byte order mark, ISO times) for spreadsheets. A record holds text of
+// other people: no field may start a formula, end a line or control a terminal.
 
 import type { FoundRecord } from '../audit/query.ts';
 import type { FieldName } from '../audit/schema.ts';
@@ -7,7 +7,10 @@ import { isoTime } from '../time.ts';
 
 type Cell = string | number | null | undefined;
 
-/** One field. An apostrophe precedes what a spreadsheet would run as a formula (OWASP, CSV injection). */
+/**
+ * One field. An apostrophe precedes what a spreadsheet would run as a formula (OWASP, CSV
+ * injection).
+ */
 function csvField(value: Cell): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'number') return String(value);
@@ -18,7 +21,10 @@ function csvField(value: Cell): string {
 /** A line with its CR LF. */
 const csvRow = (cells: readonly Cell[]): string => `${cells.map(csvField).join(',')}\r\n`;
 
-/** The column titles as the first line of a file, after the mark by which spreadsheets recognise UTF-8. */
+/**
+ * The column titles as the first line of a file, after the mark by which spreadsheets recognise
+ * UTF-8.
+ */
 const csvHead = (titles: readonly string[]): string => `\ufeff${csvRow(titles)}`;
 
 /** A column: its title, and its cell in a row. */

@@ -1,20 +1,22 @@
-// What an auditor must look at, each with an id by which a person can acknowledge it (`audit acknowledge ID --note`). Nothing leaves
-// this list by being acknowledged; it shows who said what about it.
+// What an auditor must examine. Each exception has an id by which a person acknowledges it (`audit
+// acknowledge ID`). An acknowledged exception stays in the list, with the note.
 
+import type { RecordView } from '../audit/record.ts';
 import type { Verification } from '../audit/verify.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
-import type { LogHistory } from './history.ts';
+import type { Change, LogHistory } from './history.ts';
+import { counted } from './text.ts';
 
 export type ExceptionKind =
-  | 'integrity' // the log is altered, or has gaps
+  | 'integrity' // the log was altered, or is incomplete
   | 'unknown-outcome'
   | 'open-intent'
-  | 'over-age' // beyond the policy's age at some moment
-  | 'stop'
+  | 'over-age' // the password was older than the policy allows
+  | 'stop' // automatic rotation was suspended
   | 'outside-change'
   | 'failures'
-  | 'sink';
+  | 'sink'; // the audit storage could not be written
 
 export type Exception = {
   /** What `audit acknowledge` takes. */
@@ -23,8 +25,8 @@ export type Exception = {
   readonly account: string | null;
   readonly atMs: number | null;
   readonly text: string;
-  /** Whether it still stands at the end of the period. */
-  readonly isStanding: boolean;
+  /** Whether it still applies at the end of the period. */
+  readonly isOpen: boolean;
   readonly acknowledgement: {
     readonly by: string;
     readonly atMs: number;
@@ -38,21 +40,24 @@ type Given = {
   readonly history: LogHistory;
   readonly verification: Verification;
   readonly fromMs: number;
-  readonly endMs: number;
   readonly policy: { readonly maxAgeDays: number };
 };
 
-/** Everything out of the ordinary, the gravest kind first, then by time. */
+/** Every exception; the most serious kind first, then by account and time. */
 export function exceptionsOf(given: Given): readonly Exception[] {
-  const { history } = given;
   const found = [
-    ...ofIntegrity(given),
-    ...given.rows.flatMap((row) => ofAccount(row, given)),
-    ...ofFailures(given),
-    ...ofSinks(given),
+    ...ofIntegrity(given.verification),
+    ...given.rows.flatMap((row) => [
+      ...ofAttempts(row),
+      ...ofAge(row, given.policy.maxAgeDays),
+      ...ofStops(row),
+      ...ofOutsideChanges(row, given.fromMs),
+    ]),
+    ...ofFailures(given.rows),
+    ...ofStorage(given),
   ];
   return found.map((exception) => {
-    const record = history.acknowledgements.get(exception.id);
+    const record = given.history.acknowledgements.get(exception.id);
     const acknowledgement = record
       ? {
           by: record.requestedBy ?? record.actor,
@@ -67,137 +72,169 @@ export function exceptionsOf(given: Given): readonly Exception[] {
 
 type Found = Omit<Exception, 'acknowledgement'>;
 
-function ofIntegrity({ verification }: Given): Found[] {
-  return verification.findings
+function ofIntegrity({ findings }: Verification): Found[] {
+  return findings
     .filter(({ kind }) => kind !== 'unsealed')
     .map(({ kind, level, message, sequence }) => ({
       id: `${kind}:${sequence ?? 0}`,
       kind: 'integrity',
       account: null,
       atMs: null,
-      text: `${level === 'altered' ? 'The log was altered' : 'The log is incomplete'}: ${message}`,
-      isStanding: true,
+      text: `${level === 'altered' ? 'The log was altered' : 'The log is incomplete'}: ${message}.`,
+      isOpen: true,
     }));
 }
 
-function ofAccount(row: AccountRow, { fromMs, policy }: Given): Found[] {
-  const { account } = row;
+function ofAttempts({ account, openAttempts, failures, bucket }: AccountRow): Found[] {
+  const open = openAttempts.map(
+    ({ rotationId, intendedAtMs }): Found => ({
+      id: rotationId,
+      kind: 'open-intent',
+      account,
+      atMs: intendedAtMs,
+      text: 'A rotation has an intent and no outcome.',
+      isOpen: true,
+    }),
+  );
+  const unknown = failures
+    .filter(({ status }) => status === 'unknown')
+    .map(
+      ({ rotationId, closedAtMs, intendedAtMs, reason, detail }): Found => ({
+        id: rotationId,
+        kind: 'unknown-outcome',
+        account,
+        atMs: closedAtMs ?? intendedAtMs,
+        text: withDetail(
+          `The outcome of a rotation is unknown${reason ? ` (${reason})` : ''}`,
+          detail,
+        ),
+        isOpen: bucket === 'unknown',
+      }),
+    );
+  return [...open, ...unknown];
+}
+
+const withDetail = (sentence: string, detail: string | undefined): string =>
+  detail ? `${sentence}: ${detail}` : `${sentence}.`;
+
+function ofAge({ account, stretches, bucket }: AccountRow, maxAgeDays: number): Found[] {
   const found: Found[] = [];
-  const add = (
-    kind: ExceptionKind,
-    id: string,
-    atMs: number,
-    text: string,
-    isStanding: boolean,
-  ): void => {
-    found.push({ id, kind, account, atMs, text, isStanding });
-  };
-  for (const { rotationId, intendedAtMs } of row.openAttempts)
-    add(
-      'open-intent',
-      rotationId,
-      intendedAtMs,
-      'A rotation was intended and has no outcome.',
-      true,
-    );
-  for (const { rotationId, closedAtMs, intendedAtMs, reason, detail, status } of row.failures) {
-    if (status !== 'unknown') continue;
-    const text = `The outcome of a rotation is unknown${reason ? ` (${reason})` : ''}${detail ? `: ${detail}` : '.'}`;
-    add('unknown-outcome', rotationId, closedAtMs ?? intendedAtMs, text, row.bucket === 'unknown');
-  }
-  for (const { fromMs: start, toMs, ageMs } of row.stretches) {
-    const overFrom = Math.max(start, start - ageMs + policy.maxAgeDays * dayMs);
+  for (const { fromMs, toMs, ageMs } of stretches) {
+    const overFrom = Math.max(fromMs, fromMs - ageMs + maxAgeDays * dayMs);
     if (overFrom >= toMs) continue;
-    const isLast = toMs === row.stretches.at(-1)?.toMs;
+    const isLast = toMs === stretches.at(-1)?.toMs;
     const days = Math.max(1, Math.ceil((toMs - overFrom) / dayMs));
-    const until = isLast && row.bucket === 'outside' ? 'and still is' : `until ${isoDay(toMs)}`;
-    add(
-      'over-age',
-      `over-age:${account}:${isoDay(overFrom)}`,
-      overFrom,
-      `Older than ${policy.maxAgeDays} days for ${days} days, ${until}.`,
-      isLast,
-    );
-  }
-  for (const { uid, fromMs: at, toMs, reason, detail } of row.stops) {
-    const end = toMs === null ? 'and still is' : `until ${isoTime(toMs)}`;
-    add(
-      'stop',
-      uid,
-      at,
-      `Stopped (${reason}) ${end}${detail ? `: ${detail}` : '.'}`,
-      toMs === null,
-    );
-  }
-  for (const change of row.changes) {
-    if (change.by !== 'outside' || change.timeMs < fromMs) continue;
-    const id =
-      change.sequence === null
-        ? `store:${account}:${isoDay(change.timeMs)}`
-        : `record:${change.sequence}`;
-    const text =
-      change.sequence === null
-        ? 'The store holds a password that is newer than any change in this log: it was changed outside this product.'
-        : `The password was put by hand${change.actor ? ` by ${change.actor}` : ''}, outside a rotation.`;
-    add('outside-change', id, change.timeMs, text, change.sequence === null);
-  }
-  if (row.storeDiffers?.kind === 'older') {
-    const at = row.storeDiffers.passwordSinceMs;
-    const text = `The store holds a password of ${isoDay(at)}, older than the last change in this log: an older version was made current.`;
-    add('outside-change', `store:${account}:${isoDay(at)}`, at, text, true);
+    const until = isLast && bucket === 'outside' ? 'and still is' : `until ${isoDay(toMs)}`;
+    found.push({
+      id: `over-age:${account}:${isoDay(overFrom)}`,
+      kind: 'over-age',
+      account,
+      atMs: overFrom,
+      text: `The password was older than ${maxAgeDays} days for ${counted(days, 'day')}, ${until}.`,
+      isOpen: isLast,
+    });
   }
   return found;
 }
 
-/** By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened by then. */
-function ofFailures({ rows }: Given): Found[] {
-  const byReason = new Map<
-    string,
-    { count: number; accounts: Set<string>; lastMs: number; lastSequence: number }
-  >();
+function ofStops({ account, stops }: AccountRow): Found[] {
+  return stops.map(({ uid, fromMs, toMs, reason, detail }) => {
+    const state = toMs === null ? 'is suspended' : `was suspended until ${isoTime(toMs)}`;
+    return {
+      id: uid,
+      kind: 'stop',
+      account,
+      atMs: fromMs,
+      text: withDetail(`Automatic rotation ${state} (${reason})`, detail),
+      isOpen: toMs === null,
+    };
+  });
+}
+
+function ofOutsideChanges({ account, changes, storeDiffers }: AccountRow, fromMs: number): Found[] {
+  const found = changes
+    .filter(({ by, timeMs }) => by === 'outside' && timeMs >= fromMs)
+    .map(
+      (change): Found => ({
+        id:
+          change.sequence === null
+            ? `store:${account}:${isoDay(change.timeMs)}`
+            : `record:${change.sequence}`,
+        kind: 'outside-change',
+        account,
+        atMs: change.timeMs,
+        text: outsideText(change),
+        isOpen: change.sequence === null,
+      }),
+    );
+  if (storeDiffers?.kind !== 'older') return found;
+  const day = isoDay(storeDiffers.passwordSinceMs);
+  return [
+    ...found,
+    {
+      id: `store:${account}:${day}`,
+      kind: 'outside-change',
+      account,
+      atMs: storeDiffers.passwordSinceMs,
+      text: `The store holds a password of ${day}, older than the last change in this log.`,
+      isOpen: true,
+    },
+  ];
+}
+
+const outsideText = ({ sequence, actor }: Change): string =>
+  sequence === null
+    ? 'The store holds a password that is newer than any change in this log.'
+    : `The password was stored by hand${actor ? ` by ${actor}` : ''}, outside a rotation.`;
+
+type FailureGroup = {
+  count: number;
+  readonly accounts: Set<string>;
+  lastMs: number;
+  lastSequence: number;
+};
+
+/**
+ * By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened
+ * by then.
+ */
+function ofFailures(rows: readonly AccountRow[]): Found[] {
+  const groups = new Map<string, FailureGroup>();
   for (const { account, failures } of rows) {
-    for (const {
-      status,
-      reason = 'no reason recorded',
-      closedAtMs,
-      intendedAtMs,
-      closedBy,
-      sequence,
-    } of failures) {
-      if (status !== 'failure') continue;
-      const group = byReason.get(reason) ?? {
-        count: 0,
-        accounts: new Set(),
-        lastMs: 0,
-        lastSequence: 0,
-      };
+    for (const attempt of failures.filter(({ status }) => status === 'failure')) {
+      const { reason = 'no reason recorded', closedAtMs, intendedAtMs, closedBy } = attempt;
+      const empty = { count: 0, accounts: new Set<string>(), lastMs: 0, lastSequence: 0 };
+      const group: FailureGroup = groups.get(reason) ?? empty;
       group.count += 1;
       group.accounts.add(account);
       group.lastMs = Math.max(group.lastMs, closedAtMs ?? intendedAtMs);
-      group.lastSequence = Math.max(group.lastSequence, closedBy?.sequence ?? sequence);
-      byReason.set(reason, group);
+      group.lastSequence = Math.max(group.lastSequence, closedBy?.sequence ?? attempt.sequence);
+      groups.set(reason, group);
     }
   }
-  return [...byReason]
+  return [...groups]
     .sort(([, a], [, b]) => b.count - a.count)
     .map(([reason, { count, accounts, lastMs, lastSequence }]) => ({
       id: `failures:${reason}:${lastSequence}`,
       kind: 'failures',
       account: accounts.size === 1 ? ([...accounts][0] ?? null) : null,
       atMs: lastMs,
-      text: `${count} failed ${count === 1 ? 'rotation' : 'rotations'} (${reason}) of ${accounts.size} ${accounts.size === 1 ? 'account' : 'accounts'}; nothing was changed.`,
-      isStanding: false,
+      text: `${counted(count, 'failed rotation')} (${reason}) of ${counted(accounts.size, 'account')}.`,
+      isOpen: false,
     }));
 }
 
-function ofSinks({ history, fromMs }: Given): Found[] {
-  const failures = history.sinkFailures.map((view) => ({
+const storageText = ({ lost = 0 }: RecordView): string =>
+  `The audit storage could not be written; ${counted(lost, 'record')} went to standard error only.`;
+
+function ofStorage({ history, fromMs }: Given): Found[] {
+  const failures = history.storageFailures.map((view) => ({
     view,
-    text: `The audit log could not be written; ${view.lost ?? 0} records went to standard error alone. ${view.detail ?? ''}`,
+    text: `${storageText(view)} ${view.detail ?? ''}`,
   }));
   const repairs = history.repairs.map((view) => ({
     view,
-    text: `After a crash, ${view.detail ?? 'a half-written end was cut'}.`,
+    text: `After a crash, ${view.detail ?? 'an incomplete append was removed'}.`,
   }));
   return [...failures, ...repairs]
     .filter(({ view }) => view.timeMs >= fromMs)
@@ -207,6 +244,6 @@ function ofSinks({ history, fromMs }: Given): Found[] {
       account: null,
       atMs: view.timeMs,
       text,
-      isStanding: false,
+      isOpen: false,
     }));
 }

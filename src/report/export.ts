@@ -1,4 +1,6 @@
-// The report as JSON (one OCSF Compliance Finding, class 2003, per account) and as CSV. The same facts as the page.
+// The report as JSON (one OCSF Compliance Finding, class 2003, per account) and as CSV, with the
+// same facts as the page. The names of columns and fields are interfaces: they keep words that the
+// texts for people no longer use.
 
 import { uuidv7 } from '../audit/record.ts';
 import { isoTime } from '../time.ts';
@@ -10,8 +12,11 @@ import { bucketText, controls, daysOf, integrityText, limitsText, verdictText } 
 const iso = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
 const days = (ms: number | null): number | null => (ms === null ? null : Number(daysOf(ms)));
 
-/** Pass, fail, and *Warning* where information is missing: OCSF 1.5.0, compliance.status_id 1, 3, 2; severity as in records. */
-const standings: Readonly<
+/**
+ * OCSF 1.5.0, compliance.status_id: 1 Pass, 3 Fail, and 2 Warning where information is missing.
+ * Severity as in records.
+ */
+const findingStatuses: Readonly<
   Record<AccountRow['bucket'], readonly [statusId: number, status: string, severity: number]>
 > = {
   inside: [1, 'Pass', 1],
@@ -22,9 +27,12 @@ const standings: Readonly<
   exempt: [2, 'Warning', 2],
 };
 
-/** One finding. Required of class 2003: activity_id, category_uid, class_uid, compliance{standards}, finding_info{uid}, metadata, severity_id, time, type_uid. */
+/**
+ * One finding. Class 2003 requires activity_id, category_uid, class_uid, compliance{standards},
+ * finding_info{uid}, metadata, severity_id, time, type_uid.
+ */
 function findingOf(report: Report, row: AccountRow): object {
-  const [statusId, status, severity] = standings[row.bucket];
+  const [statusId, status, severity] = findingStatuses[row.bucket];
   const { title, says } = bucketText(row.bucket, report.policy);
   return {
     activity_id: 1,
@@ -60,7 +68,7 @@ function findingOf(report: Report, row: AccountRow): object {
       {
         name: row.account,
         type: 'ThingSpace UWS account',
-        ...(row.secretId === null ? {} : { uid: row.secretId }),
+        uid: row.secretId ?? undefined,
       },
     ],
     severity_id: severity,
@@ -100,7 +108,7 @@ export function reportJson(report: Report): string {
     buckets: report.buckets,
     integrity: { ...integrity, text: integrityText(report) },
     findings: report.rows.map((row) => findingOf(report, row)),
-    exceptions: report.exceptions,
+    exceptions: report.exceptions.map(({ isOpen, ...rest }) => ({ ...rest, isStanding: isOpen })),
     population: report.population,
     samples: report.samples,
     controls,

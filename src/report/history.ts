@@ -1,16 +1,18 @@
-// What the log tells of each account over its whole life: when its password changed, what failed, when it stopped, what is open.
-// One pass in log order; nothing here knows the period of a report, the store, or today.
+// What the log says about each account since its first record: when its password changed, what
+// failed, when its rotation was suspended, which intents are open. One pass in log order. This file
+// does not know the period of a report or the store.
 
 import type { RecordView } from '../audit/record.ts';
 import { dayMs } from '../time.ts';
 
-/** A moment since when an account has another password. */
+/** A moment from which on an account has another password. */
 export type Change = {
   readonly timeMs: number;
-  /** `outside`: put by hand or found in the store, not by a rotation. */
+  /** `outside`: stored by hand or found in the store, not by a rotation. */
   readonly by: 'rotation' | 'recovery' | 'outside';
+  /** `null`: only the store shows this change. */
   readonly sequence: number | null;
-  readonly rotationId?: string;
+  readonly rotationId?: string | undefined;
   readonly actor: string;
   readonly trigger: string;
   verified: boolean;
@@ -23,14 +25,15 @@ export type Attempt = {
   readonly uid: string;
   readonly actor: string;
   closedAtMs: number | null;
-  /** The last word on it. */
+  /** The newest result that is recorded. */
   status: 'open' | 'success' | 'failure' | 'unknown';
-  reason?: string;
-  detail?: string;
+  reason?: string | undefined;
+  detail?: string | undefined;
   closedBy?: { readonly sequence: number; readonly uid: string };
   storedAtMs?: number;
 };
 
+/** A time in which automatic rotation was suspended. */
 export type Stop = {
   readonly fromMs: number;
   toMs: number | null;
@@ -45,66 +48,50 @@ export type AccountHistory = {
   username?: string;
   secretId?: string;
   readonly firstSeenMs: number;
-  /** When it belonged to the inventory: by `inventory.changed`, else from its first record on. */
+  /** When it was in the inventory: by `inventory.changed`, else from its first record on. */
   readonly memberships: { readonly fromMs: number; toMs: number | null }[];
-  /** The age that the first records tell, as the moment the password must have been set; `null` when none does. */
+  /**
+   * When the first password was stored, by the age in the first records; `null` when none has an
+   * age.
+   */
   bornMs: number | null;
   readonly changes: Change[];
   readonly attempts: Attempt[];
   readonly stops: Stop[];
 };
 
-/** Records that concern no account but the log, kept as they are. */
+/** The accounts, and the records about the log itself. */
 export type LogHistory = {
   readonly accounts: Map<string, AccountHistory>;
+  /** By the id of the exception. */
   readonly acknowledgements: Map<string, RecordView>;
-  readonly sinkFailures: RecordView[];
+  readonly storageFailures: RecordView[];
   readonly repairs: RecordView[];
-  readonly exports: RecordView[];
   inventorySummary: RecordView | null;
-  readonly runs: { started: number; finished: number };
-  first: RecordView | null;
-  last: RecordView | null;
 };
 
 export const createHistory = (): LogHistory => ({
   accounts: new Map(),
   acknowledgements: new Map(),
-  sinkFailures: [],
+  storageFailures: [],
   repairs: [],
-  exports: [],
   inventorySummary: null,
-  runs: { started: 0, finished: 0 },
-  first: null,
-  last: null,
 });
 
-/** Takes the next record of the log into account. */
+/** Adds the next record of the log. */
 export function addRecord(history: LogHistory, view: RecordView): void {
-  history.first ??= view;
-  history.last = view;
   switch (view.code) {
-    case 'exception.acknowledged': {
+    case 'exception.acknowledged':
       if (view.exceptionId !== undefined) history.acknowledgements.set(view.exceptionId, view);
       return;
-    }
     case 'sink.failed':
-      history.sinkFailures.push(view);
+      history.storageFailures.push(view);
       return;
     case 'log.repaired':
       history.repairs.push(view);
       return;
-    case 'report.exported':
-      history.exports.push(view);
-      return;
     case 'inventory.summary':
       history.inventorySummary = view;
-      return;
-    case 'run.started':
-      history.runs.started += 1;
-      return;
-    case 'run.finished':
-      history.runs.finished += 1;
       return;
   }
   if (view.account !== undefined) addToAccount(accountOf(history, view.account, view), view);
@@ -113,7 +100,7 @@ export function addRecord(history: LogHistory, view: RecordView): void {
 function accountOf(history: LogHistory, account: string, view: RecordView): AccountHistory {
   const known = history.accounts.get(account);
   if (known) return known;
-  const fresh: AccountHistory = {
+  const created: AccountHistory = {
     account,
     firstSeenMs: view.timeMs,
     memberships: [{ fromMs: view.timeMs, toMs: null }],
@@ -122,71 +109,53 @@ function accountOf(history: LogHistory, account: string, view: RecordView): Acco
     attempts: [],
     stops: [],
   };
-  history.accounts.set(account, fresh);
-  return fresh;
+  history.accounts.set(account, created);
+  return created;
 }
 
 function addToAccount(account: AccountHistory, view: RecordView): void {
-  if (view.username !== undefined) account.username = view.username;
-  if (view.secretId !== undefined) account.secretId = view.secretId;
-  const age = view.ageDaysBefore;
-  if (account.bornMs === null && account.changes.length === 0 && age !== undefined)
-    account.bornMs = view.timeMs - age * dayMs;
+  const { username, secretId, ageDaysBefore, timeMs } = view;
+  if (username !== undefined) account.username = username;
+  if (secretId !== undefined) account.secretId = secretId;
+  if (account.bornMs === null && account.changes.length === 0 && ageDaysBefore !== undefined)
+    account.bornMs = timeMs - ageDaysBefore * dayMs;
   switch (view.code) {
     case 'inventory.changed':
-      changeMembership(account, view);
-      return;
+      addMembership(account, view);
+      break;
     case 'rotation.intended':
-      account.attempts.push({
-        rotationId: view.rotationId ?? view.uid,
-        intendedAtMs: view.timeMs,
-        sequence: view.sequence,
-        uid: view.uid,
-        actor: view.requestedBy ?? view.actor,
-        closedAtMs: null,
-        status: 'open',
-      });
-      return;
+      addAttempt(account, view);
+      break;
     case 'secret.stored':
     case 'secret.promoted': {
       const attempt = attemptOf(account, view);
-      if (attempt) attempt.storedAtMs ??= view.timeMs;
+      if (attempt) attempt.storedAtMs ??= timeMs;
       if (view.code === 'secret.promoted') addChange(account, view, attempt);
-      return;
+      break;
     }
     case 'secret.changed':
       if (view.status === 'success') addChange(account, view, undefined);
-      liftStop(account, view.timeMs);
-      return;
+      endStops(account, timeMs);
+      break;
     case 'credential.verified':
       for (const change of account.changes)
         if (view.status === 'success' && change.rotationId === view.rotationId)
           change.verified = true;
-      return;
+      break;
     case 'rotation.outcome':
     case 'rotation.reconciled':
-      close(account, view);
-      return;
+      closeAttempt(account, view);
+      break;
     case 'account.stopped':
-      if (!account.stops.some(({ toMs }) => toMs === null)) {
-        const { timeMs: fromMs, uid, sequence } = view;
-        account.stops.push({
-          fromMs,
-          toMs: null,
-          reason: view.reason ?? 'stopped',
-          uid,
-          sequence,
-          detail: view.detail ?? '',
-        });
-      }
-      return;
+      addStop(account, view);
+      break;
     case 'account.resumed':
-      liftStop(account, view.timeMs);
-      return;
+      endStops(account, timeMs);
+      break;
   }
 }
 
-function changeMembership(account: AccountHistory, view: RecordView): void {
+function addMembership(account: AccountHistory, view: RecordView): void {
   const last = account.memberships.at(-1);
   if (view.change === 'removed') {
     if (last && last.toMs === null) last.toMs = view.timeMs;
@@ -195,56 +164,74 @@ function changeMembership(account: AccountHistory, view: RecordView): void {
   }
 }
 
-/** Whether the account belonged to the inventory just before `timeMs`. */
+/** Whether the account was in the inventory just before `timeMs`. */
 export const isMember = ({ memberships }: AccountHistory, timeMs: number): boolean =>
   memberships.some(({ fromMs, toMs }) => fromMs < timeMs && (toMs === null || toMs >= timeMs));
+
+function addAttempt(account: AccountHistory, view: RecordView): void {
+  account.attempts.push({
+    rotationId: view.rotationId ?? view.uid,
+    intendedAtMs: view.timeMs,
+    sequence: view.sequence,
+    uid: view.uid,
+    actor: view.requestedBy ?? view.actor,
+    closedAtMs: null,
+    status: 'open',
+  });
+}
 
 const attemptOf = (account: AccountHistory, { rotationId }: RecordView): Attempt | undefined =>
   account.attempts.findLast((attempt) => attempt.rotationId === rotationId);
 
-function liftStop(account: AccountHistory, timeMs: number): void {
+function addStop(account: AccountHistory, view: RecordView): void {
+  if (account.stops.some(({ toMs }) => toMs === null)) return;
+  const { timeMs: fromMs, uid, sequence, reason = 'stopped', detail = '' } = view;
+  account.stops.push({ fromMs, toMs: null, reason, uid, sequence, detail });
+}
+
+function endStops(account: AccountHistory, timeMs: number): void {
   for (const stop of account.stops) stop.toMs ??= timeMs;
 }
 
-function close(account: AccountHistory, view: RecordView): void {
+function closeAttempt(account: AccountHistory, view: RecordView): void {
   const attempt = attemptOf(account, view);
   if (attempt) {
     attempt.closedAtMs = view.timeMs;
     attempt.status = view.status === 'started' ? 'open' : view.status;
     attempt.closedBy = { sequence: view.sequence, uid: view.uid };
-    if (view.reason === undefined) delete attempt.reason;
-    else attempt.reason = view.reason;
-    if (view.detail !== undefined) attempt.detail = view.detail;
+    attempt.reason = view.reason;
+    attempt.detail = view.detail ?? attempt.detail;
   }
   if (view.status !== 'success') return;
   addChange(account, view, attempt);
-  liftStop(account, view.timeMs);
+  endStops(account, view.timeMs);
 }
 
 /**
- * Notes that the password changed. A rotation counts from when its password was stored; one that was only found out later counts from
- * its intent, the earliest moment it can have happened, so that no age is told too young.
+ * Adds a change of the password. A rotation counts from when its password was stored. One whose
+ * result was determined later counts from its intent, the earliest possible moment, so that no age
+ * is reported too low.
  */
 function addChange(account: AccountHistory, view: RecordView, attempt: Attempt | undefined): void {
   const { rotationId } = view;
   const verified = view.verifiedBy === 'login';
-  const known =
-    rotationId === undefined
-      ? undefined
-      : account.changes.find(
-          (change) =>
-            change.rotationId === rotationId && change.timeMs >= (attempt?.intendedAtMs ?? 0),
-        );
+  const known = account.changes.find(
+    (change) =>
+      rotationId !== undefined &&
+      change.rotationId === rotationId &&
+      change.timeMs >= (attempt?.intendedAtMs ?? 0),
+  );
   if (known) {
     known.verified ||= verified;
     return;
   }
   const isLate = view.code === 'rotation.reconciled';
+  const recordedMs = isLate ? (attempt?.intendedAtMs ?? view.timeMs) : view.timeMs;
   account.changes.push({
-    timeMs: attempt?.storedAtMs ?? (isLate ? (attempt?.intendedAtMs ?? view.timeMs) : view.timeMs),
+    timeMs: attempt?.storedAtMs ?? recordedMs,
     by: view.code === 'secret.changed' ? 'outside' : isLate ? 'recovery' : 'rotation',
     sequence: view.sequence,
-    ...(rotationId === undefined ? {} : { rotationId }),
+    rotationId,
     actor: view.requestedBy ?? view.actor,
     trigger: view.trigger ?? '',
     verified,

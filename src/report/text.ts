@@ -1,13 +1,19 @@
-// The words of the report: buckets, verdict, controls, and what it does not show. Made in one place, so that HTML, CSV and JSON say
-// the same. Claims no certification.
+// The words of the report, in one place, so that the page, the CSV file and the JSON file say the
+// same. The report is evidence, and claims no certification.
 
 import { dayMs, isoDay } from '../time.ts';
 import type { Bucket } from './account.ts';
 import type { Report } from './build.ts';
 import type { ExceptionKind } from './exceptions.ts';
 
-/** Age in days with one decimal, rounded up, so that what is over a limit also reads as over it. */
+/**
+ * Age in days with one decimal, rounded up, so that an age over a limit is also shown as over it.
+ */
 export const daysOf = (ms: number): string => (Math.ceil((ms * 10) / dayMs) / 10).toFixed(1);
+
+/** `1 account`, `2 accounts`. */
+export const counted = (count: number, one: string): string =>
+  `${count} ${one}${count === 1 ? '' : 's'}`;
 
 export function bucketText(
   bucket: Bucket,
@@ -15,44 +21,47 @@ export function bucketText(
 ): { readonly title: string; readonly says: string } {
   switch (bucket) {
     case 'inside':
-      return { title: 'Inside', says: `up to ${rotateAfterDays} days` };
+      return { title: 'Compliant', says: `up to ${rotateAfterDays} days` };
     case 'soon':
       return { title: 'Due soon', says: `over ${rotateAfterDays}, up to ${maxAgeDays} days` };
     case 'outside':
-      return { title: 'Outside', says: `over ${maxAgeDays} days` };
+      return { title: 'Overdue', says: `over ${maxAgeDays} days` };
     case 'never':
-      return { title: 'Never rotated', says: 'no change and no date known' };
+      return { title: 'Never rotated', says: 'no change and no date is known' };
     case 'unknown':
       return { title: 'Unknown', says: 'the last outcome is not known' };
     case 'exempt':
-      return { title: 'Exempt', says: 'by a person’s decision' };
+      return { title: 'Exempt', says: 'by a decision that the configuration names' };
   }
 }
 
 export const exceptionTitles: Readonly<Record<ExceptionKind, string>> = {
   integrity: 'Integrity of the log',
-  'unknown-outcome': 'Outcome unknown',
-  'open-intent': 'Intent without outcome',
-  'over-age': 'Beyond the policy’s age',
-  stop: 'Stopped, waiting for a person',
-  'outside-change': 'Changed outside the product',
+  'unknown-outcome': 'Unknown outcome',
+  'open-intent': 'Unfinished rotation',
+  'over-age': 'Password older than the policy allows',
+  stop: 'Automatic rotation suspended',
+  'outside-change': 'Password changed outside the product',
   failures: 'Failed rotations',
-  sink: 'Audit log could not be written',
+  sink: 'Audit storage not writable',
 };
 
-/** *N of M accounts inside 90 days on DATE; K outside; U unknown.* */
+/** How many accounts were compliant at the end of the period. */
 export function verdictText({ verdict, policy, endMs }: Report): string {
   const { accounts, inside, outside, unknown, exempt } = verdict;
-  if (accounts === 0) return `No accounts on ${isoDay(endMs - 1)}.`;
-  const head = `${inside} of ${accounts} ${accounts === 1 ? 'account' : 'accounts'} inside ${policy.maxAgeDays} days on ${isoDay(endMs - 1)}`;
-  return `${head}; ${outside} outside; ${unknown} unknown${exempt > 0 ? `; ${exempt} exempt` : ''}.`;
+  const day = isoDay(endMs - 1);
+  if (accounts === 0) return `There were no accounts on ${day}.`;
+  const others = [`${outside} overdue`, `${unknown} unknown`];
+  if (exempt > 0) others.push(`${exempt} exempt`);
+  const age = `a password of at most ${policy.maxAgeDays} days on ${day}`;
+  return `${inside} of ${counted(accounts, 'account')} had ${age}; ${others.join('; ')}.`;
 }
 
 /** Whether the log is intact, in a sentence. */
 export function integrityText({ integrity }: Report): string {
   switch (integrity.state) {
     case 'intact':
-      return 'The log is intact: every record is covered by a signed checkpoint.';
+      return 'The log is intact: a signed checkpoint covers every record.';
     case 'incomplete':
       return 'No record was altered, but something is missing; see Integrity.';
     case 'altered':
@@ -72,19 +81,18 @@ export const controls: readonly {
     controls: [
       {
         id: '8.6.3',
-        shows:
-          'how often each application or system account’s password was changed, and its greatest age',
+        shows: 'how often the password of each account was changed, and its largest age',
         lacks: 'the risk analysis (12.3.1) that sets the frequency; password complexity',
       },
       {
         id: '8.3.9',
-        shows: 'ages against 90 days',
-        lacks: 'it is about people’s passwords as the only factor; named for comparison',
+        shows: 'ages compared with 90 days',
+        lacks: 'it concerns passwords of people as the only factor; listed for comparison',
       },
       {
         id: '10.2.1.5',
         shows: 'changes of authentication credentials, and who made them',
-        lacks: 'creation of accounts and changes of privilege at Verizon',
+        lacks: 'creation of accounts and changes of privileges at Verizon',
       },
       {
         id: '10.2.2',
@@ -99,7 +107,7 @@ export const controls: readonly {
       {
         id: '10.5.1',
         shows: 'first and last record of the period, without a gap',
-        lacks: 'that records are kept twelve months: a retention setting',
+        lacks: 'that records are kept for twelve months: a retention setting',
       },
     ],
   },
@@ -108,25 +116,25 @@ export const controls: readonly {
     controls: [
       {
         id: 'IA-5',
-        shows: 'refreshing of authenticators at the set interval, and upon doubt',
+        shows: 'authenticators changed at the set interval, and in case of doubt',
         lacks: 'issue and revocation of accounts',
       },
       {
         id: 'AU-2, AU-3, AU-12',
         shows: 'the events recorded and their content',
-        lacks: 'events of Verizon’s systems',
+        lacks: 'events of the systems of Verizon',
       },
       {
         id: 'AU-8',
-        shows: 'UTC time stamps, their order checked',
-        lacks: 'that the machine’s clock was right',
+        shows: 'UTC time stamps, and their order',
+        lacks: 'that the clock of the machine was correct',
       },
       {
         id: 'AU-9, AU-10',
-        shows: 'protection by signature and tree; non-repudiation by the log’s key',
+        shows: 'protection by signature and tree; non-repudiation by the key of the log',
         lacks: 'who else could use the key',
       },
-      { id: 'AU-11', shows: 'what is there', lacks: 'the retention period' },
+      { id: 'AU-11', shows: 'which records exist', lacks: 'the retention period' },
     ],
   },
   {
@@ -135,12 +143,12 @@ export const controls: readonly {
       {
         id: 'CC6.1',
         shows: 'credentials of infrastructure accounts are managed and changed',
-        lacks: 'access to the secrets themselves',
+        lacks: 'access to the secrets',
       },
       {
         id: 'CC7.1, CC7.2',
-        shows: 'failures, stops and changes outside the product are detected and recorded',
-        lacks: 'who was told, and when they acted',
+        shows: 'failures, suspensions and outside changes are detected and recorded',
+        lacks: 'who was notified, and when they acted',
       },
     ],
   },
@@ -161,13 +169,26 @@ export const controls: readonly {
   },
 ];
 
-export const basisText =
-  'The basis of the limit is Verizon’s recommendation to change UWS passwords every 90 days, and the organisation’s own risk analysis as PCI DSS 8.6.3 asks for. PCI DSS sets no 90 days for machine accounts. This report is evidence; it certifies nothing.';
+export const basisText = [
+  'Verizon recommends that UWS passwords are changed every 90 days.',
+  'PCI DSS 8.6.3 requires a risk analysis of the organisation, and sets no 90 days for machine accounts.',
+  'The limit follows from both. This report is evidence; it certifies nothing.',
+].join(' ');
 
 /** What no log of this kind can show. */
 export const limitsText: readonly string[] = [
-  'That an event was recorded truthfully in the first place: the log shows that nothing was changed afterwards.',
-  'Anything written after the last checkpoint that left the machine: whoever holds the machine and its key could write that part anew.',
-  'Changes of a password at Verizon that were never put into the secret store: they show at the next login.',
-  'AWS Config, Security Hub and Prowler read LastRotatedDate of Secrets Manager, which stays empty when a password is written with PutSecretValue. Where they disagree with this report, that is why; AWS’s native rotation mode fills it.',
+  'That an event was recorded truthfully: the log shows that no record was changed afterwards.',
+  [
+    'Records after the last checkpoint that was kept on another machine:',
+    'who controls the machine and its key can write them again.',
+  ].join(' '),
+  [
+    'A password that was changed at Verizon and never stored in the secret store:',
+    'the next login shows it.',
+  ].join(' '),
+  [
+    'AWS Config, Security Hub and Prowler read LastRotatedDate of Secrets Manager.',
+    'It stays empty when a password is written with PutSecretValue.',
+    'They can report an account as overdue that is not. The native rotation of AWS sets it.',
+  ].join(' '),
 ];

@@ -129,7 +129,7 @@ export const causes = [
   'contention',
   /** Another account has the same ThingSpace user. */
   'shared-user',
-  /** The audit log at `path` is not as it was written: a record cannot be read, or its signed head does not fit. */
+  /** The audit log at `path` is not as it was written. */
   'log-damaged',
 ] as const;
 
@@ -191,7 +191,7 @@ const systemErrors: Readonly<Record<string, readonly [meaning: string, cause: Ca
   EROFS: ['the file system is read-only', 'file-denied'],
 };
 
-/** The failure for an error of the operating system on `path`. Rethrows an error that has no code, which is a bug. */
+/** The failure for an error of the operating system. Rethrows an error without a code: a bug. */
 export function systemFailure(
   reason: Reason,
   subject: string,

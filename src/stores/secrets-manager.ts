@@ -1,5 +1,6 @@
-// AWS Secrets Manager as a store of versions. It always reads by a label or a VersionId, and takes the time from the Date
-// header of the server. aws/call.ts has the deadline, the retries and the meaning of errors.
+// AWS Secrets Manager as a store of versions. It always reads by a label or a VersionId, and takes
+// the time from the Date header of the server. aws/call.ts has the deadline, the retries and the
+// meaning of errors.
 
 import {
   GetSecretValueCommand,
@@ -16,7 +17,10 @@ import { parseHttpDate } from './http-date.ts';
 import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
 
 export type SecretsManagerOptions = {
-  /** By default from AWS_REGION or the profile, as are the credentials and AWS_ENDPOINT_URL_SECRETS_MANAGER. */
+  /**
+   * By default from AWS_REGION or the profile, as are the credentials and
+   * AWS_ENDPOINT_URL_SECRETS_MANAGER.
+   */
   readonly region?: string | undefined;
   /** One attempt, from credentials to the last byte of the response. */
   readonly requestTimeoutMs?: number | undefined;
@@ -28,7 +32,10 @@ export type SecretsManagerOptions = {
 export type SecretsManager = {
   /** The versions of a secret, by its name or ARN. Contacts nothing yet. */
   versions(secretId: string): VersionStore;
-  /** Every secret that carries this tag key, without those scheduled for deletion. Throws `store-unavailable`, `store-denied`. */
+  /**
+   * Every secret that carries this tag key, without those scheduled for deletion. Throws
+   * `store-unavailable`, `store-denied`.
+   */
   discover(tag: string): Promise<readonly { readonly secretId: string; readonly name: string }[]>;
   /** Ends the connections. */
   close(): void;
@@ -48,7 +55,8 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
   const { clock, requestTimeoutMs = 10_000, maxAttempts = 3 } = options;
   const client = new SecretsManagerClient({
     ...(options.region === undefined ? {} : { region: options.region }),
-    // The retries are those of call.ts: the SDK retries LimitExceeded, and its timers cannot be aborted.
+    // The retries are those of call.ts: the SDK retries LimitExceeded, and its timers cannot be
+    // aborted.
     maxAttempts: 1,
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),

@@ -1,8 +1,10 @@
-// A process that appends to an audit log until its work is done or it is killed. Bundled by the tests that start it.
+// A process that appends to an audit log until its work is done or it is killed. Bundled by the
+// tests that start it.
 //
 //   node audit-child.mjs DIRECTORY KEYFILE NAME APPENDS PER_APPEND exit|throw|wait
 //
-// After every append it writes "NAME INDEX" to standard output, synchronously: what is acknowledged must be in the log.
+// After every append it writes "NAME INDEX" to standard output, synchronously: what is acknowledged
+// must be in the log.
 
 import { readFileSync, writeSync } from 'node:fs';
 import { openSigningKey } from '../../src/audit/checkpoint.ts';

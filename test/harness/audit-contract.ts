@@ -1,4 +1,5 @@
-// What every audit log owes (rotation/ports.ts AuditLog, audit/log.ts AuditWriter), run over each storage.
+// What every audit log owes (rotation/ports.ts AuditLog, audit/log.ts AuditWriter), run over each
+// storage.
 
 import { parseVerifierKey, type Signer } from '../../src/audit/checkpoint.ts';
 import type { AuditWriter } from '../../src/audit/log.ts';
@@ -12,9 +13,14 @@ export type ContractLog = {
   readonly signer: Signer;
   /** Opens the same log again, as another process would. */
   open(fallback?: (line: string) => void): Promise<AuditWriter>;
-  /** Whether an open log notices the checkpoint of another process (segments.ts: `newestCheckpoint` MAY miss it). */
+  /**
+   * Whether an open log notices the checkpoint of another process (segments.ts: `newestCheckpoint`
+   * MAY miss it).
+   */
   readonly seesOtherCheckpoints: boolean;
-  /** Makes the next append fail, as a full disk or a rejected request would; `false` corrects it. */
+  /**
+   * Makes the next append fail, as a full disk or a rejected request would; `false` corrects it.
+   */
   breakIt(isBroken: boolean): void;
 };
 
@@ -82,7 +88,8 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     const verification = await verifyLog(two.source, {
       verifiers: [parseVerifierKey(signer.verifierKey)],
     });
-    // With the checkpoint of the first one in view, the second one appends a heartbeat and signs again.
+    // With the checkpoint of the first one in view, the second one appends a heartbeat and signs
+    // again.
     expect(verification).toMatchObject({
       state: 'intact',
       records: seesOtherCheckpoints ? 32 : 31,

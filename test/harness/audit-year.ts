@@ -1,5 +1,6 @@
-// A year of a fleet's rotations as the program would log them, made in memory and by a seed: healthy ones, failures, a stop, a lost
-// answer, an intent that nobody closed, a change by hand. Signed by a checkpoint a day.
+// A year of a fleet's rotations as the program would log them, made in memory and by a seed:
+// healthy ones, failures, a stop, a lost answer, an intent that nobody closed, a change by hand.
+// Signed by a checkpoint a day.
 
 import {
   generateSigningKey,

@@ -1,4 +1,5 @@
-// Audit logs for tests: real files, a clock that the test sets, and events as the rotation makes them.
+// Audit logs for tests: real files, a clock that the test sets, and events as the rotation makes
+// them.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -139,7 +140,10 @@ export const outcome = (
   ...more,
 });
 
-/** A log of complete rotations, one a day, with a checkpoint after every `every`-th and after the last. */
+/**
+ * A log of complete rotations, one a day, with a checkpoint after every `every`-th and after the
+ * last.
+ */
 export async function filledLog(rotations: number, every = 3): Promise<TestLog> {
   const log = await openTestLog();
   for (let index = 0; index < rotations; index += 1) {

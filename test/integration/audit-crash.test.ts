@@ -1,4 +1,5 @@
-// Real processes, real kills, a really full disk: every record that was acknowledged is in the log afterwards, and the log is whole.
+// Real processes, real kills, a really full disk: every record that was acknowledged is in the log
+// afterwards, and the log is whole.
 
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// The Python in docs/AUDIT.md, taken from the page and run with stock python3 and openssl: it accepts what is true and nothing else.
+// The Python in docs/AUDIT.md, taken from the page and run with stock python3 and openssl: it
+// accepts what is true and nothing else.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';

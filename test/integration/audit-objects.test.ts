@@ -1,4 +1,5 @@
-// The audit log in objects, against the S3 stand-in: what two writers, lost answers, cold starts and damage make of it.
+// The audit log in objects, against the S3 stand-in: what two writers, lost answers, cold starts
+// and damage make of it.
 
 import {
   generateSigningKey,

@@ -1,4 +1,5 @@
-// Every way in which a log can be tampered with (design/audit.md, Bars): each is found, and the untouched log is clean.
+// Every way in which a log can be tampered with (design/audit.md, Bars): each is found, and the
+// untouched log is clean.
 
 import {
   appendFileSync,

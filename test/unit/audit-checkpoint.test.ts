@@ -1,4 +1,5 @@
-// The published examples: golang.org/x/mod/sumdb/note's documentation and the C2SP signed-note and tlog-checkpoint pages.
+// The published examples: golang.org/x/mod/sumdb/note's documentation and the C2SP signed-note and
+// tlog-checkpoint pages.
 
 import {
   checkNote,

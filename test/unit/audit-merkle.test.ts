@@ -1,4 +1,5 @@
-// The published vectors: the Certificate Transparency reference tree (RFC 6962 as in transparency-dev/merkle, testonly/constants.go).
+// The published vectors: the Certificate Transparency reference tree (RFC 6962 as in
+// transparency-dev/merkle, testonly/constants.go).
 
 import fc from 'fast-check';
 import {

@@ -110,8 +110,9 @@ test('a record is stored byte for byte as version 0.1 stored it', () => {
   );
 });
 
-// The published schema (ocsf/ocsf-schema 1.5.0: events/iam/account_change.json, includes/classification.json, includes/occurrence.json,
-// objects/metadata.json, product.json, user.json, actor.json, cloud.json): what is "requirement": "required", and the constraints.
+// The published schema (ocsf/ocsf-schema 1.5.0: events/iam/account_change.json,
+// includes/classification.json, includes/occurrence.json, objects/metadata.json, product.json,
+// user.json, actor.json, cloud.json): what is "requirement": "required", and the constraints.
 test('every record has what OCSF 1.5.0 requires of class 3001', () => {
   const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
   for (const event of samples) {

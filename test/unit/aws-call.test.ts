@@ -7,9 +7,12 @@ import { testClock } from '../harness/audit.ts';
 const service: AwsService = { name: 'S3', prefix: 's3', ...auditReasons };
 const about = { subject: 'audit log s3://b/', resource: 's3://b/' };
 
-/** What a call throws whose every attempt fails with these errors in turn, and how many attempts were made. */
+/**
+ * What a call throws whose every attempt fails with these errors in turn, and how many attempts
+ * were made.
+ */
 async function failing(...errors: object[]): Promise<{ failure: Failure; attempts: number }> {
-  // No deadline here: a sleep that ends at once would be one.
+  // A sleep of a second or more is the deadline, which never ends here.
   const clock = {
     ...testClock(),
     sleep: (ms: number) => new Promise<void>((end) => ms < 1e3 && end()),
@@ -60,7 +63,7 @@ test('a denied call names the permission and the resource', async () => {
   expect(failure.facts).toMatchObject({ permission: 's3:PutObject', resource: 's3://b/' });
 });
 
-test('credentials are retried once the clock of the server is known, and not otherwise', async () => {
+test('credentials are retried only when the clock of the server is known', async () => {
   const skewed = {
     name: 'RequestTimeTooSkewed',
     $metadata: { httpStatusCode: 403, clockSkewCorrected: true },

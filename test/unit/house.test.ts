@@ -53,7 +53,7 @@ const roomOf = (path: string): string =>
 
 /** Room by room the number of its layer; the rows `| 3 | \`aws/\` \`report/\` | … |` of the table of layers. */
 function layers(): Map<string, number> {
-  const rows = architecture.matchAll(/^\| (\d) \| ([^|]+) \|/gm);
+  const rows = architecture.matchAll(/^\| (\d+) \| ([^|]+) \|/gm);
   return new Map(
     [...rows].flatMap(([, layer, rooms = '']) =>
       [...rooms.matchAll(/`([^`]+)`/g)].map(([, room = '']) => [room, Number(layer)] as const),

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { Rotator } from '../../src/app.ts';
-import type { LoggedEvent } from '../../src/audit/log-event.ts';
+import type { LoggedEvent } from '../../src/audit/schema.ts';
 import type { Result } from '../../src/rotation/state.ts';
 import { openKeyedQueue } from '../../src/scheduler/keyed-queue.ts';
 import { run } from '../../src/scheduler/run.ts';

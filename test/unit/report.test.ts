@@ -74,7 +74,7 @@ test('the largest age of the period is the one on every day, not the one today',
   expect(report.verdict).toMatchObject({ inside: 1, outside: 0, everOutside: 1 });
   expect(kindsOf(report)).toEqual(['over-age']);
   expect(report.exceptions.find(({ kind }) => kind === 'over-age')?.text).toBe(
-    'Older than 90 days for 10 days, until 2026-06-19.',
+    'The password was older than 90 days for 10 days, until 2026-06-19.',
   );
 });
 
@@ -162,7 +162,7 @@ test('an open intent stays listed until it is acknowledged, and even then, with 
   const [exception] = acknowledged.exceptions.filter(({ kind }) => kind === 'open-intent');
   expect(exception).toMatchObject({
     id: 'r-2',
-    isStanding: true,
+    isOpen: true,
     acknowledgement: { by: 'mia', note, sequence: 1 },
   });
   expect(rowOf(acknowledged)?.bucket).toBe('unknown');
@@ -315,11 +315,12 @@ test('the three files say the same, carry the same checkpoint, and no name does 
       .sort(),
   ).toEqual([...hostileNames].sort());
   expect(json.verdict.text).toBe(
-    '9 of 9 accounts inside 90 days on 2026-10-31; 0 outside; 0 unknown.',
+    '9 of 9 accounts had a password of at most 90 days on 2026-10-31; 0 overdue; 0 unknown.',
   );
 });
 
-// ocsf/ocsf-schema 1.5.0: events/findings/finding.json, compliance_finding.json, objects/compliance.json, finding_info.json.
+// ocsf/ocsf-schema 1.5.0: events/findings/finding.json, compliance_finding.json,
+// objects/compliance.json, finding_info.json.
 test('every account is an OCSF Compliance Finding with what class 2003 requires', async () => {
   const { report } = await buildReport(reportOptions(await yearOf(fleetOf(3))));
   for (const finding of JSON.parse(reportJson(report)).findings) {
