@@ -6,14 +6,14 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { proveRecord } from '../../src/audit/proof.ts';
-import { eventCodes } from '../../src/audit/schema.ts';
+import { eventMeanings, fields } from '../../src/audit/schema.ts';
 import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
 
 afterAll(removeTempFolders);
 const page = readFileSync(join(import.meta.dirname, '../../docs/AUDIT.md'), 'utf8');
-const [verifyCode = '', rootCode = ''] = [...page.matchAll(/```python\n([\s\S]*?)```/g)].map(
-  ([, code]) => code ?? '',
-);
+const [verifyCode = '', rootCode = '', checkpointCode = ''] = [
+  ...page.matchAll(/```python\n([\s\S]*?)```/g),
+].map(([, code]) => code ?? '');
 
 test('the lines in docs/AUDIT.md accept a proof of every record, and nothing else', async () => {
   const folder = tempFolder();
@@ -78,6 +78,61 @@ test('the other lines in docs/AUDIT.md come to the root of the checkpoint', asyn
   expect(output.trim()).toBe(`${checkpoint[1]} ${checkpoint[2]}`);
 });
 
-test('the page names every event', () => {
-  expect(eventCodes.filter((code) => !page.includes(`\`${code}\``))).toEqual([]);
+test('the lines for one checkpoint accept the signature of the given key only', async () => {
+  const script = join(tempFolder(), 'checkpoint.py');
+  writeFileSync(script, checkpointCode);
+  const log = await filledLog(3, 3);
+  await log.close();
+  const file = join(log.directory, 'checkpoints', '000000000007.checkpoint');
+  const text = readFileSync(file, 'utf8');
+  const run = (path: string, key: string) =>
+    spawnSync('python3', [script, path, key], { encoding: 'utf8' });
+  const forged = join(tempFolder(), 'forged');
+  writeFileSync(forged, text.replace('\n7\n', '\n6\n'));
+
+  expect(run(file, log.verifier.verifierKey)).toMatchObject({
+    status: 0,
+    stdout: `signed: ${text.split('\n').slice(0, 3).join(' ')}\n`,
+  });
+  expect(run(forged, log.verifier.verifierKey).status).not.toBe(0);
+  expect(run(file, generateSigningKey(origin).verifierKey).status).not.toBe(0);
+});
+
+test('the first records have the root of an older checkpoint', async () => {
+  const folder = tempFolder();
+  writeFileSync(join(folder, 'root.py'), rootCode);
+  const log = await filledLog(6, 3);
+  await log.close();
+  const checkpoint = join(log.directory, 'checkpoints', '000000000007.checkpoint');
+  const [, size, root] = readFileSync(checkpoint, 'utf8').split('\n');
+
+  const output = execFileSync(
+    'sh',
+    [
+      '-c',
+      `cat audit-*.jsonl | head -n 7 > ${folder}/first.jsonl; python3 ${folder}/root.py ${folder}/first.jsonl`,
+    ],
+    { cwd: log.directory, encoding: 'utf8' },
+  );
+
+  expect(output.trim()).toBe(`${size} ${root}`);
+});
+
+/** The text between `<!-- name -->` and `<!-- /name -->`. */
+const tableIn = (name: string): string =>
+  new RegExp(`<!-- ${name} -->\\n([\\s\\S]*?)<!-- /${name} -->`).exec(page)?.[1] ?? '';
+const tableOf = (head: string, rows: readonly (readonly [string, string])[]): string =>
+  [
+    `| ${head} |`,
+    '| --- | --- |',
+    ...rows.map(([name, text]) => `| \`${name}\` | ${text} |`),
+    '',
+  ].join('\n');
+
+// A difference shows the table to copy into the page.
+test('the page describes every field of a record and every event', () => {
+  const rows = Object.values(fields).map(({ path, meaning }) => [path, meaning] as const);
+
+  expect(tableIn('fields')).toBe(tableOf('Field | What it holds', rows));
+  expect(tableIn('events')).toBe(tableOf('Event | Meaning', Object.entries(eventMeanings)));
 });
