@@ -224,8 +224,10 @@ function ofFailures(rows: readonly AccountRow[]): Found[] {
     }));
 }
 
-const storageText = ({ lost = 0 }: RecordView): string =>
-  `The audit storage could not be written; ${counted(lost, 'record')} went to standard error only.`;
+const storageText = ({ lost = 0 }: RecordView): string => {
+  const records = counted(lost, 'record');
+  return `The audit storage could not be written; ${records} went to standard error only.`;
+};
 
 function ofStorage({ history, fromMs }: Given): Found[] {
   const failures = history.storageFailures.map((view) => ({

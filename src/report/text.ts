@@ -171,7 +171,7 @@ export const controls: readonly {
 
 export const basisText = [
   'Verizon recommends that UWS passwords are changed every 90 days.',
-  'PCI DSS 8.6.3 requires a risk analysis of the organisation, and sets no 90 days for machine accounts.',
+  'PCI DSS 8.6.3 requires a risk analysis, and sets no 90 days for machine accounts.',
   'The limit follows from both. This report is evidence; it certifies nothing.',
 ].join(' ');
 

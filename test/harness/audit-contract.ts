@@ -14,7 +14,7 @@ export type ContractLog = {
   /** Opens the same log again, as another process would. */
   open(fallback?: (line: string) => void): Promise<AuditWriter>;
   /**
-   * Whether an open log notices the checkpoint of another process (segments.ts: `newestCheckpoint`
+   * Whether an open log sees the checkpoint of another process (segments.ts: `newestCheckpoint`
    * MAY miss it).
    */
   readonly seesOtherCheckpoints: boolean;
@@ -32,7 +32,7 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     return codes;
   };
 
-  test(`${name}: append keeps the order, and the next process reads what was acknowledged`, async () => {
+  test(`${name}: append keeps the order, and the next process reads it`, async () => {
     const { open } = await make();
     const log = await open();
     await Promise.all([
@@ -52,7 +52,7 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     await again.close();
   });
 
-  test(`${name}: openIntents returns the intents of an account without an outcome, oldest first`, async () => {
+  test(`${name}: openIntents returns unfinished rotations, oldest first`, async () => {
     const { open, clock } = await make();
     const log = await open();
     await log.append([intended('r-1'), intended('r-2', 'other')]);
@@ -73,7 +73,7 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     await log.close();
   });
 
-  test(`${name}: two writers of one log leave one order without gaps, and it verifies`, async () => {
+  test(`${name}: two writers leave one order without gaps`, async () => {
     const { open, clock, signer, seesOtherCheckpoints } = await make();
     const [one, two] = [await open(), await open()];
     await Promise.all(
@@ -100,7 +100,7 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     await Promise.all([one.close(), two.close()]);
   });
 
-  test(`${name}: a failed append is audit-unavailable, leaves no record, sends all but intents to the fallback, and is recorded later`, async () => {
+  test(`${name}: a failed append leaves no record and is recorded later`, async () => {
     const { open, breakIt } = await make();
     const strays: string[] = [];
     const log = await open((line) => strays.push(line));

@@ -1,6 +1,6 @@
-// A year of a fleet's rotations as the program would log them, made in memory and by a seed:
-// healthy ones, failures, a stop, a lost answer, an intent that nobody closed, a change by hand.
-// Signed by a checkpoint a day.
+// A year of rotations as the program would record them, in memory and from a seed: successful ones,
+// failures, a suspension, a lost response, an unfinished rotation, a change by hand. A checkpoint a
+// day signs them.
 
 import {
   generateSigningKey,
@@ -70,9 +70,9 @@ function lifeOf(
   const secretId = `thingspace/${account}`;
   let sinceMs = fromMs - Math.floor(random() * 70) * dayMs;
   let atMs = sinceMs + 75 * dayMs;
-  for (let turn = 0; atMs < toMs - dayMs; turn += 1) {
+  for (let round = 0; atMs < toMs - dayMs; round += 1) {
     const at = Math.floor(atMs / dayMs) * dayMs + 11_820_000 + Math.floor(random() * 1_800_000);
-    const id = `${Math.floor(random() * 2 ** 32).toString(16)}-${turn}`;
+    const id = `${Math.floor(random() * 2 ** 32).toString(16)}-${round}`;
     const common = {
       secretId,
       username: account.slice(0, 24).toUpperCase(),

@@ -1,5 +1,5 @@
-// Real processes, real kills, a really full disk: every record that was acknowledged is in the log
-// afterwards, and the log is whole.
+// Real processes, real kills, a full disk: afterwards every record that was acknowledged is in the
+// log, and the sequence numbers have no gap.
 
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -80,7 +80,7 @@ function run(
 }
 
 test.each(['exit', 'throw'])(
-  '10,000 records are all there after %s',
+  'all 10,000 acknowledged records are in the log after %s',
   async (ending) => {
     const directory = join(tempFolder(), 'audit');
     const { output } = await run(
@@ -99,7 +99,7 @@ test.each(['exit', 'throw'])(
 );
 
 test(
-  '10,000 records over a row of SIGKILLs at random moments: none that was acknowledged is lost',
+  'repeated SIGKILLs lose no record that was acknowledged',
   async () => {
     const directory = join(tempFolder(), 'audit');
     const acknowledged: string[] = [];
@@ -120,7 +120,7 @@ test(
 );
 
 test(
-  'three processes append at the same time, one is killed, and the numbers have no gap',
+  'three processes append at once, one is killed, and the numbers have no gap',
   async () => {
     const directory = join(tempFolder(), 'audit');
     const start = (name: string): ChildProcess =>
@@ -155,7 +155,7 @@ orSkip.each<[string, number[]]>([
   ['unlink', [1, 2]],
   ['fsync', [1, 2]],
 ])(
-  'a process that is killed as it enters %s leaves a log that goes on',
+  'a process that is killed as it enters %s leaves a log that can be continued',
   async (call, moments) => {
     const directory = join(tempFolder(), 'audit');
     const seed = await openTestLog({ directory, signingKey });
@@ -193,7 +193,7 @@ orSkip.each<[string, number[]]>([
 );
 
 orSkip(
-  'a full disk is named, refuses the record, and loses nothing that was acknowledged',
+  'a full disk is named, and no acknowledged record is lost',
   async () => {
     const mount = join(tempFolder(), 'small');
     mkdirSync(mount);

@@ -1,5 +1,4 @@
-// The Python in docs/AUDIT.md, taken from the page and run with stock python3 and openssl: it
-// accepts what is true and nothing else.
+// The Python in docs/AUDIT.md, run with python3 and openssl; and the tables of that page.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +14,7 @@ const [verifyCode = '', rootCode = '', checkpointCode = ''] = [
   ...page.matchAll(/```python\n([\s\S]*?)```/g),
 ].map(([, code]) => code ?? '');
 
-test('the lines in docs/AUDIT.md accept a proof of every record, and nothing else', async () => {
+test('verify.py accepts a proof of every record, and nothing else', async () => {
   const folder = tempFolder();
   const script = join(folder, 'verify.py');
   writeFileSync(script, verifyCode);
@@ -55,7 +54,7 @@ test('the lines in docs/AUDIT.md accept a proof of every record, and nothing els
   expect(run(proof, generateSigningKey(origin).verifierKey).status).not.toBe(0);
 }, 60_000);
 
-test('the other lines in docs/AUDIT.md come to the root of the checkpoint', async () => {
+test('root.py computes the root of the checkpoint', async () => {
   const script = join(tempFolder(), 'root.py');
   writeFileSync(script, rootCode);
   const log = await filledLog(40, 40);
@@ -78,7 +77,7 @@ test('the other lines in docs/AUDIT.md come to the root of the checkpoint', asyn
   expect(output.trim()).toBe(`${checkpoint[1]} ${checkpoint[2]}`);
 });
 
-test('the lines for one checkpoint accept the signature of the given key only', async () => {
+test('checkpoint.py accepts the signature of the given key only', async () => {
   const script = join(tempFolder(), 'checkpoint.py');
   writeFileSync(script, checkpointCode);
   const log = await filledLog(3, 3);
@@ -108,10 +107,7 @@ test('the first records have the root of an older checkpoint', async () => {
 
   const output = execFileSync(
     'sh',
-    [
-      '-c',
-      `cat audit-*.jsonl | head -n 7 > ${folder}/first.jsonl; python3 ${folder}/root.py ${folder}/first.jsonl`,
-    ],
+    ['-c', 'cat audit-*.jsonl | head -n 7 > "$0/first"; python3 "$0/root.py" "$0/first"', folder],
     { cwd: log.directory, encoding: 'utf8' },
   );
 

@@ -1,4 +1,4 @@
-// The file log on a real disk: what was acknowledged is there, whatever happens around it.
+// The audit log in files on a real disk: what was acknowledged is in the log.
 
 import {
   appendFileSync,
@@ -47,7 +47,7 @@ const failureOf = async (work: Promise<unknown>): Promise<Failure> => {
   throw new Error('it did not fail');
 };
 
-test('an append is in the file of its month, numbered without gaps, when it resolves', async () => {
+test('an append is in the file of its month, without a gap, when it resolves', async () => {
   const log = await openTestLog({ clock: testClock(Date.UTC(2026, 2, 31, 23, 59)) });
   await log.append([intended('r-1')]);
   log.clock.atMs += 120_000;
@@ -67,7 +67,7 @@ test('an append is in the file of its month, numbered without gaps, when it reso
   expect(sequencesIn(log.directory)).toEqual([0, 1, 2, 3]);
 });
 
-test('a checkpoint covers all records, carries our signature, and a quiet day gets a heartbeat', async () => {
+test('a checkpoint covers all records; a day without records has a heartbeat', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   const first = await log.checkpoint();
@@ -95,7 +95,7 @@ test('a checkpoint covers all records, carries our signature, and a quiet day ge
   ]);
 });
 
-test('an intent is open until its outcome or its reconciliation, and opens again with a later intent', async () => {
+test('an intent is open until its outcome, and a later intent opens it again', async () => {
   const log = await openTestLog();
   const open = async (): Promise<string[]> =>
     (await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId);
@@ -115,7 +115,7 @@ test('an intent is open until its outcome or its reconciliation, and opens again
   await again.close();
 });
 
-test('the cache beside the log is not needed, and not believed when it does not fit its checkpoint', async () => {
+test('a missing cache, or one that does not fit its checkpoint, changes nothing', async () => {
   const log = await filledLog(5);
   await log.append([intended('r-open')]);
   await log.close();
@@ -142,7 +142,7 @@ test('the cache beside the log is not needed, and not believed when it does not 
   expect(new Set(roots).size).toBe(1);
 });
 
-test('a record that was cut anywhere within is cut off at the next start, noted, and nothing before it is lost', async () => {
+test('an incomplete record is removed at the next start, and none before it', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   const file = join(log.directory, 'audit-2026-03.jsonl');
@@ -167,7 +167,7 @@ test('a record that was cut anywhere within is cut off at the next start, noted,
   }
 });
 
-test('an append of several records is there whole or not at all', async () => {
+test('an append of several records is complete or absent', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   const file = join(log.directory, 'audit-2026-03.jsonl');
@@ -190,7 +190,7 @@ test('an append of several records is there whole or not at all', async () => {
   }
 });
 
-test('zeros that a power cut left at the end are cut', async () => {
+test('zeros that a power failure left at the end are removed', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   await log.close();
@@ -205,7 +205,7 @@ test('zeros that a power cut left at the end are cut', async () => {
   expect(codesIn(log.directory)).toEqual(['log.genesis', 'rotation.intended', 'log.repaired']);
 });
 
-test('two writers in turn pick up what the other wrote, and its checkpoints', async () => {
+test('two writers read what the other one wrote, and its checkpoints', async () => {
   const one = await openTestLog();
   const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey });
   await Promise.all(
@@ -221,14 +221,14 @@ test('two writers in turn pick up what the other wrote, and its checkpoints', as
   expect(viewLine(linesIn(one.directory)[41] ?? '')?.sealedSize).toBe(41);
 });
 
-test('two busy writers that hand the lock to each other leave records and nothing else', async () => {
+test('two busy writers that pass the lock to each other leave only records', async () => {
   const clock = { ...openClock(), atMs: 0 };
   const one = await openTestLog({ clock });
   const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey, clock });
   const appendInTurn = async (log: typeof one, name: string): Promise<void> => {
     for (let index = 0; index < 75; index += 1) {
       await log.append([intended(`${name}-${index}`)]);
-      // Work of its own between two appends, so that they meet in every way.
+      // A different time between two appends, so that they meet in every order.
       await clock.sleep((index * name.charCodeAt(0)) % 7);
     }
   };
@@ -241,7 +241,7 @@ test('two busy writers that hand the lock to each other leave records and nothin
   expect(verification.findings.map(({ kind }) => kind)).toEqual(['unsealed']);
 });
 
-test('a log that was shortened or altered behind its checkpoint is not continued', async () => {
+test('a log that was shortened or altered before its checkpoint is not continued', async () => {
   const log = await filledLog(4);
   await log.close();
   const file = join(log.directory, 'audit-2026-03.jsonl');
@@ -267,7 +267,7 @@ test('a log that was shortened or altered behind its checkpoint is not continued
   await again.close();
 });
 
-test('a clock that slips back a little does not turn the order round, one that is set back shows', async () => {
+test('a clock that goes back a little keeps the order; a larger step is recorded', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   log.clock.atMs -= 3_000;
@@ -287,7 +287,7 @@ test('a clock that slips back a little does not turn the order round, one that i
   ]);
 });
 
-test('a log that cannot be written is named, and what happened already goes to the second sink', async () => {
+test('a log that cannot be written is named, and the records go to the fallback', async () => {
   const again = await openTestLog({ directory: join(tempFolder(), 'audit') });
   symlinkSync('/nowhere/at/all', join(again.directory, 'audit-2026-04.jsonl'));
   again.clock.atMs = Date.UTC(2026, 3, 1);
@@ -308,7 +308,7 @@ test('a log that cannot be written is named, and what happened already goes to t
   expect(viewLine(linesIn(again.directory)[1] ?? '')).toMatchObject({ lost: 1 });
 });
 
-test('a log of another origin is refused, and nothing is left behind by closing', async () => {
+test('a log of another origin is rejected, and closing leaves no files', async () => {
   const log = await filledLog(1);
   await log.close();
   expect(readdirSync(join(log.directory, '.writer'))).toEqual(['state.json']);

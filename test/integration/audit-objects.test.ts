@@ -1,5 +1,4 @@
-// The audit log in objects, against the S3 stand-in: what two writers, lost answers, cold starts
-// and damage make of it.
+// The audit log in objects, against the fake S3: two writers, lost responses, cold starts, damage.
 
 import {
   generateSigningKey,
@@ -76,7 +75,7 @@ const stored = (kind: 'records' | 'checkpoints' | 'heads'): [string, string][] =
 const lines = (): string[] => stored('records').flatMap(([, text]) => text.trimEnd().split('\n'));
 const sequences = (): (number | undefined)[] => lines().map((line) => viewLine(line)?.sequence);
 
-test('each append is one object whose name is its first sequence number, and is never put twice', async () => {
+test('each append is one object, named by its first sequence number', async () => {
   const log = await open();
   await log.append([event('rotation.intended', 'r1'), event('secret.stored', 'r1')]);
   await log.append([event('rotation.outcome', 'r1')]);
@@ -89,7 +88,7 @@ test('each append is one object whose name is its first sequence number, and is 
   expect(sequences()).toEqual([0, 1, 2, 3]);
 });
 
-test('two writers at once lose nothing and claim no number twice', async () => {
+test('two writers at once lose no record and use no number twice', async () => {
   const [one, other] = [await open(), await open()];
   const both = [one, other];
 
@@ -118,7 +117,7 @@ test('two instances that open an empty log at once begin it once', async () => {
   expect(sequences()).toEqual([0, 1, 2, 3]);
 });
 
-test('appends that meet are put together', async () => {
+test('appends at the same moment share an object', async () => {
   const log = await open();
 
   await Promise.all(
@@ -129,7 +128,7 @@ test('appends that meet are put together', async () => {
   expect(stored('records').length).toBeLessThan(6);
 });
 
-test('a put whose answer was lost is not repeated under the next number', async () => {
+test('a stored append whose response was lost is not stored again', async () => {
   const log = await open();
   aws.inject('PutObject', 'lost');
 
@@ -151,7 +150,7 @@ test('an intent stays open for every instance until some instance writes its out
   expect(after).toEqual([]);
 });
 
-test('a cold start reads the newest head and what came after it, not the whole log', async () => {
+test('a cold start reads the newest head and later records only', async () => {
   const log = await open();
   for (let index = 0; index < 30; index += 1)
     await log.append([event('rotation.intended', `r${index}`)]);
@@ -166,7 +165,7 @@ test('a cold start reads the newest head and what came after it, not the whole l
   expect(aws.calls.length).toBeLessThan(8);
 });
 
-test('a head that is not the signed one is not believed', async () => {
+test('a head that does not fit its checkpoint is not used', async () => {
   const log = await open();
   await log.append([event('rotation.intended', 'r1')]);
   await log.checkpoint();
@@ -186,7 +185,7 @@ test('a head that is not the signed one is not believed', async () => {
   expect(sequences()).toEqual([0, 1, 2]);
 });
 
-test('a head with a checkpoint that our key has not signed is not believed', async () => {
+test('a head whose checkpoint our key did not sign is not used', async () => {
   const log = await open();
   await log.append([event('rotation.intended', 'r1')]);
   await log.checkpoint();
@@ -205,7 +204,7 @@ test('a head with a checkpoint that our key has not signed is not believed', asy
   expect(intents.map(({ rotationId }) => rotationId)).toEqual(['r1']);
 });
 
-test('a bucket that refuses makes the intent fail and says which permission is missing; outcomes go to the second sink', async () => {
+test('a denied request names the permission, and outcomes go to the fallback', async () => {
   const log = await open();
   aws.inject('PutObject', 'denied', 2);
 
@@ -228,7 +227,7 @@ test('a bucket that refuses makes the intent fail and says which permission is m
   ]);
 });
 
-test('a bucket that is busy for a moment costs a moment', async () => {
+test('a bucket that is throttled for a moment is asked again', async () => {
   const log = await open();
   aws.inject('PutObject', 'unavailable', 2);
 
@@ -237,7 +236,7 @@ test('a bucket that is busy for a moment costs a moment', async () => {
   expect(sequences()).toEqual([0, 1]);
 });
 
-test('a checkpoint where nothing was appended is a heartbeat; two instances may sign the same head', async () => {
+test('a checkpoint without new records adds a heartbeat', async () => {
   const log = await open();
   await log.checkpoint();
   await log.checkpoint();
@@ -250,7 +249,7 @@ test('a checkpoint where nothing was appended is a heartbeat; two instances may 
   for (const [, text] of stored('checkpoints')) expect(parseCheckpoint(text)?.origin).toBe(origin);
 });
 
-test('the log of another name is not continued', async () => {
+test('the log of another origin is not continued', async () => {
   const log = await open();
   await log.checkpoint();
   for (const [name, text] of stored('checkpoints'))
@@ -259,7 +258,7 @@ test('the log of another name is not continued', async () => {
   await expect(open()).rejects.toMatchObject({ reason: 'audit-unavailable' });
 });
 
-test('verify finds the log intact, and finds a record that was changed', async () => {
+test('verify reports an intact log, and a record that was changed', async () => {
   const log = await open();
   for (let index = 0; index < 20; index += 1)
     await log.append([
@@ -282,7 +281,7 @@ test('verify finds the log intact, and finds a record that was changed', async (
   expect([intact.state, altered.state]).toEqual(['intact', 'altered']);
 });
 
-test('a key that KMS does not give is named with the permission that is missing, or as not there', async () => {
+test('an unusable KMS key is named, with the missing permission or as missing', async () => {
   const options = { name: origin, region: 'us-east-1', requestTimeoutMs: 2_000, clock };
   aws.inject('GetPublicKey', 'denied');
 

@@ -1,5 +1,4 @@
-// Every way in which a log can be tampered with (design/audit.md, Bars): each is found, and the
-// untouched log is clean.
+// Every way in which a log can be altered is found, and an unchanged log is intact.
 
 import {
   appendFileSync,
@@ -85,7 +84,7 @@ async function resign(directory: string, signingKey: string): Promise<void> {
   }
 }
 
-test('the untouched log is clean, and so it stays when it is continued', async () => {
+test('an unchanged log is intact, and still is after more records', async () => {
   const verification = await after(() => undefined, [anchor]);
   expect(verification).toMatchObject({
     state: 'intact',
@@ -179,7 +178,7 @@ test.each<[string, (lines: string[]) => readonly string[], string]>([
   expect(kinds(verification)).toContain(kind);
 });
 
-test('a log that was shortened, renumbered and signed anew by one who has the key is found by a checkpoint that left the machine', async () => {
+test('a kept checkpoint shows that a log was shortened and signed again', async () => {
   const rechain = async (directory: string): Promise<void> => {
     store(
       directory,
@@ -196,7 +195,7 @@ test('a log that was shortened, renumbered and signed anew by one who has the ke
   expect(kinds(verification)).toContain('shortened');
 });
 
-test('an edit that keeps the length of the log, signed anew, is inconsistent with the checkpoint that left the machine', async () => {
+test('a kept checkpoint shows that a record was edited and signed again', async () => {
   const verification = await after(
     async (directory) => {
       change((lines) =>
@@ -210,7 +209,7 @@ test('an edit that keeps the length of the log, signed anew, is inconsistent wit
   expect(kinds(verification)).toEqual(['inconsistent']);
 });
 
-test('a deleted checkpoint is found, the last one by what left the machine', async () => {
+test('a deleted checkpoint is found; the last one by a kept checkpoint', async () => {
   const middle = await after((directory) =>
     rmSync(join(directory, 'checkpoints', names(directory)[1] ?? '')),
   );
@@ -230,7 +229,7 @@ test('a deleted checkpoint is found, the last one by what left the machine', asy
   expect(kinds(await after(dropped, [anchor]))).toEqual(['shortened']);
 });
 
-test('a swapped key, a forged signature and a checkpoint of another log are found', async () => {
+test('another key, a forged signature and a checkpoint of another log are found', async () => {
   const other = await openTestLog();
   await other.close();
   const swapped = await after((directory) => resign(directory, other.signingKey));
@@ -267,7 +266,7 @@ test('a swapped key, a forged signature and a checkpoint of another log are foun
   expect(kinds(foreign)).toContain('origin');
 });
 
-test('a clock that was turned back, and silence longer than a day, are said', async () => {
+test('a clock that was set back, and more than a day without records, are reported', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   log.clock.atMs -= 2 * dayMs;
@@ -293,7 +292,7 @@ test('a clock that was turned back, and silence longer than a day, are said', as
   expect(later.findings.length).toBe(3);
 });
 
-test('two writers that did not know of each other leave numbers twice', async () => {
+test('numbers that were used twice are found', async () => {
   const verification = await after((directory) => {
     const copy = linesOf(directory).slice(-2);
     appendFileSync(logFile(directory), copy.map((line) => `${line}\n`).join(''));
@@ -301,7 +300,7 @@ test('two writers that did not know of each other leave numbers twice', async ()
   expect(kinds(verification)).toEqual(['sequence', 'unsealed']);
 });
 
-test('records after the last checkpoint, and a half-written one, are said and blamed on nobody', async () => {
+test('unsealed records and an incomplete one are not called altered', async () => {
   const unsealed = await after(async (directory) => {
     const log = await openTestLog({
       directory,
@@ -317,7 +316,7 @@ test('records after the last checkpoint, and a half-written one, are said and bl
   expect([torn.exitCode, kinds(torn)]).toEqual([1, ['half-written']]);
 });
 
-test('verify reads only: it leaves the folder as it was', async () => {
+test('verify changes nothing in the folder', async () => {
   const directory = join(tempFolder(), 'audit');
   cpSync(pristine.directory, directory, { recursive: true });
   rmSync(join(directory, '.writer'), { recursive: true });

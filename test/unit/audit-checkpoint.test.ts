@@ -28,7 +28,7 @@ const partsOf = (note: string): NonNullable<ReturnType<typeof parseNote>> => {
   return parts;
 };
 
-test('the published signed note is reproduced byte for byte and checks', async () => {
+test('the published signed note is reproduced byte for byte, and verifies', async () => {
   const signer = openSigningKey(published.signingKey);
 
   const note = await signNote(published.text, [signer]);
@@ -38,7 +38,7 @@ test('the published signed note is reproduced byte for byte and checks', async (
   expect(checkNote(partsOf(note), [parseVerifierKey(published.verifierKey)])).toBe('valid');
 });
 
-test('the example of the C2SP page checks against its verifier key', () => {
+test('the example of the C2SP page verifies with its key', () => {
   const verifier = parseVerifierKey(
     'example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k',
   );
@@ -51,7 +51,7 @@ test('the example of the C2SP page checks against its verifier key', () => {
   );
 });
 
-test('the example checkpoint of the C2SP page is read', () => {
+test('the example checkpoint of the C2SP page can be read', () => {
   const text =
     'example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n';
 
@@ -61,7 +61,7 @@ test('the example checkpoint of the C2SP page is read', () => {
   });
 });
 
-test('signatures by unknown keys are passed over, one of a known key must fit', async () => {
+test('signatures by other keys are ignored, and that of a given key must be valid', async () => {
   const [ours, theirs] = [
     generateSigningKey('example.com/ours'),
     generateSigningKey('example.com/theirs'),
@@ -78,7 +78,7 @@ test('signatures by unknown keys are passed over, one of a known key must fit', 
   expect(checkNote(forged, [parseVerifierKey(ours.verifierKey)])).toBe('invalid');
 });
 
-test('what is not a checkpoint is not read as one', async () => {
+test('a text that is no checkpoint is rejected', async () => {
   const signer = openSigningKey(generateSigningKey('a').signingKey);
   const good = await signCheckpoint('a', 1, emptyRoot, [signer]);
   const broken = [
@@ -96,7 +96,7 @@ test('what is not a checkpoint is not read as one', async () => {
   expect(broken.map(parseCheckpoint)).toEqual(broken.map(() => null));
 });
 
-test('a key that is damaged is refused without being quoted', () => {
+test('a damaged key is rejected, and the message does not contain it', () => {
   const { signingKey, verifierKey } = generateSigningKey('example.com/a');
   const damaged = signingKey.replace(/\+[0-9a-f]{8}\+/, '+00000000+');
   const refuse = (text: string): string => {

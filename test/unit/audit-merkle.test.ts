@@ -83,7 +83,7 @@ test('the published inclusion and consistency proofs are reproduced', () => {
   ]);
 });
 
-test('every proof of every tree up to 40 leaves holds, and holds for nothing else', () => {
+test('every proof of every tree up to 40 leaves is valid, and for no other tree', () => {
   const many = Array.from({ length: 40 }, (_, index) => leafHash(Buffer.from(`record ${index}`)));
   for (let size = 1; size <= many.length; size += 1) {
     const root = treeOf(many.slice(0, size)).root();
@@ -110,7 +110,7 @@ test('every proof of every tree up to 40 leaves holds, and holds for nothing els
   }
 });
 
-test('a tree continued from its frontier grows as one that was never put away', () => {
+test('a tree that continues from its frontier equals one that was kept in memory', () => {
   fc.assert(
     fc.property(fc.nat(200), fc.nat(200), (before, after) => {
       const all = Array.from({ length: before + after }, (_, index) =>
@@ -125,7 +125,7 @@ test('a tree continued from its frontier grows as one that was never put away', 
   expect(() => new Tree(3, [emptyRoot])).toThrow('does not fit');
 });
 
-test('a leaf hashed in place is the leaf hashed from a copy, and base64 comes back unchanged', () => {
+test('a leaf hashed in place equals one hashed from a copy, and base64 is reversible', () => {
   const block = Buffer.from('\nrecord');
   expect(leafHashInPlace(block, 1, 7)).toBe(leafHash(Buffer.from('record')));
   expect(hashOf(base64Of(emptyRoot))).toBe(emptyRoot);

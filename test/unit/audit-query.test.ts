@@ -56,7 +56,7 @@ const listed = async (filter: RecordFilter): Promise<number[]> => {
   return found;
 };
 
-test('every filter finds what it says, alone and together', async () => {
+test('every filter finds its records, alone and combined', async () => {
   expect(await listed({})).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   expect(await listed({ account: 'a' })).toEqual([0, 1, 4]);
   expect(await listed({ account: 'b "ü"', outcome: 'login-refused' })).toEqual([3]);
@@ -72,12 +72,12 @@ test('every filter finds what it says, alone and together', async () => {
   expect(await listed({ account: 'nobody' })).toEqual([]);
 });
 
-test('--open lists intents without outcome, by order: a later intent of the same rotation opens again', async () => {
+test('--open lists unfinished rotations; a later intent opens one again', async () => {
   expect(await listed({ open: true })).toEqual([4, 7]);
   expect(await listed({ open: true, account: 'a' })).toEqual([4]);
 });
 
-test('lines longer than a block and blocks without a hit are passed over rightly', async () => {
+test('records are found across blocks and in long lines', async () => {
   const padding = (sequence: number): string =>
     lineOf(outcome('r', `x-${sequence}`, { detail: 'd'.repeat(2000) }), sequence);
   const many = Array.from({ length: 3000 }, (_, index) =>
@@ -89,7 +89,7 @@ test('lines longer than a block and blocks without a hit are passed over rightly
   expect(found).toEqual([999, 1999, 2999]);
 });
 
-test('-f goes on where the listing ended, and ends when it is told', async () => {
+test('--follow continues after the listing, and ends when it is aborted', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   const cursor: Cursor = { segment: '', position: 0 };
@@ -111,7 +111,7 @@ test('-f goes on where the listing ended, and ends when it is told', async () =>
   expect(seen).toEqual(['rotation.outcome', 'rotation.outcome']);
 });
 
-test('a month that lies before --since is not even opened', async () => {
+test('a month before --since is not opened', async () => {
   const log = await openTestLog();
   await log.append([intended('r-1')]);
   log.clock.atMs = Date.UTC(2026, 4, 2);
@@ -137,7 +137,7 @@ test('a month that lies before --since is not even opened', async () => {
   expect([found, opened]).toEqual([['r-2'], ['audit-2026-05.jsonl']]);
 });
 
-test('a proof of any record checks with the key alone, and nothing else does', async () => {
+test('a proof of any record verifies with the key only, and a changed one does not', async () => {
   const log = await filledLog(6);
   await log.append([intended('r-late')]);
   await log.close();
@@ -166,11 +166,11 @@ test('a proof of any record checks with the key alone, and nothing else does', a
   expect(checkProof('anything', [log.verifier]).proven).toBe(false);
 });
 
-test('a text cannot control a terminal: control characters and direction marks become escape sequences', () => {
+test('control characters and direction marks become escape sequences', () => {
   expect(printable('\u001b[2Jx\ty\n\u202e=cmd')).toBe('\\u001b[2Jx\\u0009y\\u000a\\u202e=cmd');
 });
 
-test('CSV is RFC 4180 with a mark for spreadsheets, and formulas are neutralised', async () => {
+test('CSV follows RFC 4180, with a byte order mark, and no field starts a formula', async () => {
   const log = memorySource([lineOf(outcome('r', '=HYPERLINK("x")', { detail: 'a,b\n"c"' }), 0)]);
   const csv = (await all(csvOf(listRecords(log, {})))).join('');
   expect(csv.startsWith('\ufeffsequence,time,event,account')).toBe(true);

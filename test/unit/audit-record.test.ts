@@ -83,7 +83,7 @@ const samples: readonly LoggedEvent[] = [
   { code: 'exception.acknowledged', exceptionId: 'r-9', account: 'a', note: 'seen' },
 ];
 
-test('every event code has a record, and its bytes are their own RFC 8785 form', () => {
+test('every event has a record, and its bytes are its RFC 8785 form', () => {
   expect(new Set(samples.map(({ code }) => code))).toEqual(new Set(eventCodes));
   for (const event of samples)
     expect(formatRecord(event, stamp, cloudContext)).toBe(canonical(parsed(event)));
@@ -145,7 +145,7 @@ const allowed = new Set(
   ),
 );
 
-test('a field that is not on the list is not written, whatever an event carries', () => {
+test('a field that is not in the schema is not written', () => {
   const event = {
     ...outcome('r-1'),
     password: 'Hunter2!',
@@ -157,7 +157,7 @@ test('a field that is not on the list is not written, whatever an event carries'
   );
 });
 
-test('severity says how bad it is', () => {
+test('severity follows status, reason and age', () => {
   const severity = (event: LoggedEvent): unknown => parsed(event)['severity_id'];
   const failed = {
     status: 'failure',
@@ -181,7 +181,7 @@ test('severity says how bad it is', () => {
   ).toBe(5);
 });
 
-test('no text, however long or strange, makes a record too long, not JSON, or more than one line', () => {
+test('every record is one line of JSON of at most 64 KiB, whatever its texts are', () => {
   const strange = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 60 }),
     fc.constant('\u0001'.repeat(9000)),
@@ -204,7 +204,7 @@ test('no text, however long or strange, makes a record too long, not JSON, or mo
   );
 });
 
-test('the view gives back what the event said', () => {
+test('reading a record returns what the event said', () => {
   const event = outcome('r-1', 'fleet "ü"', {
     trigger: { kind: 'manual', requestedBy: 'mia', reason: 'drill', changeRef: 'CHG-7' },
   });
@@ -231,7 +231,7 @@ test('the view gives back what the event said', () => {
   ]);
 });
 
-test('a uid is a version-7 UUID that starts with its time, and the inventory hash ignores order', () => {
+test('a uid is a version 7 UUID with its time; the inventory hash ignores order', () => {
   const uid = uuidv7(march);
   expect(uid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   expect(Number.parseInt(uid.replace('-', '').slice(0, 12), 16)).toBe(march);

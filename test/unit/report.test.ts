@@ -57,7 +57,7 @@ const rotation = (day: number, id: string, more: object = {}): Timed[] => [
   [day, outcome(id, 'a', more)],
 ];
 
-test('the largest age of the period is the one on every day, not the one today', async () => {
+test('the largest age of the period covers every day, not only the last one', async () => {
   const report = await reportOf([
     ...rotation(10, 'r-1'),
     ...rotation(110, 'r-2', { ageDaysBefore: 100 }),
@@ -78,13 +78,13 @@ test('the largest age of the period is the one on every day, not the one today',
   );
 });
 
-test('the age before the first rotation is what its record says', async () => {
+test('the age before the first rotation comes from its record', async () => {
   const report = await reportOf(rotation(5, 'r-1', { ageDaysBefore: 120 }));
   expect(days(rowOf(report)?.largestAgeMs)).toBe(195);
   expect(rowOf(report)?.stretches.map(({ ageMs }) => days(ageMs))).toEqual([115, 0]);
 });
 
-test('exactly 90 days is inside, a moment more is outside, and both read so', async () => {
+test('exactly 90 days is compliant, and a moment more is overdue and shown so', async () => {
   const at = async (day: number): Promise<string | undefined> =>
     rowOf(await reportOf(rotation(day, 'r-1')))?.bucket;
   expect([await at(110), await at(109.9999), await at(125), await at(124)]).toEqual([
@@ -96,7 +96,7 @@ test('exactly 90 days is inside, a moment more is outside, and both read so', as
   expect([daysOf(90 * dayMs), daysOf(90 * dayMs + 1), daysOf(0)]).toEqual(['90.0', '90.1', '0.0']);
 });
 
-test('a rotation that was only found out later counts from its intent', async () => {
+test('a rotation whose result was determined later counts from its intent', async () => {
   const report = await reportOf([
     ...rotation(10, 'r-1'),
     [80, intended('r-2', 'a')],
@@ -113,7 +113,7 @@ test('a rotation that was only found out later counts from its intent', async ()
   expect(row).toMatchObject({ succeeded: 2, unknown: 0 });
 });
 
-test('an account whose last outcome is unknown, or open, is unknown, whatever its age', async () => {
+test('an account with an unknown or missing outcome is unknown, whatever its age', async () => {
   const doubtful: Timed[] = [...rotation(150, 'r-1'), [160, intended('r-2', 'a')]];
   const open = await reportOf(doubtful);
   const lost = await reportOf([
@@ -142,7 +142,7 @@ test('an account whose last outcome is unknown, or open, is unknown, whatever it
   expect(open.verdict).toMatchObject({ accounts: 1, inside: 0, unknown: 1 });
 });
 
-test('an open intent stays listed until it is acknowledged, and even then, with the note', async () => {
+test('an acknowledged exception stays in the list, with the note', async () => {
   const open: Timed = [160, intended('r-2', 'a')];
   const note = 'checked by hand: the old password works';
   const acknowledged = await reportOf([
@@ -168,7 +168,7 @@ test('an open intent stays listed until it is acknowledged, and even then, with 
   expect(rowOf(acknowledged)?.bucket).toBe('unknown');
 });
 
-test('a password in the store that is newer or older than the log knows is an exception, and the older age counts', async () => {
+test('a stored password that is not in the log is an exception', async () => {
   const events = rotation(180, 'r-1');
   const store = (day: number) => ({
     store: new Map([['a', { passwordSinceMs: march + day * dayMs, state: 'settled' }]]),
@@ -187,7 +187,7 @@ test('a password in the store that is newer or older than the log knows is an ex
   expect((await reportOf(events)).population.store).toBe('not performed');
 });
 
-test('a change by hand shows as an exception, a stop until it was lifted', async () => {
+test('a change by hand is an exception, and so is a suspension until its end', async () => {
   const report = await reportOf([
     ...rotation(10, 'r-1'),
     [
@@ -220,7 +220,7 @@ test('a change by hand shows as an exception, a stop until it was lifted', async
   expect(rowOf(report)?.lastChange).toMatchObject({ by: 'outside', actor: 'mia' });
 });
 
-test('the population adds up, and who is missing where is said', async () => {
+test('the population adds up, and missing accounts are named', async () => {
   const added = (account: string): LoggedEvent => ({
     code: 'inventory.changed',
     change: 'added',
@@ -261,7 +261,7 @@ test('the population adds up, and who is missing where is said', async () => {
   ).toBe('differs');
 });
 
-test('an exempt account is told apart, with who, why and until when', async () => {
+test('an exempt account is shown with person, reason and date', async () => {
   const exemptions = [
     { account: 'a', who: 'ciso', why: 'decommissioned in May', until: '2026-12-31' },
   ];
@@ -270,13 +270,13 @@ test('an exempt account is told apart, with who, why and until when', async () =
   expect(reportHtml(report)).toContain('decommissioned in May');
 });
 
-test('what happened after the period does not reach into it', async () => {
+test('records after the period do not change the report', async () => {
   const report = await reportOf([[150, intended('r-1', 'a')], ...rotation(210, 'r-2')]);
   expect(report.population).toMatchObject({ attempts: 1, open: 1, records: 1 });
   expect(rowOf(report)?.lastChange).toBeNull();
 });
 
-test('a year of two hundred accounts: the drawn rotations carry proofs that check, and the same seed draws the same', async () => {
+test('a sample has valid proofs, and one seed draws the same rotations', async () => {
   const year = await yearOf(fleetOf(200));
   const { report, proofs } = await buildReport(reportOptions(year, { sample: { count: 7 } }));
   const again = await buildReport(reportOptions(year, { sample: { count: 7 } }));
@@ -294,7 +294,7 @@ test('a year of two hundred accounts: the drawn rotations carry proofs that chec
   expect(other.report.samples.drawn).not.toEqual(report.samples.drawn);
 });
 
-test('the three files say the same, carry the same checkpoint, and no name does harm in any of them', async () => {
+test('the three files have the same facts and checkpoint, and no name can do harm', async () => {
   const year = await yearOf(hostileNames, { troubles: false });
   const { report } = await buildReport(reportOptions(year, { store: null }));
   const [html, csv, json] = [reportHtml(report), reportCsv(report), JSON.parse(reportJson(report))];
@@ -338,7 +338,7 @@ test('every account is an OCSF Compliance Finding with what class 2003 requires'
   }
 });
 
-test('an altered log is said at the top, and no proof is given from it', async () => {
+test('the report of an altered log says so at the top, and has no proofs', async () => {
   const year = await yearOf(fleetOf(2), { days: 120 });
   const lines = year.lines.map((line, index) =>
     index === 40 ? line.replace('Success', 'Failure') : line,
