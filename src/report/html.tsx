@@ -69,7 +69,7 @@ function periodText({
 }
 
 function openExceptionsText({ exceptions }: Report): string {
-  const open = exceptions.filter((one) => one.isStanding && !one.acknowledgement).length;
+  const open = exceptions.filter((one) => one.isOpen && !one.acknowledgement).length;
   return open === 0
     ? 'Every open exception is acknowledged.'
     : `${counted(open, 'open exception is', 'open exceptions are')} not acknowledged.`;
@@ -293,7 +293,7 @@ const exceptionColumns: readonly Column[] = [
 ];
 
 function exceptionCells(exception: Report['exceptions'][number]): Child[] {
-  const { account, atMs, text, isStanding, acknowledgement, id } = exception;
+  const { account, atMs, text, isOpen, acknowledgement, id } = exception;
   const note = acknowledgement && [
     printable(acknowledgement.note),
     <span class="note">
@@ -305,7 +305,7 @@ function exceptionCells(exception: Report['exceptions'][number]): Child[] {
   return [
     account === null ? '—' : <Name of={account} />,
     <Day ms={atMs} />,
-    [printable(text), isStanding && <b> Open.</b>],
+    [printable(text), isOpen && <b> Open.</b>],
     note ?? <b>none</b>,
     <code>{printable(id)}</code>,
   ];
