@@ -1,5 +1,5 @@
-// The composition root, the only place that chooses adapters: a configuration becomes a rotator, or the parts
-// that a reader of the audit log needs. An adapter that is not configured is not loaded.
+// The composition root, the only place that chooses adapters: a configuration becomes a rotator, or
+// the parts that a reader of the audit log needs. An adapter that is not configured is not loaded.
 
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -21,10 +21,10 @@ import type { RotationEvent } from './rotation/event.ts';
 import { Failure } from './rotation/failure.ts';
 import type {
   Clock,
-  CurrentSecret,
   Ports,
   ProcessIdentity,
   SecretStore,
+  SecretVersion,
 } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
 import { describeSharedUser, findSharedUsers } from './rotation/shared-users.ts';
@@ -47,7 +47,10 @@ export type Runtime = {
   readonly context: Omit<AuditContext, 'policy'>;
   /** Everything that happens, for the log and the metrics; must not throw. */
   readonly observe: (event: RotationEvent) => void;
-  /** Writes one line to the log, synchronously: sealed receipts, and audit records whose sink failed. */
+  /**
+   * Writes one line to the log, synchronously: sealed receipts, and audit records whose sink
+   * failed.
+   */
   readonly writeLine: (line: string) => void;
 };
 
@@ -63,13 +66,18 @@ export type Account = AccountConfig;
 
 /** What one attempt is asked for; the rest of a `Request` comes from the configuration. */
 export type Ask = Pick<Request, 'purpose' | 'trigger'> &
-  Partial<Pick<Request, 'force' | 'impatient' | 'native' | 'receipt'>>;
+  Partial<Pick<Request, 'force' | 'impatient' | 'native' | 'receipt' | 'abandon'>>;
 
 export type Rotator = {
   readonly config: Config;
-  /** The configured accounts, then those discovered by tag. Throws `store-unavailable`, `store-denied`. */
+  /**
+   * The configured accounts, then those discovered by tag. Throws `store-unavailable`,
+   * `store-denied`.
+   */
   accounts(): Promise<readonly Account[]>;
-  /** One attempt on one account: `rotate()` of the protocol. Never throws for what happens outside. */
+  /**
+   * One attempt on one account: `rotate()` of the protocol. Never throws for what happens outside.
+   */
   attempt(account: Account, ask: Ask, interrupt: AbortSignal): Promise<Result>;
   /** Where an account stands; read-only, logs in nowhere. */
   status(account: Account): Promise<AccountStatus>;
@@ -83,7 +91,10 @@ export type Rotator = {
   close(): Promise<void>;
 };
 
-/** Opens everything that the configuration names. Throws a `Failure` that names what cannot be opened. */
+/**
+ * Opens everything that the configuration names. Throws a `Failure` that names what cannot be
+ * opened.
+ */
 export async function compose(config: Config, runtime: Runtime): Promise<Rotator> {
   const { clock } = runtime;
   const { requestTimeoutMs, resetTimeoutMs, settleMs } = config.thingspace;
@@ -123,7 +134,10 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
           }),
     });
   };
-  /** For attempts. A mere look registers nobody, so that it can show both accounts that share a user. */
+  /**
+   * For attempts. A mere look registers nobody, so that it can show both accounts that share a
+   * user.
+   */
   const registering = (account: Account): SecretStore => {
     const store = storeFor(account);
     return {
@@ -173,12 +187,15 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   };
 }
 
-/** The ThingSpace user of each account; an account whose user another account holds is refused before any login. */
+/**
+ * The ThingSpace user of each account; an account whose user another account holds is refused
+ * before any login.
+ */
 function createUserRegister() {
   const userOf = new Map<string, string>();
   return {
-    /** Returns `current`. Throws `secret-invalid` when another account has the same user. */
-    register(account: string, current: CurrentSecret): CurrentSecret {
+    /** Gives `current` back. Throws `secret-invalid` when another account holds its user. */
+    register(account: string, current: SecretVersion): SecretVersion {
       const { username } = current.credentials;
       const known = [...new Map(userOf).set(account, username)];
       const shared = findSharedUsers(
@@ -228,7 +245,10 @@ async function readIdentity(file: string): Promise<Secret> {
   return readIdentityFile(file);
 }
 
-/** The secrets with the tag that the configuration does not name already; a discovered account has its secret's name. */
+/**
+ * The secrets with the tag that the configuration does not name already; a discovered account has
+ * its secret's name.
+ */
 async function discovered(config: Config, { discover }: Secrets): Promise<Account[]> {
   if (config.discover === undefined || discover === null) return [];
   const known = new Set(config.accounts.flatMap(({ name, secretId }) => [name, secretId]));
@@ -276,7 +296,9 @@ async function openBucket(
   return openS3Objects({ clock, requestTimeoutMs, ...regionOf(config), ...bucket });
 }
 
-/** The audit log for reading: the folder or the bucket. Needs neither the signing key nor the store. */
+/**
+ * The audit log for reading: the folder or the bucket. Needs neither the signing key nor the store.
+ */
 export async function openAuditSource(config: Config, clock: Clock): Promise<AuditSource> {
   const { audit } = config;
   if (audit.s3 === undefined) return openFileSource(audit.directory);
@@ -285,8 +307,8 @@ export async function openAuditSource(config: Config, clock: Clock): Promise<Aud
 }
 
 /**
- * The public keys that may have signed the audit log: that of the key in KMS or in a secret, else the
- * file beside the signing key, else the one computed from the signing key. Throws a UsageError.
+ * The public keys that may have signed the audit log: that of the key in KMS or in a secret, else
+ * the file beside the signing key, else the one computed from the signing key. Throws a UsageError.
  */
 export async function openVerifiers(config: Config, clock: Clock): Promise<Verifier[]> {
   const { kmsKeyId, signingKeySecretId, signingKeyFile } = config.audit;
@@ -300,13 +322,17 @@ export async function openVerifiers(config: Config, clock: Clock): Promise<Verif
       return [parseVerifierKey(verifierKey)];
     } catch {
       throw new UsageError(
-        `no key to verify with: neither ${signingKeyFile}.pub nor ${signingKeyFile} can be read; give one with --key`,
+        `no key to verify with: neither ${signingKeyFile}.pub nor ${signingKeyFile} can be ` +
+          `read; give one with --key`,
       );
     }
   }
 }
 
-/** What signs the audit log: a key file, a key in KMS, or one that is kept as a secret. Throws `audit-unavailable`, and as the store does. */
+/**
+ * What signs the audit log: a key file, a key in KMS, or one that is kept as a secret. Throws
+ * `audit-unavailable`, and as the store does.
+ */
 export async function openSigner(config: Config, clock: Clock): Promise<Signer> {
   const { audit, thingspace } = config;
   if (audit.kmsKeyId !== undefined) {
@@ -342,7 +368,8 @@ function signerFrom(file: string): Signer {
     const code = (error as NodeJS.ErrnoException).code;
     throw new Failure(
       'audit-unavailable',
-      `audit.signingKeyFile ${file}: ${code ?? 'not a signing key (PRIVATE+KEY+…); init writes one'}`,
+      `audit.signingKeyFile ${file}: ` +
+        `${code ?? 'not a signing key (PRIVATE+KEY+…); init writes one'}`,
     );
   }
 }

@@ -1,5 +1,6 @@
-// Names for attempts, and whether the process behind a name still lives. A name is random; the process is
-// evidence that lets the next start on the same machine look at once instead of waiting for a lease.
+// Names for attempts, and whether the process behind a name still lives. A name is random; the
+// process is evidence that lets the next start on the same machine look at once instead of waiting
+// for a lease.
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
@@ -7,10 +8,16 @@ import { hostname } from 'node:os';
 import type { ProcessIdentity } from './rotation/ports.ts';
 import type { Holder } from './rotation/record.ts';
 
-/** The attempts of this process, whoever opened them: the only fact here that belongs to the process as a whole. */
+/**
+ * The attempts of this process, whoever opened them: the only fact here that belongs to the process
+ * as a whole.
+ */
 const active = new Set<string>();
 
-/** `pid` is this process's. Off Linux there is no evidence, so every other holder is `unknown` and its lease decides. */
+/**
+ * `pid` is this process's. Off Linux there is no evidence, so every other holder is `unknown` and
+ * its lease decides.
+ */
 export function openProcessIdentity(pid: number): ProcessIdentity {
   const here = evidenceOf(pid);
   return {
@@ -56,7 +63,10 @@ function evidenceOf(pid: number): Evidence | null {
   }
 }
 
-/** When a process started, in clock ticks since boot (field 22 of /proc/PID/stat, proc(5)); null when there is none, or only a zombie. */
+/**
+ * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat, proc(5)); null
+ * when there is none, or only a zombie.
+ */
 function startOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -5,7 +5,7 @@
 
 // Not `{ z }`: esbuild keeps all of zod then.
 import * as z from 'zod';
-import type { OpenIntent } from '../rotation/event.ts';
+import type { LastRotation, OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import {
   type Checkpoint,
@@ -27,11 +27,15 @@ export type LogEnd = {
   mentioned: number;
   /** Unfinished rotations by rotationId. */
   open: Map<string, OpenIntent>;
+  /** The newest rotation whose password became current, by account. */
+  rotated: Map<string, LastRotation>;
 };
 
 /** Bytes that show that a line is of interest here; the others are hashed and not parsed. */
 const rotationMark = Buffer.from('"event_code":"rotation.');
+const promotedMark = Buffer.from('"event_code":"secret.promoted"');
 const sealedMark = Buffer.from('"sealed_size":');
+const marks = [rotationMark, promotedMark, sealedMark];
 
 /**
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
@@ -40,14 +44,21 @@ const sealedMark = Buffer.from('"sealed_size":');
 function addLine(end: LogEnd, line: Buffer): boolean {
   const timeMs = numberAfter(line, recordKeys.loggedTime);
   if (timeMs < 0 || numberAfter(line, recordKeys.sequence) !== end.tree.size) return false;
-  if (line.includes(rotationMark) || line.includes(sealedMark)) {
+  if (marks.some((mark) => line.includes(mark))) {
     const view = viewLine(line);
     if (view === null) return false;
-    const { code, rotationId, account, sealedSize = 0 } = view;
+    const { code, rotationId, account, secretId, versionAfter, sealedSize = 0 } = view;
     end.mentioned = Math.max(end.mentioned, sealedSize);
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
         end.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
+      if (code === 'secret.promoted' && account !== undefined && secretId !== undefined)
+        end.rotated.set(account, {
+          rotationId,
+          secretId,
+          versionId: versionAfter ?? rotationId,
+          atMs: timeMs,
+        });
       if (code === 'rotation.outcome' || code === 'rotation.reconciled')
         end.open.delete(rotationId);
     }
@@ -62,6 +73,7 @@ const emptyEnd = (): LogEnd => ({
   lastTimeMs: 0,
   mentioned: 0,
   open: new Map(),
+  rotated: new Map(),
 });
 
 /** A copy that later records do not change, and its position in the storage. */
@@ -161,6 +173,7 @@ export function createFollower(
       ...end,
       tree: end.tree.copy(),
       open: new Map(end.open),
+      rotated: new Map(end.rotated),
       position: segments.position(),
     }),
     async store(snapshot, checkpoint) {
@@ -202,9 +215,21 @@ const cacheSchema = z.object({
   open: z.array(
     z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
   ),
+  rotated: z.array(
+    z.tuple([
+      z.string(),
+      z.object({
+        rotationId: z.string(),
+        secretId: z.string(),
+        versionId: z.string(),
+        atMs: z.number(),
+      }),
+    ]),
+  ),
 });
 
-function formatCache({ tree, position, lastTimeMs, mentioned, open }: Snapshot, format: string) {
+function formatCache(snapshot: Snapshot, format: string): string {
+  const { tree, position, lastTimeMs, mentioned, open, rotated } = snapshot;
   return JSON.stringify({
     format,
     size: tree.size,
@@ -213,6 +238,7 @@ function formatCache({ tree, position, lastTimeMs, mentioned, open }: Snapshot, 
     lastTimeMs,
     mentioned,
     open: [...open.values()],
+    rotated: [...rotated],
   });
 }
 
@@ -233,6 +259,7 @@ function parseCache(text: string | null, format: string): Snapshot | null {
       lastTimeMs,
       mentioned,
       open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
+      rotated: new Map(cache.rotated),
       position: { month, position },
     };
   } catch {

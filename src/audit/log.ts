@@ -7,7 +7,6 @@
 // 4. A record that the audit storage did not take goes to the fallback, except an intent: no reset
 // follows it.
 
-import type { OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock } from '../rotation/ports.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
@@ -39,7 +38,6 @@ export interface AuditWriter extends AuditLog {
    * succeeds adds `sink.failed`.
    */
   append(events: readonly LoggedEvent[]): Promise<void>;
-  openIntents(account: string): Promise<readonly OpenIntent[]>;
   /**
    * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since
    * the previous checkpoint. Throws `audit-unavailable`.
@@ -91,10 +89,12 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
       await follower.store(snapshot, checkpoint);
       return checkpoint;
     },
-    openIntents: (account) =>
+    rotationsOf: (account) =>
       sequence.run(async () => {
         await writer.follow();
-        return [...follower.end.open.values()].filter((intent) => intent.account === account);
+        const { open, rotated } = follower.end;
+        const last = rotated.get(account) ?? null;
+        return { open: [...open.values()].filter((intent) => intent.account === account), last };
       }),
     source: segments.source,
     async close() {

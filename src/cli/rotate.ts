@@ -102,11 +102,13 @@ export async function recover(
       throw new UsageError(
         'the receipt’s file name does not say which rotation it is of: add --rotation-id ID',
       );
+    // A receipt that this identity does not open says nothing about the rotation: the attempt says what is open.
     const body = await openReceipt(
       content,
       new Secret(readGiven(shell, '--identity', identity).toString('utf8')),
-    );
-    return attempt(shell, flags, session, accounts, { ...ask, receipt: { rotationId, body } });
+    ).catch(() => null);
+    const given = { rotationId, place: receipt, body };
+    return attempt(shell, flags, session, accounts, { ...ask, receipt: given });
   });
 }
 

@@ -117,7 +117,7 @@ async function accountsThatNeedIt(
 
 async function openIntents(rotator: Invocation['rotator'], { name }: Account): Promise<number> {
   try {
-    return (await rotator.audit.openIntents(name)).length;
+    return (await rotator.audit.rotationsOf(name)).open.length;
   } catch (error) {
     if (error instanceof Failure) return 0;
     throw error;

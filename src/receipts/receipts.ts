@@ -1,8 +1,10 @@
-// Receipts: the reset answer's raw bytes, sealed to offline keys (age) and made durable before anything
-// parses them. Stock `age -d -i KEY FILE` opens one. This file must never look into what it seals.
+// Receipts: the reset answer's raw bytes, sealed to offline keys (age) and made durable before
+// anything parses them. Stock `age -d -i KEY FILE` opens one. This file must never look into what
+// it seals.
 //
-// A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log with the
-// same text armored. Room for it is reserved before the reset, as `<account>.<rotationId>.reserved`.
+// A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log
+// with the same text armored. Room for it is reserved before the reset, as
+// `<account>.<rotationId>.reserved`.
 
 import {
   type FileHandle,
@@ -16,7 +18,7 @@ import {
 } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
-import type { ReceiptLabel, Receipts } from '../rotation/ports.ts';
+import type { FoundReceipt, ReceiptLabel, Receipts } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 
 export type ReceiptOptions = {
@@ -30,7 +32,9 @@ export type ReceiptOptions = {
   readonly writeLine: (line: string) => void;
 };
 
-/** More than any answer of ThingSpace needs, sealed: what is reserved on the disk before the reset. */
+/**
+ * More than any answer of ThingSpace needs, sealed: what is reserved on the disk before the reset.
+ */
 const reservedBytes = 8_192;
 
 export function openReceipts(options: ReceiptOptions): Receipts {
@@ -49,7 +53,8 @@ export function openReceipts(options: ReceiptOptions): Receipts {
       if (recipients.length === 0) return null;
       seal ??= openSeal(recipients);
       const { sealed, armored } = await (await seal)(body.reveal());
-      // The line first: it needs no disk, so a full one cannot take both; nor must a log that is gone take the file.
+      // The line first: it needs no disk, so a full one cannot take both; nor must a log that is
+      // gone take the file.
       const isLogged = written(() =>
         writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored })),
       );
@@ -62,15 +67,17 @@ export function openReceipts(options: ReceiptOptions): Receipts {
     },
 
     find: async (rotationId) => {
-      if (directory === undefined || identity === undefined) return null;
-      for (const file of await filesOf(directory, rotationId)) {
-        try {
-          return await openReceipt(await readFile(file), identity);
-        } catch {
-          // Not ours to open, or a reservation that was never filled.
-        }
+      if (directory === undefined) return null;
+      let sealed: FoundReceipt | null = null;
+      for (const place of await filesOf(directory, rotationId)) {
+        const content = await readFile(place).catch(() => null);
+        if (content?.every((byte) => byte === 0)) continue; // a reservation that was never filled
+        sealed ??= { place, body: null };
+        if (content === null || identity === undefined) continue;
+        const body = await openReceipt(content, identity).catch(() => null);
+        if (body !== null) return { place, body };
       }
-      return null;
+      return sealed;
     },
 
     discard: async (rotationId) => {
@@ -86,8 +93,8 @@ export function openReceipts(options: ReceiptOptions): Receipts {
 }
 
 /**
- * Opens a receipt: an age file, armored or not, or the log's JSON line. Throws `receipt-unavailable` when this identity
- * does not open it.
+ * Opens a receipt: an age file, armored or not, or the log's JSON line. Throws
+ * `receipt-unavailable` when this identity does not open it.
  */
 export async function openReceipt(
   content: Uint8Array,
@@ -139,7 +146,9 @@ type Seal = (
   body: Uint8Array,
 ) => Promise<{ readonly sealed: Uint8Array; readonly armored: string }>;
 
-/** Loads and warms the seal up, so that nothing has to be loaded while the only copy is in memory. */
+/**
+ * Loads and warms the seal up, so that nothing has to be loaded while the only copy is in memory.
+ */
 async function openSeal(recipients: readonly string[]): Promise<Seal> {
   try {
     const { armor, Encrypter } = await import('age-encryption');
@@ -183,7 +192,8 @@ async function reserve(directory: string, label: ReceiptLabel): Promise<void> {
 /** Makes the file these bytes, durably, in the blocks that it has. */
 async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
   try {
-    // Cut first: a process that dies after the write then leaves a whole age file, whatever its name.
+    // Cut first: a process that dies after the write then leaves a whole age file, whatever its
+    // name.
     await file.truncate(bytes.length);
     await file.write(bytes, 0, bytes.length, 0);
     await file.sync();
@@ -192,7 +202,10 @@ async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Reservations of resets that were refused or never sent. Those of the last day may still be in use, and one of another size holds a receipt. */
+/**
+ * Reservations of resets that were refused or never sent. Those of the last day may still be in
+ * use, and one of another size holds a receipt.
+ */
 async function sweep(directory: string): Promise<void> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.reserved'));
   const found = await Promise.all(
@@ -220,7 +233,10 @@ async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array):
   return file;
 }
 
-/** The receipt, and before it got its name the reservation, which holds the same bytes when a process died in between. */
+/**
+ * The receipt, and before it got its name the reservation, which holds the same bytes when a
+ * process died in between.
+ */
 async function filesOf(directory: string, rotationId: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => []);
   return ['age', 'reserved'].flatMap((ending) =>

@@ -1,6 +1,6 @@
-// What a person reads about each reason: title, meaning, and the steps that correct it, with the real
-// values filled in. One formatter serves the terminal, the status page, notifications, the log and
-// `explain REASON`; docs/RUNBOOK.md is generated from this table. Pure.
+// What a person reads about each reason: title, meaning, and the steps that correct it, with the
+// real values filled in. One formatter serves the terminal, the status page, notifications, the log
+// and `explain REASON`; docs/RUNBOOK.md is generated from this table. Pure.
 //
 // Callers give the facts that they know. A step prints a complete command where there is one.
 
@@ -74,6 +74,15 @@ const openReceipt = (facts: Facts): Step => ({
     'KEY',
   ),
 });
+/** The kept bytes of a response: in the secret, in base64. */
+const readAnswer = (facts: Facts): Step => ({
+  text: 'Read the kept response; its field "bytes" is in base64',
+  command: usesFiles(facts)
+    ? `${ownCommand(facts, 'secret', 'get', accountOf(facts), '--stage', 'ROTATION_ANSWER')} ` +
+      `--reveal`
+    : `aws secretsmanager get-secret-value --secret-id ${quoted(secretOf(facts))} ` +
+      `--version-stage ROTATION_ANSWER`,
+});
 const verizonResets: Step = {
   text: 'If no receipt exists, ask Verizon support to reset the password, then store the new one',
 };
@@ -121,7 +130,9 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
   iam: ({ permission = 'the permission in the detail', resource }) => [
     {
-      text: `Grant ${permission}${resource === undefined ? '' : ` on ${resource}`} to the role that runs thingspace-rotator`,
+      text:
+        `Grant ${permission}${resource === undefined ? '' : ` on ${resource}`} to the role ` +
+        `that runs thingspace-rotator`,
     },
   ],
   'kms-key': ({ permission = 'kms:Decrypt and kms:GenerateDataKey' }) => [
@@ -144,7 +155,9 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   throttled: (facts) => [retry(facts)],
   'base-url': () => [
     {
-      text: 'Correct thingspace.baseUrl in the configuration; Verizon documents https://thingspace.verizon.com/api',
+      text:
+        'Correct thingspace.baseUrl in the configuration; Verizon documents ' +
+        'https://thingspace.verizon.com/api',
     },
   ],
   'recipient-invalid': () => [
@@ -152,7 +165,9 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
   'other-rotation': (facts) => [
     {
-      text: 'Check which rotation is unfinished, and use its receipt; the file name holds the rotation id',
+      text:
+        'Check which rotation is unfinished, and use its receipt; the file name holds the ' +
+        'rotation id',
       command: ownCommand(facts, 'status', accountOf(facts)),
     },
   ],
@@ -168,7 +183,9 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
   'shared-user': () => [
     {
-      text: 'Keep one of the accounts in the configuration, or store another ThingSpace user in one of the secrets',
+      text:
+        'Keep one of the accounts in the configuration, or store another ThingSpace user in ' +
+        'one of the secrets',
     },
   ],
   'log-damaged': (facts) => [
@@ -179,7 +196,7 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
 };
 
-const unchangedSince = (why: string) => (): string => `Unchanged. ${why}`;
+const unchangedSince = (why: string) => (): string => `This run changed nothing. ${why}`;
 
 /** Every reason, in the order of failure.ts. */
 const catalogue: Record<Reason, Entry> = {
@@ -201,7 +218,9 @@ const catalogue: Record<Reason, Entry> = {
     meaning: unchangedSince('The platform leaves less time than a reset and its storage can need.'),
     steps: () => [
       {
-        text: 'Raise the timeout of the function above resetTimeoutMs plus three times requestTimeoutMs, or rotate fewer accounts per run',
+        text:
+          'Raise the timeout of the function above resetTimeoutMs plus three times ' +
+          'requestTimeoutMs, or rotate fewer accounts per run',
       },
     ],
   },
@@ -210,7 +229,9 @@ const catalogue: Record<Reason, Entry> = {
     meaning: unchangedSince('The secret store did not answer, or its data cannot be read.'),
     steps: (facts) => [
       {
-        text: `Check that the secret store is reachable${facts.host === undefined ? '' : `: ${facts.host}`}`,
+        text:
+          `Check that the secret store is ` +
+          `reachable${facts.host === undefined ? '' : `: ${facts.host}`}`,
       },
       retry(facts),
     ],
@@ -223,7 +244,9 @@ const catalogue: Record<Reason, Entry> = {
   'secret-not-found': {
     title: 'secret not found',
     meaning: (facts) =>
-      `Unknown. The secret ${secretOf(facts)} does not exist, or it has no ${usesFiles(facts) ? 'current version' : 'version under AWSCURRENT'}. ThingSpace was not contacted.`,
+      `Unknown. The secret ${secretOf(facts)} does not exist, or it has no ` +
+      `${usesFiles(facts) ? 'current version' : 'version under AWSCURRENT'}. ThingSpace was ` +
+      `not contacted.`,
     steps: (facts) => [
       store(
         facts,
@@ -241,7 +264,8 @@ const catalogue: Record<Reason, Entry> = {
   'foreign-pending': {
     title: 'pending version of unknown origin',
     meaning: (facts) =>
-      `Unchanged by this program. Another program wrote ${pending(facts)}, and its rotation may be unfinished.`,
+      `This run changed nothing. Another program wrote ${pending(facts)}, and its rotation may ` +
+      `be unfinished.`,
     steps: (facts) => [
       { text: `Find out which program wrote version ${facts.pendingVersionId ?? 'in the detail'}` },
       ...(usesFiles(facts) || facts.pendingVersionId === undefined
@@ -249,25 +273,52 @@ const catalogue: Record<Reason, Entry> = {
         : [
             {
               text: 'When that version is not needed, remove its label',
-              command: `aws secretsmanager update-secret-version-stage --secret-id ${quoted(secretOf(facts))} --version-stage AWSPENDING --remove-from-version-id ${quoted(facts.pendingVersionId)}`,
+              command:
+                `aws secretsmanager update-secret-version-stage --secret-id ` +
+                `${quoted(secretOf(facts))} --version-stage AWSPENDING --remove-from-version-id ` +
+                `${quoted(facts.pendingVersionId)}`,
             },
           ]),
+    ],
+  },
+  'token-used': {
+    title: 'rotation token used before',
+    meaning: unchangedSince('The ClientRequestToken names a version that has a value already.'),
+    steps: (facts) => [
+      {
+        text: 'Start a new rotation; Secrets Manager gives it a new token',
+        command: `aws secretsmanager rotate-secret --secret-id ${quoted(secretOf(facts))}`,
+      },
+    ],
+  },
+  'store-full': {
+    title: 'too many young versions',
+    meaning: unchangedSince(
+      'Secrets Manager keeps about 100 versions and removes none that is younger than 24 hours.',
+    ),
+    steps: (facts) => [
+      { text: 'Find out which program writes so many versions of this secret' },
+      retry(facts),
     ],
   },
   'record-invalid': {
     title: 'attempt record cannot be read',
     meaning: () =>
-      'Unknown. The attempt record was written by a newer release or edited by a person. Automatic rotation is suspended.',
+      'Unknown. The attempt record was written by a newer release or edited by a person. ' +
+      'Automatic rotation is suspended.',
     steps: () => [
       {
-        text: 'Use the release that wrote the record, or restore the record; it is the version under the label ROTATION',
+        text:
+          'Use the release that wrote the record, or restore the record; it is the version ' +
+          'under the label ROTATION',
       },
     ],
   },
   'api-unavailable': {
     title: 'ThingSpace unreachable',
     meaning: ({ host = 'The ThingSpace API' }) =>
-      `Unchanged. ${host} is unreachable, or it answered with an error before the login. No login was counted.`,
+      `This run changed nothing. ${host} is unreachable, or it answered with an error before ` +
+      `the login. No login was counted.`,
     steps: (facts) => [
       { text: `Check the network path to ${facts.host ?? 'the ThingSpace API'}` },
       retry(facts),
@@ -283,7 +334,8 @@ const catalogue: Record<Reason, Entry> = {
   'login-unavailable': {
     title: 'login not answered',
     meaning: ({ host = 'ThingSpace' }) =>
-      `Unchanged. ${host} did not answer the login. Verizon may have counted it as failed.`,
+      `This run changed nothing. ${host} did not answer the login. Verizon may have counted it ` +
+      `as failed.`,
     steps: (facts) => [{ text: 'Check that the ThingSpace API works' }, retry(facts)],
   },
   'session-refused': {
@@ -296,7 +348,9 @@ const catalogue: Record<Reason, Entry> = {
     meaning: unchangedSince('ThingSpace rejected the reset, or the request was never sent.'),
     steps: () => [
       {
-        text: 'Look up the error code in the detail in the Verizon documentation; if it persists, ask Verizon support',
+        text:
+          'Look up the error code in the detail in the Verizon documentation; if it ' +
+          'persists, ask Verizon support',
       },
     ],
   },
@@ -315,7 +369,9 @@ const catalogue: Record<Reason, Entry> = {
     meaning: unchangedSince('A receipt cannot be written or cannot be opened.'),
     steps: (facts) => [
       {
-        text: 'Correct the receipts section of the configuration, or give the matching receipt and identity',
+        text:
+          'Correct the receipts section of the configuration, or give the matching receipt ' +
+          'and identity',
       },
       retry(facts),
     ],
@@ -339,14 +395,56 @@ const catalogue: Record<Reason, Entry> = {
   'not-promoted': {
     title: 'new password not yet current',
     meaning: (facts) =>
-      `Changed. The new password is stored in ${pending(facts)}. ${usesFiles(facts) ? 'The current version' : 'AWSCURRENT'} is invalid.`,
+      `Changed. The new password is stored in ${pending(facts)}, and is not current yet.`,
     steps: (facts) => [recover(facts, 'Make the new password current')],
   },
   'verify-unavailable': {
     title: 'new password not verified',
     meaning: (facts) =>
-      `Changed. The new password is in ${current(facts)}. The login that verifies it was not answered.`,
+      `Changed. The new password is in ${current(facts)}. The login that verifies it was not ` +
+      `answered.`,
     steps: (facts) => [recover(facts, 'Verify the password with one login')],
+  },
+  'receipt-sealed': {
+    title: 'new password in sealed receipt',
+    meaning: () =>
+      'Changed. The response of ThingSpace is in a receipt that no key on this machine opens.',
+    steps: (facts) => [openReceipt(facts)],
+  },
+  'answer-unreadable': {
+    title: 'reset response not readable',
+    meaning: () =>
+      'Changed. ThingSpace answered the reset, and the response holds no password that this ' +
+      'program can read. The bytes are kept.',
+    steps: (facts) => [
+      readAnswer(facts),
+      {
+        text: 'Store the password that you read, from standard input',
+        command: ownCommand(
+          facts,
+          'recover',
+          accountOf(facts),
+          '--rotation-id',
+          facts.rotationId ?? 'ROTATION_ID',
+          '--password-stdin',
+        ),
+      },
+      {
+        text:
+          'If the response holds no password, close the rotation; the next run then tests ' +
+          'the stored password',
+        command: `${ownCommand(facts, 'resume', accountOf(facts), '--abandon', facts.rotationId ?? 'ROTATION_ID')} --reason "…"`,
+      },
+    ],
+  },
+  'old-password-restored': {
+    title: 'old password restored',
+    meaning: (facts) =>
+      `Changed. ${usesFiles(facts) ? 'The current version' : 'AWSCURRENT'} holds a password ` +
+      `that a later rotation replaced. The later password is in the secret.`,
+    steps: (facts) => [
+      recover(facts, 'Test the later password with one login, and make it current'),
+    ],
   },
   'in-flight': {
     title: 'rotation in progress elsewhere',
@@ -357,27 +455,17 @@ const catalogue: Record<Reason, Entry> = {
   'answer-lost': {
     title: 'reset response not received',
     meaning: () =>
-      'Not known yet. The reset was sent and no response arrived: the old password or a new one is valid.',
+      'Not known yet. The reset was sent and no response arrived: the old password or a new one ' +
+      'is valid.',
     steps: (facts) => [
       recover(facts, 'After the settle time, one login shows whether the reset happened'),
-    ],
-  },
-  'answer-unreadable': {
-    title: 'reset response not readable',
-    meaning: () =>
-      'Not known yet. A response to the reset arrived, and it holds no password that this program can read.',
-    steps: (facts) => [
-      openReceipt(facts),
-      recover(
-        facts,
-        'Without a receipt: after the settle time, one login shows whether the reset happened',
-      ),
     ],
   },
   settling: {
     title: 'waiting for the settle time',
     meaning: () =>
-      'Not known yet. A slow reset can still finish at Verizon, so no login is sent before the settle time ends.',
+      'Not known yet. A slow reset can still finish at Verizon, so no login is sent before the ' +
+      'settle time ends.',
     steps: (facts) => [recover(facts, 'After the time in the detail, check the result')],
   },
   'login-refused': {
@@ -395,10 +483,13 @@ const catalogue: Record<Reason, Entry> = {
   'login-budget-spent': {
     title: 'login limit reached',
     meaning: () =>
-      'Unknown. Three logins were rejected or not answered in a row. Automatic rotation is suspended.',
+      'Unknown. Three logins were rejected or not answered in a row. Automatic rotation is ' +
+      'suspended.',
     steps: (facts) => [
       {
-        text: 'Log in once by hand with the stored password; Verizon locks the user after five failed logins',
+        text:
+          'Log in once by hand with the stored password; Verizon locks the user after five ' +
+          'failed logins',
       },
       resume(facts, 'If the login was accepted'),
       store(facts, 'If it was rejected, store the correct password'),
@@ -407,10 +498,13 @@ const catalogue: Record<Reason, Entry> = {
   'verify-refused': {
     title: 'new password rejected',
     meaning: (facts) =>
-      `Unknown. The new password is in ${current(facts)}, and ThingSpace rejected it. Automatic rotation is suspended.`,
+      `Unknown. The new password is in ${current(facts)}, and ThingSpace rejected it. Automatic ` +
+      `rotation is suspended.`,
     steps: (facts) => [
       {
-        text: 'Log in once by hand with the stored password; Verizon locks the user after five failed logins',
+        text:
+          'Log in once by hand with the stored password; Verizon locks the user after five ' +
+          'failed logins',
       },
       resume(facts, 'If the login was accepted'),
       store(
@@ -422,27 +516,53 @@ const catalogue: Record<Reason, Entry> = {
   'store-conflict': {
     title: 'secret changed during rotation',
     meaning: (facts) =>
-      `Changed. The new password is in ${pending(facts)}. Another user or program changed ${current(facts)} meanwhile. Automatic rotation is suspended.`,
+      `Changed. The new password is in ${pending(facts)}. Another user or program changed ` +
+      `${current(facts)} meanwhile. Automatic rotation is suspended.`,
     steps: (facts) => [
       ...(usesFiles(facts) || facts.pendingVersionId === undefined || facts.versionId === undefined
         ? [
             {
-              text: `Compare ${current(facts)} with ${pending(facts)}, and make the correct one current`,
+              text:
+                `Compare ${current(facts)} with ${pending(facts)}, and make the correct one ` +
+                `current`,
             },
           ]
         : [
             {
               text: 'If the password that Verizon issued is the correct one, make it current',
-              command: `aws secretsmanager update-secret-version-stage --secret-id ${quoted(secretOf(facts))} --version-stage AWSCURRENT --move-to-version-id ${quoted(facts.pendingVersionId)} --remove-from-version-id ${quoted(facts.versionId)}`,
+              command:
+                `aws secretsmanager update-secret-version-stage --secret-id ` +
+                `${quoted(secretOf(facts))} --version-stage AWSCURRENT --move-to-version-id ` +
+                `${quoted(facts.pendingVersionId)} --remove-from-version-id ` +
+                `${quoted(facts.versionId)}`,
             },
           ]),
       resume(facts, `If ${current(facts)} is correct`),
     ],
   },
+  'store-older-than-audit': {
+    title: 'secret store is outdated',
+    meaning: () =>
+      'Unknown. The audit log names a later rotation than the secret store. A backup was ' +
+      'probably restored. Automatic rotation is suspended.',
+    steps: (facts) => [
+      {
+        text:
+          `Restore the newest state of the secret ` +
+          `store${facts.pendingVersionId === undefined ? '' : `; version ${facts.pendingVersionId} is missing`}`,
+      },
+      store(
+        facts,
+        'If it no longer exists, ask Verizon support to reset the password, then store the new one',
+      ),
+      resume(facts, 'When the stored password is correct'),
+    ],
+  },
   'password-lost': {
     title: 'new password not known',
     meaning: () =>
-      'Lost. Verizon changed the password, and this program does not have the new one. Automatic rotation is suspended.',
+      'Lost. Verizon changed the password, and this program does not have the new one. ' +
+      'Automatic rotation is suspended.',
     steps: (facts) => [
       openReceipt(facts),
       verizonResets,
@@ -451,7 +571,10 @@ const catalogue: Record<Reason, Entry> = {
   },
 };
 
-/** What happened, what it means and what to do, for one reason. The steps fit the cause where it is known. */
+/**
+ * What happened, what it means and what to do, for one reason. The steps fit the cause where it is
+ * known.
+ */
 export function explain(reason: Reason, facts: Facts = {}): Explanation {
   const { title, meaning, steps } = catalogue[reason];
   const fitting = facts.cause === undefined ? steps(facts) : causeSteps[facts.cause](facts);
@@ -467,7 +590,10 @@ export function nextStep(reason: Reason, facts: Facts = {}): string {
 const lineOf = ({ text, command }: Step): string =>
   command === undefined ? `${text}.` : `${text}: \`${command}\``;
 
-/** The block that a terminal, a notification and a log reader show; the first line names the account. */
+/**
+ * The block that a terminal, a notification and a log reader show; the first line names the
+ * account.
+ */
 export function explanationLines(reason: Reason, facts: Facts = {}): string[] {
   const { title, meaning, steps } = explain(reason, facts);
   const { account, detail, loginsSpent } = facts;

@@ -1,127 +1,424 @@
-// The survey: attempt record, labels and the liveness of its holder → where to go on from. Every attempt
-// begins here, so restart is not a special path. Pure; the crash table of docs/ROTATION.md is this switch.
+// What the evidence means: the decision table of docs/ROTATION.md, rule 2, and the checks for
+// drift, rule 5. Every attempt begins here, so a restart is not a special path; `status` and
+// `check` show the same rows without acting. Pure.
 
-import type { AttemptRecord } from './record.ts';
-import { type Evidence, type Request, settledAfterMs, type Timing } from './state.ts';
+import type { Secret } from '../secret.ts';
+import type { Reason } from './failure.ts';
+import type { SecretVersion } from './ports.ts';
+import type { AttemptRecord, ClosedRotation, OpenRotation, StoppedRecord } from './record.ts';
+import {
+  type Details,
+  type Evidence,
+  type OpenReason,
+  type Questions,
+  type Request,
+  settledAfterMs,
+  type Timing,
+  type Write,
+} from './state.ts';
 
+/** How long after a rotation the store may return data from before it; milliseconds. */
+const outdatedReadMs = 60_000;
+
+/** What to do about one account. Rows of an open rotation carry its id. */
 export type Finding =
-  /** Nothing is open; logins spent so far, and the sequence to go on from. */
-  | {
-      readonly finding: 'clean';
-      readonly loginsSpent: number;
-      readonly sequence: number;
-      readonly rotationId?: string;
-    }
-  /** Another instance is at work; look again after `forMs`. */
+  /** Nothing is open. */
+  | { readonly finding: 'closed'; readonly sinceMs: number | null }
+  /** Another process holds the account for `forMs` more. */
   | { readonly finding: 'busy'; readonly forMs: number; readonly record: AttemptRecord }
-  /** The new password is under AWSPENDING and only needs to be made current. */
-  | { readonly finding: 'promote'; readonly rotationId: string; readonly record: AttemptRecord }
-  /** The reset may have happened; a receipt may hold its answer. */
-  | { readonly finding: 'examine'; readonly rotationId: string; readonly record: AttemptRecord }
-  | { readonly finding: 'stopped'; readonly record: Extract<AttemptRecord, { phase: 'stopped' }> }
-  | { readonly finding: 'foreign-pending'; readonly versionId: string };
+  /** Automatic rotation is suspended, and the evidence since then does not clear it. */
+  | { readonly finding: 'stopped'; readonly record: StoppedRecord }
+  | { readonly finding: 'foreign-pending'; readonly versionId: string }
+  /** The audit log knows a rotation that the store does not have. */
+  | { readonly finding: 'store-older'; readonly versionId: string }
+  /**
+   * The audit log is newer than what the store returned, by so little that the read may be
+   * outdated.
+   */
+  | { readonly finding: 'outdated'; readonly forMs: number }
+  /** The current version holds a password that a closed rotation replaced. */
+  | { readonly finding: 'old-password'; readonly write: Write }
+  /** The new password is current; it needs no login any more where `isVerified`. */
+  | {
+      readonly finding: 'verify';
+      readonly open: OpenRotation;
+      readonly isVerified: boolean;
+    }
+  /**
+   * The new password is known and not current. `isGiven`: typed by a person, to be proven first.
+   */
+  | {
+      readonly finding: 'write';
+      readonly open: OpenRotation;
+      readonly write: Write;
+      readonly isGiven: boolean;
+    }
+  /** One login with the current password decides. */
+  | {
+      readonly finding: 'test';
+      readonly open: OpenRotation;
+      readonly ifAccepted: 'not-applied' | 'superseded';
+      readonly ifRefused: 'password-lost' | 'store-conflict';
+      readonly isKnown: boolean;
+    }
+  /** A receipt exists that cannot be opened here. */
+  | { readonly finding: 'sealed'; readonly open: OpenRotation; readonly place: string }
+  /** The bytes of the response are kept, and hold no readable password. */
+  | { readonly finding: 'unreadable'; readonly open: OpenRotation; readonly versionId: string }
+  /** A slow reset may still be processed. */
+  | { readonly finding: 'wait'; readonly open: OpenRotation; readonly forMs: number };
 
-/** The rotation whose reset may have happened without our knowing the answer. */
-export function doubtedRotation(record: AttemptRecord): string | undefined {
-  if (record.phase === 'resetting') return record.rotationId;
-  return record.doubtful ? record.rotationId : undefined;
+/**
+ * The open rotation in the evidence. One that 0.1 completed, and whose outcome the audit log has,
+ * is closed.
+ */
+export function openIn({ record, current, openIntents }: Evidence): OpenRotation | undefined {
+  const open = record?.record.open;
+  if (open?.isLegacy && open.rotationId === current.versionId)
+    return openIntents.some(({ rotationId }) => rotationId === open.rotationId) ? open : undefined;
+  return open;
 }
 
-/** Whether the record's holder may still be at work: its lease, on the store's clock, unless its process is known to be dead. */
-export function isHeld(evidence: Evidence): boolean {
-  const { record, liveness } = evidence;
+/**
+ * The closed rotations that the record names, newest first; with the one that `openIn` takes as
+ * closed.
+ */
+export function historyIn(evidence: Evidence): readonly ClosedRotation[] {
+  const { record, current } = evidence;
+  const history = record?.record.history ?? [];
+  const open = record?.record.open;
+  if (open === undefined || openIn(evidence) !== undefined) return history;
+  const { rotationId, basis } = open;
+  const sinceMs = current.createdAtMs;
+  return [
+    { rotationId, as: 'rotated', versionId: rotationId, replaced: basis, sinceMs },
+    ...history,
+  ];
+}
+
+/**
+ * Whether the record's owner may still be working: its lease, on the store's clock, unless its
+ * process is known to be dead.
+ */
+export function isHeld({ record, liveness }: Evidence): boolean {
   return record !== null && liveness !== 'gone' && record.ageMs < record.record.leaseMs;
 }
 
-/** What the evidence means. */
-export function survey(evidence: Evidence, request: Request): Finding {
-  const { current, record: found, pending } = evidence;
-  const record = found?.record ?? null;
-  const open = found !== null && record !== null && record.basis === current.versionId;
-  const doubted = record && open ? doubtedRotation(record) : undefined;
+/** Milliseconds until the server can no longer process the open reset; 0 when that time is over. */
+export function settleLeftMs({ record, liveness }: Evidence, timing: Timing): number {
+  const open = record?.record.open;
+  if (!record || !open) return 0;
+  const limit = open.isLegacy
+    ? Math.max(open.settleLeftMs, settledAfterMs(timing))
+    : open.settleLeftMs;
+  const left = Math.max(0, limit - record.ageMs);
+  // A process that runs may hold the only copy, whatever a clock says. Its lease ends what it may
+  // send.
+  return record.record.phase === 'resetting' && liveness === 'alive' ? Math.max(left, 1_000) : left;
+}
 
-  if (record && open && doubted !== undefined) {
-    // A live holder stores and promotes by itself; doing it beside it would be harmless, but is not needed.
-    if (isHeld(evidence) && !request.impatient)
-      return { finding: 'busy', forMs: record.leaseMs - found.ageMs, record };
-    if (pending === doubted) return { finding: 'promote', rotationId: doubted, record };
-    if (record.phase !== 'stopped') return { finding: 'examine', rotationId: doubted, record };
-    return request.purpose === 'recover'
-      ? { finding: 'examine', rotationId: doubted, record }
-      : { finding: 'stopped', record };
+/** The newest rotation that made its password current. */
+const lastRotated = (evidence: Evidence): ClosedRotation | undefined =>
+  historyIn(evidence).find(({ as }) => as === 'rotated');
+
+/** What must be read before the evidence can be classified. */
+export function questionsOf(evidence: Evidence, request: Request): Questions {
+  const { current, record } = evidence;
+  const open = openIn(evidence);
+  const refused = record?.record.phase === 'stopped' ? record.record.refused : undefined;
+  const last = lastRotated(evidence);
+  const isDrifted = last?.versionId !== undefined && last.versionId !== current.versionId;
+  const { pending } = evidence;
+  const isForeign = pending !== null && !namesIn(evidence).includes(pending);
+  const past = open || isDrifted || isForeign ? pastVersions(evidence) : [];
+  const wanted = open ? [open.rotationId, open.basis, ...past] : past;
+  const versionIds = new Set([...wanted, ...(refused === undefined ? [] : [refused])]);
+  if (isForeign) for (const id of [pending, ...namesIn(evidence)]) versionIds.add(id);
+  // The current version is read by its id too, wherever a login or a write may depend on it.
+  if (versionIds.size > 0) versionIds.add(current.versionId);
+  const rotationId = open?.rotationId ?? null;
+  const restores = isDrifted ? last.rotationId : null;
+  if (request.native) versionIds.add(request.native.rotationId);
+  return { versionIds: [...versionIds], rotationId, restores };
+}
+
+/** The versions that closed rotations made and replaced. */
+const pastVersions = (evidence: Evidence): string[] =>
+  historyIn(evidence).flatMap(({ as, versionId, replaced }) =>
+    as === 'rotated' ? [versionId, replaced].filter((id) => id !== undefined) : [],
+  );
+
+/**
+ * The version that the answers show to be current, where the read by label was outdated; null where
+ * they agree.
+ */
+export function fresherCurrent(
+  { current }: Evidence,
+  { versions }: Details,
+): SecretVersion | 'unknown' | null {
+  const labelled = [...versions.values()].find((version) => version?.stages.includes('AWSCURRENT'));
+  if (labelled) return labelled.versionId === current.versionId ? null : labelled;
+  return versions.get(current.versionId)?.stages.includes('AWSCURRENT') === false
+    ? 'unknown'
+    : null;
+}
+
+/** What the evidence and the answers mean. */
+export function classify(evidence: Evidence, details: Details, request: Request): Finding {
+  const { record: found } = evidence;
+  const record = found?.record;
+  const open = openIn(evidence);
+  if (found && isHeld(evidence) && !request.impatient)
+    return { finding: 'busy', forMs: found.record.leaseMs - found.ageMs, record: found.record };
+  const { lastRotation } = evidence;
+  if (lastRotation !== null && !namesIn(evidence).includes(lastRotation.rotationId)) {
+    const forMs = lastRotation.atMs + outdatedReadMs - evidence.atMs;
+    return forMs > 0
+      ? { finding: 'outdated', forMs }
+      : { finding: 'store-older', versionId: lastRotation.versionId };
   }
-  if (record?.phase === 'stopped' && open) return { finding: 'stopped', record };
-  // Whatever AWSCURRENT has become since: its holder may be about to log in.
-  if (record?.phase === 'claimed' && isHeld(evidence))
-    return { finding: 'busy', forMs: record.leaseMs - (found?.ageMs ?? 0), record };
-  if (found && overtakenForMs(evidence, request.timing) > 0)
+  const finding = open
+    ? classifyOpen(open, evidence, details, request)
+    : classifyClosed(evidence, details);
+  if (record?.phase === 'stopped' && isStillStopped(record, finding, evidence, details))
+    return { finding: 'stopped', record };
+  return finding;
+}
+
+/** Every rotation and version that the record names. */
+const namesIn = (evidence: Evidence): readonly string[] => [
+  ...(evidence.record?.record.open ? [evidence.record.record.open.rotationId] : []),
+  ...historyIn(evidence).flatMap(({ rotationId, versionId = rotationId }) => [
+    rotationId,
+    versionId,
+  ]),
+];
+
+function classifyOpen(
+  open: OpenRotation,
+  evidence: Evidence,
+  details: Details,
+  request: Request,
+): Finding {
+  const { current } = evidence;
+  const { versions, recoveryId, receipt, answer } = details;
+  if (recoveryId === null) throw new Error('bug: an open rotation was examined without its id');
+  const [stored, recovered] = [versions.get(open.rotationId), versions.get(recoveryId)];
+  const given = request.receipt?.rotationId === open.rotationId ? request.receipt : undefined;
+  const password =
+    recovered?.credentials.password ??
+    stored?.credentials.password ??
+    given?.password ??
+    details.password;
+  const basis = open.basis === current.versionId ? current : versions.get(open.basis);
+  const isBasis = basis !== undefined && basis !== null && hasSamePassword(current, basis);
+  const isOld = holdsOldPassword(evidence, details);
+
+  if (password && current.credentials.password.equals(password))
+    return { finding: 'verify', open, isVerified: open.verified === true };
+  if (password && (isBasis || isOld)) {
+    const isFirst = current.versionId === open.basis && !recovered;
+    const versionId = isFirst ? open.rotationId : recoveryId;
+    const isStored = versions.get(versionId)?.credentials.password.equals(password) === true;
+    const isTyped = !stored && !recovered && given?.password !== undefined;
+    const { rotationId, startedAtMs: sinceMs } = open;
+    const source = recovered?.versionId ?? stored?.versionId;
+    const write = { rotationId, versionId, password, source, isStored, sinceMs };
+    return { finding: 'write', open, write: { ...write, isVerified: false }, isGiven: isTyped };
+  }
+  if (password)
     return {
-      finding: 'busy',
-      forMs: overtakenForMs(evidence, request.timing),
-      record: found.record,
+      finding: 'test',
+      open,
+      ifAccepted: 'superseded',
+      ifRefused: 'store-conflict',
+      isKnown: true,
     };
-  const ours = [record?.rotationId, ...(record?.earlier ?? []), request.native?.rotationId];
-  if (pending !== null && !ours.includes(pending))
+  // The kept response needs no key, so it comes before a sealed receipt of the same bytes.
+  if (answer) return { finding: 'unreadable', open, versionId: answer.versionId };
+  if (receipt) return { finding: 'sealed', open, place: receipt.place };
+  const forMs = settleLeftMs(evidence, request.timing);
+  if (forMs > 0) return { finding: 'wait', open, forMs };
+  // An old password cannot be valid: the one that the reset began with is proven and written first.
+  const restored = isOld && !isBasis ? oldPassword(evidence, details) : null;
+  if (restored) return restored;
+  const ifAccepted = isBasis ? 'not-applied' : 'superseded';
+  return { finding: 'test', open, ifAccepted, ifRefused: 'password-lost', isKnown: false };
+}
+
+function classifyClosed(evidence: Evidence, details: Details): Finding {
+  const { current, pending } = evidence;
+  const { versions } = details;
+  const last = lastRotated(evidence);
+  const newest = last?.versionId === undefined ? undefined : versions.get(last.versionId);
+  const isNewest =
+    last?.versionId === current.versionId || (newest && hasSamePassword(current, newest));
+  const restored = isNewest ? null : oldPassword(evidence, details);
+  if (restored) return restored;
+  if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
-  return {
-    finding: 'clean',
-    loginsSpent: record?.loginsSpent ?? 0,
-    sequence: record?.sequence ?? 0,
-    ...(record?.rotationId === undefined ? {} : { rotationId: record.rotationId }),
-  };
+  return { finding: 'closed', sinceMs: (isNewest ? last?.sinceMs : undefined) ?? details.sinceMs };
 }
 
 /**
- * AWSCURRENT was set by hand while a reset was under way: how long until that reset is over on the server, whatever became
- * of its sender. Only time tells here, since a holder that has done its work may live on.
+ * The later password, to be proven and written over an old one; null where the current one is not
+ * old.
  */
-function overtakenForMs({ current, record: found }: Evidence, timing: Timing): number {
-  if (
-    found === null ||
-    found.record.basis === current.versionId ||
-    found.record.rotationId === current.versionId
-  )
-    return 0;
-  switch (found.record.phase) {
-    case 'resetting':
-      return settledAfterMs(timing) - found.ageMs;
-    case 'released':
-      return found.record.doubtful ? timing.resetTimeoutMs + timing.settleMs - found.ageMs : 0;
-    case 'claimed':
-    case 'stopped':
-      return 0;
+function oldPassword(evidence: Evidence, details: Details): Finding | null {
+  const { versions, restoreId } = details;
+  const last = lastRotated(evidence);
+  const newest = last?.versionId === undefined ? undefined : versions.get(last.versionId);
+  if (!last || !newest || restoreId === null || !holdsOldPassword(evidence, details)) return null;
+  const { rotationId, sinceMs = newest.createdAtMs } = last;
+  const { password } = newest.credentials;
+  const isStored = versions.get(restoreId)?.credentials.password.equals(password) === true;
+  const source = newest.versionId;
+  const write = { rotationId, versionId: restoreId, password, source, isStored, sinceMs };
+  return { finding: 'old-password', write: { ...write, isVerified: false } };
+}
+
+/**
+ * Whether a version under AWSPENDING belongs to no rotation of this secret: neither its id nor its
+ * password is known.
+ */
+function isForeign(pending: string, evidence: Evidence, { versions }: Details): boolean {
+  if (namesIn(evidence).includes(pending)) return false;
+  const version = versions.get(pending);
+  return ![...namesIn(evidence), ...pastVersions(evidence)].some((id) => {
+    const past = versions.get(id);
+    return version && past && hasSamePassword(version, past);
+  });
+}
+
+/** Whether the current version holds a password that a closed rotation replaced. */
+function holdsOldPassword(evidence: Evidence, { versions }: Details): boolean {
+  const { current } = evidence;
+  const newest = lastRotated(evidence)?.versionId;
+  return pastVersions(evidence).some((id) => {
+    const past = id === current.versionId ? current : versions.get(id);
+    return id !== newest && past && hasSamePassword(current, past);
+  });
+}
+
+const hasSamePassword = (one: SecretVersion, other: SecretVersion): boolean =>
+  one.credentials.password.equals(other.credentials.password);
+
+/**
+ * A suspension ends when the next login would use another password than the rejected one. Editing
+ * another key of the secret does not clear it; nor does anything clear a spent login limit but
+ * `resume`.
+ */
+function isStillStopped(
+  record: StoppedRecord,
+  finding: Finding,
+  { current }: Evidence,
+  { versions }: Details,
+): boolean {
+  if (['sealed', 'busy', 'outdated', 'store-older'].includes(finding.finding)) return false;
+  if (record.reason === 'login-budget-spent') return true;
+  const refused = record.refused === undefined ? null : versions.get(record.refused);
+  if (!refused) return false;
+  return refused.credentials.password.equals(passwordFor(finding, current));
+}
+
+/** The password that the next login would use. */
+function passwordFor(finding: Finding, current: SecretVersion): Secret {
+  return finding.finding === 'write' || finding.finding === 'old-password'
+    ? finding.write.password
+    : current.credentials.password;
+}
+
+/** What is true about the password while this rotation is open. */
+export function openReasonOf(finding: Finding): OpenReason | undefined {
+  switch (finding.finding) {
+    case 'verify':
+      return 'verify-unavailable';
+    case 'write':
+      return finding.write.isStored ? 'not-promoted' : 'not-stored';
+    case 'test':
+      return finding.isKnown ? 'not-promoted' : 'answer-lost';
+    case 'old-password':
+      return 'old-password-restored';
+    default:
+      return undefined;
   }
 }
 
 /**
- * With neither AWSPENDING nor a receipt: how long until one login may tell whether the reset happened; 0 now.
- * A probe that came too early could be overtaken by the very reset it asks about.
+ * The reason that a finding stands for where nothing is done about it; null for a closed account.
  */
-export function probeInMs(evidence: Evidence, timing: Timing): number {
-  const { record: found, liveness } = evidence;
-  if (found === null) throw new Error('bug: no doubt without a record');
-  const { record, ageMs } = found;
-  switch (record.phase) {
-    case 'resetting': {
-      // A process that still lives may hold the only copy, whatever a clock says. Its own lease ends what it may send.
-      const wait = Math.max(0, settledAfterMs(timing) - ageMs);
-      return liveness === 'alive' ? Math.max(wait, 1_000) : wait;
-    }
-    case 'released':
-      // A connection that was cut at once ended our patience, not the server's work.
-      return Math.max(0, timing.resetTimeoutMs + timing.settleMs - ageMs);
-    case 'claimed':
-      // A probe that died had waited already; its login, if it was sent, is over by its lease.
-      return 0;
+export function reasonOf(finding: Finding): Reason | null {
+  switch (finding.finding) {
+    case 'closed':
+      return null;
+    case 'busy':
+      return finding.record.open ? 'in-flight' : 'busy';
     case 'stopped':
-      return 0;
+      return finding.record.reason;
+    case 'foreign-pending':
+      return 'foreign-pending';
+    case 'outdated':
+      return 'busy';
+    case 'store-older':
+      return 'store-older-than-audit';
+    case 'sealed':
+      return 'receipt-sealed';
+    case 'unreadable':
+      return 'answer-unreadable';
+    case 'wait':
+      return 'settling';
+    default:
+      return openReasonOf(finding) ?? null;
   }
 }
 
-/** The detail of a busy finding, for people. */
-export function describeHolder(record: AttemptRecord, forMs: number): string {
-  const where = record.holder.host
-    ? ` on ${record.holder.host}${record.holder.pid === undefined ? '' : ` (pid ${record.holder.pid})`}`
-    : '';
-  return `${record.phase} by ${record.holder.id}${where}, lease ends in ${Math.ceil(forMs / 1000)} s`;
+/** The detail of a finding, for people; undefined where the reason says it all. */
+export function detailOf(finding: Finding, { current }: Evidence): string | undefined {
+  switch (finding.finding) {
+    case 'busy':
+      return describeHolder(finding.record, finding.forMs);
+    case 'foreign-pending':
+      return (
+        `AWSPENDING is on version ${finding.versionId}, which no rotation of this program ` +
+        `names`
+      );
+    case 'store-older':
+      return (
+        `the audit log names version ${finding.versionId}, which the secret store does not ` +
+        `have`
+      );
+    case 'outdated':
+      return (
+        `the secret store returned data that is older than the audit log; retry in ` +
+        `${Math.ceil(finding.forMs / 1000)} s`
+      );
+    case 'old-password':
+      return (
+        `version ${current.versionId} holds a password that rotation ` +
+        `${finding.write.rotationId} replaced`
+      );
+    case 'write':
+      return finding.write.isStored
+        ? `the new password is in version ${finding.write.versionId}`
+        : 'the new password is in a receipt on this machine';
+    case 'test':
+      return `one login with version ${current.versionId} shows which password is valid`;
+    case 'sealed':
+      return `no key on this machine opens the receipt ${finding.place}`;
+    case 'unreadable':
+      return `the response is kept in version ${finding.versionId} under the label ROTATION_ANSWER`;
+    case 'wait':
+      return `retry in ${Math.ceil(finding.forMs / 1000)} s`;
+    case 'closed':
+    case 'stopped':
+    case 'verify':
+      return undefined;
+  }
+}
+
+/** Who owns a record and how long, in words. */
+function describeHolder({ phase, holder }: AttemptRecord, forMs: number): string {
+  const pid = holder.pid === undefined ? '' : ` (process ${holder.pid})`;
+  const where = holder.host === undefined ? holder.id : `${holder.host}${pid}`;
+  return `${phase} by ${where}, lease ends in ${Math.ceil(forMs / 1000)} s`;
 }

@@ -1,5 +1,6 @@
-// Everything that can happen, with its data. One vocabulary for the log, the audit log, the metrics and
-// the runbook. No code and no secret in here: what is not a field of these types is printed nowhere.
+// Everything that can happen, with its data. One vocabulary for the log, the audit log, the metrics
+// and the runbook. No code and no secret in here: what is not a field of these types is printed
+// nowhere.
 
 import type { Certainty, Facts, Reason } from './failure.ts';
 
@@ -30,19 +31,19 @@ export type AuditEvent = {
   readonly status: 'started' | 'success' | 'failure' | 'unknown';
   readonly account: string;
   readonly secretId: string;
-  readonly username?: string;
+  readonly username?: string | undefined;
   /** Correlates intent, store, verify and outcome of one rotation. */
-  readonly rotationId?: string;
-  readonly certainty?: Certainty;
-  readonly reason?: Reason;
-  readonly detail?: string;
-  readonly versionBefore?: string;
-  readonly versionAfter?: string;
-  readonly verifiedBy?: 'login';
-  readonly deadWindowMs?: number;
-  readonly ageDaysBefore?: number;
+  readonly rotationId?: string | undefined;
+  readonly certainty?: Certainty | undefined;
+  readonly reason?: Reason | undefined;
+  readonly detail?: string | undefined;
+  readonly versionBefore?: string | undefined;
+  readonly versionAfter?: string | undefined;
+  readonly verifiedBy?: 'login' | undefined;
+  readonly deadWindowMs?: number | undefined;
+  readonly ageDaysBefore?: number | undefined;
   /** When the policy asks for the next rotation; UTC milliseconds. */
-  readonly nextDueMs?: number;
+  readonly nextDueMs?: number | undefined;
   readonly trigger: Trigger;
 };
 
@@ -53,7 +54,19 @@ export type OpenIntent = {
   readonly intendedAtMs: number;
 };
 
-/** What an attempt reports to its observer (log, metrics, progress). No field holds a value from the secret. */
+/** A rotation whose password became the current version, as the audit log has it. */
+export type LastRotation = {
+  readonly rotationId: string;
+  readonly secretId: string;
+  readonly versionId: string;
+  /** UTC milliseconds. */
+  readonly atMs: number;
+};
+
+/**
+ * What an attempt reports to its observer (log, metrics, progress). No field holds a value from the
+ * secret.
+ */
 export type RotationEvent = { readonly account: string; readonly rotationId?: string } & (
   | {
       /** The secret and its attempt record were read. */
@@ -92,13 +105,16 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
   /** The new password could not be stored or made current; the attempt retries. */
   | {
       readonly event: 'saving.retried';
-      readonly step: 'store' | 'promote';
+      readonly step: 'store' | 'promote' | 'keep';
       readonly tries: number;
       readonly waitMs: number;
       readonly reason: Reason;
       readonly detail: string;
     }
-  /** An audit record could not be written; it is on the log. The account is `*` for records about runs. */
+  /**
+   * An audit record could not be written; it is on the log. The account is `*` for records about
+   * runs.
+   */
   | { readonly event: 'audit.failed'; readonly detail: string }
   /** The attempt ended. The last event of every attempt. */
   | {

@@ -1,11 +1,12 @@
-// The reasons for which an attempt can fail, as one closed set, with what each one says about the password.
-// What a person reads about a reason is in catalogue.ts. The same string is the log field, the audit
-// field, the metric label and the heading in docs/RUNBOOK.md.
+// The reasons for which an attempt can fail, as one closed set, with what each one says about the
+// password. What a person reads about a reason is in catalogue.ts. The same string is the log
+// field, the audit field, the metric label and the heading in docs/RUNBOOK.md.
 
 /**
- * What is known about the password. `rotated`, `not-due`: it is the current version. `unchanged`: nothing
- * happened at Verizon. `changed`: known to this program, not yet current or not yet verified. `in-doubt`:
- * not known yet. `lost`: known to nobody. `stopped`: automatic rotation is suspended.
+ * What is known about the password. `rotated`, `not-due`: it is the current version. `unchanged`:
+ * nothing happened at Verizon. `changed`: known to this program, not yet current or not yet
+ * verified. `in-doubt`: not known yet. `lost`: known to nobody. `stopped`: automatic rotation is
+ * suspended.
  */
 export type Certainty =
   | 'rotated'
@@ -43,6 +44,8 @@ export const failures = {
   'secret-not-found': unchanged,
   'secret-invalid': unchanged,
   'foreign-pending': unchanged,
+  'token-used': unchanged,
+  'store-full': unchanged,
   'record-invalid': suspended,
   'api-unavailable': unchanged,
   'api-key-refused': unchanged,
@@ -56,16 +59,19 @@ export const failures = {
   'not-stored': changed,
   'not-promoted': changed,
   'verify-unavailable': changed,
+  'receipt-sealed': changed,
+  'answer-unreadable': changed,
+  'old-password-restored': changed,
   // Verizon may have changed the password.
   'in-flight': inDoubt,
   'answer-lost': inDoubt,
-  'answer-unreadable': inDoubt,
   settling: inDoubt,
   // A person must act.
   'login-refused': suspended,
   'login-budget-spent': suspended,
   'verify-refused': suspended,
   'store-conflict': suspended,
+  'store-older-than-audit': suspended,
   'password-lost': { certainty: 'lost', disposition: 'person' } as FailureKind,
 } as const satisfies Record<string, FailureKind>;
 
@@ -91,7 +97,9 @@ export const causes = [
   'file-denied',
   /** The file `path` does not exist. */
   'file-missing',
-  /** The folder `path` of the whole store does not exist: it is not mounted, or was never created. */
+  /**
+   * The folder `path` of the whole store does not exist: it is not mounted, or was never created.
+   */
   'folder-missing',
   /** The disk that holds `path` is full. */
   'disk-full',
@@ -166,7 +174,8 @@ export type Facts = {
 
 /**
  * A failure of an attempt, thrown by adapters and caught by the loop. `detail` is one sentence for
- * people, written by this program: never a vendor's error, which may carry the request and the password.
+ * people, written by this program: never a vendor's error, which may carry the request and the
+ * password.
  */
 export class Failure extends Error {
   readonly reason: Reason;
@@ -205,7 +214,10 @@ export function systemFailure(
   return new Failure(reason, `${subject}: ${meaning} (${code})`, { cause, path });
 }
 
-/** 0 good, 1 unchanged, 3 changed or in doubt, 4 action required (2 is usage: never from an attempt). */
+/**
+ * 0 good, 1 unchanged, 3 changed or in doubt, 4 action required (2 is usage: never from an
+ * attempt).
+ */
 export function exitCodeOf(certainty: Certainty, ok: boolean): 0 | 1 | 3 | 4 {
   if (ok) return 0;
   switch (certainty) {

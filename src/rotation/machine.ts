@@ -1,5 +1,6 @@
 // The machine: the state says which effect comes next, the outcome says which state comes next, and
-// nothing else decides. Pure: no clock, no randomness, no I/O. An outcome that does not fit is a bug and throws.
+// nothing else decides. Pure: no clock, no randomness, no I/O. An outcome that does not fit is a
+// bug and throws.
 
 import type { AuditEvent } from './event.ts';
 import { Failure } from './failure.ts';
@@ -7,103 +8,75 @@ import type { ReceiptLabel } from './ports.ts';
 import type { Holder } from './record.ts';
 import { auditOf, finishedWith } from './result.ts';
 import type { Effect, Is, Of, Outcome, Request, State } from './state.ts';
-import { afterClaim, afterIntent, afterLogin } from './transitions/claim.ts';
-import { afterPromote, afterReset, afterStore, afterVerify } from './transitions/save.ts';
-import { afterDating, afterExamining, afterSurvey } from './transitions/survey.ts';
+import { afterClaim, afterLogin } from './transitions/claim.ts';
+import { afterIntent, afterKeep, afterReset } from './transitions/reset.ts';
+import { afterPromote, afterStore, afterVerify } from './transitions/save.ts';
+import { afterExamining, afterSurvey } from './transitions/survey.ts';
 
-/** Where every attempt begins. */
-export function begin(request: Request, holder: Holder, nowMs: number): State {
-  return {
-    at: 'surveying',
-    request,
-    tally: {
-      holder,
-      startedAtMs: nowMs,
-      logins: 0,
-      retried: false,
-      atLeast: 0,
-      lookedPast: 0,
-      earlier: [],
-      collisions: 0,
-      carried: [],
-    },
-  };
+/** Where every attempt begins. `rotationId` names the rotation that it may start. */
+export function begin(request: Request, holder: Holder, nowMs: number, rotationId: string): State {
+  const counts = { logins: 0, collisions: 0, staleReads: 0, atLeast: 0 };
+  const tally = { holder, startedAtMs: nowMs, rotationId, retried: false, ...counts, carried: [] };
+  return { at: 'surveying', request, tally, waitMs: 0 };
 }
 
 /** The one effect that this state waits for; null when the attempt is over. */
 export function effectOf(state: State): Effect | null {
   switch (state.at) {
     case 'surveying':
-      return {
-        effect: 'survey',
-        atLeast: Math.max(
-          state.tally.atLeast,
-          state.tally.lookedPast > 0 ? state.tally.lookedPast + 1 : 0,
-        ),
-      };
+      return { effect: 'survey', atLeast: state.tally.atLeast, waitMs: state.waitMs };
     case 'examining':
-      return { effect: 'find-receipt', rotationId: state.rotationId };
-    case 'dating':
-      return { effect: 'date-password', current: state.evidence.current };
-    case 'claiming':
-      return { effect: 'claim', record: state.record, current: state.current };
+      return { effect: 'examine', evidence: state.evidence, questions: state.questions };
+    case 'claiming': {
+      const { record, current, plan } = state;
+      return { effect: 'claim', record, current, needsRoom: plan.plan === 'rotate' };
+    }
     case 'entering':
-      return {
-        effect: 'log-in',
-        record: state.record,
-        current: state.current,
-        enterByMonotonicMs: state.enterByMonotonicMs,
-      };
-    case 'intending':
+      return loginEffect(state);
+    case 'intending': {
+      const { record, request } = state;
       return {
         effect: 'intend',
-        record: state.record,
+        record,
         audit: intent(state),
-        label: labelOf(state.request, state.record.rotationId),
+        label: labelOf(request, record.open.rotationId),
       };
-    case 'resetting':
-      return {
-        effect: 'reset',
-        session: state.session,
-        label: labelOf(state.request, state.record.rotationId),
-        sendByMonotonicMs: state.sendByMonotonicMs,
-      };
+    }
+    case 'resetting': {
+      const { session, record, request, sendByMonotonicMs } = state;
+      const label = labelOf(request, record.open.rotationId);
+      return { effect: 'reset', session, label, sendByMonotonicMs };
+    }
+    case 'keeping': {
+      const { waitMs, record, body } = state;
+      return { effect: 'keep', waitMs, rotationId: record.open.rotationId, body };
+    }
     case 'storing':
-      return {
-        effect: 'store',
-        waitMs: state.waitMs,
-        rotationId: state.rotationId,
-        current: state.current,
-        password: state.password,
-      };
-    case 'promoting':
-      return {
-        effect: 'promote',
-        waitMs: state.waitMs,
-        from: state.current.versionId,
-        to: state.rotationId,
-      };
-    case 'verifying':
-      return {
-        effect: 'verify',
-        current: state.current,
-        password: state.password,
-        session: state.session,
-      };
-    case 'ending':
-      return {
-        effect: 'end',
-        ending: {
-          record: state.record,
-          session: state.session,
-          audit: state.audit,
-          discardReceipt: state.discardReceipt,
-          result: state.result,
-        },
-      };
+      return { effect: 'store', waitMs: state.waitMs, write: state.write, current: state.current };
+    case 'promoting': {
+      const { waitMs, current, write } = state;
+      return { effect: 'promote', waitMs, from: current.versionId, to: write.versionId };
+    }
+    case 'verifying': {
+      const { current, write, reset } = state;
+      if (!reset) throw new Error('bug: only a reset of this attempt is verified here');
+      const credentials = { ...current.credentials, password: write.password };
+      return { effect: 'verify', credentials, session: reset.session };
+    }
+    case 'ending': {
+      const { record, isUncertain, session, audit, discardReceipt, result } = state;
+      const ending = { record, isUncertain, session, audit, discardReceipt, result };
+      return { effect: 'end', ending };
+    }
     case 'finished':
       return null;
   }
+}
+
+function loginEffect({ record, current, plan, enterByMonotonicMs }: Is<'entering'>): Effect {
+  const password = plan.plan === 'prove' ? plan.write.password : current.credentials.password;
+  const credentials = { ...current.credentials, password };
+  return { effect: 'log-in', record, credentials, enterByMonotonicMs };
 }
 
 /** The state that follows. */
@@ -112,9 +85,7 @@ export function advance(state: State, outcome: Outcome): State {
     case 'surveying':
       return afterSurvey(state, expect(outcome, 'survey'));
     case 'examining':
-      return afterExamining(state, expect(outcome, 'find-receipt'));
-    case 'dating':
-      return afterDating(state, expect(outcome, 'date-password'));
+      return afterExamining(state, expect(outcome, 'examine'));
     case 'claiming':
       return afterClaim(state, expect(outcome, 'claim'));
     case 'entering':
@@ -123,6 +94,8 @@ export function advance(state: State, outcome: Outcome): State {
       return afterIntent(state, expect(outcome, 'intend'));
     case 'resetting':
       return afterReset(state, expect(outcome, 'reset'));
+    case 'keeping':
+      return afterKeep(state, expect(outcome, 'keep'));
     case 'storing':
       return afterStore(state, expect(outcome, 'store'));
     case 'promoting':
@@ -142,24 +115,22 @@ function expect<Name extends Outcome['of']>(outcome: Outcome, name: Name): Of<Na
   return outcome as Of<Name>;
 }
 
-const labelOf = (request: Request, rotationId: string): ReceiptLabel => ({
+const labelOf = ({ account, secretId }: Request, rotationId: string): ReceiptLabel => ({
   rotationId,
-  account: request.account,
-  secretId: request.secretId,
+  account,
+  secretId,
 });
 
 function intent(state: Is<'intending'>): AuditEvent[] {
-  const intended = auditOf(state, 'rotation.intended', 'started', {
-    rotationId: state.record.rotationId,
-    username: state.current.credentials.username,
-    versionBefore: state.current.versionId,
-  });
-  return [...state.tally.carried, intended];
+  const { versionId: versionBefore, credentials } = state.current;
+  const { rotationId } = state.record.open;
+  const facts = { rotationId, username: credentials.username, versionBefore };
+  return [...state.tally.carried, auditOf(state, 'rotation.intended', 'started', facts)];
 }
 
 function afterEnd(state: Is<'ending'>, outcome: Of<'end'>): State {
-  const untold = [outcome.record, outcome.audit]
+  const unrecorded = [outcome.record, outcome.audit]
     .filter((tried) => tried instanceof Failure)
     .map((failure) => failure.message);
-  return finishedWith(state, outcome, untold);
+  return finishedWith(state, outcome, unrecorded);
 }

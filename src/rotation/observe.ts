@@ -1,7 +1,7 @@
-// What an outcome means in the vocabulary of event.ts, for the log and the metrics. Pure, and harmless:
-// nothing is decided by what is told.
+// What an outcome means in the vocabulary of event.ts, for the log and the metrics. Pure, and
+// harmless: nothing is decided by what is told.
 
-import { survey } from './classify.ts';
+import { classify } from './classify.ts';
 import type { RotationEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import type { Outcome, Result, State } from './state.ts';
@@ -10,11 +10,16 @@ import type { Outcome, Result, State } from './state.ts';
 export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
   const { account } = state.request;
   switch (outcome.of) {
-    case 'survey': {
+    case 'survey':
+      if (!(outcome.evidence instanceof Failure)) return null;
+      return { event: 'survey.finished', account, finding: outcome.evidence.reason };
+    case 'examine': {
+      const { details } = outcome;
+      if (state.at !== 'examining') return null;
       const finding =
-        outcome.evidence instanceof Failure
-          ? outcome.evidence.reason
-          : survey(outcome.evidence, state.request).finding;
+        details instanceof Failure
+          ? details.reason
+          : classify(state.evidence, details, state.request).finding;
       return { event: 'survey.finished', account, finding };
     }
     case 'claim':
@@ -41,11 +46,11 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
       return {
         event: 'rotation.intended',
         account,
-        rotationId: state.record.rotationId,
+        rotationId: state.record.open.rotationId,
         sequence: state.record.sequence,
       };
     case 'reset': {
-      const rotation = state.at === 'resetting' ? { rotationId: state.record.rotationId } : {};
+      const rotation = state.at === 'resetting' ? { rotationId: state.record.open.rotationId } : {};
       if (outcome.answer.reset === 'answered')
         return { event: 'reset.answered', account, ...rotation };
       return {
@@ -55,50 +60,41 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
         detail: outcome.answer.detail,
       };
     }
-    case 'store':
+    case 'keep':
+      if (!(outcome.keep instanceof Failure) || state.at !== 'keeping') return null;
+      return retried(state, 'keep', state.record.open.rotationId, outcome.keep);
+    case 'store': {
       if (state.at !== 'storing') return null;
-      if (outcome.store instanceof Failure) return retried(state, 'store', outcome.store);
-      return {
-        event: 'secret.stored',
-        account,
-        rotationId: state.rotationId,
-        versionId: state.rotationId,
-      };
-    case 'promote':
+      const { rotationId, versionId } = state.write;
+      if (outcome.store instanceof Failure)
+        return retried(state, 'store', rotationId, outcome.store);
+      if (outcome.store !== 'stored') return null;
+      return { event: 'secret.stored', account, rotationId, versionId };
+    }
+    case 'promote': {
       if (state.at !== 'promoting') return null;
-      if (outcome.promote instanceof Failure) return retried(state, 'promote', outcome.promote);
+      const { rotationId, versionId } = state.write;
+      if (outcome.promote instanceof Failure)
+        return retried(state, 'promote', rotationId, outcome.promote);
       if (outcome.promote !== 'promoted') return null;
-      return {
-        event: 'secret.promoted',
-        account,
-        rotationId: state.rotationId,
-        versionId: state.rotationId,
-      };
+      return { event: 'secret.promoted', account, rotationId, versionId };
+    }
     case 'end':
       if (!(outcome.audit instanceof Failure)) return null;
       return { event: 'audit.failed', account, detail: outcome.audit.message };
-    case 'find-receipt':
-    case 'date-password':
-      return null;
   }
 }
 
 function retried(
-  state: Extract<State, { at: 'storing' | 'promoting' }>,
-  step: 'store' | 'promote',
+  { tries, waitMs, request }: Extract<State, { at: 'storing' | 'promoting' | 'keeping' }>,
+  step: 'store' | 'promote' | 'keep',
+  rotationId: string,
   failure: Failure,
 ): RotationEvent {
-  const { rotationId, tries, waitMs, request } = state;
-  return {
-    event: 'saving.retried',
-    account: request.account,
-    rotationId,
-    step,
-    tries: tries + 1,
-    waitMs,
-    reason: failure.reason,
-    detail: failure.message,
-  };
+  const { account } = request;
+  const { reason, message: detail } = failure;
+  const about = { account, rotationId, step, reason, detail };
+  return { event: 'saving.retried', ...about, tries: tries + 1, waitMs };
 }
 
 /** The last event of every attempt. */

@@ -1,5 +1,5 @@
-// When a password is due, and how old it is. Ages are of the password, in days of 24 hours; nothing here
-// reads a clock.
+// When a password is due, and how old it is. Ages are of the password, in days of 24 hours; nothing
+// here reads a clock.
 
 import type { Policy } from './state.ts';
 

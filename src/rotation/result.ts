@@ -1,5 +1,5 @@
 // How attempts end: the last record, the audit events and the result, made in one place so that the
-// reason in the result, in the record and in the audit log is the same string.
+// reason in the result, in the record and in the audit log is the same string. Pure.
 
 import { nextStep } from './catalogue.ts';
 import type { AuditEvent } from './event.ts';
@@ -11,30 +11,14 @@ import {
   type Reason,
   type StopReason,
 } from './failure.ts';
-import type { CurrentSecret, Session } from './ports.ts';
-import type { AttemptRecord, KnownRotation } from './record.ts';
+import type { SecretVersion } from './ports.ts';
 import {
-  type ClaimedRecord,
-  claimLeaseMs,
-  type Ending,
-  type Outcome,
-  type Result,
-  type State,
-} from './state.ts';
-
-/** When something ended, and on which version; `current` is missing where the survey itself failed. */
-type Moment = {
-  readonly atMs: number;
-  readonly current?: CurrentSecret;
-  readonly versionId?: string;
-};
-
-type Known = { readonly rotationId?: string | undefined; readonly doubtful?: true | undefined };
-
-function knownFields({ rotationId, doubtful }: Known): KnownRotation {
-  if (rotationId === undefined) return {};
-  return doubtful ? { rotationId, doubtful } : { rotationId };
-}
+  type AttemptRecord,
+  type ClosedRotation,
+  historyKept,
+  type OpenRotation,
+} from './record.ts';
+import type { Ending, Moment, OpenReason, Outcome, Result, State } from './state.ts';
 
 /** One audit event of this attempt. */
 export function auditOf(
@@ -46,172 +30,167 @@ export function auditOf(
   >,
 ): AuditEvent {
   const { account, secretId, trigger } = request;
-  return {
-    code,
-    status,
-    account,
-    secretId,
-    trigger,
-    ...facts,
-    ...(tally.ageDays === undefined ? {} : { ageDaysBefore: tally.ageDays }),
-  };
+  const { ageDays } = tally;
+  const age = ageDays === undefined ? {} : { ageDaysBefore: ageDays };
+  return { code, status, account, secretId, trigger, ...facts, ...age };
 }
 
-/** The tally's earlier rotations, as records carry them on. */
-export const earlierFields = ({ earlier }: State['tally']): { earlier?: readonly string[] } =>
-  earlier.length === 0 ? {} : { earlier };
+/** What a record keeps of the ones before it. */
+export type Carried = {
+  readonly open?: OpenRotation | undefined;
+  readonly history?: readonly ClosedRotation[] | undefined;
+};
 
-/** A claim on the current version. */
-export function claimed(
-  { request, tally }: State,
-  at: { atMs: number; current: CurrentSecret },
-  fields: { sequence: number; loginsSpent: number; known: Known },
-): ClaimedRecord {
-  const { sequence, loginsSpent, known } = fields;
-  const common = {
-    sequence,
-    basis: at.current.versionId,
-    holder: tally.holder,
-    writtenAtMs: at.atMs,
-    leaseMs: claimLeaseMs(request.timing),
-    loginsSpent,
-    ...earlierFields(tally),
-  };
-  return { phase: 'claimed', ...common, ...knownFields(known) };
-}
-
-/** The record that lets go of `after`. A doubt goes on, unless a login has resolved it. */
-export function released(
+/** The fields that all records of this attempt share. */
+export function recordFields(
   { tally }: State,
-  at: { atMs: number },
-  {
-    after,
-    loginsSpent,
-    keepDoubt,
-  }: { after: AttemptRecord; loginsSpent: number; keepDoubt: boolean },
-): Extract<AttemptRecord, { phase: 'released' }> {
-  const doubtful = keepDoubt && after.phase !== 'resetting' ? after.doubtful : undefined;
-  const common = {
-    sequence: after.sequence + 1,
-    basis: after.basis,
-    holder: tally.holder,
-    writtenAtMs: at.atMs,
-    leaseMs: 0,
-    loginsSpent,
-    ...earlierFields(tally),
-  };
-  return {
-    phase: 'released',
-    ...common,
-    ...knownFields({ rotationId: after.rotationId, doubtful }),
-  };
+  at: { readonly atMs: number },
+  fields: {
+    readonly sequence: number;
+    readonly basis: string;
+    readonly loginsSpent: number;
+    readonly leaseMs?: number;
+  },
+) {
+  return { leaseMs: 0, ...fields, holder: tally.holder, writtenAtMs: at.atMs };
 }
 
-/** Stops the account: the record, the audit events, and the result. */
-export function stoppedBy(
+/** The record that releases `after`, with what is open and closed now. */
+export function released(
   state: State,
-  at: { atMs: number; current: CurrentSecret; versionId?: string },
-  reason: StopReason,
-  where: { sequence: number; loginsSpent: number; known: Known; basis?: string; detail?: string },
-  session: Session | null = null,
-): State {
-  const { tally } = state;
-  const { sequence, loginsSpent, known } = where;
-  const common = {
-    sequence,
-    basis: where.basis ?? at.current.versionId,
-    holder: tally.holder,
-    writtenAtMs: at.atMs,
-    leaseMs: 0,
-    loginsSpent,
-    ...earlierFields(tally),
-  };
-  const record: AttemptRecord = { phase: 'stopped', ...common, ...knownFields(known), reason };
-  const detail = where.detail === undefined ? {} : { detail: where.detail };
-  const { rotationId } = known;
-  const audit = stopEvents(state, at.current, reason, { rotationId, ...detail });
-  const about = concernsRotation(reason) && rotationId !== undefined ? { rotationId } : {};
-  return ending(
-    state,
-    at,
-    { outcome: 'stopped', reason, ...detail, ...about },
-    { record, audit, session },
-  );
+  at: { readonly atMs: number },
+  after: Pick<AttemptRecord, 'sequence' | 'basis'> & Carried,
+  loginsSpent: number,
+  carried: Carried = after,
+): Extract<AttemptRecord, { phase: 'released' }> {
+  const { open, history } = carried;
+  const { basis, sequence } = after;
+  const fields = recordFields(state, at, { sequence: sequence + 1, basis, loginsSpent });
+  return { phase: 'released', ...fields, open, history };
 }
 
-/** Whether this reason says how a rotation ended that an intent has announced; the others stop before any intent. */
+/**
+ * The history with one more closing, newest first. The newest rotation that made its password
+ * current is never forgotten, nor the one that `pending`, the version under AWSPENDING, belongs to.
+ */
+export function withClosed(
+  history: readonly ClosedRotation[] | undefined,
+  closed: ClosedRotation,
+  pending: string | null = null,
+): readonly ClosedRotation[] {
+  const others = (history ?? []).filter(({ rotationId }) => rotationId !== closed.rotationId);
+  const all = [closed, ...others];
+  const newest = all.find(({ as }) => as === 'rotated');
+  const ofPending = all.find(({ rotationId, versionId }) =>
+    [rotationId, versionId].includes(pending ?? ''),
+  );
+  const needed = new Set([newest, ofPending]);
+  const room = historyKept - all.slice(historyKept).filter((one) => needed.has(one)).length;
+  return all.filter((one, index) => index < room || needed.has(one)).slice(0, historyKept);
+}
+
+/** What a suspension says: the record, the audit events, and the result. */
+export type Suspension = {
+  readonly after: Pick<AttemptRecord, 'sequence' | 'history' | 'open'>;
+  readonly loginsSpent: number;
+  /** The version whose password was rejected. */
+  readonly refused?: string | undefined;
+  readonly detail?: string | undefined;
+};
+
+/** Suspends automatic rotation of the account. */
+export function suspended(
+  state: State,
+  at: Moment,
+  reason: StopReason,
+  { after, loginsSpent, refused, detail }: Suspension,
+): State {
+  const { current } = at;
+  const { sequence, open, history } = after;
+  const fields = { sequence: sequence + 1, basis: current.versionId, loginsSpent };
+  const common = recordFields(state, at, fields);
+  const record: AttemptRecord = { phase: 'stopped', ...common, open, history, reason, refused };
+  const rotationId = open?.rotationId;
+  const audit = suspensionEvents(state, current, reason, { rotationId, detail });
+  return ending(state, at, { outcome: 'stopped', reason, detail, rotationId }, { record, audit });
+}
+
+/** Whether this reason says how a rotation ended; the others suspend an account without one. */
 export const concernsRotation = (reason: StopReason): boolean =>
   reason === 'password-lost' || reason === 'store-conflict' || reason === 'verify-refused';
 
-/** What the audit log hears about a stop: the outcome of the rotation that it ended, if it ended one, and the stop. */
-export function stopEvents(
+/**
+ * What the audit log records about a suspension: the outcome of the rotation, if there is one, and
+ * the suspension.
+ */
+export function suspensionEvents(
   state: State,
-  { credentials }: CurrentSecret,
+  { credentials }: SecretVersion,
   reason: StopReason,
-  { rotationId, detail }: { rotationId?: string | undefined; detail?: string },
+  { rotationId, detail }: { rotationId?: string | undefined; detail?: string | undefined },
 ): AuditEvent[] {
   const { certainty } = failures[reason];
-  const facts = {
-    username: credentials.username,
-    certainty,
-    reason,
-    ...(detail === undefined ? {} : { detail }),
-  };
+  const said = detail === undefined ? {} : { detail };
+  const facts = { username: credentials.username, certainty, reason, ...said };
   if (!concernsRotation(reason) || rotationId === undefined)
     return [auditOf(state, 'account.stopped', 'failure', facts)];
   const about = { ...facts, rotationId };
+  const outcome = reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome';
   return [
-    auditOf(state, outcomeCode(reason), 'failure', about),
+    auditOf(state, outcome, 'failure', about),
     auditOf(state, 'account.stopped', 'failure', about),
   ];
 }
 
-const outcomeCode = (reason: StopReason): AuditEvent['code'] =>
-  reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome';
-
-type Verdict = {
-  outcome?: Result['outcome'];
-  reason?: Reason | undefined;
-  detail?: string | undefined;
-  rotationId?: string;
-  deadWindowMs?: number;
-  facts?: Facts | undefined;
+/** How an attempt ended. Without a reason it ended well. */
+export type Verdict = {
+  readonly outcome?: Result['outcome'] | undefined;
+  readonly reason?: Reason | undefined;
+  readonly detail?: string | undefined;
+  readonly rotationId?: string | undefined;
+  readonly facts?: Facts | undefined;
+  /** The current version, where it is not the one of the moment. */
+  readonly versionId?: string | undefined;
 };
+
+/** A failure as a verdict. */
+export const failedWith = (failure: Failure): Verdict => ({
+  reason: failure.reason,
+  detail: failure.message,
+  facts: failure.facts,
+});
+
+type LastActs = Partial<Omit<Ending, 'result'>>;
 
 /** The end of an attempt: what is still to be written, and the result that follows. */
 export function ending(
   state: State,
-  at: Moment,
-  verdict: Verdict,
-  last: Partial<Omit<Ending, 'result'>> = {},
+  at: Omit<Moment, 'current'> & { readonly current?: SecretVersion },
+  given: Verdict,
+  last: LastActs = {},
 ): State {
   const { request, tally } = state;
-  const { reason, detail } = afterRecovery(tally, verdict);
-  const versionId = at.versionId ?? at.current?.versionId;
+  const verdict = honest(tally.openReason, given);
+  const { reason, detail, rotationId } = verdict;
+  const versionId = verdict.versionId ?? at.current?.versionId;
+  const { account, secretId, store } = request;
+  const loginsSpent = last.record?.loginsSpent;
+  const known = { account, secretId, store, detail, rotationId, versionId, loginsSpent };
+  const facts: Facts = { ...verdict.facts, ...known };
   const certainty: Certainty =
     reason === undefined ? goodCertainty(verdict.outcome) : failures[reason].certainty;
-  const isStopped = certainty === 'stopped' || certainty === 'lost';
-  const facts: Facts = {
-    ...verdict.facts,
-    account: request.account,
-    secretId: request.secretId,
-    store: request.store,
-    detail,
-    rotationId: verdict.rotationId,
-    versionId,
-    loginsSpent: last.record?.loginsSpent,
-  };
+  const isSuspended = certainty === 'stopped' || certainty === 'lost';
   const result: Result = {
-    account: request.account,
-    secretId: request.secretId,
-    outcome: verdict.outcome ?? (isStopped ? 'stopped' : 'failed'),
+    account,
+    secretId,
+    outcome: verdict.outcome ?? (isSuspended ? 'stopped' : 'failed'),
     certainty,
     ...(reason === undefined ? {} : { reason }),
     ...(detail === undefined ? {} : { detail }),
-    ...(verdict.rotationId === undefined ? {} : { rotationId: verdict.rotationId }),
+    ...(rotationId === undefined ? {} : { rotationId }),
     ...(versionId === undefined ? {} : { versionId }),
     ...(tally.ageDays === undefined ? {} : { ageDays: tally.ageDays }),
-    ...(verdict.deadWindowMs === undefined ? {} : { deadWindowMs: verdict.deadWindowMs }),
+    ...(tally.deadWindowMs === undefined ? {} : { deadWindowMs: tally.deadWindowMs }),
     logins: tally.logins,
     startedAtMs: tally.startedAtMs,
     endedAtMs: at.atMs,
@@ -219,23 +198,21 @@ export function ending(
     facts,
   };
   const audit = [...tally.carried, ...(last.audit ?? [])];
-  const { record = null, session = null, discardReceipt = null } = last;
+  const { record = null, isUncertain = false, discardReceipt = null } = last;
+  const session = last.session ?? tally.session ?? null;
   if (record === null && session === null && audit.length === 0 && discardReceipt === null)
     return { at: 'finished', request, tally, result };
-  return { at: 'ending', request, tally, record, session, audit, discardReceipt, result };
+  const acts = { record, isUncertain, session, audit, discardReceipt, result };
+  return { at: 'ending', request, tally, ...acts };
 }
 
-/** An attempt that has made a password current cannot end by saying that nothing changed. */
-function afterRecovery(
-  { recovered }: State['tally'],
-  { reason, detail }: Verdict,
-): Pick<Verdict, 'reason' | 'detail'> {
-  if (recovered === undefined || reason === undefined || failures[reason].certainty !== 'unchanged')
-    return { reason, detail };
-  return {
-    reason: 'verify-unavailable',
-    detail: `${recovered} was made current, then: ${reason}${detail === undefined ? '' : `, ${detail}`}`,
-  };
+/** While a rotation is open an attempt cannot end by saying that nothing changed (promise 10). */
+function honest(openReason: OpenReason | undefined, verdict: Verdict): Verdict {
+  const { reason, detail } = verdict;
+  if (openReason === undefined || reason === undefined) return verdict;
+  if (failures[reason].certainty !== 'unchanged') return verdict;
+  const said = `${reason}${detail === undefined ? '' : `, ${detail}`}`;
+  return { ...verdict, reason: openReason, outcome: 'failed', detail: said };
 }
 
 function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {
@@ -243,22 +220,18 @@ function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {
   return outcome === 'not-due' ? 'not-due' : 'unchanged';
 }
 
-/** The result, with what could not be told or written at the very end. */
+/** The result, with what could not be recorded at the very end. */
 export function finishedWith(
   state: Extract<State, { at: 'ending' }>,
   outcome: Outcome,
-  untold: readonly Failure['message'][],
+  unrecorded: readonly string[],
 ): State {
   const { request, tally } = state;
-  const detail = [state.result.detail, ...untold.map((message) => `not recorded: ${message}`)]
-    .filter((part) => part !== undefined)
-    .join('; ');
-  return {
-    at: 'finished',
-    request,
-    tally,
-    result: { ...state.result, endedAtMs: outcome.atMs, ...(detail === '' ? {} : { detail }) },
-  };
+  const details = [state.result.detail, ...unrecorded.map((message) => `not recorded: ${message}`)];
+  const detail = details.filter((part) => part !== undefined).join('; ');
+  const said = detail === '' ? {} : { detail };
+  const result = { ...state.result, endedAtMs: outcome.atMs, ...said };
+  return { at: 'finished', request, tally, result };
 }
 
 /** What exit code 0 means. */

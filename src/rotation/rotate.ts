@@ -1,19 +1,26 @@
-// The one loop: effect → port → outcome → advance. The only file here that awaits. What runs side by side
-// is written side by side; nothing is decided here but what must be decided at the very moment of sending.
+// The one loop: effect → port → outcome → advance. The only file here that awaits. What runs side
+// by side is written side by side; nothing is decided here but what must be decided at the very
+// moment of sending.
 
+import { historyIn, openIn } from './classify.ts';
+import type { AuditEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import { advance, begin, effectOf } from './machine.ts';
 import { eventOf, finishedEvent } from './observe.ts';
-import type { Clock, FoundRecord, Ports, ResetAnswer, SecretStore } from './ports.ts';
-import { formatRecord, type Holder } from './record.ts';
+import type { Clock, FoundRecord, Ports, SecretStore } from './ports.ts';
+import { type AttemptRecord, formatRecord, type Holder } from './record.ts';
 import {
+  type Details,
   type Effect,
+  type Evidence,
   neededForResetMs,
   type Outcome,
+  type ReceiptState,
   type Request,
   type Result,
   type Tried,
 } from './state.ts';
+import { reportingMs } from './transitions/save.ts';
 
 /** What an outcome says, before the loop puts the time on it. */
 type Performed = Outcome extends infer O
@@ -24,27 +31,45 @@ type Performed = Outcome extends infer O
 type Performing<Name extends Effect['effect']> = Extract<Effect, { effect: Name }>;
 
 /**
- * Runs one attempt to its end and says what it knows. Never throws for anything that happens outside; what it throws is a
- * bug. `interrupt` ends an attempt before its reset, and is ignored from there until the new password is current.
+ * How long a receipt may take before it is given up; it never delays the store (rule 4).
+ * Milliseconds.
+ */
+const receiptPatienceMs = 2_000;
+
+/**
+ * What the loop keeps beside the state: the receipt, which is written while the password is stored.
+ */
+type Attempt = {
+  readonly ports: Ports;
+  readonly request: Request;
+  readonly interrupt: AbortSignal;
+  readonly holder: Holder;
+  receipt: ReceiptState;
+  receiptDone: Promise<void>;
+};
+
+/**
+ * Runs one attempt to its end and says what it knows. Never throws for anything that happens
+ * outside; what it throws is a bug. `interrupt` ends an attempt before its reset, and is ignored
+ * from there until the new password is current.
  */
 export async function rotate(
   given: Ports,
   request: Request,
   interrupt: AbortSignal,
 ): Promise<Result> {
-  const ports = { ...given, observe: harmless(given.observe) };
-  const holder = ports.processes.begin();
+  const ports = { ...given, observe: withoutThrowing(given.observe) };
+  const { clock, processes } = ports;
+  const holder = processes.begin();
+  const receipts = { receipt: 'none' as const, receiptDone: Promise.resolve() };
+  const attempt: Attempt = { ports, request, interrupt, holder, ...receipts };
   try {
-    let state = begin(request, holder, ports.clock.nowMs());
+    const rotationId = request.native?.rotationId ?? processes.rotationId();
+    let state = begin(request, holder, clock.nowMs(), rotationId);
     for (let effect = effectOf(state); effect !== null; effect = effectOf(state)) {
-      const performed = await perform(ports, request, effect, interrupt, holder);
-      const { clock } = ports;
-      const outcome = {
-        ...performed,
-        atMs: clock.nowMs(),
-        atMonotonicMs: clock.monotonicMs(),
-        remainingMs: clock.remainingMs(),
-      } as Outcome;
+      const performed = await perform(attempt, effect);
+      const moment = { atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() };
+      const outcome = { ...performed, ...moment, remainingMs: clock.remainingMs() } as Outcome;
       const event = eventOf(state, outcome);
       if (event) ports.observe(event);
       state = advance(state, outcome);
@@ -53,17 +78,17 @@ export async function rotate(
     ports.observe(finishedEvent(state.result));
     return state.result;
   } finally {
-    ports.processes.end(holder);
+    processes.end(holder);
   }
 }
 
-/** Whoever listens must not be able to end an attempt that holds the only copy of a password. */
-function harmless(observe: Ports['observe']): Ports['observe'] {
+/** An observer must not be able to end an attempt that holds the only copy of a password. */
+function withoutThrowing(observe: Ports['observe']): Ports['observe'] {
   return (event) => {
     try {
       observe(event);
     } catch {
-      // There is nobody left to tell.
+      // The observer is the only place that this could be reported to.
     }
   };
 }
@@ -78,290 +103,444 @@ async function tried<T>(call: Promise<T>): Promise<Tried<T>> {
   }
 }
 
-/** While we hold the only copy of a password nothing may crash the loop, not even a bug. */
-async function triedWhateverHappens<T>(call: () => Promise<T>): Promise<Tried<T>> {
+/** While the loop holds the only copy of a password nothing may crash it, not even a bug. */
+async function triedWithoutThrowing<T>(call: () => Promise<T>): Promise<Tried<T>> {
   try {
     return await call();
   } catch (error) {
     if (error instanceof Failure) return error;
-    return new Failure(
-      'store-unavailable',
-      `an unexpected ${error instanceof Error ? error.name : 'error'} while saving`,
-    );
+    const name = error instanceof Error ? error.name : 'error';
+    return new Failure('store-unavailable', `an unexpected ${name} while saving`);
   }
 }
 
-function perform(
-  ports: Ports,
-  request: Request,
-  effect: Effect,
-  interrupt: AbortSignal,
-  holder: Holder,
-): Promise<Performed> {
+/** A call that may never return, bounded so that the time for the outcome remains. */
+async function bounded<T>({ ports }: Attempt, call: () => Promise<T>): Promise<Tried<T>> {
+  const { clock } = ports;
+  const remainingMs = clock.remainingMs();
+  const running = triedWithoutThrowing(call);
+  if (remainingMs === Number.POSITIVE_INFINITY) return running;
+  const done = new AbortController();
+  const limitMs = Math.max(0, remainingMs - Math.min(reportingMs, remainingMs / 2));
+  const late = clock
+    .sleep(limitMs, done.signal)
+    .then(() => new Failure('store-unavailable', `no answer within ${Math.round(limitMs)} ms`));
+  const first = await Promise.race([running, late]);
+  done.abort();
+  return first;
+}
+
+function perform(attempt: Attempt, effect: Effect): Promise<Performed> {
+  const { ports } = attempt;
   switch (effect.effect) {
     case 'survey':
-      return performSurvey(ports, request, effect, holder);
-    case 'find-receipt':
-      return performFindReceipt(ports, request, effect);
-    case 'date-password':
-      return tried(ports.store.passwordSince(effect.current)).then((sinceMs) => ({
-        of: 'date-password',
-        sinceMs,
+      return performSurvey(attempt, effect);
+    case 'examine':
+      return tried(examine(ports, attempt.request, effect)).then((details) => ({
+        of: 'examine',
+        details,
       }));
     case 'claim':
-      return performClaim(ports, effect, interrupt);
+      return performClaim(attempt, effect);
     case 'log-in':
-      return performLogin(ports, effect, interrupt);
+      return performLogin(attempt, effect);
     case 'intend':
       return performIntend(ports, effect);
     case 'reset':
-      return performReset(ports, request, effect, interrupt);
+      return performReset(attempt, effect);
+    case 'keep':
+      return performKeep(attempt, effect);
     case 'store':
-      return performStore(ports, effect);
+      return performStore(attempt, effect);
     case 'promote':
-      return performPromote(ports, effect);
+      return performPromote(attempt, effect);
     case 'verify':
       return performVerify(ports, effect);
     case 'end':
-      return performEnd(ports, effect);
+      return performEnd(attempt, effect);
   }
 }
 
 async function performSurvey(
-  ports: Ports,
-  request: Request,
-  effect: Performing<'survey'>,
-  holder: Holder,
+  { ports, request, holder }: Attempt,
+  { atLeast, waitMs }: Performing<'survey'>,
 ): Promise<Performed> {
-  const { store, audit, processes, thingspace } = ports;
-  thingspace.connectAhead(); // For the API token.
-  thingspace.connectAhead(); // For the login: a connection takes two round trips.
-  const [current, record, pending, openIntents] = await Promise.all([
+  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  if (request.purpose === 'rotate') {
+    ports.thingspace.connectAhead(); // For the API token.
+    ports.thingspace.connectAhead(); // For the login: a connection takes two round trips.
+  }
+  const evidence = await tried(survey(ports, request, atLeast, holder));
+  return { of: 'survey', evidence };
+}
+
+/** What every attempt, `status` and `check` read first, side by side. Throws a Failure. */
+export async function survey(
+  { store, audit, processes, clock }: Omit<Ports, 'thingspace' | 'receipts' | 'observe'>,
+  { account, secretId }: Request,
+  atLeast = 0,
+  holder: Holder | null = null,
+): Promise<Evidence> {
+  const reads = await Promise.all([
     tried(store.readCurrent()),
-    tried(readRecordFrom(store, effect.atLeast)),
+    tried(readRecordFrom(store, atLeast)),
     tried(store.readPending()),
-    tried(audit.openIntents(request.account)),
+    tried(audit.rotationsOf(account)),
   ]);
-  // AWSCURRENT first: without it, the others can only say the same thing less clearly.
-  if (current instanceof Failure) return { of: 'survey', evidence: current };
-  if (record instanceof Failure) return { of: 'survey', evidence: record };
-  if (pending instanceof Failure) return { of: 'survey', evidence: pending };
-  if (openIntents instanceof Failure) return { of: 'survey', evidence: openIntents };
-  const liveness =
-    record === null || record.record.holder.id === holder.id
-      ? 'gone'
-      : processes.liveness(record.record.holder);
-  return { of: 'survey', evidence: { current, record, pending, liveness, openIntents } };
+  // The current version first: without it, the others can only say the same thing less clearly.
+  const current = answerOf(reads[0]);
+  const record = answerOf(reads[1]);
+  const pending = answerOf(reads[2]);
+  const { open: openIntents, last } = answerOf(reads[3]);
+  const isOwn = holder !== null && record?.record.holder.id === holder.id;
+  const liveness = record === null || isOwn ? 'gone' : processes.liveness(record.record.holder);
+  const lastRotation = last?.secretId === secretId ? last : null;
+  const atMs = clock.nowMs();
+  return { atMs, current, record, pending, liveness, openIntents, lastRotation };
+}
+
+/** The answer, or the failure thrown. */
+function answerOf<T>(read: Tried<T>): T {
+  if (read instanceof Failure) throw read;
+  return read;
 }
 
 /**
- * The record of `atLeast` or above; where there is none yet, the one below it, which was seen before: the label may be on
- * a still older one.
+ * The record of `atLeast` or above. A read that does not show it yet is outdated, and nothing may
+ * follow from it: the sequence is known to be taken.
  */
 async function readRecordFrom(store: SecretStore, atLeast: number): Promise<FoundRecord | null> {
   const found = await store.readRecord(atLeast);
-  return found !== null && found.record.sequence < atLeast - 1
-    ? store.readRecord(atLeast - 1)
-    : found;
+  if ((found?.record.sequence ?? 0) >= atLeast) return found;
+  throw new Failure('busy', `the secret store does not return attempt record ${atLeast} yet`);
 }
 
-async function performFindReceipt(
-  ports: Ports,
+/** The answers to what a survey left open. Throws a Failure. */
+export async function examine(
+  { store, receipts, thingspace }: Pick<Ports, 'store' | 'receipts' | 'thingspace'>,
   request: Request,
-  effect: Performing<'find-receipt'>,
-): Promise<Performed> {
-  const given = request.receipt?.rotationId === effect.rotationId ? request.receipt.body : null;
-  const [body, version] = await Promise.all([
-    given ?? (request.receipt ? null : ports.receipts.find(effect.rotationId)),
-    tried(ports.store.readVersion(effect.rotationId)),
+  { evidence, questions }: Pick<Performing<'examine'>, 'evidence' | 'questions'>,
+): Promise<Details> {
+  const { current, record } = evidence;
+  const { rotationId, restores, versionIds } = questions;
+  const [recoveryId = null, restoreId = null] = [rotationId, restores].map((id) =>
+    id === null ? null : store.recoveryId(id, current.versionId),
+  );
+  const wanted = [...versionIds, recoveryId, restoreId].filter((id) => id !== null);
+  const given = request.receipt?.rotationId === rotationId ? request.receipt : undefined;
+  const open = openIn(evidence);
+  const [read, newest, receipt, answer, sinceMs] = await Promise.all([
+    Promise.all(wanted.map(async (id) => [id, await store.readVersion(id)] as const)),
+    store.readRecord((record?.record.sequence ?? 0) + 1),
+    given ?? (open ? receipts.find(open.rotationId) : null),
+    open ? store.readAnswer(open.rotationId) : null,
+    sinceOf(store, evidence),
   ]);
-  const isMissing = version instanceof Failure && version.reason === 'secret-not-found';
-  const saved = isMissing ? false : version instanceof Failure ? version : true;
+  const isNewer = (newest?.record.sequence ?? 0) > (record?.record.sequence ?? 0);
+  const bodies = [receipt?.body, answer?.body].filter(
+    (body) => body !== null && body !== undefined,
+  );
+  const password = bodies
+    .map((body) => thingspace.readNewPassword(body))
+    .find((one) => one !== null);
   return {
-    of: 'find-receipt',
-    body,
-    password: body && ports.thingspace.readNewPassword(body),
-    saved,
+    versions: new Map(read),
+    newer: isNewer ? newest : null,
+    recoveryId,
+    restoreId,
+    receipt,
+    answer,
+    password: password ?? null,
+    sinceMs,
   };
+}
+
+/**
+ * Since when the current password is valid, where nothing is open: from the record, else from the
+ * versions.
+ */
+function sinceOf(store: SecretStore, evidence: Evidence): Promise<number | null> | number | null {
+  if (openIn(evidence)) return null;
+  const { current } = evidence;
+  const last = historyIn(evidence).find(({ versionId }) => versionId === current.versionId);
+  return last?.sinceMs ?? store.passwordSince(current);
 }
 
 async function performClaim(
-  ports: Ports,
-  effect: Performing<'claim'>,
-  interrupt: AbortSignal,
+  { ports, interrupt }: Attempt,
+  { record, current, needsRoom }: Performing<'claim'>,
 ): Promise<Performed> {
-  const startedAtMonotonicMs = ports.clock.monotonicMs();
-  const [claim, token] = await Promise.all([
-    tried(ports.store.putRecord(effect.record)),
-    tried(ports.thingspace.authorize(effect.current.credentials).then(() => 'ready' as const)),
+  const { store, thingspace, clock } = ports;
+  const startedAtMonotonicMs = clock.monotonicMs();
+  const [claim, token, room] = await Promise.all([
+    claimTwice(ports, record),
+    tried(thingspace.authorize(current.credentials).then(() => 'ready' as const)),
+    needsRoom ? tried(checkRoom(store, clock)) : ('ready' as const),
   ]);
-  return { of: 'claim', claim, token, interrupted: interrupt.aborted, startedAtMonotonicMs };
+  return { of: 'claim', claim, token, room, interrupted: interrupt.aborted, startedAtMonotonicMs };
+}
+
+/**
+ * A claim whose answer was lost is written once more, which changes nothing when it arrived
+ * (promise 11).
+ */
+async function claimTwice(
+  { store }: Ports,
+  record: Performing<'claim'>['record'],
+): Promise<Tried<'written' | 'taken'>> {
+  const first = await tried(store.putRecord(record));
+  const isTransient = first instanceof Failure && first.reason === 'store-unavailable';
+  return isTransient ? tried(store.putRecord(record)) : first;
+}
+
+/**
+ * Rule 3: the store refuses new versions when too many are young. Throws `store-full`, or as the
+ * store does.
+ */
+async function checkRoom(store: SecretStore, clock: Clock): Promise<'ready'> {
+  const freeAtMs = await store.roomAtMs(clock.nowMs());
+  if (freeAtMs === null) return 'ready';
+  const minutes = Math.max(1, Math.ceil((freeAtMs - clock.nowMs()) / 60_000));
+  const detail = `the secret has too many versions of the last 24 hours; room in ${minutes} min`;
+  throw new Failure('store-full', detail, { retryAtMs: freeAtMs });
 }
 
 async function performLogin(
-  ports: Ports,
-  effect: Performing<'log-in'>,
-  interrupt: AbortSignal,
+  { ports, interrupt }: Attempt,
+  { record, credentials, enterByMonotonicMs }: Performing<'log-in'>,
 ): Promise<Performed> {
   let isLate = false;
   ports.thingspace.connectAhead(); // For the reset.
-  const [login, found] = await Promise.all([
-    ports.thingspace.login(effect.current.credentials, () => {
-      isLate = ports.clock.monotonicMs() > effect.enterByMonotonicMs;
-      return isLate ? 'paused past the lease' : null;
-    }),
-    tried(ports.store.readRecord(effect.record.sequence)),
-  ]);
-  const readBack =
-    found instanceof Failure
-      ? found
-      : found && formatRecord(found.record) === formatRecord(effect.record)
-        ? 'same'
-        : 'other';
-  const late = isLate ? { isLate: true as const } : {};
-  return {
-    of: 'log-in',
-    login,
-    readBack,
-    ...late,
-    interrupted: interrupt.aborted,
-    rotationId: ports.processes.rotationId(),
+  const mayStillSend = (): string | null => {
+    isLate = ports.clock.monotonicMs() > enterByMonotonicMs;
+    return isLate ? 'the process was paused until the lease was over' : null;
   };
-}
-
-async function performIntend(ports: Ports, effect: Performing<'intend'>): Promise<Performed> {
-  const startedAtMonotonicMs = ports.clock.monotonicMs();
-  const [record, audit, receipt] = await Promise.all([
-    tried(ports.store.putRecord(effect.record)),
-    tried(ports.audit.append(effect.audit).then(() => 'durable' as const)),
-    tried(ports.receipts.prepare(effect.label).then(() => 'ready' as const)),
+  const [login, found] = await Promise.all([
+    ports.thingspace.login(credentials, mayStillSend),
+    tried(ports.store.readRecord(record.sequence)),
   ]);
-  return { of: 'intend', record, audit, receipt, startedAtMonotonicMs };
+  const late = isLate ? { isLate } : {};
+  const readBack = compareRecords(found, record);
+  return { of: 'log-in', login, readBack, ...late, interrupted: interrupt.aborted };
 }
 
-async function performReset(
+/**
+ * Whether the record that was read is the one that was written; a lower sequence is an outdated
+ * read.
+ */
+function compareRecords(
+  found: Tried<FoundRecord | null>,
+  written: AttemptRecord,
+): Tried<'same' | 'other'> {
+  if (found instanceof Failure) return found;
+  if ((found?.record.sequence ?? 0) < written.sequence)
+    return new Failure('busy', 'the secret store does not return the claim yet');
+  return found && formatRecord(found.record) === formatRecord(written) ? 'same' : 'other';
+}
+
+async function performIntend(
   ports: Ports,
-  request: Request,
-  effect: Performing<'reset'>,
-  interrupt: AbortSignal,
+  { record, audit, label }: Performing<'intend'>,
 ): Promise<Performed> {
+  const startedAtMonotonicMs = ports.clock.monotonicMs();
+  const [written, durable, receipt] = await Promise.all([
+    tried(ports.store.putRecord(record)),
+    tried(ports.audit.append(audit).then(() => 'durable' as const)),
+    tried(ports.receipts.prepare(label).then(() => 'ready' as const)),
+  ]);
+  return { of: 'intend', record: written, audit: durable, receipt, startedAtMonotonicMs };
+}
+
+async function performReset(attempt: Attempt, effect: Performing<'reset'>): Promise<Performed> {
+  const { ports } = attempt;
+  const freshId = ports.processes.rotationId();
   let held: ReturnType<typeof mayNotSend> = null;
-  const answer: ResetAnswer = await ports.thingspace.reset(effect.session, () => {
-    held = mayNotSend(ports.clock, request, effect, interrupt);
-    return held?.detail ?? null;
+  const answer = await ports.thingspace.reset(effect.session, () => {
+    held = mayNotSend(attempt, effect);
+    return held === null ? null : (held as { detail: string }).detail;
   });
   if (answer.reset === 'not-sent') {
     const { detail } = answer;
-    return {
-      of: 'reset',
-      answer: held ?? { reset: 'refused', because: 'code', detail },
-      password: null,
-    };
+    const unsent = held ?? { reset: 'not-sent' as const, reason: 'reset-refused' as const, detail };
+    return { of: 'reset', answer: unsent, password: null, freshId };
   }
-  if (answer.reset === 'refused' || answer.body === undefined)
-    return { of: 'reset', answer, password: null };
-  // The receipt comes before anything parses the bytes; failing to write it must not cost the password.
-  try {
-    const place = await ports.receipts.write(effect.label, answer.body);
-    if (place !== null)
-      ports.observe({
-        event: 'receipt.written',
-        account: request.account,
-        rotationId: effect.label.rotationId,
-        place,
-      });
-  } catch (error) {
-    const detail = error instanceof Failure ? error.message : 'an unexpected error';
-    ports.observe({
-      event: 'receipt.failed',
-      account: request.account,
-      rotationId: effect.label.rotationId,
-      detail,
-    });
-  }
-  return { of: 'reset', answer, password: ports.thingspace.readNewPassword(answer.body) };
+  const body = answer.reset === 'refused' ? undefined : answer.body;
+  if (body === undefined) return { of: 'reset', answer, password: null, freshId };
+  // Rule 4: the receipt starts now and the store right after it; neither waits for the other.
+  startReceipt(attempt, effect.label, body);
+  return { of: 'reset', answer, password: ports.thingspace.readNewPassword(body), freshId };
 }
 
-/** The last check before the first byte: a process that was paused, interrupted or is nearly out of time does not send. */
+/**
+ * The last check before the first byte: a process that was paused, interrupted or is nearly out of
+ * time does not send.
+ */
 function mayNotSend(
-  clock: Clock,
-  request: Request,
-  effect: Performing<'reset'>,
-  interrupt: AbortSignal,
+  { ports: { clock }, request, interrupt }: Attempt,
+  { sendByMonotonicMs }: Performing<'reset'>,
 ) {
   const refuse = (reason: 'interrupted' | 'out-of-time' | 'busy', detail: string) =>
     ({ reset: 'not-sent', reason, detail }) as const;
-  if (interrupt.aborted) return refuse('interrupted', 'told to end before the reset was sent');
-  if (clock.monotonicMs() > effect.sendByMonotonicMs)
-    return refuse('busy', 'paused past the time in which the reset may be sent');
+  if (interrupt.aborted) return refuse('interrupted', 'interrupted before the reset was sent');
+  if (clock.monotonicMs() > sendByMonotonicMs)
+    return refuse('busy', 'the process was paused until the time to send was over');
   if (clock.remainingMs() < neededForResetMs(request.timing))
     return refuse('out-of-time', 'the platform leaves too little time to reset and save');
   return null;
 }
 
-async function performStore(ports: Ports, effect: Performing<'store'>): Promise<Performed> {
-  if (effect.waitMs > 0) await ports.clock.sleep(effect.waitMs);
-  const { rotationId, current, password } = effect;
-  ports.thingspace.connectAhead(); // For the verifying login.
-  ports.thingspace.connectAhead(); // For the first logout.
-  const store = await triedWhateverHappens(() =>
-    ports.store.putPending(rotationId, current, password).then(() => 'stored' as const),
-  );
-  return { of: 'store', store };
+/**
+ * Seals and writes the response beside the store. A receipt that fails or never ends costs a
+ * warning.
+ */
+function startReceipt(
+  attempt: Attempt,
+  label: Performing<'reset'>['label'],
+  body: Parameters<Ports['receipts']['write']>[1],
+): void {
+  const { ports, request } = attempt;
+  const { account } = request;
+  const { rotationId } = label;
+  attempt.receipt = 'being written';
+  const written = async (): Promise<void> => {
+    try {
+      const place = await ports.receipts.write(label, body);
+      attempt.receipt = place === null ? 'none' : { place };
+      if (place !== null) ports.observe({ event: 'receipt.written', account, rotationId, place });
+    } catch (error) {
+      attempt.receipt = 'none';
+      const detail = error instanceof Failure ? error.message : 'an unexpected error';
+      ports.observe({ event: 'receipt.failed', account, rotationId, detail });
+    }
+  };
+  const done = new AbortController();
+  const finished = written().finally(() => done.abort());
+  const patience = ports.clock.sleep(receiptPatienceMs, done.signal).then(() => {
+    if (attempt.receipt !== 'being written') return;
+    attempt.receipt = 'none';
+    const detail = `the receipt is not written after ${receiptPatienceMs} ms`;
+    ports.observe({ event: 'receipt.failed', account, rotationId, detail });
+  });
+  attempt.receiptDone = Promise.race([finished, patience]);
 }
 
-async function performPromote(ports: Ports, effect: Performing<'promote'>): Promise<Performed> {
-  if (effect.waitMs > 0) await ports.clock.sleep(effect.waitMs);
-  ports.thingspace.connectAhead(); // For the last logout.
-  const promote = await triedWhateverHappens(async () => {
-    const moved = await ports.store.promote(effect.from, effect.to);
-    return moved === 'promoted' ? moved : { conflict: (await ports.store.readCurrent()).versionId };
+async function performKeep(
+  attempt: Attempt,
+  { waitMs, rotationId, body }: Performing<'keep'>,
+): Promise<Performed> {
+  const { ports } = attempt;
+  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  const keep = await bounded(attempt, () => ports.store.putAnswer(rotationId, body));
+  await attempt.receiptDone;
+  return { of: 'keep', keep, receipt: attempt.receipt };
+}
+
+async function performStore(
+  attempt: Attempt,
+  { waitMs, write, current }: Performing<'store'>,
+): Promise<Performed> {
+  const { ports } = attempt;
+  const { store, thingspace } = ports;
+  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  thingspace.connectAhead(); // For the verifying login.
+  thingspace.connectAhead(); // For the first logout.
+  const { versionId, rotationId, password } = write;
+  const stored = await bounded(attempt, () => store.putPending(versionId, current, password));
+  if (stored instanceof Failure) {
+    // Whether another copy exists decides what an error means.
+    await attempt.receiptDone;
+    return { of: 'store', store: stored, receipt: attempt.receipt };
+  }
+  const replaced = versionId === rotationId ? current.versionId : versionId;
+  const taken = { taken: store.recoveryId(rotationId, replaced) };
+  return { of: 'store', store: stored === 'stored' ? stored : taken, receipt: attempt.receipt };
+}
+
+async function performPromote(
+  attempt: Attempt,
+  { waitMs, from, to }: Performing<'promote'>,
+): Promise<Performed> {
+  const { store, clock, thingspace } = attempt.ports;
+  if (waitMs > 0) await clock.sleep(waitMs);
+  thingspace.connectAhead(); // For the last logout.
+  const promote = await bounded(attempt, async () => {
+    const moved = await store.promote(from, to);
+    return moved === 'promoted' ? moved : { conflict: (await store.readCurrent()).versionId };
   });
-  // A conflict that still shows our basis is a stale read, or a store that was busy: nothing moved, so try again.
-  const stale =
-    typeof promote === 'object' && 'conflict' in promote && promote.conflict === effect.from;
+  // A conflict that still shows the version to be replaced is an outdated read, or a busy store:
+  // try again.
+  const isOutdated =
+    typeof promote === 'object' && 'conflict' in promote && promote.conflict === from;
+  const detail = 'the store refused to move AWSCURRENT, and returns it where it was';
   return {
     of: 'promote',
-    promote: stale
-      ? new Failure(
-          'store-unavailable',
-          'the store refused to move AWSCURRENT, yet it is where it was',
-        )
-      : promote,
+    promote: isOutdated ? new Failure('store-unavailable', detail) : promote,
   };
 }
 
-async function performVerify(ports: Ports, effect: Performing<'verify'>): Promise<Performed> {
-  const { current, password, session } = effect;
+async function performVerify(
+  { thingspace }: Ports,
+  { credentials, session }: Performing<'verify'>,
+): Promise<Performed> {
   const [login] = await Promise.all([
-    ports.thingspace.login({ ...current.credentials, password }, () => null),
-    session ? ports.thingspace.endSession(session) : undefined,
+    thingspace.login(credentials, () => null),
+    thingspace.endSession(session),
   ]);
   return { of: 'verify', login };
 }
 
-/** How often the last record and the last audit events are tried; what they tell is also in the result and on the log. */
+/**
+ * How often the last record and the last audit events are tried; what they say is also in the
+ * result and in the log.
+ */
 const endingTries = 3;
 
-async function performEnd(ports: Ports, effect: Performing<'end'>): Promise<Performed> {
+async function performEnd(attempt: Attempt, effect: Performing<'end'>): Promise<Performed> {
+  const { ports } = attempt;
   const { record, audit, session, discardReceipt } = effect.ending;
+  const writing = record ? putLast(attempt, effect.ending, record) : ('written' as const);
+  // A suspension is recorded in the audit log only when its record is durable: until then nothing
+  // is suspended.
+  const isSuspension = record?.phase === 'stopped';
+  const events =
+    isSuspension && (await writing) !== 'written' ? audit.filter(isNoSuspension) : audit;
   const [written, durable] = await Promise.all([
-    record ? again(ports, () => ports.store.putRecord(record)) : ('written' as const),
-    audit.length > 0
-      ? again(ports, () => ports.audit.append(audit).then(() => 'durable' as const))
+    writing,
+    events.length > 0
+      ? again(attempt, () => ports.audit.append(events).then(() => 'durable' as const))
       : ('durable' as const),
     session ? ports.thingspace.endSession(session) : undefined,
+    attempt.receiptDone,
   ]);
-  // The receipt goes last: as long as the outcome is not durable, it is evidence.
-  if (discardReceipt !== null && !(durable instanceof Failure))
-    await ports.receipts.discard(discardReceipt);
+  // The receipt goes last: as long as the closing is not durable, it is evidence (promise 1).
+  const isClosed = !(durable instanceof Failure) && written === 'written';
+  if (discardReceipt !== null && isClosed) await ports.receipts.discard(discardReceipt);
   return { of: 'end', record: written, audit: durable };
 }
 
-async function again<T>(ports: Ports, call: () => Promise<T>): Promise<Tried<T>> {
+const isNoSuspension = ({ code }: AuditEvent): boolean => code !== 'account.stopped';
+
+/** The last record; above this attempt's own one, where that exists after all (invariant R3). */
+async function putLast(
+  attempt: Attempt,
+  { isUncertain }: Performing<'end'>['ending'],
+  record: AttemptRecord,
+): Promise<Tried<'written' | 'taken'>> {
+  const { store } = attempt.ports;
+  const written = await again(attempt, () => store.putRecord(record));
+  if (written !== 'taken' || !isUncertain) return written;
+  const found = await tried(store.readRecord(record.sequence));
+  if (found instanceof Failure) return found;
+  const { sequence, holder } = found?.record ?? {};
+  const isOwn = sequence === record.sequence && holder?.id === record.holder.id;
+  const above = { ...record, sequence: record.sequence + 1 };
+  return isOwn ? again(attempt, () => store.putRecord(above)) : 'taken';
+}
+
+async function again<T>(attempt: Attempt, call: () => Promise<T>): Promise<Tried<T>> {
   for (let tries = 1; ; tries += 1) {
-    const result = await triedWhateverHappens(call);
+    const result = await triedWithoutThrowing(call);
     if (!(result instanceof Failure) || tries >= endingTries) return result;
-    await ports.clock.sleep(100 * tries);
+    await attempt.ports.clock.sleep(100 * tries);
   }
 }

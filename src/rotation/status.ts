@@ -1,12 +1,14 @@
-// Where an account stands, read-only: what the survey finds, how old the password is, and what to do next.
-// For `status`, the status page, the metrics and the report. Contacts only the store; logs in nowhere.
+// Where an account stands, read-only: what the survey finds, how old the password is, and what to
+// do next. For `status`, the status page, the metrics and the report. Contacts only the store; logs
+// in nowhere.
 
 import { nextStep } from './catalogue.ts';
-import { survey } from './classify.ts';
+import { classify, detailOf, type Finding, openIn, questionsOf, reasonOf } from './classify.ts';
 import { type Facts, Failure, failures, type Reason } from './failure.ts';
 import { ageDays, dueAtMs, dueness } from './policy.ts';
 import type { Ports } from './ports.ts';
-import type { Evidence, Policy, Request } from './state.ts';
+import { examine, survey } from './rotate.ts';
+import type { Details, Evidence, Policy, Request } from './state.ts';
 
 export type AccountStatus = {
   readonly account: string;
@@ -33,34 +35,33 @@ export type AccountStatus = {
   readonly loginsSpent?: number;
 };
 
-/** Reads the secret and its attempt record. Never throws a Failure: its reason is in the status. */
-export async function readStatus(ports: Ports, request: Request): Promise<AccountStatus> {
+/** What `readStatus` needs of the loop's ports. */
+type StatusPorts = Omit<Ports, 'observe'>;
+
+/**
+ * Reads what an attempt would read, and classifies it the same way. Never throws a Failure: what
+ * cannot be read is `unreadable`.
+ */
+export async function readStatus(ports: StatusPorts, request: Request): Promise<AccountStatus> {
   const { account, secretId, store, policy } = request;
   const known: Facts = { account, secretId, store };
   try {
-    const [current, record, pending] = await Promise.all([
-      ports.store.readCurrent(),
-      ports.store.readRecord(0),
-      ports.store.readPending(),
-    ]);
-    const sinceMs =
-      record?.record.rotationId === current.versionId
-        ? current.createdAtMs
-        : await ports.store.passwordSince(current);
-    const liveness = record ? ports.processes.liveness(record.record.holder) : 'unknown';
-    const found = stateOf({ current, record, pending, liveness, openIntents: [] }, request, {
-      ...known,
-      versionId: current.versionId,
-      loginsSpent: record?.record.loginsSpent,
-    });
+    const evidence = await survey(ports, request);
+    const questions = questionsOf(evidence, request);
+    const details = await examine(ports, request, { evidence, questions });
+    const finding = classify(evidence, details, request);
+    const { current, record } = evidence;
+    const loginsSpent = record?.record.loginsSpent ?? 0;
+    const sinceMs = sinceOf(finding, evidence, details);
+    const rotationId = record?.record.open?.rotationId ?? record?.record.history?.[0]?.rotationId;
     return {
       account,
       secretId,
-      ...found,
+      ...described(finding, evidence, { ...known, versionId: current.versionId, loginsSpent }),
       username: current.credentials.username,
       versionId: current.versionId,
-      ...(record?.record.rotationId === undefined ? {} : { rotationId: record.record.rotationId }),
-      loginsSpent: record?.record.loginsSpent ?? 0,
+      ...(rotationId === undefined ? {} : { rotationId }),
+      loginsSpent,
       ...ages(sinceMs, ports.clock.nowMs(), policy),
     };
   } catch (error) {
@@ -70,6 +71,13 @@ export async function readStatus(ports: Ports, request: Request): Promise<Accoun
     const state = found.state === 'settled' ? 'unreadable' : found.state;
     return { account, secretId, ...found, state };
   }
+}
+
+/** Since when the current password is valid. */
+function sinceOf(finding: Finding, { current }: Evidence, { sinceMs }: Details): number {
+  if (finding.finding === 'closed') return finding.sinceMs ?? current.createdAtMs;
+  if (finding.finding === 'verify') return finding.open.startedAtMs;
+  return sinceMs ?? current.createdAtMs;
 }
 
 function ages(sinceMs: number, nowMs: number, policy: Policy) {
@@ -84,6 +92,22 @@ function ages(sinceMs: number, nowMs: number, policy: Policy) {
 }
 
 type Described = Pick<AccountStatus, 'state' | 'reason' | 'detail' | 'next' | 'facts'>;
+
+function described(finding: Finding, evidence: Evidence, known: Facts): Described {
+  const reason = reasonOf(finding);
+  if (reason === null) return { state: 'settled', next: '', facts: known };
+  const open = openIn(evidence);
+  const facts: Facts = {
+    ...known,
+    detail: detailOf(finding, evidence),
+    rotationId: open?.rotationId,
+    receipt: finding.finding === 'sealed' ? finding.place : undefined,
+    pendingVersionId:
+      finding.finding === 'foreign-pending' ? finding.versionId : (evidence.pending ?? undefined),
+    retryAtMs: 'forMs' in finding ? evidence.atMs + finding.forMs : undefined,
+  };
+  return failed(reason, facts);
+}
 
 /** The reasons for which the state of the password cannot be read from the store. */
 const unreadable: readonly Reason[] = [
@@ -107,30 +131,4 @@ function failed(reason: Reason, facts: Facts): Described {
   const next = nextStep(reason, facts);
   const state = stateOfReason(reason);
   return { state, reason, next, facts, ...(detail === undefined ? {} : { detail }) };
-}
-
-function stateOf(evidence: Evidence, request: Request, facts: Facts): Described {
-  const found = survey(evidence, request);
-  switch (found.finding) {
-    case 'clean':
-      return { state: 'settled', next: '', facts };
-    case 'busy':
-      return found.record.phase === 'claimed' ? failed('busy', facts) : failed('in-flight', facts);
-    case 'promote':
-      return failed('not-promoted', facts);
-    case 'examine':
-      return failed('answer-lost', facts);
-    case 'stopped':
-      return failed(found.record.reason, {
-        ...facts,
-        rotationId: found.record.rotationId,
-        pendingVersionId: evidence.pending ?? undefined,
-      });
-    case 'foreign-pending':
-      return failed('foreign-pending', {
-        ...facts,
-        pendingVersionId: found.versionId,
-        detail: `AWSPENDING is on version ${found.versionId}`,
-      });
-  }
 }

@@ -51,7 +51,7 @@ export function createReadiness(options: ReadinessOptions): () => Promise<readon
   }
 
   async function checkAudit(): Promise<Check> {
-    await rotator.audit.openIntents('');
+    (await rotator.audit.rotationsOf('')).open;
     return { check: 'audit', ok: true, detail: 'writable' };
   }
 

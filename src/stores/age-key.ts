@@ -1,5 +1,6 @@
-// The age key of the file store: reading the identity file, sealing to its recipient, opening what was sealed.
-// Stock `age -d -i FILE` opens what is sealed here. No message ever carries the identity or a plaintext.
+// The age key of the file store: reading the identity file, sealing to its recipient, opening what
+// was sealed. Stock `age -d -i FILE` opens what is sealed here. No message ever carries the
+// identity or a plaintext.
 
 import { open } from 'node:fs/promises';
 import { platform } from 'node:os';
@@ -14,15 +15,15 @@ export type AgeKey = {
   /** An age file, binary. */
   seal(value: Secret): Promise<Uint8Array>;
   /**
-   * The plaintext; `binary` where it is not UTF-8. `path` names the file in a failure: `store-denied` for another key,
-   * `store-unavailable` for a damaged file.
+   * The plaintext; `binary` where it is not UTF-8. `path` names the file in a failure:
+   * `store-denied` for another key, `store-unavailable` for a damaged file.
    */
   open(sealed: Uint8Array, path: string): Promise<Secret | 'binary'>;
 };
 
 /**
- * The contents of an identity file as age-keygen writes it. Throws `store-denied` when it is missing, or readable for group or others
- * (not asked on Windows), naming the mode.
+ * The contents of an identity file as age-keygen writes it. Throws `store-denied` when it is
+ * missing, or readable for group or others (not asked on Windows), naming the mode.
  */
 export async function readIdentityFile(path: string): Promise<Secret> {
   try {
@@ -33,7 +34,8 @@ export async function readIdentityFile(path: string): Promise<Secret> {
       if (platform() !== 'win32' && (mode & 0o077) !== 0) {
         throw new Failure(
           'store-denied',
-          `identity file ${path} has mode 0${mode.toString(8)}; others can read it: chmod 600 ${path}`,
+          `identity file ${path} has mode 0${mode.toString(8)}; others can read it: chmod 600 ` +
+            `${path}`,
         );
       }
       return new Secret(await file.readFile('utf8'));
@@ -48,8 +50,9 @@ export async function readIdentityFile(path: string): Promise<Secret> {
 }
 
 /**
- * The key in an identity file's contents. With several identities, all open and the first one seals, so a key is
- * replaced by putting a new one on top. Throws `store-denied` when there is none that is valid.
+ * The key in an identity file's contents. With several identities, all open and the first one
+ * seals, so a key is replaced by putting a new one on top. Throws `store-denied` when there is none
+ * that is valid.
  */
 export async function openAgeKey(contents: Secret): Promise<AgeKey> {
   const identities = contents

@@ -1,5 +1,6 @@
-// Files that are there whole or not at all, and still there after a power cut; names that are safe on any disk;
-// and what an errno means to the loop. It never overwrites and never follows a name out of its folder.
+// Files that are there whole or not at all, and still there after a power cut; names that are safe
+// on any disk; and what an errno means to the loop. It never overwrites and never follows a name
+// out of its folder.
 
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, unlink } from 'node:fs/promises';
@@ -7,7 +8,10 @@ import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Failure } from '../rotation/failure.ts';
 
-/** What a disk says when a person has to change a permission or a mount; anything else may pass by itself. */
+/**
+ * What a disk says when a person has to change a permission or a mount; anything else may pass by
+ * itself.
+ */
 const denied = new Set(['EACCES', 'EPERM', 'EROFS']);
 
 /** The errno name of a failed file operation, or '' for any other error. */
@@ -23,9 +27,9 @@ export function errnoOf(error: unknown): string {
 }
 
 /**
- * Runs a file operation; its errno becomes `store-denied` (EACCES, EPERM, EROFS) or `store-unavailable` (EIO, ENOSPC,
- * EDQUOT, EMFILE, …), naming path and errno. The errnos in `pass` are thrown on as they are, for the caller to branch on;
- * other errors are bugs and thrown on too.
+ * Runs a file operation; its errno becomes `store-denied` (EACCES, EPERM, EROFS) or
+ * `store-unavailable` (EIO, ENOSPC, EDQUOT, EMFILE, …), naming path and errno. The errnos in `pass`
+ * are thrown on as they are, for the caller to branch on; other errors are bugs and thrown on too.
  */
 export async function onDisk<Value>(
   doing: string,
@@ -46,8 +50,8 @@ export async function onDisk<Value>(
 }
 
 /**
- * Makes a new file with these bytes, 0600, on the disk when it resolves; its name is durable only after `syncFolder`.
- * Leaves no part of it behind.
+ * Makes a new file with these bytes, 0600, on the disk when it resolves; its name is durable only
+ * after `syncFolder`. Leaves no part of it behind.
  */
 export async function writeDurably(path: string, bytes: Uint8Array | string): Promise<void> {
   await onDisk('write', path, async () => {
@@ -76,7 +80,10 @@ export async function syncFolder(path: string): Promise<void> {
   });
 }
 
-/** Makes a folder, 0700, and its missing parents; what it made is durable when it resolves. There already is fine. */
+/**
+ * Makes a folder, 0700, and its missing parents; what it made is durable when it resolves. There
+ * already is fine.
+ */
 export async function makeFolder(path: string): Promise<void> {
   const first = await onDisk('make the folder', path, () =>
     mkdir(path, { recursive: true, mode: 0o700 }),
@@ -105,9 +112,10 @@ export async function discard(path: string): Promise<void> {
 }
 
 /**
- * A folder name for any name: lower-case letters, digits, `-`, `_` and inner dots stay, every other byte is `%` and two
- * lower-case hex digits, so that names that differ only in case, or in how accents are composed, stay apart on every disk. Long
- * names end in `%~` and their hash; no short name can.
+ * A folder name for any name: lower-case letters, digits, `-`, `_` and inner dots stay, every other
+ * byte is `%` and two lower-case hex digits, so that names that differ only in case, or in how
+ * accents are composed, stay apart on every disk. Long names end in `%~` and their hash; no short
+ * name can.
  */
 export function safeName(name: string): string {
   const encoded = [...Buffer.from(name)]

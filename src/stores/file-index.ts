@@ -1,6 +1,7 @@
-// Which versions a secret has and where its labels sit: small JSON files, one per change, of which the highest
-// number counts. A change is a *link* to the next number, and only one process can make that link. So there is no lock
-// to be left behind by a killed process, on another machine or in another container: whoever loses reads again.
+// Which versions a secret has and where its labels sit: small JSON files, one per change, of which
+// the highest number counts. A change is a *link* to the next number, and only one process can make
+// that link. So there is no lock to be left behind by a killed process, on another machine or in
+// another container: whoever loses reads again.
 //
 //   index/000000000042.json      0600; made whole under a temporary name, synced, then linked
 //   {
@@ -15,9 +16,10 @@
 //     ]
 //   }
 //
-// A crash leaves: a temporary file (swept later), or the new number whole. The numbers below are kept for eight generations. A writer that
-// slept longer than that may link a number that was removed; nobody reads it, since a higher one counts, and the writer sees
-// that no later change names its commit, and starts again.
+// A crash leaves: a temporary file (swept later), or the new number whole. The numbers below are
+// kept for eight generations. A writer that slept longer than that may link a number that was
+// removed; nobody reads it, since a higher one counts, and the writer sees that no later change
+// names its commit, and starts again.
 
 import { randomUUID } from 'node:crypto';
 import { link, readFile } from 'node:fs/promises';
@@ -44,10 +46,16 @@ export type IndexContent = Pick<Index, 'name' | 'identity' | 'versions'>;
 const format = 'thingspace-rotator/secret/1';
 const generationsKept = 8;
 const commitsRemembered = 64;
-/** Every round lost is a round somebody else won, so this is only reached by hundreds of writers at once. */
+/**
+ * Every round lost is a round somebody else won, so this is only reached by hundreds of writers at
+ * once.
+ */
 const maxRounds = 200;
 
-/** The index that counts, or `null` when there is none yet. Throws `store-unavailable` (damaged, or the disk), `store-denied`. */
+/**
+ * The index that counts, or `null` when there is none yet. Throws `store-unavailable` (damaged, or
+ * the disk), `store-denied`.
+ */
 export async function readIndex(folder: string): Promise<Index | null> {
   for (let round = 0; round < maxRounds; round += 1) {
     const generation = await newestGeneration(folder);
@@ -65,9 +73,10 @@ export async function readIndex(folder: string): Promise<Index | null> {
 }
 
 /**
- * Changes the index: `change` gets the one that counts and returns what it becomes, or `null` to leave it. It runs again
- * whenever another process was first, so it must not have effects that cannot be repeated. Resolves with the index it
- * wrote, or `null`; what it resolved with, or left, is durable.
+ * Changes the index: `change` gets the one that counts and returns what it becomes, or `null` to
+ * leave it. It runs again whenever another process was first, so it must not have effects that
+ * cannot be repeated. Resolves with the index it wrote, or `null`; what it resolved with, or left,
+ * is durable.
  */
 export async function changeIndex(
   folder: string,
@@ -77,7 +86,8 @@ export async function changeIndex(
     const index = await readIndex(folder);
     const content = await change(index);
     if (content === null) {
-      // What the decision was based on may have been linked by a process that died before it synced the folder.
+      // What the decision was based on may have been linked by a process that died before it synced
+      // the folder.
       if (index) await syncFolder(folder);
       return null;
     }

@@ -1,12 +1,14 @@
-// The embedded store: age-encrypted versions in a folder, with the semantics of Secrets Manager, for one or many
-// processes. No version is ever changed; what counts is the index (file-index.ts), and it changes all at once or not at all.
+// The embedded store: age-encrypted versions in a folder, with the semantics of Secrets Manager,
+// for one or many processes. No version is ever changed; what counts is the index (file-index.ts),
+// and it changes all at once or not at all.
 //
 //   DIRECTORY/                                      0700
 //     thingspace%2ffleet-east/                      one folder per secret (disk.ts safeName)
 //       index/000000000042.json                     names, dates, labels: the highest number counts
 //       versions/VERSIONID.RANDOM.age               one per version, 0600: age -d -i rotator.key FILE
 //
-// A crash between the two leaves an .age file that no index names: nobody sees it, and it is swept after a day.
+// A crash between the two leaves an .age file that no index names: nobody sees it, and it is swept
+// after a day.
 
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
@@ -39,28 +41,38 @@ export type FileStoreOptions = {
   readonly directory: string;
   /** The contents of the identity file (`readIdentityFile`). */
   readonly identity: Secret;
-  /** The store's clock; processes that share a folder share this machine's, or should agree within seconds. */
+  /**
+   * The store's clock; processes that share a folder share this machine's, or should agree within
+   * seconds.
+   */
   readonly clock: Clock;
 };
 
 export type FileStore = {
   versions(secretId: string): VersionStore;
   /**
-   * Makes the value the new AWSCURRENT, AWSPREVIOUS follows; makes the secret when there is none. The VersionId. The value
-   * is taken as it is: see `readFields` for what an account needs. Durable when it resolves.
+   * Makes the value the new AWSCURRENT, AWSPREVIOUS follows; makes the secret when there is none.
+   * The VersionId. The value is taken as it is: see `readFields` for what an account needs. Durable
+   * when it resolves.
    */
   putCurrent(secretId: string, value: Secret): Promise<string>;
   /** The names of all secrets, sorted. */
   list(): Promise<readonly string[]>;
 };
 
-/** As in Secrets Manager: a version without a label is kept while there are no more than 100, and for a day in any case. */
+/**
+ * As in Secrets Manager: a version without a label is kept while there are no more than 100, and
+ * for a day in any case.
+ */
 const unlabelledKept = 100;
 const dayMs = 86_400_000;
 /** Bytes; Secrets Manager's limit, so that a secret can move there. */
 const maxValueBytes = 65_536;
 
-/** Opens or makes the folder, and sweeps what crashes of more than a day ago left. Throws `store-unavailable`, `store-denied`. */
+/**
+ * Opens or makes the folder, and sweeps what crashes of more than a day ago left. Throws
+ * `store-unavailable`, `store-denied`.
+ */
 export async function openFileStore(options: FileStoreOptions): Promise<FileStore> {
   const { directory, clock } = options;
   const key = await openAgeKey(options.identity);
@@ -110,6 +122,8 @@ type Place = {
 
 function versionsAt(place: Place): VersionStore {
   return {
+    youngVersionLimit: null,
+
     read: (which) => readAt(place, which),
 
     put: (version) => putAt(place, version, () => missing(place)),
@@ -160,7 +174,8 @@ async function readAt(
         identity: index.identity,
       };
     } catch (error) {
-      // Pruned between the two reads; a second index that still names it means that somebody deleted the file.
+      // Pruned between the two reads; a second index that still names it means that somebody
+      // deleted the file.
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
   }
@@ -222,7 +237,10 @@ async function seal(place: Place, file: string, value: Secret): Promise<void> {
   await syncFolder(place.versions);
 }
 
-/** The versions with `stage` on `to` only. Where AWSCURRENT was, AWSPREVIOUS comes and AWSPENDING goes, as in Secrets Manager. */
+/**
+ * The versions with `stage` on `to` only. Where AWSCURRENT was, AWSPREVIOUS comes and AWSPENDING
+ * goes, as in Secrets Manager.
+ */
 function withLabel(
   versions: readonly IndexedVersion[],
   stage: string,
@@ -259,7 +277,9 @@ function missing(place: Place): never {
   );
 }
 
-/** Removes what no index names and nobody can be about to link: it is older than a day. Best effort. */
+/**
+ * Removes what no index names and nobody can be about to link: it is older than a day. Best effort.
+ */
 async function sweep(folder: string, beforeMs: number): Promise<void> {
   const [indexFolder, versionsFolder] = [join(folder, 'index'), join(folder, 'versions')];
   const leftovers = ((await namesIn(indexFolder)) ?? [])

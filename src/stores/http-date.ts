@@ -1,9 +1,13 @@
-// The `Date` header of an HTTP answer: the one way to ask a store over HTTP what time it has. Written out
-// because Date is not for stores (biome.json): it would make reading the local clock too easy.
+// The `Date` header of an HTTP answer: the one way to ask a store over HTTP what time it has.
+// Written out because Date is not for stores (biome.json): it would make reading the local clock
+// too easy.
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** UTC milliseconds of an IMF-fixdate (RFC 9110, 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`), or `null` for anything else. */
+/**
+ * UTC milliseconds of an IMF-fixdate (RFC 9110, 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`), or `null`
+ * for anything else.
+ */
 export function parseHttpDate(text: string | undefined): number | null {
   const parts = /^[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$/.exec(
     text ?? '',
@@ -16,7 +20,9 @@ export function parseHttpDate(text: string | undefined): number | null {
   return ((daysFrom1970(year, month, day) * 24 + hour) * 60 + minute) * 60_000 + second * 1000;
 }
 
-/** Days of the Gregorian calendar; the year is counted from March, so that the leap day comes last. */
+/**
+ * Days of the Gregorian calendar; the year is counted from March, so that the leap day comes last.
+ */
 function daysFrom1970(year: number, month: number, day: number): number {
   const marchYear = month > 2 ? year : year - 1;
   const marchMonth = (month + 9) % 12;

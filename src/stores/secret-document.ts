@@ -1,5 +1,6 @@
-// The secret's value: a JSON object that the customer's programs read. We read four keys of it and replace
-// the bytes of one; every other byte stays, and no part of the value ever reaches a message (JSON.parse's own do quote it).
+// The secret's value: a JSON object that the customer's programs read. We read four keys of it and
+// replace the bytes of one; every other byte stays, and no part of the value ever reaches a message
+// (JSON.parse's own do quote it).
 //
 //   {"username": "…", "password": "…", "clientId": "…", "clientSecret": "…", any other key: anything}
 //                                 ^^^ the only bytes that ever change
@@ -23,16 +24,22 @@ export const defaultFields: Fields = {
   clientSecret: 'clientSecret',
 };
 
-/** Bytes of UTF-8. Secrets Manager takes 65,536 (its quota page, 2026-11); the rest is room for a longer password. */
+/**
+ * Bytes of UTF-8. Secrets Manager takes 65,536 (its quota page, 2026-11); the rest is room for a
+ * longer password.
+ */
 const maxDocumentBytes = 60_000;
 
-/** One top-level value of the object: the text between two places, and its meaning where it is a string. */
+/**
+ * One top-level value of the object: the text between two places, and its meaning where it is a
+ * string.
+ */
 type Member = { readonly start: number; readonly end: number; readonly text: string | null };
 
 /**
- * The non-empty strings under the named keys, in their order. `where` names the secret in the message. Throws
- * `secret-invalid`, naming the key and what is wrong, never the value: binary, over 60,000 bytes, not JSON, not an object,
- * a key that is missing, twice there, no string, or empty.
+ * The non-empty strings under the named keys, in their order. `where` names the secret in the
+ * message. Throws `secret-invalid`, naming the key and what is wrong, never the value: binary, over
+ * 60,000 bytes, not JSON, not an object, a key that is missing, twice there, no string, or empty.
  */
 export function readFields(
   value: Secret | 'binary',
@@ -43,7 +50,10 @@ export function readFields(
   return names.map((name) => textOf(members, name, where));
 }
 
-/** The same document with the bytes of the top-level `field` replaced by the new password. Throws as `readFields`. */
+/**
+ * The same document with the bytes of the top-level `field` replaced by the new password. Throws as
+ * `readFields`.
+ */
 export function replaceField(
   document: Secret,
   field: string,
@@ -67,10 +77,15 @@ function textOf(members: ReadonlyMap<string, Member>, name: string, where: strin
   return member.text;
 }
 
-/** A string, a bracket, a colon, a comma, or any other literal, of text that is known to be JSON. */
+/**
+ * A string, a bracket, a colon, a comma, or any other literal, of text that is known to be JSON.
+ */
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g;
 
-/** The top-level members with these names. Flat on purpose: a tree parser's stack overflows on 60 kB of brackets. */
+/**
+ * The top-level members with these names. Flat on purpose: a tree parser's stack overflows on 60 kB
+ * of brackets.
+ */
 function membersOf(
   value: Secret | 'binary',
   names: readonly string[],
@@ -120,8 +135,9 @@ function invalid(where: string, what: string): Failure {
 }
 
 /**
- * What `parse` makes of a secret's whole text, for a key that is kept as a secret of its own. `parse` must not keep the text, nor put it
- * into what it throws, which becomes `secret-invalid`. Throws as `VersionStore.read`, and `secret-not-found`.
+ * What `parse` makes of a secret's whole text, for a key that is kept as a secret of its own.
+ * `parse` must not keep the text, nor put it into what it throws, which becomes `secret-invalid`.
+ * Throws as `VersionStore.read`, and `secret-not-found`.
  */
 export async function readWhole<Parsed>(
   versions: VersionStore,

@@ -1,16 +1,19 @@
-// The port of the loop (rotation/ports.ts `SecretStore`) over any store of versions: which token names an
-// attempt record, what may be pending, how a value is read and written. The only place that knows both the
-// secret's document and the attempt record; it never decides what happens next.
+// The port of the loop (rotation/ports.ts `SecretStore`) over any store of versions: which token
+// names an attempt record, what may be pending, how a value is read and written. The only place
+// that knows both the secret's document and the attempt record; it never decides what happens next.
 
 import { createHash } from 'node:crypto';
 import { Failure } from '../rotation/failure.ts';
-import type { Credentials, CurrentSecret, FoundRecord, SecretStore } from '../rotation/ports.ts';
+import type { Credentials, FoundRecord, SecretStore, SecretVersion } from '../rotation/ports.ts';
 import { type AttemptRecord, formatRecord, isRecord, parseRecord } from '../rotation/record.ts';
 import { Secret } from '../secret.ts';
 import { defaultFields, type Fields, readFields, replaceField } from './secret-document.ts';
 import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
 
-/** Which secret an account is. `oauth`: the secret that holds clientId and clientSecret, where that is another one. */
+/**
+ * Which secret an account is. `oauth`: the secret that holds clientId and clientSecret, where that
+ * is another one.
+ */
 export type AccountSecret = {
   readonly secretId: string;
   readonly fields?: Partial<Fields>;
@@ -20,12 +23,16 @@ export type AccountSecret = {
 /** How many older versions `passwordSince` reads at most; an age is asked for at every run. */
 const maxVersionsRead = 20;
 
-/** How many attempt records below the newest one `passwordSince` knows by their token; a store keeps about 100 versions without a label. */
+/**
+ * How many attempt records below the newest one `passwordSince` knows by their token; a store keeps
+ * about 100 versions without a label.
+ */
 const maxRecordsKnown = 200;
 
 /**
- * The version id of an attempt record: 64 hex digits that only this secret and sequence have, so that two writers of
- * one sequence meet. The identity is in it because a secret made anew under the same name starts its records anew.
+ * The version id of an attempt record: 64 hex digits that only this secret and sequence have, so
+ * that two writers of one sequence meet. The identity is in it because a secret made anew under the
+ * same name starts its records anew.
  */
 export function recordToken(identity: string, sequence: number): string {
   return createHash('sha256')
@@ -33,7 +40,24 @@ export function recordToken(identity: string, sequence: number): string {
     .digest('hex');
 }
 
-/** The port over `versions`. Holds no state but the identity of the last answer, which every read renews. */
+/** The version id that only these parts have: 64 hex digits. */
+function derivedId(kind: string, ...parts: readonly string[]): string {
+  return createHash('sha256')
+    .update(['thingspace-rotator', kind, ...parts].join('\0'))
+    .digest('hex');
+}
+
+/**
+ * Versions younger than a day that a rotation must find room for: claim, resetting, password,
+ * closing, and as many in a recovery.
+ */
+const versionsReserved = 10;
+const dayMs = 86_400_000;
+
+/**
+ * The port over `versions`. Holds no state but the identity of the last answer, which every read
+ * renews.
+ */
 export function openSecretStore(versions: VersionStore, account: AccountSecret): SecretStore {
   const fields: Fields = { ...defaultFields, ...account.fields };
   const where = `secret ${account.secretId}`;
@@ -57,30 +81,24 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
         )
       : none;
 
-  const readWhole = async (
-    which: { stage: string } | { versionId: string },
-  ): Promise<CurrentSecret> => {
-    const [version, oauth] = await Promise.all([need(read, which, where), oauthVersion()]);
-    const credentials = credentialsIn(
-      version,
-      oauth,
-      fields,
-      where,
-      account.oauth ? `secret ${account.oauth.secretId}` : where,
-    );
-    if (version.value === 'binary')
-      throw new Failure('secret-invalid', `the value of ${where} is binary`);
-    return {
-      versionId: version.versionId,
-      createdAtMs: version.createdAtMs,
-      document: version.value,
-      credentials,
-    };
+  const oauthWhere = account.oauth ? `secret ${account.oauth.secretId}` : where;
+  const secretIn = (version: StoredVersion, oauth: StoredVersion | null): SecretVersion => {
+    const { versionId, stages, createdAtMs, value } = version;
+    const credentials = credentialsIn(version, oauth, fields, where, oauthWhere);
+    if (value === 'binary') throw new Failure('secret-invalid', `the value of ${where} is binary`);
+    return { versionId, stages, createdAtMs, document: value, credentials };
   };
 
   return {
-    readCurrent: () => readWhole({ stage: 'AWSCURRENT' }),
-    readVersion: (versionId) => readWhole({ versionId }),
+    async readCurrent() {
+      const current = need(read, { stage: 'AWSCURRENT' }, where);
+      return secretIn(...(await Promise.all([current, oauthVersion()])));
+    },
+
+    async readVersion(versionId) {
+      const [version, oauth] = await Promise.all([read({ versionId }), oauthVersion()]);
+      return version && secretIn(version, oauth);
+    },
 
     async readPending() {
       const version = await read({ stage: 'AWSPENDING' });
@@ -104,17 +122,46 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
       return versions.put({ token, value: new Secret(formatRecord(record)), stages: ['ROTATION'] });
     },
 
-    async putPending(rotationId, basis, password) {
+    async putPending(versionId, basis, password) {
       const value = replaceField(basis.document, fields.password, password, where);
-      if ((await versions.put({ token: rotationId, value, stages: ['AWSPENDING'] })) === 'written')
-        return;
-      // Another document with the same password is as good: somebody edited another key between two tries.
-      const stored = await versions.read({ versionId: rotationId });
-      if (stored && passwordIn(stored, fields, where)?.equals(password)) return;
-      throw new Failure(
-        'store-unavailable',
-        `${where}: version ${rotationId} already holds another value`,
-      );
+      const version = { token: versionId, value, stages: ['AWSPENDING'] };
+      if ((await versions.put(version)) === 'written') return 'stored';
+      // Another document with the same password is as good: somebody edited another key between two
+      // tries.
+      const stored = await versions.read({ versionId });
+      const isSame = stored && passwordIn(stored, fields, where)?.equals(password);
+      return isSame ? 'stored' : 'taken';
+    },
+
+    recoveryId: (rotationId, replaced) => derivedId('recovery', rotationId, replaced),
+
+    async putAnswer(rotationId, body) {
+      const token = derivedId('ROTATION_ANSWER', rotationId);
+      await versions.put({
+        token,
+        value: formatAnswer(rotationId, body),
+        stages: ['ROTATION_ANSWER'],
+      });
+      return token;
+    },
+
+    async readAnswer(rotationId) {
+      const versionId = derivedId('ROTATION_ANSWER', rotationId);
+      const version = await read({ versionId });
+      const body = version && parseAnswer(version.value);
+      return body === null ? null : { versionId, body };
+    },
+
+    async roomAtMs(nowMs) {
+      const { youngVersionLimit } = versions;
+      if (youngVersionLimit === null) return null;
+      const young = (await versions.list())
+        .map(({ createdAtMs }) => createdAtMs + dayMs)
+        .filter((freeAtMs) => freeAtMs > nowMs)
+        .sort((a, b) => a - b);
+      // So many of the oldest young versions must age before there is room.
+      const surplus = young.length - (youngVersionLimit - versionsReserved);
+      return surplus < 0 ? null : (young[surplus] ?? null);
     },
 
     promote: async (from, to) =>
@@ -136,6 +183,30 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
   };
 }
 
+/**
+ * Secrets Manager takes 65,536 bytes; a reset response has about 30, so the rest of a longer one is
+ * a page of a proxy.
+ */
+const answerBytesKept = 45_000;
+
+/** The bytes of a response as a text that any store takes. */
+function formatAnswer(rotationId: string, body: Secret<Uint8Array>): Secret {
+  const bytes = Buffer.from(body.reveal().subarray(0, answerBytesKept)).toString('base64');
+  return new Secret(JSON.stringify({ format: 'thingspace-rotator/answer/1', rotationId, bytes }));
+}
+
+function parseAnswer(value: Secret | 'binary'): Secret<Uint8Array> | null {
+  if (value === 'binary') return null;
+  try {
+    const { bytes } = JSON.parse(value.reveal()) as { bytes?: unknown };
+    return typeof bytes === 'string'
+      ? new Secret(new Uint8Array(Buffer.from(bytes, 'base64')))
+      : null;
+  } catch {
+    return null;
+  }
+}
+
 const none: Promise<null> = Promise.resolve(null);
 
 type Which = { readonly stage: string } | { readonly versionId: string };
@@ -150,7 +221,8 @@ async function need(
   if (version) return version;
   throw new Failure(
     'secret-not-found',
-    `${where} ${'stage' in which ? `has no ${which.stage}, or does not exist` : `has no version ${which.versionId}`}`,
+    `${where} ` +
+      `${'stage' in which ? `has no ${which.stage}, or does not exist` : `has no version ${which.versionId}`}`,
   );
 }
 
@@ -194,7 +266,8 @@ function recordIn(version: StoredVersion): FoundRecord {
       'record-invalid',
       `version ${version.versionId} is binary, not an attempt record`,
     );
-  // One end is the creation date with its milliseconds, the other may be an HTTP date without: hence never below 0.
+  // One end is the creation date with its milliseconds, the other may be an HTTP date without:
+  // hence never below 0.
   return {
     record: parseRecord(version.value.reveal()),
     ageMs: Math.max(0, version.storeNowMs - version.createdAtMs),
@@ -210,7 +283,10 @@ function holdsRecord(version: StoredVersion): boolean {
   }
 }
 
-/** The tokens of the newest record and of those before it, without reading any. Empty where the newest is not readable. */
+/**
+ * The tokens of the newest record and of those before it, without reading any. Empty where the
+ * newest is not readable.
+ */
 function knownRecords(newest: StoredVersion | null): ReadonlySet<string> {
   if (!newest || !holdsRecord(newest)) return new Set();
   try {
@@ -227,7 +303,7 @@ function knownRecords(newest: StoredVersion | null): ReadonlySet<string> {
 
 /** Newest first; without the version itself, later ones, and attempt records. */
 function olderThan(
-  current: CurrentSecret,
+  current: SecretVersion,
   listed: readonly ListedVersion[],
   records: ReadonlySet<string>,
 ): ListedVersion[] {

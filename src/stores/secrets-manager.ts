@@ -101,6 +101,11 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
   };
 }
 
+/**
+ * No version younger than 24 hours is removed, and about 100 are kept (AWS's quotas page, 2026-11).
+ */
+const youngVersionLimit = 100;
+
 function versionsOf(
   client: SecretsManagerClient,
   secretId: string,
@@ -109,6 +114,8 @@ function versionsOf(
 ): VersionStore {
   const about = { subject: `secret ${secretId}`, resource: secretId };
   return {
+    youngVersionLimit,
+
     async read(which): Promise<StoredVersion | null> {
       const input = {
         SecretId: secretId,

@@ -66,10 +66,10 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
       }),
     ]);
 
-    const open_ = await log.openIntents('fleet-a');
+    const open_ = (await log.rotationsOf('fleet-a')).open;
     expect(open_.map(({ rotationId }) => rotationId)).toEqual(['r-1', 'r-3']);
     expect(open_.map(({ intendedAtMs }) => clock.atMs - intendedAtMs)).toEqual([1000, 0]);
-    expect(await log.openIntents('nobody')).toEqual([]);
+    expect((await log.rotationsOf('nobody')).open).toEqual([]);
     await log.close();
   });
 
@@ -96,7 +96,7 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
       checkpoints: seesOtherCheckpoints ? 2 : 1,
       sealedRecords: seesOtherCheckpoints ? 32 : 31,
     });
-    expect((await one.openIntents('fleet-a')).length).toBe(30);
+    expect((await one.rotationsOf('fleet-a')).open.length).toBe(30);
     await Promise.all([one.close(), two.close()]);
   });
 
@@ -112,7 +112,9 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
       expect((error as Failure).reason).toBe('audit-unavailable');
     }
     breakIt(false);
-    expect((await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual(['r-1']);
+    expect((await log.rotationsOf('fleet-a')).open.map(({ rotationId }) => rotationId)).toEqual([
+      'r-1',
+    ]);
     await log.append([intended('r-3')]);
 
     expect(await codesOf(log)).toEqual([

@@ -9,9 +9,9 @@ import type { RotationEvent } from '../../src/rotation/event.ts';
 import { Failure } from '../../src/rotation/failure.ts';
 import type {
   Clock,
-  CurrentSecret,
   Ports,
   SecretStore,
+  SecretVersion,
   ThingSpace,
 } from '../../src/rotation/ports.ts';
 import type { AttemptRecord } from '../../src/rotation/record.ts';
@@ -258,8 +258,9 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     const shown = (
       { versionId, createdAtMs, password }: Version,
       { username }: Kept,
-    ): CurrentSecret => ({
+    ): SecretVersion => ({
       versionId,
+      stages: of(name).current === versionId ? ['AWSCURRENT'] : [],
       createdAtMs,
       document: password,
       credentials: { username, password, clientId: 'app', clientSecret: new Secret('app-secret') },
@@ -268,8 +269,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       readCurrent: async () => shown(secret().versions.get(of(name).current) as Version, of(name)),
       readVersion: async (id) => {
         const found = secret().versions.get(id);
-        if (!found) throw new Failure('secret-not-found', `no version ${id}`);
-        return shown(found, of(name));
+        return found ? shown(found, of(name)) : null;
       },
       readPending: async () => {
         const { pending, current } = secret();
@@ -288,10 +288,15 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
         of(name).newest = record.sequence;
         return 'written';
       },
-      putPending: async (rotationId, _basis, password) => {
-        secret().versions.set(rotationId, version(password, clock.nowMs(), rotationId));
-        of(name).pending = rotationId;
+      putPending: async (versionId, _basis, password) => {
+        secret().versions.set(versionId, version(password, clock.nowMs(), versionId));
+        of(name).pending = versionId;
+        return 'stored';
       },
+      recoveryId: (rotationId, replaced) => `${rotationId}>${replaced}`,
+      putAnswer: async (rotationId) => `answer-${rotationId}`,
+      readAnswer: async () => null,
+      roomAtMs: async () => null,
       promote: async (from, to) => {
         const found = secret();
         if (found.current !== from) return 'conflict';
@@ -347,7 +352,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
       if (keepsAudit) audit.push(...appended);
     },
-    openIntents: async () => [],
+    rotationsOf: async () => ({ open: [], last: null }),
     checkpoint: async () => {
       counts.checkpoints += 1;
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
@@ -460,7 +465,12 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       const record: AttemptRecord = {
         phase: 'resetting',
         sequence: 1,
-        rotationId: 'rotation-lost',
+        open: {
+          rotationId: 'rotation-lost',
+          basis: current,
+          startedAtMs: clock.nowMs() - dayMs,
+          settleLeftMs: 0,
+        },
         ...common,
       };
       secret.records.set(1, { record, atMs: clock.nowMs() - dayMs });

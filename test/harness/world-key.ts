@@ -1,18 +1,34 @@
-// What about a world can still matter to its future, as a short text. Two worlds with the same text have the same
-// future, so that only one of them need be explored. What is left out here is never looked at again by anybody: older
-// records (a token is only asked for from the labelled record upward), closed intents, resets that are told or over.
+// What about a world can still matter to its future, as a short text. Two worlds with the same text
+// have the same future, so that only one of them need be explored. What is left out here is never
+// looked at again by anybody: older records (a token is only asked for from the labelled record
+// upward), closed intents, resets that are told or over.
 
 import { createHash } from 'node:crypto';
-import { isOutcome, labelled, newestRecord, recordToken, type World } from './world.ts';
+import {
+  answerId,
+  beginsAtMs,
+  isOutcome,
+  labelled,
+  lastRotation,
+  newestRecord,
+  recordToken,
+  recoveryId,
+  type World,
+} from './world.ts';
 import type { Process, Simulation } from './world-run.ts';
 
-/** Older than this is all the same: every lease and settle time is over, every label read fresh; milliseconds. */
+/**
+ * Older than this is all the same: every lease and settle time is over, every label read fresh;
+ * milliseconds.
+ */
 const oldMs = 300_000;
 const due = 60 * 86_400_000;
 
 type Name = (name: string) => string;
 
-/** Names in the order in which they appear: `rB7` of one world and `rA2` of another may be the same. */
+/**
+ * Names in the order in which they appear: `rB7` of one world and `rA2` of another may be the same.
+ */
 function canonically(): Name {
   const names = new Map<string, string>();
   return (name) => {
@@ -23,7 +39,10 @@ function canonically(): Name {
   };
 }
 
-/** The only question ever asked about a password's age, since time between runs is minutes or more than that. */
+/**
+ * The only question ever asked about a password's age, since time between runs is minutes or more
+ * than that.
+ */
 const maturity = (world: World, atMs: number): string =>
   world.nowMs - atMs >= due ? 'due' : 'young';
 
@@ -50,7 +69,10 @@ function processKey(
     .map(({ told, endedOrder }) => (told === 'nothing' && endedOrder >= loginOrder ? 'x' : '.'))
     .join('');
   const waits = timers.map(({ atMs }) => atMs).join();
-  return `${name} ${heard} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ${holder?.id} ${wallOffsetMs} ${unproven} ${sessions}`;
+  return (
+    `${name} ${heard} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ` +
+    `${holder?.id} ${wallOffsetMs} ${unproven} ${sessions}`
+  );
 }
 
 export const mayReadStale = ({ enabled }: Simulation['config']): boolean =>
@@ -77,7 +99,8 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   );
   const sinceMs = Math.min(...same.map(({ createdAtMs }) => createdAtMs));
   parts.push(
-    `live=${name(world.live)} since ${maturity(world, current?.createdAtMs ?? 0)} ${maturity(world, sinceMs)}`,
+    `live=${name(world.live)} since ${maturity(world, current?.createdAtMs ?? 0)} ` +
+      `${maturity(world, sinceMs)}`,
   );
   parts.push(
     `hand=${world.byHand.has(current?.value?.password ?? '')}`,
@@ -88,7 +111,8 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   const intents = world.audit.filter(
     ({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId),
   );
-  parts.push(...recordParts(world, name, stales, intents.length > 0));
+  const open = new Set(intents.map(({ rotationId }) => rotationId ?? ''));
+  parts.push(...recordParts(world, name, stales, open, passwordAt));
   for (const { rotationId } of intents) parts.push(`intent ${name(rotationId ?? '')}`);
   for (const reset of world.resets) {
     if (reset.fate === 'in-flight' || !closed.has(reset.rotationId))
@@ -104,9 +128,20 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   return parts.join(';');
 }
 
-/** The labelled record and those above it. One that our own promotion has made history is no longer asked how old it is. */
-function recordParts(world: World, name: Name, stales: boolean, hasIntents: boolean): string[] {
+/**
+ * The labelled record and those above it. One that our own promotion has made history is no longer
+ * asked how old it is.
+ */
+function recordParts(
+  world: World,
+  name: Name,
+  stales: boolean,
+  intents: ReadonlySet<string>,
+  passwordAt: (id: string | undefined) => string,
+): string[] {
   const parts: string[] = [];
+  const last = lastRotation(world)?.rotationId;
+  if (last !== undefined) parts.push(`last ${name(last)}`);
   const label = labelled(world, 'ROTATION')?.record;
   const newest = newestRecord(world);
   if (!label || !newest) return parts;
@@ -115,7 +150,7 @@ function recordParts(world: World, name: Name, stales: boolean, hasIntents: bool
   const isStale = before !== undefined && before.untilMs > world.nowMs;
   // AWSPENDING only ever moves to a rotation that is new; the others have no way back.
   const pendingBefore = stales ? world.before.get('AWSPENDING')?.id : undefined;
-  const mayMatter = [current, world.labels.get('AWSPENDING'), pendingBefore];
+  const mayMatter = [current, world.labels.get('AWSPENDING'), pendingBefore, last, ...intents];
   if (isStale) parts.push(`stale ${before.id === undefined} ${before.untilMs - world.nowMs}`);
   for (
     let sequence = Math.max(1, label.sequence - (isStale ? 1 : 0));
@@ -125,23 +160,54 @@ function recordParts(world: World, name: Name, stales: boolean, hasIntents: bool
     const version = world.versions.get(recordToken(sequence));
     const record = version?.record;
     if (!version || !record) continue;
-    const known = record.rotationId === undefined ? '' : name(record.rotationId);
-    const doubtful = 'doubtful' in record && record.doubtful ? 'doubtful' : '';
-    const reason = record.phase === 'stopped' ? record.reason : '';
-    const isHistory = record.basis !== current && record.rotationId === current && !hasIntents;
-    const ages = isHistory
-      ? ''
-      : `${name(record.holder.id)} ${record.leaseMs} ${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
-    const earlier = (record.earlier ?? []).filter((id) => mayMatter.includes(id));
-    const basis = `${name(record.basis)} ${earlier.map(name).join()}`;
+    const { open, history = [] } = record;
+    const ageOf = (sinceMs = 0): string => maturity(world, sinceMs - beginsAtMs);
+    const openPart = open
+      ? [
+          ...[open.rotationId, open.basis, recoveryId(open.rotationId, current ?? '')].map(
+            (id) => `${name(id)}:${passwordAt(id)}`,
+          ),
+          Math.min(open.settleLeftMs, oldMs),
+          ageOf(open.startedAtMs),
+          open.verified,
+          world.versions.has(answerId(open.rotationId)),
+          world.receipts.has(open.rotationId),
+        ].join(' ')
+      : '';
+    const past = history
+      .filter(({ as, rotationId }) => as === 'rotated' || mayMatter.includes(rotationId))
+      .map(({ rotationId, as, versionId = '', replaced, sinceMs }) =>
+        [
+          name(rotationId),
+          as,
+          name(versionId),
+          passwordAt(versionId),
+          passwordAt(replaced),
+          passwordAt(recoveryId(rotationId, current ?? '')),
+          ageOf(sinceMs),
+        ].join(' '),
+      );
+    const reason =
+      record.phase === 'stopped' ? `${record.reason} ${passwordAt(record.refused)}` : '';
+    const planned =
+      record.phase === 'claimed' && intents.has(record.planned ?? '')
+        ? name(record.planned ?? '')
+        : '';
+    const ages =
+      `${name(record.holder.id)} ${record.leaseMs} ` +
+      `${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
     parts.push(
-      `${sequence - label.sequence} ${record.phase} ${basis} ${record.loginsSpent} ${known} ${doubtful} ${reason} ${ages}`,
+      `${sequence - label.sequence} ${record.phase} ${name(record.basis)} ${record.loginsSpent} ` +
+        `${openPart} ${past.join('|')} ${planned} ${reason} ${ages}`,
     );
   }
   return parts;
 }
 
-/** Where the living password is besides the store, and who had it. In the store under a label it stays until it is replaced. */
+/**
+ * Where the living password is besides the store, and who had it. In the store under a label it
+ * stays until it is replaced.
+ */
 function answerParts(world: World, name: Name): string[] {
   const isStored = (['AWSCURRENT', 'AWSPENDING'] as const).some(
     (label) => labelled(world, label)?.value?.password === world.live,

@@ -1,6 +1,7 @@
-// What may go wrong at each call of a port. A mishap is picked when the call's turn comes; the call is then
-// performed, half performed, or not at all. A crash after a call is the crash before the next one, which differs in
-// nothing that lasts; so is a crash at a read beside others, hence only the calls listed here can be crashed at.
+// What may go wrong at each call of a port. A mishap is picked when the call's turn comes; the call
+// is then performed, half performed, or not at all. A crash after a call is the crash before the
+// next one, which differs in nothing that lasts; so is a crash at a read beside others, hence only
+// the calls listed here can be crashed at.
 
 import type { Handiwork } from './world.ts';
 
@@ -12,6 +13,8 @@ export type Method =
   | 'passwordSince'
   | 'putRecord'
   | 'putPending'
+  | 'putAnswer'
+  | 'readAnswer'
   | 'promote'
   | 'authorize'
   | 'login'
@@ -22,7 +25,7 @@ export type Method =
   | 'find'
   | 'discard'
   | 'append'
-  | 'openIntents';
+  | 'rotationsOf';
 
 /** Milliseconds that a paused process stands still. */
 export const pauses = {
@@ -59,7 +62,10 @@ export type Mishap =
   | 'session refused'
   | 'throttled'
   | 'dropped'
-  /** The connection is cut at once, and the reset is done at the last moment at which the server may do it. */
+  /**
+   * The connection is cut at once, and the reset is done at the last moment at which the server may
+   * do it.
+   */
   | 'cut, then very late'
   | 'slow'
   | 'truncated'
@@ -79,8 +85,8 @@ const clocks = Object.keys(clockSteps) as (keyof typeof clockSteps)[];
 const write = ['unavailable', 'answer lost', 'late', 'very late'] as const;
 
 /**
- * Every mishap of every method. No pause at a login or a reset: it is on the wire as soon as the loop has looked at the
- * clock; a process is paused before that look at the calls that come before.
+ * Every mishap of every method. No pause at a login or a reset: it is on the wire as soon as the
+ * loop has looked at the clock; a process is paused before that look at the calls that come before.
  */
 export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
   readCurrent: ['crash', 'unavailable', 'stale', ...hands, 'operator puts the right password'],
@@ -90,6 +96,8 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
   passwordSince: ['crash', 'unavailable'],
   putRecord: ['crash', 'crash, the others done', ...write, ...pause, ...clocks, ...hands],
   putPending: ['crash', ...write, ...pause, ...hands],
+  putAnswer: ['crash', ...write],
+  readAnswer: ['unavailable'],
   promote: ['crash', ...write, ...pause, ...hands],
   authorize: ['unavailable', ...pause],
   login: ['crash', 'not sent', 'dropped', 'answer lost', 'late', 'refused', ...hands],
@@ -117,13 +125,16 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
   find: ['crash', 'unavailable'],
   discard: ['crash'],
   append: ['crash', 'crash half way', 'unavailable', 'answer lost', ...pause],
-  openIntents: ['unavailable'],
+  rotationsOf: ['unavailable'],
 };
 
 /** All mishaps, each once. */
 export const everyMishap: readonly Mishap[] = [...new Set(Object.values(mishaps).flat())];
 
-/** The mishaps that the exploration combines up to three at a time; all others up to two at a time, and in swarms. */
+/**
+ * The mishaps that the exploration combines up to three at a time; all others up to two at a time,
+ * and in swarms.
+ */
 export const coreMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
   'crash',
   'crash, the others done',

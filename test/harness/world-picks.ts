@@ -1,11 +1,15 @@
-// Where a simulated world's choices come from: a counter that enumerates them all (TigerBeetle's exhaustigen), a
-// seed, or a list that an earlier run printed. A world that makes the same picks is the same world.
+// Where a simulated world's choices come from: a counter that enumerates them all (TigerBeetle's
+// exhaustigen), a seed, or a list that an earlier run printed. A world that makes the same picks is
+// the same world.
 
 /** One source of choices. */
 export type Picks = {
   /** A number from 0 to `n - 1`. */
   pick(n: number): number;
-  /** 0 for none of `n` mishaps, or which one (from 1). A seed picks a mishap seldom; the counter picks each. */
+  /**
+   * 0 for none of `n` mishaps, or which one (from 1). A seed picks a mishap seldom; the counter
+   * picks each.
+   */
   mishap(n: number): number;
   /** What has been picked so far. */
   readonly taken: readonly number[];
@@ -34,7 +38,10 @@ export function countPicks(): Picks & { next(): boolean; readonly isNew: boolean
     get taken() {
       return taken.slice(0, at);
     },
-    /** Whether this world has left the path of the one before it: from here on nothing has been enumerated yet. */
+    /**
+     * Whether this world has left the path of the one before it: from here on nothing has been
+     * enumerated yet.
+     */
     get isNew() {
       return at >= taken.length;
     },

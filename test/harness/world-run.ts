@@ -1,21 +1,23 @@
-// Runs processes in a world: the production loop over ports whose every call waits until it is picked. No timers and
-// no real time: between two steps the microtasks run dry, so the same picks give the same world, to the letter.
+// Runs processes in a world: the production loop over ports whose every call waits until it is
+// picked. No timers and no real time: between two steps the microtasks run dry, so the same picks
+// give the same world, to the letter.
 
 import type { AuditEvent, RotationEvent } from '../../src/rotation/event.ts';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type {
   Credentials,
-  CurrentSecret,
   FoundRecord,
   LoginAnswer,
   Ports,
   ResetAnswer,
+  SecretVersion,
 } from '../../src/rotation/ports.ts';
 import type { Holder } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request, Result, Timing } from '../../src/rotation/state.ts';
 import { Secret } from '../../src/secret.ts';
 import {
+  answerId,
   applyReset,
   beginsAtMs,
   endReset,
@@ -23,12 +25,15 @@ import {
   isStale,
   type Label,
   labelled,
+  lastRotation,
   logIn,
   moveLabel,
+  newestRecord,
   openIntents,
   passTime,
   putVersion,
   recordToken,
+  recoveryId,
   resetAt,
   type Version,
   type World,
@@ -50,7 +55,10 @@ export type Config = {
   readonly enabled?: ReadonlySet<Mishap>;
   /** At which calls; without it at all of them. */
   readonly at?: ReadonlySet<Method>;
-  /** The mishaps of a story, in order: each happens at the next call that begins like this. Nothing is picked then. */
+  /**
+   * The mishaps of a story, in order: each happens at the next call that begins like this. Nothing
+   * is picked then.
+   */
   readonly planned?: [call: string, mishap: Mishap][];
   /** A bug put around the ports, to see a judge fail. */
   readonly plant?: (ports: Ports, simulation: Simulation, process: Process) => Ports;
@@ -101,6 +109,13 @@ export type Step = {
   readonly mishap: Mishap | null;
 };
 
+/** A login, and whether the newest record then named its password as one that a closed rotation replaced. */
+export type SentLogin = {
+  readonly process: string;
+  readonly password: string;
+  readonly replaced: boolean;
+};
+
 export type Simulation = {
   readonly world: World;
   readonly config: Config;
@@ -114,6 +129,8 @@ export type Simulation = {
   readonly steps: Step[];
   /** What was told to people and not looked at yet. */
   readonly said: unknown[];
+  /** Logins that were sent and not judged yet. */
+  readonly logins: SentLogin[];
   /** After every step; throws to end the world. */
   readonly afterStep: (simulation: Simulation) => void;
 };
@@ -145,8 +162,11 @@ function requestOf(config: Config): Request {
   };
 }
 
-/** How many microtasks a process may need from an answer to its next call. Too few shows: a process would then wait for nothing. */
-const ticks = 16;
+/**
+ * How many microtasks a process may need from an answer to its next call. Too few shows: a process
+ * would then wait for nothing.
+ */
+const ticks = 32;
 
 /** Runs the scripts until each has ended or died, and leaves the world as it is then. */
 export async function simulate(simulation: Simulation, scripts: readonly Script[]): Promise<void> {
@@ -193,7 +213,10 @@ function isReady(this: Simulation, { alive, calls, pausedUntilMs }: Process): bo
   return alive && calls.length > 0 && pausedUntilMs <= this.world.nowMs;
 }
 
-/** Another process may go on at every step, but each time that it need not costs one of a bounded number of switches. */
+/**
+ * Another process may go on at every step, but each time that it need not costs one of a bounded
+ * number of switches.
+ */
 function choose(simulation: Simulation, ready: Process[]): Process {
   const [first] = ready;
   if (!first) throw new Error('bug: nobody to choose from');
@@ -370,7 +393,10 @@ type Perform<T> = (
 function portsOf(simulation: Simulation, process: Process): Ports {
   const { world, config } = simulation;
 
-  /** Waits for its turn; what it then hears is what distinguishes this process from its twin in another world. */
+  /**
+   * Waits for its turn; what it then hears is what distinguishes this process from its twin in
+   * another world.
+   */
   const call = <T>(method: Method, what: string, perform: Perform<T>): Promise<T> =>
     new Promise((resolve, reject) => {
       const answer = (value: T): void => {
@@ -404,7 +430,10 @@ function portsOf(simulation: Simulation, process: Process): Ports {
       else answer(look(mishap === 'stale'));
     });
 
-  /** A write that may be done or not, whatever the caller hears. `act` may run when the caller is long dead. */
+  /**
+   * A write that may be done or not, whatever the caller hears. `act` may run when the caller is
+   * long dead.
+   */
   const write = <T>(
     method: Method,
     what: string,
@@ -438,14 +467,12 @@ function portsOf(simulation: Simulation, process: Process): Ports {
     store: {
       readCurrent: () =>
         read('readCurrent', 'readCurrent', 'store-unavailable', (stale) =>
-          secretOf(labelled(world, 'AWSCURRENT', stale)),
+          currentSecret(world, stale),
         ),
       readVersion: (versionId) =>
-        call('readVersion', `readVersion ${versionId}`, (mishap, answer, fail) => {
+        read('readVersion', `readVersion ${versionId}`, 'store-unavailable', () => {
           const version = world.versions.get(versionId);
-          if (mishap === 'unavailable') fail('store-unavailable', 'readVersion is unavailable');
-          else if (version) answer(secretOf(version));
-          else fail('secret-not-found', `there is no version ${versionId}`);
+          return version?.value ? secretOf(world, version) : null;
         }),
       readPending: () =>
         read('readPending', 'readPending', 'store-unavailable', (stale) => {
@@ -461,7 +488,7 @@ function portsOf(simulation: Simulation, process: Process): Ports {
           return foundOf(world, world.versions.get(recordToken(atLeast)) ?? newest);
         }),
       putRecord: (record) => {
-        if (record.phase === 'resetting') process.rotationId = record.rotationId;
+        if (record.phase === 'resetting') process.rotationId = record.open.rotationId;
         const { phase, sequence, loginsSpent } = record;
         return write(
           'putRecord',
@@ -474,19 +501,31 @@ function portsOf(simulation: Simulation, process: Process): Ports {
           },
         );
       },
-      putPending: (rotationId, basis, password) => {
+      putPending: (versionId, basis, password) => {
         const note = noteIn(basis);
-        return write('putPending', `putPending ${rotationId}`, 'store-unavailable', (where) => {
-          putVersion(
-            where,
-            rotationId,
-            { value: { password: password.reveal(), note }, record: null },
-            'AWSPENDING',
-          );
-          if (where.versions.get(rotationId)?.value?.password !== password.reveal())
-            throw new Failure('store-unavailable', 'this version holds another value');
+        const value = { password: password.reveal(), note };
+        return write('putPending', `putPending ${versionId}`, 'store-unavailable', (where) => {
+          putVersion(where, versionId, { value, record: null }, 'AWSPENDING');
+          const stored = where.versions.get(versionId)?.value?.password;
+          return stored === password.reveal() ? ('stored' as const) : ('taken' as const);
         });
       },
+      recoveryId,
+      putAnswer: (rotationId, body) =>
+        write('putAnswer', `putAnswer ${rotationId}`, 'store-unavailable', (where) => {
+          const id = answerId(rotationId);
+          const answer = new TextDecoder().decode(body.reveal());
+          putVersion(where, id, { value: null, record: null, answer }, 'ROTATION_ANSWER');
+          return id;
+        }),
+      readAnswer: (rotationId) =>
+        read('readAnswer', 'readAnswer', 'store-unavailable', () => {
+          const versionId = answerId(rotationId);
+          const answer = world.versions.get(versionId)?.answer;
+          const bytes = new TextEncoder().encode(answer);
+          return answer === undefined ? null : { versionId, body: new Secret(bytes) };
+        }),
+      roomAtMs: async () => null,
       promote: (from, to) => {
         const by = { process: process.name, attempt: process.attempts };
         return write('promote', `promote ${from} to ${to}`, 'store-unavailable', (where) => {
@@ -505,13 +544,12 @@ function portsOf(simulation: Simulation, process: Process): Ports {
         }),
     },
     thingspace: {
-      authorize: () => read('authorize', 'authorize', 'api-unavailable', () => undefined),
       connectAhead: () => {},
+      authorize: () => read('authorize', 'authorize', 'api-unavailable', () => undefined),
       login: async (credentials, mayStillSend) => {
         const detail = mayStillSend();
-        return detail === null
-          ? login(simulation, process, credentials, call, after)
-          : { login: 'not-sent', detail };
+        if (detail !== null) return { login: 'not-sent', detail };
+        return login(simulation, process, credentials, call, after);
       },
       reset: async (session, mayStillSend) => {
         const detail = mayStillSend();
@@ -556,15 +594,13 @@ function portsOf(simulation: Simulation, process: Process): Ports {
         });
       },
       find: (rotationId) =>
-        config.receipts !== 'readable'
+        config.receipts === 'off'
           ? Promise.resolve(null)
           : call('find', 'find the receipt', (mishap, answer) => {
               const body = world.receipts.get(rotationId);
-              answer(
-                mishap === 'unavailable' || body === undefined
-                  ? null
-                  : new Secret(new TextEncoder().encode(body)),
-              );
+              if (mishap === 'unavailable' || body === undefined) return answer(null);
+              const bytes = new Secret(new TextEncoder().encode(body));
+              answer({ place: 'receipts/', body: config.receipts === 'readable' ? bytes : null });
             }),
       discard: (rotationId) =>
         config.receipts === 'off'
@@ -592,8 +628,11 @@ function portsOf(simulation: Simulation, process: Process): Ports {
             answer(undefined);
           },
         ),
-      openIntents: (name) =>
-        read('openIntents', 'openIntents', 'audit-unavailable', () => openIntents(world, name)),
+      rotationsOf: (name) =>
+        read('rotationsOf', 'rotationsOf', 'audit-unavailable', () => ({
+          open: openIntents(world, name),
+          last: lastRotation(world),
+        })),
     },
     clock: {
       nowMs: () => beginsAtMs + world.nowMs + process.wallOffsetMs,
@@ -620,7 +659,10 @@ function portsOf(simulation: Simulation, process: Process): Ports {
   };
 }
 
-/** As on Linux: of its own attempts a process knows which are over, of another process only whether it lives. */
+/**
+ * As on Linux: of its own attempts a process knows which are over, of another process only whether
+ * it lives.
+ */
 function liveness(
   { processes, config }: Simulation,
   asking: Process,
@@ -643,14 +685,24 @@ export function promote(
   moveLabel(world, 'AWSCURRENT', to);
 }
 
-const noteIn = (basis: CurrentSecret): string =>
+const noteIn = (basis: SecretVersion): string =>
   String((JSON.parse(basis.document.reveal()) as { note: unknown }).note);
 
-function secretOf(version: Version | null): CurrentSecret {
-  if (!version?.value) throw new Failure('secret-not-found', 'no such version');
+/** What a read by the label returns; an outdated one shows the labels of that time. */
+function currentSecret(world: World, stale: boolean): SecretVersion {
+  const version = labelled(world, 'AWSCURRENT', stale);
+  if (!version?.value) throw new Failure('secret-not-found', 'there is no AWSCURRENT');
+  const { stages, ...secret } = secretOf(world, version);
+  return { ...secret, stages: [...new Set([...stages, 'AWSCURRENT'])] };
+}
+
+function secretOf(world: World, version: Version): SecretVersion {
+  if (!version.value) throw new Failure('secret-not-found', 'no such version');
   const { password, note } = version.value;
+  const stages = [...world.labels].flatMap(([label, id]) => (id === version.id ? [label] : []));
   return {
     versionId: version.id,
+    stages,
     createdAtMs: beginsAtMs + version.createdAtMs,
     document: new Secret(JSON.stringify({ note })),
     credentials: {
@@ -694,6 +746,12 @@ function login(
   const password = credentials.password.reveal();
   process.names += 1;
   const token = `§t${process.name}${process.names}`;
+  const passwordOf = (id?: string) => world.versions.get(id ?? '')?.value?.password;
+  const history = newestRecord(world)?.history?.filter(({ as }) => as === 'rotated') ?? [];
+  const newest = passwordOf(history[0]?.versionId);
+  const replaced =
+    password !== newest && history.some((one) => passwordOf(one.replaced) === password);
+  simulation.logins.push({ process: process.name, password, replaced });
   return call('login', `log in with ${password}`, (mishap, answer) => {
     const detail = `login: ${mishap ?? 'refused'}`;
     switch (mishap) {
@@ -729,7 +787,10 @@ function login(
   });
 }
 
-/** The reset is on the wire from the moment it is asked for: between the loop's last look and this nothing can come. */
+/**
+ * The reset is on the wire from the moment it is asked for: between the loop's last look and this
+ * nothing can come.
+ */
 function reset(
   simulation: Simulation,
   process: Process,

@@ -1,12 +1,12 @@
-// A world for the loop: one account's secret, its user at Verizon, receipts, the audit log, and time. Plain
-// data and what may happen to it; who acts, and what goes wrong, is in world-run.ts. Every secret value in it
-// carries the mark §, so that one that leaks is seen.
+// A world for the loop: one account's secret, its user at Verizon, receipts, the audit log, and
+// time. Plain data and what may happen to it; who acts, and what goes wrong, is in world-run.ts.
+// Every secret value in it carries the mark §, so that one that leaks is seen.
 
 import { isDeepStrictEqual } from 'node:util';
-import type { AuditEvent, OpenIntent } from '../../src/rotation/event.ts';
+import type { AuditEvent, LastRotation, OpenIntent } from '../../src/rotation/event.ts';
 import type { AttemptRecord } from '../../src/rotation/record.ts';
 
-export type Label = 'AWSCURRENT' | 'AWSPENDING' | 'AWSPREVIOUS' | 'ROTATION';
+export type Label = 'AWSCURRENT' | 'AWSPENDING' | 'AWSPREVIOUS' | 'ROTATION' | 'ROTATION_ANSWER';
 
 /** A version of the secret: a value, or an attempt record. Never changes. */
 export type Version = {
@@ -14,12 +14,17 @@ export type Version = {
   readonly createdAtMs: number;
   readonly value: { readonly password: string; readonly note: string } | null;
   readonly record: AttemptRecord | null;
+  /** The bytes of a response that could not be read. */
+  readonly answer?: string;
 };
 
 /** A login that Verizon accepted. */
 export type OpenSession = { readonly token: string; readonly order: number };
 
-/** A reset on its way. `order` numbers are the world's steps, so that before and after have a meaning without a clock. */
+/**
+ * A reset on its way. `order` numbers are the world's steps, so that before and after have a
+ * meaning without a clock.
+ */
 export type Reset = {
   readonly rotationId: string;
   readonly process: string;
@@ -61,7 +66,9 @@ export type Commit = {
 };
 
 export type World = {
-  /** Milliseconds since the world began: everybody's monotonic clock, and the store's wall clock. */
+  /**
+   * Milliseconds since the world began: everybody's monotonic clock, and the store's wall clock.
+   */
   nowMs: number;
   /** Steps so far. */
   order: number;
@@ -155,7 +162,9 @@ export function moveLabel(world: World, label: Label, id: string): void {
   if (from === id) return;
   world.before.set(label, { id: from, untilMs: world.nowMs + staleForMs });
   world.labels.set(label, id);
-  if (label === 'AWSCURRENT' && from !== undefined) moveLabel(world, 'AWSPREVIOUS', from);
+  if (label !== 'AWSCURRENT' || from === undefined) return;
+  moveLabel(world, 'AWSPREVIOUS', from);
+  if (world.labels.get('AWSPENDING') === from) world.labels.delete('AWSPENDING');
 }
 
 /** The version under a label; `stale` asks for where the label was before. */
@@ -175,16 +184,22 @@ export const currentOf = (world: World): Version & { value: NonNullable<Version[
   return { ...version, value: version.value };
 };
 
-/** Puts a version and a label on it; `taken` when the token holds something else. The same again moves nothing. */
+/**
+ * Puts a version and a label on it; `taken` when the token holds something else. The same again
+ * moves nothing.
+ */
 export function putVersion(
   world: World,
   id: string,
-  content: Pick<Version, 'value' | 'record'>,
+  content: Pick<Version, 'value' | 'record' | 'answer'>,
   label: Label,
 ): 'written' | 'taken' {
   const there = world.versions.get(id);
   if (there)
-    return isDeepStrictEqual({ value: there.value, record: there.record }, content)
+    return isDeepStrictEqual(
+      { value: there.value, record: there.record, answer: there.answer },
+      { value: content.value, record: content.record, answer: content.answer },
+    )
       ? 'written'
       : 'taken';
   world.versions.set(id, { id, createdAtMs: world.nowMs, ...content });
@@ -193,6 +208,9 @@ export function putVersion(
 }
 
 export const recordToken = (sequence: number): string => `record-${sequence}`;
+export const recoveryId = (rotationId: string, replaced: string): string =>
+  `${rotationId}>${replaced}`;
+export const answerId = (rotationId: string): string => `answer-${rotationId}`;
 
 /** The record of the highest sequence, whatever the label says: what a judge goes by. */
 export function newestRecord(world: World): AttemptRecord | null {
@@ -256,6 +274,14 @@ export function openIntents(world: World, account: string): OpenIntent[] {
 
 export const isOutcome = ({ code }: AuditEvent): boolean =>
   code === 'rotation.outcome' || code === 'rotation.reconciled';
+
+/** The newest rotation whose password became current, as the log has it. */
+export function lastRotation(world: World): LastRotation | null {
+  const event = world.audit.findLast(({ code }) => code === 'secret.promoted');
+  if (event?.rotationId === undefined || event.versionAfter === undefined) return null;
+  const { rotationId, versionAfter: versionId, secretId } = event;
+  return { rotationId, versionId, secretId, atMs: 0 };
+}
 
 // A person.
 

@@ -98,7 +98,7 @@ test('a checkpoint covers all records; a day without records has a heartbeat', a
 test('an intent is open until its outcome, and a later intent opens it again', async () => {
   const log = await openTestLog();
   const open = async (): Promise<string[]> =>
-    (await log.openIntents('fleet-a')).map(({ rotationId }) => rotationId);
+    (await log.rotationsOf('fleet-a')).open.map(({ rotationId }) => rotationId);
   await log.append([intended('r-1'), intended('r-2'), intended('r-3', 'fleet-b')]);
   expect(await open()).toEqual(['r-1', 'r-2']);
   await log.append([outcome('r-1')]);
@@ -109,7 +109,7 @@ test('an intent is open until its outcome, and a later intent opens it again', a
   await log.close();
 
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-  expect(await again.openIntents('fleet-a')).toEqual([
+  expect((await again.rotationsOf('fleet-a')).open).toEqual([
     { rotationId: 'r-1', account: 'fleet-a', intendedAtMs: march },
   ]);
   await again.close();
@@ -131,7 +131,7 @@ test('a missing cache, or one that does not fit its checkpoint, changes nothing'
     if (cache === null) rmSync(statePath);
     else writeFileSync(statePath, cache);
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual([
+    expect((await again.rotationsOf('fleet-a')).open.map(({ rotationId }) => rotationId)).toEqual([
       'r-open',
     ]);
     roots.push((await again.checkpoint()).root);
@@ -182,7 +182,7 @@ test('an append of several records is complete or absent', async () => {
   for (const length of ends.slice(0, 2)) {
     writeFileSync(file, whole.subarray(0, length));
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-    expect((await again.openIntents('fleet-a')).map(({ rotationId }) => rotationId)).toEqual([
+    expect((await again.rotationsOf('fleet-a')).open.map(({ rotationId }) => rotationId)).toEqual([
       'r-1',
     ]);
     await again.close();
@@ -213,7 +213,7 @@ test('two writers read what the other one wrote, and its checkpoints', async () 
   );
   await one.checkpoint();
   await two.append([outcome('r-0')]);
-  expect((await one.openIntents('fleet-a')).length).toBe(39);
+  expect((await one.rotationsOf('fleet-a')).open.length).toBe(39);
   await two.checkpoint();
   await Promise.all([one.close(), two.close()]);
 

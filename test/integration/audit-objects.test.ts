@@ -142,9 +142,9 @@ test('an intent stays open for every instance until some instance writes its out
   await one.append([event('rotation.intended', 'r1')]);
   const other = await open();
 
-  const before = await other.openIntents('east');
+  const before = (await other.rotationsOf('east')).open;
   await one.append([event('rotation.outcome', 'r1')]);
-  const after = await other.openIntents('east');
+  const after = (await other.rotationsOf('east')).open;
 
   expect(before.map(({ rotationId }) => rotationId)).toEqual(['r1']);
   expect(after).toEqual([]);
@@ -159,7 +159,7 @@ test('a cold start reads the newest head and later records only', async () => {
   aws.calls.length = 0;
 
   const cold = await open();
-  const open30 = await cold.openIntents('east');
+  const open30 = (await cold.rotationsOf('east')).open;
 
   expect(open30).toHaveLength(29);
   expect(aws.calls.length).toBeLessThan(8);
@@ -178,7 +178,7 @@ test('a head that does not fit its checkpoint is not used', async () => {
   aws.objects.set(name, Buffer.from(JSON.stringify(forged)));
 
   const cold = await open();
-  const intents = await cold.openIntents('east');
+  const intents = (await cold.rotationsOf('east')).open;
   await cold.append([event('rotation.outcome', 'r1')]);
 
   expect(intents.map(({ rotationId }) => rotationId)).toEqual(['r1']);
@@ -199,7 +199,7 @@ test('a head whose checkpoint our key did not sign is not used', async () => {
     ),
   );
 
-  const intents = await (await open()).openIntents('east');
+  const intents = (await (await open()).rotationsOf('east')).open;
 
   expect(intents.map(({ rotationId }) => rotationId)).toEqual(['r1']);
 });

@@ -1,5 +1,6 @@
-// Every way a world can be: receipts or none, sessions that survive a reset or do not, one machine or several; one
-// fault of any kind in each. And worlds from seeds: more faults than can be counted, three processes, people who meddle.
+// Every way a world can be: receipts or none, sessions that survive a reset or do not, one machine
+// or several; one fault of any kind in each. And worlds from seeds: more faults than can be
+// counted, three processes, people who meddle.
 
 import { exploring } from './exploring.ts';
 

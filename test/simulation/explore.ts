@@ -1,5 +1,6 @@
-// Explores worlds by counting: every schedule of a few faults for one process at a time, and every interleaving of two
-// processes with a few switches. Worlds that have the same future are followed once.
+// Explores worlds by counting: every schedule of a few faults for one process at a time, and every
+// interleaving of two processes with a few switches. Worlds that have the same future are followed
+// once.
 
 import {
   copyWorld,
@@ -46,7 +47,10 @@ export type Scope = {
 export type Explored = { readonly worlds: number; readonly steps: number; readonly states: number };
 type Count = { -readonly [Key in keyof Explored]: Explored[Key] };
 
-/** Milliseconds between two runs: at once, when leases are over, when doubts have settled, when the next rotation is due. */
+/**
+ * Milliseconds between two runs: at once, when leases are over, when doubts have settled, when the
+ * next rotation is due.
+ */
 export const gapsMs = [0, 100_000, 200_000, 61 * dayMs] as const;
 
 /** Runs without faults in which every account must come to rest. */
@@ -89,8 +93,9 @@ const once = (world: World): Script => ({
 });
 
 /**
- * Every schedule of up to `faults` faults in which one process runs at a time, however many runs it takes: all worlds
- * that can be reached between two runs, each followed by every run with the faults that are left.
+ * Every schedule of up to `faults` faults in which one process runs at a time, however many runs it
+ * takes: all worlds that can be reached between two runs, each followed by every run with the
+ * faults that are left.
  */
 export async function exploreOneByOne(scope: Scope): Promise<Explored> {
   const explored: Count = { worlds: 0, steps: 0, states: 0 };
@@ -100,7 +105,8 @@ export async function exploreOneByOne(scope: Scope): Promise<Explored> {
   const config = configOf(scope);
   const add = (node: Node): void => {
     const key = keyBetweenRuns(node.world, mayReadStale(config));
-    // Levels are worked off from most faults left to none, so what was seen was seen with at least as many.
+    // Levels are worked off from most faults left to none, so what was seen was seen with at least
+    // as many.
     if (seen.has(key)) return;
     seen.add(key);
     levels[node.faultsLeft]?.push(node);
@@ -116,18 +122,17 @@ export async function exploreOneByOne(scope: Scope): Promise<Explored> {
   return explored;
 }
 
-/** With something open, leases and settle times matter; with nothing open, only whether the next rotation is due. */
+/**
+ * With something open, leases and settle times matter; with nothing open, only whether the next
+ * rotation is due.
+ */
 const gapsOf = (world: World): readonly number[] => (isOpen(world) ? [0, 1, 2] : [0, 3]);
 
 function isOpen(world: World): boolean {
   const record = newestRecord(world);
   const current = currentOf(world);
   if (world.commits.length > 0 || current.value.password !== world.live) return true;
-  return (
-    record !== null &&
-    record.basis === current.id &&
-    (record.phase !== 'released' || record.doubtful === true)
-  );
+  return record !== null && (record.phase !== 'released' || record.open !== undefined);
 }
 
 /** Every run from this world, after this gap. */
@@ -179,8 +184,9 @@ function lookAround(simulation: Simulation, known: Set<string>): void {
 }
 
 /**
- * Two processes at once: every interleaving of their calls with up to `switches` changes that need not be (when one waits
- * or is paused the other goes on for nothing), with up to `faults` faults. The second one tries up to three times.
+ * Two processes at once: every interleaving of their calls with up to `switches` changes that need
+ * not be (when one waits or is paused the other goes on for nothing), with up to `faults` faults.
+ * The second one tries up to three times.
  */
 export async function exploreTwo(scope: Scope): Promise<Explored> {
   const explored: Count = { worlds: 0, steps: 0, states: 0 };
@@ -229,7 +235,10 @@ const persistent = (world: World, picks: Picks): Script => ({
   },
 });
 
-/** Without faults from here on: at rest within a bounded number of runs. What is known to come to rest is in `resting`. */
+/**
+ * Without faults from here on: at rest within a bounded number of runs. What is known to come to
+ * rest is in `resting`.
+ */
 async function comeToRest(
   node: Node,
   scope: Scope,
@@ -265,7 +274,10 @@ async function comeToRest(
   for (const key of passed) resting.add(key);
 }
 
-/** One run without faults; what is not at rest after it. A wrong password put by hand is only noticed when it is due. */
+/**
+ * One run without faults; what is not at rest after it. A wrong password put by hand is only
+ * noticed when it is due.
+ */
 export async function runToRest(
   run: { world: World; readonly steps: Step[] },
   runs: number,
@@ -291,7 +303,10 @@ function broken(objection: Objection, last: Node, scope: Scope): Broken {
   return new Broken(objection, steps, `--replay ${[formatScope(scope), ...legs].join('/')}`);
 }
 
-/** A scope in a word, for the command line: receipts,session,machines,mishaps,faults and, for two processes, switches. */
+/**
+ * A scope in a word, for the command line: receipts,session,machines,mishaps,faults and, for two
+ * processes, switches.
+ */
 function formatScope({ receipts, session, machines, mishaps, faults, switches }: Scope): string {
   return [
     receipts,
@@ -314,7 +329,10 @@ export function explore(scope: Scope): Promise<Explored> {
   return scope.switches === undefined ? exploreOneByOne(scope) : exploreTwo(scope);
 }
 
-/** Goes through the schedule that a broken promise printed, and on to rest; throws as the exploration did. */
+/**
+ * Goes through the schedule that a broken promise printed, and on to rest; throws as the
+ * exploration did.
+ */
 export async function replay(text: string): Promise<void> {
   const [where = '', ...legs] = text.split('/');
   const scope = parseScope(where);

@@ -1,5 +1,5 @@
-// Runs `npm run sim` from a test, outside Jest's own context, where it is three times as fast. What it prints is passed
-// on; what a broken promise prints is the failure's message.
+// Runs `npm run sim` from a test, outside Jest's own context, where it is three times as fast. What
+// it prints is passed on; what a broken promise prints is the failure's message.
 
 import { execFile } from 'node:child_process';
 

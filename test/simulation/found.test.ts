@@ -1,4 +1,5 @@
-// What the exploration has found, each as the story that broke a promise: run after run, with the judges looking on.
+// What the exploration has found, each as the schedule that broke a promise: run after run, with
+// all judges.
 
 import type { Request, Result } from '../../src/rotation/state.ts';
 import {
@@ -56,7 +57,7 @@ async function story(...runs: Run[]): Promise<{ world: World; results: (Result |
 const ends = (results: readonly (Result | null)[]): string[] =>
   results.map((result) => result?.reason ?? result?.outcome ?? 'died');
 
-test('a reset whose connection is cut at once is given the time that the server may take', async () => {
+test('a reset whose connection is cut at once is given the time that the server can take', async () => {
   const { world, results } = await story(
     { mishaps: [['reset', 'cut, then very late']] },
     { after: 130 },
@@ -67,7 +68,7 @@ test('a reset whose connection is cut at once is given the time that the server 
   expect(world.resets).toHaveLength(1);
 });
 
-test('a run that makes a dead process’s password current never says unchanged', async () => {
+test('a run that completes the rotation of a dead process never says unchanged', async () => {
   const { results } = await story(
     { mishaps: [['promote', 'crash']] },
     {
@@ -84,18 +85,18 @@ test('a run that makes a dead process’s password current never says unchanged'
   expect(results.at(-1)).toMatchObject({ certainty: 'rotated' });
 });
 
-test('an operator’s edit does not make anybody forget a reset that is under way', async () => {
+test('an operator’s edit of the secret does not close a reset that is in progress', async () => {
   const { world, results } = await story(
     { mishaps: [['reset', 'crash, then very late']] },
     { after: 100, by: 'operator edits a note' },
     { after: 100 },
   );
 
-  expect(ends(results)).toEqual(['died', 'in-flight', 'login-refused']);
+  expect(ends(results)).toEqual(['died', 'settling', 'password-lost']);
   expect(world.resets).toHaveLength(1);
 });
 
-test('a stop that the audit log never heard of is told by the next run', async () => {
+test('a suspension that the audit log lacks is recorded by the next run', async () => {
   const { world, results } = await story(
     {
       mishaps: [
@@ -110,7 +111,7 @@ test('a stop that the audit log never heard of is told by the next run', async (
   expect(openIntents(world, account)).toEqual([]);
 });
 
-test('a record that reaches the store late takes the label with it, and hides nothing', async () => {
+test('a record that reaches the store late takes the label with it, and hides no newer record', async () => {
   const { results } = await story(
     { mishaps: [['putRecord resetting', 'late']] },
     { mishaps: [['promote', 'crash']] },
@@ -120,24 +121,25 @@ test('a record that reaches the store late takes the label with it, and hides no
   expect(ends(results)).toEqual(['store-unavailable', 'died', 'recovered']);
 });
 
-test('and not a stop either', async () => {
+test('nor the password of a rotation during which another key was edited', async () => {
   const { results } = await story(
     { mishaps: [['putRecord resetting', 'late']] },
     { mishaps: [['promote', 'operator edits a note']] },
     { after: 200 },
   );
 
-  expect(ends(results)).toEqual(['store-unavailable', 'store-conflict', 'store-conflict']);
+  expect(ends(results)).toEqual(['store-unavailable', 'recovered', 'not-due']);
 });
 
-test('AWSCURRENT moved back by hand is no lost password', async () => {
+test('AWSCURRENT moved back by hand is corrected without a failed login', async () => {
   const { world, results } = await story({}, { after: 200, by: 'operator moves AWSCURRENT back' });
 
-  expect(ends(results)).toEqual(['rotated', 'login-refused']);
+  expect(ends(results)).toEqual(['rotated', 'recovered']);
+  expect(world.strikes).toBe(0);
   expect(world.audit.map(({ certainty }) => certainty)).not.toContain('lost');
 });
 
-test('AWSPENDING of an older rotation of ours is not taken for somebody else’s', async () => {
+test('AWSPENDING of an older rotation of this program does not count as foreign', async () => {
   const { results } = await story(
     {},
     { after: 200, by: 'operator puts the right password' },
@@ -149,7 +151,7 @@ test('AWSPENDING of an older rotation of ours is not taken for somebody else’s
   expect(ends(results)).toEqual(['rotated', 'not-due', 'not-due', 'audit-unavailable', 'rotated']);
 });
 
-test('resume closes the intent of the stop that it lifts, and does not call that rotation unchanged', async () => {
+test('resume records the outcome of the suspended rotation, and does not call it unchanged', async () => {
   const { world, results } = await story(
     {
       mishaps: [
@@ -161,7 +163,7 @@ test('resume closes the intent of the stop that it lifts, and does not call that
     { after: 1 },
   );
 
-  expect(ends(results)).toEqual(['died', 'settled', 'not-due']);
+  expect(ends(results)).toEqual(['died', 'settled', 'store-conflict']);
   expect(world.audit.map(({ certainty }) => certainty)).not.toContain('unchanged');
   expect(openIntents(world, account)).toEqual([]);
 });
@@ -173,7 +175,7 @@ test('a process that is paused past its lease does not log in', async () => {
   );
 
   expect(results.map((result) => result?.logins)).toEqual([0, 2]);
-  expect(newestRecord(world)?.phase).toBe('resetting');
+  expect(newestRecord(world)).toMatchObject({ phase: 'released', loginsSpent: 0 });
 });
 
 test('a process that is paused past its time to send sends no reset', async () => {

@@ -1,5 +1,5 @@
-// The judges, and what happens when one objects: the world ends, and people get the schedule and the one command that
-// replays it.
+// The judges, and what happens when one objects: the world ends, and people get the schedule and
+// the one command that replays it.
 
 import type { World } from '../harness/world.ts';
 import {
@@ -19,6 +19,8 @@ import { oneInFlight } from './judges/5-one-in-flight.ts';
 import { audited, auditedAtRest } from './judges/6-audited.ts';
 import { unsettled } from './judges/7-settles.ts';
 import { nothingLeaks } from './judges/8-nothing-leaks.ts';
+import { truthful } from './judges/10-truthful.ts';
+import { needed } from './judges/11-needed.ts';
 import { resultsAreTrue } from './judges/results-are-true.ts';
 
 const judges = [
@@ -29,6 +31,8 @@ const judges = [
   ['promise 4', provenBeforeReset],
   ['promise 6', audited],
   ['promise 8', nothingLeaks],
+  ['promise 10', truthful],
+  ['promise 11', needed],
   ['the outcomes', resultsAreTrue],
 ] as const;
 
@@ -57,7 +61,8 @@ export class Broken extends Error {
 }
 
 const show = ({ atMs, process, call, mishap }: Step): string =>
-  `${String(atMs / 1000).padStart(10)} s  ${process}  ${call}${mishap === null ? '' : `   <<< ${mishap}`}`;
+  `${String(atMs / 1000).padStart(10)} s  ${process}  ` +
+  `${call}${mishap === null ? '' : `   <<< ${mishap}`}`;
 
 /** Puts the world as it is to every judge. Throws an Objection. */
 export function judge(simulation: Simulation): void {
@@ -97,6 +102,7 @@ export function simulationOf(
     running: null,
     steps: [],
     said: [],
+    logins: [],
     auditJudged: world.audit.length,
   };
   return {

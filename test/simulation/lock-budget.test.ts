@@ -1,5 +1,6 @@
-// Five consecutive failed logins lock the user, and only Verizon unlocks it. A month of a daemon that looks every hour,
-// or every day, with its own waits in between, killed and started again: never more than three.
+// Five consecutive failed logins lock the user, and only Verizon unlocks it. A month of a daemon
+// that looks every hour, or every day, with its own waits in between, killed and started again:
+// never more than three.
 
 import { retryDelayMs } from '../../src/scheduler/retry.ts';
 import {

@@ -1,5 +1,5 @@
-// Counted, not sampled: every schedule of a few faults, one process at a time, over as many runs as it takes; that is,
-// every world that can be reached between two runs, with every run from there.
+// Counted, not sampled: every schedule of a few faults, one process at a time, over as many runs as
+// it takes; that is, every world that can be reached between two runs, with every run from there.
 
 import { exploring } from './exploring.ts';
 

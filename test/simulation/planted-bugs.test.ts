@@ -1,5 +1,5 @@
-// A judge that cannot fail judges nothing: for each promise a program that breaks it, by a bug put around its ports, and
-// the schedule by which the judge finds out.
+// A judge that cannot fail judges nothing: for each promise a program that breaks it, by a bug put
+// around its ports, and the schedule by which the judge finds out.
 
 import type { SecretStore } from '../../src/rotation/ports.ts';
 import { type Process, promote, type Simulation, timing } from '../harness/world-run.ts';
@@ -40,8 +40,9 @@ const receiptAfterTheStore: Plant = (ports) => {
     store: {
       ...ports.store,
       putPending: async (...rest) => {
-        await ports.store.putPending(...rest);
+        const stored = await ports.store.putPending(...rest);
         await begun.pop()?.();
+        return stored;
       },
     },
   };
@@ -185,7 +186,7 @@ test('a settle time of nothing is found by a reset that is late', async () => {
 test('attempt records that the last writer wins are found by two processes', async () => {
   const found = await brokenBy(exploreTwo({ ...two, faults: 0, plant: lastWriterWins }));
 
-  expect(found).toEqual({ promise: 'promise 2', mishaps: [] });
+  expect(found).toEqual({ promise: 'promise 5', mishaps: [] });
 });
 
 test('a reset without a durable intent is found without any fault', async () => {

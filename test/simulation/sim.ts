@@ -1,5 +1,5 @@
-// `npm run sim`: long explorations from a seed, and the replay of one schedule. The first line prints the seed; a failure
-// prints the one command that replays it, and exits with 1.
+// `npm run sim`: long explorations from a seed, and the replay of one schedule. The first line
+// prints the seed; a failure prints the one command that replays it, and exits with 1.
 
 import { parseArgs } from 'node:util';
 import { explore, parseScope, replay } from './explore.ts';
@@ -11,7 +11,9 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '10000' },
     faults: { type: 'string', default: '5' },
     replay: { type: 'string' },
-    /** Counted: receipts,session,machines,mishaps,faults and, for two processes at once, switches. */
+    /**
+     * Counted: receipts,session,machines,mishaps,faults and, for two processes at once, switches.
+     */
     count: { type: 'string' },
   },
 });
@@ -47,6 +49,7 @@ try {
 function tell({ worlds, steps, states }: { worlds: number; steps: number; states: number }): void {
   const seconds = (performance.now() - begunMs) / 1000;
   console.log(
-    `${worlds} worlds, ${steps} steps, ${states} states between runs explored in ${seconds.toFixed(1)} s; no promise was broken`,
+    `${worlds} worlds, ${steps} steps, ${states} states between runs explored in ` +
+      `${seconds.toFixed(1)} s; no promise was broken`,
   );
 }

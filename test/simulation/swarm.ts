@@ -1,5 +1,5 @@
-// Worlds from seeds, beyond what can be counted: up to three processes at once, many rounds, people who meddle, and in
-// each world another choice of mishaps.
+// Worlds from seeds, beyond what can be counted: up to three processes at once, many rounds, people
+// who meddle, and in each world another choice of mishaps.
 
 import { createWorld, nameOf, newestRecord, passTime, type World } from '../harness/world.ts';
 import { everyMishap } from '../harness/world-mishaps.ts';
@@ -11,7 +11,10 @@ import { Broken, judge, Objection, simulationOf } from './judging.ts';
 /** Runs without faults in which every account must come to rest. */
 const runsToRest = 5;
 
-/** One world from a seed: its ways, its mishaps and how likely they are, its processes, and when they run. */
+/**
+ * One world from a seed: its ways, its mishaps and how likely they are, its processes, and when
+ * they run.
+ */
 export async function exploreSeed(seed: number, faults: number): Promise<Explored> {
   const random = randomOf(seed);
   const config = configFrom(random);

@@ -1,10 +1,11 @@
-// The machine by itself: each state asks for one effect, only that effect's outcome fits, and the arrows of a healthy
-// rotation come in the order of docs/ROTATION.md. Everything else is in test/simulation.
+// The machine by itself: each state asks for one effect, only that effect's outcome fits, and the
+// arrows of a healthy rotation come in the order of docs/ROTATION.md. Everything else is in
+// test/simulation.
 
 import { Failure } from '../../src/rotation/failure.ts';
 import { advance, begin, effectOf } from '../../src/rotation/machine.ts';
-import type { CurrentSecret, Session } from '../../src/rotation/ports.ts';
-import type { Effect, Outcome, Request, State } from '../../src/rotation/state.ts';
+import type { SecretVersion, Session } from '../../src/rotation/ports.ts';
+import type { Details, Effect, Outcome, Request, State } from '../../src/rotation/state.ts';
 import { Secret } from '../../src/secret.ts';
 
 const request: Request = {
@@ -23,8 +24,9 @@ const credentials = {
   clientId: 'client',
   clientSecret: new Secret('client secret'),
 };
-const current: CurrentSecret = {
+const current: SecretVersion = {
   versionId: 'v1',
+  stages: ['AWSCURRENT'],
   createdAtMs: -61 * 86_400_000,
   document: new Secret('{}'),
   credentials,
@@ -32,20 +34,40 @@ const current: CurrentSecret = {
 const session: Session = { sessionToken: new Secret('token'), credentials };
 const time = { atMs: 0, atMonotonicMs: 0, remainingMs: Number.POSITIVE_INFINITY };
 
+/** Nothing beyond the survey. */
+const nothing: Details = {
+  versions: new Map(),
+  newer: null,
+  recoveryId: null,
+  restoreId: null,
+  receipt: null,
+  answer: null,
+  password: null,
+  sinceMs: 0,
+};
+
 /** What a world without mishaps answers. */
 const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
   survey: {
     ...time,
     of: 'survey',
-    evidence: { current, record: null, pending: null, liveness: 'gone', openIntents: [] },
+    evidence: {
+      atMs: 0,
+      current,
+      record: null,
+      pending: null,
+      liveness: 'gone',
+      openIntents: [],
+      lastRotation: null,
+    },
   },
-  'find-receipt': { ...time, of: 'find-receipt', body: null, password: null, saved: false },
-  'date-password': { ...time, of: 'date-password', sinceMs: 0 },
+  examine: { ...time, of: 'examine', details: nothing },
   claim: {
     ...time,
     of: 'claim',
     claim: 'written',
     token: 'ready',
+    room: 'ready',
     interrupted: false,
     startedAtMonotonicMs: 0,
   },
@@ -55,7 +77,6 @@ const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
     login: { login: 'accepted', session },
     readBack: 'same',
     interrupted: false,
-    rotationId: 'r1',
   },
   intend: {
     ...time,
@@ -70,8 +91,10 @@ const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
     of: 'reset',
     answer: { reset: 'answered', body: new Secret(new Uint8Array()) },
     password: new Secret('new'),
+    freshId: 'r2',
   },
-  store: { ...time, of: 'store', store: 'stored' },
+  keep: { ...time, of: 'keep', keep: 'answer-1', receipt: 'none' },
+  store: { ...time, of: 'store', store: 'stored', receipt: 'none' },
   promote: { ...time, of: 'promote', promote: 'promoted' },
   verify: { ...time, of: 'verify', login: { login: 'accepted', session } },
   end: { ...time, of: 'end', record: 'written', audit: 'durable' },
@@ -79,7 +102,7 @@ const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
 
 /** The states from the beginning to the end, with some answers changed. */
 function walk(changes: Partial<typeof healthy> = {}, asked: Request = request): State[] {
-  const states = [begin(asked, { id: 'h1' }, 0)];
+  const states = [begin(asked, { id: 'h1' }, 0, asked.native?.rotationId ?? 'r1')];
   for (;;) {
     const state = states.at(-1) as State;
     const effect = effectOf(state);
@@ -188,52 +211,94 @@ test('a session that is refused at the reset gets one new login and one new inte
   });
 });
 
-test('a password that cannot be stored is tried until the platform’s time is up, and never forgotten before', () => {
-  const away = { ...healthy.store, store: new Failure('store-unavailable', 'away') } as Outcome;
-  const states = walk({ store: { ...away, remainingMs: 0 } });
-  const waits = Array.from({ length: 12 }).reduce<State[]>(
-    (tried) => [...tried, advance(tried.at(-1) as State, away)],
-    [walk().find(({ at }) => at === 'storing') as State],
-  );
+test(
+  'a password that cannot be stored is tried until the platform’s time is up, and never ' +
+    'forgotten before',
+  () => {
+    const away = { ...healthy.store, store: new Failure('store-unavailable', 'away') } as Outcome;
+    const states = walk({ store: { ...away, remainingMs: 0 } });
+    const waits = Array.from({ length: 12 }).reduce<State[]>(
+      (tried) => [...tried, advance(tried.at(-1) as State, away)],
+      [walk().find(({ at }) => at === 'storing') as State],
+    );
 
-  expect(resultOf(states)).toMatchObject({ certainty: 'changed', reason: 'not-stored' });
-  expect(waits.map((state) => (state.at === 'storing' ? state.waitMs : state.at))).toEqual([
-    ...[0, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 30_000, 30_000, 30_000, 30_000],
-  ]);
-});
+    expect(resultOf(states)).toMatchObject({ certainty: 'changed', reason: 'not-stored' });
+    expect(waits.map((state) => (state.at === 'storing' ? state.waitMs : state.at))).toEqual([
+      ...[0, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 30_000, 30_000, 30_000, 30_000],
+    ]);
+  },
+);
 
-test('a young password of ours is not due, and costs no login', () => {
+/** The evidence of the survey, with a record that is released. */
+const surveyOf = (record: object, more: object = {}): Outcome =>
+  ({
+    ...time,
+    of: 'survey',
+    evidence: {
+      atMs: 0,
+      current,
+      record: {
+        record: {
+          phase: 'released',
+          sequence: 2,
+          basis: 'v0',
+          holder: { id: 'h0' },
+          writtenAtMs: 0,
+          leaseMs: 0,
+          loginsSpent: 0,
+          ...record,
+        },
+        ageMs: 9_000_000,
+      },
+      pending: null,
+      liveness: 'gone',
+      openIntents: [],
+      lastRotation: null,
+      ...more,
+    },
+  }) as Outcome;
+
+test('a young password of a closed rotation is not due, and costs no login', () => {
   const young = { ...current, versionId: 'r1', createdAtMs: 0 };
-  const record = {
-    phase: 'resetting',
-    sequence: 2,
-    basis: 'v0',
-    holder: { id: 'h0' },
-    writtenAtMs: 0,
-    leaseMs: 0,
-    loginsSpent: 1,
-    rotationId: 'r1',
-  };
+  const history = [{ rotationId: 'r1', as: 'rotated', versionId: 'r1', sinceMs: 0 }];
 
-  const evidence = {
-    current: young,
-    record: { record, ageMs: 1 },
-    pending: null,
-    liveness: 'gone',
-    openIntents: [],
-  };
-  const states = walk({ survey: { ...time, of: 'survey', evidence } as Outcome });
+  const states = walk({ survey: surveyOf({ history }, { current: young }) });
 
-  expect(rooms(states)).toEqual(['surveying', 'surveying', 'finished']);
+  expect(rooms(states)).toEqual(['surveying', 'examining', 'finished']);
   expect(resultOf(states)).toMatchObject({ outcome: 'not-due', certainty: 'not-due', logins: 0 });
 });
 
-test('under Secrets Manager’s own rotation the token is the rotation, and testing is left to testSecret', () => {
-  const states = walk({}, { ...request, force: true, native: { rotationId: 'token' } });
+test('a password that was recovered late is as old as its reset', () => {
+  const late = { ...current, versionId: 'r1', createdAtMs: 0 };
+  const history = [{ rotationId: 'r1', as: 'rotated', versionId: 'r1', sinceMs: -61 * 86_400_000 }];
 
-  expect(rooms(states)).toEqual([
-    ...[
+  const states = walk({ survey: surveyOf({ history }, { current: late }) });
+
+  expect(rooms(states).slice(0, 2)).toEqual(['surveying', 'claiming']);
+});
+
+test('a healthy rotation is closed by its id, with no login left counted', () => {
+  const ending = walk().find(({ at }) => at === 'ending');
+
+  expect(ending).toMatchObject({
+    record: {
+      phase: 'released',
+      loginsSpent: 0,
+      open: undefined,
+      history: [{ rotationId: 'r1', as: 'rotated', versionId: 'r1', replaced: 'v1' }],
+    },
+  });
+});
+
+test(
+  'under Secrets Manager’s own rotation the token is the rotation, and testing is left to ' +
+    'testSecret',
+  () => {
+    const states = walk({}, { ...request, force: true, native: { rotationId: 'token' } });
+
+    expect(rooms(states)).toEqual([
       'surveying',
+      'examining',
       'claiming',
       'entering',
       'intending',
@@ -242,37 +307,25 @@ test('under Secrets Manager’s own rotation the token is the rotation, and test
       'promoting',
       'ending',
       'finished',
-    ],
-  ]);
-  expect(resultOf(states)).toMatchObject({
-    outcome: 'rotated',
-    rotationId: 'token',
-    versionId: 'token',
-    logins: 1,
-  });
-});
+    ]);
+    expect(states.find(({ at }) => at === 'ending')).toMatchObject({
+      record: { phase: 'released', leaseMs: 0, open: { rotationId: 'token' } },
+    });
+    expect(resultOf(states)).toMatchObject({
+      outcome: 'rotated',
+      rotationId: 'token',
+      versionId: 'token',
+      logins: 1,
+    });
+  },
+);
+
+const openRotation = { rotationId: 'r0', basis: 'v1', startedAtMs: 0, settleLeftMs: 0 };
+const examined: Outcome = { ...time, of: 'examine', details: { ...nothing, recoveryId: 'r0>v1' } };
 
 test('under Secrets Manager’s own rotation a doubt fails before any login', () => {
-  const record = {
-    phase: 'resetting',
-    sequence: 2,
-    basis: 'v1',
-    holder: { id: 'h0' },
-    writtenAtMs: 0,
-    leaseMs: 0,
-    loginsSpent: 1,
-    rotationId: 'r0',
-  };
-  const evidence = {
-    current,
-    record: { record, ageMs: 9_000_000 },
-    pending: null,
-    liveness: 'gone',
-    openIntents: [],
-  };
-
   const states = walk(
-    { survey: { ...time, of: 'survey', evidence } as Outcome },
+    { survey: surveyOf({ open: openRotation }), examine: examined },
     { ...request, native: { rotationId: 'token' } },
   );
 
@@ -281,5 +334,26 @@ test('under Secrets Manager’s own rotation a doubt fails before any login', ()
     reason: 'answer-lost',
     certainty: 'in-doubt',
     logins: 0,
+  });
+});
+
+test('an attempt that finds an open rotation never says that nothing changed', () => {
+  const unavailable = new Failure('api-unavailable', 'HTTP 503');
+  const states = walk({
+    survey: surveyOf({ open: openRotation }),
+    examine: examined,
+    claim: { ...healthy.claim, token: unavailable } as Outcome,
+  });
+
+  expect(resultOf(states)).toMatchObject({ reason: 'answer-lost', certainty: 'in-doubt' });
+});
+
+test('a claim without an answer gives its login back', () => {
+  const failure = new Failure('store-unavailable', 'no answer');
+  const states = walk({ claim: { ...healthy.claim, claim: failure } as Outcome });
+
+  expect(states.find(({ at }) => at === 'ending')).toMatchObject({
+    record: { phase: 'released', loginsSpent: 0, sequence: 1 },
+    isUncertain: true,
   });
 });

@@ -1,9 +1,11 @@
-// The attempt record's text: what is written is read back, whatever it is; what is not ours is refused.
+// The attempt record's text: what is written is read back, whatever it is; what is not ours is
+// refused.
 
 import fc from 'fast-check';
 import { Failure, stopReasons } from '../../src/rotation/failure.ts';
 import {
   type AttemptRecord,
+  closings,
   formatRecord,
   isRecord,
   parseRecord,
@@ -21,7 +23,27 @@ const common = {
   leaseMs: fc.maxSafeNat(),
   loginsSpent: fc.nat(3),
 };
-const known = { rotationId: text, doubtful: fc.constant(true as const), earlier: fc.array(text) };
+const open = fc.record(
+  {
+    rotationId: text,
+    basis: text,
+    startedAtMs: fc.maxSafeNat(),
+    settleLeftMs: fc.maxSafeNat(),
+    verified: fc.constant(true as const),
+  },
+  { requiredKeys: ['rotationId', 'basis', 'startedAtMs', 'settleLeftMs'] },
+);
+const closed = fc.record(
+  {
+    rotationId: text,
+    as: fc.constantFrom(...closings),
+    versionId: text,
+    replaced: text,
+    sinceMs: fc.maxSafeNat(),
+  },
+  { requiredKeys: ['rotationId', 'as'] },
+);
+const known = { open, history: fc.array(closed) };
 const requiredKeys = [
   'sequence',
   'basis',
@@ -34,16 +56,21 @@ const requiredKeys = [
 
 const anyRecord: fc.Arbitrary<AttemptRecord> = fc.oneof(
   fc.record(
-    { ...common, ...known, phase: fc.constantFrom('claimed' as const, 'released' as const) },
+    { ...common, ...known, phase: fc.constant('claimed' as const), planned: text },
     { requiredKeys: [...requiredKeys] },
   ),
-  fc.record({ ...common, phase: fc.constant('resetting' as const), rotationId: text }),
+  fc.record(
+    { ...common, ...known, phase: fc.constant('released' as const) },
+    { requiredKeys: [...requiredKeys] },
+  ),
+  fc.record({ ...common, ...known, phase: fc.constant('resetting' as const) }),
   fc.record(
     {
       ...common,
       ...known,
       phase: fc.constant('stopped' as const),
       reason: fc.constantFrom(...stopReasons),
+      refused: text,
     },
     { requiredKeys: [...requiredKeys, 'reason'] },
   ),
@@ -87,7 +114,7 @@ test('a record without one of its fields is refused', () => {
   );
 });
 
-test('any other text is refused as what it is', () => {
+test('any other text is refused', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (other) => {
       expect(reasonOf(() => parseRecord(other))).toBe('record-invalid');
@@ -95,12 +122,54 @@ test('any other text is refused as what it is', () => {
   );
 });
 
-test('a newer release’s record is known for a record, and refused', () => {
-  const newer = { format: 'thingspace-rotator/attempt/2' };
+test('a record of a newer release is recognised as a record, and refused', () => {
+  const newer = { format: 'thingspace-rotator/attempt/3' };
 
   expect(isRecord(newer)).toBe(true);
   expect(reasonOf(() => parseRecord(JSON.stringify(newer)))).toBe('record-invalid');
   expect(isRecord({ username: 'UWSFLEET' })).toBe(false);
+});
+
+const legacy = {
+  format: 'thingspace-rotator/attempt/1',
+  sequence: 4,
+  basis: 'v1',
+  holder: { id: 'h1' },
+  writtenAtMs: 5,
+  leaseMs: 0,
+  loginsSpent: 1,
+};
+
+test.each<[string, object, object]>([
+  [
+    'a reset that 0.1 may have sent is open',
+    { phase: 'resetting', rotationId: 'r1' },
+    { phase: 'resetting', open: { rotationId: 'r1', basis: 'v1', isLegacy: true } },
+  ],
+  [
+    'a doubt that 0.1 released is open',
+    { phase: 'released', rotationId: 'r1', doubtful: true },
+    { phase: 'released', open: { rotationId: 'r1' } },
+  ],
+  [
+    'a rotation that 0.1 stopped after its reset is open',
+    { phase: 'stopped', rotationId: 'r1', reason: 'store-conflict' },
+    { phase: 'stopped', reason: 'store-conflict', refused: 'v1', open: { rotationId: 'r1' } },
+  ],
+  [
+    'a rotation that 0.1 released without a doubt came to nothing, and its version is not foreign',
+    { phase: 'released', rotationId: 'r1', earlier: ['r0'] },
+    {
+      phase: 'released',
+      open: undefined,
+      history: [
+        { rotationId: 'r1', as: 'abandoned' },
+        { rotationId: 'r0', as: 'abandoned' },
+      ],
+    },
+  ],
+])('records of version 0.1: %s', (_, fields, expected) => {
+  expect(parseRecord(JSON.stringify({ ...legacy, ...fields }))).toMatchObject(expected);
 });
 
 function reasonOf(parse: () => unknown): string {

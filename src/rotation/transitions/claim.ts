@@ -1,297 +1,292 @@
-// From the claim to the intent: the preflight write, the login that it has counted, and what must be durable before the reset.
-// Pure; the arrows that leave claiming, entering and intending.
+// The claim and the login that it has counted. Pure; the arrows that leave claiming and entering.
 
-import type { AuditEvent } from '../event.ts';
-import { type Facts, Failure, type Reason } from '../failure.ts';
-import { ageDays, dueAtMs, dueness } from '../policy.ts';
-import { auditOf, earlierFields, ending, released, stoppedBy } from '../result.ts';
+import { Failure } from '../failure.ts';
+import { ageDays, dueness } from '../policy.ts';
+import type { Session } from '../ports.ts';
+import type { AttemptRecord, ClosedRotation } from '../record.ts';
+import {
+  auditOf,
+  ending,
+  failedWith,
+  recordFields,
+  released,
+  suspended,
+  type Verdict,
+  withClosed,
+} from '../result.ts';
 import {
   claimLeaseMs,
   type Is,
   type Moment,
   type Of,
-  type Request,
+  type Plan,
   resetLeaseMs,
   type State,
-  sendWithinMs,
+  settledAfterMs,
 } from '../state.ts';
+import { closed } from './close.ts';
+import { saving } from './survey.ts';
 
-/** How many sequences others may take from under us before we call the account busy. */
+/** How many sequences others may take before the account counts as busy. */
 const collisionLimit = 100;
 
-/** The claim is written, taken by another (look again), or failed; the API token is at hand or not. */
+/**
+ * The claim is written, taken by another (survey again), or failed; the API token is at hand or
+ * not.
+ */
 export function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
   const { request, tally, record } = state;
   const at = { ...outcome, current: state.current };
-  if (outcome.claim instanceof Failure)
-    return ending(state, at, { reason: outcome.claim.reason, detail: outcome.claim.message });
   if (outcome.claim === 'taken') {
     const collisions = tally.collisions + 1;
-    if (collisions >= collisionLimit)
-      return ending(state, at, {
-        reason: 'busy',
-        detail: `${collisions} attempts in a row were taken by others`,
-      });
-    return { at: 'surveying', request, tally: { ...tally, collisions, atLeast: record.sequence } };
+    const detail = `${collisions} attempts in a row were taken by other processes`;
+    if (collisions >= collisionLimit) return ending(state, at, { reason: 'busy', detail });
+    return {
+      at: 'surveying',
+      request,
+      tally: { ...tally, collisions, atLeast: record.sequence },
+      waitMs: 0,
+    };
   }
-  const notSent = (reason: Reason, detail?: string, facts?: Facts): State =>
-    ending(
-      state,
-      at,
-      { reason, detail, facts },
-      {
-        record: released(state, at, {
-          after: record,
-          loginsSpent: state.spentBefore,
-          keepDoubt: true,
-        }),
-      },
-    );
-  if (outcome.token instanceof Failure)
-    return notSent(outcome.token.reason, outcome.token.message, outcome.token.facts);
-  if (outcome.interrupted) return notSent('interrupted');
-  // Afterwards the account is somebody else's, and a login of ours is in nobody's count.
-  return {
-    ...state,
-    at: 'entering',
-    enterByMonotonicMs: outcome.startedAtMonotonicMs + claimLeaseMs(request.timing),
-  };
+  // A claim whose answer was lost may be written: the release gives its login back (promise 11).
+  if (outcome.claim instanceof Failure) return notSent(state, at, failedWith(outcome.claim), true);
+  const carried = [...tally.carried, ...state.reconciled];
+  const claimed = { ...state, tally: { ...tally, carried } };
+  const failed = [outcome.token, outcome.room].find((tried) => tried instanceof Failure);
+  if (failed) return notSent(claimed, at, failedWith(failed));
+  if (outcome.interrupted) return notSent(claimed, at, { reason: 'interrupted' });
+  // Afterwards the account may belong to another process, and nobody has counted this login.
+  const enterByMonotonicMs = outcome.startedAtMonotonicMs + claimLeaseMs(request.timing);
+  return { ...claimed, at: 'entering', enterByMonotonicMs };
 }
 
-/** The login’s answer. A refused one stops the account at once; it is never repeated. */
+/**
+ * The login provably did not reach ThingSpace: it is given back. `isUncertain`: the claim itself
+ * may not be written.
+ */
+function notSent(
+  state: Is<'claiming'> | Is<'entering'>,
+  at: Moment,
+  verdict: Verdict,
+  isUncertain = false,
+): State {
+  const after = isUncertain
+    ? { ...state.record, sequence: state.record.sequence - 1 }
+    : state.record;
+  const record = released(state, at, after, state.spentBefore);
+  const rotationId = rotationOf(state.plan);
+  return ending(state, at, { rotationId, ...verdict }, { record, isUncertain });
+}
+
+/** The open rotation that a plan is about. */
+function rotationOf(plan: Plan): string | undefined {
+  if (plan.plan === 'prove') return plan.write.rotationId;
+  return 'rotationId' in plan ? plan.rotationId : undefined;
+}
+
+/** The answer to the login. A refused one suspends the account at once; it is never repeated. */
 export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): State {
   const { login } = outcome;
-  const state =
-    login.login === 'not-sent'
-      ? entered
-      : { ...entered, tally: { ...entered.tally, logins: entered.tally.logins + 1 } };
-  const { record, claim: purpose, current } = state;
-  const at = { ...outcome, current };
-  const failing = purpose === 'verify' ? 'verify-unavailable' : null;
+  const { tally } = entered;
+  const at = { ...outcome, current: entered.current };
+  if (login.login === 'not-sent') {
+    const reason = outcome.isLate ? 'busy' : 'api-unavailable';
+    return notSent(entered, at, { reason, detail: login.detail, facts: login.facts });
+  }
+  const state = { ...entered, tally: { ...tally, logins: tally.logins + 1 } };
+  const { record, plan } = state;
+  const rotationId = rotationOf(plan);
   switch (login.login) {
-    case 'not-sent':
-      return ending(
-        state,
-        at,
-        {
-          reason: failing ?? (outcome.isLate ? 'busy' : 'api-unavailable'),
-          detail: login.detail,
-          facts: login.facts,
-        },
-        {
-          record: released(state, at, {
-            after: record,
-            loginsSpent: state.spentBefore,
-            keepDoubt: true,
-          }),
-        },
-      );
-    case 'unknown':
-      return ending(
-        state,
-        at,
-        { reason: failing ?? 'login-unavailable', detail: login.detail, facts: login.facts },
-        {
-          record: released(state, at, {
-            after: record,
-            loginsSpent: record.loginsSpent,
-            keepDoubt: true,
-          }),
-        },
-      );
-    case 'refused': {
-      const known = { rotationId: state.closes ?? record.rotationId, doubtful: record.doubtful };
-      const sequence = record.sequence + 1;
-      const reason =
-        purpose === 'probe'
-          ? 'password-lost'
-          : state.closes === null
-            ? 'login-refused'
-            : 'verify-refused';
-      return stoppedBy(state, at, reason, {
-        sequence,
-        loginsSpent: record.loginsSpent,
-        known,
-        detail: login.detail,
+    case 'unknown': {
+      const { detail, facts } = login;
+      const verdict = { reason: 'login-unavailable', detail, facts, rotationId } as const;
+      return ending(state, at, verdict, {
+        record: released(state, at, record, record.loginsSpent),
       });
     }
+    case 'refused': {
+      const { loginsSpent } = record;
+      const { reason, refused } = refusalOf(state);
+      const { detail } = login;
+      // A password that a person typed says nothing about the one that the reset returned.
+      if (plan.plan === 'prove' && plan.write.source === undefined)
+        return ending(
+          state,
+          at,
+          {
+            reason: 'not-stored',
+            detail: `the given password was rejected: ${detail}`,
+            rotationId,
+          },
+          { record: released(state, at, record, loginsSpent) },
+        );
+      return suspended(state, at, reason, { after: record, loginsSpent, refused, detail });
+    }
     case 'accepted':
-      return afterAcceptedLogin(state, { ...outcome, login });
+      return afterAcceptedLogin(state, at, outcome, login.session);
+  }
+}
+
+/** What a refused login says, and which version's password was refused. */
+function refusalOf({ plan, current, record }: Is<'entering'>) {
+  const refused = current.versionId;
+  switch (plan.plan) {
+    case 'rotate':
+    case 'check':
+      return { reason: 'login-refused', refused } as const;
+    case 'verify':
+      return { reason: 'verify-refused', refused } as const;
+    case 'test':
+      return { reason: plan.ifRefused, refused } as const;
+    case 'prove': {
+      const reason = record.open ? 'password-lost' : 'store-conflict';
+      return { reason, refused: plan.write.source } as const;
+    }
   }
 }
 
 function afterAcceptedLogin(
   state: Is<'entering'>,
-  outcome: Of<'log-in'> & { login: { login: 'accepted' } },
+  at: Moment,
+  outcome: Of<'log-in'>,
+  session: Session,
 ): State {
-  const { record, claim: purpose, current, request } = state;
-  const { session } = outcome.login;
-  const at = { ...outcome, current };
-  if (outcome.readBack === 'other')
-    return ending(
-      state,
-      at,
-      { reason: 'busy', detail: 'another instance took over while we logged in' },
-      { session },
-    );
-  // The login was accepted, so nothing is spent and an open doubt is resolved: that reset did not happen.
-  const release = {
-    record: released(state, at, { after: record, loginsSpent: 0, keepDoubt: false }),
-    session,
-  };
-  const proven = provenUnchanged(state);
-  // Reading back matters before a reset; here none follows.
-  if (state.closes !== null) return verified(state, at, release, state.closes);
-  if (outcome.readBack instanceof Failure) {
-    return ending(
-      proven,
-      at,
-      {
-        reason: outcome.readBack.reason,
-        detail: `reading the claim back: ${outcome.readBack.message}`,
-      },
-      release,
-    );
+  const { plan, record } = state;
+  const { readBack } = outcome;
+  if (readBack === 'other') {
+    const detail = 'another process took over during the login';
+    return ending(state, at, { reason: 'busy', detail }, { session });
   }
-  if (purpose === 'check') return ending(proven, at, { outcome: 'checked' }, release);
-  if (outcome.interrupted) return ending(proven, at, { reason: 'interrupted' }, release);
-  if (purpose === 'probe' && request.purpose === 'recover')
-    return ending(proven, at, { outcome: 'settled' }, release);
-  const due =
-    request.force ||
-    purpose === 'rotate' ||
-    dueness(ageDays(current.createdAtMs, outcome.atMs), request.policy) !== 'not-due';
-  if (!due) return ending(proven, at, { outcome: 'not-due' }, release);
-  return {
-    at: 'intending',
-    request,
-    tally: proven.tally,
-    current,
-    session,
-    record: {
-      phase: 'resetting',
-      sequence: record.sequence + 1,
-      basis: current.versionId,
-      holder: state.tally.holder,
-      writtenAtMs: outcome.atMs,
-      leaseMs: resetLeaseMs(request.timing),
-      // The login that will verify the new password, counted before it is sent like every other.
-      loginsSpent: 1,
-      ...earlierFields(state.tally),
-      rotationId: request.native?.rotationId ?? outcome.rotationId,
-    },
-  };
+  switch (plan.plan) {
+    case 'verify':
+      return afterVerified(state, at, session, plan);
+    case 'prove': {
+      const proven = { ...state, tally: { ...state.tally, session } };
+      return saving(proven, at, { ...plan.write, isVerified: true }, record);
+    }
+    case 'check':
+      return ending(
+        state,
+        at,
+        { outcome: 'checked' },
+        { session, record: released(state, at, record, 0) },
+      );
+    case 'rotate':
+      return announce(state, at, outcome, session);
+    case 'test':
+      return afterTested(state, at, outcome, session, plan);
+  }
 }
 
-/** After a probe whose login was accepted: the doubted rotation gets its outcome with the next audit write. */
-function provenUnchanged(state: Is<'entering'>): Is<'entering'> {
-  const { record } = state;
-  if (!record.doubtful || record.rotationId === undefined) return state;
-  const reconciled = auditOf(state, 'rotation.reconciled', 'failure', {
-    rotationId: record.rotationId,
-    username: state.current.credentials.username,
-    certainty: 'unchanged',
-    detail: 'a login with the old password was accepted: the reset did not happen',
-  });
-  return { ...state, tally: { ...state.tally, carried: [...state.tally.carried, reconciled] } };
-}
-
-/** The password that an earlier attempt, or the step before this one, has made current logs in. */
-function verified(
+/** The new password logged in: the rotation is closed, or, for testSecret, marked as verified. */
+function afterVerified(
   state: Is<'entering'>,
   at: Moment,
-  release: Parameters<typeof ending>[3],
-  rotationId: string,
+  session: Session,
+  { rotationId, replaced, sinceMs }: Extract<Plan, { plan: 'verify' }>,
 ): State {
-  const facts = {
-    rotationId,
-    username: state.current.credentials.username,
-    versionAfter: state.current.versionId,
-    verifiedBy: 'login' as const,
-  };
-  const code = state.request.native ? 'rotation.outcome' : 'rotation.reconciled';
-  const audit = [
-    auditOf(state, 'credential.verified', 'success', facts),
-    auditOf(state, code, 'success', {
-      ...facts,
-      certainty: 'rotated',
-      ...nextDue(state.request, state.current.createdAtMs),
-    }),
-  ];
-  const outcome = state.request.purpose === 'check' ? 'checked' : 'recovered';
+  const { record, current, request } = state;
+  const { versionId } = current;
+  const { username } = current.credentials;
+  const facts = { rotationId, username, versionAfter: versionId, verifiedBy: 'login' } as const;
+  const verified = auditOf(state, 'credential.verified', 'success', facts);
+  const done = { ...state, tally: { ...state.tally, openReason: undefined } };
+  if (request.native && request.purpose === 'check') {
+    const open = record.open && { ...record.open, verified: true as const };
+    const release = released(state, at, record, 0, { ...record, open });
+    return ending(
+      done,
+      at,
+      { outcome: 'checked', rotationId },
+      { record: release, session, audit: [verified] },
+    );
+  }
+  const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
+  const history = withClosed(record.history, closing);
+  const outcome = request.purpose === 'check' ? 'checked' : 'recovered';
   return ending(
-    state,
+    done,
     at,
     { outcome, rotationId },
-    { ...release, audit, discardReceipt: rotationId },
-  );
-}
-
-/** When the policy asks for the next rotation of a password first stored then. */
-export const nextDue = (request: Request, sinceMs: number): { nextDueMs: number } => ({
-  nextDueMs: dueAtMs(sinceMs, request.policy),
-});
-
-/** Record, audit and receipt are durable, or nothing is reset. */
-export function afterIntent(state: Is<'intending'>, outcome: Of<'intend'>): State {
-  const { record, session, current } = state;
-  const at = { ...outcome, current };
-  // Whatever was carried is durable now, unless the audit write failed.
-  const durable = !(outcome.audit instanceof Failure);
-  const told = durable ? { ...state, tally: { ...state.tally, carried: [] } } : state;
-  const failed = [outcome.record, outcome.audit, outcome.receipt].find(
-    (tried) => tried instanceof Failure,
-  );
-  if (outcome.record !== 'taken' && failed === undefined) {
-    const sendByMonotonicMs = outcome.startedAtMonotonicMs + sendWithinMs(state.request.timing);
-    return {
-      at: 'resetting',
-      request: state.request,
-      tally: told.tally,
-      current,
+    {
+      record: released(state, at, record, 0, { history }),
       session,
-      record,
-      sendByMonotonicMs,
-    };
-  }
-  const bad = failed
-    ? { reason: failed.reason, detail: failed.message }
-    : { reason: 'busy' as const, detail: 'another instance took over before the reset' };
-  return unchanged(
-    told,
-    at,
-    { ...bad, rotationId: record.rotationId },
-    { session, hadIntent: durable, ours: outcome.record !== 'taken' },
+      audit: [
+        verified,
+        closed(
+          state,
+          current,
+          closing,
+          request.native ? 'rotation.outcome' : 'rotation.reconciled',
+        ),
+      ],
+      discardReceipt: rotationId,
+    },
   );
 }
 
-/** Nothing was changed at Verizon: let the claim go, and give the intent its outcome. */
-export function unchanged(
-  state: Is<'intending'> | Is<'resetting'>,
+/**
+ * The current password is valid, so the open rotation is closed; a rotation that is due follows.
+ */
+function afterTested(
+  state: Is<'entering'>,
   at: Moment,
-  bad: { reason: Reason; detail?: string; rotationId: string },
-  {
-    session,
-    hadIntent,
-    ours,
-  }: { session: Is<'resetting'>['session'] | null; hadIntent: boolean; ours: boolean },
+  outcome: Of<'log-in'>,
+  session: Session,
+  { rotationId, ifAccepted }: Extract<Plan, { plan: 'test' }>,
 ): State {
-  const record = ours
-    ? released(state, at, { after: state.record, loginsSpent: 0, keepDoubt: false })
-    : null;
-  const audit = hadIntent ? [unchangedOutcome(state, bad)] : [];
-  return ending(state, at, bad, { record, session, audit });
+  const { current, request, tally } = state;
+  const closing: ClosedRotation = { rotationId, as: ifAccepted };
+  const history = withClosed(state.record.history, closing);
+  const record = { ...state.record, open: undefined, history };
+  const carried = [...tally.carried, closed(state, current, closing)];
+  const tested = { ...state, record, tally: { ...tally, carried, openReason: undefined } };
+  const release = { record: released(tested, at, record, 0), session };
+  const isDue =
+    request.force || dueness(ageDays(current.createdAtMs, at.atMs), request.policy) !== 'not-due';
+  if (request.purpose === 'recover') return ending(tested, at, { outcome: 'settled' }, release);
+  // A young version can hold an old password; the next run dates it.
+  if (!isDue) return ending(tested, at, { outcome: 'not-due' }, release);
+  return announce(tested, at, outcome, session);
 }
 
-/** The outcome of an intent whose reset did not happen. */
-export function unchangedOutcome(
-  state: Is<'intending'> | Is<'resetting'>,
-  bad: { reason: Reason; detail?: string; rotationId: string },
-): AuditEvent {
-  return auditOf(state, 'rotation.outcome', 'failure', {
-    ...bad,
-    username: state.current.credentials.username,
-    certainty: 'unchanged',
-    versionBefore: state.current.versionId,
-  });
+/** The record that makes the rotation open, before its reset. */
+function announce(
+  state: Is<'entering'>,
+  at: Moment,
+  { readBack, interrupted }: Of<'log-in'>,
+  session: Session,
+): State {
+  const { record, request, tally, current } = state;
+  const release = { record: released(state, at, record, 0), session };
+  if (readBack instanceof Failure) {
+    const { reason, message, facts } = readBack;
+    const detail = `reading the claim back: ${message}`;
+    return ending(state, at, { reason, detail, facts }, release);
+  }
+  if (interrupted) return ending(state, at, { reason: 'interrupted' }, release);
+  const { rotationId } = tally;
+  const basis = current.versionId;
+  // The login that will verify the new password is counted before it is sent, like every other
+  // (promise 3).
+  const fields = {
+    sequence: record.sequence + 1,
+    basis,
+    loginsSpent: 1,
+    leaseMs: resetLeaseMs(request.timing),
+  };
+  const open = {
+    rotationId,
+    basis,
+    startedAtMs: at.atMs,
+    settleLeftMs: settledAfterMs(request.timing),
+  };
+  const { history } = record satisfies AttemptRecord;
+  const resetting = {
+    phase: 'resetting',
+    ...recordFields(state, at, fields),
+    open,
+    history,
+  } as const;
+  return { at: 'intending', request, tally, current, session, record: resetting };
 }

@@ -1,285 +1,242 @@
-// From the reset to a proven password: nothing in here may give up a password that has been received. Pure; the arrows that
-// leave resetting, storing, promoting and verifying.
+// From a received password to a proven one: nothing in here may give up a password that has been
+// received (promise 1). Pure; the arrows that leave storing, promoting and verifying.
 
-import type { Secret } from '../../secret.ts';
 import type { AuditEvent } from '../event.ts';
-import { Failure, type Reason } from '../failure.ts';
-import type { CurrentSecret } from '../ports.ts';
-import { auditOf, claimed, ending, released, stoppedBy } from '../result.ts';
-import { type Is, type Moment, type Of, resetLeaseMs, type State, type Tally } from '../state.ts';
-import { nextDue, unchanged, unchangedOutcome } from './claim.ts';
+import { Failure } from '../failure.ts';
+import type { Session } from '../ports.ts';
+import type { ClosedRotation } from '../record.ts';
+import { auditOf, ending, released, suspended, withClosed } from '../result.ts';
+import type { Is, Moment, Of, ReceiptState, State } from '../state.ts';
+import { closed, outcomeOf } from './close.ts';
 
-/** Waits between tries to save a password, in milliseconds; the last one repeats for as long as the process lives. */
+/**
+ * Waits between tries to save a password, in milliseconds; the last one repeats for as long as the
+ * process runs.
+ */
 const savingBackoffMs = [0, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000] as const;
 
-/** The platform's last moments belong to telling how it ended. */
-const lastWordsMs = 300;
+/** The last part of the platform's time belongs to the outcome: record, audit, metrics, message. */
+export const reportingMs = 5_000;
 
-/** The reset’s answer: a password to save, proof that nothing happened, or a doubt. */
-export function afterReset(state: Is<'resetting'>, outcome: Of<'reset'>): State {
-  const { answer, password } = outcome;
-  const { record, current, session, request } = state;
-  const { rotationId } = record;
-  const at = { ...outcome, current };
-  if (password) {
-    const answered = {
-      current,
-      sequence: record.sequence,
-      rotationId,
-      password,
-      session,
-      answeredAtMonotonicMs: outcome.atMonotonicMs,
-    };
-    return { at: 'storing', request, tally: state.tally, ...answered, tries: 0, waitMs: 0 };
-  }
-  switch (answer.reset) {
-    case 'not-sent':
-      return unchanged(
-        state,
-        at,
-        { reason: answer.reason, detail: answer.detail, rotationId },
-        { session, hadIntent: true, ours: true },
-      );
-    case 'refused': {
-      const dead = answer.because === 'session' || answer.because === 'api-token';
-      const reason: Reason = dead
-        ? 'session-refused'
-        : answer.because === 'throttled'
-          ? 'reset-throttled'
-          : 'reset-refused';
-      const bad = { reason, detail: answer.detail, rotationId };
-      if (!dead || state.tally.retried)
-        return unchanged(state, at, bad, { session, hadIntent: true, ours: true });
-      // One new login and one new intent, once per attempt: the session, not the password, was refused.
-      const tally: Tally = {
-        ...state.tally,
-        retried: true,
-        carried: [unchangedOutcome(state, bad)],
-      };
-      const again = claimed({ ...state, tally }, at, {
-        sequence: record.sequence + 1,
-        loginsSpent: 1,
-        known: { rotationId },
-      });
-      return {
-        at: 'claiming',
-        request,
-        tally,
-        current,
-        claim: 'rotate',
-        record: again,
-        spentBefore: 0,
-        closes: null,
-      };
-    }
-    case 'answered':
-      return inDoubt(state, at, 'answer-unreadable', 'a 2xx without a readable newPassword');
-    case 'in-doubt':
-      return inDoubt(state, at, 'answer-lost', answer.detail);
-  }
-}
+/**
+ * How often a permanent error is tried before another durable copy of the password ends the
+ * attempt.
+ */
+const permanentTries = 3;
 
-function inDoubt(
-  state: Is<'resetting'>,
-  at: Moment,
-  reason: 'answer-lost' | 'answer-unreadable',
-  detail: string,
-): State {
-  const { record, session, current } = state;
-  const { rotationId } = record;
-  const audit = [
-    auditOf(state, 'rotation.outcome', 'unknown', {
-      rotationId,
-      reason,
-      detail,
-      certainty: 'in-doubt',
-      username: current.credentials.username,
-      versionBefore: current.versionId,
-    }),
-  ];
-  // The doubt stays in the journal, but says that its holder has let go; the settle time runs from here.
-  const doubtful = {
-    ...released(state, at, { after: record, loginsSpent: 0, keepDoubt: true }),
-    rotationId,
-    doubtful: true as const,
-  };
-  return ending(state, at, { reason, detail, rotationId }, { record: doubtful, session, audit });
-}
-
-/** The wait before the next try to save; null when the platform's time is up. */
-function nextTry(tries: number, remainingMs: number): { tries: number; waitMs: number } | null {
-  const left = remainingMs - lastWordsMs;
-  if (left <= 0) return null;
+/**
+ * The wait before the next try; null to give up: the platform's time is over, or the error is
+ * permanent and another durable copy exists.
+ */
+export function nextTry(
+  tries: number,
+  remainingMs: number,
+  failure: Failure,
+  receipt: ReceiptState,
+): { tries: number; waitMs: number } | null {
+  const left = remainingMs - Math.min(reportingMs, remainingMs / 2);
+  if (remainingMs <= reportingMs) return null;
+  if (isPermanent(failure) && typeof receipt === 'object' && tries + 1 >= permanentTries)
+    return null;
   const waitMs = savingBackoffMs[Math.min(tries + 1, savingBackoffMs.length - 1)] ?? 0;
   return { tries: tries + 1, waitMs: Math.min(waitMs, Math.max(0, left / 2)) };
 }
 
+/**
+ * Errors that only a person can remove: access denied, a value that is too large, a secret that is
+ * deleted.
+ */
+const isPermanent = ({ reason }: Failure): boolean =>
+  reason === 'store-denied' || reason === 'secret-invalid' || reason === 'secret-not-found';
+
 /** The new version is stored, or is tried again. */
 export function afterStore(state: Is<'storing'>, outcome: Of<'store'>): State {
-  const { current, rotationId, sequence, password, session, answeredAtMonotonicMs } = state;
-  if (outcome.store instanceof Failure) {
-    const again = nextTry(state.tries, outcome.remainingMs);
-    if (again) return { ...state, ...again };
-    return unsaved(state, { ...outcome, current }, 'not-stored', outcome.store.message);
+  const { store, receipt } = outcome;
+  const { request, tally, current, write, reset, claim } = state;
+  const at = { ...outcome, current };
+  if (store instanceof Failure) {
+    const again = nextTry(state.tries, outcome.remainingMs, store, receipt);
+    return again ? { ...state, ...again } : unsaved(state, at, 'not-stored', store, receipt);
   }
-  const answered = { current, rotationId, sequence, password, session, answeredAtMonotonicMs };
-  return {
-    at: 'promoting',
-    request: state.request,
-    tally: state.tally,
-    current,
-    rotationId,
-    sequence,
-    answered,
-    tries: 0,
-    waitMs: 0,
-  };
+  // The id names other content, so writing it can never succeed: the password gets another id (rule
+  // 4).
+  if (store !== 'stored')
+    return { ...state, write: { ...write, versionId: store.taken }, waitMs: 0 };
+  const saved = { ...tally, openReason: tally.openReason && ('not-promoted' as const) };
+  const stored = { ...write, isStored: true };
+  const saving = { current, write: stored, reset, claim, tries: 0, waitMs: 0 };
+  return { at: 'promoting', request, tally: saved, ...saving };
 }
 
 function unsaved(
   state: Is<'storing'> | Is<'promoting'>,
   at: Moment,
   reason: 'not-stored' | 'not-promoted',
-  detail: string,
+  failure: Failure,
+  receipt: ReceiptState,
 ): State {
-  const { rotationId, current } = state;
-  const facts = {
-    rotationId,
-    reason,
-    detail,
-    username: current.credentials.username,
-    versionBefore: current.versionId,
-  };
-  const audit = [auditOf(state, 'rotation.outcome', 'unknown', { ...facts, certainty: 'changed' })];
-  const session = state.at === 'storing' ? state.session : (state.answered?.session ?? null);
-  return ending(state, at, { reason, detail, rotationId }, { audit, session });
+  const { write, current, reset } = state;
+  const { rotationId } = write;
+  const detail = failure.message;
+  const audit = [outcomeOf(state, current, { rotationId, reason, detail, certainty: 'changed' })];
+  const place = typeof receipt === 'object' ? receipt.place : undefined;
+  const facts = { ...failure.facts, cause: undefined, receipt: place };
+  // The owner ends here: the rotation stays open, and the next run need not wait for the lease.
+  const record = reset && released(state, at, reset.record, 0);
+  const session = reset?.session ?? null;
+  return ending(state, at, { reason, detail, rotationId, facts }, { audit, session, record });
 }
 
 /** AWSCURRENT has moved, or is tried again, or somebody else moved it. */
 export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): State {
-  const { current, rotationId, answered, request, tally } = state;
+  const { current, write, reset, request, tally } = state;
   const { promote } = outcome;
   const at = { ...outcome, current };
   if (promote instanceof Failure) {
-    const again = nextTry(state.tries, outcome.remainingMs);
-    return again ? { ...state, ...again } : unsaved(state, at, 'not-promoted', promote.message);
+    // The stored version is a durable copy.
+    const copy = { place: `version ${write.versionId}` };
+    const again = nextTry(state.tries, outcome.remainingMs, promote, copy);
+    return again ? { ...state, ...again } : unsaved(state, at, 'not-promoted', promote, 'none');
   }
-  // A conflict with the very version we wanted: our own earlier try whose answer was lost, or somebody who recovered for us.
-  if (promote !== 'promoted' && promote.conflict !== rotationId) {
-    const detail = `AWSCURRENT moved from ${current.versionId} to ${promote.conflict} meanwhile; the new password is version ${rotationId} under AWSPENDING`;
-    const where = {
-      sequence: state.sequence + 1,
-      loginsSpent: 0,
-      known: { rotationId },
-      basis: promote.conflict,
-      detail,
-    };
-    return stoppedBy(state, at, 'store-conflict', where, answered?.session ?? null);
+  const session = reset?.session ?? tally.session;
+  // Another process or a person moved AWSCURRENT: the decision table says what to do with the new
+  // one.
+  if (promote !== 'promoted' && promote.conflict !== write.versionId) {
+    const atLeast = Math.max(tally.atLeast, reset?.record.sequence ?? 0);
+    return { at: 'surveying', request, tally: { ...tally, session, atLeast }, waitMs: 0 };
   }
-  if (!answered || answered.session === null) {
-    // Recovery: look again, now with the new basis, and prove the password under a claim of its own.
-    return { at: 'surveying', request, tally: { ...tally, recovered: rotationId } };
-  }
-  const deadWindowMs = Math.round(outcome.atMonotonicMs - answered.answeredAtMonotonicMs);
-  if (request.native) {
-    const audit = savedEvents(state, rotationId, deadWindowMs);
-    return ending(
-      state,
-      { ...at, versionId: rotationId },
-      { outcome: 'rotated', rotationId, deadWindowMs },
-      { audit, session: answered.session },
-    );
-  }
-  return { at: 'verifying', request, tally, ...answered, deadWindowMs };
+  if (!reset) return afterRecovery(state, at);
+  const deadWindowMs = Math.round(outcome.atMonotonicMs - reset.answeredAtMonotonicMs);
+  const promoted = { ...tally, deadWindowMs, openReason: 'verify-unavailable' as const };
+  if (!request.native) return { ...state, at: 'verifying', tally: promoted, deadWindowMs };
+  // testSecret verifies, finishSecret closes; neither has to wait for this lease.
+  const { open, history } = reset.record;
+  const { rotationId, versionId } = write;
+  const native = { ...state, tally: promoted };
+  return ending(
+    native,
+    at,
+    { outcome: 'rotated', rotationId, versionId },
+    {
+      record: released(state, at, reset.record, 0, { open, history }),
+      session: reset.session,
+      audit: savedEvents(native),
+    },
+  );
 }
 
-function savedEvents(
-  state: Is<'promoting'> | Is<'verifying'>,
-  rotationId: string,
-  deadWindowMs: number,
-): AuditEvent[] {
-  const facts = {
-    rotationId,
-    username: state.current.credentials.username,
-    versionBefore: state.current.versionId,
-    versionAfter: rotationId,
-  };
+/**
+ * A password that a recovery made current: closed when a login has proven it, else the next survey
+ * verifies it.
+ */
+function afterRecovery(state: Is<'promoting'>, at: Moment): State {
+  const { request, tally, claim, write } = state;
+  const saved = savedEvents(state);
+  // Without a login the next survey verifies it; and it decides about another rotation that is open.
+  const isOther = claim?.open !== undefined && claim.open.rotationId !== write.rotationId;
+  if (claim === null || isOther) {
+    const carried = [...tally.carried, ...saved];
+    const openReason = 'verify-unavailable' as const;
+    return { at: 'surveying', request, tally: { ...tally, carried, openReason }, waitMs: 0 };
+  }
+  const { rotationId, versionId, sinceMs } = write;
+  const replaced = at.current.versionId;
+  const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
+  const done = { ...state, tally: { ...tally, openReason: undefined } };
+  return ending(
+    done,
+    at,
+    { outcome: 'recovered', rotationId, versionId },
+    {
+      record: released(state, at, claim, 0, { history: withClosed(claim.history, closing) }),
+      audit: [...saved, closed(state, at.current, closing)],
+      discardReceipt: rotationId,
+    },
+  );
+}
+
+function savedEvents(state: Is<'promoting'> | Is<'verifying'>): AuditEvent[] {
+  const { write, current, tally } = state;
+  const { rotationId, versionId } = write;
+  const { username } = current.credentials;
+  const facts = { rotationId, username, versionBefore: current.versionId, versionAfter: versionId };
+  const { deadWindowMs } = tally;
+  const window = deadWindowMs === undefined ? {} : { deadWindowMs };
   return [
     auditOf(state, 'secret.stored', 'success', facts),
-    auditOf(state, 'secret.promoted', 'success', { ...facts, deadWindowMs }),
+    auditOf(state, 'secret.promoted', 'success', { ...facts, ...window }),
   ];
 }
 
-/** The login with the new password. Whatever it says, AWSCURRENT stays: the old password is dead. */
+/**
+ * The login with the new password. Whatever it says, AWSCURRENT stays: the old password is invalid.
+ */
 export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): State {
   const { login } = outcome;
-  const state =
-    login.login === 'not-sent'
-      ? before
-      : { ...before, tally: { ...before.tally, logins: before.tally.logins + 1 } };
-  const { rotationId, deadWindowMs, current, request } = state;
-  const saved = savedEvents(state, rotationId, deadWindowMs);
-  const facts = {
-    rotationId,
-    username: current.credentials.username,
-    versionBefore: current.versionId,
-    versionAfter: rotationId,
-    deadWindowMs,
-  };
-  const at = { ...outcome, current, versionId: rotationId };
+  const { current, write, reset } = before;
+  if (!reset) throw new Error('bug: only a reset of this attempt is verified here');
+  const logins = before.tally.logins + (login.login === 'not-sent' ? 0 : 1);
+  const state = { ...before, tally: { ...before.tally, logins } };
+  const { rotationId, versionId } = write;
+  const at = { ...outcome, current };
+  const saved = savedEvents(state);
   switch (login.login) {
-    case 'accepted': {
-      const late =
-        outcome.atMonotonicMs - state.answeredAtMonotonicMs > resetLeaseMs(request.timing);
-      const detail = sameAsOld(state.password, current)
-        ? { detail: 'warning: the new password equals the old one' }
-        : {};
-      const audit = [
-        ...saved,
-        auditOf(state, 'credential.verified', 'success', { ...facts, verifiedBy: 'login' }),
-        auditOf(state, late ? 'rotation.reconciled' : 'rotation.outcome', 'success', {
-          ...facts,
-          ...detail,
-          certainty: 'rotated',
-          verifiedBy: 'login',
-          ...nextDue(request, outcome.atMs),
-        }),
-      ];
-      const good = { outcome: 'rotated' as const, rotationId, deadWindowMs, ...detail };
-      return ending(state, at, good, { audit, session: login.session, discardReceipt: rotationId });
-    }
+    case 'accepted':
+      return rotated(state, at, login.session, reset);
     case 'refused': {
-      const where = {
-        sequence: state.sequence + 1,
-        loginsSpent: 1,
-        known: { rotationId },
-        basis: rotationId,
-        detail: login.detail,
-      };
-      return stoppedBy(
-        { ...state, tally: { ...state.tally, carried: saved } },
-        at,
+      const carried = [...state.tally.carried, ...saved];
+      const rejected = { ...state, tally: { ...state.tally, carried } };
+      const { detail } = login;
+      const suspension = { after: reset.record, loginsSpent: 1, refused: versionId, detail };
+      return suspended(
+        rejected,
+        { ...at, current: { ...current, versionId } },
         'verify-refused',
-        where,
+        suspension,
       );
     }
     case 'unknown':
-    case 'not-sent':
-      // The intent stays open: the next run verifies under a claim of its own, and tells the outcome.
-      return ending(
-        state,
-        at,
-        {
-          reason: 'verify-unavailable',
-          detail: login.detail,
-          rotationId,
-          deadWindowMs,
-          facts: login.facts,
-        },
-        { audit: saved },
-      );
+    case 'not-sent': {
+      // The rotation stays open: the next run verifies under a claim of its own.
+      const { detail } = login;
+      const spent = login.login === 'not-sent' ? 0 : 1;
+      const verdict = { reason: 'verify-unavailable', detail, rotationId, versionId } as const;
+      const record = released(state, at, reset.record, spent);
+      return ending(state, at, verdict, { audit: saved, record });
+    }
   }
 }
 
-const sameAsOld = (password: Secret, current: CurrentSecret): boolean =>
-  password.equals(current.credentials.password);
+/** The rotation is complete: it is closed, and the count of logins begins anew. */
+function rotated(
+  state: Is<'verifying'>,
+  at: Moment,
+  session: Session,
+  reset: NonNullable<Is<'verifying'>['reset']>,
+): State {
+  const { current, write } = state;
+  const { rotationId, versionId, sinceMs, password } = write;
+  const { record } = reset;
+  const replaced = current.versionId;
+  const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
+  const history = withClosed(record.history, closing);
+  const isSame = password.equals(current.credentials.password);
+  const detail = isSame ? 'warning: the new password equals the old one' : undefined;
+  const { username } = current.credentials;
+  const facts = { rotationId, username, versionAfter: versionId, verifiedBy: 'login' } as const;
+  const verified = auditOf(state, 'credential.verified', 'success', facts);
+  const outcome = closed(state, current, closing, 'rotation.outcome');
+  const { deadWindowMs } = state;
+  const done = { ...state, tally: { ...state.tally, openReason: undefined } };
+  return ending(
+    done,
+    at,
+    { outcome: 'rotated', rotationId, versionId, detail },
+    {
+      record: released(state, at, record, 0, { history }),
+      session,
+      audit: [...savedEvents(state), verified, { ...outcome, deadWindowMs, detail }],
+      discardReceipt: rotationId,
+    },
+  );
+}

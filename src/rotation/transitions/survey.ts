@@ -1,362 +1,479 @@
-import { describeHolder, doubtedRotation, isHeld, probeInMs, survey } from '../classify.ts';
+// From the evidence to the next step: what is open is completed or tested, what is due is claimed,
+// and everything else is a reason. Pure; the arrows that leave surveying and examining.
+
+import {
+  classify,
+  detailOf,
+  type Finding,
+  fresherCurrent,
+  historyIn,
+  openIn,
+  openReasonOf,
+  questionsOf,
+  reasonOf,
+} from '../classify.ts';
 import type { AuditEvent } from '../event.ts';
-import { Failure, type Reason } from '../failure.ts';
+import { Failure } from '../failure.ts';
 import { ageDays, dueness } from '../policy.ts';
-import type { AttemptRecord } from '../record.ts';
+import type { ClosedRotation, OpenRotation, StoppedRecord } from '../record.ts';
 import {
   auditOf,
-  claimed,
+  type Carried,
   concernsRotation,
   ending,
+  failedWith,
+  recordFields,
   released,
-  stopEvents,
-  stoppedBy,
+  suspended,
+  suspensionEvents,
+  withClosed,
 } from '../result.ts';
 import {
-  type ClaimPurpose,
+  type ClaimedRecord,
+  claimLeaseMs,
+  type Details,
   type Evidence,
   type Is,
   type Moment,
   neededForResetMs,
   type Of,
-  type Outcome,
-  type Request,
+  type Plan,
   type State,
+  type Write,
 } from '../state.ts';
+import { closed, outcomeOf } from './close.ts';
 
-/** Two below the lock: five consecutive failed logins lock the user, and only Verizon unlocks it. */
-const loginBudget = 3;
+/** Five consecutive failed logins lock the user, and only Verizon unlocks it (promise 3). */
+export const loginLimit = 3;
 
-/** The evidence is in: claim, roll forward, look closer, or say why not. */
+/** How often a survey is repeated because a read by label was outdated. */
+const staleReadLimit = 3;
+
+/** The evidence is complete: claim what is due, or read what is still needed. */
 export function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): State {
   const { evidence } = outcome;
-  if (evidence instanceof Failure)
-    return ending(state, outcome, { reason: evidence.reason, detail: evidence.message });
-  const next = following(
-    { ...state, tally: { ...state.tally, earlier: earlierRotations(evidence) } },
-    outcome,
-    evidence,
-  );
-  const sequence = evidence.record?.record.sequence ?? 0;
-  // A write that reached the store after its writer had given up may have moved ROTATION back to an older record. A claim
-  // finds out by being taken; whatever else follows is only believed after asking for the record behind this one.
-  if (next.at === 'claiming' || sequence <= state.tally.lookedPast) return next;
-  return {
-    at: 'surveying',
-    request: state.request,
-    tally: { ...state.tally, lookedPast: sequence },
-  };
-}
-
-/** How many rotations that came to nothing may follow one whose version still carries AWSPENDING, with that label out of sight. */
-const earlierKept = 8;
-
-/** Our own rotations that AWSPENDING may be on. The one it is seen on comes first, so it is never the one that is forgotten. */
-function earlierRotations({ record, pending }: Evidence): readonly string[] {
-  const { rotationId, earlier = [] } = record?.record ?? {};
-  const known = rotationId === undefined ? earlier : [rotationId, ...earlier];
-  const seen = pending !== null && known.includes(pending) ? [pending] : [];
-  return [...new Set([...seen, ...known])].slice(0, earlierKept);
-}
-
-function following(state: Is<'surveying'>, outcome: Of<'survey'>, evidence: Evidence): State {
-  const { request } = state;
-  const at = { ...outcome, current: evidence.current };
-  const found = survey(evidence, request);
-  switch (found.finding) {
-    case 'clean':
-      return afterCleanSurvey(state, outcome, evidence);
-    case 'busy': {
-      const reason: Reason = doubtedRotation(found.record) === undefined ? 'busy' : 'in-flight';
-      return ending(state, at, { reason, detail: describeHolder(found.record, found.forMs) });
-    }
-    case 'promote':
-      if (rollsNothing(request))
-        return ending(state, at, { reason: 'not-promoted', rotationId: found.rotationId });
-      return {
-        at: 'promoting',
-        request,
-        tally: state.tally,
-        current: evidence.current,
-        sequence: found.record.sequence,
-        rotationId: found.rotationId,
-        answered: null,
-        tries: 0,
-        waitMs: 0,
-      };
-    case 'examine':
-      return {
-        at: 'examining',
-        request,
-        tally: state.tally,
-        evidence,
-        rotationId: found.rotationId,
-      };
-    case 'stopped':
-      if (request.purpose === 'resume')
-        return resumed(state, at, found.record, untoldStop(state, evidence, found.record));
-      return ending(state, at, stoppedAlready(found.record), {
-        audit: untoldStop(state, evidence, found.record),
-      });
-    case 'foreign-pending':
-      return ending(state, at, {
-        reason: 'foreign-pending',
-        detail: `AWSPENDING is on version ${found.versionId}, which no attempt of ours names`,
-      });
-  }
-}
-
-/** A check looks, and a resume lifts; neither rolls an open rotation forward. */
-const rollsNothing = ({ purpose }: Request): boolean => purpose === 'check' || purpose === 'resume';
-
-function stoppedAlready(record: { reason: Reason; rotationId?: string; sequence: number }): {
-  reason: Reason;
-  detail: string;
-  rotationId?: string;
-} {
-  const detail = `stopped by attempt ${record.sequence}; lifted by a new AWSCURRENT or by resume`;
-  return {
-    reason: record.reason,
-    detail,
-    ...(record.rotationId === undefined ? {} : { rotationId: record.rotationId }),
-  };
-}
-
-/** A stop whose writer died before the audit log heard of it leaves its intent open; this closes it. */
-function untoldStop(
-  state: Is<'surveying'>,
-  evidence: Evidence,
-  record: Extract<AttemptRecord, { phase: 'stopped' }>,
-): AuditEvent[] {
-  return evidence.openIntents.flatMap(({ rotationId }) =>
-    rotationId === record.rotationId && concernsRotation(record.reason)
-      ? stopEvents(state, evidence.current, record.reason, { rotationId })
-      : [superseded(state, evidence, rotationId)],
-  );
-}
-
-/** An operator's word lifts a stop and a spent budget: the password is known to be right, or has been put right. */
-function resumed(
-  state: Is<'surveying'>,
-  at: Moment,
-  record: AttemptRecord,
-  untold: readonly AuditEvent[],
-): State {
-  const { rotationId } = record;
-  const facts = {
-    username: at.current.credentials.username,
-    ...(rotationId === undefined ? {} : { rotationId }),
-  };
-  // The release does not name the rotation: it does not say that this one came to nothing.
-  const { rotationId: _, ...release } = released(state, at, {
-    after: record,
-    loginsSpent: 0,
-    keepDoubt: false,
-  });
-  return ending(
-    state,
-    at,
-    { outcome: 'settled' },
-    { record: release, audit: [...untold, auditOf(state, 'account.resumed', 'success', facts)] },
-  );
-}
-
-function afterCleanSurvey(state: Is<'surveying'>, outcome: Outcome, evidence: Evidence): State {
-  const { request } = state;
+  if (evidence instanceof Failure) return ending(state, outcome, failedWith(evidence));
+  const { request, tally } = state;
   const { current, record } = evidence;
-  const age = ageDays(current.createdAtMs, outcome.atMs);
-  const ours = state.tally.earlier.includes(current.versionId);
-  // A holder that promoted a moment ago closes its intent by itself; testSecret is that closing.
-  const leave = isHeld(evidence) && !request.native && !request.impatient;
-  const closes = leave
-    ? []
-    : evidence.openIntents
-        .map((intended) => intended.rotationId)
-        .filter((id) => id !== state.tally.recovered);
-  const toVerify = state.tally.recovered ?? closes.find((id) => id === current.versionId) ?? null;
-  const carried = closes
-    .filter((id) => id !== current.versionId)
-    .map((rotationId) => superseded(state, evidence, rotationId));
-  const looked = {
-    ...state,
-    tally: { ...state.tally, ageDays: age, carried: [...state.tally.carried, ...carried] },
-  };
-  const at = { ...outcome, current };
-
-  if (request.receipt && request.receipt.rotationId !== current.versionId) {
-    return ending(looked, at, {
-      reason: 'receipt-unavailable',
-      detail: `the receipt is of rotation ${request.receipt.rotationId}, and nothing is open; AWSCURRENT is version ${current.versionId}`,
-    });
+  // Nothing that this attempt knows is forgotten because one read does not show it.
+  const openReason = tally.openReason ?? (openIn(evidence) ? 'answer-lost' : undefined);
+  const atLeast = Math.max(tally.atLeast, record?.record.sequence ?? 0);
+  const surveyed = { ...state, tally: { ...tally, openReason, atLeast } };
+  const questions = questionsOf(evidence, request);
+  // A claim proves that no newer record exists, so a rotation that is due needs no further read.
+  const last = historyIn(evidence).find(({ versionId }) => versionId === current.versionId);
+  const sinceMs = last?.sinceMs ?? current.createdAtMs;
+  const age = ageDays(sinceMs, outcome.atMs);
+  const isDue = request.force || dueness(age, request.policy) !== 'not-due';
+  const hasLogins = (record?.record.loginsSpent ?? 0) < loginLimit;
+  if (isDue && hasLogins && request.purpose === 'rotate' && questions.versionIds.length === 0) {
+    const details = { ...noDetails, sinceMs };
+    if (classify(evidence, details, request).finding === 'closed')
+      return follow(surveyed, outcome, evidence, details);
   }
-  if (request.purpose === 'resume') {
-    if (record === null || record.record.loginsSpent === 0)
-      return ending(state, at, {
-        outcome: 'settled',
-        detail: 'nothing to resume: the account is not stopped',
-      });
-    return resumed(looked, at, { ...record.record, basis: current.versionId }, []);
-  }
-  if (request.purpose === 'check') return claim(looked, at, evidence, 'check', toVerify);
-  if (request.native && request.native.rotationId === current.versionId)
-    return ending(looked, at, { outcome: 'rotated', rotationId: current.versionId });
-  if (toVerify !== null) return claim(looked, at, evidence, 'verify', toVerify);
-  if (request.purpose === 'recover') return ending(looked, at, { outcome: 'settled' });
-  if (request.force || dueness(age, request.policy) !== 'not-due')
-    return claim(looked, at, evidence, 'rotate', null);
-  // A young version may hold an old password, since editing another key makes a new version too. Ours never does.
-  if (ours) return ending(looked, at, { outcome: 'not-due' });
-  return { at: 'dating', request, tally: looked.tally, evidence };
+  return { at: 'examining', request, tally: surveyed.tally, evidence, questions };
 }
 
-/** An intent that AWSCURRENT has moved past: refused and released, or overtaken by a value from elsewhere. */
-function superseded(
-  state: Is<'surveying'>,
-  { record, current }: Evidence,
-  rotationId: string,
-): AuditEvent {
-  const known = record?.record;
-  const isNewest = known?.rotationId === rotationId;
-  const nothingHappened = isNewest && known.phase === 'released' && !known.doubtful;
-  const isOpen =
-    isNewest && known.basis === current.versionId && doubtedRotation(known) === rotationId;
-  const unknown = isOpen
-    ? 'nobody knows whether this reset happened, and nothing automatic will find out'
-    : 'its end was not recorded, and AWSCURRENT is on another version';
-  return auditOf(state, 'rotation.reconciled', nothingHappened ? 'failure' : 'unknown', {
-    rotationId,
-    username: current.credentials.username,
-    certainty: nothingHappened ? 'unchanged' : 'in-doubt',
-    detail: nothingHappened ? 'the attempt ended before anything changed' : unknown,
-    versionAfter: current.versionId,
-  });
-}
+const noDetails: Details = {
+  versions: new Map(),
+  newer: null,
+  recoveryId: null,
+  restoreId: null,
+  receipt: null,
+  answer: null,
+  password: null,
+  sinceMs: null,
+};
 
-/** Claims the account, counting the login that follows; or stops it when the budget is spent. */
-function claim(
-  state: State,
-  at: Moment,
-  evidence: Evidence,
-  purpose: ClaimPurpose,
-  closes: string | null,
-): State {
-  const { request } = state;
-  const spentBefore = evidence.record?.record.loginsSpent ?? 0;
-  const sequence = Math.max(evidence.record?.record.sequence ?? 0, state.tally.atLeast) + 1;
-  if (spentBefore >= loginBudget)
-    return stoppedBy(state, at, 'login-budget-spent', {
-      sequence,
-      loginsSpent: spentBefore,
-      known: knownBy(evidence),
-    });
-  if (purpose === 'rotate' && at.remainingMs < neededForResetMs(request.timing))
-    return ending(state, at, { reason: 'out-of-time' });
-  const record = claimed(state, at, {
-    sequence,
-    loginsSpent: spentBefore + 1,
-    known: knownBy(evidence),
-  });
-  return {
-    at: 'claiming',
-    request,
-    tally: state.tally,
-    current: at.current,
-    claim: purpose,
-    record,
-    spentBefore,
-    closes,
-  };
-}
-
-/** What a claim carries on: the open doubt. A rotation that a released record names without doubt came to nothing. */
-function knownBy({ record, current }: Evidence): { rotationId?: string; doubtful?: true } {
-  const doubted =
-    record?.record.basis === current.versionId ? doubtedRotation(record.record) : undefined;
-  return doubted === undefined ? {} : { rotationId: doubted, doubtful: true };
-}
-
-/** An open doubt was looked into: store what a receipt holds, probe with one login, or wait. */
-export function afterExamining(state: Is<'examining'>, outcome: Of<'find-receipt'>): State {
-  const { request, evidence, rotationId } = state;
-  const record = evidence.record?.record;
-  if (!record) throw new Error('bug: nothing to examine without a record');
-  const at = { ...outcome, current: evidence.current };
-  if (outcome.saved instanceof Failure)
-    return ending(state, at, {
-      reason: outcome.saved.reason,
-      rotationId,
-      detail: outcome.saved.message,
-    });
-  if (outcome.saved && state.tally.foundSaved !== rotationId)
-    return { at: 'surveying', request, tally: { ...state.tally, foundSaved: rotationId } };
-  if (outcome.saved && record.phase !== 'stopped') {
-    // Twice in the store and not under AWSPENDING: it has been current, and AWSCURRENT was moved back by hand. That record is history.
-    const history = {
-      ...evidence,
-      record: { ageMs: evidence.record?.ageMs ?? 0, record: { ...record, basis: rotationId } },
-    };
-    return afterCleanSurvey({ at: 'surveying', request, tally: state.tally }, outcome, history);
-  }
-  if (outcome.password) {
-    if (rollsNothing(request))
-      return ending(state, at, {
-        reason: 'not-stored',
-        rotationId,
-        detail: 'a receipt on this machine holds the new password',
-      });
-    const answered = {
-      current: evidence.current,
-      sequence: record.sequence,
-      rotationId,
-      password: outcome.password,
-      session: null,
-    };
+/** The answers are complete, unless they show that a read was outdated. */
+export function afterExamining(state: Is<'examining'>, outcome: Of<'examine'>): State {
+  const { evidence, request, tally } = state;
+  const { details } = outcome;
+  if (details instanceof Failure)
+    return ending(state, { ...outcome, current: evidence.current }, failedWith(details));
+  const { newer } = details;
+  if (newer !== null && newer.record.sequence > (evidence.record?.record.sequence ?? 0))
     return {
-      at: 'storing',
+      at: 'surveying',
       request,
-      tally: state.tally,
-      ...answered,
-      answeredAtMonotonicMs: outcome.atMonotonicMs,
-      tries: 0,
+      tally: { ...tally, atLeast: newer.record.sequence },
       waitMs: 0,
     };
+  const fresher = fresherCurrent(evidence, details);
+  if (fresher === null) return follow(state, outcome, evidence, details);
+  const staleReads = tally.staleReads + 1;
+  const counted = { ...tally, staleReads };
+  if (staleReads > staleReadLimit) {
+    const detail = 'the secret store still returns an outdated version under AWSCURRENT';
+    return ending(state, { ...outcome, current: evidence.current }, { reason: 'busy', detail });
   }
-  if (request.receipt) {
-    return ending(state, at, {
-      reason: 'receipt-unavailable',
-      rotationId,
-      detail:
-        request.receipt.rotationId === rotationId
-          ? 'the receipt holds no password that we can read; open it with age -d'
-          : `the receipt is of rotation ${request.receipt.rotationId}; the open one is ${rotationId}`,
-    });
-  }
-  if (record.phase === 'stopped') return ending(state, at, stoppedAlready(record));
-  // Secrets Manager repeats a failed rotation by itself, several times: no login may be spent by that.
-  if (request.native || rollsNothing(request))
-    return ending(state, at, { reason: 'answer-lost', rotationId });
-  const waitMs = probeInMs(evidence, request.timing);
-  if (waitMs > 0) {
-    // A process that lives may yet bring the answer; otherwise only the server's time has to pass.
-    const reason =
-      evidence.liveness === 'alive' && record.phase === 'resetting' ? 'in-flight' : 'settling';
-    return ending(state, at, {
-      reason,
-      rotationId,
-      detail: `look again in ${Math.ceil(waitMs / 1000)} s`,
-    });
-  }
-  return claim(state, at, evidence, 'probe', null);
+  if (fresher === 'unknown') return { at: 'surveying', request, tally: counted, waitMs: 1_000 };
+  const corrected = { ...evidence, current: fresher };
+  const questions = questionsOf(corrected, request);
+  return { at: 'examining', request, tally: counted, evidence: corrected, questions };
 }
 
-/** The age of a password whose version looks young is known: due or not. */
-export function afterDating(state: Is<'dating'>, outcome: Of<'date-password'>): State {
-  const { evidence, request } = state;
-  const at = { ...outcome, current: evidence.current };
-  if (outcome.sinceMs instanceof Failure)
-    return ending(state, at, { reason: outcome.sinceMs.reason, detail: outcome.sinceMs.message });
-  const age = ageDays(outcome.sinceMs, outcome.atMs);
-  const dated = { ...state, tally: { ...state.tally, ageDays: age } };
-  if (dueness(age, request.policy) === 'not-due') return ending(dated, at, { outcome: 'not-due' });
-  return claim(dated, at, evidence, 'rotate', null);
+type Surveyed = Is<'surveying'> | Is<'examining'>;
+type Found<Name extends Finding['finding']> = Extract<Finding, { finding: Name }>;
+
+function follow(
+  before: Surveyed,
+  outcome: Of<'survey'> | Of<'examine'>,
+  evidence: Evidence,
+  details: Details,
+): State {
+  const { request } = before;
+  const { current } = evidence;
+  const at = { ...outcome, current };
+  const finding = classify(evidence, details, request);
+  const openReason = openReasonOf(finding) ?? before.tally.openReason;
+  const state = { ...before, tally: { ...before.tally, openReason } };
+  if (request.purpose === 'resume') return resume(state, at, evidence, finding);
+  switch (finding.finding) {
+    case 'closed':
+      return afterClosed(state, at, evidence, { ...finding, details });
+    case 'stopped':
+      return refuse(state, at, evidence, finding, [
+        ...reconciled(state, evidence),
+        ...unrecordedSuspension(state, evidence, finding.record),
+      ]);
+    case 'verify':
+      return verify(state, at, evidence, finding);
+    case 'write':
+      return writeNew(state, at, evidence, finding);
+    case 'old-password':
+      if (request.purpose === 'check') return refuse(state, at, evidence, finding);
+      return claim(state, at, evidence, { plan: 'prove', write: finding.write });
+    case 'test':
+      return test(state, at, evidence, finding);
+    case 'sealed':
+    case 'unreadable':
+      return refuse(state, at, evidence, finding, [
+        ...reconciled(state, evidence),
+        ...unrecordedEnd(state, evidence, finding),
+      ]);
+    case 'busy':
+    case 'foreign-pending':
+    case 'store-older':
+    case 'wait':
+    case 'outdated':
+      return refuse(state, at, evidence, finding);
+  }
 }
+
+/** Ends with the reason of a finding that nothing is done about. */
+function refuse(
+  state: Surveyed,
+  at: Moment,
+  evidence: Evidence,
+  finding: Finding,
+  audit: readonly AuditEvent[] = [],
+): State {
+  const reason = reasonOf(finding);
+  if (reason === null) throw new Error('bug: a closed account is refused for nothing');
+  const open = openIn(evidence);
+  const isReceiptOfOther =
+    state.request.receipt !== undefined && state.request.receipt.rotationId !== open?.rotationId;
+  const said = detailOf(finding, evidence);
+  const other = isReceiptOfOther
+    ? `the receipt is of rotation ${state.request.receipt?.rotationId}`
+    : undefined;
+  const detail = [said, other].filter((part) => part !== undefined).join('; ');
+  const facts = {
+    receipt: finding.finding === 'sealed' ? finding.place : undefined,
+    pendingVersionId: 'versionId' in finding ? finding.versionId : (evidence.pending ?? undefined),
+    retryAtMs: 'forMs' in finding ? at.atMs + finding.forMs : undefined,
+  };
+  const verdict = { reason, detail: detail === '' ? undefined : detail, facts };
+  return ending(state, at, { ...verdict, rotationId: open?.rotationId }, { audit });
+}
+
+/**
+ * A suspension whose writer died before the audit log had it leaves its intent open; this closes
+ * it.
+ */
+function unrecordedSuspension(
+  state: Surveyed,
+  evidence: Evidence,
+  { reason, open }: StoppedRecord,
+): AuditEvent[] {
+  const { openIntents, current } = evidence;
+  if (!openIntents.some(({ rotationId }) => rotationId === open?.rotationId)) return [];
+  if (concernsRotation(reason))
+    return suspensionEvents(state, current, reason, { rotationId: open?.rotationId });
+  return open ? [suspendedOutcome(state, evidence, open)] : [];
+}
+
+/** The outcome of a rotation that stays open because no login is left to decide about it. */
+function suspendedOutcome(
+  state: Surveyed,
+  { current }: Evidence,
+  { rotationId }: OpenRotation,
+): AuditEvent {
+  const { openReason = 'answer-lost' } = state.tally;
+  const certainty = openReason === 'answer-lost' ? 'in-doubt' : 'changed';
+  return outcomeOf(state, current, { rotationId, reason: openReason, certainty });
+}
+
+/** The outcome of a rotation that waits for a person, where its own attempt could not record it. */
+function unrecordedEnd(
+  state: Surveyed,
+  evidence: Evidence,
+  finding: Found<'sealed'> | Found<'unreadable'>,
+): AuditEvent[] {
+  const { rotationId } = finding.open;
+  const { current, openIntents } = evidence;
+  if (!openIntents.some((intent) => intent.rotationId === rotationId)) return [];
+  const reason = finding.finding === 'sealed' ? 'receipt-sealed' : 'answer-unreadable';
+  const detail = detailOf(finding, evidence);
+  return [outcomeOf(state, current, { rotationId, reason, detail, certainty: 'changed' })];
+}
+
+/** Nothing is open: the account is due, or not. */
+function afterClosed(
+  before: Surveyed,
+  at: Moment,
+  evidence: Evidence,
+  { sinceMs, details }: Found<'closed'> & { readonly details: Details },
+): State {
+  const { request } = before;
+  const { current } = evidence;
+  const age = ageDays(sinceMs ?? current.createdAtMs, at.atMs);
+  const audit = reconciled(before, evidence);
+  const state = {
+    ...before,
+    tally: { ...before.tally, ageDays: age, openReason: undefined },
+  };
+  if (request.receipt) {
+    const detail = `the receipt is of rotation ${request.receipt.rotationId}; no rotation is open`;
+    return ending(state, at, {
+      reason: 'receipt-unavailable',
+      detail,
+      facts: { cause: 'other-rotation' },
+    });
+  }
+  if (request.native && isDoneNatively(evidence, request.native.rotationId)) {
+    const { rotationId } = request.native;
+    return ending(state, at, { outcome: 'rotated', rotationId }, { audit });
+  }
+  if (request.native && details.versions.get(request.native.rotationId)) {
+    const { rotationId } = request.native;
+    const detail = `version ${rotationId} has a value already, and is not AWSCURRENT`;
+    return ending(state, at, { reason: 'token-used', detail, rotationId });
+  }
+  if (request.purpose === 'recover') return ending(state, at, { outcome: 'settled' }, { audit });
+  if (request.purpose === 'check') return claim(state, at, evidence, { plan: 'check' });
+  const isDue = request.force || dueness(age, request.policy) !== 'not-due';
+  return isDue
+    ? claim(state, at, evidence, { plan: 'rotate' })
+    : ending(state, at, { outcome: 'not-due' }, { audit });
+}
+
+const isDoneNatively = (evidence: Evidence, token: string): boolean =>
+  evidence.current.versionId === token ||
+  historyIn(evidence).some(
+    ({ as, rotationId, versionId }) =>
+      as === 'rotated' && rotationId === token && versionId === evidence.current.versionId,
+  );
+
+/** The outcome of rotations whose closing reached the record and not the audit log. The open one has none yet. */
+function reconciled(state: Surveyed, evidence: Evidence): AuditEvent[] {
+  const { current, openIntents } = evidence;
+  const history = historyIn(evidence);
+  const unsent = unsentIntent(evidence);
+  const open = openIn(evidence)?.rotationId;
+  const others = openIntents.filter(({ rotationId }) => rotationId !== open);
+  return others.map(({ rotationId }) => {
+    if (rotationId === unsent)
+      return closed(state, current, { rotationId, as: 'not-applied' }, 'rotation.reconciled');
+    const closing = history.find((one) => one.rotationId === rotationId);
+    if (closing) return closed(state, current, closing);
+    return auditOf(state, 'rotation.reconciled', 'unknown', {
+      rotationId,
+      username: current.credentials.username,
+      certainty: 'in-doubt',
+      detail: 'no record names this rotation any more; its end is not known',
+    });
+  });
+}
+
+/** The new password is current: one counted login proves it, unless one did already. */
+function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<'verify'>): State {
+  const { request } = state;
+  const { open, isVerified } = finding;
+  const { rotationId, basis: replaced, startedAtMs: sinceMs } = open;
+  // Under native rotation setSecret is done here; testSecret verifies.
+  const isSetStep = request.native?.rotationId === rotationId && request.purpose === 'rotate';
+  if (isSetStep) return ending(state, at, { outcome: 'rotated', rotationId });
+  if (isVerified && request.native && request.purpose === 'check')
+    return ending(state, at, { outcome: 'checked', rotationId });
+  if (!isVerified)
+    return claim(state, at, evidence, { plan: 'verify', rotationId, replaced, sinceMs });
+  const record = evidence.record?.record;
+  if (!record) throw new Error('bug: an open rotation without a record');
+  const { versionId } = at.current;
+  const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
+  const history = withClosed(record.history, closing, evidence.pending);
+  const done = { ...state, tally: { ...state.tally, openReason: undefined } };
+  return ending(
+    done,
+    at,
+    { outcome: 'recovered', rotationId },
+    {
+      record: released(state, at, record, 0, { history }),
+      audit: [closed(state, at.current, closing)],
+      discardReceipt: rotationId,
+    },
+  );
+}
+
+/** The new password is known and not current: write it, after a login where a person typed it. */
+function writeNew(
+  state: Surveyed,
+  at: Moment,
+  evidence: Evidence,
+  { write, isGiven, ...finding }: Found<'write'>,
+): State {
+  if (state.request.purpose === 'check')
+    return refuse(state, at, evidence, { write, isGiven, ...finding });
+  if (isGiven) return claim(state, at, evidence, { plan: 'prove', write });
+  return saving(state, at, write);
+}
+
+/** The way into the store, for a password that no reset of this attempt returned. */
+export function saving(
+  state: State,
+  { current }: Moment,
+  write: Write,
+  claim: ClaimedRecord | null = null,
+): State {
+  const { request, tally } = state;
+  const common = { request, tally, current, write, reset: null, claim, tries: 0, waitMs: 0 };
+  return write.isStored ? { at: 'promoting', ...common } : { at: 'storing', ...common };
+}
+
+/**
+ * One login with the current password decides. Secrets Manager repeats its steps, so there none is
+ * spent.
+ */
+function test(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<'test'>): State {
+  const { request } = state;
+  if (request.native || request.purpose === 'check') return refuse(state, at, evidence, finding);
+  const { ifAccepted, ifRefused, open } = finding;
+  const { rotationId } = open;
+  return claim(state, at, evidence, { plan: 'test', rotationId, ifAccepted, ifRefused });
+}
+
+/**
+ * Claims the account, counting the login that follows; or suspends it when the limit is reached.
+ */
+function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): State {
+  const { request, tally } = state;
+  const unrecorded = reconciled(state, evidence);
+  const { current, openIntents } = evidence;
+  const before = evidence.record?.record;
+  const spentBefore = before?.loginsSpent ?? 0;
+  const sequence = Math.max(before?.sequence ?? 0, tally.atLeast) + 1;
+  const carried = carriedBy(evidence);
+  if (spentBefore >= loginLimit) {
+    const after = { ...carried, sequence: sequence - 1 };
+    const open = openIn(evidence);
+    const isOpen = openIntents.some(({ rotationId }) => rotationId === open?.rotationId);
+    const carriedAudit = open && isOpen ? [suspendedOutcome(state, evidence, open)] : [];
+    const known = { ...tally, carried: [...tally.carried, ...carriedAudit] };
+    const counted = { ...state, tally: known };
+    return suspended(counted, at, 'login-budget-spent', { after, loginsSpent: spentBefore });
+  }
+  if (plan.plan === 'rotate' && at.remainingMs < neededForResetMs(request.timing))
+    return ending(state, at, { reason: 'out-of-time' });
+  const fields = {
+    sequence,
+    basis: current.versionId,
+    loginsSpent: spentBefore + 1,
+    leaseMs: claimLeaseMs(request.timing),
+  };
+  const { rotationId: planned } = tally;
+  const record = {
+    phase: 'claimed',
+    ...recordFields(state, at, fields),
+    ...carried,
+    planned,
+  } as const;
+  const claiming = { current, plan, record, spentBefore, reconciled: unrecorded };
+  return { at: 'claiming', request, tally, ...claiming };
+}
+
+/**
+ * The rotation whose intent is in the audit log, and whose attempt ended before its `resetting`
+ * record was written: its reset was never sent (invariant R2).
+ */
+function unsentIntent({ record, openIntents }: Evidence): string | undefined {
+  const planned = record?.record.phase === 'claimed' ? record.record.planned : undefined;
+  return openIntents.find(({ rotationId }) => rotationId === planned)?.rotationId;
+}
+
+/**
+ * What the next record carries on: the open rotation, with the settle time that is left of it, and
+ * the history. A rotation that was planned and never announced came to nothing.
+ */
+function carriedBy(evidence: Evidence): Carried {
+  const { record, pending } = evidence;
+  const open = openIn(evidence);
+  const unsent = unsentIntent(evidence);
+  const history = historyIn(evidence);
+  const complete =
+    unsent === undefined
+      ? history
+      : withClosed(history, { rotationId: unsent, as: 'not-applied' }, pending);
+  if (open === undefined || !record) return { history: complete };
+  const { isLegacy: _, ...kept } = open;
+  const settleLeftMs = Math.max(0, open.settleLeftMs - record.ageMs);
+  return { open: { ...kept, settleLeftMs } satisfies OpenRotation, history: complete };
+}
+
+/**
+ * An operator's word clears a suspension and a spent limit, and may close a rotation as abandoned.
+ */
+function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Finding): State {
+  const { request } = state;
+  const record = evidence.record?.record;
+  const open = openIn(evidence);
+  const { abandon } = request;
+  if (finding.finding === 'busy') return refuse(state, at, evidence, finding);
+  if (abandon !== undefined && abandon !== open?.rotationId) {
+    const detail = `rotation ${abandon} is not open, and nothing was changed`;
+    return ending(cleared(state), at, { outcome: 'settled', detail });
+  }
+  const isStopped = record?.phase === 'stopped';
+  const isOlder = finding.finding === 'store-older';
+  if (!isStopped && !isOlder && abandon === undefined && (record?.loginsSpent ?? 0) === 0) {
+    const detail = 'automatic rotation is not suspended';
+    return ending(cleared(state), at, { outcome: 'settled', detail });
+  }
+  const { username } = at.current.credentials;
+  const carried = carriedBy(evidence);
+  const missing = evidence.lastRotation?.rotationId;
+  const closings: ClosedRotation[] = [
+    ...(abandon === undefined ? [] : [{ rotationId: abandon, as: 'abandoned' as const }]),
+    ...(isOlder && missing ? [{ rotationId: missing, as: 'abandoned' as const }] : []),
+  ];
+  const history = closings.reduce(
+    (known, closing) => withClosed(known, closing, evidence.pending),
+    carried.history ?? [],
+  );
+  const kept = { open: abandon === undefined ? carried.open : undefined, history };
+  const after = record ?? { sequence: 0, basis: at.current.versionId };
+  const audit = [
+    ...reconciled(state, evidence),
+    ...(isStopped && record ? unrecordedSuspension(state, evidence, record) : []),
+    ...closings.map((closing) => closed(state, at.current, closing)),
+    auditOf(state, 'account.resumed', 'success', { username, rotationId: open?.rotationId }),
+  ];
+  const release = released(state, at, after, 0, kept);
+  return ending(cleared(state), at, { outcome: 'settled' }, { record: release, audit });
+}
+
+const cleared = (state: Surveyed): Surveyed => ({
+  ...state,
+  tally: { ...state.tally, openReason: undefined },
+});

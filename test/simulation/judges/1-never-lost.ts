@@ -1,5 +1,5 @@
-// Promise 1: a password that this program has received ends in the store, or in a receipt, or its holder died before
-// the receipt was written and the account says that it is in doubt.
+// Promise 1: a password that this program has received ends in the store, or in a receipt, or its
+// holder died before the receipt was written and the account says that it is in doubt.
 
 import { newestRecord, openIntents, type World } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
@@ -22,19 +22,20 @@ export function neverLost({ world, processes, config }: Simulation): string | nu
     : `the password of ${rotationId} is lost, and nothing says so`;
 }
 
-/** Under a label of the store, or sealed. */
-function isKept({ labels, versions, receipts }: World, password: string): boolean {
+/** Under a label of the store, sealed, or replaced by a person after it was current. */
+function isKept({ labels, versions, receipts, promotions }: World, password: string): boolean {
+  if (promotions.some(({ to }) => versions.get(to)?.value?.password === password)) return true;
   for (const label of ['AWSCURRENT', 'AWSPENDING', 'AWSPREVIOUS'] as const)
     if (versions.get(labels.get(label) ?? '')?.value?.password === password) return true;
-  return [...receipts.values()].some((body) => body.includes(password));
+  const answers = [...versions.values()].map(({ answer = '' }) => answer);
+  return [...receipts.values(), ...answers].some((body) => body.includes(password));
 }
 
 function isSaid(world: World, rotationId: string): boolean {
   const record = newestRecord(world);
-  const doubtful =
-    record?.phase === 'resetting' || record?.phase === 'stopped' || record?.doubtful === true;
-  if (record?.rotationId === rotationId && doubtful) return true;
-  // Once AWSCURRENT was set by hand the record speaks of something else; the intent without an outcome still says it.
+  if (record?.open?.rotationId === rotationId) return true;
+  // Once AWSCURRENT was set by hand the record speaks of something else; the intent without an
+  // outcome still says it.
   if (openIntents(world, '').some((intent) => intent.rotationId === rotationId)) return true;
   return world.audit.some(
     (event) =>

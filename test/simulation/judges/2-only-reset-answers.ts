@@ -1,7 +1,7 @@
-// Promise 2: AWSCURRENT is never moved to a value that did not come from a reset answer; and only from the version that
-// the rotation began with, so that it never goes back to a password that is dead.
+// Promise 2: AWSCURRENT is only moved to a password that a reset response gave, the newest one;
+// never away from a password that is valid to one that is not, and never away from an edit of
+// another key to a version without it.
 
-import type { World } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
 
 export function onlyResetAnswers({ world }: Simulation): string | null {
@@ -9,17 +9,14 @@ export function onlyResetAnswers({ world }: Simulation): string | null {
   if (!promotion || promotion.order !== world.order) return null;
   const { to, was } = promotion;
   const password = world.versions.get(to)?.value?.password;
-  if (!world.answers.some((answer) => answer.rotationId === to && answer.password === password))
-    return `AWSCURRENT was moved to ${to}, whose value no reset answer gave`;
+  if (!world.answers.some((answer) => answer.password === password))
+    return `AWSCURRENT was moved to ${to}, whose value no reset response gave`;
   if (password !== world.answers.at(-1)?.password)
-    return `AWSCURRENT was moved to ${to}, although a newer reset has been answered`;
-  return was === basisOf(world, to)
+    return `AWSCURRENT was moved to ${to}, although a newer reset was answered`;
+  const replaced = world.versions.get(was)?.value;
+  if (replaced?.password === world.live && password !== world.live)
+    return `AWSCURRENT was moved to ${to} away from ${was}, whose password is valid`;
+  return replaced?.note === world.versions.get(to)?.value?.note
     ? null
-    : `AWSCURRENT was moved to ${to} from ${was}, which somebody else had made current`;
-}
-
-function basisOf({ versions }: World, rotationId: string): string | undefined {
-  for (const { record } of versions.values())
-    if (record?.phase === 'resetting' && record.rotationId === rotationId) return record.basis;
-  return undefined;
+    : `AWSCURRENT was moved to ${to}, which lacks what somebody edited in ${was}`;
 }

@@ -1,4 +1,5 @@
-// Promise 3: consecutive failed logins caused by us never exceed 3, over all processes and restarts.
+// Promise 3: consecutive failed logins caused by us never exceed 3, over all processes and
+// restarts.
 
 import type { Simulation } from '../../harness/world-run.ts';
 

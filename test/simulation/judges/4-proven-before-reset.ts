@@ -1,5 +1,5 @@
-// Promise 4: no reset is sent unless the reset before it is proven: answered, refused, or over before a login was
-// accepted, which then shows that it did not happen.
+// Promise 4: no reset is sent unless the reset before it is proven: answered, refused, or over
+// before a login was accepted, which then shows that it did not happen.
 
 import type { Simulation } from '../../harness/world-run.ts';
 
@@ -11,6 +11,7 @@ export function provenBeforeReset({ world }: Simulation): string | null {
       earlier !== newest && earlier.told === 'nothing' && earlier.endedOrder >= newest.loginOrder,
   );
   return unproven
-    ? `a reset for ${newest.rotationId} was sent while that for ${unproven.rotationId} was not proven`
+    ? `a reset for ${newest.rotationId} was sent while that for ${unproven.rotationId} was not ` +
+        `proven`
     : null;
 }

@@ -1,12 +1,13 @@
-// Promise 6: no reset without a durable audit record before it; every one is followed by an outcome record, at the
-// latest by recovery; and no outcome says what is not so.
+// Promise 6: no reset without a durable audit record before it; every one is followed by an outcome
+// record, at the latest by recovery; and no outcome says what is not so.
 
 import { isOutcome, type World } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
 
 export function audited(simulation: Simulation): string | null {
   const { world } = simulation;
-  // Only when it is first said, and nobody was paused: such a holder may wake up and save what was thought to be lost.
+  // Only when it is first said, and nobody was paused: such a holder may wake up and save what was
+  // thought to be lost.
   const isPaused = simulation.processes.some(({ pausedUntilMs }) => pausedUntilMs > 0);
   for (const [index, { certainty, rotationId }] of world.audit.entries()) {
     if (index < simulation.auditJudged) continue;

@@ -1,5 +1,5 @@
-// Promise 8: no password, session token, API token or client secret appears in any log, audit record, metric, error or
-// report. Every secret value of a world carries the mark §.
+// Promise 8: no password, session token, API token or client secret appears in any log, audit
+// record, metric, error or report. Every secret value of a world carries the mark §.
 
 import type { Simulation } from '../../harness/world-run.ts';
 

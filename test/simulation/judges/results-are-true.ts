@@ -1,6 +1,6 @@
 // "Four outcomes": what a run says about the password is so.
 
-import { currentOf } from '../../harness/world.ts';
+import { currentOf, newestRecord } from '../../harness/world.ts';
 import type { Process, Simulation } from '../../harness/world-run.ts';
 
 /** Looks at each result once, as it comes in. */
@@ -20,7 +20,8 @@ function untruth(
 ): string | null {
   const result = results.at(-1);
   const current = currentOf(world);
-  // A person, or the next rotation of somebody else, may have come between the verifying login and this.
+  // A person, or the next rotation of somebody else, may have come between the verifying login and
+  // this.
   const isOurs =
     !world.byHand.has(current.value.password) &&
     !world.resets.some(({ sentOrder }) => sentOrder > loginOrder);
@@ -39,7 +40,11 @@ function untruth(
     one.process === name && one.attempt === attempts;
   if (world.resets.some((reset) => isOfThis(reset) && reset.fate !== 'dropped'))
     return `the run says unchanged (${result.reason}), although its reset may have happened`;
-  return world.promotions.some(isOfThis)
+  // Restoring the password of a closed rotation changes nothing at Verizon.
+  const closed = newestRecord(world)?.history ?? [];
+  const isNew = ({ to }: { to: string }): boolean =>
+    !closed.some(({ as, rotationId }) => as === 'rotated' && to.startsWith(`${rotationId}>`));
+  return world.promotions.some((promotion) => isOfThis(promotion) && isNew(promotion))
     ? `the run says unchanged (${result.reason}), although it made a new password current`
     : null;
 }
