@@ -50,6 +50,9 @@ const service: AwsService = {
   unavailable: 'store-unavailable',
 };
 
+/** More than 64 accounts at once can use; the SDK's own limit of 50 made them wait for each other. */
+const maxSockets = 512;
+
 /** One client for all accounts. Contacts nothing yet. */
 export function openSecretsManager(options: SecretsManagerOptions): SecretsManager {
   const { clock, requestTimeoutMs = 10_000, maxAttempts = 3 } = options;
@@ -61,7 +64,9 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),
       socketTimeout: requestTimeoutMs,
-      httpsAgent: { keepAlive: true, maxSockets: 50 },
+      // No call waits for a connection that another account uses: rule 6 of docs/ROTATION.md.
+      httpAgent: { keepAlive: true, maxSockets },
+      httpsAgent: { keepAlive: true, maxSockets },
     },
   });
   const answeredAtMs = recordDates(client);
