@@ -3,8 +3,8 @@
 // its standard input does.
 
 import { parseArgs } from 'node:util';
-import { openSecretsManagerSimulator } from '../src/simulator/secrets-manager.ts';
 import { openThingSpaceSimulator } from '../src/simulator/thingspace.ts';
+import { openSecretsManagerSimulator } from '../test/fakes/secrets-manager.ts';
 import { application, eightKeys } from '../test/harness/rig.ts';
 import { addressOf, openRelay } from '../test/harness/round-trips.ts';
 

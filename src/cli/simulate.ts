@@ -3,8 +3,8 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { SecretsManagerSimulator } from '../../test/fakes/secrets-manager.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
-import type { SecretsManagerSimulator } from '../simulator/secrets-manager.ts';
 import {
   type CallName,
   type Fault,
@@ -117,7 +117,7 @@ function printPlaces(
 
 /** A simulator with one secret per user, named thingspace/USERNAME. */
 async function openSecrets(credentials: readonly Simulated[]): Promise<SecretsManagerSimulator> {
-  const { openSecretsManagerSimulator } = await import('../simulator/secrets-manager.ts');
+  const { openSecretsManagerSimulator } = await import('../../test/fakes/secrets-manager.ts');
   const simulator = await openSecretsManagerSimulator();
   credentials.forEach((object, index) => {
     const ClientRequestToken = `simulated-${String(index).padStart(22, '0')}`;

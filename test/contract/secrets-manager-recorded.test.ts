@@ -11,7 +11,7 @@ import {
   openSecretsManagerSimulator,
   type RotationFunction,
   type SecretsManagerSimulator,
-} from '../../src/simulator/secrets-manager.ts';
+} from '../fakes/secrets-manager.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Recorded = { [answer: string]: Json };

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import {
   openSecretsManagerSimulator,
   type SecretsManagerSimulator,
-} from '../../src/simulator/secrets-manager.ts';
+} from '../fakes/secrets-manager.ts';
 
 const SecretId = 's';
 let simulator: SecretsManagerSimulator;

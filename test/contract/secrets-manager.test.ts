@@ -12,10 +12,10 @@ import {
 } from '../../src/aws/call.ts';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
-import type { Fault } from '../../src/simulator/secrets-manager.ts';
 import { parseHttpDate } from '../../src/stores/http-date.ts';
 import { openSecretStore } from '../../src/stores/secret-store.ts';
 import { openSecretsManager } from '../../src/stores/secrets-manager.ts';
+import type { Fault } from '../fakes/secrets-manager.ts';
 import {
   documentText,
   expectNothingPlanted,

@@ -9,16 +9,16 @@ import {
   type World,
 } from '../../src/lambda/runtime.ts';
 import {
-  openSecretsManagerSimulator,
-  type RotationFunction,
-  type SecretsManagerSimulator,
-} from '../../src/simulator/secrets-manager.ts';
-import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
-import { type AwsStandIn, openAwsStandIn } from './lambda-aws.ts';
+import { type AwsStandIn, openAwsStandIn } from '../fakes/aws.ts';
+import {
+  openSecretsManagerSimulator,
+  type RotationFunction,
+  type SecretsManagerSimulator,
+} from '../fakes/secrets-manager.ts';
 import { application } from './rig.ts';
 
 const tag = 'thingspace-rotator';

@@ -13,14 +13,14 @@ import type { RotationEvent } from '../../src/rotation/event.ts';
 import type { Clock } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import {
-  openSecretsManagerSimulator,
-  type SecretsManagerSimulator,
-} from '../../src/simulator/secrets-manager.ts';
-import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
+import {
+  openSecretsManagerSimulator,
+  type SecretsManagerSimulator,
+} from '../fakes/secrets-manager.ts';
 
 export const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 

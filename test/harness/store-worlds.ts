@@ -9,17 +9,17 @@ import { generateIdentity } from 'age-encryption';
 import { openClock } from '../../src/clock.ts';
 import type { Clock } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
-import {
-  openSecretsManagerSimulator,
-  type SecretsManagerSimulator,
-  type SecretsManagerSimulatorOptions,
-} from '../../src/simulator/secrets-manager.ts';
 import { type FileStore, openFileStore } from '../../src/stores/file-store.ts';
 import {
   openSecretsManager,
   type SecretsManager,
   type SecretsManagerOptions,
 } from '../../src/stores/secrets-manager.ts';
+import {
+  openSecretsManagerSimulator,
+  type SecretsManagerSimulator,
+  type SecretsManagerSimulatorOptions,
+} from '../fakes/secrets-manager.ts';
 import type { StoreWorld } from './store-contract.ts';
 
 /** The system's clock plus `ahead.ms`; its sleeps are real. */

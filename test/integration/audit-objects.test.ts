@@ -14,7 +14,7 @@ import { openKmsSigner } from '../../src/aws/kms-signer.ts';
 import { openS3Objects } from '../../src/aws/s3-objects.ts';
 import { openClock } from '../../src/clock.ts';
 import type { AuditEvent } from '../../src/rotation/event.ts';
-import { type AwsStandIn, openAwsStandIn } from '../harness/lambda-aws.ts';
+import { type AwsStandIn, openAwsStandIn } from '../fakes/aws.ts';
 
 const origin = 'test.example/objects';
 const { signingKey, verifierKey } = generateSigningKey(origin);

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { viewLine } from '../../src/audit/record.ts';
 import { runStep } from '../../src/lambda/rotation-steps.ts';
-import type { RotationStep } from '../../src/simulator/secrets-manager.ts';
+import type { RotationStep } from '../fakes/secrets-manager.ts';
 import { type Instance, type LambdaRig, openLambdaRig } from '../harness/lambda-world.ts';
 
 const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';

@@ -9,13 +9,13 @@ import type { Clock } from '../../src/rotation/ports.ts';
 import type { Result } from '../../src/rotation/state.ts';
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
-import type { Fault as StoreFault } from '../../src/simulator/secrets-manager.ts';
 import {
   type CallName,
   type FaultName,
   faultNames,
   isConnectionFault,
 } from '../../src/simulator/thingspace.ts';
+import type { Fault as StoreFault } from '../fakes/secrets-manager.ts';
 import { openRig, type Rig } from '../harness/rig.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 40);
