@@ -1,46 +1,34 @@
-// The functions on AWS Lambda, one bundle for all three. Configuration comes from the environment (ROTATOR_…, serverless.yml);
-// logs, receipts and metrics go to standard output, line by line, synchronously, so that a killed instance has told what it knew.
+// The entry points of the functions on AWS Lambda, one bundle for all three. The configuration
+// comes from the environment (ROTATOR_…, serverless.yml). Logs, receipts and metrics go to standard
+// output.
 
-import { writeSync } from 'node:fs';
 import { runStep } from './lambda/rotation-steps.ts';
-import { type Context, createWorld, type Invocation } from './lambda/runtime.ts';
+import { createInstance, type Invocation, type LambdaContext } from './lambda/runtime.ts';
 import { runScheduled } from './lambda/scheduled.ts';
 import { runWorker } from './lambda/sqs-worker.ts';
+import { writeLineTo } from './telemetry/write-line.ts';
 
-const world = createWorld({
+const instance = createInstance({
   env: process.env,
-  // No process's evidence: instances are copies of one machine, so that another one's boot id and pid may well be ours. The
-  // lease decides.
+  // Instances are copies of one machine: the boot id and the pid of another instance can be the
+  // same as ours. So a pid proves nothing here, and the lease decides.
   pid: 0,
   cwd: process.cwd(),
-  writeLine,
-  // Lambda sends it before it takes an instance away, where an extension is registered; else the instance is just frozen for ever.
+  writeLine: (line) => writeLineTo(1, line, Number.POSITIVE_INFINITY),
+  // Lambda sends SIGTERM before it ends an instance, but only where an extension is registered.
   onShutdown: (handler) => process.on('SIGTERM', handler),
 });
 
 const handler =
   <T>(work: (event: unknown, invocation: Invocation) => Promise<T>) =>
-  (event: unknown, context: Context): Promise<T> =>
-    world.invoke(context, (invocation) => work(event, invocation));
+  (event: unknown, context: LambdaContext): Promise<T> =>
+    instance.invoke(context, (invocation) => work(event, invocation));
 
-/** EventBridge Scheduler's daily look; by hand `{"action":"rotate","accounts":[…],"force":true,"reason":"…","changeRef":"…"}`. */
+/** The daily run of EventBridge Scheduler, and orders: `{"action":"rotate","accounts":[…], …}`. */
 export const scheduled = handler(runScheduled);
 
-/** One account per SQS message; answers which messages are to come back. */
+/** One account per SQS message; the response names the messages that SQS must deliver again. */
 export const worker = handler(runWorker);
 
-/** Secrets Manager's own rotation: createSecret, setSecret, testSecret, finishSecret. */
+/** Rotation by Secrets Manager: createSecret, setSecret, testSecret, finishSecret. */
 export const rotationSteps = handler(runStep);
-
-/** Whole lines, also into a full pipe. */
-function writeLine(line: string): void {
-  const bytes = Buffer.from(`${line}\n`);
-  for (let offset = 0; offset < bytes.length; ) {
-    try {
-      offset += writeSync(1, bytes, offset);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
-  }
-}

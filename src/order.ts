@@ -1,8 +1,8 @@
-// An order: what a person or a schedule asks the program to do. One schema and one set of limits for the
-// command line, the HTTP interface and the functions on AWS Lambda.
+// An order: what a person or a schedule asks the program to do. One schema and one set of limits
+// for the command line, the HTTP interface and the functions on AWS Lambda.
 //
-// Callers pass what they received as it is. A message names the key, its place and what is accepted,
-// and never repeats a value, which can be a secret in the wrong place.
+// Callers pass what they received as it is. A message names the key, its place and what is
+// accepted, and never repeats a value, which can be a secret in the wrong place.
 
 // Not `{ z }`: esbuild keeps all of zod then (444 kB instead of 83 kB).
 import * as z from 'zod';
@@ -21,7 +21,7 @@ export const freeText = z
   .max(maxTextLength)
   .regex(/^\P{Cc}*$/u);
 
-const acceptedText = `text of 1 to ${maxTextLength} characters on one line, without control characters`;
+const acceptedText = `1 to ${maxTextLength} characters on one line, without control characters`;
 
 const schema = z.strictObject({
   action: z.enum(orderActions),
@@ -63,8 +63,8 @@ const places = {
 export type OrderPlace = keyof typeof places;
 
 /**
- * The order in `input`, an object. `fixed` holds what the caller decides: the command, a path, a header.
- * Throws a UsageError with one sentence per mistake.
+ * The order in `input`, an object. `fixed` holds what the caller decides: the command, a path, a
+ * header. Throws a UsageError with one sentence per mistake.
  */
 export function parseOrder(
   input: unknown,
@@ -76,7 +76,7 @@ export function parseOrder(
   const known: readonly Key[] = places[place];
   const problems = Object.keys(input)
     .filter((key) => !known.some((name) => name === key))
-    .map((key) => `The ${place} has an unknown key; ${suggestion(key, known)}`);
+    .map((key) => `The ${place} has an unknown key. ${suggestion(key, known)}`);
   const parsed = schema.safeParse({ ...pick(input, known), ...fixed });
   if (!parsed.success) {
     // An issue in a list is an issue of the list.
@@ -115,4 +115,19 @@ function nameOf(key: Key, place: OrderPlace): string {
   if (key === 'idempotencyKey') return 'The header Idempotency-Key';
   if (place === 'command line') return flags[key] ?? `--${key}`;
   return `"${key}" in the ${place}`;
+}
+
+/** The accounts with these names; without names, all that are enabled. Throws a UsageError. */
+export function selectAccounts<Account extends { name: string; enabled: boolean }>(
+  accounts: readonly Account[],
+  names: readonly string[],
+): readonly Account[] {
+  if (names.length === 0) return accounts.filter(({ enabled }) => enabled);
+  const known = accounts.map(({ name }) => name);
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new UsageError(
+      unknown.map((name) => `Unknown account ${name}. ${suggestion(name, known)}`),
+    );
+  return accounts.filter(({ name }) => names.includes(name));
 }

@@ -1,8 +1,6 @@
-// audit list, show, verify, prove, acknowledge: the audit log for readers. Only `acknowledge` writes; the others need neither
-// the signing key nor the store, only the folder.
+// audit list, show, verify, prove and acknowledge: the audit log for readers. Only `acknowledge`
+// writes; the others need the folder of the log, and neither the signing key nor the store.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { openAuditSource, openVerifiers } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
 import { proveRecord } from '../audit/proof.ts';
@@ -13,17 +11,19 @@ import {
   listRecords,
   type RecordFilter,
 } from '../audit/query.ts';
+import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record.ts';
 import { eventCodes } from '../audit/schema.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import { Failure, failures } from '../rotation/failure.ts';
+import { parseFreeText } from '../order.ts';
+import { failures } from '../rotation/failure.ts';
 import { isoTime, parseWhen } from '../time.ts';
 import { readConfig, withSession } from './context.ts';
+import { readGivenFile, writeNewFile } from './files.ts';
 import {
-  boundedText,
   type CommonFlags,
   drained,
   paintFor,
@@ -46,41 +46,68 @@ export type ListFlags = CommonFlags & {
   reverse?: boolean;
 };
 
+const openSource = async (shell: Shell, flags: CommonFlags): Promise<AuditSource> =>
+  openAuditSource(await readConfig(shell, flags), openClock());
+
 export async function auditList(shell: Shell, flags: ListFlags): Promise<number> {
-  const clock = openClock();
-  const filter = filterOf(flags, clock.nowMs());
-  const source = await openAuditSource(await readConfig(shell, flags), openClock());
+  const filter = filterOf(flags, openClock().nowMs());
+  const source = await openSource(shell, flags);
   if (flags.follow && (flags.reverse || flags.open))
-    throw new UsageError('--follow goes with neither --reverse nor --open');
-  const cursor: Cursor = { segment: '', position: 0 };
-  if (!flags.follow) {
-    const rows: RecordView[] = [];
-    for await (const { line, view } of listRecords(source, filter, cursor)) {
-      if (shell.outputClosed.aborted) return 0;
-      // A table needs all its rows to be aligned; a pipe gets each record as it is found.
-      if (shell.stdout.isTTY && !flags.json) rows.push(view);
-      else printRecord(shell, flags, line, view);
-      await drained(shell);
-    }
-    if (rows.length > 0)
-      printTable(shell, ['TIME', 'EVENT', 'ACCOUNT', 'RESULT', 'WHO', 'ID'], rows.map(cellsOf));
-    else if (shell.stdout.isTTY && !flags.json && !flags.quiet) tell(shell, 'no record matches');
-    return 0;
+    throw new UsageError('--follow excludes --reverse and --open.');
+  if (flags.follow) await follow(shell, flags, source, filter);
+  else await list(shell, flags, source, filter);
+  return 0;
+}
+
+async function list(
+  shell: Shell,
+  flags: ListFlags,
+  source: AuditSource,
+  filter: RecordFilter,
+): Promise<void> {
+  // A table needs all its rows to be aligned; a pipe gets each record as it is found.
+  const isTable = shell.stdout.isTTY === true && !flags.json;
+  const rows: RecordView[] = [];
+  for await (const { line, view } of listRecords(source, filter)) {
+    if (shell.outputClosed.aborted) return;
+    if (isTable) rows.push(view);
+    else printRecord(shell, flags, line, view);
+    await drained(shell);
   }
+  if (rows.length > 0)
+    printTable(
+      shell,
+      ['TIME', 'EVENT', 'ACCOUNT', 'RESULT', 'WHO', 'ID'],
+      // The sequence number is shorter than the uid; `audit show` accepts both.
+      rows.map((view) => cellsOf({ ...view, uid: String(view.sequence) })),
+    );
+  else if (isTable && !flags.quiet) tell(shell, 'No record matches.');
+}
+
+/**
+ * Lists what is there, then each new record, until a signal or until the reader closes the pipe.
+ */
+async function follow(
+  shell: Shell,
+  flags: ListFlags,
+  source: AuditSource,
+  filter: RecordFilter,
+): Promise<void> {
+  const cursor: Cursor = { segment: '', position: 0 };
   const controller = new AbortController();
-  const takeBack = shell.onSignal(() => controller.abort());
+  const unsubscribe = shell.onSignal(() => controller.abort());
   const signal = AbortSignal.any([controller.signal, shell.outputClosed]);
   try {
     for await (const { line, view } of listRecords(source, filter, cursor))
       printRecord(shell, flags, line, view);
-    for await (const { line, view } of followRecords(source, filter, { clock, signal, cursor })) {
+    const options = { clock: openClock(), signal, cursor };
+    for await (const { line, view } of followRecords(source, filter, options)) {
       printRecord(shell, flags, line, view);
       await drained(shell);
     }
   } finally {
-    takeBack();
+    unsubscribe();
   }
-  return 0;
 }
 
 function printRecord(shell: Shell, { json }: CommonFlags, line: string, view: RecordView): void {
@@ -96,47 +123,42 @@ function cellsOf(view: RecordView): string[] {
 
 function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
   const { account, outcome, event, actor, open, number, reverse } = flags;
-  if (event !== undefined && !(eventCodes as readonly string[]).includes(event))
-    throw new UsageError(`unknown event ${event}; ${suggestion(event, eventCodes)}`);
+  const isEvent = event === undefined || eventCodes.some((code) => code === event);
+  if (!isEvent) throw new UsageError(`Unknown event ${event}. ${suggestion(event, eventCodes)}`);
   const outcomes = ['success', 'failure', 'unknown', 'started', ...Object.keys(failures)];
   if (outcome !== undefined && !outcomes.includes(outcome))
-    throw new UsageError(`unknown outcome ${outcome}; ${suggestion(outcome, outcomes)}`);
+    throw new UsageError(`Unknown outcome ${outcome}. ${suggestion(outcome, outcomes)}`);
   if (number !== undefined && !/^\d{1,9}$/.test(number))
-    throw new UsageError('-n takes a whole number');
-  const [sinceMs, untilMs] = [
-    whenOf('--since', flags.since, nowMs),
-    whenOf('--until', flags.until, nowMs),
-  ];
+    throw new UsageError('-n takes an integer.');
   return {
-    ...(account === undefined ? {} : { account }),
-    ...(outcome === undefined ? {} : { outcome }),
-    ...(event === undefined ? {} : { event }),
-    ...(actor === undefined ? {} : { actor }),
-    ...(sinceMs === undefined ? {} : { sinceMs }),
-    ...(untilMs === undefined ? {} : { untilMs }),
-    ...(open ? { open } : {}),
-    ...(number === undefined ? {} : { last: Number(number) }),
-    ...(reverse ? { reverse } : {}),
+    account,
+    outcome,
+    event,
+    actor,
+    sinceMs: parseTime('--since', flags.since, nowMs),
+    untilMs: parseTime('--until', flags.until, nowMs),
+    open,
+    last: number === undefined ? undefined : Number(number),
+    reverse,
   };
 }
 
-function whenOf(flag: string, text: string | undefined, nowMs: number): number | undefined {
+function parseTime(flag: string, text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined;
   const ms = parseWhen(text, nowMs);
   if (ms === null)
     throw new UsageError(
-      `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday", "12h"`,
+      `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday" or "12h".`,
     );
   return ms;
 }
 
+const noRecord = (id: string): UsageError =>
+  new UsageError(`There is no record ${id}. \`audit list\` prints the uid of each record.`);
+
 export async function auditShow(shell: Shell, id: string, flags: CommonFlags): Promise<number> {
-  const found = await findRecord(
-    await openAuditSource(await readConfig(shell, flags), openClock()),
-    id,
-  );
-  if (!found)
-    throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
+  const found = await findRecord(await openSource(shell, flags), id);
+  if (!found) throw noRecord(id);
   print(shell, flags.json ? found.line : JSON.stringify(JSON.parse(found.line), null, 2));
   return 0;
 }
@@ -146,14 +168,11 @@ export async function auditVerify(
   flags: CommonFlags & { consistentWith?: string[]; key?: string[] },
 ): Promise<number> {
   const config = await readConfig(shell, flags);
-  const verifiers = await verifiersFor(shell, config, flags.key ?? []);
-  const consistentWith = (flags.consistentWith ?? []).map((file) =>
-    readText(shell, '--consistent-with', file),
-  );
-  const found = await verifyLog(await openAuditSource(config, openClock()), {
-    verifiers,
-    consistentWith,
-    nowMs: openClock().nowMs(),
+  const clock = openClock();
+  const found = await verifyLog(await openAuditSource(config, clock), {
+    verifiers: await verifiersFor(shell, config, flags.key ?? []),
+    consistentWith: readCheckpoints(shell, flags),
+    nowMs: clock.nowMs(),
   });
   if (flags.json) {
     const { firstTimeMs, lastTimeMs, ...rest } = found;
@@ -162,24 +181,22 @@ export async function auditVerify(
       lastTime: lastTimeMs === null ? null : isoTime(lastTimeMs),
     };
     print(shell, JSON.stringify({ ...rest, ...times }));
-    return found.exitCode;
-  }
-  const paint = paintFor(shell, shell.stdout);
-  const colour =
-    found.state === 'intact' ? paint.green : found.state === 'altered' ? paint.red : paint.yellow;
-  if (!flags.quiet || found.exitCode !== 0) {
-    print(
-      shell,
-      `${colour(found.state)}: ${found.records} records, ${found.sealedRecords} of them sealed by ${found.checkpoints} checkpoints, root ${found.root}`,
-    );
-    for (const { level, kind, message } of found.findings)
-      print(shell, `${level}: ${kind}: ${message}`);
-    if (found.more > 0) print(shell, `and ${found.more} more`);
-    for (const key of found.keys) print(shell, `signed by ${key}`);
-    for (const size of found.anchors)
-      print(shell, `continues the given checkpoint of ${size} records`);
-  }
+  } else if (!flags.quiet || found.exitCode !== 0) printVerification(shell, found);
   return found.exitCode;
+}
+
+function printVerification(shell: Shell, found: Awaited<ReturnType<typeof verifyLog>>): void {
+  const { green, yellow, red } = paintFor(shell, shell.stdout);
+  const colour = { intact: green, incomplete: yellow, altered: red }[found.state];
+  const lines = [
+    `${colour(found.state)}: ${found.records} records; ${found.checkpoints} checkpoints sign ` +
+      `${found.sealedRecords} of them; root ${found.root}`,
+    ...found.findings.map(({ level, kind, message }) => `${level}: ${kind}: ${message}`),
+    ...(found.more > 0 ? [`${found.more} more findings are not shown.`] : []),
+    ...found.keys.map((key) => `Signed by ${key}.`),
+    ...found.anchors.map((size) => `Continues the given checkpoint of ${size} records.`),
+  ];
+  for (const line of lines) print(shell, line);
 }
 
 export async function auditProve(
@@ -187,33 +204,29 @@ export async function auditProve(
   id: string,
   flags: CommonFlags & { out?: string },
 ): Promise<number> {
-  const proof = await proveRecord(
-    await openAuditSource(await readConfig(shell, flags), openClock()),
-    id,
-  );
-  if (proof === null)
-    throw new UsageError(`no record ${id}: audit list names them (a uid, or a sequence number)`);
+  const proof = await proveRecord(await openSource(shell, flags), id);
+  if (proof === null) throw noRecord(id);
   if (proof === 'unsealed') {
-    tell(shell, `record ${id} is after the last checkpoint; the next run signs one`);
+    tell(shell, `No checkpoint signs record ${id} yet. The next run writes one.`);
     return 1;
   }
   if (flags.out === undefined) {
     if (!shell.outputClosed.aborted) shell.stdout.write(proof);
     return 0;
   }
-  writeNew(resolve(shell.cwd, flags.out), proof);
+  writeNewFile(shell, '--out', flags.out, proof);
   if (!flags.quiet)
-    tell(shell, `wrote ${flags.out}; docs/AUDIT.md says how to check it without this program`);
+    tell(shell, `Wrote ${flags.out}. docs/AUDIT.md describes how other programs check it.`);
   return 0;
 }
 
-/** A person has looked at an exception of the report. */
+/** Records that a person reviewed an exception of the report. */
 export async function auditAcknowledge(
   shell: Shell,
   id: string,
   flags: CommonFlags & { note: string; account?: string },
 ): Promise<number> {
-  const note = boundedText('--note', flags.note);
+  const note = parseFreeText('--note', flags.note);
   return withSession(shell, flags, async ({ rotator, trigger }) => {
     const { account } = flags;
     const event = {
@@ -225,9 +238,19 @@ export async function auditAcknowledge(
     await rotator.audit.append([{ ...event, ...(account === undefined ? {} : { account }) }]);
     await rotator.audit.checkpoint();
     if (!flags.quiet)
-      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `acknowledged ${id}`);
+      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `Acknowledged ${id}.`);
     return 0;
   });
+}
+
+/** The checkpoints that --consistent-with names. */
+export function readCheckpoints(
+  shell: Shell,
+  { consistentWith = [] }: { consistentWith?: readonly string[] },
+): string[] {
+  return consistentWith.map((file) =>
+    readGivenFile(shell, '--consistent-with', file).toString('utf8'),
+  );
 }
 
 /** The keys given with --key, else the ones that the configuration names. */
@@ -237,40 +260,19 @@ export async function verifiersFor(
   given: readonly string[],
 ): Promise<Verifier[]> {
   if (given.length === 0) return openVerifiers(config, openClock());
-  return given.map((key) =>
-    verifierFrom(
-      key.includes('+') && !key.includes('/') ? key : readText(shell, '--key', key, key),
-    ),
-  );
+  return given.map((key) => parseKey(key) ?? parseKeyFile(shell, key));
 }
 
-function verifierFrom(text: string): Verifier {
+function parseKey(text: string): Verifier | null {
   try {
     return parseVerifierKey(text);
   } catch {
-    throw new UsageError(`--key is not a verifier key (name+id+base64), nor a file that holds one`);
+    return null;
   }
 }
 
-/** A file's text; `otherwise` where there is no such file. */
-function readText({ cwd }: Shell, flag: string, file: string, otherwise?: string): string {
-  try {
-    return readFileSync(resolve(cwd, file), 'utf8');
-  } catch (error) {
-    if (otherwise !== undefined) return otherwise;
-    throw new UsageError(
-      `${flag} ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
-    );
-  }
-}
-
-/** Never overwrites. */
-function writeNew(file: string, text: string): void {
-  try {
-    writeFileSync(file, text, { flag: 'wx' });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new UsageError(`${file} exists; nothing is overwritten`);
-    throw new Failure('audit-unavailable', `cannot write ${file}: ${code}`);
-  }
+function parseKeyFile(shell: Shell, file: string): Verifier {
+  const key = parseKey(readGivenFile(shell, '--key', file).toString('utf8'));
+  if (key) return key;
+  throw new UsageError('--key takes a verifier key (name+id+base64), or a file that holds one.');
 }

@@ -1,20 +1,30 @@
-// What `check` looks at besides the accounts: files and their modes, receipts, the audit log, the clock. With
-// `--offline` it contacts nothing.
+// What `check` examines besides the accounts: files and their modes, receipts, the clock. With
+// `--offline` nothing is contacted.
 
 import { randomUUID } from 'node:crypto';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { platform } from 'node:os';
 import { dirname } from 'node:path';
 import { openSigningKey } from '../audit/checkpoint.ts';
+import { osErrorCode, osErrorText } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { openReceipts } from '../receipts/receipts.ts';
-import { Failure } from '../rotation/failure.ts';
+import { nextStep } from '../rotation/catalogue.ts';
+import { type Facts, Failure } from '../rotation/failure.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
 import { readConfig, type Session } from './context.ts';
-import { type CommonFlags, paintFor, print, type Shell, tell } from './terminal.ts';
+import {
+  type CommonFlags,
+  columnsOf,
+  paintFor,
+  print,
+  type Shell,
+  tell,
+  wrapped,
+} from './terminal.ts';
 
-/** `warning`: it works, and costs something that is said. */
+/** `warning`: it works, with the disadvantage that the detail names. */
 export type Finding = {
   readonly check: string;
   readonly state: 'ok' | 'warning' | 'failed';
@@ -24,128 +34,168 @@ export type Finding = {
 /** `check --offline`. */
 export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<number> {
   const config = await readConfig(shell, flags);
-  const findings = [
-    { check: 'configuration', state: 'ok', detail: `${config.accounts.length} accounts` } as const,
-    ...(await fileFindings(config)),
-    ...(await receiptFindings(config)),
-  ];
-  const isGood = tellSurroundings(shell, flags, findings);
+  const { length } = config.accounts;
+  const accounts = `${length} account${length === 1 ? '' : 's'}.`;
+  const isGood = printFindings(shell, { ...flags, offline: true }, [
+    { check: 'configuration', state: 'ok', detail: accounts },
+    ...(await checkFiles(config)),
+    await checkReceipts(config),
+  ]);
   if (!flags.json && !flags.quiet)
-    tell(shell, 'offline: neither the API nor a store was contacted');
+    tell(shell, 'ThingSpace and the secret store were not contacted (--offline).');
   return isGood ? 0 : 1;
 }
 
-/** What is looked at besides the attempts. */
-export async function surroundings(
+/** What an attempt needs besides the account. */
+export async function checkEnvironment(
   { config, clock }: Session,
   statuses: readonly AccountStatus[],
 ): Promise<Finding[]> {
   return [
-    ...(await fileFindings(config)),
-    ...(await receiptFindings(config)),
-    clockFinding(statuses, clock.nowMs()),
+    ...(await checkFiles(config)),
+    await checkReceipts(config),
+    checkClock(statuses, clock.nowMs()),
   ];
 }
 
-/** A password that was stored in the future means that this clock and the store's differ; ages are then wrong. */
-function clockFinding(statuses: readonly AccountStatus[], nowMs: number): Finding {
-  const newest = Math.max(0, ...statuses.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
-  const aheadMinutes = Math.round((newest - nowMs) / 60_000);
-  if (aheadMinutes < 5)
-    return { check: 'clock', state: 'ok', detail: 'no password is younger than now' };
-  return {
-    check: 'clock',
-    state: 'warning',
-    detail: `a password was stored ${aheadMinutes} minutes from now: this clock is behind the store's`,
-  };
-}
-
-/** Prints the findings: all of them on a terminal, what is wrong in a pipe. Whether none failed. */
-export function tellSurroundings(
+/**
+ * Prints all findings on a terminal, and those that are not ok in a pipe. Returns whether none
+ * failed.
+ */
+export function printFindings(
   shell: Shell,
   flags: CommonFlags & { offline?: boolean },
   findings: readonly Finding[],
 ): boolean {
-  const paint = paintFor(shell, shell.stderr);
-  for (const { check, state, detail } of findings) {
-    if (flags.offline && flags.json) print(shell, JSON.stringify({ check, state, detail }));
-    else if (state === 'failed') tell(shell, `${paint.red('✗')} ${check}: ${detail}`);
-    else if (state === 'warning') tell(shell, `${paint.yellow('!')} ${check}: ${detail}`);
-    else if (shell.stderr.isTTY && !flags.quiet && !flags.json)
-      tell(shell, `${paint.green('✓')} ${check}: ${detail}`);
+  const { green, yellow, red } = paintFor(shell, shell.stderr);
+  const signs = { ok: green('✓'), warning: yellow('!'), failed: red('✗') };
+  const printsGood = shell.stderr.isTTY === true && !flags.quiet && !flags.json;
+  for (const finding of findings) {
+    const { check, state, detail } = finding;
+    if (flags.offline && flags.json) print(shell, JSON.stringify(finding));
+    else if (state !== 'ok' || printsGood) {
+      const lines = wrapped(columnsOf(shell.stderr) - 2, `${check}: ${detail}`, 4);
+      tell(shell, `${signs[state]} ${lines.join('\n')}`);
+    }
   }
   return findings.every(({ state }) => state !== 'failed');
 }
 
-async function fileFindings({ store, audit, http, receipts }: Config): Promise<Finding[]> {
+/**
+ * A password that was stored in the future: this clock and the one of the store differ, so ages are
+ * wrong.
+ */
+function checkClock(statuses: readonly AccountStatus[], nowMs: number): Finding {
+  const newest = Math.max(0, ...statuses.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
+  const aheadMinutes = Math.round((newest - nowMs) / 60_000);
+  if (aheadMinutes < 5)
+    return { check: 'clock', state: 'ok', detail: 'No password was stored in the future.' };
+  const detail =
+    `A password was stored ${aheadMinutes} min in the future: this clock is behind the clock of ` +
+    'the store.';
+  return { check: 'clock', state: 'warning', detail };
+}
+
+async function checkFiles({ store, audit, http, receipts }: Config): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const say = async (check: string, look: () => Promise<string> | string): Promise<void> => {
+  const examine = async (check: string, work: () => Promise<string> | string): Promise<void> => {
     try {
-      findings.push({ check, state: 'ok', detail: await look() });
+      findings.push({ check, state: 'ok', detail: await work() });
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      const detail =
-        error instanceof Failure
-          ? error.message
-          : (code ?? (error instanceof Error ? error.message : 'an unexpected error'));
-      findings.push({ check, state: 'failed', detail });
+      findings.push({ check, state: 'failed', detail: describe(error) });
     }
   };
   if (store.type === 'file') {
-    await say(
-      'store.identityFile',
-      async () =>
-        `opens secrets sealed to ${(await openAgeKey(await readIdentityFile(store.identityFile))).recipient}`,
-    );
-    await say('store.directory', () => writableFolder(store.directory));
+    await examine('store.identityFile', () => checkIdentity(store.identityFile));
+    await examine('store.directory', () => checkFolder(store.directory));
   }
-  if (audit.kmsKeyId === undefined && audit.signingKeySecretId === undefined) {
-    await say('audit.signingKeyFile', () => {
-      readPrivate(audit.signingKeyFile);
-      return `signs as ${openSigningKey(readFileSync(audit.signingKeyFile, 'utf8')).name}`;
-    });
-  }
-  if (audit.s3 === undefined) await say('audit.directory', () => writableFolder(audit.directory));
+  if (audit.kmsKeyId === undefined && audit.signingKeySecretId === undefined)
+    await examine('audit.signingKeyFile', () => checkSigningKey(audit.signingKeyFile));
+  if (audit.s3 === undefined) await examine('audit.directory', () => checkFolder(audit.directory));
   const { tokenFile } = http;
-  if (tokenFile !== undefined) await say('http.tokenFile', () => readPrivate(tokenFile));
+  if (tokenFile !== undefined) await examine('http.tokenFile', () => checkPrivateFile(tokenFile));
   const { identityFile } = receipts;
   if (identityFile !== undefined)
-    await say(
-      'receipts.identityFile',
-      async () =>
-        `opens receipts sealed to ${(await openAgeKey(await readIdentityFile(identityFile))).recipient}`,
-    );
+    await examine('receipts.identityFile', () => checkIdentity(identityFile));
   return findings;
 }
 
-/** A folder that can be written, or that can be made. */
-function writableFolder(folder: string): string {
+/** The failure, and the first step that corrects it. */
+function describe(error: unknown): string {
+  if (!(error instanceof Failure)) throw error;
+  const { message, reason, facts } = error;
+  return `${message}. ${nextStep(reason, { ...facts, detail: message })}`;
+}
+
+async function checkIdentity(file: string): Promise<string> {
+  const { recipient } = await openAgeKey(await readIdentityFile(file));
+  return `The identity opens what is encrypted to ${recipient}.`;
+}
+
+function checkSigningKey(file: string): string {
+  checkPrivateFile(file);
   try {
-    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-    return `${folder} is writable`;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-      throw new Error(`${folder}: ${(error as NodeJS.ErrnoException).code}`);
-    accessSync(dirname(folder), constants.W_OK | constants.X_OK);
-    return `${folder} will be made`;
+    return `The key signs as ${openSigningKey(readFileSync(file, 'utf8')).name}.`;
+  } catch {
+    throw fileFailure(`${file} holds no signing key (PRIVATE+KEY+…)`, {
+      cause: 'key-invalid',
+      path: file,
+    });
   }
 }
 
-function readPrivate(file: string): string {
-  const { mode } = statSync(file);
-  accessSync(file, constants.R_OK);
-  if (platform() !== 'win32' && (mode & 0o077) !== 0)
-    throw new Error(`${file} can be read by others: chmod 600 ${file}`);
-  return `${file} is readable for its owner only`;
+/** A folder that is writable, or that can be created. */
+function checkFolder(folder: string): string {
+  try {
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    return `${folder} is writable.`;
+  } catch (error) {
+    if (osErrorCode(error) !== 'ENOENT') throw accessFailure(error, folder);
+  }
+  const parent = dirname(folder);
+  try {
+    accessSync(parent, constants.W_OK | constants.X_OK);
+    return `${folder} does not exist yet, and can be created.`;
+  } catch (error) {
+    throw accessFailure(error, parent);
+  }
 }
 
-/** Seals a test receipt and takes it away again, or says what it means that there are none. */
-async function receiptFindings({ receipts }: Config): Promise<Finding[]> {
+function checkPrivateFile(file: string): string {
+  let mode: number;
+  try {
+    mode = statSync(file).mode & 0o777;
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw accessFailure(error, file);
+  }
+  if (platform() !== 'win32' && (mode & 0o077) !== 0) {
+    const octal = `0${mode.toString(8)}`;
+    const detail = `${file} has mode ${octal}, so that other users can read it`;
+    throw fileFailure(detail, { cause: 'file-mode', path: file, mode: octal });
+  }
+  return `${file} is readable by its owner only.`;
+}
+
+function accessFailure(error: unknown, path: string): Failure {
+  const isMissing = osErrorCode(error) === 'ENOENT';
+  const cause = isMissing ? 'file-missing' : 'file-denied';
+  return fileFailure(`${path}: ${osErrorText(error)}`, { cause, path });
+}
+
+/** Findings print the cause and its steps, and never the reason. */
+const fileFailure = (detail: string, facts: Facts): Failure =>
+  new Failure('store-denied', detail, facts);
+
+/** Writes a test receipt and removes it, or says what follows where none is configured. */
+async function checkReceipts({ receipts }: Config): Promise<Finding> {
   const { recipients, directory } = receipts;
+  const check = 'receipts';
   if (recipients.length === 0) {
     const detail =
-      'none are configured: if this process dies between the reset and the save, the new password is lost to everybody';
-    return [{ check: 'receipts', state: 'warning', detail }];
+      'No receipts are configured. If this process ends between the reset and the storage of ' +
+      'its response, the new password is unrecoverable.';
+    return { check, state: 'warning', detail };
   }
   const rotationId = randomUUID();
   const port = openReceipts({
@@ -154,18 +204,12 @@ async function receiptFindings({ receipts }: Config): Promise<Finding[]> {
     ...(directory === undefined ? {} : { directory }),
   });
   try {
-    await port.prepare({ rotationId, account: 'check', secretId: 'check' });
+    await port.prepare({ rotationId, account: check, secretId: check });
     await port.discard(rotationId);
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return [{ check: 'receipts', state: 'failed', detail: error.message }];
+    return { check, state: 'failed', detail: describe(error) };
   }
-  const where = directory === undefined ? 'on the log only' : `in ${directory} and on the log`;
-  return [
-    {
-      check: 'receipts',
-      state: 'ok',
-      detail: `sealed to ${recipients.length} recipient${recipients.length === 1 ? '' : 's'}, ${where}`,
-    },
-  ];
+  const count = `${recipients.length} recipient${recipients.length === 1 ? '' : 's'}`;
+  const place = directory === undefined ? 'to the log only' : `to ${directory} and to the log`;
+  return { check, state: 'ok', detail: `Receipts for ${count} are written ${place}.` };
 }

@@ -1,4 +1,5 @@
-// completion: a script for bash, zsh or fish, made from the commands themselves. Completes commands, flags and files.
+// completion: a script for bash, zsh or fish, generated from the commands. Completes commands,
+// flags and files.
 
 import type { Command } from 'commander';
 import { UsageError } from '../config/errors.ts';
@@ -38,7 +39,8 @@ const flagsOf = (command: Command): string[] =>
 
 function bash(words: Words): string {
   const head =
-    '# thingspace-rotator completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator';
+    '# thingspace-rotator completion bash > ' +
+    '~/.local/share/bash-completion/completions/thingspace-rotator';
   return `${head}\n${script(words, 'mapfile -t COMPREPLY < <(WORDS)')}`;
 }
 
@@ -50,7 +52,7 @@ autoload -U +X bashcompinit && bashcompinit
 ${script(words, 'COMPREPLY=($(WORDS))')}`;
 }
 
-/** The function that both of them call; WORDS in `reply` stands for the words that fit. */
+/** The function that both call. `reply` contains WORDS, which is replaced by the matching words. */
 function script(words: Words, reply: string): string {
   const cases = words.map(
     ({ path, commands, flags }) => `    "${path}") words="${[...commands, ...flags].join(' ')}" ;;`,

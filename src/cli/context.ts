@@ -1,11 +1,13 @@
-// What most commands begin and end with: the configuration, the log, the rotator, the accounts that are meant,
-// and signals that end an attempt before its reset but never between reset and save.
+// What most commands share: the configuration, the log, the rotator, the selected accounts, and
+// signals. A signal ends an attempt before its reset, but never between the reset and the storage
+// of its response.
 
 import { Writable } from 'node:stream';
 import { type Account, auditContextOf, compose, type Rotator } from '../app.ts';
 import { openClock } from '../clock.ts';
-import { suggestion, UsageError } from '../config/errors.ts';
 import { type Config, loadConfig } from '../config/load.ts';
+import { selectAccounts } from '../order.ts';
+import { parseReceiptLine } from '../receipts/receipts.ts';
 import type { RotationEvent, Trigger } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
@@ -19,21 +21,20 @@ export type Session = {
   /** Aborted by the first signal. */
   readonly interrupt: AbortSignal;
   /** Who asks, and why. */
-  trigger(
-    kind: Trigger['kind'],
-    why?: { reason?: string | undefined; changeRef?: string | undefined },
-  ): Trigger;
+  trigger(kind: Trigger['kind'], order?: Pick<Trigger, 'reason' | 'changeRef'>): Trigger;
   /** Adds an observer. */
-  watch(observer: (event: RotationEvent) => void): void;
+  subscribe(observer: (event: RotationEvent) => void): void;
 };
 
-/** On a terminal the result says these, in better words. */
-const toldByResults: ReadonlySet<RotationEvent['event']> = new Set([
+type Observer = (event: RotationEvent) => void;
+
+/** Events that a terminal does not show, since the result says the same. */
+const shownByResults: ReadonlySet<RotationEvent['event']> = new Set([
   'attempt.finished',
   'login.refused',
 ]);
 
-/** Runs `work` in an open session and closes it, whatever happens. */
+/** Opens a session, runs `work` in it, and closes it also when `work` throws. */
 export async function withSession<T>(
   shell: Shell,
   flags: CommonFlags,
@@ -42,24 +43,23 @@ export async function withSession<T>(
   const config = await readConfig(shell, flags);
   const log = openCommandLog(shell, config, flags);
   const clock = openClock();
-  const isTold = ({ event }: RotationEvent): boolean =>
-    shell.stderr.isTTY === true && toldByResults.has(event);
-  const observers: ((event: RotationEvent) => void)[] = [
-    (event) => isTold(event) || logEvent(log, event),
-  ];
-  const observe = (event: RotationEvent): void => {
-    for (const observer of observers) observer(event);
-  };
   const lines = createLineWriter(shell, config);
-  observers.push(lines.observe);
   const signals = openSignals(shell, log);
-  observers.push(signals.observe);
+  const isLogged = ({ event }: RotationEvent): boolean =>
+    !(shell.stderr.isTTY && shownByResults.has(event));
+  const observers: Observer[] = [
+    (event) => isLogged(event) && logEvent(log, event),
+    lines.observe,
+    signals.observe,
+  ];
   try {
     const rotator = await compose(config, {
       clock,
       pid: shell.pid,
       context: auditContextOf(shell.user),
-      observe,
+      observe: (event) => {
+        for (const observer of observers) observer(event);
+      },
       writeLine: lines.write,
     });
     try {
@@ -69,8 +69,13 @@ export async function withSession<T>(
         log,
         clock,
         interrupt: signals.interrupt,
-        trigger: (kind, why = {}) => triggerOf(shell, kind, why),
-        watch: (observer) => observers.push(observer),
+        trigger: (kind, order) => ({
+          kind,
+          requestedBy: shell.user.name,
+          reason: order?.reason,
+          changeRef: order?.changeRef,
+        }),
+        subscribe: (observer) => observers.push(observer),
       });
     } finally {
       await rotator.close();
@@ -83,63 +88,43 @@ export async function withSession<T>(
 
 /** The configuration that the flags and the environment name. */
 export function readConfig({ env, cwd }: Shell, { config }: CommonFlags): Promise<Config> {
-  return loadConfig({ env, cwd, ...(config === undefined ? {} : { file: config }) });
+  return loadConfig({ env, cwd, file: config });
 }
 
-/** On a terminal people read the results, so the log only speaks of trouble; elsewhere it is one JSON object per line. */
+/**
+ * On a terminal the results are for people, so that the log shows errors only; elsewhere it is JSON
+ * lines.
+ */
 function openCommandLog({ stderr }: Shell, config: Config, { quiet }: CommonFlags): Log {
   if (!stderr.isTTY)
     return openLog({ level: quiet ? 'error' : config.log.level, style: 'json', stream: stderr });
   const level = quiet || config.log.level === 'info' ? 'error' : config.log.level;
-  // Over a progress bar, which draws itself again.
+  // Over a progress bar, which is drawn again.
   const write = (line: Buffer, _encoding: string, done: () => void): void =>
     void stderr.write(`\r\u001b[K${line}`, done);
   return openLog({ level, style: 'text', stream: new Writable({ write }) });
 }
 
-function triggerOf(
-  { user }: Shell,
-  kind: Trigger['kind'],
-  { reason, changeRef }: { reason?: string | undefined; changeRef?: string | undefined } = {},
-): Trigger {
-  return {
-    kind,
-    requestedBy: user.name,
-    ...(reason === undefined ? {} : { reason }),
-    ...(changeRef === undefined ? {} : { changeRef }),
-  };
-}
-
-/** The accounts with these names; without names, all that are enabled. Throws a UsageError that names the nearest right one. */
-export async function selectAccounts(
-  rotator: Rotator,
-  names: readonly string[],
-): Promise<readonly Account[]> {
-  const accounts = await rotator.accounts();
-  if (names.length === 0) return accounts.filter(({ enabled }) => enabled);
-  const known = accounts.map(({ name }) => name);
-  const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0)
-    throw new UsageError(
-      unknown.map((name) => `unknown account ${name}; ${suggestion(name, known)}`),
-    );
-  return accounts.filter(({ name }) => names.includes(name));
+/** The account with this name. Throws a UsageError. */
+export async function findAccount(rotator: Rotator, name: string): Promise<Account> {
+  const [account] = selectAccounts(await rotator.accounts(), [name]);
+  if (account === undefined) throw new Error('bug: selectAccounts found no account');
+  return account;
 }
 
 /**
- * Sealed receipts and the second sink's audit records, on standard error. A terminal is spared the receipts that also go
- * into a folder: there they are printed only when that failed, which is told right after.
+ * Writes sealed receipts, and audit records whose storage failed, to standard error. A terminal
+ * does not show a receipt that is also in the receipts folder, unless it could not be written
+ * there.
  */
 function createLineWriter(shell: Shell, config: Config) {
-  const isSpared = shell.stderr.isTTY === true && config.receipts.directory !== undefined;
+  const hidesReceipts = shell.stderr.isTTY === true && config.receipts.directory !== undefined;
   const held = new Map<string, string>();
   return {
     write: (line: string): void => {
-      const isReceipt = line.startsWith('{"event":"receipt.sealed"');
-      const rotationId =
-        isSpared && isReceipt ? /"rotationId":"([^"]+)"/.exec(line)?.[1] : undefined;
-      if (rotationId === undefined) shell.writeLine(line);
-      else held.set(rotationId, line);
+      const receipt = hidesReceipts ? parseReceiptLine(line) : null;
+      if (receipt === null) shell.writeLine(line);
+      else held.set(receipt.rotationId, line);
     },
     observe: ({ event, rotationId = '' }: RotationEvent): void => {
       const line = held.get(rotationId);
@@ -150,36 +135,44 @@ function createLineWriter(shell: Shell, config: Config) {
   };
 }
 
-/** The first signal ends what has not sent a reset; a second one says what would be lost, and still waits. */
+const endOfCritical: ReadonlySet<RotationEvent['event']> = new Set([
+  'secret.promoted',
+  'attempt.finished',
+  'reset.refused',
+  'reset.not-sent',
+]);
+
+/**
+ * The first signal ends what has not sent a reset; the second says what an end would cost, and
+ * still waits.
+ */
 function openSignals(shell: Shell, log: Log) {
   const controller = new AbortController();
   const critical = new Set<string>();
   const close = shell.onSignal((signal) => {
-    const names = [...critical].join(', ');
+    const isFirst = !controller.signal.aborted;
     log.warn('signal.received', { signal, accounts: critical.size });
-    if (!controller.signal.aborted) {
-      controller.abort();
-      tell(
-        shell,
-        `${signal}: ending.${names === '' ? '' : ` Between reset and save, finishing first: ${names}.`}`,
-      );
-      return;
-    }
-    const stake =
-      names === ''
-        ? 'Nothing is between reset and save; ending.'
-        : `Killing this process now would lose the only copy of the new password of: ${names}. Still waiting.`;
-    tell(shell, `${signal}: ${stake}`);
+    controller.abort();
+    tell(shell, `${signal}: ${isFirst ? endingText(critical) : stillWaitingText(critical)}`);
   });
   return {
     interrupt: controller.signal,
     observe: ({ event, account }: RotationEvent): void => {
       if (event === 'rotation.intended') critical.add(account);
-      if (
-        ['secret.promoted', 'attempt.finished', 'reset.refused', 'reset.not-sent'].includes(event)
-      )
-        critical.delete(account);
+      if (endOfCritical.has(event)) critical.delete(account);
     },
     close,
   };
 }
+
+const endingText = (critical: ReadonlySet<string>): string =>
+  critical.size === 0
+    ? 'The program ends.'
+    : 'The program ends when the new passwords of these accounts are stored: ' +
+      `${[...critical].join(', ')}.`;
+
+const stillWaitingText = (critical: ReadonlySet<string>): string =>
+  critical.size === 0
+    ? 'No new password is unsaved. The program ends.'
+    : 'If you end this process now, the new passwords of these accounts are lost: ' +
+      `${[...critical].join(', ')}. Still waiting.`;

@@ -1,108 +1,109 @@
-// How a result is told: the plain line of a pipe, and the words for a person.
+// How a result is printed: one tab-separated line for a pipe, sentences for a person.
 
-import type { Account } from '../app.ts';
+import type { Account, Ask } from '../app.ts';
 import type { Config } from '../config/load.ts';
-import type { Reason } from '../rotation/failure.ts';
-import { dueAtMs } from '../rotation/policy.ts';
+import { explanationLines } from '../rotation/catalogue.ts';
+import { dayMs, dueAtMs } from '../rotation/policy.ts';
 import { isGood } from '../rotation/result.ts';
 import { rounded } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
+import { worstExitCode } from '../scheduler/run-log.ts';
 import { isoDay } from '../time.ts';
-import type { Paint } from './terminal.ts';
+import { type CommonFlags, columnsOf, paintFor, type Shell, wrapped } from './terminal.ts';
 
-/** Tab-separated, for pipes: account, outcome, certainty, reason, age in days, version, next step. */
-export function plainLine({
-  account,
-  outcome,
-  certainty,
-  reason,
-  ageDays,
-  versionId,
-  next,
-}: Result): string {
-  const age = ageDays === undefined ? '' : String(rounded(ageDays));
-  return [account, outcome, certainty, reason ?? '', age, versionId ?? '', next].join('\t');
+/**
+ * Tab-separated, for pipes: account, outcome, certainty, reason, age in days, version, next step.
+ */
+export function plainLine(result: Result): string {
+  const { account, outcome, certainty, reason = '', ageDays, versionId = '', next } = result;
+  const age = ageDays === undefined ? '' : rounded(ageDays);
+  return [account, outcome, certainty, reason, age, versionId, next].join('\t');
 }
 
-/** For a person: what happened; and after a failure what the password is now, and what to do. */
+/** For a person: what happened; after a failure the state of the password, and what to do. */
 export function humanLines(
+  shell: Shell,
+  flags: CommonFlags,
   result: Result,
-  at: { account: Account | undefined; config: Config; paint: Paint },
+  policy: Config['policy'],
+  purpose: Ask['purpose'],
 ): string[] {
-  const { paint } = at;
-  const { account, reason, detail, next } = result;
-  if (isGood(result))
-    return [`${paint.green('✓')} ${paint.bold(account)}  ${goodWords(result, at)}`];
-  const colour = result.certainty === 'unchanged' ? paint.yellow : paint.red;
-  return [
-    `${colour('✗')} ${paint.bold(account)}  ${colour(reason === undefined ? result.outcome : `${result.certainty}: ${reason}`)}${detail === undefined ? '' : ` (${detail})`}`,
-    `    the password now: ${passwordNow(result)}`,
-    ...(next === '' ? [] : [`    next: ${next}`]),
-  ];
+  const { green, yellow, red, bold } = paintFor(shell, shell.stdout);
+  const { account, reason, detail, facts } = result;
+  const columns = columnsOf(shell.stdout) - 2;
+  if (reason === undefined || isGood(result)) {
+    const [first = '', ...rest] = wrapped(
+      columns,
+      `${account}  ${goodText(result, policy, purpose)}`,
+      4,
+    );
+    return [`${green('✓')} ${bold(account)}${first.slice(account.length)}`, ...rest];
+  }
+  const colour = result.certainty === 'unchanged' ? yellow : red;
+  const [first = '', ...rest] = explanationLines(
+    reason,
+    { ...facts, account, detail, config: flags.config },
+    (line) => wrapped(columns, line),
+  );
+  return [`${colour('✗')} ${colour(first)}`, ...rest];
 }
 
-function goodWords(
-  result: Result,
-  { account, config }: { account: Account | undefined; config: Config },
-): string {
-  const age = result.ageDays === undefined ? '' : daysWord(result.ageDays);
-  const window =
-    result.deadWindowMs === undefined
-      ? ''
-      : `; consumers read a dead password for ${Math.round(result.deadWindowMs)} ms`;
-  const policy = account?.policy ?? config.policy;
-  switch (result.outcome) {
+/** The policy that an account follows. */
+export const policyOf = (account: Account | undefined, config: Config): Config['policy'] =>
+  account?.policy ?? config.policy;
+
+function goodText(result: Result, policy: Config['policy'], purpose: Ask['purpose']): string {
+  const { outcome, ageDays, startedAtMs, deadWindowMs, detail } = result;
+  const age = ageDays === undefined ? 'of unknown age' : `${countDays(ageDays)} old`;
+  switch (outcome) {
     case 'rotated':
-      return `rotated; the new password is in AWSCURRENT and has logged in. The old one was ${age} old${window}.`;
+      return [
+        'rotated: the new password is current, and a login verified it.',
+        `The old password was ${age}.`,
+        ...(deadWindowMs === undefined
+          ? []
+          : [`Stored password was out of date for ${Math.round(deadWindowMs)} ms.`]),
+      ].join(' ');
     case 'recovered':
-      return 'recovered: the password of an unfinished rotation is in AWSCURRENT.';
+      return 'recovered: the new password of the unfinished rotation is current.';
     case 'not-due': {
-      if (result.ageDays === undefined) return 'not due.';
-      const sinceMs = result.startedAtMs - result.ageDays * 86_400_000;
-      return `not due: ${age} old; next rotation on ${isoDay(dueAtMs(sinceMs, policy))}.`;
+      const dueMs = dueAtMs(startedAtMs - (ageDays ?? 0) * dayMs, policy);
+      return `not due: ${age}. The next rotation is on ${isoDay(dueMs)}.`;
     }
     case 'checked':
-      return `would rotate: secret, attempt record, API token, login and session are in order${age === '' ? '' : `; the password is ${age} old`}.`;
+      return (
+        'ready: secret, attempt record, API token, login and session work. The password is ' +
+        `${age}.`
+      );
     default:
-      return `${result.detail ?? 'settled'}.`;
+      if (detail !== undefined) return `${detail}.`;
+      return purpose === 'resume'
+        ? 'resumed: the next run rotates the account when it is due.'
+        : 'healthy: no rotation is in progress.';
   }
 }
 
-const daysWord = (days: number): string =>
+const countDays = (days: number): string =>
   Math.floor(days) === 1 ? '1 day' : `${Math.floor(days)} days`;
 
-/** In words; what only some reasons know is said by reason. */
-function passwordNow({ certainty, reason }: Pick<Result, 'certainty' | 'reason'>): string {
-  switch (certainty) {
-    case 'rotated':
-    case 'not-due':
-      return 'in AWSCURRENT.';
-    case 'unchanged':
-      return 'the old one, in AWSCURRENT; nothing happened at Verizon.';
-    case 'changed':
-      return changedWords(reason);
-    case 'in-doubt':
-      return 'either the old one or a new one; it is not known yet which.';
-    case 'lost':
-      return 'a new one that nobody has, unless a receipt does.';
-    case 'stopped':
-      return stoppedWords(reason);
+/** `3 accounts: 1 rotated, 1 not due, 1 suspended. Exit code 4.` */
+export function summary(results: readonly Result[]): string {
+  const counts = new Map<string, number>();
+  for (const { outcome } of results) {
+    const word = outcomeWords[outcome];
+    counts.set(word, (counts.get(word) ?? 0) + 1);
   }
+  const listed = [...counts].map(([word, count]) => `${count} ${word}`).join(', ');
+  return `${results.length} accounts: ${listed}. Exit code ${worstExitCode(results)}.`;
 }
 
-function changedWords(reason: Reason | undefined): string {
-  if (reason === 'not-promoted') return 'the new one, safe under AWSPENDING; AWSCURRENT is dead.';
-  if (reason === 'verify-unavailable')
-    return 'the new one, in AWSCURRENT; it has not logged in yet.';
-  return 'a new one, which only the receipt holds.';
-}
-
-function stoppedWords(reason: Reason | undefined): string {
-  if (reason === 'login-refused')
-    return 'not the one in AWSCURRENT: ThingSpace refused it. Nothing was changed.';
-  if (reason === 'verify-refused')
-    return 'unclear: the new one is in AWSCURRENT, and ThingSpace refused it.';
-  if (reason === 'store-conflict')
-    return 'the one under AWSPENDING; somebody else changed AWSCURRENT meanwhile.';
-  return 'not certain; nothing is tried until a person has looked.';
-}
+/** Outcomes as people read them. */
+export const outcomeWords: Record<Result['outcome'], string> = {
+  rotated: 'rotated',
+  recovered: 'recovered',
+  'not-due': 'not due',
+  checked: 'ready',
+  settled: 'healthy',
+  failed: 'failed',
+  stopped: 'suspended',
+};

@@ -1,5 +1,5 @@
-// The files that `init` (and the demo) begin with: a commented rotator.yaml, keys, the token, the empty audit log.
-// All of them or none, and never over one that is there.
+// The files that `init` and `demo` create: a commented rotator.yaml, keys, the token, and the audit
+// log with its first records. All of them are created or none, and no existing file is overwritten.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -19,140 +19,159 @@ import { auditContextOf } from '../app.ts';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
 import { openFileSegments } from '../audit/file-segments.ts';
 import { openAuditLog } from '../audit/log.ts';
-import { UsageError } from '../config/errors.ts';
+import { osErrorCode, osErrorText, UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Shell } from './terminal.ts';
 
-export type Beginning = {
+/** What the configuration will say. */
+export type Setup = {
   readonly store: 'file' | 'secrets-manager';
   readonly baseUrl: string;
   readonly accounts: readonly { readonly name: string; readonly secretId: string }[];
-  /** More YAML at the end. */
-  readonly extra?: string;
 };
 
-export type BegunFile = { readonly file: string; readonly about: string };
+/** A created file, and what it is for. */
+export type CreatedFile = { readonly file: string; readonly about: string };
 
-/** Writes everything beside `configFile`. Throws a UsageError that names what is there already; then nothing was written. */
-export async function begin(
+type NewFile = CreatedFile & { readonly text: string; readonly mode: number };
+type SigningKey = ReturnType<typeof generateSigningKey>;
+
+/**
+ * Creates all files beside `configFile`. Throws a UsageError that names existing files; then
+ * nothing was written.
+ */
+export async function createFiles(
   shell: Shell,
   clock: Clock,
   configFile: string,
-  beginning: Beginning,
-): Promise<BegunFile[]> {
+  setup: Setup,
+): Promise<CreatedFile[]> {
   const folder = dirname(configFile);
-  const at = (name: string): string => join(folder, name);
-  const { generateIdentity, identityToRecipient } = await import('age-encryption');
-  const receipts = await ageKey(generateIdentity, identityToRecipient);
-  const origin = `${hostname().replace(/[^A-Za-z0-9.-]/g, '-') || 'host'}/thingspace-rotator/${randomBytes(3).toString('hex')}`;
+  const audit = join(folder, 'audit');
+  const host = hostname().replace(/[^A-Za-z0-9.-]/g, '-') || 'host';
+  const origin = `${host}/thingspace-rotator/${randomBytes(3).toString('hex')}`;
   const signing = generateSigningKey(origin);
-  const files: (BegunFile & { text: string; mode: number })[] = [
-    {
-      file: configFile,
-      about: 'the configuration',
-      text: configText(shell, beginning, receipts.recipient),
-      mode: 0o644,
-    },
-  ];
-  if (beginning.store === 'file') {
-    const store = await ageKey(generateIdentity, identityToRecipient);
-    files.push({
-      file: at('rotator.key'),
-      about: 'opens the secrets; keep a copy offline',
-      text: store.text,
-      mode: 0o600,
-    });
-  }
-  files.push(
-    {
-      file: at('receipts.key'),
-      about: 'opens receipts: MOVE IT OFFLINE, off this machine; it is needed only to recover',
-      text: receipts.text,
-      mode: 0o600,
-    },
-    {
-      file: at('audit.key'),
-      about: 'signs the audit log',
-      text: `${signing.signingKey}\n`,
-      mode: 0o600,
-    },
-    {
-      file: at('audit.key.pub'),
-      about: 'verifies the audit log; give it to your auditors',
-      text: `${signing.verifierKey}\n`,
-      mode: 0o644,
-    },
-    {
-      file: at('http.token'),
-      about: 'the bearer token of the HTTP interface',
-      text: `${randomBytes(32).toString('base64url')}\n`,
-      mode: 0o600,
-    },
-  );
-  const audit = at('audit');
-  const present = files.map(({ file }) => file).filter((file) => existsSync(file));
-  if (existsSync(audit) && readdirSync(audit).length > 0) present.push(audit);
-  if (present.length > 0)
-    throw new UsageError(
-      present.map((file) => `${file} exists; init overwrites nothing, and has written nothing`),
-    );
+  const files = await newFiles(shell, configFile, setup, signing);
+  refuseExisting(files, audit);
 
-  const madeFolder = mkdirSync(folder, { recursive: true });
+  const createdFolder = mkdirSync(folder, { recursive: true });
   const written: string[] = [];
   try {
     for (const { file, text, mode } of files) {
       writeNew(file, text, mode);
       written.push(file);
     }
-    const log = await openAuditLog({
-      segments: openFileSegments({
-        directory: audit,
-        processes: openProcessIdentity(shell.pid),
-        clock,
-      }),
-      signer: openSigningKey(signing.signingKey),
-      clock,
-      origin,
-      context: { ...auditContextOf(shell.user), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
-    });
-    try {
-      const inventory = beginning.accounts.map(
-        ({ name, secretId }) =>
-          ({ code: 'inventory.changed', change: 'added', account: name, secretId }) as const,
-      );
-      await log.append([
-        ...inventory,
-        { code: 'inventory.summary', accounts: beginning.accounts.map(({ name }) => name) },
-      ]);
-      await log.checkpoint();
-    } finally {
-      await log.close();
-    }
+    await createAuditLog(shell, clock, audit, setup, signing, origin);
   } catch (error) {
     for (const file of written) rmSync(file, { force: true });
     rmSync(audit, { recursive: true, force: true });
-    if (madeFolder !== undefined) rmdirSync(folder);
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new UsageError(`cannot write in ${folder}: ${code}; nothing is left behind`);
+    if (createdFolder !== undefined) rmdirSync(folder);
+    if (osErrorCode(error) === undefined) throw error;
+    throw new UsageError(
+      `Cannot write in ${folder}: ${osErrorText(error)}. All new files were removed.`,
+    );
   }
   return [
     ...files.map(({ file, about }) => ({ file, about })),
-    { file: audit, about: 'the audit log, with its first record' },
+    { file: audit, about: 'The audit log, with its first records.' },
   ];
 }
 
-async function ageKey(
-  generate: () => Promise<string>,
-  recipientOf: (identity: string) => Promise<string>,
-): Promise<{ text: string; recipient: string }> {
-  const identity = await generate();
-  const recipient = await recipientOf(identity);
-  return { text: `# public key: ${recipient}\n${identity}\n`, recipient };
+async function newFiles(
+  shell: Shell,
+  configFile: string,
+  setup: Setup,
+  { signingKey, verifierKey }: SigningKey,
+): Promise<NewFile[]> {
+  const at = (name: string): string => join(dirname(configFile), name);
+  const receipts = await generateAgeKey();
+  const secret = (name: string, about: string, text: string): NewFile => ({
+    file: at(name),
+    about,
+    text: `${text}\n`,
+    mode: 0o600,
+  });
+  const config = configText(shell, setup, receipts.recipient);
+  return [
+    { file: configFile, about: 'The configuration.', text: config, mode: 0o644 },
+    ...(setup.store === 'file'
+      ? [
+          secret(
+            'rotator.key',
+            'Decrypts the secrets. Keep an offline copy.',
+            (await generateAgeKey()).text,
+          ),
+        ]
+      : []),
+    secret(
+      'receipts.key',
+      'Decrypts receipts. MOVE IT OFF THIS MACHINE; only `recover` needs it.',
+      receipts.text,
+    ),
+    secret('audit.key', 'Signs the audit log.', signingKey),
+    {
+      ...secret('audit.key.pub', 'Verifies the audit log. Give it to your auditors.', verifierKey),
+      mode: 0o644,
+    },
+    secret(
+      'http.token',
+      'The bearer token of the HTTP interface.',
+      randomBytes(32).toString('base64url'),
+    ),
+  ];
 }
 
-/** On the disk when it returns; fails when the file is there. */
+function refuseExisting(files: readonly NewFile[], audit: string): void {
+  const existing = files.map(({ file }) => file).filter((file) => existsSync(file));
+  if (existsSync(audit) && readdirSync(audit).length > 0) existing.push(audit);
+  if (existing.length > 0) throw new UsageError(existing.map(describeExisting));
+}
+
+export const describeExisting = (file: string): string =>
+  `${file} exists. init overwrites no file, and has written none.`;
+
+async function createAuditLog(
+  shell: Shell,
+  clock: Clock,
+  directory: string,
+  { accounts }: Setup,
+  { signingKey }: SigningKey,
+  origin: string,
+): Promise<void> {
+  const log = await openAuditLog({
+    segments: openFileSegments({
+      directory,
+      processes: openProcessIdentity(shell.pid),
+      clock,
+    }),
+    signer: openSigningKey(signingKey),
+    clock,
+    origin,
+    context: { ...auditContextOf(shell.user), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
+  });
+  try {
+    await log.append([
+      ...accounts.map(
+        ({ name, secretId }) =>
+          ({ code: 'inventory.changed', change: 'added', account: name, secretId }) as const,
+      ),
+      { code: 'inventory.summary', accounts: accounts.map(({ name }) => name) },
+    ]);
+    await log.checkpoint();
+  } finally {
+    await log.close();
+  }
+}
+
+async function generateAgeKey(): Promise<{ text: string; recipient: string }> {
+  const { generateIdentity, identityToRecipient } = await import('age-encryption');
+  const identity = await generateIdentity();
+  const recipient = await identityToRecipient(identity);
+  return { text: `# public key: ${recipient}\n${identity}`, recipient };
+}
+
+/** Durable on return. Throws when the file exists. */
 function writeNew(file: string, text: string, mode: number): void {
   const fd = openSync(file, 'wx', mode);
   try {
@@ -163,51 +182,64 @@ function writeNew(file: string, text: string, mode: number): void {
   }
 }
 
+const storeText = {
+  file: `store:
+  type: file                     # or secrets-manager
+  directory: ./secrets           # encrypted with age, one file per version
+  identityFile: ./rotator.key    # decrypts them; keep an offline copy
+`,
+  'secrets-manager': `store:
+  type: secrets-manager          # or file
+  # region: us-east-1            # default: the Region of the AWS environment
+`,
+};
+
 function configText(
   { schema }: Shell,
-  { store, baseUrl, accounts, extra }: Beginning,
+  { store, baseUrl, accounts }: Setup,
   recipient: string,
 ): string {
-  const file = `store:
-  type: file                     # or secrets-manager
-  directory: ./secrets           # age-encrypted, one file per version
-  identityFile: ./rotator.key    # opens them; keep a copy offline
-`;
-  const manager = `store:
-  type: secrets-manager          # or file
-  # region: us-east-1            # else from the usual AWS environment
-`;
   const listed = accounts
     .map(({ name, secretId }) => `  - name: ${name}\n    secretId: ${secretId}\n`)
     .join('');
+  const discover =
+    store === 'file'
+      ? ''
+      : '# Every secret with this tag is an account, too:\n# discover: { tag: thingspace-rotator ' +
+        '}\n';
   return `# yaml-language-server: $schema=${schema}
-# Every key: docs/CONFIGURATION.md. Paths start from this file's folder. ROTATOR_POLICY__MAX_AGE_DAYS=… sets a key from the environment.
+# docs/CONFIGURATION.md describes every key. Relative paths start at the folder of this file.
+# An environment variable can set a key: ROTATOR_POLICY__MAX_AGE_DAYS is policy.maxAgeDays.
 
 thingspace:
   baseUrl: ${baseUrl}
 
-${store === 'file' ? file : manager}
-# One ThingSpace user each, kept in one secret: {"username","password","clientId","clientSecret", …}.
+${storeText[store]}
+# Each account is one ThingSpace user. Its secret is a JSON object:
+# {"username","password","clientId","clientSecret", …}
 accounts:
-${listed}    # fields: { username: uwsUser, password: uwsPassword }   where the secret's keys have other names
-    # oauthSecretId: thingspace/application                  where clientId and clientSecret are in another secret
-${store === 'file' ? '' : '# discover: { tag: thingspace-rotator }   every secret with this tag is an account as well\n'}
-# Verizon recommends 90 days. Adding an account never rotates it: it is rotated when it is due.
+${listed}    # If the keys of the secret have other names:
+    # fields: { username: uwsUser, password: uwsPassword }
+    # If clientId and clientSecret are in another secret:
+    # oauthSecretId: thingspace/application
+${discover}
+# Verizon recommends 90 days. A new account is not rotated before it is due.
 policy: { rotateAfterDays: 75, maxAgeDays: 90 }
 
-# When \`serve\` looks for what is due.
+# When \`serve\` rotates what is due.
 schedule: { cron: "17 3 * * *", timezone: UTC, jitterMinutes: 30 }
 
-# The answer to a reset is the only copy of the new password. It is sealed to this key before anything else happens; the
-# identity that opens it (receipts.key) belongs offline.
+# The response to a reset is the only copy of the new password. It is encrypted to this key before
+# it is parsed. Keep receipts.key, which decrypts it, on another machine.
 receipts:
   directory: ./receipts
   recipients: [${recipient}]
 
 audit: { directory: ./audit, signingKeyFile: ./audit.key }
 
-# notify: { webhook: https://hooks.example.com/… }   failures, overdue and stopped accounts
+# Sends failures, overdue and suspended accounts:
+# notify: { webhook: https://hooks.example.com/… }
 
 http: { host: 127.0.0.1, port: 9464, tokenFile: ./http.token }
-${extra ?? ''}`;
+`;
 }

@@ -1,137 +1,106 @@
-// init: asks on a terminal, or takes flags, and writes what a first rotation needs.
+// init: asks on a terminal, or reads flags, and creates the files that a first rotation needs.
 
 import { existsSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { openClock } from '../clock.ts';
-import { nearest, UsageError } from '../config/errors.ts';
-import { parseConfig } from '../config/load.ts';
-import { type Beginning, begin } from './init-files.ts';
-import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
+import { suggestion, UsageError } from '../config/errors.ts';
+import { validateConfig } from '../config/load.ts';
+import { ownCommand } from '../rotation/catalogue.ts';
+import { createFiles, describeExisting, type Setup } from './init-files.ts';
+import { type CommonFlags, print, printTable, type Shell, tell } from './terminal.ts';
 
 export type InitFlags = CommonFlags & { store?: string; baseUrl?: string; account?: string[] };
 
 const stores = ['file', 'secrets-manager'] as const;
-const verizon = 'https://thingspace.verizon.com/api';
+const verizonUrl = 'https://thingspace.verizon.com/api';
 
 export async function init(shell: Shell, flags: InitFlags): Promise<number> {
-  const configFile = resolve(
-    shell.cwd,
-    flags.config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml'),
-  );
-  if (existsSync(configFile))
-    throw new UsageError(`${configFile} exists; init overwrites nothing, and has written nothing`);
-  const beginning = await beginningOf(shell, flags);
-  // The text that will be read back later is judged now, before anything is on the disk.
-  const judged = {
-    store: { type: beginning.store },
-    thingspace: { baseUrl: beginning.baseUrl },
-    accounts: beginning.accounts,
-  };
-  await parseConfig({
-    text: JSON.stringify(judged),
-    file: 'init',
-    folder: shell.cwd,
-    env: {},
-  }).catch((error: unknown) => {
-    if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(error.problems.map((problem) => problem.replace(/^init:\d+:\d+: /, '')));
-  });
-  const files = await begin(shell, openClock(), configFile, beginning);
+  const named = flags.config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml');
+  const configFile = resolve(shell.cwd, named);
+  if (existsSync(configFile)) throw new UsageError(describeExisting(configFile));
+  const setup = await readSetup(shell, flags);
+  // What the configuration will say is validated before a file is written.
+  const { store, baseUrl, accounts } = setup;
+  const value = { store: { type: store }, thingspace: { baseUrl }, accounts };
+  validateConfig({ value, placeOf: () => 'init' }, shell.cwd);
+  const files = await createFiles(shell, openClock(), configFile, setup);
 
   if (flags.json) print(shell, JSON.stringify({ files }));
   else if (!flags.quiet) {
-    for (const { file, about } of files) print(shell, `${shown(shell, file)}\t${about}`);
-    for (const line of nextSteps(beginning, flags.config)) tell(shell, line);
+    const rows = files.map(({ file, about }) => [relative(shell.cwd, file) || file, about]);
+    printTable(shell, ['FILE', 'PURPOSE'], rows);
+    for (const line of nextSteps(setup, flags.config)) tell(shell, line);
   }
   return 0;
 }
 
-const shown = ({ cwd }: Shell, file: string): string => relative(cwd, file) || file;
-
-function nextSteps({ store, accounts }: Beginning, config: string | undefined): string[] {
-  const name = accounts[0]?.name ?? 'ACCOUNT';
-  const flag = config === undefined ? '' : ` --config ${config}`;
-  const put =
-    store === 'file'
-      ? `thingspace-rotator secret put ${name}${flag} < secret.json   the object {"username","password","clientId","clientSecret"}`
-      : `put the object {"username","password","clientId","clientSecret"} into the secret ${accounts[0]?.secretId}`;
+function nextSteps({ store, accounts }: Setup, config: string | undefined): string[] {
+  const [{ name, secretId } = { name: 'ACCOUNT', secretId: 'SECRET' }] = accounts;
+  const facts = { config };
+  const rotate = ownCommand(facts, 'rotate', name, '--force', '--reason', 'first rotation');
   return [
-    'next:',
-    '  1. move receipts.key off this machine',
-    `  2. ${put}`,
-    `  3. thingspace-rotator check ${name}${flag}`,
-    `  4. thingspace-rotator rotate ${name}${flag} --force --reason "first rotation"`,
+    'Next steps:',
+    '  1. Move receipts.key to another machine.',
+    '  2. Store the object {"username","password","clientId","clientSecret"}:',
+    store === 'file'
+      ? `       ${ownCommand(facts, 'secret', 'put', name)} < secret.json`
+      : `       aws secretsmanager put-secret-value --secret-id ${secretId} --secret-string ` +
+        'file://secret.json',
+    '  3. Test the account without changing its password:',
+    `       ${ownCommand(facts, 'check', name)}`,
+    '  4. Rotate it:',
+    `       ${rotate}`,
   ];
 }
 
-async function beginningOf(shell: Shell, flags: InitFlags): Promise<Beginning> {
-  const given = flags.account?.map(accountOf);
-  const isAsking = shell.stdin.isTTY === true && shell.stderr.isTTY === true && !flags.json;
-  if (!isAsking && (given === undefined || given.length === 0))
+async function readSetup(shell: Shell, flags: InitFlags): Promise<Setup> {
+  const { baseUrl = verizonUrl, store = 'file' } = flags;
+  const accounts = flags.account?.map(parseAccount) ?? [];
+  if (accounts.length > 0) return { store: parseStore(store), baseUrl, accounts };
+  const isTerminal = shell.stdin.isTTY === true && shell.stderr.isTTY === true && !flags.json;
+  if (!isTerminal)
     throw new UsageError(
-      'no account: thingspace-rotator init --account fleet-east[=thingspace/fleet-east] (on a terminal, init asks)',
+      'init needs an account: --account fleet-east[=thingspace/fleet-east]. On a terminal, init ' +
+        'asks.',
     );
-  const ask = isAsking ? openQuestions(shell) : null;
-  try {
-    const store = storeOf(
-      flags.store ??
-        (given === undefined && ask
-          ? await ask.question('Secret store, file or secrets-manager', 'file')
-          : 'file'),
-    );
-    const baseUrl =
-      flags.baseUrl ??
-      (given === undefined && ask ? await ask.question('ThingSpace API', verizon) : verizon);
-    const accounts = given ?? (await askedAccounts(ask));
-    return { store, baseUrl, accounts };
-  } finally {
-    ask?.close();
-  }
+  return askSetup(shell, flags);
 }
 
-function storeOf(text: string): Beginning['store'] {
+function parseStore(text: string): Setup['store'] {
   const store = stores.find((known) => known === text);
   if (store) return store;
-  const near = nearest(text, stores);
-  throw new UsageError(
-    `--store takes file or secrets-manager${near === undefined ? '' : `; did you mean ${near}?`}`,
-  );
+  throw new UsageError(`--store takes file or secrets-manager. ${suggestion(text, stores)}`);
 }
 
-function accountOf(text: string): { name: string; secretId: string } {
+function parseAccount(text: string): Setup['accounts'][number] {
   const [name = '', ...rest] = text.split('=');
   return { name, secretId: rest.length === 0 ? `thingspace/${name}` : rest.join('=') };
 }
 
-type Questions = { question(text: string, fallback: string): Promise<string>; close(): void };
-
-async function askedAccounts(ask: Questions | null): Promise<Beginning['accounts']> {
-  const accounts: { name: string; secretId: string }[] = [];
-  while (ask) {
-    const name = await ask.question(
-      accounts.length === 0 ? 'Name of the first account' : 'Another account (empty: no more)',
-      '',
-    );
-    if (name === '' && accounts.length > 0) break;
-    if (name === '') continue;
-    accounts.push({
-      name,
-      secretId: await ask.question(`Secret of ${name}`, `thingspace/${name}`),
-    });
-  }
-  return accounts;
-}
-
-function openQuestions({ stdin, stderr }: Shell): Questions {
+async function askSetup({ stdin, stderr }: Shell, flags: InitFlags): Promise<Setup> {
   const lines = createInterface({ input: stdin, output: stderr });
-  return {
-    question: async (text, fallback) => {
-      const answer = (
-        await lines.question(fallback === '' ? `${text}: ` : `${text} [${fallback}]: `)
-      ).trim();
-      return answer === '' ? fallback : answer;
-    },
-    close: () => lines.close(),
+  const ask = async (text: string, fallback: string): Promise<string> => {
+    const question = fallback === '' ? `${text}: ` : `${text} [${fallback}]: `;
+    return (await lines.question(question)).trim() || fallback;
   };
+  try {
+    const store = parseStore(
+      flags.store ?? (await ask('Secret store, file or secrets-manager', 'file')),
+    );
+    const baseUrl = flags.baseUrl ?? (await ask('ThingSpace API', verizonUrl));
+    const accounts: { name: string; secretId: string }[] = [];
+    for (;;) {
+      const isFirst = accounts.length === 0;
+      const name = await ask(
+        isFirst ? 'Name of the first account' : 'Another account (empty: no more)',
+        '',
+      );
+      if (name === '' && !isFirst) return { store, baseUrl, accounts };
+      if (name !== '')
+        accounts.push({ name, secretId: await ask(`Secret of ${name}`, `thingspace/${name}`) });
+    }
+  } finally {
+    lines.close();
+  }
 }

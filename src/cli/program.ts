@@ -1,55 +1,66 @@
-// The commands, their flags and examples. Each command is loaded when it runs; nothing here is heavier than commander.
+// The commands, their flags and examples. A command's code is loaded when it runs; nothing here is
+// heavier than commander. Every description is a sentence (test/unit/help.test.ts).
 
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../config/errors.ts';
+import { explanationLines } from '../rotation/catalogue.ts';
+import { exitCodeOf, Failure, failures } from '../rotation/failure.ts';
 import { version } from '../version.ts';
-import { exitCodeFor } from './exit-code.ts';
-import type { CommonFlags, Shell } from './terminal.ts';
+import type { ReportFlags } from './report.ts';
+import { type CommonFlags, type Shell, tell } from './terminal.ts';
+
+/** The service, which is an entry point and therefore passed in. */
+export type Serve = (shell: Shell, flags: CommonFlags) => Promise<number>;
 
 /** Runs what the arguments ask for; the exit code. Throws only bugs. */
-export async function runProgram(shell: Shell): Promise<number> {
+export async function runProgram(shell: Shell, serve: Serve): Promise<number> {
   let exitCode = 0;
-  const program = createProgram(shell, (code) => {
+  const program = createProgram(shell, serve, (code) => {
     exitCode = code;
   });
   try {
     await program.parseAsync([...shell.args], { from: 'user' });
     return exitCode;
   } catch (error) {
-    // commander has printed its sentence already; help and version are no errors.
+    // commander has printed its sentence already; help and version are not errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    return exitCodeFor(shell, error);
+    return printError(shell, error, program.opts());
   }
 }
 
-/** Runs a command with its arguments and all flags, and keeps its exit code. */
-type Action = (
-  run: (args: readonly string[], flags: never) => Promise<number>,
-) => (...given: unknown[]) => Promise<void>;
+/** Prints what a command threw, with what to do next; the exit code. Bugs are thrown on. */
+function printError(shell: Shell, error: unknown, { config }: CommonFlags): number {
+  if (error instanceof Failure) {
+    const facts = { ...error.facts, detail: error.message, config };
+    for (const line of explanationLines(error.reason, facts)) tell(shell, line);
+    return exitCodeOf(failures[error.reason].certainty, false);
+  }
+  if (!(error instanceof UsageError)) throw error;
+  for (const problem of error.problems) tell(shell, `error: ${problem}`);
+  return 2;
+}
 
-function createProgram(shell: Shell, exit: (code: number) => void): Command {
-  const program = new Command('thingspace-rotator');
-  const act: Action =
-    (run) =>
-    async (...given) => {
-      const command = given.at(-1) as Command;
-      const args = given
-        .slice(0, -2)
-        .flatMap((value) => (value === undefined ? [] : value)) as string[];
-      exit(await run(args, command.optsWithGlobals() as never));
-    };
-  program
-    .description(
-      'Rotates the passwords of Verizon ThingSpace accounts, unattended, and never loses one.',
-    )
-    .version(version, '-V, --version', 'print the version')
-    .option(
-      '-c, --config <file>',
-      'the configuration (default: ROTATOR_CONFIG, else ./rotator.yaml)',
-    )
-    .option('--json', 'print JSON: one document, or one line per account as it finishes')
-    .option('-q, --quiet', 'print failures only')
-    .helpOption('-h, --help', 'print this help')
+type Run<Flags> = (args: readonly string[], flags: CommonFlags & Flags) => Promise<number> | number;
+
+/** Adds a command with its sentence, its example after the name of the program, and its parts. */
+type Add = <Flags>(
+  name: string,
+  about: string,
+  example: string,
+  parts: readonly (Argument | Option)[],
+  run: Run<Flags>,
+) => Command;
+
+/** The parser. `exit` receives the exit code of the command that ran. */
+export function createProgram(shell: Shell, serve: Serve, exit: (code: number) => void): Command {
+  const program = new Command('thingspace-rotator')
+    .description('Rotates the passwords of Verizon ThingSpace accounts.')
+    .version(version, '-V, --version', 'Print the version.')
+    .option('-c, --config <file>', 'Use this file (default: ROTATOR_CONFIG, else ./rotator.yaml).')
+    .option('--json', 'Print JSON: one document, or one line per account.')
+    .option('-q, --quiet', 'Print failures only.')
+    .helpOption('-h, --help', 'Print this help.')
+    .helpCommand('help [command]', 'Print the help of a command.')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void shell.stdout.write(text),
@@ -58,260 +69,283 @@ function createProgram(shell: Shell, exit: (code: number) => void): Command {
       getErrHelpWidth: () => shell.stderr.columns ?? 100,
     })
     .showSuggestionAfterError(true)
-    .exitOverride();
-  program.addHelpText(
-    'after',
-    `\nExit codes: 0 rotated or not due, 1 failed and nothing changed, 2 usage or configuration,\n3 changed or in doubt, 4 lost or stopped: a person is needed.\n\nTo see it all at once: thingspace-rotator demo`,
-  );
-  addAccountCommands(program, shell, act);
-  addAuditCommands(program, shell, act);
-  addOtherCommands(program, shell, act);
+    .exitOverride()
+    .addHelpText('after', exitCodes);
+  const adder =
+    (parent: Command): Add =>
+    (name, about, example, parts, run) => {
+      const command = parent
+        .command(name)
+        .description(about)
+        .helpOption('-h, --help', 'Print this help.')
+        .addHelpText('after', `\nExample:\n  $ thingspace-rotator ${example}`)
+        .action(async () => exit(await run(command.args, command.optsWithGlobals())));
+      for (const part of parts)
+        if (part instanceof Option) command.addOption(part);
+        else command.addArgument(part);
+      return command;
+    };
+  const addGroup = (name: string, about: string): Add =>
+    adder(
+      program
+        .command(name)
+        .description(about)
+        .helpOption('-h, --help', 'Print this help.')
+        .helpCommand('help [command]', 'Print the help of a command.'),
+    );
+  const add = adder(program);
+  addRotationCommands(add, shell);
+  addAccountCommands(add, shell, serve);
+  addSecretCommands(addGroup('secret', 'Read and write secrets of the file store.'), shell);
+  const addAudit = addGroup('audit', 'Read, verify and report the audit log.');
+  addReadingCommands(addAudit, shell);
+  addAuditorCommands(addAudit, shell);
+  addSetupCommands(add, shell, program);
   return program;
 }
 
-const example = (text: string): string => `\nExample:\n  $ thingspace-rotator ${text}`;
+const exitCodes = `
+Exit codes:
+  0  The account was rotated, or it is not due.
+  1  The command failed, and no password was changed.
+  2  The usage or the configuration is wrong.
+  3  A password was changed or may have been changed, and is not verified yet.
+  4  Automatic rotation is suspended, or a password is unrecoverable. Action is required.
 
-/** A flag that may be given several times. */
+Try it with a simulated ThingSpace: thingspace-rotator demo`;
+
+const option = (flags: string, about: string, fallback?: string): Option =>
+  new Option(flags, about).default(fallback);
+const required = (flags: string, about: string): Option =>
+  option(flags, about).makeOptionMandatory();
 const repeated = (flags: string, about: string): Option =>
-  new Option(flags, about).argParser((value: string, before: string[] | undefined) => [
+  option(flags, `${about} Repeatable.`).argParser((value: string, before: string[] | undefined) => [
     ...(before ?? []),
     value,
   ]);
 
-function addAccountCommands(program: Command, shell: Shell, act: Action): void {
-  program
-    .command('init')
-    .description(
-      'write a commented rotator.yaml, keys, token and an empty audit log; never overwrites',
-    )
-    .option('--store <type>', 'file or secrets-manager')
-    .option('--base-url <url>', 'the ThingSpace API')
-    .addOption(repeated('--account <name[=secret]>', 'an account and its secret (repeatable)'))
-    .addHelpText('after', example('init --store file --account fleet-east=thingspace/fleet-east'))
-    .action(act(async (_, flags) => (await import('./init.ts')).init(shell, flags)));
-  program
-    .command('check')
-    .argument('[account...]')
-    .description('an honest dry run: everything but the reset')
-    .option('--offline', 'look at configuration, files and keys only; contact nothing')
-    .addHelpText('after', example('check fleet-east'))
-    .action(
-      act(async (names, flags: CommonFlags & { offline?: boolean }) => {
-        if (!flags.offline) return (await import('./rotate.ts')).check(shell, names, flags);
-        if (names.length > 0) throw new UsageError('check --offline looks at no account');
-        return (await import('./check.ts')).checkOffline(shell, flags);
-      }),
-    );
-  program
-    .command('rotate')
-    .argument('[account...]')
-    .description('rotate what is due')
-    .option('--force', 'rotate although not due')
-    .option('--dry-run', 'the same as check')
-    .option('--reason <text>', 'why, for the audit record')
-    .option('--change-ref <text>', 'the change or ticket it belongs to, for the audit record')
-    .addHelpText(
-      'after',
-      example('rotate fleet-east --force --reason "key holder left" --change-ref CHG-1234'),
-    )
-    .action(act(async (names, flags) => (await import('./rotate.ts')).rotate(shell, names, flags)));
-  program
-    .command('status')
-    .argument('[account...]')
-    .description('where each account stands; contacts only the store, logs in nowhere')
-    .addHelpText('after', example('status --json | jq \'.[] | select(.state != "settled")\''))
-    .action(act(async (names, flags) => (await import('./status.ts')).status(shell, names, flags)));
-  program
-    .command('recover')
-    .argument('[account...]')
-    .description('roll forward what an interrupted rotation left open; starts nothing new')
-    .option('--receipt <file>', 'a sealed receipt, or its line from the log')
-    .option('--identity <file>', 'the age identity that opens it')
-    .option('--rotation-id <id>', 'the rotation, where the receipt’s file was renamed')
-    .addHelpText(
-      'after',
-      example('recover fleet-east --receipt receipts/fleet-east.0f0e….age --identity receipts.key'),
-    )
-    .action(
-      act(async (names, flags) => (await import('./rotate.ts')).recover(shell, names, flags)),
-    );
-  program
-    .command('resume')
-    .argument('<account>')
-    .description('lift the stop of an account; audited')
-    .requiredOption('--reason <text>', 'why it is right to go on')
-    .addHelpText(
-      'after',
-      example('resume fleet-east --reason "Verizon unlocked the user, case 4711"'),
-    )
-    .action(
-      act(async ([name = ''], flags) => (await import('./rotate.ts')).resume(shell, name, flags)),
-    );
+const someAccounts = (): Argument =>
+  new Argument('[account...]', 'Use these accounts (default: all that are enabled).');
+const oneAccount = (): Argument => new Argument('<account>', 'Use this account.');
+const oneRecord = (): Argument =>
+  new Argument('<id>', 'Name the record by its uid or its sequence number.');
+const reason = (): Option => option('--reason <text>', 'Write this reason into the audit record.');
+const checkpoint = (): Option =>
+  repeated('--consistent-with <file>', 'Check that the log continues this earlier checkpoint.');
+const key = (): Option => repeated('--key <key>', 'Verify with this key, or key file.');
+
+function addRotationCommands(add: Add, shell: Shell): void {
+  add<{ offline?: boolean }>(
+    'check',
+    'Test an account without changing its password (logs in once).',
+    'check fleet-east',
+    [
+      someAccounts(),
+      option('--offline', 'Check configuration, files and keys only, and contact nothing.'),
+    ],
+    async (names, flags) => {
+      if (!flags.offline) return (await import('./rotate.ts')).check(shell, names, flags);
+      if (names.length > 0) throw new UsageError('check --offline takes no account.');
+      return (await import('./check.ts')).checkOffline(shell, flags);
+    },
+  );
+  add(
+    'rotate',
+    'Rotate the accounts that are due.',
+    'rotate fleet-east --force --reason "employee left" --change-ref CHG-1234',
+    [
+      someAccounts(),
+      option('--force', 'Rotate accounts that are not due, too.'),
+      option('--dry-run', 'Do the same as `check`.'),
+      reason(),
+      option('--change-ref <text>', 'Write this change or ticket number into the audit record.'),
+    ],
+    async (names, flags) => (await import('./rotate.ts')).rotate(shell, names, flags),
+  );
+  add(
+    'recover',
+    'Complete or check an unfinished rotation; starts no new one.',
+    'recover fleet-east --receipt receipts/fleet-east.0f0e….age --identity receipts.key',
+    [
+      someAccounts(),
+      option('--receipt <file>', 'Use this receipt: its file, or its line from the log.'),
+      option('--identity <file>', 'Decrypt the receipt with this age identity.'),
+      option('--rotation-id <id>', 'Name the rotation, if the receipt file was renamed.'),
+    ],
+    async (names, flags) => (await import('./rotate.ts')).recover(shell, names, flags),
+  );
+  add<{ reason: string }>(
+    'resume',
+    'Resume automatic rotation of a suspended account.',
+    'resume fleet-east --reason "Verizon unlocked the user, case 4711"',
+    [
+      oneAccount(),
+      required('--reason <text>', 'Write into the audit record why rotation may continue.'),
+    ],
+    async ([name = ''], flags) => (await import('./rotate.ts')).resume(shell, name, flags),
+  );
 }
 
-function addAuditCommands(program: Command, shell: Shell, act: Action): void {
-  const audit = program.command('audit').description('read, verify and report the audit log');
-  audit
-    .command('list')
-    .description('records, oldest first')
-    .option('--account <name>')
-    .option(
-      '--outcome <word>',
-      'success, failure, unknown, started, or a reason such as login-refused',
-    )
-    .option('--event <code>', 'such as rotation.outcome')
-    .option('--actor <text>', 'part of who acted or asked')
-    .option('--since <when>', '"90 days ago", yesterday, 12h, 2026-11-23')
-    .option('--until <when>')
-    .option('--open', 'only intents without an outcome')
-    .option('-n, --number <count>', 'the newest so many')
-    .option('-f, --follow', 'and what is appended from now on')
-    .option('-r, --reverse', 'newest first')
-    .addHelpText('after', example('audit list --account fleet-east --since "90 days ago" -r'))
-    .action(act(async (_, flags) => (await import('./audit.ts')).auditList(shell, flags)));
-  audit
-    .command('show')
-    .argument('<id>', 'a uid or a sequence number')
-    .description('one record, whole')
-    .addHelpText('after', example('audit show 42'))
-    .action(
-      act(async ([id = ''], flags) => (await import('./audit.ts')).auditShow(shell, id, flags)),
-    );
-  audit
-    .command('verify')
-    .description('recompute everything: 0 intact, 1 incomplete, 4 altered')
-    .addOption(
-      repeated('--consistent-with <checkpoint>', 'a checkpoint file kept elsewhere (repeatable)'),
-    )
-    .addOption(
-      repeated(
-        '--key <key>',
-        'a verifier key or its file, instead of the one beside the signing key (repeatable)',
-      ),
-    )
-    .addHelpText(
-      'after',
-      example('audit verify --consistent-with /mnt/auditor/000000000120.checkpoint'),
-    )
-    .action(act(async (_, flags) => (await import('./audit.ts')).auditVerify(shell, flags)));
-  audit
-    .command('prove')
-    .argument('<id>', 'a uid or a sequence number')
-    .description('a proof of one record that can be checked without this program')
-    .option('--out <file>', 'write it there instead of printing it')
-    .addHelpText('after', example('audit prove 42 --out record-42.tlog-proof'))
-    .action(
-      act(async ([id = ''], flags) => (await import('./audit.ts')).auditProve(shell, id, flags)),
-    );
-  audit
-    .command('report')
-    .description('report.html, report.csv and report.json of a period')
-    .requiredOption('--from <date>', 'an ISO date, or words such as "90 days ago"')
-    .option('--to <date>', 'the end, excluded', 'now')
-    .requiredOption('--out <folder>', 'a folder that is made, or empty')
-    .addOption(
-      repeated(
-        '--consistent-with <checkpoint>',
-        'a checkpoint of the previous report (repeatable)',
-      ),
-    )
-    .addOption(repeated('--key <key>', 'a verifier key or its file (repeatable)'))
-    .option('--sample <count>', 'how many rotations to draw, each with its proof file')
-    .option('--offline', 'from the log alone: do not ask the store, and record nothing')
-    .addHelpText('after', example('audit report --from 2026-07-01 --to 2026-10-01 --out q3'))
-    .action(act(async (_, flags) => (await import('./report.ts')).auditReport(shell, flags)));
-  audit
-    .command('acknowledge')
-    .argument('<id>', 'the id that the report gives the exception')
-    .description('record that a person looked at an exception of the report')
-    .requiredOption('--note <text>', 'what was found')
-    .option('--account <name>')
-    .addHelpText('after', example('audit acknowledge 0194… --note "network outage, see INC-77"'))
-    .action(
-      act(async ([id = ''], flags) =>
-        (await import('./audit.ts')).auditAcknowledge(shell, id, flags),
-      ),
-    );
+function addAccountCommands(add: Add, shell: Shell, serve: Serve): void {
+  add(
+    'status',
+    'Show the status of each account; contacts only the secret store.',
+    'status --json | jq \'.[] | select(.state != "settled")\'',
+    [someAccounts()],
+    async (names, flags) => (await import('./status.ts')).status(shell, names, flags),
+  );
+  add(
+    'explain',
+    'Explain a failure reason, and what to do about it.',
+    'explain login-refused',
+    [new Argument('[reason]', 'Explain this reason (default: list all reasons).')],
+    async ([name], flags) => (await import('./explain.ts')).explain(shell, name, flags),
+  );
+  add(
+    'serve',
+    'Run the service: schedule, status page and metrics.',
+    'serve --config /etc/thingspace-rotator/rotator.yaml',
+    [],
+    (_, flags) => serve(shell, flags),
+  );
+  add(
+    'schedule',
+    'List the next scheduled runs.',
+    'schedule --count 10',
+    [option('--count <number>', 'List this many runs.', '5')],
+    async (_, flags) => (await import('./schedule.ts')).schedule(shell, flags),
+  ).alias('next');
 }
 
-function addOtherCommands(program: Command, shell: Shell, act: Action): void {
-  program
-    .command('serve')
-    .description('the long-running process: schedule, status page, metrics')
-    .addHelpText('after', example('serve --config /etc/thingspace-rotator/rotator.yaml'))
-    .action(act(async (_, flags) => (await import('../serve.ts')).serve(shell, flags)));
-  program
-    .command('next')
-    .description('the coming runs of the schedule, in its time zone')
-    .option('--count <number>', 'how many', '5')
-    .addHelpText('after', example('next --count 10'))
-    .action(act(async (_, flags) => (await import('./schedule.ts')).next(shell, flags)));
-  const secret = program.command('secret').description('read and write secrets of the file store');
-  secret
-    .command('put')
-    .argument('<account>')
-    .description('store the JSON object on standard input; audited, and settles a stopped account')
-    .option('--reason <text>', 'why, for the audit record')
-    .addHelpText('after', example('secret put fleet-east < secret.json'))
-    .action(
-      act(async ([name = ''], flags) =>
-        (await import('./secret.ts')).secretPut(shell, name, flags),
-      ),
-    );
-  secret
-    .command('get')
-    .argument('<account>')
-    .description('print the JSON object, in clear')
-    .option('--reveal', 'yes, in clear')
-    .addHelpText('after', example('secret get fleet-east --reveal | jq -r .username'))
-    .action(
-      act(async ([name = ''], flags) =>
-        (await import('./secret.ts')).secretGet(shell, name, flags),
-      ),
-    );
-  program
-    .command('simulate')
-    .description('a ThingSpace simulator on loopback, until a signal ends it')
-    .addOption(repeated('--user <name=password>', 'a user (repeatable)'))
-    .addOption(repeated('--application <id=secret>', 'an application key pair (repeatable)'))
-    .option(
-      '--credentials <file>',
-      'JSON objects as secrets hold them; - for standard input (also: SIMULATOR_CREDENTIALS)',
-    )
-    .addOption(
-      repeated(
-        '--fault <name[:call[:count]]>',
-        'a fault, by default at the next reset (repeatable)',
-      ),
-    )
-    .option('--faults', 'list the faults')
-    .option('--port <number>', 'the port (default: a free one)')
-    .option(
-      '--secrets-manager',
-      'also simulate Secrets Manager, with a secret thingspace/NAME per user',
-    )
-    .addHelpText(
-      'after',
-      example('simulate --credentials secret.json --fault drop-after-commit:reset'),
-    )
-    .action(act(async (_, flags) => (await import('./simulate.ts')).simulate(shell, flags)));
-  program
-    .command('demo')
-    .description('the whole job against a simulated Verizon, in a folder that stays')
-    .option('--directory <folder>', 'the folder (default: ./demo)')
-    .addHelpText('after', example('demo'))
-    .action(act(async (_, flags) => (await import('./demo.ts')).demo(shell, flags)));
-  program
-    .command('completion')
-    .argument('<shell>', 'bash, zsh or fish')
-    .description('print a completion script')
-    .addHelpText(
-      'after',
-      example('completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator'),
-    )
-    .action(
-      act(async ([kind = '']) =>
-        (await import('./completion.ts')).completion(shell, kind, program),
-      ),
-    );
+function addSecretCommands(add: Add, shell: Shell): void {
+  add(
+    'put',
+    'Store the JSON object on standard input, and resume a suspended account.',
+    'secret put fleet-east < secret.json',
+    [oneAccount(), reason()],
+    async ([name = ''], flags) => (await import('./secret.ts')).secretPut(shell, name, flags),
+  );
+  add(
+    'get',
+    'Print the JSON object of a secret.',
+    'secret get fleet-east --reveal | jq -r .username',
+    [oneAccount(), option('--reveal', 'Print the secret in plain text (required).')],
+    async ([name = ''], flags) => (await import('./secret.ts')).secretGet(shell, name, flags),
+  );
+}
+
+function addReadingCommands(add: Add, shell: Shell): void {
+  add(
+    'list',
+    'List audit records, oldest first.',
+    'audit list --account fleet-east --since "90 days ago" -r',
+    [
+      option('--account <name>', 'List records of this account only.'),
+      option('--outcome <word>', 'List this outcome only: a status, or a reason (login-refused).'),
+      option('--event <code>', 'List this event only, such as rotation.outcome.'),
+      option('--actor <text>', 'List records whose actor or requester contains this text.'),
+      option('--since <time>', 'Start at this time: "90 days ago", yesterday, 12h, 2026-11-23.'),
+      option('--until <time>', 'End at this time.'),
+      option('--open', 'List unfinished rotations only.'),
+      option('-n, --number <count>', 'Show the last N records.'),
+      option('-f, --follow', 'Wait for new records, and list them.'),
+      option('-r, --reverse', 'List the newest record first.'),
+    ],
+    async (_, flags) => (await import('./audit.ts')).auditList(shell, flags),
+  );
+  add(
+    'show',
+    'Show one record in full.',
+    'audit show 42',
+    [oneRecord()],
+    async ([id = ''], flags) => (await import('./audit.ts')).auditShow(shell, id, flags),
+  );
+  add(
+    'prove',
+    'Write a proof of one record that other programs can check.',
+    'audit prove 42 --out record-42.tlog-proof',
+    [
+      oneRecord(),
+      option('--out <file>', 'Write the proof to this file instead of standard output.'),
+    ],
+    async ([id = ''], flags) => (await import('./audit.ts')).auditProve(shell, id, flags),
+  );
+}
+
+function addAuditorCommands(add: Add, shell: Shell): void {
+  add(
+    'verify',
+    'Verify all records; exits with 0 (intact), 1 (incomplete) or 4 (altered).',
+    'audit verify --consistent-with /mnt/auditor/000000000120.checkpoint',
+    [checkpoint(), key()],
+    async (_, flags) => (await import('./audit.ts')).auditVerify(shell, flags),
+  );
+  add<ReportFlags>(
+    'report',
+    'Write report.html, report.csv and report.json for a period.',
+    'audit report --from 2026-07-01 --to 2026-10-01 --out q3',
+    [
+      required('--from <date>', 'Start at this date, such as 2026-07-01 or "90 days ago".'),
+      option('--to <date>', 'End before this date.', 'now'),
+      required('--out <folder>', 'Write into this folder, which must be new or empty.'),
+      checkpoint(),
+      key(),
+      option('--sample <count>', 'Select this many rotations at random, each with a proof file.'),
+      option('--offline', 'Use the audit log only: contact no store, and append no record.'),
+    ],
+    async (_, flags) => (await import('./report.ts')).auditReport(shell, flags),
+  );
+  add<{ note: string }>(
+    'acknowledge',
+    'Record that a person reviewed an exception of the report.',
+    'audit acknowledge 0194… --note "network outage, see INC-77"',
+    [
+      new Argument('<id>', 'Name the exception by its id in the report.'),
+      required('--note <text>', 'Record this finding.'),
+      option('--account <name>', 'Name the account of the exception.'),
+    ],
+    async ([id = ''], flags) => (await import('./audit.ts')).auditAcknowledge(shell, id, flags),
+  );
+}
+
+function addSetupCommands(add: Add, shell: Shell, program: Command): void {
+  add(
+    'init',
+    'Write a configuration, keys and an empty audit log; never overwrites.',
+    'init --store file --account fleet-east=thingspace/fleet-east',
+    [
+      option('--store <type>', 'Use this secret store: file or secrets-manager.'),
+      option('--base-url <url>', 'Use the ThingSpace API at this URL.'),
+      repeated('--account <name[=secret]>', 'Add this account, with its secret.'),
+    ],
+    async (_, flags) => (await import('./init.ts')).init(shell, flags),
+  );
+  add(
+    'demo',
+    'Rotate three accounts of a simulated ThingSpace, in a new folder.',
+    'demo',
+    [option('--directory <folder>', 'Use this folder (default: ./demo).')],
+    async (_, flags) => (await import('./demo.ts')).demo(shell, flags),
+  );
+  add(
+    'simulate',
+    'Run a ThingSpace simulator on a loopback port until a signal arrives.',
+    'simulate --credentials secret.json --fault drop-after-commit:reset',
+    [
+      repeated('--user <name=password>', 'Add this user.'),
+      repeated('--application <id=secret>', 'Add this application key.'),
+      option('--credentials <file>', 'Add users and keys from JSON; - reads standard input.'),
+      repeated('--fault <name[:call[:count]]>', 'Inject this fault (default call: reset).'),
+      option('--faults', 'List the faults.'),
+      option('--port <number>', 'Listen on this port (default: a free one).'),
+    ],
+    async (_, flags) => (await import('./simulate.ts')).simulate(shell, flags),
+  );
+  add(
+    'completion',
+    'Print a completion script for a shell.',
+    'completion bash > ~/.local/share/bash-completion/completions/thingspace-rotator',
+    [new Argument('<shell>', 'Choose bash, zsh or fish.')],
+    async ([kind = '']) => (await import('./completion.ts')).completion(shell, kind, program),
+  );
 }

@@ -5,7 +5,7 @@ import type { Shell } from './terminal.ts';
 export type Progress = {
   /** One account has finished. */
   advance(note: string): void;
-  /** Takes the bar away while `write` writes. */
+  /** Hides the bar while `write` runs. */
   aside(write: () => void): void;
   end(): void;
 };

@@ -1,11 +1,12 @@
-// audit report: report.html, report.csv and report.json of one period, and the sample's proofs, in a folder of their own.
+// audit report: report.html, report.csv and report.json of one period, and the proofs of the
+// sample, in one new folder.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Account, openAuditSource, type Rotator } from '../app.ts';
 import { openClock } from '../clock.ts';
-import { UsageError } from '../config/errors.ts';
+import { osErrorText, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { StoreFact } from '../report/account.ts';
 import { type BuiltReport, buildReport, type ReportOptions } from '../report/build.ts';
@@ -14,7 +15,7 @@ import { reportHtml } from '../report/html.tsx';
 import { verdictText } from '../report/text.ts';
 import { isoDay, parseWhen } from '../time.ts';
 import { version } from '../version.ts';
-import { verifiersFor } from './audit.ts';
+import { readCheckpoints, verifiersFor } from './audit.ts';
 import { readConfig, withSession } from './context.ts';
 import { readStatuses } from './status.ts';
 import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
@@ -32,23 +33,19 @@ export type ReportFlags = CommonFlags & {
 type Period = { readonly fromMs: number; readonly toMs: number; readonly nowMs: number };
 
 export async function auditReport(shell: Shell, flags: ReportFlags): Promise<number> {
-  const period = periodOf(flags);
+  const period = parsePeriod(flags);
   const folder = freshFolder(shell, flags.out);
-  // For an auditor's machine: the log's folder alone, no store, and no new record.
+  // For the machine of an auditor: the folder of the log is enough, and no record is appended.
   if (flags.offline) {
     const config = await readConfig(shell, flags);
     const accounts = config.discover ? null : config.accounts;
-    return write(
-      shell,
-      flags,
-      folder,
-      await built(shell, flags, config, period, { accounts, store: null }),
-    );
+    const report = await build(shell, flags, config, period, { accounts, store: null });
+    return write(shell, flags, folder, report);
   }
   return withSession(shell, flags, async ({ config, rotator, trigger }) => {
     const accounts = await rotator.accounts();
-    const store = await factsOf(rotator, accounts);
-    const report = await built(shell, flags, config, period, { accounts, store });
+    const store = await readStore(rotator, accounts);
+    const report = await build(shell, flags, config, period, { accounts, store });
     const exitCode = write(shell, flags, folder, report);
     const sha256 = createHash('sha256').update(reportJson(report.report)).digest('hex');
     const dates = { from: isoDay(period.fromMs), to: isoDay(period.toMs) };
@@ -60,28 +57,33 @@ export async function auditReport(shell: Shell, flags: ReportFlags): Promise<num
   });
 }
 
-function periodOf({ from, to }: ReportFlags): Period {
+function parsePeriod({ from, to }: ReportFlags): Period {
   const nowMs = openClock().nowMs();
-  const [fromMs, toMs] = [parseWhen(from, nowMs), parseWhen(to, nowMs)];
-  const wrong = fromMs === null ? '--from' : toMs === null ? '--to' : null;
-  if (fromMs === null || toMs === null)
-    throw new UsageError(`${wrong} takes an ISO date, or words such as "90 days ago"`);
-  if (fromMs >= toMs) throw new UsageError('--from is not before --to');
+  const parse = (flag: string, text: string): number => {
+    const ms = parseWhen(text, nowMs);
+    if (ms !== null) return ms;
+    throw new UsageError(`${flag} takes an ISO date, or words such as "90 days ago".`);
+  };
+  const [fromMs, toMs] = [parse('--from', from), parse('--to', to)];
+  if (fromMs >= toMs) throw new UsageError('--from takes a date before the one of --to.');
   return { fromMs, toMs, nowMs };
 }
 
-/** A folder that is not there, or empty; made last, so that a report that fails leaves none. */
+/**
+ * A folder that does not exist, or is empty. It is created last, so that a failed report leaves
+ * none.
+ */
 function freshFolder({ cwd }: Shell, out: string): string {
   const folder = resolve(cwd, out);
   try {
     if (!existsSync(folder) || readdirSync(folder).length === 0) return folder;
-  } catch {
-    throw new UsageError(`--out ${folder} is no folder`);
+  } catch (error) {
+    throw new UsageError(`--out ${folder}: ${osErrorText(error)}.`);
   }
-  throw new UsageError(`--out ${folder} is not empty; nothing is overwritten`);
+  throw new UsageError(`--out ${folder} is not empty. No file is overwritten.`);
 }
 
-async function built(
+async function build(
   shell: Shell,
   flags: ReportFlags,
   config: Config,
@@ -91,7 +93,7 @@ async function built(
   const verifiers = await verifiersFor(shell, config, flags.key ?? []);
   const count = flags.sample === undefined ? undefined : Number(flags.sample);
   if (count !== undefined && !(Number.isInteger(count) && count >= 0 && count <= 1_000))
-    throw new UsageError('--sample takes 0 to 1000');
+    throw new UsageError('--sample takes an integer from 0 to 1000.');
   const exemptions = (known.accounts ?? []).flatMap(({ name, exempt }) =>
     exempt ? [{ account: name, ...exempt }] : [],
   );
@@ -105,22 +107,12 @@ async function built(
     store: known.store,
     policy: config.policy,
     exemptions,
-    consistentWith: (flags.consistentWith ?? []).map((file) => readCheckpoint(shell, file)),
+    consistentWith: readCheckpoints(shell, flags),
     ...(count === undefined ? {} : { sample: { count } }),
   });
 }
 
-function readCheckpoint({ cwd }: Shell, file: string): string {
-  try {
-    return readFileSync(resolve(cwd, file), 'utf8');
-  } catch (error) {
-    throw new UsageError(
-      `--consistent-with ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
-    );
-  }
-}
-
-async function factsOf(
+async function readStore(
   rotator: Rotator,
   accounts: readonly Account[],
 ): Promise<ReadonlyMap<string, StoreFact>> {
@@ -136,7 +128,7 @@ async function factsOf(
   );
 }
 
-/** The exit code is that of the log's verification: a report over an altered log is made, and must not look like a good one. */
+/** Returns the exit code of the verification: the report of an altered log is written, too. */
 function write(
   shell: Shell,
   flags: ReportFlags,
@@ -153,19 +145,14 @@ function write(
     mkdirSync(folder, { recursive: true });
     for (const { file, text } of files) writeFileSync(join(folder, file), text, { flag: 'wx' });
   } catch (error) {
-    throw new UsageError(
-      `cannot write in --out ${folder}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`,
-    );
+    throw new UsageError(`--out ${folder}: ${osErrorText(error)}.`);
   }
   const { state, exitCode } = report.integrity;
   const written = files.map(({ file }) => join(folder, file));
   if (flags.json)
     print(shell, JSON.stringify({ files: written, verdict: report.verdict, log: state }));
-  else if (!flags.quiet) {
-    print(shell, verdictText(report));
-    for (const file of written.slice(0, 3)) print(shell, file);
-    for (const { file } of proofs) print(shell, join(folder, file));
-  }
-  if (exitCode !== 0) tell(shell, `the audit log is ${state}: audit verify says why`);
+  else if (!flags.quiet) for (const line of [verdictText(report), ...written]) print(shell, line);
+  if (exitCode !== 0)
+    tell(shell, `The audit log is ${state}. \`audit verify\` prints the findings.`);
   return exitCode;
 }

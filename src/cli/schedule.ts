@@ -1,4 +1,5 @@
-// next: the next scheduled runs, in UTC and in the time zone of the schedule. Contacts nothing.
+// schedule (alias next): the next runs of each schedule, in UTC and in its time zone. Contacts
+// nothing.
 
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
@@ -8,21 +9,23 @@ import { distance, isoTime, localTime } from '../time.ts';
 import { readConfig } from './context.ts';
 import { type CommonFlags, print, printTable, type Shell, tell } from './terminal.ts';
 
-type Group = { readonly schedule: Config['schedule']; readonly accounts: readonly string[] };
+type Group = { readonly schedule: Config['schedule']; readonly accounts: string[] };
 
-export async function next(shell: Shell, flags: CommonFlags & { count?: string }): Promise<number> {
+export async function schedule(
+  shell: Shell,
+  flags: CommonFlags & { count?: string },
+): Promise<number> {
   const count = flags.count === undefined ? 5 : Number(flags.count);
   if (!Number.isInteger(count) || count < 1 || count > 1_000)
-    throw new UsageError('--count takes a whole number from 1 to 1000');
+    throw new UsageError('--count takes an integer from 1 to 1000.');
   const config = await readConfig(shell, flags);
-  const groups = groupsOf(config);
-  const problems = groups.flatMap(({ schedule }) => findScheduleProblem(schedule) ?? []);
+  const groups = groupAccounts(config);
+  const problems = groups.flatMap((group) => findScheduleProblem(group.schedule) ?? []);
   if (problems.length > 0) throw new UsageError(problems);
-  const nowMs = openClock().nowMs();
-  const listed = groups.map(({ schedule, accounts }) => ({
-    ...schedule,
+  const listed = groups.map(({ schedule: own, accounts }) => ({
+    ...own,
     accounts,
-    runsMs: nextRuns(schedule, count),
+    runsMs: nextRuns(own, count),
   }));
 
   if (flags.json) {
@@ -33,7 +36,8 @@ export async function next(shell: Shell, flags: CommonFlags & { count?: string }
     print(shell, JSON.stringify(shown));
     return 0;
   }
-  listed.forEach(({ cron, timezone, accounts, runsMs }, index) => {
+  const nowMs = openClock().nowMs();
+  for (const [index, { cron, timezone, accounts, runsMs }] of listed.entries()) {
     if (shell.stdout.isTTY && !flags.quiet) {
       if (index > 0) print(shell, '');
       if (listed.length > 1) print(shell, `${accounts.join(', ')}:`);
@@ -44,28 +48,24 @@ export async function next(shell: Shell, flags: CommonFlags & { count?: string }
       ['RUN (UTC)', 'LOCAL', 'WAIT'],
       runsMs.map((ms) => [isoTime(ms), localTime(ms, timezone), distance(ms - nowMs)]),
     );
-  });
+  }
   if (!config.discover && config.accounts.every(({ enabled }) => !enabled))
-    tell(shell, 'No account is enabled, so a run rotates nothing.');
+    tell(shell, 'No account is enabled: scheduled runs rotate nothing.');
   return 0;
 }
 
-/** One group per schedule that an account has; those without their own, and those discovered, first. */
-function groupsOf({ accounts, schedule, discover }: Config): Group[] {
-  const groups = new Map<string, { schedule: Config['schedule']; accounts: string[] }>();
+/** One group per schedule that an account has; the common schedule first. */
+function groupAccounts({ accounts, schedule: common, discover }: Config): Group[] {
+  const groups = new Map<string, Group>();
+  const groupOf = (own: Config['schedule']): Group => {
+    const key = JSON.stringify(own);
+    const group = groups.get(key) ?? { schedule: own, accounts: [] };
+    groups.set(key, group);
+    return group;
+  };
   const enabled = accounts.filter((account) => account.enabled);
-  const isCommonUsed =
-    discover !== undefined || enabled.length === 0 || enabled.some((account) => !account.schedule);
-  if (isCommonUsed)
-    groups.set(JSON.stringify(schedule), {
-      schedule,
-      accounts: discover ? [`every secret with the tag ${discover.tag}`] : [],
-    });
-  for (const account of enabled) {
-    const own = account.schedule ?? schedule;
-    const group = groups.get(JSON.stringify(own)) ?? { schedule: own, accounts: [] };
-    group.accounts.push(account.name);
-    groups.set(JSON.stringify(own), group);
-  }
+  if (discover) groupOf(common).accounts.push(`every secret with the tag ${discover.tag}`);
+  else if (enabled.length === 0 || enabled.some((account) => !account.schedule)) groupOf(common);
+  for (const account of enabled) groupOf(account.schedule ?? common).accounts.push(account.name);
   return [...groups.values()];
 }

@@ -1,58 +1,62 @@
-// secret put and get, for the file store only. A value comes from standard input, never from an argument, and is
-// printed only when that is asked for by name.
+// secret put and secret get, for the file store only. A value is read from standard input, never
+// from an argument, and it is printed only with --reveal.
 
 import { UsageError } from '../config/errors.ts';
+import { parseFreeText } from '../order.ts';
+import { ownCommand } from '../rotation/catalogue.ts';
 import { Failure } from '../rotation/failure.ts';
 import { Secret } from '../secret.ts';
 import type { FileStore } from '../stores/file-store.ts';
 import { defaultFields, readFields } from '../stores/secret-document.ts';
-import { type Session, selectAccounts, withSession } from './context.ts';
-import { boundedText, type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
+import { findAccount, type Session, withSession } from './context.ts';
+import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
 
 export async function secretPut(
   shell: Shell,
   name: string,
   flags: CommonFlags & { reason?: string },
 ): Promise<number> {
-  const reason = flags.reason === undefined ? undefined : boundedText('--reason', flags.reason);
+  const reason = flags.reason === undefined ? undefined : parseFreeText('--reason', flags.reason);
   return withSession(shell, flags, async (session) => {
     const { rotator } = session;
     const files = needFiles(session);
-    const account = (await selectAccounts(rotator, [name]))[0];
-    if (!account) throw new UsageError(`unknown account ${name}`);
+    const account = await findAccount(rotator, name);
+    const { secretId, oauthSecretId } = account;
     if (shell.stdin.isTTY)
       tell(
         shell,
-        'Type the JSON object, {"username","password","clientId","clientSecret"}, and end with Ctrl-D.',
+        'Type the JSON object {"username","password","clientId","clientSecret"}, then Ctrl-D.',
       );
     const value = new Secret((await readStdin(shell)).trim());
     const fields = { ...defaultFields, ...account.fields };
-    const oauth = account.oauthSecretId === undefined ? [fields.clientId, fields.clientSecret] : [];
+    const oauth = oauthSecretId === undefined ? [fields.clientId, fields.clientSecret] : [];
     readFields(value, [fields.username, fields.password, ...oauth], 'standard input');
 
     const before = await rotator.status(account);
     if (before.state === 'busy' || before.reason === 'in-flight')
-      throw new Failure('busy', 'an attempt is under way; putting a value now would be a conflict');
+      throw new Failure('busy', 'A rotation is in progress, and a new value would be a conflict', {
+        ...before.facts,
+      });
     const event = {
       code: 'secret.changed',
-      account: account.name,
-      secretId: account.secretId,
-      detail: 'put by hand, outside a rotation',
+      account: name,
+      secretId,
+      detail: 'stored by hand, outside a rotation',
       ...(before.versionId === undefined ? {} : { versionBefore: before.versionId }),
       trigger: session.trigger('manual', { reason }),
     } as const;
-    // As with a reset: without an audit record before it nothing is changed.
+    // As with a reset: nothing is changed without a durable audit record.
     await rotator.audit.append([{ ...event, status: 'started' }]);
-    const versionAfter = await files.putCurrent(account.secretId, value);
-    await rotator.audit.append([{ ...event, status: 'success', versionAfter }]);
+    const versionId = await files.putCurrent(secretId, value);
+    await rotator.audit.append([{ ...event, status: 'success', versionAfter: versionId }]);
     await rotator.audit.checkpoint();
 
-    if (flags.json)
-      print(shell, JSON.stringify({ account: account.name, versionId: versionAfter }));
+    if (flags.json) print(shell, JSON.stringify({ account: name, versionId }));
     else if (!flags.quiet) {
-      const lifted = before.state === 'stopped' ? ' The stop is lifted.' : '';
-      print(shell, `${account.name}: stored as version ${versionAfter}, AWSCURRENT.${lifted}`);
-      if (shell.stderr.isTTY) tell(shell, `next: ${shell.program} check ${account.name}`);
+      const resumed = before.state === 'stopped' ? ' Automatic rotation is resumed.' : '';
+      print(shell, `${name}: stored as the current version ${versionId}.${resumed}`);
+      if (shell.stderr.isTTY)
+        tell(shell, `Next: ${ownCommand({ config: flags.config }, 'check', name)}`);
     }
     return 0;
   });
@@ -65,20 +69,17 @@ export async function secretGet(
 ): Promise<number> {
   // biome-ignore lint/nursery/noJsRestrictedProperties: the flag of this name, not a Secret
   if (!flags.reveal)
-    throw new UsageError('secret get prints the password in clear: say so with --reveal');
+    throw new UsageError('secret get prints the password in plain text. Add --reveal to confirm.');
   return withSession(shell, flags, async (session) => {
     const files = needFiles(session);
-    const account = (await selectAccounts(session.rotator, [name]))[0];
-    const version =
-      account && (await files.versions(account.secretId).read({ stage: 'AWSCURRENT' }));
-    if (!account || !version)
-      throw new Failure(
-        'secret-not-found',
-        `secret ${account?.secretId ?? name} does not exist in the file store`,
-      );
+    const { name: account, secretId } = await findAccount(session.rotator, name);
+    const facts = { account, secretId, store: 'file' } as const;
+    const version = await files.versions(secretId).read({ stage: 'AWSCURRENT' });
+    if (!version)
+      throw new Failure('secret-not-found', `The file store has no secret ${secretId}`, facts);
     if (version.value === 'binary')
-      throw new Failure('secret-invalid', `the value of secret ${account.secretId} is binary`);
-    // biome-ignore lint/nursery/noJsRestrictedProperties: the one command that prints a value, and only with --reveal
+      throw new Failure('secret-invalid', `The value of secret ${secretId} is binary`, facts);
+    // biome-ignore lint/nursery/noJsRestrictedProperties: only this command prints a value
     print(shell, version.value.reveal().replace(/\n$/, ''));
     return 0;
   });
@@ -87,6 +88,7 @@ export async function secretGet(
 function needFiles({ rotator }: Session): FileStore {
   if (rotator.files) return rotator.files;
   throw new UsageError(
-    'the store is Secrets Manager; use the AWS CLI: aws secretsmanager put-secret-value | get-secret-value',
+    'The store is AWS Secrets Manager. Use `aws secretsmanager put-secret-value` or ' +
+      '`get-secret-value`.',
   );
 }

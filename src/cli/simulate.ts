@@ -1,11 +1,10 @@
-// simulate: ThingSpace on loopback, and Secrets Manager beside it, until a signal ends it. For trying things out;
-// no password has to stand in the arguments.
+// simulate: a ThingSpace simulator on a loopback port, until a signal ends it. Passwords can come
+// from a file, standard input or the environment, so that none has to be in the arguments.
 
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import type { SecretsManagerSimulator } from '../../test/fakes/secrets-manager.ts';
-import { suggestion, UsageError } from '../config/errors.ts';
+import * as z from 'zod';
+import { osErrorText, suggestion, UsageError } from '../config/errors.ts';
 import {
+  type Application,
   type CallName,
   type Fault,
   faultNames,
@@ -13,6 +12,7 @@ import {
   type RequestLine,
   type ThingSpaceSimulator,
 } from '../simulator/thingspace.ts';
+import { readGivenFile } from './files.ts';
 import { type CommonFlags, print, printTable, readStdin, type Shell, tell } from './terminal.ts';
 
 export type SimulateFlags = CommonFlags & {
@@ -22,190 +22,156 @@ export type SimulateFlags = CommonFlags & {
   fault?: string[];
   faults?: boolean;
   port?: string;
-  secretsManager?: boolean;
 };
 
-type Simulated = {
-  readonly username: string;
-  readonly password: string;
-  readonly clientId?: string;
-  readonly clientSecret?: string;
-};
+const credentials = z.object({
+  username: z.string(),
+  password: z.string(),
+  clientId: z.string().optional(),
+  clientSecret: z.string().optional(),
+});
+
+type Credentials = z.output<typeof credentials>;
 
 export async function simulate(shell: Shell, flags: SimulateFlags): Promise<number> {
   if (flags.faults) {
-    printTable(
-      shell,
-      ['FAULT', 'WHAT IT DOES'],
-      Object.entries(faultNames).map(([name, about]) => [name, about]),
-    );
+    printTable(shell, ['FAULT', 'WHAT IT DOES'], Object.entries(faultNames));
     return 0;
   }
   const port = flags.port === undefined ? 0 : Number(flags.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new UsageError('--port takes a number from 0 to 65535');
-  const faults = (flags.fault ?? []).map(faultOf);
-  const credentials = await credentialsOf(shell, flags);
-  const applications = (flags.application ?? []).map((text) =>
-    pairOf('--application', text, 'ID=SECRET'),
-  );
-
-  let end = (): void => {};
-  const ended = new Promise<void>((resolveEnded) => {
-    end = resolveEnded;
+    throw new UsageError('--port takes a number from 0 to 65535.');
+  const faults = (flags.fault ?? []).map(parseFault);
+  const users = await readCredentials(shell, flags);
+  const applications = (flags.application ?? []).map((text): Application => {
+    const [clientId, clientSecret] = parsePair('--application', text, 'ID=SECRET');
+    return { clientId, clientSecret };
   });
-  const takeBack = shell.onSignal(() => end());
-  shell.outputClosed.addEventListener('abort', () => end());
-  const simulator = await listening(shell, port, flags);
-  let secretsManager: SecretsManagerSimulator | null = null;
+
+  const ended = untilEnd(shell);
+  const simulator = await openSimulator(shell, port, flags);
   try {
-    for (const { username, password, clientId, clientSecret } of credentials) {
+    for (const { username, password, clientId, clientSecret } of users) {
       simulator.addUser(username, password);
       if (clientId !== undefined && clientSecret !== undefined)
-        simulator.addApplication({ clientId, clientSecret });
+        applications.push({ clientId, clientSecret });
     }
-    for (const [clientId, clientSecret] of applications)
-      simulator.addApplication({ clientId, clientSecret });
+    for (const application of applications) simulator.addApplication(application);
     for (const fault of faults) simulator.arm(fault);
-    if (flags.secretsManager) secretsManager = await openSecrets(credentials);
-    printPlaces(shell, flags, simulator, secretsManager);
+    const { baseUrl } = simulator;
+    print(
+      shell,
+      flags.json ? JSON.stringify({ baseUrl }) : `ROTATOR_THINGSPACE__BASE_URL=${baseUrl}`,
+    );
     await ended;
   } finally {
-    takeBack();
-    await Promise.all([simulator.close(), secretsManager?.close()]);
+    await simulator.close();
   }
   return 0;
 }
 
-async function listening(
+/** Resolves at a signal, or when nobody reads standard output any more. */
+function untilEnd(shell: Shell): Promise<void> {
+  return new Promise((resolve) => {
+    const unsubscribe = shell.onSignal(end);
+    shell.outputClosed.addEventListener('abort', end);
+    function end(): void {
+      unsubscribe();
+      resolve();
+    }
+  });
+}
+
+async function openSimulator(
   shell: Shell,
   port: number,
-  flags: SimulateFlags,
+  { quiet }: CommonFlags,
 ): Promise<ThingSpaceSimulator> {
-  const onRequest = ({ method, path, username, status, fault, committed }: RequestLine): void => {
-    const what = [
-      method,
-      path,
-      username ?? '-',
-      status ?? 'no answer',
-      fault === undefined ? '' : `fault ${fault}`,
-      committed ? 'done' : 'nothing done',
-    ];
-    tell(shell, what.filter((word) => word !== '').join(' '));
+  const onRequest = (line: RequestLine): void => {
+    if (!quiet) tell(shell, formatRequest(line));
   };
   try {
-    return await openThingSpaceSimulator({ port, ...(flags.quiet ? {} : { onRequest }) });
+    return await openThingSpaceSimulator({ port, onRequest });
   } catch (error) {
-    throw new UsageError(
-      `cannot listen on port ${port}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`,
-    );
+    throw new UsageError(`Cannot listen on port ${port}: ${osErrorText(error)}.`);
   }
 }
 
-function printPlaces(
-  shell: Shell,
-  { json }: CommonFlags,
-  { baseUrl }: ThingSpaceSimulator,
-  secretsManager: SecretsManagerSimulator | null,
-): void {
-  if (json) print(shell, JSON.stringify({ baseUrl, secretsManager: secretsManager?.url ?? null }));
-  else {
-    print(shell, `ROTATOR_THINGSPACE__BASE_URL=${baseUrl}`);
-    if (secretsManager) print(shell, `AWS_ENDPOINT_URL_SECRETS_MANAGER=${secretsManager.url}`);
-  }
-}
-
-/** A simulator with one secret per user, named thingspace/USERNAME. */
-async function openSecrets(credentials: readonly Simulated[]): Promise<SecretsManagerSimulator> {
-  const { openSecretsManagerSimulator } = await import('../../test/fakes/secrets-manager.ts');
-  const simulator = await openSecretsManagerSimulator();
-  credentials.forEach((object, index) => {
-    const ClientRequestToken = `simulated-${String(index).padStart(22, '0')}`;
-    simulator.call('CreateSecret', {
-      Name: `thingspace/${object.username}`,
-      SecretString: JSON.stringify(object),
-      ClientRequestToken,
-    });
-  });
-  return simulator;
+function formatRequest(line: RequestLine): string {
+  const { method, path, username, status, fault, committed } = line;
+  const words = [
+    method,
+    path,
+    username ?? '-',
+    status ?? 'no answer',
+    ...(fault === undefined ? [] : [`fault ${fault}`]),
+    committed ? 'done' : 'nothing done',
+  ];
+  return words.join(' ');
 }
 
 /** `NAME[:call[:count]]`, such as `drop-after-commit:reset:1`. */
-function faultOf(text: string): Fault {
+function parseFault(text: string): Fault {
   const [name = '', call = 'reset', count = '1', ...rest] = text.split(':');
   const names = Object.keys(faultNames) as (keyof typeof faultNames)[];
   const fault = names.find((known) => known === name);
   if (!fault)
     throw new UsageError(
-      `unknown fault ${name}; ${suggestion(name, names)} (simulate --faults lists them)`,
+      `Unknown fault ${name}. ${suggestion(name, names)} \`simulate --faults\` lists all faults.`,
     );
   const calls: readonly CallName[] = ['token', 'login', 'reset', 'logout'];
-  const met = calls.find((known) => known === call);
-  if (!met) throw new UsageError(`unknown call ${call} in --fault; ${suggestion(call, calls)}`);
+  const affected = calls.find((known) => known === call);
+  if (!affected)
+    throw new UsageError(`Unknown call ${call} in --fault. ${suggestion(call, calls)}`);
   if (rest.length > 0 || !/^([1-9]\d{0,8}|all)$/.test(count))
-    throw new UsageError('--fault takes NAME[:CALL[:COUNT]], COUNT a number or all');
+    throw new UsageError('--fault takes NAME[:CALL[:COUNT]]; COUNT is a number or all.');
   return {
     fault,
-    call: met,
+    call: affected,
     count: count === 'all' ? Number.POSITIVE_INFINITY : Number(count),
     ...(fault === 'slow' ? { delayMs: 10_000 } : {}),
   };
 }
 
-function pairOf(flag: string, text: string, form: string): readonly [string, string] {
+function parsePair(flag: string, text: string, form: string): readonly [string, string] {
   const at = text.indexOf('=');
-  if (at < 1 || at === text.length - 1) throw new UsageError(`${flag} takes ${form}`);
+  if (at < 1 || at === text.length - 1) throw new UsageError(`${flag} takes ${form}.`);
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** From --user, from the file or standard input that --credentials names, and from SIMULATOR_CREDENTIALS. */
-async function credentialsOf(
-  shell: Shell,
-  { user = [], credentials }: SimulateFlags,
-): Promise<Simulated[]> {
-  const users = user
-    .map((text) => pairOf('--user', text, 'NAME=PASSWORD'))
-    .map(([username, password]) => ({ username, password }));
+/** From --user, from --credentials (a file or standard input), and from SIMULATOR_CREDENTIALS. */
+async function readCredentials(shell: Shell, flags: SimulateFlags): Promise<Credentials[]> {
+  const users = (flags.user ?? []).map((text): Credentials => {
+    const [username, password] = parsePair('--user', text, 'NAME=PASSWORD');
+    return { username, password };
+  });
+  const file = flags.credentials;
   const given =
-    credentials === undefined
-      ? []
-      : parseCredentials(
-          '--credentials',
-          credentials === '-' ? await readStdin(shell) : readText(shell, credentials),
-        );
-  const { SIMULATOR_CREDENTIALS } = shell.env as { SIMULATOR_CREDENTIALS?: string };
+    file === undefined
+      ? undefined
+      : file === '-'
+        ? await readStdin(shell)
+        : readGivenFile(shell, '--credentials', file).toString('utf8');
   return [
     ...users,
-    ...given,
-    ...(SIMULATOR_CREDENTIALS
-      ? parseCredentials('SIMULATOR_CREDENTIALS', SIMULATOR_CREDENTIALS)
-      : []),
+    ...parseCredentials('--credentials', given),
+    ...parseCredentials('SIMULATOR_CREDENTIALS', shell.env['SIMULATOR_CREDENTIALS'] || undefined),
   ];
 }
 
-function readText({ cwd }: Shell, file: string): string {
+/**
+ * One object as the secret holds it, or a list of them. JSON.parse's own message would quote the
+ * text.
+ */
+function parseCredentials(place: string, text: string | undefined): Credentials[] {
+  if (text === undefined) return [];
   try {
-    return readFileSync(resolve(cwd, file), 'utf8');
-  } catch (error) {
+    const value: unknown = JSON.parse(text);
+    return z.array(credentials).parse(Array.isArray(value) ? value : [value]);
+  } catch {
     throw new UsageError(
-      `--credentials ${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`,
+      `${place} takes JSON: {"username","password","clientId","clientSecret"}, or a list of ` +
+        'such objects.',
     );
   }
-}
-
-/** One object as the secret holds it, or a list of them. JSON.parse's own message would quote the text. */
-function parseCredentials(from: string, text: string): Simulated[] {
-  const wrong = new UsageError(
-    `${from} takes JSON: {"username","password","clientId","clientSecret"}, or a list of such objects`,
-  );
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw wrong;
-  }
-  return (Array.isArray(value) ? value : [value]).map((item) => {
-    if (typeof item?.username !== 'string' || typeof item.password !== 'string') throw wrong;
-    return item as Simulated;
-  });
 }

@@ -1,26 +1,30 @@
-// status: where each account stands, read-only; and the one mistake that only shows there, two accounts that are
-// one ThingSpace user.
+// status: the state of each account, read-only. Two accounts with the same ThingSpace user are an
+// error here.
 
 import pLimit from 'p-limit';
 import type { Account, Rotator } from '../app.ts';
 import { listRecords } from '../audit/query.ts';
 import type { RecordView } from '../audit/record.ts';
 import { UsageError } from '../config/errors.ts';
+import { selectAccounts } from '../order.ts';
+import { explanationLines } from '../rotation/catalogue.ts';
 import { Failure } from '../rotation/failure.ts';
 import { rounded } from '../rotation/result-json.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
-import { selectAccounts, withSession } from './context.ts';
+import { withSession } from './context.ts';
 import {
   type Cell,
   type CommonFlags,
+  columnsOf,
   type Paint,
   paintFor,
   print,
   printTable,
   type Shell,
   tell,
+  wrapped,
 } from './terminal.ts';
 
 export async function status(
@@ -29,16 +33,17 @@ export async function status(
   flags: CommonFlags,
 ): Promise<number> {
   return withSession(shell, flags, async ({ rotator }) => {
-    const accounts =
-      names.length === 0 ? await rotator.accounts() : await selectAccounts(rotator, names);
-    const [statuses, results] = [await readStatuses(rotator, accounts), await lastResults(rotator)];
+    const all = await rotator.accounts();
+    const accounts = names.length === 0 ? all : selectAccounts(all, names);
+    const statuses = await readStatuses(rotator, accounts);
+    const results = await readLastResults(rotator);
     const rows = statuses.map((status, index) => ({
       status,
       enabled: accounts[index]?.enabled ?? true,
       last: results.get(status.account) ?? null,
     }));
     if (flags.json) print(shell, JSON.stringify(rows.map(jsonOf)));
-    else printStandings(shell, flags, rows);
+    else printRows(shell, flags, rows);
     const shared = findSharedUsers(statuses).map(describeSharedUser);
     for (const problem of shared) tell(shell, `error: ${problem}`);
     return shared.length > 0 ? 2 : Math.max(0, ...statuses.map(exitCodeOf));
@@ -62,37 +67,31 @@ export function refuseSharedUsers(statuses: readonly AccountStatus[]): void {
 
 type LastResult = Pick<RecordView, 'status' | 'reason' | 'timeMs'>;
 
-/** The newest outcome of each account in the audit log; empty when that cannot be read: `audit verify` says why. */
-async function lastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastResult>> {
+const resultCodes = ['rotation.outcome', 'account.stopped', 'rotation.reconciled'];
+
+/** The newest result of each account in the audit log; empty when the log cannot be read. */
+async function readLastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastResult>> {
   const found = new Map<string, LastResult>();
   try {
-    for await (const { view } of listRecords(rotator.audit.source, {})) {
-      const isResult =
-        view.code === 'rotation.outcome' ||
-        view.code === 'account.stopped' ||
-        view.code === 'rotation.reconciled';
-      if (isResult && view.account !== undefined) found.set(view.account, view);
-    }
+    for await (const { view } of listRecords(rotator.audit.source, {}))
+      if (resultCodes.includes(view.code) && view.account !== undefined)
+        found.set(view.account, view);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
   }
   return found;
 }
 
-function exitCodeOf({ state }: AccountStatus): number {
-  switch (state) {
-    case 'settled':
-    case 'busy':
-      return 0;
-    case 'unreadable':
-      return 1;
-    case 'changed':
-    case 'in-doubt':
-      return 3;
-    case 'stopped':
-      return 4;
-  }
-}
+const exitCodes: Record<AccountStatus['state'], number> = {
+  settled: 0,
+  busy: 0,
+  unreadable: 1,
+  changed: 3,
+  'in-doubt': 3,
+  stopped: 4,
+};
+
+const exitCodeOf = ({ state }: AccountStatus): number => exitCodes[state];
 
 type Row = {
   readonly status: AccountStatus;
@@ -100,99 +99,91 @@ type Row = {
   readonly last: LastResult | null;
 };
 
+/** The fields of `status --json`; null where there is no value. */
 function jsonOf({ status, enabled, last }: Row): object {
-  const {
-    account,
-    secretId,
-    username,
-    state,
-    reason,
-    detail,
-    next,
-    ageDays,
-    daysLeft,
-    dueAtMs,
-    dueness,
-    versionId,
-    rotationId,
-    loginsSpent,
-  } = status;
+  const { ageDays, daysLeft, dueAtMs } = status;
   return {
-    account,
-    secretId,
-    username: username ?? null,
+    account: status.account,
+    secretId: status.secretId,
+    username: status.username ?? null,
     enabled,
-    state,
-    reason: reason ?? null,
-    detail: detail ?? null,
+    state: status.state,
+    reason: status.reason ?? null,
+    detail: status.detail ?? null,
     ageDays: ageDays === undefined ? null : rounded(ageDays),
     daysLeft: daysLeft === undefined ? null : rounded(daysLeft),
-    dueness: dueness ?? null,
+    dueness: status.dueness ?? null,
     nextRotation: dueAtMs === undefined ? null : isoTime(dueAtMs),
-    versionId: versionId ?? null,
-    rotationId: rotationId ?? null,
-    loginsSpent: loginsSpent ?? null,
+    versionId: status.versionId ?? null,
+    rotationId: status.rotationId ?? null,
+    loginsSpent: status.loginsSpent ?? null,
     lastResult: last && {
       status: last.status,
       reason: last.reason ?? null,
       at: isoTime(last.timeMs),
     },
-    next: next === '' ? null : next,
+    next: status.next === '' ? null : status.next,
   };
 }
 
-function printStandings(shell: Shell, flags: CommonFlags, rows: readonly Row[]): void {
+function printRows(shell: Shell, flags: CommonFlags, rows: readonly Row[]): void {
   const paint = paintFor(shell, shell.stdout);
+  const isTerminal = shell.stdout.isTTY === true;
   const shown = flags.quiet
     ? rows.filter(({ status }) => status.next !== '' || status.dueness === 'overdue')
     : rows;
   printTable(
     shell,
     ['ACCOUNT', 'AGE', 'LEFT', 'NEXT ROTATION', 'STATE', 'LAST RESULT'],
-    shown.map((row) => cellsOf(row, paint)),
+    shown.map((row) => cellsOf(row, paint, isTerminal)),
   );
-  if (!shell.stdout.isTTY) return;
+  if (!isTerminal) return;
+  const columns = columnsOf(shell.stdout);
   for (const { status } of shown) {
-    if (status.next === '') continue;
+    const { reason, account, detail, facts } = status;
+    if (reason === undefined) continue;
     print(shell, '');
-    print(
-      shell,
-      `${paint.bold(status.account)}: ${status.reason ?? status.state}${status.detail ? ` (${status.detail})` : ''}`,
-    );
-    print(shell, `    next: ${status.next}`);
+    const known = { ...facts, account, detail, config: flags.config };
+    for (const line of explanationLines(reason, known, (text) => wrapped(columns, text)))
+      print(shell, line);
   }
 }
 
-function cellsOf({ status, enabled, last }: Row, paint: Paint): Cell[] {
-  const { account, ageDays, daysLeft, dueAtMs, dueness, state, reason } = status;
-  const leftPaint =
-    dueness === 'overdue' ? paint.red : dueness === 'due' ? paint.yellow : paint.green;
-  const statePaint =
-    state === 'settled' ? paint.green : state === 'busy' ? paint.yellow : paint.red;
-  const when =
-    dueAtMs === undefined
-      ? '-'
-      : !enabled
-        ? 'by hand only'
-        : dueness === 'not-due'
-          ? isoDay(dueAtMs)
-          : 'due now';
+/** States as people read them; a pipe gets the words of `--json`. */
+export const stateWords: Record<AccountStatus['state'], string> = {
+  settled: 'healthy',
+  busy: 'busy',
+  unreadable: 'unreadable',
+  changed: 'changed',
+  'in-doubt': 'in doubt',
+  stopped: 'suspended',
+};
+
+function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): Cell[] {
+  const { account, ageDays, daysLeft, dueness, state, reason } = row.status;
+  const word = isTerminal ? stateWords[state] : state;
   return [
     account,
     ageDays === undefined ? '-' : String(Math.floor(ageDays)),
-    // So that age and days left add up, and an overdue day counts at once.
+    // Rounded so that age and days left add up, and an overdue day counts at once.
     {
       text:
         daysLeft === undefined
           ? '-'
           : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)),
-      paint: leftPaint,
+      paint: dueness === 'overdue' ? red : dueness === 'due' ? yellow : green,
     },
-    when,
+    nextRotation(row),
     {
-      text: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
-      paint: statePaint,
+      text: state === 'settled' || reason === undefined ? word : `${word}: ${reason}`,
+      paint: state === 'settled' ? green : state === 'busy' ? yellow : red,
     },
-    last === null ? '-' : `${last.reason ?? last.status} ${isoDay(last.timeMs)}`,
+    row.last === null ? '-' : `${row.last.reason ?? row.last.status} ${isoDay(row.last.timeMs)}`,
   ];
+}
+
+function nextRotation({ status: { dueAtMs, dueness }, enabled }: Row): string {
+  if (dueAtMs === undefined) return '-';
+  if (!enabled) return 'by hand only';
+  return dueness === 'not-due' ? isoDay(dueAtMs) : 'due now';
 }

@@ -1,8 +1,12 @@
-// What a command sees of the world: handed in by cli.ts, so that no command looks at the process. Results go to
-// standard output, everything else to standard error; what a pipe gets is plain.
+// What a command sees of the process: arguments, environment, streams, signals. Results go to
+// standard output, everything else to standard error; a pipe gets plain text. No other file of cli/
+// uses `process`.
 
+import { userInfo } from 'node:os';
+import { basename, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { UsageError } from '../config/errors.ts';
+import { writeLineTo } from '../telemetry/write-line.ts';
 
 export type Stream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
@@ -11,7 +15,7 @@ export type Shell = {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly pid: number;
-  /** How this program was called, for the commands it suggests. */
+  /** How this program was called, for the commands that it prints. */
   readonly program: string;
   readonly user: { readonly name: string; readonly uid?: string };
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -21,7 +25,7 @@ export type Shell = {
   readonly outputClosed: AbortSignal;
   /** Writes one line to standard error, synchronously; never throws. */
   readonly writeLine: (line: string) => void;
-  /** Calls `handler` for SIGINT, SIGTERM and SIGHUP instead of ending; the answer takes it back. */
+  /** Calls `handler` for SIGINT, SIGTERM and SIGHUP, until the returned function is called. */
   readonly onSignal: (handler: (signal: string) => void) => () => void;
   /** The published JSON Schema, as a path or URL. */
   readonly schema: string;
@@ -34,7 +38,48 @@ export type CommonFlags = {
   readonly quiet?: boolean;
 };
 
-/** One line of results. Wait for `drained` where there are many. */
+/** The shell of this process. `folder` is the one of the entry point: src/ or dist/. */
+export function openShell(folder: string): Shell {
+  const closed = new AbortController();
+  // A reader that ends early (`| head`) must not end a rotation.
+  process.stdout.on('error', () => closed.abort());
+  process.stderr.on('error', () => {});
+  const script = process.argv[1] ?? '';
+  return {
+    args: process.argv.slice(2),
+    env: process.env,
+    cwd: process.cwd(),
+    pid: process.pid,
+    program: basename(script) === 'cli.js' ? `node ${script}` : 'thingspace-rotator',
+    user: currentUser(),
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    outputClosed: closed.signal,
+    writeLine: (line) => writeLineTo(2, line, 5_000),
+    onSignal: (handler) => {
+      const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+      for (const signal of signals) process.on(signal, handler);
+      return () => {
+        for (const signal of signals) process.off(signal, handler);
+      };
+    },
+    schema: join(folder, '..', 'docs', 'rotator.schema.json'),
+  };
+}
+
+/** The user of a container can have a number and no name. */
+function currentUser(): Shell['user'] {
+  try {
+    const { username, uid } = userInfo();
+    return { name: username, uid: String(uid) };
+  } catch {
+    const uid = String(process.getuid?.() ?? 'unknown');
+    return { name: `uid:${uid}`, uid };
+  }
+}
+
+/** One line of results. Await `drained` where there are many. */
 export function print(shell: Shell, line: string): void {
   if (!shell.outputClosed.aborted) shell.stdout.write(`${line}\n`);
 }
@@ -44,9 +89,8 @@ export function tell(shell: Shell, line: string): void {
   shell.stderr.write(`${line}\n`);
 }
 
-/** Resolves when standard output takes more, or is closed. */
-export function drained(shell: Shell): Promise<void> {
-  const { stdout, outputClosed } = shell;
+/** Resolves when standard output accepts more, or is closed. */
+export function drained({ stdout, outputClosed }: Shell): Promise<void> {
   if (!stdout.writableNeedDrain || outputClosed.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
@@ -63,16 +107,17 @@ export type Paint = Readonly<
   Record<'bold' | 'dim' | 'red' | 'green' | 'yellow', (text: string) => string>
 >;
 
-/** Colours where they are wanted: NO_COLOR (no-color.org) wins, FORCE_COLOR asks, else a terminal decides. */
+/**
+ * Colours: NO_COLOR (no-color.org) disables them, FORCE_COLOR enables them, else a terminal has
+ * them.
+ */
 export function paintFor({ env }: Shell, stream: Stream): Paint {
-  const isForced =
-    env['FORCE_COLOR'] !== undefined &&
-    env['FORCE_COLOR'] !== '0' &&
-    env['FORCE_COLOR'] !== 'false';
-  const isWanted =
-    !env['NO_COLOR'] && (isForced || (stream.isTTY === true && env['TERM'] !== 'dumb'));
+  const forced = env['FORCE_COLOR'];
+  const isForced = forced !== undefined && forced !== '0' && forced !== 'false';
+  const isTerminal = stream.isTTY === true && env['TERM'] !== 'dumb';
+  const isColoured = !env['NO_COLOR'] && (isForced || isTerminal);
   const code = (on: number, off: number) => (text: string) =>
-    isWanted ? `\u001b[${on}m${text}\u001b[${off}m` : text;
+    isColoured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
   return {
     bold: code(1, 22),
     dim: code(2, 22),
@@ -82,8 +127,10 @@ export function paintFor({ env }: Shell, stream: Stream): Paint {
   };
 }
 
-/** A cell and how to paint it; the paint adds no width. */
+/** A cell and how to paint it; paint adds no width. */
 export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
+
+const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
 
 /** A table with aligned columns on a terminal; tab-separated lines without a heading in a pipe. */
 export function printTable(
@@ -91,47 +138,52 @@ export function printTable(
   heading: readonly string[],
   rows: readonly (readonly Cell[])[],
 ): void {
-  const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
   if (!shell.stdout.isTTY) {
     for (const row of rows)
       print(shell, row.map((cell) => textOf(cell).replace(/[\t\n]/g, ' ')).join('\t'));
     return;
   }
-  const paint = paintFor(shell, shell.stdout);
+  const { bold } = paintFor(shell, shell.stdout);
   const widths = heading.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => textOf(row[column] ?? '').length)),
   );
-  const line = (cells: readonly Cell[]): string =>
-    cells
-      .map((cell, column) => {
-        const text = textOf(cell);
-        const space =
-          column === cells.length - 1 ? '' : ' '.repeat((widths[column] ?? 0) - text.length);
-        return `${typeof cell === 'string' ? text : cell.paint(text)}${space}`;
-      })
-      .join('  ')
-      .trimEnd();
-  print(shell, line(heading.map((text) => (text === '' ? text : { text, paint: paint.bold }))));
-  for (const row of rows) print(shell, line(row));
+  const padded = (cell: Cell, column: number): string => {
+    const text = textOf(cell);
+    const painted = typeof cell === 'string' ? text : cell.paint(text);
+    return painted + ' '.repeat(Math.max(0, (widths[column] ?? 0) - text.length));
+  };
+  const titles = heading.map((text) => (text === '' ? text : { text, paint: bold }));
+  for (const row of [titles, ...rows]) print(shell, row.map(padded).join('  ').trimEnd());
 }
 
-/** Everything on standard input, up to a limit. Throws a UsageError beyond it. */
+/**
+ * Lines of at most `columns`, broken between words; the lines after the first have `hang` more
+ * spaces.
+ */
+export function wrapped(columns: number, text: string, hang = 2): string[] {
+  const indent = ' '.repeat(text.length - text.trimStart().length);
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.trimStart().split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > columns) {
+      lines.push(line);
+      line = `${indent}${' '.repeat(hang)}${word}`;
+    } else line = line === '' ? `${indent}${word}` : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+export const columnsOf = ({ columns }: Stream): number => columns || 100;
+
+/** All of standard input, up to a limit. Throws a UsageError beyond it. */
 export async function readStdin({ stdin }: Shell, maxBytes = 1_000_000): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of stdin) {
     const bytes = Buffer.from(chunk);
     size += bytes.length;
-    if (size > maxBytes) throw new UsageError(`standard input is over ${maxBytes} bytes`);
+    if (size > maxBytes) throw new UsageError(`Standard input takes at most ${maxBytes} bytes.`);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-/** Free text that goes into the audit log: bounded, and on one line. */
-export function boundedText(flag: string, text: string): string {
-  const trimmed = text.trim();
-  if (trimmed === '' || trimmed.length > 500 || /\p{Cc}/u.test(trimmed))
-    throw new UsageError(`${flag} takes 1 to 500 characters on one line`);
-  return trimmed;
 }

@@ -1,5 +1,5 @@
-// What a person wrote, before it is judged: the file's value with the ROTATOR_ environment on top, and for every key the
-// place it came from. Must never put a value into a message.
+// The configuration before validation: the value of the file, overridden by ROTATOR_ variables, and
+// the place of each key. A message must never contain a value.
 
 import { nearest, UsageError } from './errors.ts';
 
@@ -15,7 +15,7 @@ export function showPath(path: Path): string {
     .join('');
 }
 
-/** As much of a JSON Schema as is needed to find the way from a name to a key. */
+/** The part of JSON Schema that leads from a name to a key. */
 export type Node = {
   readonly type?: string;
   readonly properties?: Readonly<Record<string, Node>>;
@@ -31,7 +31,10 @@ export type Node = {
   readonly required?: readonly string[];
 };
 
-/** The properties of an object node; those of all its variants, where the first one that has a key decides. */
+/**
+ * The properties of an object node and of all its variants; the first variant that has a key
+ * decides.
+ */
 export function propertiesOf(node: Node): Readonly<Record<string, Node>> {
   const properties: Record<string, Node> = { ...node.properties };
   for (const variant of [...(node.oneOf ?? []), ...(node.anyOf ?? [])]) {
@@ -40,7 +43,7 @@ export function propertiesOf(node: Node): Readonly<Record<string, Node>> {
   return properties;
 }
 
-/** The node at a path; undefined where the schema has none. */
+/** The node at a path; undefined where the schema has no such key. */
 export function nodeAt(root: Node, path: Path): Node | undefined {
   return path.reduce<Node | undefined>((node, step) => {
     if (typeof step === 'string') return node && propertiesOf(node)[step];
@@ -48,10 +51,10 @@ export function nodeAt(root: Node, path: Path): Node | undefined {
   }, root);
 }
 
-/** A plain value, and where each of its keys was written. */
+/** A plain value, and the place where each of its keys was written. */
 export type Input = { readonly value: unknown; readonly placeOf: (path: Path) => string };
 
-/** An empty value (`notify:`) is as if it were not there. */
+/** Removes empty values (`notify:`): they mean the same as a missing key. */
 export function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNulls(item));
   if (typeof value !== 'object' || value === null) return value;
@@ -63,7 +66,7 @@ export function withoutNulls(value: unknown): unknown {
 }
 
 export const prefix = 'ROTATOR_';
-/** Variables that begin so and are no key of the configuration. */
+/** Variables with the prefix that are not keys of the configuration. */
 const others = [`${prefix}CONFIG`];
 
 /** `ROTATOR_THINGSPACE__BASE_URL` for `thingspace.baseUrl`. */
@@ -75,9 +78,10 @@ export function variableOf(path: Path): string {
 }
 
 /**
- * `input` with the ROTATOR_ variables on top. `__` stands between the steps of a key; case and `_` in a step do not matter.
- * Lists and sections are JSON, or one variable per index and key; a list of texts may have commas. An empty variable is as if
- * it were not there. Throws a UsageError for a variable that is no key.
+ * `input` overridden by the ROTATOR_ variables. `__` separates the steps of a key; case and `_`
+ * within a step have no meaning. Lists and sections are JSON, or one variable per index and key; a
+ * list of texts can have commas. An empty variable is ignored. Throws a UsageError for a variable
+ * that is not a key.
  */
 export function withEnvironment(
   input: Input,
@@ -90,22 +94,22 @@ export function withEnvironment(
   const named = Object.keys(env).filter(
     (variable) => variable.startsWith(prefix) && !others.includes(variable),
   );
-  // Sections before their keys, so that the more precise variable wins.
+  // Sections before their keys, so that the more specific variable takes effect.
   for (const variable of named.sort(
     (a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1),
   )) {
     const text = env[variable] ?? '';
-    const path = pathOf(variable, root);
+    const path = findPath(variable, root);
     if (path === null) {
       problems.push(unknownVariable(variable, root));
       continue;
     }
     if (text.trim() === '') continue;
     try {
-      value = placed(value, path, valueIn(text, nodeAt(root, path) ?? {}));
+      value = withValueAt(value, path, parseVariable(text, nodeAt(root, path) ?? {}));
       origins.set(showPath(path), variable);
     } catch {
-      problems.push(`${variable}: not valid JSON`);
+      problems.push(`${variable} is not valid JSON.`);
     }
   }
   if (problems.length > 0) throw new UsageError(problems);
@@ -119,16 +123,18 @@ export function withEnvironment(
   return { value, placeOf };
 }
 
-const plain = (step: string): string => step.replaceAll('_', '').toLowerCase();
+const normalise = (step: string): string => step.replaceAll('_', '').toLowerCase();
 
-function pathOf(variable: string, root: Node): Path | null {
+function findPath(variable: string, root: Node): Path | null {
   const path: (string | number)[] = [];
   for (const step of variable.slice(prefix.length).split('__')) {
     const node = nodeAt(root, path);
     if (!node) return null;
     if (node.type === 'array' && /^\d{1,4}$/.test(step)) path.push(Number(step));
     else {
-      const key = Object.keys(propertiesOf(node)).find((name) => plain(name) === plain(step));
+      const key = Object.keys(propertiesOf(node)).find(
+        (name) => normalise(name) === normalise(step),
+      );
       if (key === undefined) return null;
       path.push(key);
     }
@@ -142,10 +148,12 @@ function unknownVariable(variable: string, root: Node): string {
     ...keysOf(root).map(({ path }) => variableOf(path.map((step) => (step === '[]' ? 0 : step)))),
   ];
   const near = nearest(variable.replace(/__\d+/g, '__0'), known);
-  return `${variable} is no key of the configuration${near === undefined ? '; docs/CONFIGURATION.md lists them' : `; did you mean ${near}?`}`;
+  const hint =
+    near === undefined ? 'docs/CONFIGURATION.md lists all keys.' : `Did you mean ${near}?`;
+  return `${variable} is not a key of the configuration. ${hint}`;
 }
 
-/** Every key of the schema, sections too, in its order; `[]` stands for an index. */
+/** Every key of the schema, sections included, in the order of the schema; `[]` is an index. */
 export function keysOf(
   node: Node,
   path: readonly string[] = [],
@@ -162,7 +170,7 @@ export function keysOf(
   ];
 }
 
-function valueIn(text: string, node: Node): unknown {
+function parseVariable(text: string, node: Node): unknown {
   const trimmed = text.trim();
   if (node.type === 'array' && !trimmed.startsWith('['))
     return trimmed.split(',').map((item) => item.trim());
@@ -175,15 +183,19 @@ function valueIn(text: string, node: Node): unknown {
   return text;
 }
 
-/** A copy of `value` with `inner` at `path`; what is on the way and no container is replaced. */
-function placed(value: unknown, path: Path, inner: unknown): unknown {
+/**
+ * A copy of `value` with `inner` at `path`; a value on the path that is not a container is
+ * replaced.
+ */
+function withValueAt(value: unknown, path: Path, inner: unknown): unknown {
   const [step, ...rest] = path;
   if (step === undefined) return inner;
   if (typeof step === 'number') {
     const list = Array.isArray(value) ? [...value] : [];
-    list[step] = placed(list[step], rest, inner);
+    list[step] = withValueAt(list[step], rest, inner);
     return list;
   }
   const section = typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
-  return { ...section, [step]: placed((section as Record<string, unknown>)[step], rest, inner) };
+  const before = (section as Record<string, unknown>)[step];
+  return { ...section, [step]: withValueAt(before, rest, inner) };
 }

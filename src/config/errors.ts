@@ -1,7 +1,7 @@
-// What a person typed or wrote is wrong: exit code 2. The message names the thing, the place and the nearest
-// right name, and never the value, which may be a secret in the wrong place.
+// Mistakes in usage or configuration: exit code 2. A message names the key, its place and what is
+// accepted, and never the value, which can be a secret in the wrong place.
 
-/** Wrong usage or configuration. `problems` are whole sentences, one per mistake. */
+/** Wrong usage or configuration. `problems` are sentences, one per mistake. */
 export class UsageError extends Error {
   readonly problems: readonly string[];
 
@@ -13,34 +13,59 @@ export class UsageError extends Error {
   }
 }
 
-/** `; did you mean "x"?` where a known name is near, else the known names. `wrong` is itself not repeated. */
+const osErrors: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EADDRINUSE: 'the address is in use',
+  EADDRNOTAVAIL: 'this machine does not have the address',
+  EEXIST: 'the file exists already',
+  EIO: 'input or output error',
+  EISDIR: 'it is a folder',
+  ENOENT: 'no such file or folder',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'it is not a folder',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+};
+
+/** An operating-system error in words; never its message, which can quote arguments. */
+export function osErrorText(error: unknown): string {
+  const code = osErrorCode(error) ?? 'unknown';
+  return osErrors[code] ?? `system error ${code}`;
+}
+
+/** Such as `ENOENT`; undefined for another kind of error. */
+export function osErrorCode(error: unknown): string | undefined {
+  const isCoded = typeof error === 'object' && error !== null && 'code' in error;
+  return isCoded && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** A sentence that names the nearest known name, or the known names. `wrong` is not repeated. */
 export function suggestion(wrong: string, known: readonly string[]): string {
   const near = nearest(wrong, known);
-  if (near !== undefined) return `did you mean "${near}"?`;
-  return known.length === 0
-    ? 'there are none'
-    : `known: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}`;
+  if (near !== undefined) return `Did you mean "${near}"?`;
+  if (known.length === 0) return 'There are none.';
+  return `Use one of: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}.`;
 }
 
-/** The name that was probably meant: at most a third of it differs, whatever its case and separators. */
+/**
+ * The name that was probably meant: at most a third of it differs, in any case and with any
+ * separators.
+ */
 export function nearest(wrong: string, known: readonly string[]): string | undefined {
-  const plain = (name: string): string => name.toLowerCase().replace(/[_\-\s]/g, '');
-  const ranked = known
-    .map((name) => ({ name, edits: edits(plain(wrong), plain(name)) }))
-    .filter(
-      ({ name, edits }) =>
-        edits <= Math.max(1, Math.floor(Math.max(plain(name).length, plain(wrong).length) / 3)),
-    )
+  const normalise = (name: string): string => name.toLowerCase().replace(/[_\-\s]/g, '');
+  const from = normalise(wrong);
+  const [first] = known
+    .map((name) => ({ name, length: Math.max(normalise(name).length, from.length) }))
+    .map(({ name, length }) => ({ name, length, edits: countEdits(from, normalise(name)) }))
+    .filter(({ length, edits }) => edits <= Math.max(1, Math.floor(length / 3)))
     .sort((a, b) => a.edits - b.edits);
-  return ranked[0]?.name;
+  return first?.name;
 }
 
-/** How many letters are missing, superfluous, exchanged or swapped with their neighbour (optimal string alignment). */
-function edits(a: string, b: string): number {
-  let [before, last]: [number[], number[]] = [
-    [],
-    Array.from({ length: b.length + 1 }, (_, index) => index),
-  ];
+/** How many letters are missing, superfluous, exchanged or swapped (optimal string alignment). */
+function countEdits(a: string, b: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i += 1) {
     const row = [i];
     for (let j = 1; j <= b.length; j += 1) {

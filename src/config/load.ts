@@ -1,5 +1,6 @@
-// The configuration: read, judged, and filled in. A wrong value names its key, its place and what is accepted,
-// never itself; nothing here looks at the process, so the environment and the folder are handed in.
+// Reads, validates and completes the configuration. A message names the key, its place and what is
+// accepted, and never the value. Callers pass the environment and the folder; nothing here reads
+// the process.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -14,97 +15,108 @@ import {
   showPath,
   withEnvironment,
 } from './environment.ts';
-import { suggestion, UsageError } from './errors.ts';
+import { osErrorText, suggestion, UsageError } from './errors.ts';
 import { schema } from './schema.ts';
 
 type Parsed = z.output<typeof schema>;
 
-/** One configured account. `policy` and `schedule` are there only where they differ from the common ones, and are then whole. */
+/**
+ * One account. `policy` and `schedule` are there only where they differ from the common ones, and
+ * are then complete.
+ */
 export type AccountConfig = Omit<Parsed['accounts'][number], 'secretId' | 'policy' | 'schedule'> & {
   readonly secretId: string;
   readonly policy?: Parsed['policy'];
   readonly schedule?: Parsed['schedule'];
 };
 
-/** The configuration with every default filled in and every path absolute. */
+/** The configuration with all defaults and with absolute paths. */
 export type Config = Omit<Parsed, 'accounts'> & { readonly accounts: readonly AccountConfig[] };
 
 export type ConfigSource = {
   /** The YAML, or null where there is no file. */
   readonly text: string | null;
-  /** What places call the file. */
+  /** The name of the file in messages. */
   readonly file: string;
-  /** What relative paths start from. */
+  /** Relative paths start here. */
   readonly folder: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 };
 
-/** The JSON Schema of what may be written, with `accepts` on every value. */
+/** The JSON Schema of the configuration, with `accepts` on every value. */
 export function describeConfig(): Node {
   return z.toJSONSchema(schema, {
     io: 'input',
-    override: ({ jsonSchema }) => dropEmptyDefault(jsonSchema),
+    override: ({ jsonSchema }) => {
+      if (JSON.stringify(jsonSchema.default) === '{}') delete jsonSchema.default;
+    },
   }) as Node;
 }
 
-function dropEmptyDefault(node: { default?: unknown }): void {
-  if (JSON.stringify(node.default) === '{}') delete node.default;
-}
-
 /**
- * Finds and reads the configuration: `file`, else ROTATOR_CONFIG, else ./rotator.yaml; the environment alone will do. Throws a
- * UsageError that lists every mistake.
+ * Finds and reads the configuration: `file`, else ROTATOR_CONFIG, else ./rotator.yaml. With
+ * ROTATOR_ variables no file is needed. Throws a UsageError with every mistake.
  */
 export async function loadConfig(from: {
-  file?: string;
+  file?: string | undefined;
   env: ConfigSource['env'];
   cwd: string;
 }): Promise<Config> {
   const { env, cwd } = from;
-  const named = from.file ?? (env[`${prefix}CONFIG`] || undefined);
+  const fileVariable = `${prefix}CONFIG`;
+  const named = from.file ?? (env[fileVariable] || undefined);
   const file = resolve(cwd, named ?? 'rotator.yaml');
-  const isFromEnvironment = Object.keys(env).some(
-    (name) => name.startsWith(prefix) && name !== `${prefix}CONFIG` && env[name] !== '',
+  if (named !== undefined || existsSync(file))
+    return parseConfig({ text: readText(file), file, folder: dirname(file), env });
+  const isInEnvironment = Object.keys(env).some(
+    (name) => name.startsWith(prefix) && name !== fileVariable && env[name] !== '',
   );
-  if (named === undefined && !existsSync(file)) {
-    if (isFromEnvironment) return parseConfig({ text: null, file, folder: cwd, env });
-    throw new UsageError(
-      `there is no rotator.yaml in ${cwd}; make one with: thingspace-rotator init, or name one with --config FILE`,
-    );
-  }
-  return parseConfig({ text: readText(file), file, folder: dirname(file), env });
+  if (isInEnvironment) return parseConfig({ text: null, file, folder: cwd, env });
+  throw new UsageError(
+    `There is no rotator.yaml in ${cwd}. Create one with \`thingspace-rotator init\`, or name ` +
+      'one with --config FILE.',
+  );
 }
 
 function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new UsageError(
-      `cannot read the configuration ${file}: ${(error as NodeJS.ErrnoException).code ?? 'an unexpected error'}`,
-    );
+    throw new UsageError(`Cannot read the configuration ${file}: ${osErrorText(error)}.`);
   }
 }
 
-/** Judges and fills in. Throws a UsageError that lists every mistake. */
+/**
+ * The configuration in a file's text and the environment. Throws a UsageError with every mistake.
+ */
 export async function parseConfig({ text, file, folder, env }: ConfigSource): Promise<Config> {
-  const root = describeConfig();
   const written: Input =
     text === null
       ? { value: {}, placeOf: () => 'the environment' }
       : (await import('./yaml.ts')).readYaml(text, file);
-  const { value, placeOf } = withEnvironment({ ...written, value: written.value ?? {} }, env, root);
-  const parsed = schema.safeParse(value);
+  const root = describeConfig();
+  const input = withEnvironment({ ...written, value: written.value ?? {} }, env, root);
+  return validateConfig(input, folder, root);
+}
+
+/** The configuration in plain values. Throws a UsageError with every mistake. */
+export function validateConfig(
+  { value, placeOf }: Input,
+  folder: string,
+  root = describeConfig(),
+): Config {
+  const refuse = (problems: readonly Problem[]): void => {
+    if (problems.length > 0)
+      throw new UsageError(problems.map(({ path, says }) => `${placeOf(path)}: ${says}`));
+  };
+  const parsed = schema.safeParse(value, { reportInput: true });
   if (!parsed.success) {
-    throw new UsageError(
-      parsed.error.issues
-        .flatMap((issue) => describeIssue(issue, root))
-        .map(({ path, says }) => `${placeOf(path)}: ${says}`),
-    );
+    const problems = parsed.error.issues.flatMap((issue) => describeIssue(issue, root));
+    refuse(problems);
+    throw new Error('bug: a rejected configuration without a problem');
   }
-  const config = settled(parsed.data, folder);
-  const problems = contradictions(config, parsed.data);
-  if (problems.length > 0)
-    throw new UsageError(problems.map(({ path, says }) => `${placeOf(path)}: ${says}`));
+  const config = complete(parsed.data, folder);
+  refuse(contradictions(config, parsed.data));
   return config;
 }
 
@@ -113,133 +125,134 @@ type Problem = { readonly path: Path; readonly says: string };
 /** A zod issue in our words: its own may quote the value. */
 function describeIssue(issue: z.core.$ZodIssue, root: Node): Problem[] {
   const path = issue.path as Path;
+  const node = nodeAt(root, path) ?? {};
   if (issue.code === 'unrecognized_keys') {
-    const known = Object.keys(propertiesOf(nodeAt(root, path) ?? {}));
+    const known = Object.keys(propertiesOf(node));
     return issue.keys.map((key) => {
-      // A key of another variant (store.directory beside secrets-manager) is known, and yet out of place.
+      const at = [...path, key];
+      // A key of the other variant (store.directory beside secrets-manager) is known, and still
+      // wrong here.
       const says = known.includes(key)
-        ? `${showPath([...path, key])} does not belong to this type`
-        : `unknown key ${showPath([...path, key])}; ${suggestion(key, known)}`;
-      return { path: [...path, key], says };
+        ? `${showPath(at)} does not belong to this type.`
+        : `Unknown key ${showPath(at)}. ${suggestion(key, known)}`;
+      return { path: at, says };
     });
   }
-  const node = nodeAt(root, path) ?? {};
-  const what = path.length === 0 ? 'the configuration' : showPath(path);
-  const accepted =
-    node.accepts ??
-    (path.length === 0 || node.properties || node.oneOf
-      ? 'a section of keys'
-      : 'another kind of value');
-  const isMissing =
-    'input' in issue ? issue.input === undefined : issue.message.endsWith('received undefined');
-  return [
-    {
-      path,
-      says: isMissing
-        ? `${what} is missing: ${accepted}`
-        : `${what} is not accepted: it takes ${accepted}`,
-    },
-  ];
+  const name = path.length === 0 ? 'The configuration' : showPath(path);
+  const isSection = path.length === 0 || node.properties !== undefined || node.oneOf !== undefined;
+  const accepts = node.accepts ?? (isSection ? 'a section of keys' : 'another kind of value');
+  const says = issue.input === undefined ? `is missing. It takes ${accepts}.` : `takes ${accepts}.`;
+  return [{ path, says: `${name} ${says}` }];
 }
 
-/** Paths from the folder of the file; accounts with their secret, and their policy and schedule whole. */
-function settled(parsed: Parsed, folder: string): Config {
-  const at = (path: string): string => resolve(folder, path);
+/** Paths become absolute; each account gets its secret, and its complete policy and schedule. */
+function complete(parsed: Parsed, folder: string): Config {
   const { store, receipts, audit, notify, http } = parsed;
+  const at = (path: string): string => resolve(folder, path);
+  const withPaths = <Section extends object>(
+    section: Section,
+    ...keys: readonly (keyof Section)[]
+  ): Section => {
+    const absolute = { ...section };
+    for (const key of keys) {
+      const path = section[key];
+      if (typeof path === 'string') Object.assign(absolute, { [key]: at(path) });
+    }
+    return absolute;
+  };
   return {
     ...parsed,
-    store:
-      store.type === 'file'
-        ? { ...store, directory: at(store.directory), identityFile: at(store.identityFile) }
-        : store,
+    store: store.type === 'file' ? withPaths(store, 'directory', 'identityFile') : store,
     accounts: parsed.accounts.map(({ policy, schedule, ...account }) => ({
       ...account,
       secretId: account.secretId ?? account.name,
       ...(policy === undefined ? {} : { policy: { ...parsed.policy, ...policy } }),
       ...(schedule === undefined ? {} : { schedule: { ...parsed.schedule, ...schedule } }),
     })),
-    receipts: {
-      ...receipts,
-      ...(receipts.directory === undefined ? {} : { directory: at(receipts.directory) }),
-      ...(receipts.identityFile === undefined ? {} : { identityFile: at(receipts.identityFile) }),
-    },
-    audit: { ...audit, directory: at(audit.directory), signingKeyFile: at(audit.signingKeyFile) },
-    ...(notify === undefined
-      ? {}
-      : {
-          notify: {
-            ...notify,
-            ...(notify.secretFile === undefined ? {} : { secretFile: at(notify.secretFile) }),
-          },
-        }),
-    http: { ...http, ...(http.tokenFile === undefined ? {} : { tokenFile: at(http.tokenFile) }) },
+    receipts: withPaths(receipts, 'directory', 'identityFile'),
+    audit: withPaths(audit, 'directory', 'signingKeyFile'),
+    ...(notify === undefined ? {} : { notify: withPaths(notify, 'secretFile') }),
+    http: withPaths(http, 'tokenFile'),
   };
 }
 
-/** What each key allows and all of them together do not. */
+/** What each key allows, and the combination does not. */
 function contradictions(config: Config, parsed: Parsed): Problem[] {
-  const { accounts, store, discover, policy } = config;
+  const { accounts, store, discover, policy, audit } = config;
   const problems: Problem[] = [];
-  const say = (path: Path, says: string): void => {
-    problems.push({ path, says });
+  const check = (isWrong: boolean, path: Path, says: string): void => {
+    if (isWrong) problems.push({ path, says });
   };
-
-  if (accounts.length === 0 && !discover)
-    say(['accounts'], 'accounts is empty: name at least one, or discover them by tag');
-  if (discover && store.type === 'file')
-    say(['discover'], 'discover needs store.type: secrets-manager');
-  if (config.audit.kmsKeyId !== undefined && config.audit.origin === undefined)
-    say(['audit', 'kmsKeyId'], 'audit.origin is missing: a key in KMS carries no name');
-  if (config.audit.kmsKeyId !== undefined && config.audit.signingKeySecretId !== undefined)
-    say(
-      ['audit', 'signingKeySecretId'],
-      'audit.signingKeySecretId and audit.kmsKeyId exclude each other',
-    );
-
-  const later = <T extends string>(values: readonly T[], index: number): number =>
-    values.indexOf(values[index] as T);
-  const names = accounts.map(({ name }) => name.toLowerCase());
-  const secrets = accounts.map(({ secretId }) => plainSecret(secretId));
-  accounts.forEach(({ name, policy: own }, index) => {
-    const [sameName, sameSecret] = [later(names, index), later(secrets, index)];
-    if (sameName < index)
-      say(
-        ['accounts', index, 'name'],
-        `accounts[${index}] and accounts[${sameName}] have the same name, ${name}`,
-      );
-    else if (sameSecret < index) {
-      const place = parsed.accounts[index]?.secretId === undefined ? 'name' : 'secretId';
-      say(
-        ['accounts', index, place],
-        `accounts ${name} and ${accounts[sameSecret]?.name} share one secret; each needs its own`,
-      );
-    }
-    if (own && own.rotateAfterDays > own.maxAgeDays)
-      say(
-        ['accounts', index, 'policy'],
-        `accounts[${index}].policy: rotateAfterDays is more than maxAgeDays`,
-      );
-  });
-  if (policy.rotateAfterDays > policy.maxAgeDays)
-    say(['policy', 'rotateAfterDays'], 'policy.rotateAfterDays is more than policy.maxAgeDays');
-
+  const names = accounts.map(({ name }) => name);
+  const hasNone = accounts.length === 0 && !discover;
+  check(hasNone, ['accounts'], 'accounts is empty. Name an account, or set discover.tag.');
+  const isFile = discover !== undefined && store.type === 'file';
+  check(isFile, ['discover'], 'discover needs store.type: secrets-manager.');
+  check(
+    audit.kmsKeyId !== undefined && audit.origin === undefined,
+    ['audit', 'kmsKeyId'],
+    'audit.kmsKeyId needs audit.origin, because a KMS key has no name.',
+  );
+  check(
+    audit.kmsKeyId !== undefined && audit.signingKeySecretId !== undefined,
+    ['audit', 'signingKeySecretId'],
+    'audit.signingKeySecretId and audit.kmsKeyId exclude each other.',
+  );
+  check(
+    policy.rotateAfterDays > policy.maxAgeDays,
+    ['policy', 'rotateAfterDays'],
+    'policy.rotateAfterDays is more than policy.maxAgeDays.',
+  );
+  problems.push(...accountProblems(accounts, parsed));
   config.pairs.forEach((pair, index) => {
-    if (pair[0] === pair[1]) say(['pairs', index], `pairs[${index}] names one account twice`);
-    const known = accounts.map(({ name }) => name);
-    const stranger = discover ? undefined : pair.find((name) => !known.includes(name));
-    if (stranger !== undefined)
-      say(
-        ['pairs', index],
-        `pairs[${index}] names ${stranger}, which is no account; ${suggestion(stranger, known)}`,
-      );
+    const at = ['pairs', index];
+    check(pair[0] === pair[1], at, `pairs[${index}] names the same account twice.`);
+    const unknown = discover ? undefined : pair.find((name) => !names.includes(name));
+    if (unknown !== undefined)
+      check(true, at, `pairs[${index}] names an unknown account. ${suggestion(unknown, names)}`);
   });
   return problems;
 }
 
-/** An ARN ends in the secret's name and six random letters; the name alone means the same secret. */
-function plainSecret(secretId: string): string {
-  return (
-    /^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+)-[A-Za-z0-9]{6}$/.exec(secretId)?.[1] ??
-    secretId
-  );
+/** Each account needs a name and a secret that no other account has. */
+function accountProblems(accounts: Config['accounts'], parsed: Parsed): Problem[] {
+  const names = accounts.map(({ name }) => name.toLowerCase());
+  const secrets = accounts.map(({ secretId }) => secretName(secretId));
+  return accounts.flatMap(({ name, secretId, policy }, index): Problem[] => {
+    const at = `accounts[${index}]`;
+    const sameName = names.indexOf(name.toLowerCase());
+    const sameSecret = secrets.indexOf(secretName(secretId));
+    const problems: Problem[] = [];
+    if (sameName < index)
+      problems.push({
+        path: ['accounts', index, 'name'],
+        says: `${at} and accounts[${sameName}] have the same name, ${name}.`,
+      });
+    else if (sameSecret < index)
+      problems.push({
+        path: [
+          'accounts',
+          index,
+          parsed.accounts[index]?.secretId === undefined ? 'name' : 'secretId',
+        ],
+        says:
+          `The accounts ${name} and ${accounts[sameSecret]?.name} have the same secret. Each ` +
+          'account needs its own.',
+      });
+    if (policy && policy.rotateAfterDays > policy.maxAgeDays)
+      problems.push({
+        path: ['accounts', index, 'policy'],
+        says: `${at}.policy.rotateAfterDays is more than maxAgeDays.`,
+      });
+    return problems;
+  });
+}
+
+/**
+ * The name in an ARN, which ends in the name of the secret and six random letters; a name stays as
+ * it is.
+ */
+export function secretName(secretId: string): string {
+  const arn = /^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+?)(?:-[A-Za-z0-9]{6})?$/;
+  return arn.exec(secretId)?.[1] ?? secretId;
 }

@@ -1,13 +1,14 @@
-// The configuration's YAML: its value, and where each key stands. Loaded only where there is a file. Must never put a value into
-// a message.
+// The YAML of the configuration: its value, and the line and column of each key. Loaded only where
+// there is a file. A message must never contain a value.
 
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { type Input, type Path, withoutNulls } from './environment.ts';
 import { UsageError } from './errors.ts';
 
 /**
- * The YAML (or JSON) in `text`; `file` names it in places. Throws a UsageError with line and column for what is not YAML and
- * for a key that is there twice. An empty value (`notify:`) is as if it were not there.
+ * The YAML (or JSON) in `text`; `file` names it in messages. Throws a UsageError with line and
+ * column for invalid YAML and for a duplicate key. An empty value (`notify:`) means the same as a
+ * missing key.
  */
 export function readYaml(text: string, file: string): Input {
   const lineCounter = new LineCounter();
@@ -23,11 +24,11 @@ export function readYaml(text: string, file: string): Input {
     return `${file}:${line}:${col}`;
   };
   if (document.errors.length > 0) {
-    // The library quotes what it stumbles over after a colon or in quotes; that may be a secret.
+    // The library quotes the text after a colon or in quotes; that can be a secret.
     throw new UsageError(
       document.errors.map(
         ({ message, pos }) =>
-          `${at(pos[0])}: not valid YAML: ${message.replace(/[:"'(].*$/s, '').trim()}`,
+          `${at(pos[0])}: This is not valid YAML: ${message.replace(/[:"'(].*$/s, '').trim()}.`,
       ),
     );
   }
@@ -49,7 +50,7 @@ export function readYaml(text: string, file: string): Input {
   try {
     return { value: withoutNulls(document.toJS({ maxAliasCount: 100 })), placeOf };
   } catch {
-    // What only shows here: an alias (*name) of an anchor that is not there, or too many of them.
-    throw new UsageError(`${file}: not valid YAML: an alias (*) does not resolve`);
+    // Only now: an alias (*name) of an anchor that does not exist, or too many aliases.
+    throw new UsageError(`${file}: This is not valid YAML: an alias (*) does not resolve.`);
   }
 }

@@ -1,124 +1,86 @@
-// What the function is asked: EventBridge Scheduler's event, an order by hand, and the SQS messages that one invocation sends to
-// others. Parser and printer of the message side by side. What does not fit is refused with the nearest right word.
+// What the functions receive: the event of EventBridge Scheduler, an order, and the SQS messages
+// that one invocation sends to others. The printer and the parser of the message are both here.
 
-import { suggestion, UsageError } from '../config/errors.ts';
+import * as z from 'zod';
+import { UsageError } from '../config/errors.ts';
+import { freeText, maxTextLength, type Order, parseOrder } from '../order.ts';
 import type { Trigger } from '../rotation/event.ts';
 
-/** What one invocation of `scheduled` is to do. */
-export type Order = {
-  readonly purpose: 'rotate' | 'check' | 'recover' | 'resume';
-  /** Account names; none means all that are enabled. */
-  readonly accounts: readonly string[];
-  readonly force: boolean;
-  readonly trigger: Trigger;
-};
-
-const actions = ['rotate', 'check', 'recover', 'resume'] as const;
-const orderKeys = ['action', 'accounts', 'force', 'reason', 'changeRef', 'requestedBy'];
-
-/** How long free text by people may be. */
-const maxText = 1_024;
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+/** What one invocation of `scheduled` does. Without names: all enabled accounts. */
+export type ScheduledOrder = Order & { readonly trigger: Trigger };
 
 /**
- * The order in an event. Anything that names a `source` or a `detail-type` and no `action` is the schedule's. Throws a UsageError for
- * an order by hand that cannot be carried out. `requestId` goes to the audit record: CloudTrail knows who that was.
+ * The order in an event. An event with a `source` or a `detail-type` and without an `action` is one
+ * of the schedule. Throws a UsageError. `requestId` goes into the audit record: CloudTrail knows
+ * its caller.
  */
-export function readOrder(event: unknown, requestId: string): Order {
-  if (!isFields(event) || event['action'] === undefined) {
-    if (isFields(event) && (typeof event['source'] === 'string' || 'detail-type' in event))
-      return {
-        purpose: 'rotate',
-        accounts: [],
-        force: false,
-        trigger: { kind: 'schedule', requestedBy: `lambda:${requestId}` },
-      };
-    throw new UsageError(
-      'the event has no "action"; by hand it is {"action":"rotate","accounts":["NAME"],"force":true,"reason":"TEXT"}',
-    );
+export function readOrder(event: unknown, requestId: string): ScheduledOrder {
+  const request = `lambda:${requestId}`;
+  if (isScheduleEvent(event)) {
+    const order = parseOrder({}, 'event', { action: 'rotate' });
+    return { ...order, trigger: { kind: 'schedule', requestedBy: request } };
   }
-  const problems: string[] = [];
-  const isForced = event['force'] === true;
-  for (const key of Object.keys(event))
-    if (!orderKeys.includes(key))
-      problems.push(`unknown key in the event: ${suggestion(key, orderKeys)}`);
-  const purpose = actions.find((name) => name === event['action']);
-  if (purpose === undefined)
-    problems.push(`unknown action; ${suggestion(String(event['action']), actions)}`);
-  const { accounts = [] } = event;
-  const isList =
-    Array.isArray(accounts) && accounts.every((name) => typeof name === 'string' && name !== '');
-  if (!isList) problems.push('"accounts" takes a list of account names');
-  if (!['boolean', 'undefined'].includes(typeof event['force']))
-    problems.push('"force" takes true or false');
-  const text = (key: string): string | undefined => {
-    const value = event[key];
-    if (value === undefined) return undefined;
-    if (typeof value === 'string' && value.length <= maxText) return value;
-    problems.push(`"${key}" takes a text of at most ${maxText} letters`);
-    return undefined;
-  };
-  const [reason, changeRef, requestedBy] = [text('reason'), text('changeRef'), text('requestedBy')];
-  if (purpose === 'resume' && reason === undefined)
-    problems.push('"resume" needs a "reason": why the account may go on');
-  if (purpose === 'resume' && isList && accounts.length === 0)
-    problems.push('"resume" needs "accounts": which ones may go on');
-  if (problems.length > 0 || purpose === undefined) throw new UsageError(problems);
+  const order = parseOrder(event, 'event');
+  const { action, requestedBy, reason, changeRef } = order;
   const trigger: Trigger = {
-    kind: purpose === 'recover' ? 'recovery' : 'manual',
-    // What the caller says of himself is not proven; the request id is, by CloudTrail.
-    requestedBy:
-      requestedBy === undefined ? `lambda:${requestId}` : `${requestedBy} (lambda:${requestId})`,
-    ...(reason === undefined ? {} : { reason }),
-    ...(changeRef === undefined ? {} : { changeRef }),
+    kind: action === 'recover' ? 'recovery' : 'manual',
+    // The name is what the caller claims; CloudTrail proves the request id.
+    requestedBy: requestedBy === undefined ? request : `${requestedBy} (${request})`,
+    reason,
+    changeRef,
   };
-  return { purpose, accounts: accounts as string[], force: isForced, trigger };
+  return { ...order, trigger };
 }
+
+function isScheduleEvent(event: unknown): boolean {
+  if (typeof event !== 'object' || event === null || 'action' in event) return false;
+  return 'detail-type' in event || ('source' in event && typeof event.source === 'string');
+}
+
+const format = 'thingspace-rotator/work/1';
+
+const workSchema = z.object({
+  format: z.literal(format),
+  account: freeText,
+  secretId: z.string().min(1),
+  force: z.boolean(),
+  /**
+   * A password stored after this time was rotated by an earlier copy of the message; UTC
+   * milliseconds.
+   */
+  requestedAtMs: z.int(),
+  trigger: z.object({
+    kind: z.enum(['schedule', 'manual', 'native', 'recovery']),
+    // The name, and the request id in parentheses.
+    requestedBy: z
+      .string()
+      .max(maxTextLength + 100)
+      .optional(),
+    reason: freeText.optional(),
+    changeRef: freeText.optional(),
+  }),
+});
 
 /** One account for `worker`. */
-export type Work = {
-  readonly account: string;
-  readonly secretId: string;
-  readonly force: boolean;
-  /** A password that is younger than this has been rotated by an earlier copy of the message; UTC milliseconds. */
-  readonly requestedAtMs: number;
-  readonly trigger: Trigger;
-};
+export type Work = Readonly<Omit<z.output<typeof workSchema>, 'format'>>;
 
-const workFormat = 'thingspace-rotator/work/1';
+export const formatWork = (work: Work): string => JSON.stringify({ format, ...work });
 
-export function formatWork(work: Work): string {
-  return JSON.stringify({ format: workFormat, ...work });
-}
-
-/** The work in a message's body; `null` for anything this release did not write. */
-export function parseWork(body: string): Work | null {
+/**
+ * The work in the body of a message. Throws a UsageError for a message that this release did not
+ * write.
+ */
+export function parseWork(body: string): Work {
   let value: unknown;
   try {
     value = JSON.parse(body);
   } catch {
-    return null;
+    throw new UsageError('The message takes JSON.');
   }
-  if (!isFields(value) || value['format'] !== workFormat) return null;
-  const { account, secretId, force, requestedAtMs, trigger } = value;
-  if (typeof account !== 'string' || typeof secretId !== 'string' || typeof force !== 'boolean')
-    return null;
-  if (!Number.isSafeInteger(requestedAtMs) || !isFields(trigger)) return null;
-  const kind = (['schedule', 'manual', 'native', 'recovery'] as const).find(
-    (name) => name === trigger['kind'],
+  const parsed = workSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const fields = new Set(parsed.error.issues.map(({ path }) => path.join('.')));
+  throw new UsageError(
+    [...fields].map((field) => `"${field}" in the message is missing or has a wrong value.`),
   );
-  if (kind === undefined) return null;
-  const text = (key: string): Record<string, string> =>
-    typeof trigger[key] === 'string' ? { [key]: trigger[key].slice(0, maxText + 100) } : {};
-  return {
-    account,
-    secretId,
-    force,
-    requestedAtMs: requestedAtMs as number,
-    trigger: { kind, ...text('requestedBy'), ...text('reason'), ...text('changeRef') },
-  };
 }

@@ -1,15 +1,19 @@
-// Secrets Manager's own rotation: four steps with one ClientRequestToken, repeated as a whole, several times, when one throws. The
-// server invents the password, so `setSecret` does the work and `finishSecret` finds it done. Throwing is how a step fails.
+// Rotation by Secrets Manager: four steps with one ClientRequestToken; when a step throws, Secrets
+// Manager repeats all of them several times. ThingSpace chooses the password, so `setSecret` does
+// the complete rotation, and `finishSecret` only checks that it is done.
 
+import * as z from 'zod';
 import type { Account } from '../app.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
-import { failures } from '../rotation/failure.ts';
+import { secretName } from '../config/load.ts';
+import { explain } from '../rotation/catalogue.ts';
+import { Failure, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Result } from '../rotation/state.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import type { Invocation } from './runtime.ts';
 
-/** AWS's pages show both spellings (2026-11). */
+/** The pages of AWS use both spellings (2026-11). */
 const steps = {
   createSecret: 'create',
   create_secret: 'create',
@@ -21,182 +25,184 @@ const steps = {
   finish_secret: 'finish',
 } as const;
 
+const stepNames = Object.keys(steps) as (keyof typeof steps)[];
+
 type Step = {
-  readonly step: (typeof steps)[keyof typeof steps];
-  readonly name: string;
+  readonly name: keyof typeof steps;
   readonly secretId: string;
   readonly token: string;
 };
 
-/** A step that Secrets Manager is to count as failed. The message goes to the function's log and to nobody else. */
+/**
+ * A step that Secrets Manager must count as failed. The message goes to the log of the function
+ * only.
+ */
 class StepFailed extends Error {
-  constructor(step: string, account: string, why: string) {
-    super(`${step} of ${account}: ${why}`);
+  constructor({ name }: Step, account: Account, why: string) {
+    super(`${name} of ${account.name}: ${why}`);
     this.name = 'StepFailed';
   }
 }
 
-/** Resolves when the step is done; whatever was done before is left alone. Throws StepFailed, and a UsageError for what is no such event. */
+/**
+ * Resolves when the step is done, now or earlier. Throws StepFailed; a UsageError for an invalid
+ * event.
+ */
 export async function runStep(event: unknown, invocation: Invocation): Promise<void> {
-  const asked = readStep(event);
-  const account = accountFor(asked.secretId, invocation);
+  const step = readStep(event);
+  const account = accountOf(step, invocation);
   const status = await invocation.rotator.status(account);
   invocation.log.info('step.started', {
     account: account.name,
-    step: asked.name,
-    rotationId: asked.token,
+    step: step.name,
+    rotationId: step.token,
   });
-  switch (asked.step) {
+  switch (steps[step.name]) {
     case 'create':
-      return checkStanding(asked, account, status);
+      return checkStatus(step, account, status);
     case 'set':
-      return setPassword(asked, account, invocation);
+      return setPassword(step, account, invocation);
     case 'test':
-      return testPassword(asked, account, status, invocation);
+      return testPassword(step, account, status, invocation);
     case 'finish':
-      return finish(asked, account, status, invocation);
+      return finish(step, account, status, invocation);
   }
 }
 
+const eventSchema = z.object({
+  Step: z.unknown(),
+  SecretId: z.string().min(1),
+  ClientRequestToken: z.string().regex(/^[0-9A-Za-z-]{32,64}$/),
+});
+
 function readStep(event: unknown): Step {
-  const {
-    Step: name,
-    SecretId: secretId,
-    ClientRequestToken: token,
-  } = (event ?? {}) as Record<string, unknown>;
-  if (typeof name !== 'string' || !Object.hasOwn(steps, name))
-    throw new UsageError(`unknown Step; ${suggestion(String(name), Object.keys(steps))}`);
-  if (typeof secretId !== 'string' || secretId === '') throw new UsageError('SecretId is missing');
-  if (typeof token !== 'string' || !/^[0-9A-Za-z-]{32,64}$/.test(token))
-    throw new UsageError('ClientRequestToken is missing, or no token');
-  return { step: steps[name as keyof typeof steps], name, secretId, token };
+  const parsed = eventSchema.safeParse(event);
+  if (!parsed.success) {
+    const keys = new Set(parsed.error.issues.map(({ path }) => path[0] ?? 'event'));
+    throw new UsageError([...keys].map((key) => `${String(key)} is missing or invalid.`));
+  }
+  const { Step, SecretId: secretId, ClientRequestToken: token } = parsed.data;
+  const name = stepNames.find((known) => known === Step);
+  if (name === undefined)
+    throw new UsageError(`Unknown Step. ${suggestion(String(Step), stepNames)}`);
+  return { name, secretId, token };
 }
 
 /**
- * The account of a secret. By its ARN, which also names a secret of another AWS account; a name alone would be looked for in ours.
- * One that is not configured is an account all the same: somebody has made us its rotation function.
+ * The account of a secret, read by its ARN, which can also name a secret of another AWS account. A
+ * secret that is not configured is an account, too: its rotation configuration names this function.
  */
-function accountFor(secretId: string, { config }: Invocation): Account {
-  const named =
-    /^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+?)(?:-[A-Za-z0-9]{6})?$/.exec(secretId)?.[1] ??
-    secretId;
+function accountOf({ secretId }: Step, { config }: Invocation): Account {
+  const name = secretName(secretId);
   const configured = config.accounts.find(
-    (account) => account.secretId === secretId || account.secretId === named,
+    (account) => account.secretId === secretId || account.secretId === name,
   );
-  return configured ? { ...configured, secretId } : { name: named, secretId, enabled: true };
+  return configured ? { ...configured, secretId } : { name, secretId, enabled: true };
 }
 
-/** Nothing is to be created, since the server will invent the password; but what would stop the next step stops here already. */
-function checkStanding({ name, token }: Step, account: Account, status: AccountStatus): void {
-  if (status.versionId === token) return;
-  const { state, reason, detail, next } = status;
-  if (state === 'settled' && (reason === undefined || reason === 'foreign-pending')) {
-    if (reason === undefined || detail?.includes(token)) return;
-  }
-  // A new password that only needs to be made current is what the next step is for.
-  if (state === 'changed') return;
-  throw new StepFailed(name, account.name, told({ reason: reason ?? 'busy', detail, next }));
+/** `createSecret` has nothing to create; it fails where `setSecret` would fail. */
+function checkStatus(step: Step, account: Account, status: AccountStatus): void {
+  const { versionId, state, reason, facts } = status;
+  if (versionId === step.token) return;
+  const isHealthy = state === 'settled' && reason === undefined;
+  // Secrets Manager itself attached AWSPENDING to the version of this token.
+  const isOurPending = reason === 'foreign-pending' && facts?.pendingVersionId === step.token;
+  // A new password that only has to become current: the next step does that.
+  if (isHealthy || isOurPending || state === 'changed') return;
+  throw new StepFailed(step, account, describe(reason ?? 'busy', status));
 }
 
-const told = ({
-  reason,
-  detail,
-  next,
-}: {
-  reason: string;
-  detail?: string | undefined;
-  next: string;
-}): string => `${reason}${detail === undefined ? '' : ` (${detail})`}. ${next}`;
+/** The reason, the detail, and what to do. */
+function describe(reason: Reason, { detail, facts }: Pick<Result, 'detail' | 'facts'>): string {
+  const { title, steps: fixes } = explain(reason, facts);
+  const what = `${reason} (${detail ?? title})`;
+  return [
+    `${what}.`,
+    ...fixes.map(({ text, command }) => (command ? `${text}: ${command}` : `${text}.`)),
+  ].join(' ');
+}
 
-function failed({ name }: Step, account: Account, result: Result): StepFailed {
+function failureOf(step: Step, account: Account, result: Result): StepFailed {
   const reason = result.reason ?? 'busy';
   const { certainty } = failures[reason];
-  return new StepFailed(
-    name,
-    account.name,
-    told({ reason: `${certainty}: ${reason}`, detail: result.detail, next: result.next }),
-  );
+  return new StepFailed(step, account, `${certainty}: ${describe(reason, result)}`);
 }
 
-function attempt(
+/** One attempt for this token, and a checkpoint of the audit log after it. */
+async function attempt(
   { token }: Step,
   account: Account,
-  { rotator, interrupt, metrics }: Invocation,
+  invocation: Invocation,
   purpose: 'rotate' | 'check' | 'recover',
 ): Promise<Result> {
+  const { rotator, interrupt, metrics } = invocation;
   const ask = {
     purpose,
     force: purpose === 'rotate',
     native: { rotationId: token },
     trigger: { kind: 'native' },
   } as const;
-  return rotator.attempt(account, ask, interrupt).then((result) => {
-    metrics.recordResult(result);
-    return result;
-  });
+  const result = await rotator.attempt(account, ask, interrupt);
+  metrics.recordResult(result);
+  await writeCheckpoint(invocation);
+  return result;
 }
 
-/** Lines 1 to 7 of the protocol. A rotation that was left unfinished under another token is finished first, and does not count as this one. */
-async function setPassword(asked: Step, account: Account, invocation: Invocation): Promise<void> {
+/**
+ * Lines 1 to 7 of the protocol. An unfinished rotation of another token is completed first, and is
+ * not the rotation of this token.
+ */
+async function setPassword(step: Step, account: Account, invocation: Invocation): Promise<void> {
   for (let tries = 0; tries < 2; tries += 1) {
-    const result = await attempt(asked, account, invocation, 'rotate');
-    if (!isGood(result)) {
-      await sealed(invocation);
-      throw failed(asked, account, result);
-    }
-    if (result.versionId === asked.token) return sealed(invocation);
+    const result = await attempt(step, account, invocation, 'rotate');
+    if (!isGood(result)) throw failureOf(step, account, result);
+    if (result.versionId === step.token) return;
   }
-  await sealed(invocation);
   throw new StepFailed(
-    asked.name,
-    account.name,
-    'an unfinished rotation was finished; the next try begins this one',
+    step,
+    account,
+    'An unfinished rotation was completed. The next attempt starts this rotation.',
   );
 }
 
 /**
- * Line 8. On a version that is not current, and so is empty, only what can be seen without a login is checked: that is what Secrets
- * Manager asks for when rotation is switched on with RotateImmediately=false.
+ * Line 8. While the version of the token is not current, it is empty, and only the status is
+ * checked. Secrets Manager asks for this when rotation is enabled with RotateImmediately=false.
  */
 async function testPassword(
-  asked: Step,
+  step: Step,
   account: Account,
   status: AccountStatus,
   invocation: Invocation,
 ): Promise<void> {
-  if (status.versionId !== asked.token) return checkStanding(asked, account, status);
-  const result = await attempt(asked, account, invocation, 'check');
-  await sealed(invocation);
-  if (!isGood(result)) throw failed(asked, account, result);
+  if (status.versionId !== step.token) return checkStatus(step, account, status);
+  const result = await attempt(step, account, invocation, 'check');
+  if (!isGood(result)) throw failureOf(step, account, result);
 }
 
 async function finish(
-  asked: Step,
+  step: Step,
   account: Account,
   status: AccountStatus,
   invocation: Invocation,
 ): Promise<void> {
-  if (status.versionId === asked.token) return;
-  if (status.state !== 'changed' || status.rotationId !== asked.token)
+  if (status.versionId === step.token) return;
+  if (status.state !== 'changed' || status.rotationId !== step.token)
     throw new StepFailed(
-      asked.name,
-      account.name,
-      'there is nothing to finish: no password has been set under this token. Rotate the secret again.',
+      step,
+      account,
+      'There is nothing to finish: no password was set for this token. Rotate the secret again.',
     );
-  const result = await attempt(asked, account, invocation, 'recover');
-  await sealed(invocation);
-  if (!isGood(result) || result.versionId !== asked.token) throw failed(asked, account, result);
+  const result = await attempt(step, account, invocation, 'recover');
+  if (!isGood(result) || result.versionId !== step.token) throw failureOf(step, account, result);
 }
 
-/** Signs what the audit log says so far. That it could not be signed fails no step: the next run signs it. */
-async function sealed({ rotator }: Invocation): Promise<void> {
+/** Signs the audit log. A failed signature fails no step: the next run signs all records. */
+async function writeCheckpoint({ rotator }: Invocation): Promise<void> {
   try {
     await rotator.audit.checkpoint();
   } catch (error) {
-    rotator.observe({
-      event: 'audit.failed',
-      account: '*',
-      detail: error instanceof Error ? error.message : 'unknown',
-    });
+    if (!(error instanceof Failure)) throw error;
+    rotator.observe({ event: 'audit.failed', account: '*', detail: error.message });
   }
 }

@@ -1,5 +1,6 @@
-// What a function's instance keeps between invocations, and what each invocation gets: the rotator is composed once, the clock
-// counts down the invocation that runs, the log carries its request id. One invocation at a time, as Lambda promises.
+// What an instance of a function keeps between invocations, and what each invocation gets. The
+// rotator is opened once. The clock counts the remaining time of the current invocation, and the
+// log carries its request id. Lambda runs one invocation at a time in an instance.
 
 import { Writable } from 'node:stream';
 import { compose, type Rotator } from '../app.ts';
@@ -11,19 +12,24 @@ import { createEmfMetrics, type EmfMetrics } from '../telemetry/emf.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
 import { version } from '../version.ts';
 
-/** What we use of Lambda's context object. */
-export type Context = {
+/** What we use of the context object of Lambda. */
+export type LambdaContext = {
   readonly awsRequestId: string;
   readonly invokedFunctionArn?: string;
   getRemainingTimeInMillis(): number;
 };
 
-/** The process, as lambda.ts hands it in. */
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** The process, as lambda.ts passes it. */
 export type Platform = {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Env;
   readonly pid: number;
   readonly cwd: string;
-  /** One line to the function's log, synchronously: what is written is there when the process is killed. */
+  /**
+   * Writes one line to the log of the function, synchronously, so that it survives the end of the
+   * process.
+   */
   readonly writeLine: (line: string) => void;
   readonly onShutdown: (handler: () => void) => void;
 };
@@ -34,72 +40,52 @@ export type Invocation = {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: EmfMetrics;
-  /** Aborted by SIGTERM: what has not sent a reset ends. */
+  /** Aborted by SIGTERM: an attempt that has not sent a reset ends. */
   readonly interrupt: AbortSignal;
   readonly requestId: string;
-  /** Where more is due than this function rotates by itself; `null` where no queue is configured. */
+  /** For more due accounts than this function rotates; `null` where no queue is configured. */
   readonly queue: (() => Promise<WorkQueue>) | null;
-  /** From how many accounts on they go to the queue. */
+  /** With more due accounts than this, the queue is used. */
   readonly inlineAccounts: number;
 };
 
-/** Variables of the function that are no keys of the configuration. */
+/** Variables of the function that are not keys of the configuration. */
 const queueVariable = 'WORK_QUEUE_URL';
 const inlineVariable = 'INLINE_ACCOUNTS';
 const byAccountVariable = 'METRICS_BY_ACCOUNT';
 const defaultInlineAccounts = 20;
 
-export type World = {
-  invoke<T>(context: Context, work: (invocation: Invocation) => Promise<T>): Promise<T>;
+export type LambdaInstance = {
+  invoke<T>(context: LambdaContext, work: (invocation: Invocation) => Promise<T>): Promise<T>;
 };
 
-export function createWorld(platform: Platform): World {
+type Opened = { readonly config: Config; readonly rotator: Rotator };
+
+export function createInstance(platform: Platform): LambdaInstance {
   const { env, writeLine } = platform;
   const shutdown = new AbortController();
+  /** What belongs to the current invocation. */
+  const current: { context: LambdaContext | null; log: Log | null } = { context: null, log: null };
+  const clock = openClock(
+    () => current.context?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY,
+  );
+  const metrics = createEmfMetrics({ byAccount: env[byAccountVariable] === 'on' });
+  let opened: Promise<Opened> | null = null;
   platform.onShutdown(() => {
-    log?.warn('signal.received', { signal: 'SIGTERM' });
+    current.log?.warn('signal.received', { signal: 'SIGTERM' });
     shutdown.abort();
   });
-  let remainingMs = (): number => Number.POSITIVE_INFINITY;
-  let log: Log | null = null;
-  const metrics = createEmfMetrics({ byAccount: env[byAccountVariable] === 'on' });
-  const clock = openClock(() => remainingMs());
-  let opened: Promise<{ config: Config; rotator: Rotator }> | null = null;
 
-  async function open({
-    invokedFunctionArn,
-  }: Context): Promise<{ config: Config; rotator: Rotator }> {
-    const config = await parseConfig({
-      text: null,
-      file: 'the environment',
-      folder: platform.cwd,
-      env,
-    });
-    const functionName = env['AWS_LAMBDA_FUNCTION_NAME'] ?? 'lambda';
-    const [, , , region, accountUid] = (invokedFunctionArn ?? '').split(':');
-    const logStream = env['AWS_LAMBDA_LOG_STREAM_NAME'];
+  async function open(context: LambdaContext): Promise<Opened> {
+    const { cwd: folder, pid } = platform;
+    const config = await parseConfig({ text: null, file: 'the environment', folder, env });
     const rotator = await compose(config, {
       clock,
-      pid: platform.pid,
-      context: {
-        actor: {
-          name: functionName,
-          ...(invokedFunctionArn === undefined ? {} : { uid: invokedFunctionArn }),
-        },
-        productVersion: version,
-        sourceEndpoint: {
-          hostname: functionName,
-          ...(logStream === undefined ? {} : { uid: logStream }),
-        },
-        cloud: {
-          provider: 'AWS',
-          ...(region ? { region } : {}),
-          ...(accountUid ? { accountUid } : {}),
-        },
-      },
+      pid,
+      context: auditContextOf(env, context),
       observe: (event) => {
         metrics.observe(event);
-        if (log) logEvent(log, event);
+        if (current.log) logEvent(current.log, event);
       },
       writeLine,
     });
@@ -109,23 +95,16 @@ export function createWorld(platform: Platform): World {
   return {
     async invoke(context, work) {
       const requestId = context.awsRequestId;
-      remainingMs = () => context.getRemainingTimeInMillis();
-      const stream = new Writable({
-        decodeStrings: false,
-        write: (line, _encoding, done) => {
-          writeLine(String(line).replace(/\n$/, ''));
-          done();
-        },
-      });
+      current.context = context;
       try {
-        // What could not be opened is tried again by the next invocation.
+        // The next invocation retries when something cannot be opened.
         opened ??= open(context);
         const { config, rotator } = await opened.catch((error) => {
           opened = null;
           throw error;
         });
-        log = openLog({ level: config.log.level, style: 'json', stream, context: { requestId } });
-        const queueUrl = env[queueVariable];
+        const log = openInvocationLog(config, requestId, writeLine);
+        current.log = log;
         return await work({
           config,
           rotator,
@@ -134,21 +113,58 @@ export function createWorld(platform: Platform): World {
           metrics,
           interrupt: shutdown.signal,
           requestId,
-          queue: queueUrl
-            ? async () =>
-                (await import('../aws/sqs-queue.ts')).openWorkQueue(queueUrl, {
-                  requestTimeoutMs: config.thingspace.requestTimeoutMs,
-                  clock,
-                })
-            : null,
+          queue: queueOf(env, config, clock),
           inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
         });
       } finally {
         for (const line of metrics.flush(clock.nowMs())) writeLine(line);
-        await log?.close();
-        log = null;
-        remainingMs = () => Number.POSITIVE_INFINITY;
+        await current.log?.close();
+        current.log = null;
+        current.context = null;
       }
+    },
+  };
+}
+
+function openInvocationLog(
+  { log: { level } }: Config,
+  requestId: string,
+  writeLine: Platform['writeLine'],
+): Log {
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (line, _encoding, done) => {
+      writeLine(String(line).replace(/\n$/, ''));
+      done();
+    },
+  });
+  return openLog({ level, style: 'json', stream, context: { requestId } });
+}
+
+function queueOf(env: Env, config: Config, clock: Clock): Invocation['queue'] {
+  const url = env[queueVariable];
+  if (!url) return null;
+  const { requestTimeoutMs } = config.thingspace;
+  return async () =>
+    (await import('../aws/sqs-queue.ts')).openWorkQueue(url, { requestTimeoutMs, clock });
+}
+
+/** Which function acts, in which log stream, Region and AWS account. */
+function auditContextOf(
+  env: Env,
+  { invokedFunctionArn: arn }: LambdaContext,
+): Parameters<typeof compose>[1]['context'] {
+  const name = env['AWS_LAMBDA_FUNCTION_NAME'] ?? 'lambda';
+  const logStream = env['AWS_LAMBDA_LOG_STREAM_NAME'];
+  const [, , , region, accountUid] = (arn ?? '').split(':');
+  return {
+    actor: { name, ...(arn === undefined ? {} : { uid: arn }) },
+    productVersion: version,
+    sourceEndpoint: { hostname: name, ...(logStream === undefined ? {} : { uid: logStream }) },
+    cloud: {
+      provider: 'AWS',
+      ...(region ? { region } : {}),
+      ...(accountUid ? { accountUid } : {}),
     },
   };
 }

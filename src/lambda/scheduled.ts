@@ -1,156 +1,141 @@
-// The daily look, and the order by hand: a small fleet is rotated here and now, of a larger one whatever needs it goes to the work
-// queue. No rule of the protocol lives here.
+// The daily run, and orders. A small number of accounts is rotated in this invocation; from a large
+// number, those that need an attempt are sent to the work queue. No rule of the protocol is here.
 
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Account } from '../app.ts';
-import { suggestion, UsageError } from '../config/errors.ts';
+import { selectAccounts } from '../order.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
-import { resultJson } from '../rotation/result-json.ts';
-import type { Result } from '../rotation/state.ts';
+import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
-import { type Order, readOrder, type Work } from './messages.ts';
+import { readOrder, type ScheduledOrder, type Work } from './messages.ts';
 import type { Invocation } from './runtime.ts';
 
-/** The answer of an invocation by hand. The results are the lines of `rotate --json`. */
+/** The response of an invocation. The results have the fields of `rotate --json`. */
 export type Answer = {
   readonly exitCode: 0 | 1 | 3 | 4;
   readonly accounts: number;
-  readonly results: readonly object[];
-  /** Accounts whose work went to the queue. */
+  readonly results: readonly ResultJson[];
+  /** Accounts whose work was sent to the queue. */
   readonly queued: readonly string[];
 };
 
+type Done = Pick<Answer, 'exitCode' | 'results' | 'queued'>;
+
 export async function runScheduled(event: unknown, invocation: Invocation): Promise<Answer> {
   const order = readOrder(event, invocation.requestId);
-  const { rotator, queue, inlineAccounts, metrics, clock, log } = invocation;
-  const accounts = selected(await rotator.accounts(), order.accounts);
+  const { rotator, metrics, clock, log } = invocation;
+  const accounts = selectAccounts(await rotator.accounts(), order.accounts);
   log.info('run.started', { accounts: accounts.length, reason: order.trigger.reason });
-
-  const isLarge = queue !== null && order.purpose === 'rotate' && accounts.length > inlineAccounts;
-  const before = isLarge ? await statuses(invocation, accounts) : null;
-  const needing = before ? await accountsThatNeedIt(invocation, accounts, before, order) : accounts;
-  let results: readonly Result[] = [];
-  let queued: readonly string[] = [];
-  let exitCode: Answer['exitCode'] = 0;
-  if (before && needing.length > inlineAccounts) {
-    ({ queued, exitCode } = await fanOut(invocation, needing, order));
-    for (const status of before) metrics.recordAccount(status);
-  } else {
-    ({ results, exitCode } = await run(rotator, {
-      accounts: needing,
-      ask: {
-        purpose: order.purpose,
-        force: order.force,
-        trigger: order.trigger,
-        ...(order.purpose === 'recover' ? { impatient: true } : {}),
-      },
-      interrupt: invocation.interrupt,
-      onResult: (result) => metrics.recordResult(result),
-    }));
-    for (const status of await statuses(invocation, accounts)) metrics.recordAccount(status);
-  }
+  const { exitCode, results, queued } = await dispatch(invocation, accounts, order);
   metrics.recordRun(clock.nowMs());
   log.info('run.finished', {
     accounts: accounts.length,
     count: results.length + queued.length,
     outcome: String(exitCode),
   });
-  return {
-    exitCode,
-    accounts: accounts.length,
-    results: results.map(resultJson),
-    queued,
-  };
+  return { exitCode, accounts: accounts.length, results, queued };
 }
 
-/** Throws a UsageError that names the nearest right account. */
-function selected(accounts: readonly Account[], names: readonly string[]): readonly Account[] {
-  if (names.length === 0) return accounts.filter(({ enabled }) => enabled);
-  const known = accounts.map(({ name }) => name);
-  const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0)
-    throw new UsageError(
-      unknown.map((name) => `unknown account ${name}; ${suggestion(name, known)}`),
-    );
-  return accounts.filter(({ name }) => names.includes(name));
+/** Rotates here, or sends to the queue what needs an attempt. */
+async function dispatch(
+  invocation: Invocation,
+  accounts: readonly Account[],
+  order: ScheduledOrder,
+): Promise<Done> {
+  const { queue, inlineAccounts, metrics } = invocation;
+  let needed = accounts;
+  if (queue !== null && order.action === 'rotate' && accounts.length > inlineAccounts) {
+    const before = await readStatuses(invocation, accounts);
+    needed = await selectNeeded(invocation, accounts, before, order);
+    if (needed.length > inlineAccounts) {
+      const done = await sendToQueue(invocation, needed, order);
+      for (const status of before) metrics.recordAccount(status);
+      return done;
+    }
+  }
+  const { results, exitCode } = await run(invocation.rotator, {
+    accounts: needed,
+    ask: {
+      purpose: order.action,
+      force: order.force,
+      trigger: order.trigger,
+      ...(order.action === 'recover' ? { impatient: true } : {}),
+    },
+    interrupt: invocation.interrupt,
+    onResult: (result) => metrics.recordResult(result),
+  });
+  for (const status of await readStatuses(invocation, accounts)) metrics.recordAccount(status);
+  return { exitCode, results: results.map(resultJson), queued: [] };
 }
 
-/** What the last seconds of an invocation are kept for. */
-const lastWordsMs = 5_000;
+/** The end of an invocation is reserved for metrics and the log. */
+const reservedMs = 5_000;
 
-/** Where the accounts stand, read-only; as many as the time allows. */
-async function statuses(
+/** The statuses of the accounts, read-only; as many as the remaining time permits. */
+async function readStatuses(
   { rotator, config, clock }: Invocation,
   accounts: readonly Account[],
-): Promise<(AccountStatus & { state: AccountStatus['state'] })[]> {
+): Promise<AccountStatus[]> {
   const limit = pLimit(2 * config.concurrency);
   const found = await Promise.all(
     accounts.map((account) =>
-      limit(async () => (clock.remainingMs() < lastWordsMs ? [] : [await rotator.status(account)])),
+      limit(async () => (clock.remainingMs() < reservedMs ? [] : [await rotator.status(account)])),
     ),
   );
   return found.flat();
 }
 
-/** What a run would not leave alone: due, unfinished, unreadable, or with an intent that has no outcome yet. Of a pair, one. */
-async function accountsThatNeedIt(
+/**
+ * The accounts that are due, unfinished, unreadable or have an open intent; one account of each
+ * pair.
+ */
+async function selectNeeded(
   { rotator }: Invocation,
   accounts: readonly Account[],
   statuses: readonly AccountStatus[],
-  { force }: Order,
+  { force }: ScheduledOrder,
 ): Promise<readonly Account[]> {
   const byName = new Map(statuses.map((status) => [status.account, status]));
-  const needing: Account[] = [];
+  const needed: Account[] = [];
   for (const account of accounts) {
     const status = byName.get(account.name);
-    const isOpen =
-      status === undefined || status.state !== 'settled' || status.dueness !== 'not-due';
-    if (!force && !isOpen && (await openIntents(rotator, account)) === 0) continue;
+    const isHealthy = status?.state === 'settled' && status.dueness === 'not-due';
+    if (!force && isHealthy && !(await hasOpenIntent(rotator, account))) continue;
     const partners = partnersOf(account.name, rotator.config.pairs);
-    if (!needing.some(({ name }) => partners.includes(name))) needing.push(account);
+    if (!needed.some(({ name }) => partners.includes(name))) needed.push(account);
   }
-  return needing;
+  return needed;
 }
 
-async function openIntents(rotator: Invocation['rotator'], { name }: Account): Promise<number> {
+async function hasOpenIntent(rotator: Invocation['rotator'], { name }: Account): Promise<boolean> {
   try {
-    return (await rotator.audit.rotationsOf(name)).open.length;
+    return (await rotator.audit.rotationsOf(name)).open.length > 0;
   } catch (error) {
-    if (error instanceof Failure) return 0;
+    if (error instanceof Failure) return false;
     throw error;
   }
 }
 
-/** One message per account; told to the audit log like every run. */
-async function fanOut(
+/** Sends one message per account; the audit log records it like each run. */
+async function sendToQueue(
   invocation: Invocation,
   accounts: readonly Account[],
-  order: Order,
-): Promise<Pick<Answer, 'queued' | 'exitCode'>> {
-  const { queue, clock, rotator, log } = invocation;
+  { force, trigger }: ScheduledOrder,
+): Promise<Done> {
+  const { queue, clock, rotator, log, interrupt } = invocation;
   if (queue === null) throw new Error('bug: no queue to send to');
-  const runId = randomUUID();
   const requestedAtMs = clock.nowMs();
   const work = accounts.map(
-    ({ name, secretId }): Work => ({
-      account: name,
-      secretId,
-      force: order.force,
-      requestedAtMs,
-      trigger: order.trigger,
-    }),
+    ({ name: account, secretId }): Work => ({ account, secretId, force, requestedAtMs, trigger }),
   );
-  const untaken = await (await queue()).send(work, runId);
-  for (const account of untaken) log.error('work.not-queued', { account });
-  // A run over no account of its own: `worker` tells what becomes of each.
-  await run(rotator, {
-    accounts: [],
-    ask: { purpose: 'rotate', trigger: order.trigger },
-    interrupt: invocation.interrupt,
-  });
-  const queued = accounts.map(({ name }) => name).filter((name) => !untaken.includes(name));
-  return { queued, exitCode: untaken.length === 0 ? 0 : exitCodeOf('unchanged', false) };
+  const failed = await (await queue()).send(work, randomUUID());
+  for (const account of failed) log.error('work.not-queued', { account });
+  // A run without accounts: `worker` records the result of each account.
+  await run(rotator, { accounts: [], ask: { purpose: 'rotate', trigger }, interrupt });
+  const queued = accounts.map(({ name }) => name).filter((name) => !failed.includes(name));
+  const exitCode = failed.length === 0 ? 0 : exitCodeOf('unchanged', false);
+  return { results: [], queued, exitCode };
 }

@@ -1,7 +1,10 @@
-// One account per SQS message. What may be better later is reported as failed and comes back; what needs a person is done with;
-// what is no work of ours comes back three times and then lies in the dead-letter queue. Never throws for one message's sake.
+// One account per SQS message. A failure that a later delivery can correct is reported, so that SQS
+// delivers the message again; a failure that needs a person is not. A message that is not ours is
+// delivered three times and then moves to the dead-letter queue. Never throws because of one
+// message.
 
 import type { Account } from '../app.ts';
+import { UsageError } from '../config/errors.ts';
 import { failures } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
@@ -11,33 +14,33 @@ import type { Invocation } from './runtime.ts';
 export type SqsEvent = {
   readonly Records: readonly { readonly messageId: string; readonly body: string }[];
 };
-export type BatchAnswer = {
+export type BatchResponse = {
   readonly batchItemFailures: readonly { readonly itemIdentifier: string }[];
 };
 
-export async function runWorker(event: unknown, invocation: Invocation): Promise<BatchAnswer> {
+export async function runWorker(event: unknown, invocation: Invocation): Promise<BatchResponse> {
   const { Records } = event as SqsEvent;
-  if (!Array.isArray(Records))
-    throw new Error('the event has no Records; worker takes SQS messages only');
+  if (!Array.isArray(Records)) throw new UsageError('worker takes an event with SQS Records.');
   const failed: string[] = [];
   for (const { messageId, body } of Records)
-    if (!(await isDone(body, invocation))) failed.push(messageId);
+    if (!(await processMessage(body, invocation))) failed.push(messageId);
   return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
 }
 
-async function isDone(body: string, invocation: Invocation): Promise<boolean> {
+/** Whether the message is finished with. */
+async function processMessage(body: string, invocation: Invocation): Promise<boolean> {
   const { rotator, log, metrics } = invocation;
-  const work = parseWork(body);
-  const account = work && accountOf(work, invocation);
-  if (!work || !account) {
-    log.error('work.poisoned', {
-      detail: work
-        ? `there is no account ${work.account}`
-        : 'the message is no work of this release',
-    });
+  let work: Work;
+  let account: Account;
+  try {
+    work = parseWork(body);
+    account = accountOf(work, invocation);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    log.error('work.poisoned', { detail: error.message });
     return false;
   }
-  if (work.force && (await isDoneAlready(work, account, invocation))) {
+  if (work.force && (await isRotatedAlready(work, account, invocation))) {
     log.info('work.repeated', { account: account.name });
     return true;
   }
@@ -48,17 +51,25 @@ async function isDone(body: string, invocation: Invocation): Promise<boolean> {
     onResult: (result) => metrics.recordResult(result),
   });
   metrics.recordAccount(await rotator.status(account));
-  return results.every((result) => !comesBack(result));
+  return results.every((result) => !needsRedelivery(result));
 }
 
-/** Configured under this name; or, where accounts are discovered, whatever secret the sender names: IAM says which ones there are. */
-function accountOf({ account: name, secretId }: Work, { config }: Invocation): Account | undefined {
+/**
+ * The configured account; where accounts are discovered, any secret that the sender names, since
+ * IAM limits which secrets can be read. Throws a UsageError.
+ */
+function accountOf({ account: name, secretId }: Work, { config }: Invocation): Account {
   const configured = config.accounts.find((account) => account.name === name);
-  return configured ?? (config.discover ? { name, secretId, enabled: true } : undefined);
+  if (configured) return configured;
+  if (config.discover) return { name, secretId, enabled: true };
+  throw new UsageError(`There is no account ${name}.`);
 }
 
-/** SQS may deliver a message twice; without `force` the secret's own dates say so, with it only this. */
-async function isDoneAlready(
+/**
+ * SQS can deliver a message twice. Without `force` the age of the password shows it, with `force`
+ * only this.
+ */
+async function isRotatedAlready(
   { requestedAtMs }: Work,
   account: Account,
   { rotator }: Invocation,
@@ -68,14 +79,15 @@ async function isDoneAlready(
 }
 
 /**
- * Whether another delivery, some minutes later, may help. A failure that has spent a login waits for the next day's run instead:
- * three deliveries must not spend the budget of an account whose API has an hour's trouble.
+ * Whether another delivery, some minutes later, can succeed. A failure that used a login waits for
+ * the next daily run: three deliveries must not use up the login limit while the API has an outage
+ * of an hour.
  */
-export function comesBack({ reason, logins }: Result): boolean {
+export function needsRedelivery({ reason, logins }: Result): boolean {
   if (reason === undefined) return false;
   const { disposition, certainty } = failures[reason];
   if (disposition === 'person') return false;
-  // Told to end after a login that was accepted: nothing is spent.
+  // Interrupted after an accepted login: no login was counted.
   if (reason === 'interrupted') return true;
   return (
     certainty === 'in-doubt' || reason === 'not-promoted' || reason === 'not-stored' || logins === 0

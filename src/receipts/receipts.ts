@@ -55,9 +55,7 @@ export function openReceipts(options: ReceiptOptions): Receipts {
       const { sealed, armored } = await (await seal)(body.reveal());
       // The line first: it needs no disk, so a full one cannot take both; nor must a log that is
       // gone take the file.
-      const isLogged = written(() =>
-        writeLine(JSON.stringify({ event: 'receipt.sealed', ...label, sealed: armored })),
-      );
+      const isLogged = written(() => writeLine(formatReceiptLine(label, armored)));
       if (directory !== undefined) return guarded(directory, () => keep(directory, label, sealed));
       if (isLogged) return 'the log';
       throw new Failure(
@@ -103,9 +101,7 @@ export async function openReceipt(
   const { armor, Decrypter } = await import('age-encryption');
   try {
     const text = new TextDecoder().decode(content).trim();
-    const armored = text.startsWith('{')
-      ? String((JSON.parse(text) as Record<string, unknown>)['sealed'])
-      : text;
+    const armored = parseReceiptLine(text)?.sealed ?? text;
     const decrypter = new Decrypter();
     for (const line of identitiesIn(identity)) decrypter.addIdentity(line);
     return new Secret(
@@ -116,6 +112,27 @@ export async function openReceipt(
       'receipt-unavailable',
       'the receipt does not open with this identity, or is not an age file',
     );
+  }
+}
+
+/** A receipt in a line of the log: its rotation, and an armored age file. */
+export type ReceiptLine = { readonly rotationId: string; readonly sealed: string };
+
+const receiptEvent = 'receipt.sealed';
+
+function formatReceiptLine(label: ReceiptLabel, sealed: string): string {
+  return JSON.stringify({ event: receiptEvent, ...label, sealed });
+}
+
+/** The receipt in a line of the log; null for any other line. */
+export function parseReceiptLine(line: string): ReceiptLine | null {
+  try {
+    const { event, rotationId, sealed } = Object(JSON.parse(line)) as Record<string, unknown>;
+    return event === receiptEvent && typeof rotationId === 'string' && typeof sealed === 'string'
+      ? { rotationId, sealed }
+      : null;
+  } catch {
+    return null;
   }
 }
 

@@ -4,6 +4,7 @@
 //
 // Callers give the facts that they know. A step prints a complete command where there is one.
 
+import { isoTime } from '../time.ts';
 import { type Cause, type Facts, failures, type Reason } from './failure.ts';
 
 /** One thing to do. `command` can be pasted into a shell as it is. */
@@ -24,6 +25,9 @@ export type Explanation = {
   readonly meaning: string;
   readonly steps: readonly Step[];
 };
+
+/** The identity that decrypts receipts, as `init` names it; it is on another machine. */
+const identity = 'receipts.key';
 
 /** Printed where no account is known (`explain REASON`, the runbook). */
 const anyAccount = 'ACCOUNT';
@@ -71,7 +75,7 @@ const openReceipt = (facts: Facts): Step => ({
     '--receipt',
     facts.receipt ?? 'FILE',
     '--identity',
-    'KEY',
+    identity,
   ),
 });
 /** The kept bytes of a response: in the secret, in base64. */
@@ -123,7 +127,11 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
   damaged: (facts) => [{ text: `Restore ${where(facts)} from a backup` }],
   'key-invalid': (facts) => [
-    { text: `Put a valid key into ${where(facts)}, or correct its path in the configuration` },
+    {
+      text:
+        `Replace the content of ${where(facts)} with a valid key, or correct its path in ` +
+        `the configuration`,
+    },
   ],
   'key-mismatch': (facts) => [
     { text: `Use the key that the data was encrypted to; ${where(facts)} holds another one` },
@@ -174,7 +182,9 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   'receipt-content': (facts) => [
     {
       text: 'Read the receipt yourself; it holds the response of ThingSpace as it arrived',
-      command: `age --decrypt --identity KEY ${quoted(facts.receipt ?? facts.path ?? 'FILE')}`,
+      command:
+        `age --decrypt --identity ${identity} ` +
+        `${quoted(facts.receipt ?? facts.path ?? 'FILE')}`,
     },
   ],
   contention: (facts) => [
@@ -196,6 +206,13 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
 };
 
+/** When a retry can succeed, in parentheses; empty where it is not known. */
+const timeOf = ({ retryAtMs }: Facts): string =>
+  retryAtMs === undefined ? '' : ` (${utcText(retryAtMs)})`;
+
+/** `2026-11-23 03:17 UTC` */
+const utcText = (ms: number): string => `${isoTime(ms).slice(0, 16).replace('T', ' ')} UTC`;
+
 const unchangedSince = (why: string) => (): string => `This run changed nothing. ${why}`;
 
 /** Every reason, in the order of failure.ts. */
@@ -203,10 +220,7 @@ const catalogue: Record<Reason, Entry> = {
   busy: {
     title: 'another process is working',
     meaning: unchangedSince('Another process holds the lease of this account.'),
-    steps: (facts) => [
-      { text: 'Wait until the lease ends; the time is in the detail' },
-      retry(facts),
-    ],
+    steps: (facts) => [{ text: `Wait until the lease ends${timeOf(facts)}` }, retry(facts)],
   },
   interrupted: {
     title: 'interrupted before the reset',
@@ -349,7 +363,7 @@ const catalogue: Record<Reason, Entry> = {
     steps: () => [
       {
         text:
-          'Look up the error code in the detail in the Verizon documentation; if it ' +
+          'Find the error code of the response in the Verizon documentation; if it ' +
           'persists, ask Verizon support',
       },
     ],
@@ -466,7 +480,9 @@ const catalogue: Record<Reason, Entry> = {
     meaning: () =>
       'Not known yet. A slow reset can still finish at Verizon, so no login is sent before the ' +
       'settle time ends.',
-    steps: (facts) => [recover(facts, 'After the time in the detail, check the result')],
+    steps: (facts) => [
+      recover(facts, `After the settle time ends${timeOf(facts)}, check the result`),
+    ],
   },
   'login-refused': {
     title: 'login rejected',
@@ -592,24 +608,40 @@ const lineOf = ({ text, command }: Step): string =>
 
 /**
  * The block that a terminal, a notification and a log reader show; the first line names the
- * account.
+ * account. `wrap` breaks a long line of text; a command stays on one line, so that it can be
+ * pasted.
  */
-export function explanationLines(reason: Reason, facts: Facts = {}): string[] {
+export function explanationLines(
+  reason: Reason,
+  facts: Facts = {},
+  wrap: (line: string) => readonly string[] = (line) => [line],
+): string[] {
   const { title, meaning, steps } = explain(reason, facts);
-  const { account, detail, loginsSpent } = facts;
+  const { account, detail, suspendedAtMs, loginsSpent = 0 } = facts;
   return [
     `${account === undefined ? '' : `${account}: `}${title} (${reason})`,
-    `  Password: ${meaning}`,
-    ...(detail === undefined ? [] : [`  Detail: ${sentence(detail)}`]),
-    ...(loginsSpent === undefined || loginsSpent === 0
+    ...wrap(`  Password: ${meaning}`),
+    ...(detail === undefined ? [] : wrap(`  Detail: ${sentence(detail)}`)),
+    ...(suspendedAtMs === undefined
       ? []
-      : [`  Failed logins counted: ${loginsSpent} of 3 (Verizon locks the user at 5).`]),
-    ...steps.flatMap(({ text, command }) => [
-      `  To fix: ${text}${command === undefined ? '.' : ':'}`,
-      ...(command === undefined ? [] : [`      ${command}`]),
-    ]),
+      : wrap(
+          `  Suspended since ${utcText(suspendedAtMs)}. Cleared by a new password or by ` +
+            `\`resume\`.`,
+        )),
+    ...(loginsSpent === 0
+      ? []
+      : wrap(`  Failed logins counted: ${loginsSpent} of 3 (Verizon locks the user at 5).`)),
+    ...steps.flatMap((step) => stepLines(step, wrap)),
     `  More: ${ownCommand({}, 'explain', reason)}`,
   ];
+}
+
+function stepLines(
+  { text, command }: Step,
+  wrap: (line: string) => readonly string[],
+): readonly string[] {
+  if (command === undefined) return wrap(`  To fix: ${text}.`);
+  return [...wrap(`  To fix: ${text}:`), `      ${command}`];
 }
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);

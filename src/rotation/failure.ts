@@ -166,6 +166,8 @@ export type Facts = {
   readonly loginsSpent?: number | undefined;
   /** The earliest moment at which a retry can succeed; UTC milliseconds. */
   readonly retryAtMs?: number | undefined;
+  /** When automatic rotation was suspended; UTC milliseconds. */
+  readonly suspendedAtMs?: number | undefined;
   /** A receipt file of this rotation. */
   readonly receipt?: string | undefined;
   /** The configuration file that was named on the command line; printed commands name it too. */

@@ -1,39 +1,28 @@
-// The one JSON form of a result: `rotate --json`, the HTTP interface and the functions print it.
+// The one JSON form of a result: what `rotate --json`, the HTTP interface and the functions return.
+// The fields and their order are an interface.
 
 import { isoTime } from '../time.ts';
 import type { Result } from './state.ts';
 
-/** These fields, in this order; null where there is no value. */
+export type ResultJson = ReturnType<typeof resultJson>;
+
+/** The fields of `rotate --json`; null where there is no value. Never a secret. */
 export function resultJson(result: Result) {
-  const {
-    account,
-    secretId,
-    outcome,
-    certainty,
-    reason,
-    rotationId,
-    versionId,
-    ageDays,
-    logins,
-    startedAtMs,
-    endedAtMs,
-    deadWindowMs,
-    next,
-  } = result;
+  const { ageDays, deadWindowMs } = result;
   return {
-    account,
-    secretId,
-    outcome,
-    certainty,
-    reason: reason ?? null,
-    rotationId: rotationId ?? null,
-    versionId: versionId ?? null,
+    account: result.account,
+    secretId: result.secretId,
+    outcome: result.outcome,
+    certainty: result.certainty,
+    reason: result.reason ?? null,
+    rotationId: result.rotationId ?? null,
+    versionId: result.versionId ?? null,
     ageDays: ageDays === undefined ? null : rounded(ageDays),
-    logins,
-    startedAt: isoTime(startedAtMs, true),
-    endedAt: isoTime(endedAtMs, true),
+    logins: result.logins,
+    startedAt: isoTime(result.startedAtMs, true),
+    endedAt: isoTime(result.endedAtMs, true),
     deadWindowMs: deadWindowMs === undefined ? null : Math.round(deadWindowMs),
-    next: next === '' ? null : next,
+    next: result.next === '' ? null : result.next,
   };
 }
 

@@ -102,6 +102,7 @@ function described(finding: Finding, evidence: Evidence, known: Facts): Describe
     detail: detailOf(finding, evidence),
     rotationId: open?.rotationId,
     receipt: finding.finding === 'sealed' ? finding.place : undefined,
+    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
     pendingVersionId:
       finding.finding === 'foreign-pending' ? finding.versionId : (evidence.pending ?? undefined),
     retryAtMs: 'forMs' in finding ? evidence.atMs + finding.forMs : undefined,

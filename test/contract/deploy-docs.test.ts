@@ -1,4 +1,5 @@
-// docs/DEPLOY.md against what it speaks of: files, parameters, function names, orders, and the figures it gives.
+// docs/DEPLOY.md names existing files, parameters, functions and orders, and its figures are
+// correct.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,12 +17,12 @@ const serverless = parse(readFileSync(join(root, 'serverless.yml'), 'utf8')) as 
   functions: Record<string, object>;
 };
 
-test('every file that DEPLOY.md names is there', () => {
+test('every file that DEPLOY.md names exists', () => {
   for (const [, file = ''] of text.matchAll(/`?((?:infra|docs)\/[\w./-]+\w)`?/g))
     expect([file, existsSync(join(root, file))]).toEqual([file, true]);
 });
 
-test('every parameter that DEPLOY.md gives is one', () => {
+test('every parameter in DEPLOY.md exists', () => {
   const params = [...text.matchAll(/--param\s+(\w+)=/g)].map((found) => found[1] ?? '');
   expect(params.length).toBeGreaterThan(3);
   for (const param of params) expect(Object.keys(serverless.params.default)).toContain(param);
@@ -34,16 +35,16 @@ test('every parameter that DEPLOY.md gives is one', () => {
   }
 });
 
-test('every order in DEPLOY.md is understood, and goes to a function that is there', () => {
+test('every order in DEPLOY.md is accepted, and its function exists', () => {
   const orders = [...text.matchAll(/--payload '([^']+)'/g)].map(
-    (found) => readOrder(JSON.parse(found[1] ?? ''), 'id').purpose,
+    (found) => readOrder(JSON.parse(found[1] ?? ''), 'id').action,
   );
   expect(orders).toEqual(['check', 'rotate']);
   const functions = [...text.matchAll(/--function-name (\S+)/g)].map((found) => found[1]);
   for (const name of functions) expect(name).toBe(`${serverless.service}-scheduled`);
 });
 
-test('the environment for the command line is a configuration', async () => {
+test('the environment for the command line is a valid configuration', async () => {
   const env = Object.fromEntries(
     [...text.matchAll(/(ROTATOR_\w+)=('[^']*'|\S+)/g)].map((found) => [
       found[1],
@@ -59,7 +60,7 @@ test('the environment for the command line is a configuration', async () => {
   });
 });
 
-test('the time that a reset needs, and the number of alarms, are what DEPLOY.md says', async () => {
+test('DEPLOY.md has the current time limit of a reset and number of alarms', async () => {
   const { thingspace } = await parseConfig({
     text: null,
     file: 'none',

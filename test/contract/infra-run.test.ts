@@ -1,5 +1,5 @@
-// The ways to run the service: unit file, container, Kubernetes, Prometheus and Grafana, held against what the program
-// really has: its timing, its metrics, its keys, its routes.
+// The ways to run the service: unit file, container, Kubernetes, Prometheus and Grafana, held
+// against what the program really has: its timing, its metrics, its keys, its routes.
 
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,10 @@ const read = (path: string): string => readFileSync(join(root, 'infra', path), '
 const folder = mkdtempSync(join(tmpdir(), 'infra-run-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a process that has sent a reset may still need, with the defaults: the reset and its saving, and the audit outcome. */
+/**
+ * What a process that has sent a reset may still need, with the defaults: the reset and its saving,
+ * and the audit outcome.
+ */
 async function longestFarewellSeconds(): Promise<number> {
   const { thingspace } = await parseConfig({
     text: 'accounts: [{ name: a }]',
@@ -32,7 +35,7 @@ async function longestFarewellSeconds(): Promise<number> {
 const unit = read('systemd/thingspace-rotator.service');
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
 
-/** The unit with a program that exists here; verify looks for it. */
+/** The unit with a program that exists here; verify searches it. */
 function unitFor(program: string): string {
   writeFileSync(join(folder, 'program'), '#!/bin/sh\n');
   chmodSync(join(folder, 'program'), 0o755);
@@ -67,7 +70,7 @@ function unitFor(program: string): string {
 const setting = (name: string): string | undefined =>
   new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1];
 
-test('the unit lets a running reset finish, and lets the program see the processes it judges by', async () => {
+test('the unit lets a running reset finish, and lets the program see other processes', async () => {
   expect(Number(setting('TimeoutStopSec'))).toBeGreaterThan(await longestFarewellSeconds());
   expect(setting('Type')).toBe('notify');
   expect(Number(setting('WatchdogSec'))).toBeGreaterThan(0);
@@ -78,7 +81,7 @@ test('the unit lets a running reset finish, and lets the program see the process
 
 const dockerfile = read('Dockerfile');
 
-test('the container does not run as root, is stopped by SIGTERM, and copies only what it is given', () => {
+test('the container does not run as root, ends on SIGTERM, and copies only what is needed', () => {
   const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));
   expect(/^USER (\S+)/m.exec(last)?.[1]).toBe('10001:10001');
   expect(last).toMatch(/^STOPSIGNAL SIGTERM$/m);
@@ -161,7 +164,7 @@ const podsOf = (): Pod[] => {
   return [deployment?.spec.template.spec as Pod, job?.spec.jobTemplate.spec.template.spec as Pod];
 };
 
-test('a pod is given the time to finish a running reset, and no right it does not need', async () => {
+test('a pod has the time to finish a running reset, and only the rights it needs', async () => {
   const farewell = await longestFarewellSeconds();
   for (const pod of podsOf()) {
     expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(farewell);
@@ -180,7 +183,7 @@ test('a pod is given the time to finish a running reset, and no right it does no
   }
 });
 
-test('the Kubernetes configuration is one, and every file in it is on a volume of the pod', async () => {
+test('the Kubernetes configuration is valid, and its files are on volumes of the pod', async () => {
   const [config] = kubernetes('config.yaml');
   const text = config?.data?.['rotator.yaml'] ?? '';
   const parsed = await parseConfig({ text, file: 'rotator.yaml', folder: '/config', env: {} });
@@ -235,7 +238,7 @@ test('alerts and dashboards speak of metrics, labels and reasons that exist', as
   expect(Object.keys(failures)).toEqual(expect.arrayContaining(reasons));
 });
 
-test('every metric is on the dashboard, and everything that needs a person has an alert', async () => {
+test('every metric is on the dashboard, and each action required has an alert', async () => {
   const metrics = await openMetrics({ version: '0', figures: () => [] });
   const known = [...(await metrics.expose()).text.matchAll(/^# TYPE (thingspace_rotator_\S+)/gm)]
     .map((found) => found[1] ?? '')

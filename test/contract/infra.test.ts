@@ -1,5 +1,6 @@
-// infra/ and the packaged template against AWS's own resource specification and against the house rules. Each check is also
-// shown a planted fault, since a check that finds nothing may be looking at nothing.
+// infra/ and the packaged template against AWS's own resource specification and against the house
+// rules. Each check is also shown a planted fault, since a check that finds nothing may check
+// nothing.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -63,7 +64,7 @@ test.each(names)('infra/%s.yaml holds nothing that CloudFormation does not know'
   expect(problemsOf(readTemplate(file(name)), exported)).toEqual([]);
 });
 
-test('the packaged template holds nothing that CloudFormation does not know, whatever is switched on', () => {
+test('CloudFormation knows everything in the packaged template, with every parameter', () => {
   expect(problemsOf(functions, exported)).toEqual([]);
   expect(problemsOf(everywhere, exported)).toEqual([]);
 });
@@ -191,7 +192,7 @@ test.each<
       ),
   ],
   [
-    'a lock that a user can lift',
+    'a lock that a user can remove',
     'locked_buckets_are_locked_for_everybody',
     ({ foundation }) =>
       altered(foundation, (copy) =>
@@ -340,7 +341,7 @@ test.each<
   expect(broken(template)).toContain(rule);
 });
 
-test('a message stays hidden for longer than its worker may run, and no function ends before a rotation can', () => {
+test('a message stays hidden while its worker runs, and a function has time for a rotation', () => {
   const seconds = (id: string, name: string): number => Number(properties(functions, id)[name]);
   // neededForResetMs with the defaults, and four calls of 15 s before it, and four after.
   const longest = 15 + 120 + 30 + 4 * 15 + 4 * 15;

@@ -1,7 +1,9 @@
-// Replays, against the simulator and through the real SDK, the calls behind 55 answers of the real service, and compares
-// whole answers. The answers are LocalStack's (github.com/localstack/localstack, Apache-2.0, archived;
-// tests/aws/services/secretsmanager/test_secretsmanager.snapshot.json, recorded 2022-08 to 2026-02), unchanged but for
-// white space. The calls are guessed from test names and answers; where a guess matters, the script says so.
+// Replays, against the simulator and through the real SDK, the calls behind 55 answers of the real
+// service, and compares complete answers. The answers are LocalStack's
+// (github.com/localstack/localstack, Apache-2.0, archived;
+// tests/aws/services/secretsmanager/test_secretsmanager.snapshot.json, recorded 2022-08 to
+// 2026-02), unchanged but for white space. The calls are guessed from test names and answers; where
+// a guess matters, the script says so.
 
 import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -23,7 +25,10 @@ const recordings = Object.entries(
 
 const lambdaArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotate';
 
-/** What a script has: the service, a name for its secret, and a book in which it enters each answer under its recorded name. */
+/**
+ * What a script has: the service, a name for its secret, and a book in which it enters each answer
+ * under its recorded name.
+ */
 type World = {
   readonly name: string;
   readonly parameter: string;
@@ -634,7 +639,10 @@ for (const { name, content } of recordings) {
   });
 }
 
-/** Runs a script against a fresh simulator: its answers, and what the recording's placeholders stand for as far as the script chose it. */
+/**
+ * Runs a script against a fresh simulator: its answers, and what the placeholders of the recording
+ * mean as far as the script chose them.
+ */
 async function play(
   script: Script,
   recordedName: string,
@@ -732,7 +740,8 @@ async function ask(client: sdk.SecretsManagerClient, action: string, input: obje
     });
   } catch (error) {
     if (!(error instanceof sdk.SecretsManagerServiceException)) throw error;
-    // boto3 repeats the text outside "Error" where the service spells it "Message", as it does for errors in the action's own list.
+    // boto3 repeats the text outside "Error" where the service spells it "Message", as it does for
+    // errors in the action's own list.
     const modelled = errorTexts.get(error.$metadata.requestId ?? '');
     return {
       Error: { Code: error.name, Message: error.message },
@@ -776,7 +785,8 @@ async function post(
     'x-amz-target': `secretsmanager.${action}`,
     'x-amz-date': new Date().toISOString().replace(/[-:]|\.\d+/g, ''),
     authorization:
-      'AWS4-HMAC-SHA256 Credential=x/20261123/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=x',
+      'AWS4-HMAC-SHA256 Credential=x/20261123/us-east-1/secretsmanager/aws4_request, ' +
+      'SignedHeaders=host, Signature=x',
   };
   const response = await fetch(url, {
     method: 'POST',
@@ -790,8 +800,7 @@ async function post(
 function asRecorded(value: unknown, key = ''): Json {
   if (value instanceof Date || (key.endsWith('Date') && typeof value === 'number'))
     return 'datetime';
-  if (value instanceof Uint8Array)
-    return `b'${[...value].map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`)).join('')}'`;
+  if (value instanceof Uint8Array) return `b'${[...value].map(printableByte).join('')}'`;
   if (Array.isArray(value)) return value.map((item) => asRecorded(item));
   if (typeof value !== 'object' || value === null) return (value ?? null) as Json;
   return Object.fromEntries(
@@ -799,7 +808,7 @@ function asRecorded(value: unknown, key = ''): Json {
   );
 }
 
-/** Learns what placeholders stand for from every recorded text whose answer is there. */
+/** Learns what placeholders mean from every recorded text whose answer is there. */
 function learnFrom(value: Json, recorded: Json, known: Map<string, string>): void {
   if (typeof value === 'string' && typeof recorded === 'string') learn(value, recorded, known);
   else if (
@@ -809,7 +818,7 @@ function learnFrom(value: Json, recorded: Json, known: Map<string, string>): voi
     recorded !== null
   ) {
     const [keys, recordedKeys] = [Object.keys(value), Object.keys(recorded)];
-    // A version id that stands nowhere but as the only key.
+    // A version id that is only a key.
     if (keys.length === 1 && recordedKeys.length === 1)
       learn(keys[0] ?? '', recordedKeys[0] ?? '', known);
     for (const [key, field] of Object.entries(value))
@@ -844,7 +853,9 @@ function fillIn(recorded: Recorded, known: Map<string, string>): Json {
   return walk(recorded);
 }
 
-/** The suite's empty HTTPHeaders left out, and the status, which its oldest recordings lack, put in. */
+/**
+ * The suite's empty HTTPHeaders left out, and the status, which its oldest recordings lack, added.
+ */
 function withoutEmptyHeaders(content: Recorded): Recorded {
   const answers = Object.entries(content).map(([answer, value]): [string, Json] => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return [answer, value];
@@ -855,4 +866,11 @@ function withoutEmptyHeaders(content: Recorded): Recorded {
   return JSON.parse(JSON.stringify(Object.fromEntries(answers)), (key, value) =>
     key === 'HTTPHeaders' ? undefined : value,
   );
+}
+
+/** A byte as Python prints it in a bytes literal. */
+function printableByte(byte: number): string {
+  return byte > 31 && byte < 127
+    ? String.fromCharCode(byte)
+    : `\\x${byte.toString(16).padStart(2, '0')}`;
 }

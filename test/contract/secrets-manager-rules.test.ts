@@ -1,5 +1,5 @@
-// Rules of Secrets Manager that no recording covers (API reference and quotas, 2026-11), asked of the simulator directly; and
-// the simulator's own promises to the tests that use it.
+// Rules of Secrets Manager that no recording covers (API reference and quotas, 2026-11), asked of
+// the simulator directly; and the simulator's own promises to the tests that use it.
 
 import { randomUUID } from 'node:crypto';
 import {
@@ -73,7 +73,7 @@ test('a label moves only with the version it is on named, and a wrong name chang
   expect(stages()).toEqual(before);
 });
 
-test('a value has at most 65,536 bytes, a version at most 20 labels, a token 32 to 64 characters', () => {
+test('values, labels and tokens have the limits of the service', () => {
   const labels = (count: number): string[] =>
     Array.from({ length: count }, (_, index) => `L${index}`);
 
@@ -125,8 +125,9 @@ test('the hundredth version without a label is forgotten, but never on its first
         MaxResults: 100,
       })['Versions'] as []
     ).length;
-  const countAll = (): string =>
-    `${count()}${simulator.call('ListSecretVersionIds', { SecretId, IncludeDeprecated: true })['NextToken'] ?? ''}`;
+  const nextToken = (): unknown =>
+    simulator.call('ListSecretVersionIds', { SecretId, IncludeDeprecated: true })['NextToken'];
+  const countAll = (): string => `${count()}${nextToken() ?? ''}`;
   for (let index = 0; index < 130; index += 1) put({});
   const young = countAll();
   nowMs += 25 * 3_600_000;
@@ -146,7 +147,7 @@ test('the hundredth version without a label is forgotten, but never on its first
   ]).toEqual(['100page-100', 2]);
 });
 
-test('a rotation function is called four times, again from the start when it fails, and its empty version stays pending', async () => {
+test('a rotation function is called four times, and again when it fails', async () => {
   await simulator.close();
   const steps: string[] = [];
   const rotate = ({ Step }: { Step: string }): Promise<void> => {
@@ -171,7 +172,7 @@ test('a rotation function is called four times, again from the start when it fai
   ).toBe('InvalidRequestException');
 });
 
-test('RotateImmediately=false only tests, on an empty version that loses its label afterwards', async () => {
+test('RotateImmediately=false only tests, with an empty version that loses its label', async () => {
   await simulator.close();
   const steps: string[] = [];
   const rotationFunctions = {
@@ -199,7 +200,7 @@ test('RotateImmediately=false only tests, on an empty version that loses its lab
   expect([steps, stages()]).toEqual([['testSecret'], { [first]: ['AWSCURRENT'] }]);
 });
 
-test('a request without a signature of the last five minutes is refused, and the log keeps no value', async () => {
+test('a request needs a recent signature, and the log keeps no value', async () => {
   const ask = (headers: Record<string, string>): Promise<Response> =>
     fetch(simulator.url, {
       method: 'POST',

@@ -1,4 +1,5 @@
-// What only the Secrets Manager adapter owes: faults of the network and the service, credentials, clocks, paging.
+// What only the Secrets Manager adapter owes: faults of the network and the service, credentials,
+// clocks, paging.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -121,7 +122,7 @@ test('a put whose answer was lost is repeated under its token and makes one vers
   );
 });
 
-test('a promotion whose answer was lost says conflict, and a second look shows that it is done', async () => {
+test('a promotion with a lost response reports a conflict, and is done', async () => {
   const store = account();
   const current = await store.readCurrent();
   await store.putPending(token, current, new Secret(planted.fresh));
@@ -187,7 +188,7 @@ test('a secret scheduled for deletion is invalid, on reading and on writing', as
   expect(failures[0]?.detail).toContain('is scheduled for deletion');
 });
 
-test('a secret made anew under its name starts its records anew, for processes that knew the old one too', async () => {
+test('a secret that is created again has new records for all processes', async () => {
   const store = account();
   await store.putRecord(record(1, 'a'));
   world.simulator.call('DeleteSecret', { SecretId: secretId, ForceDeleteWithoutRecovery: true });
@@ -203,7 +204,7 @@ test('a secret made anew under its name starts its records anew, for processes t
   expect(answers).toEqual([null, 'written', 'taken']);
 });
 
-test('a binary value is refused by that word, and a binary pending version is somebody’s', async () => {
+test('a binary value is rejected, and a binary pending version is foreign', async () => {
   const SecretBinary = Buffer.from(documentText).toString('base64');
   world.simulator.call('PutSecretValue', {
     SecretId: secretId,
@@ -224,7 +225,7 @@ test('a binary value is refused by that word, and a binary pending version is so
   expect(failure.detail).toContain('is binary');
 });
 
-test('the empty version of an unfinished native rotation is not pending, and is filled by its token', async () => {
+test('the empty version of an unfinished native rotation is not pending', async () => {
   await world.close();
   const rotationFunctions = {
     'arn:lambda': () => Promise.reject(new Error('the function failed')),
@@ -321,7 +322,7 @@ test.each([-86_400_000, -360_000, 360_000, 86_400_000])(
   },
 );
 
-test('a machine without credentials or Region is told so', async () => {
+test('missing credentials and a missing Region are reported', async () => {
   const { env } = process;
   const nowhere = mkdtempSync(join(tmpdir(), 'rotator-home-'));
   const { AWS_ACCESS_KEY_ID: _id, AWS_SECRET_ACCESS_KEY: _key, AWS_REGION: _region, ...rest } = env;

@@ -1,4 +1,5 @@
-// The built program on the command line: what it refuses, what it prints and where, how it ends.
+// The built program on the command line: what it rejects, what it prints and where, and its exit
+// code.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -17,6 +18,7 @@ import { jest } from '@jest/globals';
 import { Encrypter } from 'age-encryption';
 import {
   killLeftovers,
+  openFakeStore,
   openPlace,
   type Place,
   program,
@@ -67,24 +69,25 @@ const resultFields = [
 
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
-test('an unknown command, flag, account, event or fault ends with 2 and names the nearest right one', async () => {
+test('an unknown command, flag, account, event or fault ends with 2 and a suggestion', async () => {
   const { run: inPlace } = await place({ 'fleet-east': { ageDays: 1 } });
   const cases: [string[], RegExp][] = [
     [['rotat'], /Did you mean rotate\?/],
     [['rotate', '--forc'], /Did you mean --force\?/],
     [['audit', 'lst'], /Did you mean list\?/],
-    [['rotate', 'fleet-eats'], /unknown account fleet-eats; did you mean "fleet-east"\?/],
-    [['status', 'nothing-like-it'], /unknown account nothing-like-it; known: fleet-east/],
-    [['audit', 'list', '--event', 'rotation.outcom'], /did you mean "rotation\.outcome"\?/],
-    [['audit', 'list', '--outcome', 'login-refusd'], /did you mean "login-refused"\?/],
+    [['rotate', 'fleet-eats'], /Unknown account fleet-eats\. Did you mean "fleet-east"\?/],
+    [['status', 'nothing-like-it'], /Unknown account nothing-like-it\. Use one of: fleet-east\./],
+    [['audit', 'list', '--event', 'rotation.outcom'], /Did you mean "rotation\.outcome"\?/],
+    [['audit', 'list', '--outcome', 'login-refusd'], /Did you mean "login-refused"\?/],
     [['audit', 'list', '--since', 'sometime'], /--since takes an ISO date/],
-    [['audit', 'show', '99999'], /no record 99999/],
-    [['simulate', '--fault', 'drop-after-comit'], /did you mean "drop-after-commit"\?/],
+    [['audit', 'show', '99999'], /There is no record 99999/],
+    [['simulate', '--fault', 'drop-after-comit'], /Did you mean "drop-after-commit"\?/],
     [['completion', 'tcsh'], /takes bash, zsh, fish/],
     [['resume', 'fleet-east'], /required option '--reason/],
     [['rotate', '--dry-run', '--force'], /exclude each other/],
-    [['recover', 'fleet-east', '--receipt', 'x'], /belong together/],
+    [['recover', 'fleet-east', '--receipt', 'x'], /only accepted together/],
     [['next', '--count', '0'], /--count takes/],
+    [['explain', 'login-refusd'], /Did you mean "login-refused"\?/],
     [['secret', 'get', 'fleet-east'], /--reveal/],
     [[], /Usage:/],
   ];
@@ -95,12 +98,14 @@ test('an unknown command, flag, account, event or fault ends with 2 and names th
   }
 });
 
-test('a configuration that is missing or wrong ends with 2 and names file, line and key', async () => {
+test('a missing or wrong configuration ends with 2 and names file, line and key', async () => {
   const folder = tempFolder();
   expect(await run(['rotate'], { cwd: folder })).toEqual({
     code: 2,
     stdout: '',
-    stderr: `error: there is no rotator.yaml in ${folder}; make one with: thingspace-rotator init, or name one with --config FILE\n`,
+    stderr:
+      `error: There is no rotator.yaml in ${folder}. ` +
+      'Create one with `thingspace-rotator init`, or name one with --config FILE.\n',
   });
   writeFileSync(
     join(folder, 'rotator.yaml'),
@@ -109,7 +114,9 @@ test('a configuration that is missing or wrong ends with 2 and names file, line 
   expect(await run(['status'], { cwd: folder })).toEqual({
     code: 2,
     stdout: '',
-    stderr: `error: ${folder}/rotator.yaml:3:3: unknown key policy.maxAgeDay; did you mean "maxAgeDays"?\n`,
+    stderr:
+      `error: ${folder}/rotator.yaml:3:3: Unknown key policy.maxAgeDay. Did you mean ` +
+      `"maxAgeDays"?\n`,
   });
 });
 
@@ -135,7 +142,7 @@ test('two accounts with the same ThingSpace user are refused before any login', 
   expect(opened.simulator.loginsReceived('USER-east')).toBe(0);
 });
 
-test('init never overwrites, and writes nothing when one file is there', async () => {
+test('init never overwrites, and writes nothing when one file exists', async () => {
   const folder = tempFolder();
   writeFileSync(join(folder, 'audit.key'), 'precious');
 
@@ -143,7 +150,7 @@ test('init never overwrites, and writes nothing when one file is there', async (
 
   expect([code, stdout]).toEqual([2, '']);
   expect(stderr).toBe(
-    `error: ${folder}/audit.key exists; init overwrites nothing, and has written nothing\n`,
+    `error: ${folder}/audit.key exists. init overwrites no file, and has written none.\n`,
   );
   expect(readdirSync(folder)).toEqual(['audit.key']);
   expect(readFileSync(join(folder, 'audit.key'), 'utf8')).toBe('precious');
@@ -152,14 +159,14 @@ test('init never overwrites, and writes nothing when one file is there', async (
 test('init without an account, or with a wrong one, writes nothing', async () => {
   const folder = tempFolder();
   const cases: [string[], RegExp][] = [
-    [[], /no account/],
+    [[], /init needs an account/],
     [['--account', '--store'], /argument missing|unknown|takes/],
-    [['--account', 'a b'], /accounts\[0\]\.name is not accepted/],
-    [['--account', 'a=x', '--account', 'b=x'], /share one secret/],
-    [['--account', 'a', '--base-url', 'http://verizon.example'], /baseUrl is not accepted/],
+    [['--account', 'a b'], /accounts\[0\]\.name takes letters/],
+    [['--account', 'a=x', '--account', 'b=x'], /have the same secret/],
+    [['--account', 'a', '--base-url', 'http://verizon.example'], /baseUrl takes an https URL/],
     [
       ['--account', 'a', '--store', 'flie'],
-      /--store takes file or secrets-manager; did you mean file\?/,
+      /--store takes file or secrets-manager\. Did you mean "file"\?/,
     ],
   ];
 
@@ -170,7 +177,7 @@ test('init without an account, or with a wrong one, writes nothing', async () =>
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('init writes a commented configuration that is valid, private keys, and a log with its first record', async () => {
+test('init writes a valid configuration, private keys, and an audit log', async () => {
   const folder = tempFolder();
 
   const { code } = await run(
@@ -230,7 +237,7 @@ test('init asks on a terminal', async () => {
   );
 });
 
-test('rotate --json prints one line per account with exactly the promised fields, and the worst exit code', async () => {
+test('rotate --json prints one line per account, with the documented fields', async () => {
   const { run: inPlace, simulator } = await place({
     due: { ageDays: 80 },
     young: { ageDays: 3 },
@@ -269,7 +276,11 @@ test('rotate --json prints one line per account with exactly the promised fields
     byAccount['wrong'].certainty,
     byAccount['wrong'].reason,
     byAccount['wrong'].next,
-  ]).toEqual(['stopped', 'login-refused', expect.stringMatching(/^Put the right password/)]);
+  ]).toEqual([
+    'stopped',
+    'login-refused',
+    expect.stringMatching(/^Store the correct password: `thingspace-rotator secret put wrong`/),
+  ]);
   expect(code).toBe(4);
   for (const line of linesOf(stderr)) expect(() => JSON.parse(line)).not.toThrow();
   expect(stdout + stderr).not.toContain('planted');
@@ -301,7 +312,7 @@ test('each certainty has its exit code', async () => {
   expect((await opened.run(['status'], { env: settings })).code).toBe(3);
 });
 
-test('in a pipe results are tab-separated lines without colour, and nothing moves', async () => {
+test('in a pipe the results are tab-separated lines without colour or progress bar', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 80 }, b: { ageDays: 3 } });
 
   const { code, stdout, stderr } = await inPlace(['rotate']);
@@ -319,7 +330,7 @@ test('in a pipe results are tab-separated lines without colour, and nothing move
   expect(stderr).not.toContain('█');
 });
 
-test('FORCE_COLOR colours a pipe, and NO_COLOR wins over it', async () => {
+test('FORCE_COLOR enables colours in a pipe, and NO_COLOR disables them', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 1 } });
   const verify = (env: Record<string, string>) => inPlace(['audit', 'verify'], { env });
 
@@ -327,30 +338,37 @@ test('FORCE_COLOR colours a pipe, and NO_COLOR wins over it', async () => {
   expect((await verify({ FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toMatch(/^intact/);
 });
 
-test('on a terminal there is a table, a progress bar, and the next step after a failure', async () => {
+test('a terminal shows a progress bar, a table, and what to do after a failure', async () => {
   const { folder } = await place({
     due: { ageDays: 80 },
     young: { ageDays: 3 },
     wrong: { ageDays: 80, password: 'stale' },
   });
 
-  const rotated = await startOnTerminal(['rotate'], { cwd: folder }).ended;
+  const rotated = await startOnTerminal(['rotate', '--config', 'rotator.yaml'], {
+    cwd: folder,
+  }).ended;
   const status = await startOnTerminal(['status'], { cwd: folder, env: { NO_COLOR: '1' } }).ended;
 
   expect(rotated.code).toBe(4);
   expect(rotated.stdout).toContain('█');
-  expect(rotated.stdout).toContain('the password now: not the one in AWSCURRENT');
-  expect(rotated.stdout).toContain('next: Put the right password');
+  expect(rotated.stdout).toContain('wrong: login rejected (login-refused)');
+  expect(rotated.stdout).toContain('To fix: Store the correct password:');
+  expect(rotated.stdout).toContain(
+    '      thingspace-rotator secret put wrong --config rotator.yaml',
+  );
   expect(rotated.stdout).toContain('3 accounts:');
   expect(rotated.stdout).not.toContain('BEGIN AGE ENCRYPTED FILE');
   expect(status.code).toBe(4);
   expect(status.stdout).toMatch(/^ACCOUNT +AGE +LEFT +NEXT ROTATION +STATE +LAST RESULT/);
   expect(status.stdout).toMatch(/young +3 +87 /);
-  expect(status.stdout).toMatch(/wrong +80 +10 +due now +stopped: login-refused +login-refused 2/);
+  expect(status.stdout).toMatch(
+    /wrong +80 +10 +due now +suspended: login-refused +login-refused 2/,
+  );
   expect(status.stdout).not.toContain('\u001b');
 });
 
-test('a reader that leaves ends neither the rotation nor the exit code', async () => {
+test('a reader that closes the pipe changes neither the rotation nor the exit code', async () => {
   const opened = await place({ a: { ageDays: 80 } });
 
   const child = opened.start(['rotate', '--json']);
@@ -370,7 +388,7 @@ test('a reader that leaves ends neither the rotation nor the exit code', async (
   expect([head.status, head.stderr, linesOf(head.stdout).length]).toEqual([0, '', 1]);
 });
 
-test('a signal before the reset ends the attempt, and nothing has happened', async () => {
+test('a signal before the reset ends the attempt, and the password is unchanged', async () => {
   const { simulator, start: inPlace } = await place({ a: { ageDays: 80 } });
   simulator.arm({ fault: 'hold', call: 'login' });
   const held = simulator.waitFor('held');
@@ -378,7 +396,7 @@ test('a signal before the reset ends the attempt, and nothing has happened', asy
   const child = inPlace(['rotate', '--json']);
   await held;
   child.process.kill('SIGTERM');
-  await child.saw(/SIGTERM: ending\./);
+  await child.saw(/SIGTERM: The program ends\./);
   simulator.release();
   const { code, stdout } = await child.ended;
 
@@ -386,7 +404,7 @@ test('a signal before the reset ends the attempt, and nothing has happened', asy
   expect(simulator.resetsReceived('USER-a')).toBe(0);
 });
 
-test('a signal between reset and save waits, and a second one says what would be lost', async () => {
+test('after the reset a signal waits, and a second one says what is at risk', async () => {
   const { simulator, start: inPlace } = await place({ a: { ageDays: 80 } });
   simulator.arm({ fault: 'hold', call: 'reset' });
   const held = simulator.waitFor('held');
@@ -394,10 +412,12 @@ test('a signal between reset and save waits, and a second one says what would be
   const child = inPlace(['rotate', '--json']);
   await held;
   child.process.kill('SIGINT');
-  await child.saw(/SIGINT: ending\. Between reset and save, finishing first: a\./);
+  await child.saw(
+    /SIGINT: The program ends when the new passwords of these accounts are stored: a\./,
+  );
   child.process.kill('SIGHUP');
   await child.saw(
-    /SIGHUP: Killing this process now would lose the only copy of the new password of: a\. Still waiting\./,
+    /SIGHUP: If you end this process now, the new passwords .* are lost: a\. Still waiting\./,
   );
   simulator.release();
   const { code, stdout } = await child.ended;
@@ -405,7 +425,7 @@ test('a signal between reset and save waits, and a second one says what would be
   expect([code, JSON.parse(stdout).outcome]).toEqual([0, 'rotated']);
 });
 
-test('check does everything but the reset', async () => {
+test('check tests an account and does not reset its password', async () => {
   const { simulator, run: inPlace } = await place({ a: { ageDays: 80 } });
 
   const { code, stdout } = await inPlace(['check', '--json']);
@@ -416,7 +436,7 @@ test('check does everything but the reset', async () => {
   expect(simulator.openSessions('USER-a')).toBe(0);
 });
 
-test('check says in plain words what it means to have no receipts', async () => {
+test('check warns when no receipts are configured', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 1 } });
 
   const { code, stderr } = await inPlace(['check'], {
@@ -424,10 +444,10 @@ test('check says in plain words what it means to have no receipts', async () => 
   });
 
   expect(code).toBe(0);
-  expect(stderr).toContain('the new password is lost to everybody');
+  expect(stderr).toContain('the new password is unrecoverable');
 });
 
-test('check --offline contacts nothing, and names a key that others can read', async () => {
+test('check --offline contacts nothing, and reports a key that other users can read', async () => {
   const { simulator, folder, run: inPlace } = await place({ a: { ageDays: 1 } });
   chmodSync(join(folder, 'rotator.key'), 0o644);
 
@@ -438,10 +458,11 @@ test('check --offline contacts nothing, and names a key that others can read', a
   expect(simulator.requests).toEqual([]);
 });
 
-test('a secret is put from standard input, audited, and printed only on request', async () => {
+test('a secret is stored from standard input, audited, and printed only on request', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 80 } });
   const object =
-    '{ "username": "USER-a",  "password":"planted \\u00fc", "clientId": "x", "clientSecret": "y", "more": [1.0] }';
+    '{ "username": "USER-a",  "password":"planted \\u00fc", "clientId": "x", "clientSecret": ' +
+    '"y", "more": [1.0] }';
 
   const put = await inPlace(['secret', 'put', 'a', '--json'], { input: `${object}\n` });
   const get = await inPlace(['secret', 'get', 'a', '--reveal']);
@@ -461,17 +482,17 @@ test.each([
   ['no JSON', 'planted{'],
   ['a missing key', '{"username":"planted","clientId":"x","clientSecret":"y"}'],
   ['nothing', ''],
-])('a secret that is %s is refused without being repeated', async (_, input) => {
+])('a secret that is %s is rejected, and not repeated', async (_, input) => {
   const { run: inPlace } = await place({ a: { ageDays: 80 } });
 
   const { code, stdout, stderr } = await inPlace(['secret', 'put', 'a'], { input });
 
   expect([code, stdout]).toEqual([1, '']);
-  expect(stderr).toMatch(/^error: secret-invalid: /);
+  expect(stderr).toMatch(/^secret has wrong content \(secret-invalid\)\n/);
   expect(stderr).not.toContain('planted');
 });
 
-test('the right password put by hand settles a stopped account', async () => {
+test('storing the correct password resumes a suspended account', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 80, password: 'stale' } });
   expect((await inPlace(['rotate'])).code).toBe(4);
 
@@ -483,13 +504,16 @@ test('the right password put by hand settles a stopped account', async () => {
   });
   const put = await inPlace(['secret', 'put', 'a'], { input: right });
 
-  expect([put.code, put.stdout]).toEqual([0, expect.stringContaining('The stop is lifted.')]);
+  expect([put.code, put.stdout]).toEqual([
+    0,
+    expect.stringContaining('Automatic rotation is resumed.'),
+  ]);
   expect(JSON.parse((await inPlace(['status', '--json'])).stdout)[0].state).toBe('settled');
   expect((await inPlace(['rotate', '--force'])).code).toBe(0);
   expect(simulator.failedLogins('USER-a').consecutive).toBe(0);
 });
 
-test('resume lifts a stop, with its reason in the audit log', async () => {
+test('resume ends a suspension, with its reason in the audit log', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 80, password: 'stale' } });
   await inPlace(['rotate']);
   simulator.setPassword('USER-a', 'stale');
@@ -543,17 +567,18 @@ test('a receipt is opened with its identity, stored and made current', async () 
   expect(stored.password).toBe(simulator.livePassword('USER-a'));
 });
 
-test('next lists the coming runs in their time zone, and contacts nothing', async () => {
+test('schedule lists the next runs in their time zone, and contacts nothing', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 1 } });
   const env = {
     ROTATOR_SCHEDULE__CRON: '30 2 * * *',
     ROTATOR_SCHEDULE__TIMEZONE: 'America/New_York',
   };
 
-  const { code, stdout } = await inPlace(['next', '--count', '3', '--json'], { env });
+  const { code, stdout } = await inPlace(['schedule', '--count', '3', '--json'], { env });
+  const alias = await inPlace(['next', '--count', '3', '--json'], { env });
 
   const [group] = JSON.parse(stdout);
-  expect(code).toBe(0);
+  expect([code, alias.code, alias.stdout]).toEqual([0, 0, stdout]);
   expect([group.cron, group.timezone, group.accounts, group.runs.length]).toEqual([
     '30 2 * * *',
     'America/New_York',
@@ -640,14 +665,11 @@ test('the simulator answers on loopback until a signal, and prints no password',
     clientSecret: 'planted-too',
   });
 
-  const child = start(
-    ['simulate', '--credentials', '-', '--secrets-manager', '--fault', '429:reset:all'],
-    {
-      cwd: folder,
-      input: credentials,
-    },
-  );
-  await child.saw(/^AWS_ENDPOINT_URL_SECRETS_MANAGER=http:\/\/127\.0\.0\.1:\d+/m);
+  const child = start(['simulate', '--credentials', '-', '--fault', '429:reset:all'], {
+    cwd: folder,
+    input: credentials,
+  });
+  await child.saw(/^ROTATOR_THINGSPACE__BASE_URL=/m);
   child.process.kill('SIGTERM');
   const { code, stdout, stderr } = await child.ended;
 
@@ -656,7 +678,7 @@ test('the simulator answers on loopback until a signal, and prints no password',
   expect(stdout + stderr).not.toContain('planted');
 });
 
-test('a whole rotation on Secrets Manager, by what simulate prints', async () => {
+test('a rotation on Secrets Manager, against the simulator that `simulate` starts', async () => {
   const folder = tempFolder();
   const credentials = JSON.stringify({
     username: 'U',
@@ -665,20 +687,15 @@ test('a whole rotation on Secrets Manager, by what simulate prints', async () =>
     clientSecret: 's',
     more: 1,
   });
-  const simulated = start(['simulate', '--secrets-manager'], {
+  const simulated = start(['simulate'], {
     cwd: folder,
     env: { SIMULATOR_CREDENTIALS: credentials },
   });
-  const printed = await simulated.saw(/^ROTATOR_\S+=(\S+)\nAWS_\S+=(\S+)$/m);
-  const env = {
-    ROTATOR_THINGSPACE__BASE_URL: printed[1] ?? '',
-    AWS_ENDPOINT_URL_SECRETS_MANAGER: printed[2] ?? '',
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'x',
-    AWS_SECRET_ACCESS_KEY: 'x',
-  };
+  const printed = await simulated.saw(/^ROTATOR_\S+=(\S+)$/m);
+  await using store = await openFakeStore({ 'thingspace/U': credentials });
+  const env = { ROTATOR_THINGSPACE__BASE_URL: printed[1] ?? '', ...store.env };
 
-  const begun = await run(['init', '--store', 'secrets-manager', '--account', 'a=thingspace/U'], {
+  const created = await run(['init', '--store', 'secrets-manager', '--account', 'a=thingspace/U'], {
     cwd: folder,
   });
   const checked = await run(['check'], { cwd: folder, env });
@@ -687,7 +704,7 @@ test('a whole rotation on Secrets Manager, by what simulate prints', async () =>
   simulated.process.kill('SIGTERM');
   const { stderr: requests } = await simulated.ended;
 
-  expect([begun.code, checked.code, rotated.code, JSON.parse(rotated.stdout).outcome]).toEqual([
+  expect([created.code, checked.code, rotated.code, JSON.parse(rotated.stdout).outcome]).toEqual([
     0,
     0,
     0,
@@ -700,7 +717,28 @@ test('a whole rotation on Secrets Manager, by what simulate prints', async () =>
   expect(requests).toMatch(/^PUT \S+\/password\/actions\/reset U 200 done$/m);
 });
 
-test('the demo does what it says, twice, and leaves a folder to look at', async () => {
+test('explain works without a configuration, for one reason and for all', async () => {
+  const folder = tempFolder();
+
+  const one = await run(['explain', 'login-refused'], { cwd: folder });
+  const json = await run(['explain', 'login-refused', '--json'], { cwd: folder });
+  const all = await run(['explain'], { cwd: folder });
+
+  expect([one.code, json.code, all.code]).toEqual([0, 0, 0]);
+  expect(one.stdout).toContain('login rejected (login-refused)\n');
+  expect(one.stdout).toContain('      thingspace-rotator secret put ACCOUNT\n');
+  expect(Object.keys(JSON.parse(json.stdout))).toEqual([
+    'reason',
+    'title',
+    'meaning',
+    'steps',
+    'note',
+    'exitCode',
+  ]);
+  expect(linesOf(all.stdout)).toHaveLength(29);
+});
+
+test('the demo can be repeated, and leaves a folder whose commands work', async () => {
   const folder = tempFolder();
   expect((await run(['demo'], { cwd: folder })).code).toBe(0);
   const { code, stdout } = await run(['demo'], { cwd: folder });
@@ -708,8 +746,8 @@ test('the demo does what it says, twice, and leaves a folder to look at', async 
   expect(code).toBe(0);
   expect(stdout).toContain('fleet-east  rotated');
   expect(stdout).toContain('fleet-west  not due: 12 days old');
-  expect(stdout).toContain('fleet-south  stopped: login-refused');
-  expect(stdout).toContain('fleet-south: 1 login (1 refused');
+  expect(stdout).toContain('fleet-south: login rejected (login-refused)');
+  expect(stdout).toContain('fleet-south: 1 login (1 rejected');
   expect(stdout).not.toContain('live-at-verizon');
   const config = ['--config', 'demo/rotator.yaml'];
   const status = await run(['status', '--json', ...config], { cwd: folder });
@@ -735,7 +773,7 @@ test('the demo does what it says, twice, and leaves a folder to look at', async 
   }
 });
 
-test('the demo leaves a folder that is not its own alone', async () => {
+test('the demo does not touch a folder that it did not create', async () => {
   const folder = tempFolder();
   writeFileSync(join(folder, 'precious'), '');
 
@@ -743,7 +781,7 @@ test('the demo leaves a folder that is not its own alone', async () => {
 
   expect([code, stderr]).toEqual([
     2,
-    `error: ${folder} exists and is no earlier demo; name another folder with --directory\n`,
+    `error: ${folder} exists, and no demo created it. Name another folder with --directory.\n`,
   ]);
   expect(readdirSync(folder)).toEqual(['precious']);
 });
@@ -757,7 +795,8 @@ test('every command has help with an example, on standard output', async () => {
     'recover',
     'resume',
     'serve',
-    'next',
+    'schedule',
+    'explain',
     'simulate',
     'demo',
     'completion',
@@ -790,10 +829,13 @@ test('--version prints the release, and loads nothing', async () => {
   expect(loaded.stderr).not.toContain('chunks/program');
 });
 
-test('the completion scripts are valid, and know commands and flags', async () => {
+test('the completion scripts are valid, and complete commands and flags', async () => {
   const { stdout } = await run(['completion', 'bash']);
   const complete = (words: string): string => {
-    const body = `${stdout}\nCOMP_WORDS=(thingspace-rotator ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); _thingspace_rotator; echo "\${COMPREPLY[@]}"`;
+    const body =
+      `${stdout}\nCOMP_WORDS=(thingspace-rotator ${words}); ` +
+      `COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); ` +
+      `_thingspace_rotator; echo "\${COMPREPLY[@]}"`;
     return spawnSync('bash', ['-c', body], { encoding: 'utf8' }).stdout.trim();
   };
 

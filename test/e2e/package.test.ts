@@ -119,7 +119,7 @@ test('an invalid configuration is an error that names its variable', async () =>
     error: {
       errorType: 'UsageError',
       errorMessage: expect.stringContaining(
-        'ROTATOR_POLICY__MAX_AGE_DAYS: policy.maxAgeDays is not accepted',
+        'ROTATOR_POLICY__MAX_AGE_DAYS: policy.maxAgeDays takes an integer',
       ),
     },
   });

@@ -1,4 +1,5 @@
-// The README is a promise: every command block in it is run here, in a copy of the tracked files, as a newcomer would.
+// Every command block of the README is run here, in a copy of the tracked files, as a new user
+// would run it.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -49,7 +50,10 @@ afterAll(async () => {
   for (const folder of [copy, home]) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Runs a block as bash would; not synchronously, since the simulator it talks to lives in this process. */
+/**
+ * Runs a block as bash would; not synchronously, since the simulator it talks to lives in this
+ * process.
+ */
 async function runBlock(
   block: string,
   cwd: string,
@@ -82,24 +86,24 @@ test('the README has these command blocks and no others', () => {
   ]);
 });
 
-test('one command sets a fresh machine up and runs the main job', async () => {
+test('one command sets up a new machine and runs the demo', async () => {
   const { status, stdout, stderr } = await runBlock(blocks[0] ?? '', copy);
 
   expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toMatch(/rotated/);
   expect(stdout).toMatch(/not due/);
-  expect(stdout).toMatch(/stopped/);
+  expect(stdout).toMatch(/suspended/);
   expect(stdout).toMatch(/audit/);
 });
 
-test('the other one passes the tests, and is what CI calls', () => {
+test('the other one runs the tests, and CI runs the same command', () => {
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
 
   expect(scripts.test).toContain('jest');
   expect(readFileSync('.ci/run', 'utf8').trim().split('\n').at(-1)).toBe('npm cit');
 });
 
-test('five lines take a real account, from nothing to checked and rotated when due', async () => {
+test('five lines configure and check a real account, and rotate it when it is due', async () => {
   writeFileSync(
     join(copy, 'fleet-east.json'),
     JSON.stringify({
@@ -119,7 +123,7 @@ test('five lines take a real account, from nothing to checked and rotated when d
   expect(thingspace.resetsReceived('fleet-user')).toBe(0);
 });
 
-test('every file that the README points to is there', () => {
+test('every file that the README links to exists', () => {
   const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)]
     .map((match) => match[1] ?? '')
     .filter((link) => !link.includes(':'));

@@ -1,5 +1,6 @@
-// S3, KMS and SQS as far as the function calls them, on one loopback port: real HTTP, strict about what we rely on (conditional
-// puts, Ed25519, message digests), a log of what was asked for the tests of IAM, faults by name. Only for tests.
+// S3, KMS and SQS as far as the function calls them, on one loopback port: real HTTP, strict about
+// what we rely on (conditional puts, Ed25519, message digests), a log of what was asked for the
+// tests of IAM, faults by name. Only for tests.
 
 import {
   createHash,
@@ -22,7 +23,10 @@ export type SentMessage = {
   readonly groupId: string;
   readonly deduplicationId: string;
 };
-/** `denied`: as without the permission. `lost`: done, and the connection cut. `unavailable`: a 503. `not-taken`: SQS refuses the first entry. */
+/**
+ * `denied`: as without the permission. `lost`: done, and the connection cut. `unavailable`: a 503.
+ * `not-taken`: SQS refuses the first entry.
+ */
 export type AwsFault = 'denied' | 'lost' | 'unavailable' | 'not-taken';
 
 export type AwsStandIn = {
@@ -43,6 +47,7 @@ export type AwsStandIn = {
 };
 
 type Answer = { readonly status: number; readonly body: string | Buffer; readonly type?: string };
+const contentsOf = (key: string): string => `<Contents><Key>${key}</Key></Contents>`;
 const account = '111111111111';
 const region = 'us-east-1';
 
@@ -92,12 +97,13 @@ export async function openAwsStandIn(): Promise<AwsStandIn> {
       const page = names.slice(0, max);
       const more =
         names.length > max
-          ? `<IsTruncated>true</IsTruncated><NextContinuationToken>${page.at(-1)}</NextContinuationToken>`
+          ? '<IsTruncated>true</IsTruncated>' +
+            `<NextContinuationToken>${page.at(-1)}</NextContinuationToken>`
           : '<IsTruncated>false</IsTruncated>';
       return {
         status: 200,
         type: 'application/xml',
-        body: `<ListBucketResult>${page.map((key) => `<Contents><Key>${key}</Key></Contents>`).join('')}${more}</ListBucketResult>`,
+        body: `<ListBucketResult>${page.map(contentsOf).join('')}${more}</ListBucketResult>`,
       };
     }
     if (request.method === 'GET') {

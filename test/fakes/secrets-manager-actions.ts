@@ -1,5 +1,6 @@
-// The rest of the simulated service's actions: listing, deleting, tags, policies, rotation; and the table of
-// all actions by name. The rules about versions and labels are in secrets-manager-service.ts.
+// The rest of the simulated service's actions: listing, deleting, tags, policies, rotation; and the
+// table of all actions by name. The rules about versions and labels are in
+// secrets-manager-service.ts.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -36,7 +37,7 @@ export type RotationStep = {
   readonly ClientRequestToken: string;
 };
 
-/** Stands for a Lambda function; a rejection is a failed invocation. */
+/** The Lambda function; a rejection is a failed invocation. */
 export type RotationFunction = (step: RotationStep) => Promise<unknown>;
 
 /** What an action may need besides the service. */
@@ -163,7 +164,9 @@ export const actions: Readonly<Record<string, Action>> = {
   },
 };
 
-/** Secrets Manager repeats the whole rotation after a failed step; the guide does not say how often. */
+/**
+ * Secrets Manager repeats all steps after a failed step; the guide does not say how often.
+ */
 const rotationTries = 5;
 
 function rotateSecret(service: Service, input: Fields, context: Context): Fields {
@@ -180,7 +183,8 @@ function rotateSecret(service: Service, input: Fields, context: Context): Fields
     throw invalidRequest("A previous rotation isn't complete. That rotation will be reattempted.");
   const rules = (input['RotationRules'] as Fields | undefined) ?? secret.rotation?.rules ?? {};
   secret.rotation = { lambdaArn, rules, enabled: true, lastMs: secret.rotation?.lastMs ?? null };
-  // Empty until the function fills it: GetSecretValue does not find it, the token is taken by nobody yet.
+  // Empty until the function fills it: GetSecretValue does not find it, the token is taken by
+  // nobody yet.
   if (!pending) addVersion(service, secret, token, null, ['AWSPENDING']);
   const isImmediate = input['RotateImmediately'] !== false;
   context.afterwards(() => runRotation(service, secret, token, lambda, isImmediate));
@@ -204,10 +208,11 @@ async function runRotation(
       if (isImmediate && secret.rotation) secret.rotation.lastMs = service.nowMs();
       break;
     } catch {
-      // A failed invocation: the whole rotation again.
+      // A failed invocation: all steps again.
     }
   }
-  // AWSPENDING leaves a version that has become current (recorded), and the empty one of a mere test.
+  // AWSPENDING leaves a version that has become current (recorded), and the empty one of a mere
+  // test.
   const version = secret.versions.find(({ id }) => id === token);
   if (!version || (isImmediate && !version.stages.includes('AWSCURRENT'))) return;
   changeStages(service, secret, () => {
@@ -218,12 +223,15 @@ async function runRotation(
 function cannotInvoke(): ServiceError {
   return new ServiceError(
     'AccessDeniedException',
-    'Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com.',
+    'Secrets Manager cannot invoke the specified Lambda function. Ensure that the function ' +
+      'policy grants access to the principal secretsmanager.amazonaws.com.',
     { isModelled: false },
   );
 }
 
-/** Filters match prefixes, and `!` in front turns one around. Values of one filter are alternatives. */
+/**
+ * Filters match prefixes, and `!` in front negates one. Values of one filter are alternatives.
+ */
 function isMatch(secret: SecretState, { Key, Values }: { Key: string; Values: string[] }): boolean {
   const tags = secret.tags ?? [];
   const fields: Record<string, string[]> = {

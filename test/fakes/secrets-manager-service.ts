@@ -1,13 +1,17 @@
-// What AWS Secrets Manager answers, without HTTP: secrets, versions, labels, and the rules between them. It agrees with
-// the answers of the real service recorded 2022 to 2026 (test/contract/secrets-manager-recorded.test.ts), and is
-// stricter where in doubt. It knows the wire's names and nothing of our code. Everything is gone when the process ends.
+// What AWS Secrets Manager answers, without HTTP: secrets, versions, labels, and the rules between
+// them. It agrees with the answers of the real service recorded 2022 to 2026
+// (test/contract/secrets-manager-recorded.test.ts), and is stricter where in doubt. It knows the
+// wire's names and nothing of our code. Everything is gone when the process ends.
 
 import { randomBytes } from 'node:crypto';
 
 /** One action's input or output, as on the wire (dates are seconds since 1970). */
 export type Fields = { readonly [name: string]: unknown };
 
-/** An error answer. `isModelled`: named in the action's own list; its text then stands under "Message", else under "message". */
+/**
+ * An error answer. `isModelled`: named in the action's own list; its text is then under
+ * "Message", else under "message".
+ */
 export class ServiceError extends Error {
   readonly code: string;
   readonly status: number;
@@ -60,8 +64,9 @@ export type Service = {
 };
 
 /**
- * `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400. `staleUnqualified`: a
- * read without label and id is served from the labels before their newest change.
+ * `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400.
+ * `staleUnqualified`: a read without label and id is served from the labels before their newest
+ * change.
  */
 export type Quirks = {
   readonly ignoresRemoveFrom?: boolean;
@@ -79,7 +84,10 @@ export const seconds = (ms: number): number => ms / 1000;
 /** LastAccessedDate has no time of day at AWS. */
 const day = (ms: number): number => seconds(ms - (ms % dayMs));
 
-/** The secret a SecretId names: a name, an ARN, or an ARN without its last hyphen and six characters. */
+/**
+ * The secret a SecretId names: a name, an ARN, or an ARN without its last hyphen and six
+ * characters.
+ */
 export function findSecret(service: Service, id: unknown): SecretState {
   const text = String(id ?? '');
   if (!/^[\w/+=.@!:-]{1,2048}$/.test(text) || (text.includes(':') && !text.startsWith('arn:')))
@@ -94,7 +102,8 @@ export function findSecret(service: Service, id: unknown): SecretState {
   if (!text.startsWith('arn:')) return service.secrets.get(text) ?? fail(notFound);
   const name = text.replace(/^arn:[^:]*:secretsmanager:[^:]*:\d*:secret:/, '');
   const whole = [...service.secrets.values()].find(({ arn }) => arn === text);
-  // What ends like a whole ARN is never taken for one without its end (recorded: Invalid/_+=.@-Name-a1b2c3).
+  // What ends like a complete ARN is never read as one without its end (recorded:
+  // Invalid/_+=.@-Name-a1b2c3).
   return (
     whole ??
     (/-[A-Za-z0-9]{6}$/.test(name) ? undefined : service.secrets.get(name)) ??
@@ -120,7 +129,8 @@ export const validation = (message: string): ServiceError =>
 
 function invalidName(): ServiceError {
   return validation(
-    'Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!',
+    'Invalid name. Must be a valid name containing alphanumeric characters, or any of the ' +
+      'following: -/_+=.@!',
   );
 }
 
@@ -138,7 +148,8 @@ export function createSecret(service: Service, input: Fields): Fields {
   const existing = service.secrets.get(name);
   if (existing?.deletedMs != null) {
     throw invalidRequest(
-      "You can't create this secret because a secret with this name is already scheduled for deletion.",
+      "You can't create this secret because a secret with this name is already scheduled " +
+        'for deletion.',
     );
   }
   const value = valueIn(input);
@@ -265,7 +276,8 @@ export function updateSecretVersionStage(service: Service, input: Fields): Field
   if (!service.quirks.ignoresRemoveFrom) checkRemoveFrom(stage, from, to, holder?.id ?? null);
   if (stage === 'AWSCURRENT' && to === null) {
     throw invalidParameter(
-      "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.",
+      'You can only move staging label AWSCURRENT to a different secret version. ' +
+        "It can't be completely removed.",
     );
   }
   if (target && !target.stages.includes(stage) && target.stages.length >= maxStages)
@@ -284,7 +296,9 @@ function checkRemoveFrom(
     throw invalidParameter(`Staging label ${stage} is not attached to version ${from}.`);
   if (from === null && holder !== null && holder !== to) {
     throw invalidParameter(
-      `The parameter RemoveFromVersionId can't be empty. Staging label ${stage} is currently attached to version ${holder}, so you must explicitly reference that version in RemoveFromVersionId.`,
+      `The parameter RemoveFromVersionId can't be empty. Staging label ${stage} is currently ` +
+        `attached to version ${holder}, so you must explicitly reference that version in ` +
+        'RemoveFromVersionId.',
     );
   }
 }
@@ -376,7 +390,8 @@ function moveStage(secret: SecretState, stage: string, target: Version | null): 
     version.stages = version.stages.filter((other) => other !== stage);
   target?.stages.push(stage);
   if (stage !== 'AWSCURRENT' || !holder || holder === target) return;
-  // Recorded for PutSecretValue: a version that was both current and pending ends as AWSPREVIOUS only.
+  // Recorded for PutSecretValue: a version that was both current and pending ends as AWSPREVIOUS
+  // only.
   holder.stages = holder.stages.filter((other) => other !== 'AWSPENDING');
   moveStage(secret, 'AWSPREVIOUS', holder);
 }

@@ -1,5 +1,6 @@
-// AWS Secrets Manager on loopback: real HTTP in the AWS JSON 1.1 protocol, with faults by name, a log of what was
-// asked, and promises to wait for instead of sleeping. Used by tests and by the demo; it never listens beyond 127.0.0.1.
+// AWS Secrets Manager on loopback: real HTTP in the AWS JSON 1.1 protocol, with faults by name, a
+// log of what was asked, and promises to wait for instead of sleeping. Used by tests and by the
+// demo; it never listens beyond 127.0.0.1.
 
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -16,9 +17,10 @@ import {
 export type { RotationFunction, RotationStep } from './secrets-manager-actions.ts';
 
 /**
- * What can go wrong with one request. `drop-before-commit`: the connection ends, nothing happened. `drop-after-commit`: it
- * happened, the answer is lost. `stale-labels`: a read sees the labels before their newest change. `proxy-page`: a 502 with HTML.
- * `truncated`: the answer stops halfway. `silent`: no answer ever; the connection stays open.
+ * What can go wrong with one request. `drop-before-commit`: the connection ends, nothing happened.
+ * `drop-after-commit`: it happened, the answer is lost. `stale-labels`: a read sees the labels
+ * before their newest change. `proxy-page`: a 502 with HTML. `truncated`: the answer stops halfway.
+ * `silent`: no answer ever; the connection stays open.
  */
 export type Fault =
   | 'unavailable'
@@ -39,7 +41,10 @@ export type Fault =
 /** One request as it was served. No value of a secret is in here. */
 export type LoggedRequest = {
   readonly action: string;
-  /** The ARN of the secret; its SecretId where there is no such secret; `*` where the action names none. For tests of IAM policies. */
+  /**
+   * The ARN of the secret; its SecretId where there is no such secret; `*` where the action names
+   * none. For tests of IAM policies.
+   */
   readonly resource: string;
   /** The input without SecretString and SecretBinary. */
   readonly input: Fields;
@@ -61,8 +66,8 @@ export type SecretsManagerSimulatorOptions = {
   /** The service's clock, UTC milliseconds; also its Date header. */
   readonly nowMs?: () => number;
   /**
-   * Whether a request without an AWS signature of the last five minutes is refused (the signature itself is not computed).
-   * Default true.
+   * Whether a request without an AWS signature of the last five minutes is refused (the signature
+   * itself is not computed). Default true.
    */
   readonly needsSignature?: boolean;
   /** The Lambda functions RotateSecret may call, by ARN. */
@@ -96,7 +101,10 @@ export type SecretsManagerSimulator = {
   mostAtOnce(action?: string): number;
   /** Resolves when no rotation function runs. */
   rotationsFinished(): Promise<void>;
-  /** An action as the service itself does it: no HTTP, no log, no fault. Throws what the service would answer. */
+  /**
+   * An action as the service itself does it: no HTTP, no log, no fault. Throws what the service
+   * would answer.
+   */
   call(action: string, input: Fields): Fields;
   /** Ends every connection, held ones too. */
   close(): Promise<void>;
@@ -352,7 +360,10 @@ async function readInput(request: IncomingMessage): Promise<Fields> {
   return typeof value === 'object' && value !== null ? (value as Fields) : {};
 }
 
-/** As the service: no signature, or one that is more than five minutes away from its clock. The signature itself is not computed. */
+/**
+ * As the service: no signature, or one that differs by more than five minutes from its clock. The
+ * signature itself is not computed.
+ */
 function problemWithSignature({ headers }: IncomingMessage, nowMs: number): ServiceError | null {
   if (
     !/^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/secretsmanager\/aws4_request,/.test(

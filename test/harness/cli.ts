@@ -1,11 +1,13 @@
-// The built program as a child process, and a small world for it on loopback: a simulated ThingSpace, a folder
-// that `init` made, secrets of some age. `npm test` builds before it tests.
+// The built program as a child process, and what it needs on loopback: a simulated ThingSpace, a
+// fake Secrets Manager, a folder that `init` created, secrets of some age. `npm test` builds before
+// it tests.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { begin } from '../../src/cli/init-files.ts';
+import { createFiles } from '../../src/cli/init-files.ts';
 import type { Shell } from '../../src/cli/terminal.ts';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
@@ -15,6 +17,7 @@ import {
 } from '../../src/simulator/thingspace.ts';
 import { readIdentityFile } from '../../src/stores/age-key.ts';
 import { openFileStore } from '../../src/stores/file-store.ts';
+import { openSecretsManagerSimulator } from '../fakes/secrets-manager.ts';
 
 export const program = resolve('dist/cli.js');
 
@@ -121,6 +124,22 @@ function watch(child: ReturnType<typeof spawn>, input: string | undefined, isEnd
 export const run = (args: readonly string[], options?: RunOptions): Promise<Ran> =>
   start(args, options).ended;
 
+/** A fake Secrets Manager with these secrets, and the environment in which a program finds it. */
+export async function openFakeStore(secrets: Readonly<Record<string, string>>) {
+  const fake = await openSecretsManagerSimulator();
+  for (const [Name, SecretString] of Object.entries(secrets))
+    fake.call('CreateSecret', { Name, SecretString, ClientRequestToken: randomUUID() });
+  return {
+    env: {
+      AWS_ENDPOINT_URL_SECRETS_MANAGER: fake.url,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'x',
+      AWS_SECRET_ACCESS_KEY: 'x',
+    },
+    [Symbol.asyncDispose]: () => fake.close(),
+  };
+}
+
 export type Place = {
   readonly folder: string;
   readonly simulator: ThingSpaceSimulator;
@@ -138,7 +157,10 @@ export type PlacedAccount = {
 
 const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 
-/** A folder with these accounts, whose users are USER-name; a password of its own for each, unless said otherwise. */
+/**
+ * A folder with these accounts, whose users are USER-name; each has another password, unless
+ * said otherwise.
+ */
 export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>>): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'cli-'));
   const users = Object.entries(accounts).map(([name, { live = `planted-${name}` }]) => ({
@@ -158,7 +180,7 @@ export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>
   };
   const shell = { pid: process.pid, user: { name: 'test' }, schema: 'schema' } as Shell;
   const listed = Object.keys(accounts).map((name) => ({ name, secretId: `thingspace/${name}` }));
-  await begin(shell, openClock(), join(folder, 'rotator.yaml'), {
+  await createFiles(shell, openClock(), join(folder, 'rotator.yaml'), {
     store: 'file',
     baseUrl: simulator.baseUrl,
     accounts: listed,

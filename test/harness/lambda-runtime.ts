@@ -1,5 +1,5 @@
-// The packaged function as AWS runs it: its zip unpacked into a folder of its own, a bare Node process on it, and a stand-in for
-// the Lambda runtime API on loopback. Only for tests and benches.
+// The packaged function as AWS runs it: its zip in a new folder, a bare Node process on it,
+// and a fake Lambda runtime API on loopback. Only for tests and benches.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -177,7 +177,7 @@ export async function startFunction(options: {
   };
 }
 
-/** Takes a packaged function away. */
+/** Removes a packaged function. */
 export function removeFunction(task: string): void {
   rmSync(dirname(task), { recursive: true, force: true });
 }

@@ -1,12 +1,12 @@
-// The functions in this process, on loopback: simulated ThingSpace and Secrets Manager, stand-ins for S3, KMS and SQS, one world
-// per function instance. Only for tests.
+// The functions in this process, on loopback: simulated ThingSpace, and fakes of Secrets Manager,
+// S3, KMS and SQS, one world per function instance. Only for tests.
 
 import { randomUUID } from 'node:crypto';
 import {
-  type Context,
-  createWorld,
+  createInstance,
   type Invocation,
-  type World,
+  type LambdaContext,
+  type LambdaInstance,
 } from '../../src/lambda/runtime.ts';
 import {
   openThingSpaceSimulator,
@@ -34,7 +34,10 @@ export type LambdaRig = {
   /** What AWSCURRENT holds. */
   current(account: string): { versionId: string; password: string };
   arn(account: string): string;
-  /** Moves Secrets Manager's clock: a lease runs out without waiting. At most five minutes, or signatures are too old. */
+  /**
+   * Moves Secrets Manager's clock: a lease runs out without waiting. At most five minutes, or
+   * signatures are too old.
+   */
   advance(ms: number): void;
   close(): Promise<void>;
 };
@@ -105,13 +108,13 @@ export async function openLambdaRig(options: {
     aws,
     env,
     instance: (extras) => {
-      // The SDK reads the process's environment by itself.
+      // The SDK reads the environment of the process.
       Object.assign(process.env, env(extras));
       for (const name of Object.keys(process.env))
         if (name.startsWith('ROTATOR_')) delete process.env[name];
       const lines: string[] = [];
       let shutdown = (): void => {};
-      const world: World = createWorld({
+      const lambda: LambdaInstance = createInstance({
         env: env(extras),
         pid: 0,
         cwd: '/nowhere',
@@ -123,13 +126,13 @@ export async function openLambdaRig(options: {
       return {
         lines,
         invoke: (work, event, remainingMs = () => 900_000) => {
-          const context: Context = {
+          const context: LambdaContext = {
             awsRequestId: randomUUID(),
             invokedFunctionArn:
               'arn:aws:lambda:us-east-1:111111111111:function:thingspace-rotator-test',
             getRemainingTimeInMillis: remainingMs,
           };
-          return world.invoke(context, (invocation) => work(event, invocation));
+          return lambda.invoke(context, (invocation) => work(event, invocation));
         },
         shutdown: () => shutdown(),
       };

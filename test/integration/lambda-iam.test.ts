@@ -1,5 +1,6 @@
-// Least privilege, in both directions: every call that the functions make at the simulators is allowed by the role that
-// serverless.yml gives them, and everything a role allows is used by some call.
+// Least privilege, in both directions: every call that the functions make at the simulators is
+// allowed by the role that serverless.yml gives them, and everything a role allows is used by some
+// call.
 
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -80,7 +81,10 @@ const allows = ({ actions, resources }: Allowance, call: Call): boolean =>
     ),
   );
 
-/** Every call at the simulators, and those that Secrets Manager makes to KMS under the caller's role. */
+/**
+ * Every call at the simulators, and those that Secrets Manager makes to KMS under the caller's
+ * role.
+ */
 function callsOf(rig: LambdaRig): Call[] {
   const secrets = rig.secretsManager.requests.flatMap(({ action, resource }): Call[] => {
     const own = { action: `secretsmanager:${action}`, resource };
@@ -129,7 +133,7 @@ function judge(role: string, rig: LambdaRig): { refused: Call[]; unused: string[
   };
 }
 
-/** Editing another key, so that the age has to be looked for in older versions. */
+/** Editing another key, so that the age comes from older versions. */
 function editByHand(rig: LambdaRig, account: string): void {
   const { SecretString } = rig.secretsManager.call('GetSecretValue', {
     SecretId: rig.arn(account),
@@ -189,7 +193,8 @@ test('the judge finds a call that is not allowed and an allowance that is not us
     .instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' })
     .invoke(runScheduled, byHand);
 
-  // The worker's role may neither list secrets nor send messages; and no password was looked for in older versions' list.
+  // The worker's role may neither list secrets nor send messages; and no password was searched in
+  // older versions' list.
   const { refused, unused } = judge('WorkerRole', rig);
   expect(refused.map(({ action }) => action).sort()).toEqual([
     'secretsmanager:ListSecrets',

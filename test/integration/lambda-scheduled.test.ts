@@ -1,4 +1,4 @@
-// The daily look and the order by hand, and the worker behind the queue, in this process against the simulators.
+// The daily run, orders, and the queue worker, in this process against simulated services.
 
 import { createHash } from 'node:crypto';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
@@ -11,7 +11,7 @@ import {
 import { viewLine } from '../../src/audit/record.ts';
 import { formatWork, parseWork } from '../../src/lambda/messages.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
-import { comesBack, runWorker } from '../../src/lambda/sqs-worker.ts';
+import { needsRedelivery, runWorker } from '../../src/lambda/sqs-worker.ts';
 import { openReceipt } from '../../src/receipts/receipts.ts';
 import { failures, type Reason } from '../../src/rotation/failure.ts';
 import { Secret } from '../../src/secret.ts';
@@ -46,7 +46,7 @@ function metricsIn(lines: readonly string[]): Record<string, Record<string, unkn
   return found;
 }
 
-test('an order by hand rotates what it names and tells who asked and why', async () => {
+test('an order rotates the accounts that it names, and is audited with its reason', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east', west: 'old-west' } });
   const instance = rig.instance();
 
@@ -73,7 +73,7 @@ test('an order by hand rotates what it names and tells who asked and why', async
   });
 });
 
-test('the daily look leaves what is not due, and says how old everything is', async () => {
+test('the daily run rotates only what is due, and reports the age of every password', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east', west: 'old-west' } });
   const instance = rig.instance();
 
@@ -95,7 +95,7 @@ test('the daily look leaves what is not due, and says how old everything is', as
   expect(metrics['thingspace_rotator_last_run_timestamp_seconds']).toHaveLength(1);
 });
 
-test('every line of an invocation is one JSON object, and carries its request id or is a metric', async () => {
+test('every line of an invocation is a JSON object with the request id, or a metric', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const instance = rig.instance();
 
@@ -110,29 +110,29 @@ test('every line of an invocation is one JSON object, and carries its request id
 });
 
 test.each<[string, unknown, RegExp]>([
-  ['no action', {}, /no "action"/],
-  ['nothing', null, /no "action"/],
-  ['an unknown action', { action: 'rotat' }, /did you mean "rotate"/],
-  ['an unknown key', { action: 'rotate', account: ['a'] }, /did you mean "accounts"/],
+  ['no action', {}, /"action" in the event takes rotate, check, recover, resume\./],
+  ['no content', null, /The event takes a JSON object\./],
+  ['an unknown action', { action: 'rotat' }, /"action" in the event takes rotate, check/],
+  ['an unknown key', { action: 'rotate', account: ['a'] }, /Did you mean "accounts"/],
   [
     'an unknown account',
     { action: 'rotate', accounts: ['thingspace/eats'] },
-    /unknown account thingspace\/eats; did you mean "thingspace\/east"/,
+    /Unknown account thingspace\/eats\. Did you mean "thingspace\/east"/,
   ],
   [
     'a text for a list',
     { action: 'rotate', accounts: 'thingspace/east' },
-    /"accounts" takes a list/,
+    /"accounts" in the event takes a list/,
   ],
-  ['a text for a truth', { action: 'rotate', force: 'yes' }, /"force" takes true or false/],
-  ['a novel for a reason', { action: 'rotate', reason: 'x'.repeat(2000) }, /"reason" takes a text/],
+  ['a text for a boolean', { action: 'rotate', force: 'yes' }, /"force" in the event takes true/],
+  ['a reason that is too long', { action: 'rotate', reason: 'x'.repeat(2000) }, /takes 1 to 1024/],
   [
     'a resume without a reason',
     { action: 'resume', accounts: ['thingspace/east'] },
-    /needs a "reason"/,
+    /resume needs "reason" in the event/,
   ],
-  ['a resume of everybody', { action: 'resume', reason: 'because' }, /needs "accounts"/],
-])('an order with %s is refused before anything happens', async (_, event, expected) => {
+  ['a resume of all accounts', { action: 'resume', reason: 'because' }, /resume needs "accounts"/],
+])('an order with %s is rejected, and ThingSpace is not contacted', async (_, event, expected) => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
 
   await expect(rig.instance().invoke(runScheduled, event)).rejects.toThrow(expected);
@@ -140,7 +140,7 @@ test.each<[string, unknown, RegExp]>([
   expect(rig.thingspace.requests).toEqual([]);
 });
 
-test('a stopped account is resumed by hand with a reason', async () => {
+test('an order resumes a suspended account with a reason', async () => {
   rig = await openLambdaRig({ users: { east: 'live' } });
   rig.thingspace.setPassword('east', 'another');
   const instance = rig.instance();
@@ -151,7 +151,7 @@ test('a stopped account is resumed by hand with a reason', async () => {
   await instance.invoke(runScheduled, {
     action: 'resume',
     accounts: ['thingspace/east'],
-    reason: 'put right at Verizon',
+    reason: 'corrected at Verizon',
   });
   const rotated = await instance.invoke(runScheduled, { ...byHand });
 
@@ -162,7 +162,7 @@ test('a stopped account is resumed by hand with a reason', async () => {
   expect(rotated).toMatchObject({ exitCode: 0, results: [{ outcome: 'rotated' }] });
 });
 
-test('no reset is started when too little time is left to save its answer', async () => {
+test('no reset is started when too little time is left to store its response', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
 
   const answer = await rig.instance().invoke(runScheduled, { ...byHand }, () => 12_000);
@@ -171,7 +171,7 @@ test('no reset is started when too little time is left to save its answer', asyn
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('SIGTERM ends what has not sent a reset', async () => {
+test('SIGTERM ends an attempt that has not sent a reset', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const instance = rig.instance();
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
@@ -187,7 +187,7 @@ test('SIGTERM ends what has not sent a reset', async () => {
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('without the audit bucket nothing is reset', async () => {
+test('no password is reset when the audit bucket is not writable', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const instance = rig.instance();
   await instance.invoke(runScheduled, daily);
@@ -202,7 +202,7 @@ test('without the audit bucket nothing is reset', async () => {
   ).toBeGreaterThan(0);
 });
 
-test('the log is signed by the key in KMS after every run, and a cold instance goes on where it ended', async () => {
+test('KMS signs the audit log after every run, and a new instance continues the log', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   await rig.instance().invoke(runScheduled, { ...byHand });
   await rig.instance().invoke(runScheduled, { ...byHand });
@@ -213,7 +213,11 @@ test('the log is signed by the key in KMS after every run, and a cold instance g
   const raw = rig.aws.publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
   const name = 'test.example/audit';
   const verifier = parseVerifierKey(
-    `${name}+${keyIdOf(name, raw).toString(16).padStart(8, '0')}+${Buffer.concat([Buffer.of(1), raw]).toString('base64')}`,
+    [
+      name,
+      keyIdOf(name, raw).toString(16).padStart(8, '0'),
+      Buffer.concat([Buffer.of(1), raw]).toString('base64'),
+    ].join('+'),
   );
   const notes = [...rig.aws.objects]
     .filter(([key]) => key.startsWith('audit/checkpoints/'))
@@ -223,7 +227,7 @@ test('the log is signed by the key in KMS after every run, and a cold instance g
   expect(Math.max(...notes.map((note) => note?.size ?? 0))).toBe(all.length);
 });
 
-test('a receipt is a sealed line on the log that its offline key opens', async () => {
+test('a receipt is an encrypted line of the log that the offline key opens', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const identity = await generateIdentity();
   const instance = rig.instance({
@@ -237,7 +241,7 @@ test('a receipt is a sealed line on the log that its offline key opens', async (
   expect(Buffer.from(opened.reveal()).toString('utf8')).toContain(rig.current('east').password);
 });
 
-test('a large fleet goes to the queue: one message per account that needs it, none for the others', async () => {
+test('with many accounts, a message is queued for each account that needs an attempt', async () => {
   const users = Object.fromEntries(
     Array.from({ length: 12 }, (_, index) => [`u${index}`, `old-${index}`]),
   );
@@ -249,13 +253,13 @@ test('a large fleet goes to the queue: one message per account that needs it, no
 
   expect(idle).toMatchObject({ queued: [], results: [] });
   expect(forced.queued).toHaveLength(12);
-  expect(rig.aws.messages.map(({ body }) => parseWork(body)?.account).sort()).toEqual(
+  expect(rig.aws.messages.map(({ body }) => parseWork(body).account).sort()).toEqual(
     [...forced.queued].sort(),
   );
   expect(rig.thingspace.requests).toEqual([]);
 });
 
-test('a message that the queue did not take is an error of the run', async () => {
+test('a message that the queue rejects makes the run fail', async () => {
   const users = Object.fromEntries(
     Array.from({ length: 5 }, (_, index) => [`u${index}`, `old-${index}`]),
   );
@@ -280,7 +284,7 @@ const work = (account: string, more: object = {}) =>
     ...more,
   });
 
-test('ten accounts in two batches, with two duplicates and one poison message: each is reset once, the poison alone comes back', async () => {
+test('duplicate messages reset each account once, and an invalid one is repeated', async () => {
   const users = Object.fromEntries(
     Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
   );
@@ -306,7 +310,7 @@ test('ten accounts in two batches, with two duplicates and one poison message: e
   }
 });
 
-test('a message whose time has run out is put back without a login', async () => {
+test('a message is delivered again, without a login, when too little time is left', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
 
   const answer = await rig.instance().invoke(runWorker, sqsEvent(work('east')), () => 10_000);
@@ -315,7 +319,7 @@ test('a message whose time has run out is put back without a login', async () =>
   expect(rig.thingspace.requests).toEqual([]);
 });
 
-test('a message whose worker is told to end comes back', async () => {
+test('a message is delivered again when SIGTERM ends its worker', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const instance = rig.instance();
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
@@ -330,7 +334,7 @@ test('a message whose worker is told to end comes back', async () => {
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('an account that needs a person is done with; its message does not come back', async () => {
+test('a message is not delivered again when the account needs a person', async () => {
   rig = await openLambdaRig({ users: { east: 'live' } });
   rig.thingspace.setPassword('east', 'another');
 
@@ -340,34 +344,34 @@ test('an account that needs a person is done with; its message does not come bac
   expect(rig.thingspace.loginsReceived('east')).toBe(1);
 });
 
-test('no message comes back that would spend a login each time', () => {
+test('no message is delivered again that would use a login each time', () => {
   const result = (reason: Reason, logins: number) => ({ reason, logins }) as never;
 
   for (const reason of Object.keys(failures) as Reason[]) {
     const { certainty, disposition } = failures[reason];
     if (disposition === 'person')
-      expect([reason, comesBack(result(reason, 0))]).toEqual([reason, false]);
+      expect([reason, needsRedelivery(result(reason, 0))]).toEqual([reason, false]);
     // An attempt is interrupted after a login only where the login was accepted.
     const isSpent =
       certainty === 'unchanged' && disposition !== 'person' && reason !== 'interrupted';
-    if (isSpent) expect([reason, comesBack(result(reason, 1))]).toEqual([reason, false]);
+    if (isSpent) expect([reason, needsRedelivery(result(reason, 1))]).toEqual([reason, false]);
     if (certainty === 'unchanged' && disposition !== 'person')
-      expect([reason, comesBack(result(reason, 0))]).toEqual([reason, true]);
+      expect([reason, needsRedelivery(result(reason, 0))]).toEqual([reason, true]);
     if (certainty === 'in-doubt')
-      expect([reason, comesBack(result(reason, 1))]).toEqual([reason, true]);
+      expect([reason, needsRedelivery(result(reason, 1))]).toEqual([reason, true]);
   }
 });
 
-test('a configuration that is wrong fails every invocation in words, and a later one reads it anew', async () => {
+test('a wrong configuration fails each invocation, and each one reads it again', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const instance = rig.instance({
     ROTATOR_POLICY__MAX_AGE_DAYS: createHash('sha256').update('x').digest('hex'),
   });
 
   await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(
-    /policy.maxAgeDays is not accepted/,
+    /policy.maxAgeDays takes an integer/,
   );
   await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(
-    /policy.maxAgeDays is not accepted/,
+    /policy.maxAgeDays takes an integer/,
   );
 });

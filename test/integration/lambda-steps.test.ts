@@ -1,5 +1,5 @@
-// Secrets Manager's own rotation against the simulated service, which calls the four steps as the real one does: in order, and the
-// whole rotation again when one fails.
+// Rotation by Secrets Manager. The fake calls the four steps as the real service does: in order,
+// and all of them again when one fails.
 
 import { randomUUID } from 'node:crypto';
 import { viewLine } from '../../src/audit/record.ts';
@@ -10,7 +10,7 @@ import { type Instance, type LambdaRig, openLambdaRig } from '../harness/lambda-
 const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';
 let rig: LambdaRig;
 let instance: Instance;
-/** What Secrets Manager has called, and what came of it. */
+/** The steps that Secrets Manager called, with the messages of those that failed. */
 let called: string[];
 afterEach(() => rig.close());
 
@@ -60,7 +60,7 @@ const stagesOf = (versionId: string): string[] => {
   return (VersionIdsToStages as Record<string, string[]>)[versionId] ?? [];
 };
 
-test('RotateSecret changes the password once, and its token is the version that is current', async () => {
+test('RotateSecret changes the password once, and its token is the current version', async () => {
   await open();
 
   const token = await rotateSecret();
@@ -92,7 +92,7 @@ test('RotateSecret changes the password once, and its token is the version that 
   ]);
 });
 
-test('a second rotation begins where the first one ended', async () => {
+test('a second rotation starts with the password of the first one', async () => {
   await open();
 
   await rotateSecret();
@@ -105,7 +105,7 @@ test('a second rotation begins where the first one ended', async () => {
   expect(rig.thingspace.resetsReceived('east')).toBe(2);
 });
 
-test('RotateImmediately=false checks the configuration, logs in nowhere, and leaves no AWSPENDING behind', async () => {
+test('RotateImmediately=false checks the configuration without a login', async () => {
   await open();
 
   const token = await rotateSecret({
@@ -134,7 +134,7 @@ test('RotateImmediately=false fails on a secret that no rotation could use', asy
   ]);
 });
 
-test('a left-over empty AWSPENDING is no obstacle: the same token goes on', async () => {
+test('an empty AWSPENDING of a failed rotation does not prevent the next attempt', async () => {
   await open();
   rig.thingspace.arm({ fault: '503-before', call: 'token', count: Number.POSITIVE_INFINITY });
   const token = await rotateSecret();
@@ -155,7 +155,7 @@ test('a left-over empty AWSPENDING is no obstacle: the same token goes on', asyn
   });
 });
 
-test('a lost reset answer is never followed by a second reset or a login, however often the rotation is repeated', async () => {
+test('repeated steps send neither a reset nor a login after a lost reset response', async () => {
   await open();
   rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset' });
 
@@ -171,7 +171,7 @@ test('a lost reset answer is never followed by a second reset or a login, howeve
   );
 });
 
-test('a store that fails between reset and promote is tried until it holds, within one step', async () => {
+test('a store that fails between reset and promote is retried within the step', async () => {
   await open();
   rig.secretsManager.inject('UpdateSecretVersionStage', 'unavailable', 4);
 
@@ -182,16 +182,16 @@ test('a store that fails between reset and promote is tried until it holds, with
   expect(rig.thingspace.resetsReceived('east')).toBe(1);
 });
 
-test('a refused new password stops the account and fails the step in words that name the next one', async () => {
+test('a rejected new password suspends the account, and the step says what to do', async () => {
   await open();
   const step = (Step: RotationStep['Step'], token: string): Promise<void> =>
     instance.invoke(runStep, { Step, SecretId: rig.arn('east'), ClientRequestToken: token });
   const token = randomUUID();
   await step('setSecret', token);
-  rig.thingspace.setPassword('east', 'somebody else was faster');
+  rig.thingspace.setPassword('east', 'changed-by-another-program');
 
   await expect(step('testSecret', token)).rejects.toThrow(
-    /stopped: verify-refused .*Log in by hand/s,
+    /stopped: verify-refused .*Log in once by hand/s,
   );
   await expect(step('testSecret', token)).rejects.toThrow(/verify-refused/);
 
@@ -211,7 +211,7 @@ const orders = <T>(items: readonly T[]): T[][] =>
 
 const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 
-test('the four steps in every order, each order twice over, in both spellings: one reset per token, and the password is never lost', async () => {
+test('the four steps in any order cause one reset per token, and lose no password', async () => {
   await open();
   let resets = 0;
   for (const order of orders(steps)) {
@@ -230,10 +230,11 @@ test('the four steps in every order, each order twice over, in both spellings: o
 
     const setAt = order.indexOf('setSecret');
     const finishAt = order.indexOf('finishSecret');
-    // Only finishing before anything was set fails; everything else is done, or has nothing to do yet.
+    // Only finishing before anything was set fails; everything else is done, or has nothing to do
+    // yet.
     const expected = [...order, ...order].map((_, index) =>
       index === finishAt && finishAt < setAt
-        ? expect.stringContaining('there is nothing to finish')
+        ? expect.stringContaining('There is nothing to finish')
         : 'done',
     );
     expect([order, outcomes]).toEqual([order, expected]);
@@ -246,7 +247,7 @@ test('the four steps in every order, each order twice over, in both spellings: o
   expect(rig.thingspace.failedLogins('east').most).toBe(0);
 }, 120_000);
 
-test('a secret of another AWS account is asked for by its whole ARN', async () => {
+test('a secret of another AWS account is read by its complete ARN', async () => {
   await open();
   const foreign = 'arn:aws:secretsmanager:us-east-1:222222222222:secret:thingspace/east-AbCdEf';
 
@@ -264,10 +265,10 @@ test('a secret of another AWS account is asked for by its whole ARN', async () =
 });
 
 test.each<[string, object, RegExp]>([
-  ['an unknown step', { Step: 'creatSecret' }, /unknown Step; did you mean "createSecret"/],
+  ['an unknown step', { Step: 'creatSecret' }, /Unknown Step\. Did you mean "createSecret"/],
   ['no secret', { SecretId: '' }, /SecretId is missing/],
   ['no token', { ClientRequestToken: 'short' }, /ClientRequestToken is missing/],
-])('%s is refused', async (_, wrong, expected) => {
+])('%s is rejected', async (_, wrong, expected) => {
   await open();
   const event = {
     Step: 'createSecret',

@@ -1,4 +1,4 @@
-// The configuration: what is refused and in which words, then what is read.
+// The configuration: what is rejected and with which message, then what is read.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -27,59 +27,62 @@ async function problemsOf(
   return error.problems;
 }
 
-test('an unknown key names its place and the nearest right one', async () => {
+test('an unknown key is reported with its place and the nearest known key', async () => {
   expect(await problemsOf(`${accounts}polcy: { maxAgeDays: 80 }\n`)).toEqual([
-    'rotator.yaml:2:1: unknown key polcy; did you mean "policy"?',
+    'rotator.yaml:2:1: Unknown key polcy. Did you mean "policy"?',
   ]);
   expect(await problemsOf('accounts:\n  - name: a\n    secertId: b\n')).toEqual([
-    'rotator.yaml:3:5: unknown key accounts[0].secertId; did you mean "secretId"?',
+    'rotator.yaml:3:5: Unknown key accounts[0].secertId. Did you mean "secretId"?',
   ]);
   expect(await problemsOf(`${accounts}policy:\n  max_age_days: 80\n`)).toEqual([
-    'rotator.yaml:3:3: unknown key policy.max_age_days; did you mean "maxAgeDays"?',
+    'rotator.yaml:3:3: Unknown key policy.max_age_days. Did you mean "maxAgeDays"?',
   ]);
 });
 
-test('an unknown key that is near to nothing lists the known ones', async () => {
+test('an unknown key without a similar name is reported with the known keys', async () => {
   expect(await problemsOf(`${accounts}policy: { xyzzy: 1 }\n`)).toEqual([
-    'rotator.yaml:2:11: unknown key policy.xyzzy; known: rotateAfterDays, maxAgeDays',
+    'rotator.yaml:2:11: Unknown key policy.xyzzy. Use one of: rotateAfterDays, maxAgeDays.',
   ]);
 });
 
-test('a wrong value names the key, its place and what is accepted', async () => {
+test('a wrong value is reported with its key, its place and what is accepted', async () => {
   expect(
     await problemsOf(
-      `${accounts}policy:\n  maxAgeDays: ninety\nlog: { level: loud }\nthingspace: { requestTimeoutMs: 5 }\n`,
+      `${accounts}policy:\n  maxAgeDays: ninety\nlog: { level: loud }\nthingspace: { ` +
+        `requestTimeoutMs: 5 }\n`,
     ),
   ).toEqual([
-    'rotator.yaml:5:15: thingspace.requestTimeoutMs is not accepted: it takes milliseconds, 100 to 120000',
-    'rotator.yaml:3:3: policy.maxAgeDays is not accepted: it takes a whole number from 1 to 3650',
-    'rotator.yaml:4:8: log.level is not accepted: it takes error, warn, info or debug',
+    'rotator.yaml:5:15: thingspace.requestTimeoutMs takes milliseconds from 100 to 120000.',
+    'rotator.yaml:3:3: policy.maxAgeDays takes an integer from 1 to 3650.',
+    'rotator.yaml:4:8: log.level takes error, warn, info or debug.',
   ]);
 });
 
-test('every mistake is told at once', async () => {
+test('all mistakes are reported at once', async () => {
   expect(
     await problemsOf('accounts: [{ secretId: x }]\nstore: { type: vault }\nconcurrency: 0\n'),
   ).toEqual([
-    'rotator.yaml:2:10: store.type is not accepted: it takes file or secrets-manager',
-    expect.stringMatching(/^rotator\.yaml:1:\d+: accounts\[0\]\.name is missing: letters, digits/),
-    'rotator.yaml:3:1: concurrency is not accepted: it takes a whole number from 1 to 64',
+    'rotator.yaml:2:10: store.type takes file or secrets-manager.',
+    expect.stringMatching(
+      /^rotator\.yaml:1:\d+: accounts\[0\]\.name is missing\. It takes letters, digits/,
+    ),
+    'rotator.yaml:3:1: concurrency takes an integer from 1 to 64.',
   ]);
 });
 
-test('a key of the other kind of store is out of place, not unknown', async () => {
+test('a key of the other store type is reported as such', async () => {
   expect(
     await problemsOf(`${accounts}store:\n  type: secrets-manager\n  directory: ./x\n`),
-  ).toEqual(['rotator.yaml:4:3: store.directory does not belong to this type']);
+  ).toEqual(['rotator.yaml:4:3: store.directory does not belong to this type.']);
 });
 
-test('a key that is there twice is refused', async () => {
+test('a duplicate key is rejected', async () => {
   expect(await problemsOf(`${accounts}concurrency: 1\nconcurrency: 2\n`)).toEqual([
-    'rotator.yaml:3:1: not valid YAML: Map keys must be unique',
+    'rotator.yaml:3:1: This is not valid YAML: Map keys must be unique.',
   ]);
 });
 
-test('no mistake ever repeats a value, for it may be a secret', async () => {
+test('no message repeats a value, which can be a secret', async () => {
   const planted = 'planted-Hunter2-value';
   const texts = [
     `${accounts}notify: { webhook: "http://hooks.example/${planted}" }`,
@@ -116,46 +119,53 @@ test('no mistake ever repeats a value, for it may be a secret', async () => {
   }
 });
 
-test('two accounts with one name or one secret are refused', async () => {
+test('two accounts with the same name or the same secret are rejected', async () => {
   expect(
     await problemsOf(
       'accounts:\n  - { name: east, secretId: a }\n  - { name: East, secretId: b }\n',
     ),
-  ).toEqual(['rotator.yaml:3:7: accounts[1] and accounts[0] have the same name, East']);
+  ).toEqual(['rotator.yaml:3:7: accounts[1] and accounts[0] have the same name, East.']);
   expect(
     await problemsOf(
       'accounts:\n  - { name: east, secretId: a }\n  - { name: west, secretId: a }\n',
     ),
-  ).toEqual(['rotator.yaml:3:19: accounts west and east share one secret; each needs its own']);
+  ).toEqual([
+    'rotator.yaml:3:19: The accounts west and east have the same secret. Each account needs its ' +
+      'own.',
+  ]);
   expect(
     await problemsOf(
-      'accounts:\n  - { name: east, secretId: ts/a }\n  - { name: west, secretId: "arn:aws:secretsmanager:us-east-1:123456789012:secret:ts/a-AbCdEf" }\n',
+      'accounts:\n  - { name: east, secretId: ts/a }\n  - { name: west, secretId: ' +
+        '"arn:aws:secretsmanager:us-east-1:123456789012:secret:ts/a-AbCdEf" }\n',
     ),
-  ).toEqual(['rotator.yaml:3:19: accounts west and east share one secret; each needs its own']);
+  ).toEqual([
+    'rotator.yaml:3:19: The accounts west and east have the same secret. Each account needs its ' +
+      'own.',
+  ]);
 });
 
-test('keys that contradict each other are refused', async () => {
+test('keys that contradict each other are rejected', async () => {
   expect(await problemsOf(`${accounts}policy: { rotateAfterDays: 80, maxAgeDays: 60 }`)).toEqual([
-    'rotator.yaml:2:11: policy.rotateAfterDays is more than policy.maxAgeDays',
+    'rotator.yaml:2:11: policy.rotateAfterDays is more than policy.maxAgeDays.',
   ]);
   expect(await problemsOf('accounts: [{ name: a, policy: { maxAgeDays: 60 } }]')).toEqual([
-    'rotator.yaml:1:23: accounts[0].policy: rotateAfterDays is more than maxAgeDays',
+    'rotator.yaml:1:23: accounts[0].policy.rotateAfterDays is more than maxAgeDays.',
   ]);
   expect(await problemsOf('discover: { tag: x }')).toEqual([
-    'rotator.yaml:1:1: discover needs store.type: secrets-manager',
+    'rotator.yaml:1:1: discover needs store.type: secrets-manager.',
   ]);
   expect(await problemsOf('concurrency: 4')).toEqual([
-    'rotator.yaml:1:1: accounts is empty: name at least one, or discover them by tag',
+    'rotator.yaml:1:1: accounts is empty. Name an account, or set discover.tag.',
   ]);
   expect(
     await problemsOf(`${accounts}pairs: [[fleet-east, fleet-eats], [fleet-east, fleet-east]]`),
   ).toEqual([
-    'rotator.yaml:2:9: pairs[0] names fleet-eats, which is no account; did you mean "fleet-east"?',
-    'rotator.yaml:2:35: pairs[1] names one account twice',
+    'rotator.yaml:2:9: pairs[0] names an unknown account. Did you mean "fleet-east"?',
+    'rotator.yaml:2:35: pairs[1] names the same account twice.',
   ]);
 });
 
-test('Verizon is spoken to by https only, this machine also by http', async () => {
+test('the ThingSpace URL is https, and http only on this machine', async () => {
   const url = (baseUrl: string) => `${accounts}thingspace: { baseUrl: "${baseUrl}" }`;
   for (const wrong of [
     'http://thingspace.verizon.com/api',
@@ -165,7 +175,7 @@ test('Verizon is spoken to by https only, this machine also by http', async () =
     'x',
     'http://127.0.0.1.example/',
   ]) {
-    expect((await problemsOf(url(wrong)))[0]).toMatch(/thingspace\.baseUrl is not accepted/);
+    expect((await problemsOf(url(wrong)))[0]).toMatch(/thingspace\.baseUrl takes an https URL/);
   }
   for (const right of [
     'https://thingspace.example/api',
@@ -190,9 +200,9 @@ test.each([
   'a * * * *',
   '* * * * * *',
   '',
-])('the schedule "%s" is refused', async (cron) => {
+])('the schedule "%s" is rejected', async (cron) => {
   expect((await problemsOf(`${accounts}schedule: { cron: "${cron}" }`))[0]).toMatch(
-    /schedule\.cron is not accepted/,
+    /schedule\.cron takes a cron expression/,
   );
 });
 
@@ -203,50 +213,50 @@ test.each(['* * * * *', '17 3 * * *', '*/15 0-6,22 1,15 jan-mar MON', '0 0 * * 7
   },
 );
 
-test('a time zone that nobody knows is refused', async () => {
+test('an unknown time zone is rejected', async () => {
   expect((await problemsOf(`${accounts}schedule: { timezone: America/Gotham }`))[0]).toMatch(
-    /schedule\.timezone is not accepted/,
+    /schedule\.timezone takes an IANA time zone/,
   );
 });
 
-test('an environment variable that is no key names the nearest right one', async () => {
+test('an unknown environment variable is reported with the nearest known one', async () => {
   expect(await problemsOf(accounts, { ROTATOR_STOER__TYPE: 'file', ROTATOR_CONFG: 'x' })).toEqual([
-    'ROTATOR_CONFG is no key of the configuration; did you mean ROTATOR_CONFIG?',
-    'ROTATOR_STOER__TYPE is no key of the configuration; did you mean ROTATOR_STORE__TYPE?',
+    'ROTATOR_CONFG is not a key of the configuration. Did you mean ROTATOR_CONFIG?',
+    'ROTATOR_STOER__TYPE is not a key of the configuration. Did you mean ROTATOR_STORE__TYPE?',
   ]);
 });
 
-test('a wrong value in the environment names its variable', async () => {
+test('a wrong value in the environment is reported with its variable', async () => {
   expect(
     await problemsOf(accounts, {
       ROTATOR_POLICY__MAXAGEDAYS: 'soon',
       ROTATOR_STORE: '{',
       ROTATOR_HTTP__PORT: '',
     }),
-  ).toEqual(['ROTATOR_STORE: not valid JSON']);
+  ).toEqual(['ROTATOR_STORE is not valid JSON.']);
   expect(await problemsOf(accounts, { ROTATOR_POLICY__MAXAGEDAYS: 'soon' })).toEqual([
-    'ROTATOR_POLICY__MAXAGEDAYS: policy.maxAgeDays is not accepted: it takes a whole number from 1 to 3650',
+    'ROTATOR_POLICY__MAXAGEDAYS: policy.maxAgeDays takes an integer from 1 to 3650.',
   ]);
 });
 
-test('a missing file is named, and without a name the way out is', async () => {
+test('a missing file is reported with its path, or with how to create one', async () => {
   const cwd = mkdtempSync(join(tmpdir(), 'config-'));
   try {
     await expect(loadConfig({ file: 'no.yaml', env: {}, cwd })).rejects.toThrow(
-      `cannot read the configuration ${cwd}/no.yaml: ENOENT`,
+      `Cannot read the configuration ${cwd}/no.yaml: no such file or folder.`,
     );
     await expect(loadConfig({ env: { ROTATOR_CONFIG: '/no/such' }, cwd })).rejects.toThrow(
-      'cannot read the configuration /no/such: ENOENT',
+      'Cannot read the configuration /no/such: no such file or folder.',
     );
     await expect(loadConfig({ env: {}, cwd })).rejects.toThrow(
-      `there is no rotator.yaml in ${cwd}; make one with: thingspace-rotator init`,
+      `There is no rotator.yaml in ${cwd}. Create one with \`thingspace-rotator init\``,
     );
   } finally {
     rmSync(cwd, { recursive: true });
   }
 });
 
-test('every default is filled in, and paths start from the folder of the file', async () => {
+test('every default is filled in, and paths start at the folder of the file', async () => {
   expect(await parse(accounts)).toEqual({
     thingspace: {
       baseUrl: 'https://thingspace.verizon.com/api',
@@ -271,9 +281,10 @@ test('every default is filled in, and paths start from the folder of the file', 
   });
 });
 
-test('an account’s policy and schedule are whole, with the common ones where it is silent', async () => {
+test('the policy and the schedule of an account are completed from the common ones', async () => {
   const config = await parse(
-    'accounts: [{ name: a, policy: { maxAgeDays: 80 }, schedule: { timezone: America/Denver } }]\npolicy: { rotateAfterDays: 60 }\nschedule: { cron: "0 4 * * *" }\n',
+    'accounts: [{ name: a, policy: { maxAgeDays: 80 }, schedule: { timezone: America/Denver } ' +
+      '}]\npolicy: { rotateAfterDays: 60 }\nschedule: { cron: "0 4 * * *" }\n',
   );
 
   expect(config.accounts[0]).toEqual({
@@ -285,13 +296,13 @@ test('an account’s policy and schedule are whole, with the common ones where i
   });
 });
 
-test('JSON is YAML, and an empty section is as if it were not there', async () => {
+test('JSON is accepted, and an empty section means the same as a missing one', async () => {
   expect(await parse('{"accounts":[{"name":"fleet-east"}],"notify":null}')).toEqual(
     await parse(`${accounts}policy:\nreceipts:\n  directory:\n`),
   );
 });
 
-test('the environment wins over the file, and the more precise variable over the section', async () => {
+test('the environment overrides the file, and a key overrides its section', async () => {
   const config = await parse(`${accounts}store: { type: file, directory: ./x }\n`, {
     ROTATOR_STORE: '{"type":"file","directory":"/one"}',
     ROTATOR_STORE__DIRECTORY: '/two',
@@ -321,7 +332,7 @@ test('the environment wins over the file, and the more precise variable over the
   expect(config.notify).toBeUndefined();
 });
 
-test('the environment alone will do, for a function', async () => {
+test('no file is needed when the environment has the configuration', async () => {
   const config = await loadConfig({
     env: { ROTATOR_STORE__TYPE: 'secrets-manager', ROTATOR_DISCOVER__TAG: 'rotate-me' },
     cwd: '/nowhere',
@@ -331,7 +342,7 @@ test('the environment alone will do, for a function', async () => {
   expect(config.discover).toEqual({ tag: 'rotate-me' });
 });
 
-test('every key has a description, and every value says what it takes', () => {
+test('every key has a description, and every value says what is accepted', () => {
   const silent = keysOf(describeConfig()).filter(
     ({ node }) => !node.description || (!node.properties && !node.oneOf && !node.accepts),
   );
@@ -345,7 +356,7 @@ test('every key can be set by the variable that the documentation names', async 
   );
   for (const { path } of scalars) {
     const variable = variableOf(path.map((step) => (step === '[]' ? 0 : step)));
-    // Anything a key is told through its variable is judged under the key's own name, so it arrived there.
+    // A value that is rejected under the name of the key arrived there.
     const outcome = await parse(accounts, { [variable]: '\u0000' }).then(
       () => 'accepted',
       (error: UsageError) => error.message,
@@ -355,7 +366,7 @@ test('every key can be set by the variable that the documentation names', async 
   }
 });
 
-test('no text at all makes the parser fail in another way than a UsageError', async () => {
+test('any text is parsed or rejected with a UsageError', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.oneof(
@@ -373,13 +384,13 @@ test('no text at all makes the parser fail in another way than a UsageError', as
   );
 });
 
-test('docs/CONFIGURATION.md and docs/rotator.schema.json are what the schema says', () => {
+test('the generated documentation and JSON Schema are up to date', () => {
   const check = spawnSync(process.execPath, ['scripts/docs.mjs', '--check'], { encoding: 'utf8' });
 
   expect([check.stderr, check.status]).toEqual(['', 0]);
 });
 
-test('the published schema names no key that the parser does not know', () => {
+test('the published schema has the keys that the parser accepts', () => {
   const published = JSON.parse(readFileSync('docs/rotator.schema.json', 'utf8'));
 
   expect(Object.keys(published.properties)).toEqual(Object.keys(describeConfig().properties ?? {}));

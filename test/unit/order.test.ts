@@ -15,7 +15,7 @@ function problemsOf(input: unknown, place: OrderPlace, fixed = {}): readonly str
 }
 
 test('an order keeps what is given, trims its texts and fills in the rest', () => {
-  const order = parseOrder({ reason: ' key holder left ', changeRef: 'CHG-7' }, 'request body', {
+  const order = parseOrder({ reason: ' employee left ', changeRef: 'CHG-7' }, 'request body', {
     action: 'rotate',
     accounts: ['fleet-east'],
     idempotencyKey: 'a-1',
@@ -25,7 +25,7 @@ test('an order keeps what is given, trims its texts and fills in the rest', () =
     action: 'rotate',
     accounts: ['fleet-east'],
     force: false,
-    reason: 'key holder left',
+    reason: 'employee left',
     changeRef: 'CHG-7',
     idempotencyKey: 'a-1',
   });
@@ -46,13 +46,13 @@ test.each<[OrderPlace, object, object, string]>([
     'command line',
     { reason: 'two\nlines' },
     { action: 'rotate' },
-    '--reason takes text of 1 to 1024 characters on one line, without control characters.',
+    '--reason takes 1 to 1024 characters on one line, without control characters.',
   ],
   [
     'command line',
     { changeRef: ' ' },
     { action: 'rotate' },
-    '--change-ref takes text of 1 to 1024 characters on one line, without control characters.',
+    '--change-ref takes 1 to 1024 characters on one line, without control characters.',
   ],
   [
     'request body',
@@ -64,7 +64,7 @@ test.each<[OrderPlace, object, object, string]>([
     'request body',
     { accounts: [] },
     { action: 'rotate' },
-    'The request body has an unknown key; known: force, reason, changeRef',
+    'The request body has an unknown key. Use one of: force, reason, changeRef.',
   ],
   [
     'request body',
@@ -77,7 +77,7 @@ test.each<[OrderPlace, object, object, string]>([
     'event',
     { action: 'rotate', acounts: [] },
     {},
-    'The event has an unknown key; did you mean "accounts"?',
+    'The event has an unknown key. Did you mean "accounts"?',
   ],
   [
     'event',

@@ -181,6 +181,7 @@ function refuse(
   const detail = [said, other].filter((part) => part !== undefined).join('; ');
   const facts = {
     receipt: finding.finding === 'sealed' ? finding.place : undefined,
+    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
     pendingVersionId: 'versionId' in finding ? finding.versionId : (evidence.pending ?? undefined),
     retryAtMs: 'forMs' in finding ? at.atMs + finding.forMs : undefined,
   };

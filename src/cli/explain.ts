@@ -1,0 +1,40 @@
+// explain: what a reason means and what to do, without any contact to a store or to ThingSpace.
+
+import { suggestion, UsageError } from '../config/errors.ts';
+import { explain as explainReason, explanationLines, reasons } from '../rotation/catalogue.ts';
+import { exitCodeOf, failures } from '../rotation/failure.ts';
+import { notes } from '../rotation/notes.ts';
+import { type CommonFlags, columnsOf, print, printTable, type Shell, wrapped } from './terminal.ts';
+
+/** Prints one reason, or the titles of all reasons. Throws a UsageError for an unknown reason. */
+export function explain(shell: Shell, name: string | undefined, flags: CommonFlags): number {
+  if (name === undefined) {
+    const all = reasons.map((reason) => ({ reason, title: explainReason(reason).title }));
+    if (flags.json) print(shell, JSON.stringify(all));
+    else
+      printTable(
+        shell,
+        ['REASON', 'TITLE'],
+        all.map(({ reason, title }) => [reason, title]),
+      );
+    return 0;
+  }
+  const reason = reasons.find((known) => known === name);
+  if (reason === undefined)
+    throw new UsageError(
+      `Unknown reason ${name}. ${suggestion(name, reasons)} \`explain\` lists all reasons.`,
+    );
+  const facts = { config: flags.config };
+  const exitCode = exitCodeOf(failures[reason].certainty, false);
+  const note = notes[reason];
+  if (flags.json) {
+    print(shell, JSON.stringify({ ...explainReason(reason, facts), note, exitCode }));
+    return 0;
+  }
+  const wrap = (line: string): string[] => wrapped(columnsOf(shell.stdout), line);
+  // The last line refers to this command.
+  for (const line of explanationLines(reason, facts, wrap).slice(0, -1)) print(shell, line);
+  for (const line of wrap(`  Note: ${note}`)) print(shell, line);
+  print(shell, `  Exit code: ${exitCode}`);
+  return 0;
+}

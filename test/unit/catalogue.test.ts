@@ -1,0 +1,121 @@
+// What the catalogue prints for every reason, store and cause: plain words, real values, commands
+// that work.
+
+import { explain, explanationLines, nextStep, reasons } from '../../src/rotation/catalogue.ts';
+import { causes, type Facts, type Reason } from '../../src/rotation/failure.ts';
+import { notes } from '../../src/rotation/notes.ts';
+import { openParser } from '../harness/parser.ts';
+
+const known: Facts = {
+  account: 'fleet east',
+  secretId: 'thingspace/fleet-east',
+  detail: 'login: HTTP 400, REQUEST_FAILED.LoginFailed',
+  path: '/var/lib/thingspace-rotator/rotator.key',
+  mode: '0644',
+  host: 'thingspace.verizon.com',
+  permission: 'secretsmanager:GetSecretValue',
+  resource: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:thingspace/fleet-east-AbCdEf',
+  rotationId: '0f0e0d0c-0000-4000-8000-000000000001',
+  versionId: '0f0e0d0c-0000-4000-8000-000000000002',
+  pendingVersionId: '0f0e0d0c-0000-4000-8000-000000000003',
+  loginsSpent: 2,
+  retryAtMs: Date.UTC(2026, 10, 25),
+  suspendedAtMs: Date.UTC(2026, 10, 23),
+  receipt: 'receipts/fleet-east.0f0e0d0c-0000-4000-8000-000000000001.age',
+  config: '/etc/thingspace-rotator/rotator.yaml',
+};
+
+/** Every reason, in both stores, with every cause and without one. */
+const cases = reasons.flatMap((reason) =>
+  (['file', 'secrets-manager'] as const).flatMap((store) =>
+    [undefined, ...causes].map((cause) => ({ reason, facts: { ...known, store, cause } })),
+  ),
+);
+
+const textOf = ({ reason, facts }: { reason: Reason; facts: Facts }): string =>
+  [...explanationLines(reason, facts), nextStep(reason, facts), notes[reason]].join('\n');
+
+/** The left column of the table of terms: words that a reader must decode. */
+const replaced = [
+  /\blook(?:s|ed|ing)?\b(?! up)/i,
+  /(?<!\bas )\bwell\b/i,
+  /\baway\b/i,
+  /\b(?:stands?|standing|stood)\b/i,
+  /\b(?:told|hears?|heard|news)\b/i,
+  /\b(?:board|books|agenda|notices)\b/i,
+  /(?<!secret )\bputs? (?:a|an|the|by|back|under|in|it|its)\b/i,
+  /\bmend(?:s|ed|ing)?\b/i,
+  /\b(?:lift(?:s|ed|ing)?|lets? (?:it )?go)\b/i,
+  /\bstopped\b/i,
+  /\bsettled\b/i,
+  /\blost to everybody\b/i,
+  /\ba person is needed\b/i,
+  /\bdead\b/i,
+  /\breset's answer\b/i,
+  /\bintents? without an outcome\b/i,
+  /\bholders?\b/i,
+  /\blease is running\b/i,
+  /\bticks?\b|\bturns?\b/i,
+  /\bsinks?\b/i,
+  /\bthe (?:very )?word\b|\bwhole\b/i,
+  /\bof (?:its|their|our|your) own\b|\bby (?:itself|themselves)\b/i,
+  /\bat rest\b/i,
+];
+
+test('no explanation contains a word that a reader must decode', () => {
+  const found = new Set<string>();
+  for (const each of cases)
+    for (const pattern of replaced) {
+      const match = pattern.exec(textOf(each));
+      if (match) found.add(`${each.reason}, ${each.facts.cause}: ${match[0]}`);
+    }
+
+  expect([...found]).toEqual([]);
+});
+
+test('no explanation prints a placeholder for a value that is known', () => {
+  const found = new Set<string>();
+  for (const each of cases) {
+    const placeholder = /\b(?:ACCOUNT|FILE|KEY|TEXT|NAME|ID|PATH|SECRET)\b|in the detail\b/;
+    const match = placeholder.exec(explanationLines(each.reason, each.facts).join('\n'));
+    if (match) found.add(`${each.reason}, ${each.facts.cause}: ${match[0]}`);
+  }
+
+  expect([...found]).toEqual([]);
+});
+
+test('the parser accepts every printed command, with the configuration that the user named', () => {
+  const commands = new Set(
+    cases
+      .flatMap(({ reason, facts }) => explain(reason, facts).steps)
+      .flatMap(({ command }) => (command === undefined ? [] : [command])),
+  );
+  const own = [...commands].filter((command) => command.split(' ')[0] === 'thingspace-rotator');
+
+  expect(own.length).toBeGreaterThan(4);
+  for (const command of own) {
+    expect([command, command.includes(`--config ${known.config}`)]).toEqual([command, true]);
+    expect(() => openParser().parse(command)).not.toThrow();
+  }
+});
+
+test('the parser rejects a command that does not exist, so the test above can fail', () => {
+  expect(() => openParser().parse('thingspace-rotator resume fleet-east')).toThrow();
+  expect(() => openParser().parse('thingspace-rotator fix fleet-east')).toThrow();
+});
+
+test('a title has at most five words, and a sentence at most 25', () => {
+  for (const { reason, facts } of cases) {
+    const { title, meaning, steps } = explain(reason, facts);
+    const sentences = [meaning, notes[reason], ...steps.map(({ text }) => text)]
+      .flatMap((text) => text.split(/[.;:]\s+/))
+      .map((sentence) => sentence.split(/\s+/).length);
+
+    expect([reason, title.split(' ').length <= 5]).toEqual([reason, true]);
+    expect([reason, facts.cause, Math.max(...sentences) <= 25]).toEqual([
+      reason,
+      facts.cause,
+      true,
+    ]);
+  }
+});
