@@ -8,7 +8,7 @@
 import * as z from 'zod';
 import { suggestion, UsageError } from './config/errors.ts';
 
-export const orderActions = ['rotate', 'check', 'recover', 'resume'] as const;
+const orderActions = ['rotate', 'check', 'recover', 'resume'] as const;
 
 /** The bound of free text, in UTF-16 units: the one of the field `reason` in an audit record. */
 export const maxTextLength = 1_024;
