@@ -2,19 +2,21 @@
 // queue is configured.
 
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { formatWork, type Work } from '../lambda/messages.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { type AwsService, createAwsCall } from './call.ts';
 
 /** The most messages in one request. */
 const batchSize = 10;
 
+/** A message about one account. */
+export type QueueMessage = { readonly account: string; readonly body: string };
+
 export type WorkQueue = {
   /**
-   * Sends one message for each item. Returns the accounts whose message was not accepted. Throws
+   * Sends all messages. Returns the accounts whose message was not accepted. Throws
    * `store-unavailable`.
    */
-  send(work: readonly Work[], runId: string): Promise<readonly string[]>;
+  send(messages: readonly QueueMessage[], runId: string): Promise<readonly string[]>;
 };
 
 const service: AwsService = {
@@ -42,15 +44,15 @@ export function openWorkQueue(
   });
   const call = createAwsCall(service, { requestTimeoutMs, maxAttempts: 3, clock });
   return {
-    async send(work, runId) {
+    async send(messages, runId) {
       const rejected: string[] = [];
-      for (let start = 0; start < work.length; start += batchSize) {
-        const batch = work.slice(start, start + batchSize);
-        const Entries = batch.map((one, index) => ({
+      for (let start = 0; start < messages.length; start += batchSize) {
+        const batch = messages.slice(start, start + batchSize);
+        const Entries = batch.map(({ account, body }, index) => ({
           Id: String(index),
-          MessageBody: formatWork(one),
+          MessageBody: body,
           // The messages of one account are delivered one after the other.
-          MessageGroupId: idOf(one.account),
+          MessageGroupId: idOf(account),
           MessageDeduplicationId: idOf(`${runId}.${start + index}`),
         }));
         const { Failed = [] } = await call({

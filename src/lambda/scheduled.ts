@@ -10,7 +10,7 @@ import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
-import { readOrder, type ScheduledOrder, type Work } from './messages.ts';
+import { formatWork, readOrder, type ScheduledOrder } from './messages.ts';
 import type { Invocation } from './runtime.ts';
 
 /** The response of an invocation. The results have the fields of `rotate --json`. */
@@ -128,10 +128,11 @@ async function sendToQueue(
   const { queue, clock, rotator, log, interrupt } = invocation;
   if (queue === null) throw new Error('bug: no queue to send to');
   const requestedAtMs = clock.nowMs();
-  const work = accounts.map(
-    ({ name: account, secretId }): Work => ({ account, secretId, force, requestedAtMs, trigger }),
-  );
-  const failed = await (await queue()).send(work, randomUUID());
+  const messages = accounts.map(({ name: account, secretId }) => ({
+    account,
+    body: formatWork({ account, secretId, force, requestedAtMs, trigger }),
+  }));
+  const failed = await (await queue()).send(messages, randomUUID());
   for (const account of failed) log.error('work.not-queued', { account });
   // A run without accounts: `worker` records the result of each account.
   await run(rotator, { accounts: [], ask: { purpose: 'rotate', trigger }, interrupt });
