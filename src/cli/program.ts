@@ -171,16 +171,21 @@ function addRotationCommands(add: Add, shell: Shell): void {
       option('--receipt <file>', 'Use this receipt: its file, or its line from the log.'),
       option('--identity <file>', 'Decrypt the receipt with this age identity.'),
       option('--rotation-id <id>', 'Name the rotation, if the receipt file was renamed.'),
+      option('--password-stdin', 'Read the new password from standard input, and test it once.'),
     ],
     async (names, flags) => (await import('./rotate.ts')).recover(shell, names, flags),
   );
-  add<{ reason: string }>(
+  add<{ reason: string; abandon?: string }>(
     'resume',
     'Resume automatic rotation of a suspended account.',
     'resume fleet-east --reason "Verizon unlocked the user, case 4711"',
     [
       oneAccount(),
       required('--reason <text>', 'Write into the audit record why rotation may continue.'),
+      option(
+        '--abandon <rotation-id>',
+        'Close this unfinished rotation; its password is given up.',
+      ),
     ],
     async ([name = ''], flags) => (await import('./rotate.ts')).resume(shell, name, flags),
   );
@@ -229,7 +234,11 @@ function addSecretCommands(add: Add, shell: Shell): void {
     'get',
     'Print the JSON object of a secret.',
     'secret get fleet-east --reveal | jq -r .username',
-    [oneAccount(), option('--reveal', 'Print the secret in plain text (required).')],
+    [
+      oneAccount(),
+      option('--reveal', 'Print the secret in plain text (required).'),
+      option('--stage <label>', 'Print the version with this label (default: AWSCURRENT).'),
+    ],
     async ([name = ''], flags) => (await import('./secret.ts')).secretGet(shell, name, flags),
   );
 }

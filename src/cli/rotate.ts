@@ -5,6 +5,7 @@ import type { Account, Ask } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import { type Order, parseOrder, selectAccounts } from '../order.ts';
 import { openReceipt, parseReceiptLine, rotationIdOf } from '../receipts/receipts.ts';
+import { Failure } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
@@ -16,7 +17,7 @@ import { readGivenFile } from './files.ts';
 import { humanLines, outcomeWords, plainLine, policyOf, summary } from './format-result.ts';
 import { openProgress } from './progress.ts';
 import { readStatuses, refuseSharedUsers } from './status.ts';
-import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
+import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
 
 type OrderFlags = CommonFlags & { force?: boolean; reason?: string; changeRef?: string };
 
@@ -77,71 +78,99 @@ export async function check(
   });
 }
 
-type RecoverFlags = CommonFlags & { receipt?: string; identity?: string; rotationId?: string };
+type RecoverFlags = CommonFlags & {
+  receipt?: string;
+  identity?: string;
+  rotationId?: string;
+  passwordStdin?: boolean;
+};
 
 export async function recover(
   shell: Shell,
   names: readonly string[],
   flags: RecoverFlags,
 ): Promise<number> {
-  const { receipt, identity } = flags;
+  const { receipt, identity, passwordStdin } = flags;
   if ((receipt === undefined) !== (identity === undefined))
     throw new UsageError('--receipt and --identity are only accepted together.');
-  if (receipt !== undefined && names.length !== 1)
-    throw new UsageError('--receipt is the receipt of one account. Name that account.');
+  if ((receipt !== undefined || passwordStdin) && names.length !== 1)
+    throw new UsageError('--receipt and --password-stdin are for one account. Name that account.');
   const order = orderOf('recover', names, {});
   return withSession(shell, flags, async (session) => {
     const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
     const [account] = accounts;
-    const given =
-      receipt === undefined || identity === undefined || account === undefined
-        ? undefined
-        : await readReceipt(shell, session, account, { ...flags, receipt, identity });
+    const isGiven = receipt !== undefined || passwordStdin === true;
+    const given = isGiven && account ? await readGiven(shell, session, account, flags) : undefined;
     return attempt(shell, flags, session, accounts, {
       purpose: 'recover',
       impatient: true,
       trigger: session.trigger('recovery'),
-      ...(given === undefined ? {} : { receipt: given }),
+      receipt: given,
     });
   });
 }
 
-async function readReceipt(
+/**
+ * What the operator gives for one rotation: its receipt, opened where the key fits, or the password.
+ * A receipt that does not open decides nothing here: the attempt says what is open.
+ */
+async function readGiven(
   shell: Shell,
   { rotator }: Session,
   account: Account,
-  { receipt, identity, rotationId }: RecoverFlags & { receipt: string; identity: string },
+  { receipt, identity, rotationId, passwordStdin }: RecoverFlags,
 ): Promise<NonNullable<Ask['receipt']>> {
-  const content = readGivenFile(shell, '--receipt', receipt);
+  const content = receipt === undefined ? null : readGivenFile(shell, '--receipt', receipt);
   const found =
     rotationId ??
-    rotationIdOf(receipt) ??
-    parseReceiptLine(content.toString('utf8'))?.rotationId ??
+    (receipt === undefined ? undefined : rotationIdOf(receipt)) ??
+    parseReceiptLine(content?.toString('utf8') ?? '')?.rotationId ??
     (await rotator.status(account)).rotationId;
   if (found === undefined)
-    throw new UsageError('--receipt has a file name without a rotation id. Add --rotation-id ID.');
-  const key = new Secret(readGivenFile(shell, '--identity', identity).toString('utf8'));
-  return { rotationId: found, body: await openReceipt(content, key) };
+    throw new UsageError('No rotation is known for this account. Add --rotation-id ID.');
+  const key =
+    identity === undefined
+      ? null
+      : new Secret(readGivenFile(shell, '--identity', identity).toString('utf8'));
+  const body = content && key ? await openReceipt(content, key).catch(noBody) : null;
+  const password = passwordStdin ? await readPassword(shell) : undefined;
+  return { rotationId: found, place: receipt ?? 'standard input', body, password };
+}
+
+/** A receipt that this key does not open. Anything but a Failure is a bug. */
+function noBody(error: unknown): null {
+  if (error instanceof Failure) return null;
+  throw error;
+}
+
+/** One line of standard input, without its end of line. */
+async function readPassword(shell: Shell): Promise<Secret> {
+  if (shell.stdin.isTTY) tell(shell, 'Type the password, and end with Ctrl-D.');
+  const password = new Secret((await readStdin(shell)).replace(/\r?\n$/, ''));
+  if (password.isEmpty) throw new UsageError('--password-stdin got an empty password.');
+  return password;
 }
 
 export async function resume(
   shell: Shell,
   name: string,
-  flags: OrderFlags & { reason: string },
+  flags: OrderFlags & { reason: string; abandon?: string },
 ): Promise<number> {
-  const order = orderOf('resume', [name], flags);
-  return withSession(shell, flags, async (session) =>
-    attempt(
-      shell,
-      flags,
-      session,
-      selectAccounts(await session.rotator.accounts(), order.accounts),
-      {
-        purpose: 'resume',
-        trigger: session.trigger('manual', order),
-      },
-    ),
-  );
+  const { abandon, ...orderFlags } = flags;
+  const order = orderOf('resume', [name], orderFlags);
+  return withSession(shell, flags, async (session) => {
+    const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
+    const trigger = session.trigger('manual', order);
+    const [account] = accounts;
+    if (abandon !== undefined && account) {
+      const open = (await session.rotator.status(account)).facts?.rotationId;
+      if (open !== abandon)
+        throw new UsageError(
+          `--abandon takes the open rotation of ${account.name}: ${open ?? 'none is open'}.`,
+        );
+    }
+    return attempt(shell, flags, session, accounts, { purpose: 'resume', trigger, abandon });
+  });
 }
 
 /** One attempt for each account; prints each result. Returns the worst exit code. */

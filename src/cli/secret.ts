@@ -65,7 +65,7 @@ export async function secretPut(
 export async function secretGet(
   shell: Shell,
   name: string,
-  flags: CommonFlags & { reveal?: boolean },
+  flags: CommonFlags & { reveal?: boolean; stage?: string },
 ): Promise<number> {
   // biome-ignore lint/nursery/noJsRestrictedProperties: the flag of this name, not a Secret
   if (!flags.reveal)
@@ -74,9 +74,10 @@ export async function secretGet(
     const files = needFiles(session);
     const { name: account, secretId } = await findAccount(session.rotator, name);
     const facts = { account, secretId, store: 'file' } as const;
-    const version = await files.versions(secretId).read({ stage: 'AWSCURRENT' });
+    const { stage = 'AWSCURRENT' } = flags;
+    const version = await files.versions(secretId).read({ stage });
     if (!version)
-      throw new Failure('secret-not-found', `The file store has no secret ${secretId}`, facts);
+      throw new Failure('secret-not-found', `Secret ${secretId} has no version ${stage}`, facts);
     if (version.value === 'binary')
       throw new Failure('secret-invalid', `The value of secret ${secretId} is binary`, facts);
     // biome-ignore lint/nursery/noJsRestrictedProperties: only this command prints a value

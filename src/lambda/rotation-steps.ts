@@ -104,11 +104,13 @@ function accountOf({ secretId }: Step, { config }: Invocation): Account {
 function checkStatus(step: Step, account: Account, status: AccountStatus): void {
   const { versionId, state, reason, facts } = status;
   if (versionId === step.token) return;
+  // A version of this token that has a value already cannot take the new password.
+  if (facts?.pendingVersionId === step.token && reason === 'foreign-pending')
+    throw new StepFailed(step, account, describe('token-used', { facts }));
   const isHealthy = state === 'settled' && reason === undefined;
-  // Secrets Manager itself attached AWSPENDING to the version of this token.
-  const isOurPending = reason === 'foreign-pending' && facts?.pendingVersionId === step.token;
   // A new password that only has to become current: the next step does that.
-  if (isHealthy || isOurPending || state === 'changed') return;
+  const isToComplete = reason === 'not-promoted' || reason === 'verify-unavailable';
+  if (isHealthy || isToComplete) return;
   throw new StepFailed(step, account, describe(reason ?? 'busy', status));
 }
 
@@ -186,8 +188,9 @@ async function finish(
   status: AccountStatus,
   invocation: Invocation,
 ): Promise<void> {
-  if (status.versionId === step.token) return;
-  if (status.state !== 'changed' || status.rotationId !== step.token)
+  const isClosed = status.state === 'settled' && status.reason === undefined;
+  if (isClosed && status.versionId === step.token) return;
+  if (status.versionId !== step.token && status.rotationId !== step.token)
     throw new StepFailed(
       step,
       account,

@@ -23,6 +23,11 @@ export const notes: Record<Reason, string> = {
     'Do not pass the secret on a command line: `secret put` reads standard input. If its keys ' +
     'have other names, configure `fields`.',
   'foreign-pending': 'Do not use two rotation programs for one secret.',
+  'token-used':
+    'A version never changes, so a new password could not be stored under this token. No reset ' +
+    'was sent.',
+  'store-full':
+    'Do not delete versions by hand. A rotation writes four versions, and a recovery a few more.',
   'record-invalid':
     'Do not downgrade while a rotation is unfinished. The attempt record holds no credential, ' +
     'so you can read it.',
@@ -50,7 +55,15 @@ export const notes: Record<Reason, string> = {
     'Do not make the previous version current again: the old password is invalid.',
   'in-flight': 'Do not end that process with SIGKILL. SIGTERM lets it finish.',
   'answer-lost': 'Do not log in or reset the password by hand before the settle time has passed.',
-  'answer-unreadable': 'Keep the receipt until the account is healthy.',
+  'receipt-sealed':
+    'Do not log in with the stored password: it is probably invalid. Copy the receipt to the ' +
+    'machine that has its key, or name the key with --identity.',
+  'answer-unreadable':
+    'Do not remove the label ROTATION_ANSWER before the account is healthy. No login is sent ' +
+    'while the response is undecided.',
+  'old-password-restored':
+    'Do not restore secrets from a backup or from a template: a rotated password is replaced ' +
+    'by an invalid one.',
   settling: 'The clock of the secret store decides, so a change of the local clock has no effect.',
   'login-refused':
     'Do not resume without a reason to believe that the stored password is correct: each ' +
@@ -59,5 +72,8 @@ export const notes: Record<Reason, string> = {
     'Do not resume before you have logged in once by hand. Two logins are left.',
   'verify-refused': 'Do not make the previous version current again: the old password is invalid.',
   'store-conflict': 'Do not delete the pending version: it holds the password that Verizon issued.',
+  'store-older-than-audit':
+    'Do not log in with the stored password: a later rotation replaced it. The audit log names ' +
+    'the version that is missing.',
   'password-lost': 'Do not try old passwords: each rejected login counts.',
 };
