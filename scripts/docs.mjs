@@ -1,5 +1,6 @@
-// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the one schema. `--check` writes
-// nothing and exits 1 when a file is out of date.
+// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the one schema, and the reasons of
+// docs/RUNBOOK.md from the catalogue of failures. `--check` writes nothing and exits 1 when a file is
+// out of date.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,10 @@ await build({
   stdin: {
     contents:
       "export { describeConfig } from './src/config/load.ts';" +
-      "export { keysOf, nodeAt, variableOf } from './src/config/environment.ts';",
+      "export { keysOf, nodeAt, variableOf } from './src/config/environment.ts';" +
+      "export { explain, reasons } from './src/rotation/catalogue.ts';" +
+      "export { failures } from './src/rotation/failure.ts';" +
+      "export { notes } from './src/rotation/notes.ts';",
     resolveDir: root,
   },
   outfile: bundle,
@@ -23,9 +27,8 @@ await build({
   mainFields: ['module', 'main'],
   logLevel: 'error',
 });
-const { describeConfig, keysOf, nodeAt, variableOf } = await import(
-  pathToFileURL(bundle).href
-).finally(() => rmSync(bundle));
+const { describeConfig, keysOf, nodeAt, variableOf, explain, reasons, failures, notes } =
+  await import(pathToFileURL(bundle).href).finally(() => rmSync(bundle));
 
 const introduction = `# Configuration
 
@@ -108,7 +111,46 @@ function rowOf({ path, node }) {
 
 const cell = (text) => text.replaceAll('|', '\\|').replaceAll('*', '\\*');
 
+/** Chapters of the runbook, and the certainties that they hold. */
+const chapters = [
+  ['Nothing happened at Verizon', ['unchanged']],
+  ['The password changed, and is known', ['changed']],
+  ['Not known yet', ['in-doubt']],
+  ['Action required', ['stopped', 'lost']],
+];
+
+/** docs/RUNBOOK.md: the text around the marks stays, the reasons between them are made. */
+function runbook() {
+  const text = readFileSync(join(root, 'docs/RUNBOOK.md'), 'utf8');
+  const [begin, end] = ['<!-- reasons -->\n', '<!-- end of reasons -->'];
+  const made = chapters.flatMap(([title, certainties]) => [
+    `## ${title}\n`,
+    ...reasons
+      .filter((reason) => certainties.includes(failures[reason].certainty))
+      .map(runbookSection),
+  ]);
+  const before = text.slice(0, text.indexOf(begin) + begin.length);
+  return `${before}\n${made.join('\n')}\n${text.slice(text.indexOf(end))}`;
+}
+
+function runbookSection(reason) {
+  const { title, meaning, steps } = explain(reason, { store: 'secrets-manager' });
+  const listed = steps.map(({ text, command }, index) => {
+    const first = `${index + 1}. ${text}${command ? ':' : '.'}`;
+    return command ? `${first}\n   \`${command}\`` : first;
+  });
+  const sections = [
+    `### ${reason}`,
+    `${title[0].toUpperCase()}${title.slice(1)}.`,
+    `**Password**: ${meaning}`,
+    `**To fix**:\n\n${listed.join('\n')}`,
+    `**Note**: ${notes[reason]}`,
+  ];
+  return `${sections.join('\n\n')}\n`;
+}
+
 const files = {
+  'docs/RUNBOOK.md': runbook(),
   'docs/CONFIGURATION.md': configurationPage(),
   'docs/rotator.schema.json': publishedSchema(),
 };
