@@ -145,7 +145,7 @@ test('SIGHUP loads a configuration; an invalid one is logged without its values'
 
   writeFileSync(file, `${good}\nscheduel: { cron: "hunter2" }\n`);
   child.process.kill('SIGHUP');
-  await child.saw(/"event":"config\.kept"[^\n]*did you mean \\"schedule\\"/);
+  await child.saw(/"event":"config\.kept"[^\n]*Did you mean \\"schedule\\"/);
   const still = await (await fetch(url)).text();
   writeFileSync(
     file,

@@ -215,7 +215,7 @@ type Bad = {
 const bad: readonly [string, Bad][] = [
   ['a body that is not JSON', { body: '{', status: 400 }],
   ['a body that is a list', { body: '[]', status: 400 }],
-  ['an unknown key', { body: '{"froce":true}', status: 400, says: 'did you mean' }],
+  ['an unknown key', { body: '{"froce":true}', status: 400, says: 'Did you mean' }],
   ['a force that is not a boolean', { body: '{"force":"yes"}', status: 400 }],
   ['a reason over several lines', { body: '{"reason":"a\\nb"}', status: 400 }],
   [
