@@ -167,7 +167,7 @@ test('repeated steps send neither a reset nor a login after a lost reset respons
     expect.stringMatching(/^setSecret: .*in-doubt: answer-lost/),
   ]);
   expect(called.slice(2)).toEqual(
-    Array.from({ length: 4 }, () => expect.stringMatching(/^createSecret: .*answer-lost/)),
+    Array.from({ length: 4 }, () => expect.stringMatching(/^createSecret: .*settling/)),
   );
 });
 
@@ -212,22 +212,23 @@ const orders = <T>(items: readonly T[]): T[][] =>
 const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 
 test('the four steps in any order cause one reset per token, and lose no password', async () => {
-  await open();
-  let resets = 0;
-  for (const order of orders(steps)) {
+  // A secret takes fewer than 90 versions in 24 hours, so the orders are spread over several.
+  const names = ['east', 'west', 'north', 'south'] as const;
+  await open({ users: Object.fromEntries(names.map((name) => [name, `old-${name}`])) });
+  for (const [turn, order] of orders(steps).entries()) {
+    const name = names[turn % names.length] ?? 'east';
+    const resets = rig.thingspace.resetsReceived(name);
     const token = randomUUID();
     const outcomes: string[] = [];
     for (const [index, Step] of [...order, ...order].entries()) {
       const spelled = index < 4 ? Step : Step.replace('Secret', '_secret');
       const done = instance.invoke(runStep, {
         Step: spelled,
-        SecretId: rig.arn('east'),
+        SecretId: rig.arn(name),
         ClientRequestToken: token,
       });
       outcomes.push(await done.then(() => 'done').catch((error: Error) => error.message));
     }
-    resets += 1;
-
     const setAt = order.indexOf('setSecret');
     const finishAt = order.indexOf('finishSecret');
     // Only finishing before anything was set fails; everything else is done, or has nothing to do
@@ -238,13 +239,13 @@ test('the four steps in any order cause one reset per token, and lose no passwor
         : 'done',
     );
     expect([order, outcomes]).toEqual([order, expected]);
-    expect(rig.current('east')).toEqual({
+    expect(rig.current(name)).toEqual({
       versionId: token,
-      password: rig.thingspace.livePassword('east'),
+      password: rig.thingspace.livePassword(name),
     });
-    expect(rig.thingspace.resetsReceived('east')).toBe(resets);
+    expect(rig.thingspace.resetsReceived(name)).toBe(resets + 1);
   }
-  expect(rig.thingspace.failedLogins('east').most).toBe(0);
+  for (const name of names) expect(rig.thingspace.failedLogins(name).most).toBe(0);
 }, 120_000);
 
 test('a secret of another AWS account is read by its complete ARN', async () => {

@@ -315,6 +315,8 @@ function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<
   const { versionId } = at.current;
   const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
   const history = withClosed(record.history, closing, evidence.pending);
+  const isOwn = request.native?.rotationId === rotationId;
+  const code = isOwn ? 'rotation.outcome' : 'rotation.reconciled';
   const done = { ...state, tally: { ...state.tally, openReason: undefined } };
   return ending(
     done,
@@ -322,7 +324,7 @@ function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<
     { outcome: 'recovered', rotationId },
     {
       record: released(state, at, record, 0, { history }),
-      audit: [closed(state, at.current, closing)],
+      audit: [closed(state, at.current, closing, code)],
       discardReceipt: rotationId,
     },
   );
