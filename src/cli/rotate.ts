@@ -111,8 +111,8 @@ export async function recover(
 }
 
 /**
- * What the operator gives for one rotation: its receipt, opened where the key fits, or the password.
- * A receipt that does not open decides nothing here: the attempt says what is open.
+ * What the operator gives for one rotation: its receipt, opened where the key fits, or the
+ * password. A receipt that does not open decides nothing here: the attempt says what is open.
  */
 async function readGiven(
   shell: Shell,
