@@ -19,7 +19,7 @@ export type Certainty =
 
 /**
  * `later`: a later run retries. `recover`: a later run completes or checks the rotation. `person`:
- * automatic rotation is suspended until a person acts.
+ * no run does anything until a person acts.
  */
 export type Disposition = 'later' | 'recover' | 'person';
 
@@ -59,8 +59,8 @@ export const failures = {
   'not-stored': changed,
   'not-promoted': changed,
   'verify-unavailable': changed,
-  'receipt-sealed': changed,
-  'answer-unreadable': changed,
+  'receipt-sealed': { certainty: 'changed', disposition: 'person' } as FailureKind,
+  'answer-unreadable': { certainty: 'changed', disposition: 'person' } as FailureKind,
   'old-password-restored': changed,
   // Verizon may have changed the password.
   'in-flight': inDoubt,
