@@ -10,6 +10,8 @@ const common = {
 
 export default {
   maxWorkers: 2,
+  // Limits end what hangs; they measure nothing. A busy machine needs many times the usual second.
+  testTimeout: 60_000,
   projects: [
     { ...common, displayName: 'quick', testMatch: ['<rootDir>/test/{unit,contract}/**/*.test.ts'] },
     {

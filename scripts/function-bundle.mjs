@@ -29,6 +29,21 @@ const absent = {
 };
 
 /**
+ * got loads HTTP/2 and a cache, and uses them only with `http2: true` and `cache`;
+ * thingspace/http.ts sets both to false.
+ */
+const unused = {
+  name: 'unused',
+  setup({ onResolve, onLoad }) {
+    const filter = /^(http2-wrapper|cacheable-request)$/;
+    onResolve({ filter }, ({ path }) => ({ path, namespace: 'unused' }));
+    onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
+      contents: 'export default class {} export class CacheError extends Error {}',
+    }));
+  },
+};
+
+/**
  * A function's credentials are in its environment. The SDK's code for nine other places is 110 kB.
  */
 const credentials = {
@@ -68,7 +83,7 @@ export async function bundleFunction({ format = 'cjs', ...overrides } = {}) {
     metafile: true,
     logLevel: 'warning',
     write: false,
-    plugins: [absent, credentials],
+    plugins: [absent, unused, credentials],
     ...(format === 'single'
       ? { format: 'cjs' }
       : {

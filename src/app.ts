@@ -19,15 +19,9 @@ import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
 import type { RotationEvent } from './rotation/event.ts';
 import { Failure } from './rotation/failure.ts';
-import type {
-  Clock,
-  Ports,
-  ProcessIdentity,
-  SecretStore,
-  SecretVersion,
-} from './rotation/ports.ts';
+import type { Clock, Ports, ProcessIdentity, SecretStore } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
-import { describeSharedUser, findSharedUsers } from './rotation/shared-users.ts';
+import { describeSharedUser } from './rotation/shared-users.ts';
 import type { Request, Result } from './rotation/state.ts';
 import { type AccountStatus, readStatus } from './rotation/status.ts';
 import type { Secret } from './secret.ts';
@@ -119,30 +113,25 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     ...(identity === undefined ? {} : { identity }),
   });
 
-  const users = createUserRegister();
   const storeFor = (account: Account): SecretStore => {
-    return openSecretStore(secrets.versions(account.secretId), {
-      secretId: account.secretId,
-      ...(account.fields === undefined ? {} : { fields: account.fields }),
-      ...(account.oauthSecretId === undefined
-        ? {}
-        : {
-            oauth: {
-              secretId: account.oauthSecretId,
-              versions: secrets.versions(account.oauthSecretId),
-            },
-          }),
-    });
+    const { secretId, fields, oauthSecretId } = account;
+    const oauth =
+      oauthSecretId === undefined
+        ? undefined
+        : { secretId: oauthSecretId, versions: secrets.versions(oauthSecretId) };
+    return openSecretStore(secrets.versions(secretId), { secretId, fields, oauth });
   };
-  /**
-   * For attempts. A mere look registers nobody, so that it can show both accounts that share a
-   * user.
-   */
+  const users = createUserRegister(config, audit, storeFor);
+  /** For attempts. `status` registers nothing, so that it can show both accounts of one user. */
   const registering = (account: Account): SecretStore => {
     const store = storeFor(account);
     return {
       ...store,
-      readCurrent: async () => users.register(account.name, await store.readCurrent()),
+      readCurrent: async () => {
+        const current = await store.readCurrent();
+        await users.register(account, current.credentials.username);
+        return current;
+      },
     };
   };
   const portsFor = (store: SecretStore): Ports => ({
@@ -188,23 +177,38 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
 }
 
 /**
- * The ThingSpace user of each account; an account whose user another account holds is refused
- * before any login.
+ * Which account has which ThingSpace user. Two accounts with one user would make each other's
+ * password invalid, so the second one is refused where its secret is read: before any login. What
+ * another process knows is in the audit log.
  */
-function createUserRegister() {
+function createUserRegister(
+  { accounts }: Config,
+  audit: Pick<AuditWriter, 'rotationsOfUser'>,
+  storeFor: (account: Account) => SecretStore,
+) {
   const userOf = new Map<string, string>();
+  const accountOf = new Map<string, string>();
+  const refuse = (one: string, other: string): never => {
+    throw new Failure('secret-invalid', describeSharedUser([one, other]), { cause: 'shared-user' });
+  };
   return {
-    /** Gives `current` back. Throws `secret-invalid` when another account holds its user. */
-    register(account: string, current: SecretVersion): SecretVersion {
-      const { username } = current.credentials;
-      const known = [...new Map(userOf).set(account, username)];
-      const shared = findSharedUsers(
-        known.map(([name, user]) => ({ account: name, username: user })),
-      ).find((names) => names.includes(account));
-      if (shared)
-        throw new Failure('secret-invalid', describeSharedUser(shared), { cause: 'shared-user' });
-      userOf.set(account, username);
-      return current;
+    /** Throws `secret-invalid` when another account has this user. */
+    async register({ name, secretId }: Account, username: string): Promise<void> {
+      const other = accountOf.get(username) ?? name;
+      if (other !== name) refuse(other, name);
+      for (const [rotated, last] of audit.rotationsOfUser(username)) {
+        const account = accounts.find((one) => one.name === rotated);
+        if (!account || rotated === name || last.secretId === secretId) continue;
+        // The log names the user of that time; the secret has the one of today.
+        const today = await storeFor(account)
+          .readCurrent()
+          .catch(() => null);
+        if (today?.credentials.username === username) refuse(rotated, name);
+      }
+      const before = userOf.get(name);
+      if (before !== undefined && before !== username) accountOf.delete(before);
+      userOf.set(name, username);
+      accountOf.set(username, name);
     },
   };
 }

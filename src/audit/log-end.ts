@@ -47,7 +47,7 @@ function addLine(end: LogEnd, line: Buffer): boolean {
   if (marks.some((mark) => line.includes(mark))) {
     const view = viewLine(line);
     if (view === null) return false;
-    const { code, rotationId, account, secretId, versionAfter, sealedSize = 0 } = view;
+    const { code, rotationId, account, secretId, username, versionAfter, sealedSize = 0 } = view;
     end.mentioned = Math.max(end.mentioned, sealedSize);
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
@@ -57,6 +57,7 @@ function addLine(end: LogEnd, line: Buffer): boolean {
           rotationId,
           secretId,
           versionId: versionAfter ?? rotationId,
+          username,
           atMs: timeMs,
         });
       if (code === 'rotation.outcome' || code === 'rotation.reconciled')
@@ -222,6 +223,7 @@ const cacheSchema = z.object({
         rotationId: z.string(),
         secretId: z.string(),
         versionId: z.string(),
+        username: z.string().optional(),
         atMs: z.number(),
       }),
     ]),

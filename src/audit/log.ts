@@ -7,6 +7,7 @@
 // 4. A record that the audit storage did not take goes to the fallback, except an intent: no reset
 // follows it.
 
+import type { LastRotation } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock } from '../rotation/ports.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
@@ -38,6 +39,11 @@ export interface AuditWriter extends AuditLog {
    * succeeds adds `sink.failed`.
    */
   append(events: readonly LoggedEvent[]): Promise<void>;
+  /**
+   * The newest rotation of each account with this ThingSpace user, by account, as far as the log
+   * has been read: another process may have made them.
+   */
+  rotationsOfUser(username: string): ReadonlyMap<string, LastRotation>;
   /**
    * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since
    * the previous checkpoint. Throws `audit-unavailable`.
@@ -96,6 +102,12 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
         const last = rotated.get(account) ?? null;
         return { open: [...open.values()].filter((intent) => intent.account === account), last };
       }),
+    rotationsOfUser: (username) => {
+      const found = new Map<string, LastRotation>();
+      for (const [account, last] of follower.end.rotated)
+        if (last.username === username) found.set(account, last);
+      return found;
+    },
     source: segments.source,
     async close() {
       await queue.idle();

@@ -59,6 +59,8 @@ export type LastRotation = {
   readonly rotationId: string;
   readonly secretId: string;
   readonly versionId: string;
+  /** The ThingSpace user. */
+  readonly username?: string | undefined;
   /** UTC milliseconds. */
   readonly atMs: number;
 };

@@ -16,8 +16,8 @@ import type { ListedVersion, StoredVersion, VersionStore } from './version-store
  */
 export type AccountSecret = {
   readonly secretId: string;
-  readonly fields?: Partial<Fields>;
-  readonly oauth?: { readonly secretId: string; readonly versions: VersionStore };
+  readonly fields?: Partial<Fields> | undefined;
+  readonly oauth?: { readonly secretId: string; readonly versions: VersionStore } | undefined;
 };
 
 /** How many older versions `passwordSince` reads at most; an age is asked for at every run. */

@@ -353,6 +353,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       if (keepsAudit) audit.push(...appended);
     },
     rotationsOf: async () => ({ open: [], last: null }),
+    rotationsOfUser: () => new Map(),
     checkpoint: async () => {
       counts.checkpoints += 1;
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');

@@ -267,6 +267,23 @@ test('the second account with the same ThingSpace user is rejected before login'
   ]);
 });
 
+test('another process refuses the second account with the same user before login, too', async () => {
+  const rig = await rigWith({ store: 'file', users: { east: oldPassword, west: oldPassword } });
+  const westAsEast = new Secret(eightKeys('east', oldPassword));
+  await rig.rotator.files?.putCurrent('thingspace/west', westAsEast);
+  const [east, west] = await rig.rotator.accounts();
+  if (!east || !west) throw new Error('no accounts');
+
+  const first = await rig.rotator.attempt(east, byHand, never);
+  const other = await rig.another();
+  const second = await other.attempt(west, byHand, never);
+
+  expect(first.outcome).toBe('rotated');
+  expect(second).toMatchObject({ reason: 'secret-invalid', logins: 0 });
+  expect(second.facts?.cause).toBe('shared-user');
+  expect(rig.thingspace.failedLogins('east').most).toBe(0);
+});
+
 test('a log that fails after the reset does not lose the password', async () => {
   const rig = await rigWith({ store: 'file', users: { east: oldPassword } });
   const push = rig.events.push.bind(rig.events);
