@@ -7,6 +7,7 @@
 // nothing and trusts no type.
 
 import { createHash, randomBytes } from 'node:crypto';
+import type { Trigger } from '../rotation/event.ts';
 import type { Reason } from '../rotation/failure.ts';
 import { isoTime } from '../time.ts';
 import {
@@ -113,68 +114,33 @@ function severityOf(
 }
 const noFacts = { certainty: undefined, reason: undefined, ageDaysBefore: undefined };
 
-/** The fields that an event brings, and its status. */
-type Mapped = RecordValues & { readonly result: RecordStatus };
-
-function valuesOf(event: LoggedEvent): Mapped {
-  const result = 'success';
+function resultOf(event: LoggedEvent): RecordStatus {
   switch (event.code) {
-    case 'log.genesis':
-      return { result, verifierKey: event.verifierKey };
-    case 'log.heartbeat':
-      return { result };
-    case 'log.repaired':
-      return { result, detail: event.detail, bytes: event.bytes };
     case 'run.started':
-      return { result: 'started', rotationId: event.runId, count: event.accounts };
-    case 'run.finished': {
-      const { exitCode, rotated, failed, runId } = event;
-      const status = exitCode === 0 ? result : 'failure';
-      return { result: status, rotationId: runId, exitCode, failed, rotated };
-    }
-    case 'inventory.changed':
-      return { result, account: event.account, change: event.change, secretId: event.secretId };
-    case 'inventory.summary':
-      return { result, count: event.accounts.length, sha256: inventoryHash(event.accounts) };
-    case 'policy.changed': {
-      const { maxAgeDays, maxAgeDaysBefore, rotateAfterDays, rotateAfterDaysBefore } = event;
-      return { result, maxAgeDays, maxAgeDaysBefore, rotateAfterDays, rotateAfterDaysBefore };
-    }
+      return 'started';
+    case 'run.finished':
+      return event.exitCode === 0 ? 'success' : 'failure';
     case 'sink.failed':
-      return { result: 'failure', detail: event.detail, lost: event.lost, sink: event.sink };
-    case 'report.exported':
-      return { result, from: event.from, sha256: event.sha256, to: event.to };
-    case 'log.verified': {
-      const { root, size, state } = event;
-      return { result: state === 'altered' ? 'failure' : result, root, size, state };
-    }
-    case 'key.rotated': {
-      const { verifierKey, verifierKeyBefore } = event;
-      return { result, verifierKey, verifierKeyBefore };
-    }
-    case 'exception.acknowledged': {
-      const { account, exceptionId, note } = event;
-      return { result, account, exceptionId, note };
-    }
+      return 'failure';
+    case 'log.verified':
+      return event.state === 'altered' ? 'failure' : 'success';
+    default:
+      return 'status' in event ? event.status : 'success';
+  }
+}
+
+/** The fields that an event has under another name than the schema. */
+function renamedValues(event: LoggedEvent): RecordValues {
+  switch (event.code) {
+    case 'run.started':
+      return { rotationId: event.runId, count: event.accounts };
+    case 'run.finished':
+      return { rotationId: event.runId };
+    case 'inventory.summary':
+      return { count: event.accounts.length, sha256: inventoryHash(event.accounts) };
     default: {
-      const { status, account, rotationId, reason, detail, secretId, certainty } = event;
-      const { versionBefore, versionAfter, verifiedBy, deadWindowMs, ageDaysBefore } = event;
-      return {
-        result: status,
-        account,
-        username: event.username,
-        rotationId,
-        reason,
-        detail,
-        secretId,
-        certainty,
-        versionBefore,
-        versionAfter,
-        verifiedBy,
-        deadWindowMs,
-        ageDaysBefore,
-        nextDue: event.nextDueMs === undefined ? undefined : isoTime(event.nextDueMs),
-      };
+      const nextDueMs = 'nextDueMs' in event ? event.nextDueMs : undefined;
+      return nextDueMs === undefined ? {} : { nextDue: isoTime(nextDueMs) };
     }
   }
 }
@@ -191,10 +157,10 @@ const isPasswordChange = (code: LoggedEvent['code']): boolean =>
  * rule out.
  */
 export function formatRecord(event: LoggedEvent, stamp: Stamp, context: AuditContext): string {
-  const values = valuesOf(event);
-  const [statusId, status] = statuses[values.result];
+  const { trigger, ...values }: Named = event;
+  const result = resultOf(event);
+  const [statusId, status] = statuses[result];
   const { actor, policy } = context;
-  const trigger = 'trigger' in event ? event.trigger : undefined;
   const activityId = isPasswordChange(event.code) ? 3 : 99;
   const account = values.account === undefined ? undefined : clip(values.account, 256);
   const username = values.username === undefined ? undefined : clip(values.username, 256);
@@ -205,7 +171,7 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, context: AuditCon
     typeUid: 300_100 + activityId,
     message: `${event.code}: ${account ?? actor.name}`,
     code: event.code,
-    severity: severityOf(event, values.result, policy),
+    severity: severityOf(event, result, policy),
     status,
     statusId,
     // Class 3001 requires a user. Where a record has no account, it is the one who acts.
@@ -225,7 +191,8 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, context: AuditCon
     requestedBy: trigger?.requestedBy,
     changeRef: trigger?.changeRef,
   };
-  const line = print([stamped, triggered, contextValues(context), values], fieldTree);
+  const sources = [stamped, triggered, contextValues(context), renamedValues(event), values];
+  const line = print(sources, fieldTree);
   if (Buffer.byteLength(line) + 1 > maxLineBytes)
     throw new RangeError('an audit record above 64 KiB');
   return line;
@@ -259,6 +226,9 @@ function contextValues(context: AuditContext): RecordValues {
   known.set(context, values);
   return values;
 }
+
+/** An event as a source: its properties with the names of the schema are printed. */
+type Named = Omit<RecordValues, 'trigger'> & { readonly trigger?: Trigger | undefined };
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -71,6 +71,8 @@ export function integrityText({ integrity }: Report): string {
 
 export type Control = { readonly id: string; readonly shows: string; readonly lacks: string };
 
+const control = (id: string, shows: string, lacks: string): Control => ({ id, shows, lacks });
+
 /** What the report has evidence for, and what it has not. */
 export const controls: readonly {
   readonly standard: string;
@@ -79,92 +81,84 @@ export const controls: readonly {
   {
     standard: 'PCI DSS 4.0.1',
     controls: [
-      {
-        id: '8.6.3',
-        shows: 'how often the password of each account was changed, and its largest age',
-        lacks: 'the risk analysis (12.3.1) that sets the frequency; password complexity',
-      },
-      {
-        id: '8.3.9',
-        shows: 'ages compared with 90 days',
-        lacks: 'it concerns passwords of people as the only factor; listed for comparison',
-      },
-      {
-        id: '10.2.1.5',
-        shows: 'changes of authentication credentials, and who made them',
-        lacks: 'creation of accounts and changes of privileges at Verizon',
-      },
-      {
-        id: '10.2.2',
-        shows: 'user, type, time, result, origin and affected account of every event',
-        lacks: '—',
-      },
-      {
-        id: '10.3.2–10.3.4',
-        shows: 'protection against alteration: signed Merkle tree, checkpoints kept elsewhere',
-        lacks: 'the access rights of the machine or bucket that holds the log',
-      },
-      {
-        id: '10.5.1',
-        shows: 'first and last record of the period, without a gap',
-        lacks: 'that records are kept for twelve months: a retention setting',
-      },
+      control(
+        '8.6.3',
+        'how often the password of each account was changed, and its largest age',
+        'the risk analysis (12.3.1) that sets the frequency; password complexity',
+      ),
+      control(
+        '8.3.9',
+        'ages compared with 90 days',
+        'it concerns passwords of people as the only factor; listed for comparison',
+      ),
+      control(
+        '10.2.1.5',
+        'changes of authentication credentials, and who made them',
+        'creation of accounts and changes of privileges at Verizon',
+      ),
+      control(
+        '10.2.2',
+        'user, type, time, result, origin and affected account of every event',
+        '—',
+      ),
+      control(
+        '10.3.2–10.3.4',
+        'protection against alteration: signed Merkle tree, checkpoints kept elsewhere',
+        'the access rights of the machine or bucket that holds the log',
+      ),
+      control(
+        '10.5.1',
+        'first and last record of the period, without a gap',
+        'that records are kept for twelve months: a retention setting',
+      ),
     ],
   },
   {
     standard: 'NIST SP 800-53 rev. 5',
     controls: [
-      {
-        id: 'IA-5',
-        shows: 'authenticators changed at the set interval, and in case of doubt',
-        lacks: 'issue and revocation of accounts',
-      },
-      {
-        id: 'AU-2, AU-3, AU-12',
-        shows: 'the events recorded and their content',
-        lacks: 'events of the systems of Verizon',
-      },
-      {
-        id: 'AU-8',
-        shows: 'UTC time stamps, and their order',
-        lacks: 'that the clock of the machine was correct',
-      },
-      {
-        id: 'AU-9, AU-10',
-        shows: 'protection by signature and tree; non-repudiation by the key of the log',
-        lacks: 'who else could use the key',
-      },
-      { id: 'AU-11', shows: 'which records exist', lacks: 'the retention period' },
+      control(
+        'IA-5',
+        'authenticators changed at the set interval, and in case of doubt',
+        'issue and revocation of accounts',
+      ),
+      control(
+        'AU-2, AU-3, AU-12',
+        'the events recorded and their content',
+        'events of the systems of Verizon',
+      ),
+      control(
+        'AU-8',
+        'UTC time stamps, and their order',
+        'that the clock of the machine was correct',
+      ),
+      control(
+        'AU-9, AU-10',
+        'protection by signature and tree; non-repudiation by the key of the log',
+        'who else could use the key',
+      ),
+      control('AU-11', 'which records exist', 'the retention period'),
     ],
   },
   {
     standard: 'SOC 2 (2017 criteria)',
     controls: [
-      {
-        id: 'CC6.1',
-        shows: 'credentials of infrastructure accounts are managed and changed',
-        lacks: 'access to the secrets',
-      },
-      {
-        id: 'CC7.1, CC7.2',
-        shows: 'failures, suspensions and outside changes are detected and recorded',
-        lacks: 'who was notified, and when they acted',
-      },
+      control(
+        'CC6.1',
+        'credentials of infrastructure accounts are managed and changed',
+        'access to the secrets',
+      ),
+      control(
+        'CC7.1, CC7.2',
+        'failures, suspensions and outside changes are detected and recorded',
+        'who was notified, and when they acted',
+      ),
     ],
   },
   {
     standard: 'ISO/IEC 27001:2022, Annex A',
     controls: [
-      {
-        id: 'A.5.17',
-        shows: 'management of authentication information',
-        lacks: 'allocation to people',
-      },
-      {
-        id: 'A.5.33, A.8.15',
-        shows: 'protection of records; logging',
-        lacks: 'review by the organisation',
-      },
+      control('A.5.17', 'management of authentication information', 'allocation to people'),
+      control('A.5.33, A.8.15', 'protection of records; logging', 'review by the organisation'),
     ],
   },
 ];
