@@ -17,7 +17,7 @@ const absent = {
   name: 'absent',
   setup({ onResolve, onLoad }) {
     onResolve(
-      { filter: /\/(yaml|file-store|age-key)\.ts$|^prom-client$|^bowser/ },
+      { filter: /\/(yaml|file-store|age-key|file-segments)\.ts$|^prom-client$|^bowser/ },
       ({ path, kind }) => {
         if (kind === 'dynamic-import') return { path, namespace: 'absent' };
       },

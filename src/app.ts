@@ -9,7 +9,6 @@ import {
   type Signer,
   type Verifier,
 } from './audit/checkpoint.ts';
-import { openFileSegments, openFileSource } from './audit/file-segments.ts';
 import { type AuditWriter, openAuditLog } from './audit/log.ts';
 import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
@@ -282,6 +281,7 @@ async function openTrail(
     fallback: runtime.writeLine,
   };
   if (audit.s3 === undefined) {
+    const { openFileSegments } = await import('./audit/file-segments.ts');
     const segments = openFileSegments({ directory: audit.directory, processes, clock });
     return openAuditLog({ ...common, segments });
   }
@@ -305,7 +305,10 @@ async function openBucket(
  */
 export async function openAuditSource(config: Config, clock: Clock): Promise<AuditSource> {
   const { audit } = config;
-  if (audit.s3 === undefined) return openFileSource(audit.directory);
+  if (audit.s3 === undefined) {
+    const { openFileSource } = await import('./audit/file-segments.ts');
+    return openFileSource(audit.directory);
+  }
   const { openObjectSource } = await import('./audit/object-segments.ts');
   return openObjectSource(await openBucket(config, audit.s3, clock));
 }

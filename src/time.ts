@@ -99,3 +99,12 @@ function monthsBefore(ms: number, months: number): number | null {
   if (date.getUTCDate() !== day) date.setUTCDate(0);
   return Number.isNaN(date.getTime()) ? null : date.getTime();
 }
+
+/** UTC milliseconds of an HTTP date (RFC 9110: `Sun, 06 Nov 1994 08:49:37 GMT`); else `null`. */
+export function parseHttpDate(text: string | undefined): number | null {
+  const isHttpDate = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/.test(
+    text ?? '',
+  );
+  const ms = isHttpDate ? Date.parse(text ?? '') : Number.NaN;
+  return Number.isNaN(ms) ? null : ms;
+}

@@ -95,144 +95,93 @@ export type LoggedEvent = AuditEvent | LogEvent;
 
 export type EventCode = LoggedEvent['code'];
 
-/** Every event code, and what it means; in the order of docs/AUDIT.md. */
-export const eventMeanings: Readonly<Record<EventCode, string>> = {
-  'rotation.intended':
-    'A reset is about to be sent. This record is durable first; without it no reset is sent.',
-  'secret.stored': 'The new password is stored as the pending version of the secret.',
-  'secret.promoted': 'The new password is the current version of the secret.',
-  'credential.verified': 'ThingSpace accepted a login with the new password.',
-  'rotation.outcome':
-    'The rotation ended. Status `unknown` means that the reset may have changed the password.',
-  'rotation.reconciled': 'The result of an earlier rotation was determined later.',
-  'account.stopped': 'Automatic rotation of the account is suspended until a person acts.',
-  'account.resumed': 'A person cleared the suspension.',
-  'secret.changed': 'The password was stored by hand, outside a rotation.',
-  'run.started': 'A run over the accounts started.',
-  'run.finished': 'The run ended, with the numbers of rotated and failed accounts.',
-  'inventory.changed': 'An account was added or removed.',
-  'inventory.summary': 'The number of accounts, and the SHA-256 of their sorted names.',
-  'policy.changed': 'The policy has other limits than before.',
-  'log.genesis': 'The first record of a log. It holds the verifier key of the key that signs.',
-  'log.heartbeat': 'No other record was written since the previous checkpoint.',
-  'log.repaired': 'An append that a crash left incomplete was removed. It was not acknowledged.',
-  'log.verified': 'The log was verified.',
-  'key.rotated': 'Another key signs from here on.',
-  'sink.failed': 'The audit storage could not be written. The records went to standard error only.',
-  'report.exported': 'A report was written.',
-  'exception.acknowledged': 'A person acknowledged an exception of the report.',
-};
-
-export const eventCodes = Object.keys(eventMeanings) as readonly EventCode[];
-
 /** One field of a record. */
 export type Field = {
   /** Where it is in the JSON object. */
   readonly path: string;
   /** `list`: of texts. Times are integers. */
   readonly type: 'text' | 'integer' | 'list';
-  /** What it holds, for docs/AUDIT.md. */
-  readonly meaning: string;
   /** The most UTF-16 units that are written. */
   readonly max?: number | undefined;
 };
 
-const text = (path: string, meaning: string, max?: number) =>
-  ({ path, type: 'text', meaning, max }) as const;
-const integer = (path: string, meaning: string) => ({ path, type: 'integer', meaning }) as const;
-const list = (path: string, meaning: string) => ({ path, type: 'list', meaning }) as const;
+const text = (path: string, max?: number) => ({ path, type: 'text', max }) as const;
+const integer = (path: string) => ({ path, type: 'integer' }) as const;
+const list = (path: string) => ({ path, type: 'list' }) as const;
 
 /** Every field of a record, by the name that this program uses; in the order of docs/AUDIT.md. */
 export const fields = {
-  sequence: integer('metadata.sequence', 'Number of the record: counted from 0, without a gap'),
-  uid: text('metadata.uid', 'Unique id of the record: a version 7 UUID'),
-  code: text('metadata.event_code', 'Event; see the next table'),
-  timeMs: integer(
-    'metadata.logged_time',
-    'Time at which the log wrote the record; UTC milliseconds',
-  ),
-  eventTimeMs: integer('time', 'The same time; OCSF requires this field'),
-  logName: text('metadata.log_name', 'Name of the log: its origin'),
-  account: text('user.account.name', 'Account', 256),
-  username: text('user.name', 'ThingSpace user of the account; without an account, the actor', 512),
-  rotationId: text('metadata.correlation_uid', 'Rotation or run; the same in all its records', 128),
-  status: text('status', 'Result: Success, Failure, Unknown or Started'),
-  statusId: integer('status_id', 'Result: 1 success, 2 failure, 0 unknown, 99 started'),
-  reason: text('status_code', 'Reason of a failure; see RUNBOOK.md'),
-  detail: text('status_detail', 'Reason in one sentence', 2048),
-  severity: integer('severity_id', '1 informational, 2 low, 3 medium, 4 high, 5 critical'),
-  message: text('message', 'Event and account'),
-  actor: text('actor.user.name', 'Who acted: an operating-system user or a role session ARN', 512),
-  actorUid: text('actor.user.uid', 'Id of that user', 512),
-  app: text('actor.app_name', 'This program'),
-  trigger: text('unmapped.trigger', 'What started it: schedule, manual, native or recovery'),
-  requestedBy: text('unmapped.requested_by', 'Who requested it', 512),
-  triggerReason: text('unmapped.reason', 'Why it was requested', 1024),
-  changeRef: text('unmapped.change_ref', 'Reference of the change, for example a ticket', 256),
-  secretId: text('unmapped.secret_id', 'Secret that holds the password', 512),
-  versionBefore: text('unmapped.version_before', 'Version of the secret before the rotation', 128),
-  versionAfter: text('unmapped.version_after', 'Version of the secret with the new password', 128),
-  certainty: text('unmapped.certainty', 'What is known about the password afterwards'),
-  verifiedBy: text('unmapped.verified_by', '`login`: a login with the new password was accepted'),
-  deadWindowMs: integer(
-    'unmapped.dead_window_ms',
-    'How long the stored password was out of date; milliseconds',
-  ),
-  ageDaysBefore: integer('unmapped.age_days_before', 'Age of the password before; days'),
-  policyMaxAgeDays: integer('unmapped.policy_max_age_days', 'Largest age that the policy allows'),
-  nextDue: text('unmapped.next_due', 'When the policy asks for the next rotation'),
-  batchRemaining: integer(
-    'unmapped.batch_remaining',
-    'How many records of the same append follow; absent on the last one',
-  ),
-  sealedSize: integer(
-    'unmapped.sealed_size',
-    'Size of the checkpoint that was signed before this record',
-  ),
-  count: integer('unmapped.count', '`run.started`, `inventory.summary`: number of accounts'),
-  exitCode: integer('unmapped.exit_code', '`run.finished`: exit code'),
-  rotated: integer('unmapped.rotated', '`run.finished`: accounts that were rotated'),
-  failed: integer('unmapped.failed', '`run.finished`: accounts that failed'),
-  change: text('unmapped.change', '`inventory.changed`: added or removed'),
-  sha256: text('unmapped.sha256', '`inventory.summary`, `report.exported`: SHA-256, hexadecimal'),
-  maxAgeDays: integer('unmapped.max_age_days', '`policy.changed`: largest age'),
-  maxAgeDaysBefore: integer('unmapped.max_age_days_before', '`policy.changed`: largest age before'),
-  rotateAfterDays: integer(
-    'unmapped.rotate_after_days',
-    '`policy.changed`: age at which to rotate',
-  ),
-  rotateAfterDaysBefore: integer(
-    'unmapped.rotate_after_days_before',
-    '`policy.changed`: age at which to rotate, before',
-  ),
-  bytes: integer('unmapped.bytes', '`log.repaired`: bytes that were removed'),
-  sink: text('unmapped.sink', '`sink.failed`: the audit storage', 512),
-  lost: integer('unmapped.lost', '`sink.failed`: records that are only on standard error'),
-  from: text('unmapped.from', '`report.exported`: start of the period'),
-  to: text('unmapped.to', '`report.exported`: end of the period'),
-  state: text('unmapped.state', '`log.verified`: intact, incomplete or altered'),
-  size: integer('unmapped.size', '`log.verified`: number of records'),
-  root: text('unmapped.root', '`log.verified`: root hash, base64'),
-  verifierKey: text('unmapped.verifier_key', '`log.genesis`, `key.rotated`: verifier key'),
-  verifierKeyBefore: text('unmapped.verifier_key_before', '`key.rotated`: verifier key before'),
-  exceptionId: text('unmapped.exception_id', '`exception.acknowledged`: id in the report', 256),
-  note: text('unmapped.note', '`exception.acknowledged`: what the person wrote', 2048),
-  productVersion: text('metadata.product.version', 'Version of this program'),
-  productName: text('metadata.product.name', 'This program'),
-  vendorName: text('metadata.product.vendor_name', 'This program'),
-  hostname: text('src_endpoint.hostname', 'Machine'),
-  ip: text('src_endpoint.ip', 'Address of the machine'),
-  endpointUid: text('src_endpoint.uid', 'Id of the machine or function'),
-  cloudProvider: text('cloud.provider', 'Cloud'),
-  cloudRegion: text('cloud.region', 'Region of the cloud'),
-  cloudAccount: text('cloud.account.uid', 'Account at the cloud provider'),
-  activityId: integer('activity_id', '3 *Password Change*, 99 *Other*'),
-  activityName: text('activity_name', '*Password Change*, or the event'),
-  typeUid: integer('type_uid', 'OCSF type: class and activity'),
-  classUid: integer('class_uid', 'OCSF class: 3001 *Account Change*'),
-  categoryUid: integer('category_uid', 'OCSF category: 3 *Identity & Access Management*'),
-  schemaVersion: text('metadata.version', 'OCSF version'),
-  profiles: list('metadata.profiles', 'OCSF profiles'),
+  sequence: integer('metadata.sequence'),
+  uid: text('metadata.uid'),
+  code: text('metadata.event_code'),
+  timeMs: integer('metadata.logged_time'),
+  eventTimeMs: integer('time'),
+  logName: text('metadata.log_name'),
+  account: text('user.account.name', 256),
+  username: text('user.name', 512),
+  rotationId: text('metadata.correlation_uid', 128),
+  status: text('status'),
+  statusId: integer('status_id'),
+  reason: text('status_code'),
+  detail: text('status_detail', 2048),
+  severity: integer('severity_id'),
+  message: text('message'),
+  actor: text('actor.user.name', 512),
+  actorUid: text('actor.user.uid', 512),
+  app: text('actor.app_name'),
+  trigger: text('unmapped.trigger'),
+  requestedBy: text('unmapped.requested_by', 512),
+  triggerReason: text('unmapped.reason', 1024),
+  changeRef: text('unmapped.change_ref', 256),
+  secretId: text('unmapped.secret_id', 512),
+  versionBefore: text('unmapped.version_before', 128),
+  versionAfter: text('unmapped.version_after', 128),
+  certainty: text('unmapped.certainty'),
+  verifiedBy: text('unmapped.verified_by'),
+  deadWindowMs: integer('unmapped.dead_window_ms'),
+  ageDaysBefore: integer('unmapped.age_days_before'),
+  policyMaxAgeDays: integer('unmapped.policy_max_age_days'),
+  nextDue: text('unmapped.next_due'),
+  batchRemaining: integer('unmapped.batch_remaining'),
+  sealedSize: integer('unmapped.sealed_size'),
+  count: integer('unmapped.count'),
+  exitCode: integer('unmapped.exit_code'),
+  rotated: integer('unmapped.rotated'),
+  failed: integer('unmapped.failed'),
+  change: text('unmapped.change'),
+  sha256: text('unmapped.sha256'),
+  maxAgeDays: integer('unmapped.max_age_days'),
+  maxAgeDaysBefore: integer('unmapped.max_age_days_before'),
+  rotateAfterDays: integer('unmapped.rotate_after_days'),
+  rotateAfterDaysBefore: integer('unmapped.rotate_after_days_before'),
+  bytes: integer('unmapped.bytes'),
+  sink: text('unmapped.sink', 512),
+  lost: integer('unmapped.lost'),
+  from: text('unmapped.from'),
+  to: text('unmapped.to'),
+  state: text('unmapped.state'),
+  size: integer('unmapped.size'),
+  root: text('unmapped.root'),
+  verifierKey: text('unmapped.verifier_key'),
+  verifierKeyBefore: text('unmapped.verifier_key_before'),
+  exceptionId: text('unmapped.exception_id', 256),
+  note: text('unmapped.note', 2048),
+  productVersion: text('metadata.product.version'),
+  productName: text('metadata.product.name'),
+  vendorName: text('metadata.product.vendor_name'),
+  hostname: text('src_endpoint.hostname'),
+  ip: text('src_endpoint.ip'),
+  endpointUid: text('src_endpoint.uid'),
+  cloudProvider: text('cloud.provider'),
+  cloudRegion: text('cloud.region'),
+  cloudAccount: text('cloud.account.uid'),
+  activityId: integer('activity_id'),
+  activityName: text('activity_name'),
+  typeUid: integer('type_uid'),
+  classUid: integer('class_uid'),
+  categoryUid: integer('category_uid'),
+  schemaVersion: text('metadata.version'),
+  profiles: list('metadata.profiles'),
 } as const satisfies Record<string, Field>;
 
 export type FieldName = keyof typeof fields;

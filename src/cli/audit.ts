@@ -3,6 +3,7 @@
 
 import { openAuditSource, openVerifiers } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
+import { eventCodes } from '../audit/meanings.ts';
 import { proveRecord } from '../audit/proof.ts';
 import {
   type Cursor,
@@ -13,7 +14,6 @@ import {
 } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record.ts';
-import { eventCodes } from '../audit/schema.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';

@@ -3,10 +3,10 @@
 
 import type { RecordView } from '../audit/record.ts';
 import type { Verification } from '../audit/verify.ts';
+import { counted } from '../text.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
 import type { Change, LogHistory } from './history.ts';
-import { counted } from './text.ts';
 
 export type ExceptionKind =
   | 'integrity' // the log was altered, or is incomplete
@@ -194,6 +194,9 @@ type FailureGroup = {
   lastSequence: number;
 };
 
+const failuresText = (reason: string, count: number, accounts: number): string =>
+  `${counted(count, 'failed rotation')} (${reason}) of ${counted(accounts, 'account')}.`;
+
 /**
  * By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened
  * by then.
@@ -219,7 +222,7 @@ function ofFailures(rows: readonly AccountRow[]): Found[] {
       kind: 'failures',
       account: accounts.size === 1 ? ([...accounts][0] ?? null) : null,
       atMs: lastMs,
-      text: `${counted(count, 'failed rotation')} (${reason}) of ${counted(accounts.size, 'account')}.`,
+      text: failuresText(reason, count, accounts.size),
       isOpen: false,
     }));
 }

@@ -1,6 +1,7 @@
 // The words of the report, in one place, so that the page, the CSV file and the JSON file say the
 // same. The report is evidence, and claims no certification.
 
+import { counted } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import type { Bucket } from './account.ts';
 import type { Report } from './build.ts';
@@ -10,10 +11,6 @@ import type { ExceptionKind } from './exceptions.ts';
  * Age in days with one decimal, rounded up, so that an age over a limit is also shown as over it.
  */
 export const daysOf = (ms: number): string => (Math.ceil((ms * 10) / dayMs) / 10).toFixed(1);
-
-/** `1 account`, `2 accounts`. */
-export const counted = (count: number, one: string): string =>
-  `${count} ${one}${count === 1 ? '' : 's'}`;
 
 export function bucketText(
   bucket: Bucket,

@@ -13,7 +13,7 @@ import {
 import { type AwsCall, type AwsService, createAwsCall } from '../aws/call.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
-import { parseHttpDate } from './http-date.ts';
+import { parseHttpDate } from '../time.ts';
 import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
 
 export type SecretsManagerOptions = {

@@ -13,9 +13,9 @@ import {
 } from '../../src/aws/call.ts';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
-import { parseHttpDate } from '../../src/stores/http-date.ts';
 import { openSecretStore } from '../../src/stores/secret-store.ts';
 import { openSecretsManager } from '../../src/stores/secrets-manager.ts';
+import { parseHttpDate } from '../../src/time.ts';
 import type { Fault } from '../fakes/secrets-manager.ts';
 import {
   documentText,

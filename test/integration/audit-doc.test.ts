@@ -4,8 +4,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
+import { eventMeanings, fieldMeanings } from '../../src/audit/meanings.ts';
 import { proveRecord } from '../../src/audit/proof.ts';
-import { eventMeanings, fields } from '../../src/audit/schema.ts';
+import { type FieldName, fields } from '../../src/audit/schema.ts';
 import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
 
 afterAll(removeTempFolders);
@@ -127,7 +128,9 @@ const tableOf = (head: string, rows: readonly (readonly [string, string])[]): st
 
 // A difference shows the table to copy into the page.
 test('the page describes every field of a record and every event', () => {
-  const rows = Object.values(fields).map(({ path, meaning }) => [path, meaning] as const);
+  const rows = (Object.keys(fields) as FieldName[]).map(
+    (name) => [fields[name].path, fieldMeanings[name]] as const,
+  );
 
   expect(tableIn('fields')).toBe(tableOf('Field | What it holds', rows));
   expect(tableIn('events')).toBe(tableOf('Event | Meaning', Object.entries(eventMeanings)));

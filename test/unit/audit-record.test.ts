@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { eventCodes } from '../../src/audit/meanings.ts';
 import {
   formatRecord,
   inventoryHash,
@@ -7,7 +8,7 @@ import {
   uuidv7,
   viewLine,
 } from '../../src/audit/record.ts';
-import { eventCodes, type LoggedEvent } from '../../src/audit/schema.ts';
+import type { LoggedEvent } from '../../src/audit/schema.ts';
 import { context, intended, march, origin, outcome } from '../harness/audit.ts';
 
 const stamp: Stamp = {
