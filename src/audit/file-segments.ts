@@ -48,7 +48,7 @@ const checkpointPath = (directory: string, size: number): string =>
   join(directory, checkpointFolder, checkpointFile(size));
 
 /** Runs a system call on `path`; its error becomes `audit-unavailable`. */
-export function guarded<T>(path: string, call: () => T): T {
+function guarded<T>(path: string, call: () => T): T {
   try {
     return call();
   } catch (error) {

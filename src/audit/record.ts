@@ -289,7 +289,7 @@ export type RecordView = Omit<RecordValues, 'status'> & {
 };
 
 /** The fields of a line's JSON object; `null` when it is no JSON object. */
-export function parseLine(line: string | Buffer): Fields | null {
+function parseLine(line: string | Buffer): Fields | null {
   try {
     return fieldsOf(JSON.parse(typeof line === 'string' ? line : line.toString('utf8')));
   } catch {

@@ -50,7 +50,7 @@ const service: AwsService = {
   unavailable: 'store-unavailable',
 };
 
-/** More than 64 accounts at once can use; the SDK's own limit of 50 made them wait for each other. */
+/** More than 64 accounts at once can use: with the SDK's limit of 50 they wait for each other. */
 const maxSockets = 512;
 
 /** One client for all accounts. Contacts nothing yet. */
