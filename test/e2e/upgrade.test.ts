@@ -1,6 +1,7 @@
-// What version 0.1 left behind, read by the built program of today: the file stores, audit logs and
-// receipts in test/fixtures/upgrade-0.1, which the real 0.1 wrote on 2026-10-01 at 12:00 (make.mjs
-// there says how). The program runs an hour later by its own clock: leases and settle times are over.
+// What version 0.1 left behind, read by the built program of today: the file stores, audit logs
+// and receipts in test/fixtures/upgrade-0.1, which the real 0.1 wrote on 2026-10-01 at 12:00
+// (make.mjs there says how). The program runs an hour later by its own clock: leases and settle
+// times are over.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

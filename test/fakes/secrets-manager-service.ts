@@ -51,6 +51,11 @@ export type SecretState = {
   versions: Version[];
   /** The labels before the newest change, for a read that is served from yesterday. */
   staleStages: ReadonlyMap<string, readonly string[]>;
+  /** Every change of labels, oldest first, with the labels before it. */
+  readonly stageChanges: {
+    readonly atMs: number;
+    readonly before: ReadonlyMap<string, readonly string[]>;
+  }[];
   rotation: { lambdaArn: string; rules: Fields; enabled: boolean; lastMs: number | null } | null;
 };
 
@@ -64,11 +69,16 @@ export type Service = {
 };
 
 /**
+ * `limitsYoung`: no new version beside 100 of the last 24 hours, as AWS documents (its number is
+ * approximate). `stale`: a read by one of these labels is served from the labels as they were `ms`
+ * ago; a read by VersionId is not.
  * `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400.
  * `staleUnqualified`: a read without label and id is served from the labels before their newest
  * change.
  */
 export type Quirks = {
+  readonly limitsYoung?: boolean;
+  readonly stale?: { readonly stages: readonly string[]; readonly ms: number };
   readonly ignoresRemoveFrom?: boolean;
   readonly notFoundStatus?: 400 | 404;
   readonly staleUnqualified?: boolean;
@@ -77,6 +87,8 @@ export type Quirks = {
 const maxValueBytes = 65_536;
 const maxStages = 20;
 const maxDeprecated = 100;
+/** About 100 at AWS, which never removes a version of the last 24 hours. */
+const maxYoung = 100;
 const dayMs = 86_400_000;
 
 export const seconds = (ms: number): number => ms / 1000;
@@ -181,6 +193,7 @@ export function createSecret(service: Service, input: Fields): Fields {
     policy: null,
     versions: [],
     staleStages: new Map(),
+    stageChanges: [],
     rotation: null,
   };
   service.secrets.set(name, secret);
@@ -195,8 +208,13 @@ export function getSecretValue(service: Service, input: Fields, isStale: boolean
   const [id, stage] = [textOf(input, 'VersionId'), textOf(input, 'VersionStage')];
   const isOld =
     isStale || (service.quirks.staleUnqualified === true && id === null && stage === null);
+  const old = isOld
+    ? secret.staleStages
+    : id === null
+      ? stagesBefore(service, secret, stage)
+      : null;
   const stagesOf = (version: Version): readonly string[] =>
-    isOld ? (secret.staleStages.get(version.id) ?? []) : version.stages;
+    old ? (old.get(version.id) ?? []) : version.stages;
   const wanted = stage ?? (id === null ? 'AWSCURRENT' : null);
   const version = secret.versions.find((candidate) =>
     id === null ? stagesOf(candidate).includes(wanted ?? '') : candidate.id === id,
@@ -365,6 +383,8 @@ export function addVersion(
   const known = secret.versions.find((candidate) => candidate.id === id);
   const made = known ?? { id, createdMs: nowMs, value, stages: [], accessedMs: null };
   if (new Set([...made.stages, ...stages]).size > maxStages) throw tooManyStages();
+  const young = secret.versions.filter(({ createdMs }) => nowMs - createdMs < dayMs);
+  if (service.quirks.limitsYoung && !known && young.length >= maxYoung) throw tooManyVersions();
   if (known) known.value = value;
   else secret.versions.push(made);
   changeStages(service, secret, () => {
@@ -378,8 +398,20 @@ export function addVersion(
   return made;
 }
 
+/** The labels before the first change within the quirk's time; `null` for a read that is fresh. */
+function stagesBefore(
+  { quirks, nowMs }: Service,
+  { stageChanges }: SecretState,
+  stage: string | null,
+): ReadonlyMap<string, readonly string[]> | null {
+  if (!quirks.stale?.stages.includes(stage ?? 'AWSCURRENT')) return null;
+  const sinceMs = nowMs() - quirks.stale.ms;
+  return stageChanges.find(({ atMs }) => atMs > sinceMs)?.before ?? null;
+}
+
 export function changeStages(service: Service, secret: SecretState, change: () => void): void {
   secret.staleStages = new Map(secret.versions.map(({ id, stages }) => [id, [...stages]]));
+  secret.stageChanges.push({ atMs: service.nowMs(), before: secret.staleStages });
   change();
   secret.changedMs = service.nowMs();
 }
@@ -423,6 +455,12 @@ const sameValue = (a: Value | null, b: Value | null): boolean =>
 
 const tooManyStages = (): ServiceError =>
   new ServiceError('LimitExceededException', `A version has at most ${maxStages} staging labels.`);
+
+const tooManyVersions = (): ServiceError =>
+  new ServiceError(
+    'LimitExceededException',
+    `The secret has ${maxYoung} versions that were created in the last 24 hours.`,
+  );
 
 const tokenTaken = (token: string): ServiceError =>
   new ServiceError(

@@ -21,6 +21,7 @@ export type { RotationFunction, RotationStep } from './secrets-manager-actions.t
  * `drop-after-commit`: it happened, the answer is lost. `stale-labels`: a read sees the labels
  * before their newest change. `proxy-page`: a 502 with HTML. `truncated`: the answer stops halfway.
  * `silent`: no answer ever; the connection stays open.
+ * `silent-after-commit`: the same, and it happened.
  */
 export type Fault =
   | 'unavailable'
@@ -36,6 +37,7 @@ export type Fault =
   | 'proxy-page'
   | 'truncated'
   | 'silent'
+  | 'silent-after-commit'
   | 'stale-labels';
 
 /** One request as it was served. No value of a secret is in here. */
@@ -89,8 +91,8 @@ export type SecretsManagerSimulator = {
   readonly region: string;
   /** In order of arrival. */
   readonly requests: readonly LoggedRequest[];
-  /** The next `times` requests of this action (`*`: any) meet this fault. */
-  inject(action: string, fault: Fault, times?: number): void;
+  /** `times` requests of this action (`*`: any) meet this fault, after `after` that do not. */
+  inject(action: string, fault: Fault, times?: number, after?: number): void;
   /** Forgets all faults that have not been met. */
   heal(): void;
   /** Holds the next request of this action before anything happens. */
@@ -110,7 +112,7 @@ export type SecretsManagerSimulator = {
   close(): Promise<void>;
 };
 
-type Plan = { readonly action: string; readonly fault: Fault; times: number };
+type Plan = { readonly action: string; readonly fault: Fault; times: number; after: number };
 type Waiter = {
   readonly isWanted: (request: LoggedRequest) => boolean;
   readonly found: (request: LoggedRequest) => void;
@@ -158,6 +160,10 @@ export async function openSecretsManagerSimulator(
         candidate.times > 0 && (candidate.action === action || candidate.action === '*'),
     );
     if (!plan) return null;
+    if (plan.after > 0) {
+      plan.after -= 1;
+      return null;
+    }
     plan.times -= 1;
     return plan.fault;
   };
@@ -213,7 +219,7 @@ export async function openSecretsManagerSimulator(
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     region,
     requests,
-    inject: (action, fault, times = 1) => plans.push({ action, fault, times }),
+    inject: (action, fault, times = 1, after = 0) => plans.push({ action, fault, times, after }),
     heal: () => plans.splice(0),
     hold(action) {
       const arrival = deferred();
@@ -330,7 +336,7 @@ function send(
   fault: Fault | null,
   nowMs: number,
 ): number | null {
-  if (fault === 'silent') return null;
+  if (fault === 'silent' || fault === 'silent-after-commit') return null;
   if (fault === 'drop-before-commit' || fault === 'drop-after-commit') {
     response.destroy();
     return null;

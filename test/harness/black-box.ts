@@ -1,6 +1,6 @@
 // The built program as its users know it: a folder, a configuration file, commands and their exit
-// codes, a simulated ThingSpace and one of the two stores. Nothing of the rotator runs in the test's
-// own process, so the same test can judge another build: ROTATOR_DIST names its dist/ folder.
+// codes, a simulated ThingSpace and one of the two stores. Nothing of the rotator runs in the
+// test's own process, so the same test can judge another build: ROTATOR_DIST names its dist/.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,16 +21,16 @@ import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
 import {
-  openSecretsManagerSimulator,
-  type SecretsManagerSimulator,
-  type SecretsManagerSimulatorOptions,
-} from '../../src/simulator/secrets-manager.ts';
-import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
 } from '../../src/simulator/thingspace.ts';
 import { readIdentityFile } from '../../src/stores/age-key.ts';
 import { openFileStore } from '../../src/stores/file-store.ts';
+import {
+  openSecretsManagerSimulator,
+  type SecretsManagerSimulator,
+  type SecretsManagerSimulatorOptions,
+} from '../fakes/secrets-manager.ts';
 
 /** The folder of the program under test. */
 export const dist = resolve(process.env['ROTATOR_DIST'] ?? 'dist');
