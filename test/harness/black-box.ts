@@ -23,6 +23,7 @@ import { Secret } from '../../src/secret.ts';
 import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
+  type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
 import { readIdentityFile } from '../../src/stores/age-key.ts';
 import { openFileStore } from '../../src/stores/file-store.ts';
@@ -50,7 +51,11 @@ export type BlackBoxOptions = {
   readonly username?: string;
   readonly receipts?: ReceiptsMode;
   readonly ageDays?: number;
+  /** Keys of the configuration's section `thingspace`. */
   readonly thingspace?: Readonly<Record<string, unknown>>;
+  readonly simulator?: Partial<ThingSpaceSimulatorOptions>;
+  /** What the program has as ThingSpace, in front of the simulator. */
+  readonly relay?: (baseUrl: string) => string;
   readonly secretsManager?: SecretsManagerSimulatorOptions;
   /** A folder with the keys, and one with secrets/, audit/ and receipts/, instead of new ones. */
   readonly fixture?: { readonly keys: string; readonly state: string };
@@ -72,7 +77,15 @@ export type Ran = {
   readonly said: string;
 };
 
-export type Started = { readonly child: ChildProcess; readonly ended: Promise<Ran> };
+export type Started = {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ran>;
+  /** Resolves when its output so far contains this text; rejects when it ends without. */
+  said(what: string): Promise<void>;
+  /** Resolves with `moment`; rejects when the program ends before. */
+  until(moment: Promise<unknown> | undefined): Promise<void>;
+  kill(): Promise<void>;
+};
 
 export type Version = {
   readonly versionId: string;
@@ -89,6 +102,8 @@ export type BlackBox = AsyncDisposable & {
   current(): Promise<Version>;
   /** Stores a document as the new current version, as somebody who knows nothing of the rotator. */
   putByHand(document: string): Promise<string>;
+  /** Moves the clock of Secrets Manager; five minutes at most, or signatures are too old. */
+  advance(ms: number): void;
   /** The ThingSpace password that is valid now. */
   live(): string;
   /** The files in the receipts folder. */
@@ -114,11 +129,17 @@ export async function openBlackBox(options: BlackBoxOptions = {}): Promise<Black
   const thingspace = await openThingSpaceSimulator({
     users: [{ username, password: live }],
     applications: [application],
+    ...options.simulator,
   });
+  let aheadMs = 0;
+  const nowMs = (): number => Date.now() + aheadMs;
   const secretsManager =
-    store === 'secrets-manager' ? await openSecretsManagerSimulator(options.secretsManager) : null;
+    store === 'secrets-manager'
+      ? await openSecretsManagerSimulator({ nowMs, ...options.secretsManager })
+      : null;
   const recipient = fixture ? copyFixture(folder, fixture) : await writeKeys(folder);
-  writeConfig(folder, thingspace.baseUrl, recipient, options);
+  const baseUrl = options.relay?.(thingspace.baseUrl) ?? thingspace.baseUrl;
+  writeConfig(folder, baseUrl, recipient, options);
   const place = fixture ? 'east' : secretId;
   const files = secretsManager ? null : await openFiles(folder, 0);
   const ageDays = options.ageDays ?? 0;
@@ -145,6 +166,9 @@ export async function openBlackBox(options: BlackBoxOptions = {}): Promise<Black
     secretsManager,
     start,
     run,
+    advance: (ms) => {
+      aheadMs += ms;
+    },
     live: () => thingspace.livePassword(username),
     async current() {
       if (!files) return currentIn(secretsManager);
@@ -180,9 +204,12 @@ const versionOf = (versionId: string, document: string): Version => ({
   password: JSON.parse(document).password,
 });
 
+/** By VersionId, since a read by label may be out of date. */
 function currentIn(secretsManager: SecretsManagerSimulator | null): Version {
-  const input = { SecretId: secretId, VersionStage: 'AWSCURRENT' };
-  const found = secretsManager?.call('GetSecretValue', input) ?? {};
+  const described = secretsManager?.call('DescribeSecret', { SecretId: secretId }) ?? {};
+  const stages = Object.entries(described['VersionIdsToStages'] as Record<string, string[]>);
+  const [VersionId] = stages.find(([, labels]) => labels.includes('AWSCURRENT')) ?? [];
+  const found = secretsManager?.call('GetSecretValue', { SecretId: secretId, VersionId }) ?? {};
   return versionOf(String(found['VersionId']), String(found['SecretString']));
 }
 
@@ -260,7 +287,43 @@ function startProgram(
   const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
     ([out, said, [code]]) => ({ code, lines: linesOf(out), said: `${out}\n${said}` }),
   );
-  return { child, ended };
+  const until = async (moment: Promise<unknown> | undefined): Promise<void> => {
+    const early = ended.then(({ code, said }) => {
+      throw new Error(`the program ended with ${code} before the moment came: ${said}`);
+    });
+    early.catch(() => {});
+    await Promise.race([moment, early]);
+  };
+  const sees = watchOutput(child);
+  return {
+    child,
+    ended,
+    until,
+    said: (what) => until(sees(what)),
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** A function that resolves when the output so far contains a text. */
+function watchOutput({ stdout, stderr }: ChildProcess): (what: string) => Promise<void> {
+  let seen = '';
+  const checks = new Set<() => void>();
+  for (const stream of [stdout, stderr])
+    stream?.on('data', (chunk) => {
+      seen += chunk;
+      for (const check of checks) check();
+    });
+  return (what) =>
+    new Promise((found) => {
+      const check = (): void => {
+        if (seen.includes(what)) found();
+      };
+      checks.add(check);
+      check();
+    });
 }
 
 function linesOf(out: string): Ran['lines'] {
