@@ -2,9 +2,18 @@
 // around its ports, and the schedule by which the judge finds out.
 
 import type { SecretStore } from '../../src/rotation/ports.ts';
-import { type Process, promote, type Simulation, timing } from '../harness/world-run.ts';
+import { copyWorld, createWorld, nameOf, passTime, type World } from '../harness/world.ts';
+import { listedPicks } from '../harness/world-picks.ts';
+import {
+  type Config,
+  type Process,
+  promote,
+  type Simulation,
+  simulate,
+  timing,
+} from '../harness/world-run.ts';
 import { exploreOneByOne, exploreTwo, type Scope } from './explore.ts';
-import { Broken } from './judging.ts';
+import { Broken, judge, simulationOf } from './judging.ts';
 
 type Plant = NonNullable<Scope['plant']>;
 
@@ -125,6 +134,8 @@ const tellsThePassword: Plant = (ports) => ({
   },
 });
 
+const readsNoOtherVersion = inStore(() => ({ readVersion: async () => null }));
+
 const saysPromoted = inStore(() => ({ promote: async () => 'promoted' }));
 
 async function brokenBy(
@@ -164,12 +175,38 @@ test('a promote without compare-and-swap is found when an operator writes meanwh
 });
 
 test('logins that are not counted are found by deaths before the refusal is written', async () => {
-  const found = await brokenBy(
-    exploreOneByOne({ ...world, mishaps: 'refusals', faults: 4, plant: countsNoLogins }),
-  );
+  const refused = createWorld();
+  refused.live = '§somebody else’s';
 
-  expect(found).toEqual({ promise: 'promise 3', mishaps: expect.arrayContaining(['crash']) });
-}, 60_000);
+  await expect(dieFourTimes(refused, countsNoLogins)).rejects.toMatchObject({
+    promise: 'promise 3',
+  });
+  await dieFourTimes(copyWorld({ ...createWorld(), live: '§somebody else’s' }));
+});
+
+/** Four runs, each killed before it can write that its login was rejected. */
+async function dieFourTimes(refused: World, plant?: Plant): Promise<void> {
+  for (let run = 0; run < 4; run += 1) {
+    const config: Config = {
+      receipts: 'off',
+      resetEndsSessions: true,
+      machines: 'many',
+      timing,
+      planned: [['putRecord stopped', 'crash']],
+      ...(plant ? { plant } : {}),
+    };
+    const simulation = simulationOf(refused, config, listedPicks([]), { faults: 0, switches: 0 });
+    passTime(refused, refused.nowMs + 200_000, () => judge(simulation));
+    const name = nameOf(refused, 'p');
+    await simulate(simulation, [{ name, run: async (attempt) => void (await attempt.rotate()) }]);
+  }
+}
+
+test('a program that compares no versions is found when AWSCURRENT is moved back', async () => {
+  const found = await brokenBy(exploreOneByOne({ ...world, plant: readsNoOtherVersion }));
+
+  expect(found).toEqual({ promise: 'promise 11', mishaps: ['operator moves AWSCURRENT back'] });
+});
 
 test('a client that retries the reset is found by an answer that is lost', async () => {
   const found = await brokenBy(exploreOneByOne({ ...world, plant: retriesTheReset }));
@@ -186,7 +223,7 @@ test('a settle time of nothing is found by a reset that is late', async () => {
 test('attempt records that the last writer wins are found by two processes', async () => {
   const found = await brokenBy(exploreTwo({ ...two, faults: 0, plant: lastWriterWins }));
 
-  expect(found).toEqual({ promise: 'promise 5', mishaps: [] });
+  expect(found).toEqual({ promise: 'promise 11', mishaps: [] });
 });
 
 test('a reset without a durable intent is found without any fault', async () => {
