@@ -26,7 +26,8 @@ import {
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
 import { readIdentityFile } from '../../src/stores/age-key.ts';
-import { openFileStore } from '../../src/stores/file-store.ts';
+
+import { type FileStore, openFileStore } from '../../src/stores/file-store.ts';
 import {
   openSecretsManagerSimulator,
   type SecretsManagerSimulator,
@@ -102,6 +103,10 @@ export type BlackBox = AsyncDisposable & {
   current(): Promise<Version>;
   /** Stores a document as the new current version, as somebody who knows nothing of the rotator. */
   putByHand(document: string): Promise<string>;
+  /** Moves AWSCURRENT back to the version that had it before, where there is one. */
+  rollBack(): Promise<void>;
+  /** The versions that hold this password. */
+  holdersOf(password: string): Promise<string[]>;
   /** Moves the clock of Secrets Manager; five minutes at most, or signatures are too old. */
   advance(ms: number): void;
   /** The ThingSpace password that is valid now. */
@@ -141,7 +146,9 @@ export async function openBlackBox(options: BlackBoxOptions = {}): Promise<Black
   const baseUrl = options.relay?.(thingspace.baseUrl) ?? thingspace.baseUrl;
   writeConfig(folder, baseUrl, recipient, options);
   const place = fixture ? 'east' : secretId;
-  const files = secretsManager ? null : await openFiles(folder, 0);
+  const hands = secretsManager
+    ? handsIn(secretsManager, secretId)
+    : handsOn(await openFiles(folder, 0), place);
   const ageDays = options.ageDays ?? 0;
   const document = documentOf({ username, password: oldPassword });
   if (secretsManager) {
@@ -170,20 +177,10 @@ export async function openBlackBox(options: BlackBoxOptions = {}): Promise<Black
       aheadMs += ms;
     },
     live: () => thingspace.livePassword(username),
-    async current() {
-      if (!files) return currentIn(secretsManager);
-      const version = await files.versions(place).read({ stage: 'AWSCURRENT' });
-      if (!version || version.value === 'binary') throw new Error('no current version');
-      return versionOf(version.versionId, version.value.reveal());
-    },
-    async putByHand(value) {
-      if (files) return files.putCurrent(place, new Secret(value));
-      const input = { SecretId: secretId, SecretString: value };
-      const ClientRequestToken = crypto.randomUUID();
-      return String(
-        secretsManager?.call('PutSecretValue', { ...input, ClientRequestToken })['VersionId'],
-      );
-    },
+    current: () => hands.current(),
+    putByHand: (value) => hands.putByHand(value),
+    rollBack: () => hands.rollBack(),
+    holdersOf: (password) => hands.holdersOf(password),
     receipts() {
       const receipts = join(folder, 'receipts');
       const names = existsSync(receipts) ? readdirSync(receipts) : [];
@@ -204,13 +201,76 @@ const versionOf = (versionId: string, document: string): Version => ({
   password: JSON.parse(document).password,
 });
 
-/** By VersionId, since a read by label may be out of date. */
-function currentIn(secretsManager: SecretsManagerSimulator | null): Version {
-  const described = secretsManager?.call('DescribeSecret', { SecretId: secretId }) ?? {};
-  const stages = Object.entries(described['VersionIdsToStages'] as Record<string, string[]>);
-  const [VersionId] = stages.find(([, labels]) => labels.includes('AWSCURRENT')) ?? [];
-  const found = secretsManager?.call('GetSecretValue', { SecretId: secretId, VersionId }) ?? {};
-  return versionOf(String(found['VersionId']), String(found['SecretString']));
+/** What people and other programs do with one secret. */
+export type Hands = Pick<BlackBox, 'current' | 'putByHand' | 'rollBack' | 'holdersOf'>;
+
+/** On Secrets Manager, by VersionId: a read by label may be out of date. */
+export function handsIn({ call }: SecretsManagerSimulator, SecretId: string): Hands {
+  const idOf = (stage: string): string | undefined => {
+    const described = call('DescribeSecret', { SecretId });
+    const stages = Object.entries(described['VersionIdsToStages'] as Record<string, string[]>);
+    return stages.find(([, labels]) => labels.includes(stage))?.[0];
+  };
+  const read = (VersionId: string | undefined): Version => {
+    const found = call('GetSecretValue', { SecretId, VersionId });
+    return versionOf(String(VersionId), String(found['SecretString']));
+  };
+  return {
+    current: async () => read(idOf('AWSCURRENT')),
+    async putByHand(SecretString) {
+      const ClientRequestToken = crypto.randomUUID();
+      return String(
+        call('PutSecretValue', { SecretId, SecretString, ClientRequestToken })['VersionId'],
+      );
+    },
+    async rollBack() {
+      const [from, to] = [idOf('AWSCURRENT'), idOf('AWSPREVIOUS')];
+      if (to === undefined) return;
+      const moved = { RemoveFromVersionId: from, MoveToVersionId: to };
+      call('UpdateSecretVersionStage', { SecretId, VersionStage: 'AWSCURRENT', ...moved });
+    },
+    async holdersOf(password) {
+      const listed = call('ListSecretVersionIds', { SecretId, IncludeDeprecated: true });
+      const ids = (listed['Versions'] as { VersionId: string }[]).map(({ VersionId }) => VersionId);
+      return ids.filter((id) => holds(() => read(id), password));
+    },
+  };
+}
+
+/** False for a version without a value: RotateSecret makes such. */
+function holds(read: () => Version, password: string): boolean {
+  try {
+    return read().password === password;
+  } catch {
+    return false;
+  }
+}
+
+function handsOn(files: FileStore, place: string): Hands {
+  const versions = files.versions(place);
+  const read = async (which: Parameters<typeof versions.read>[0]): Promise<Version | null> => {
+    const version = await versions.read(which);
+    if (!version || version.value === 'binary') return null;
+    return versionOf(version.versionId, version.value.reveal());
+  };
+  const current = async (): Promise<Version> => {
+    const version = await read({ stage: 'AWSCURRENT' });
+    if (!version) throw new Error('no current version');
+    return version;
+  };
+  return {
+    current,
+    putByHand: (value) => files.putCurrent(place, new Secret(value)),
+    async rollBack() {
+      const [from, to] = [await current(), await read({ stage: 'AWSPREVIOUS' })];
+      if (to) await versions.move('AWSCURRENT', from.versionId, to.versionId);
+    },
+    async holdersOf(password) {
+      const ids = (await versions.list()).map(({ versionId }) => versionId);
+      const found = await Promise.all(ids.map((versionId) => read({ versionId })));
+      return found.flatMap((one) => (one?.password === password ? [one.versionId] : []));
+    },
+  };
 }
 
 async function openFiles(folder: string, ageDays: number) {
