@@ -165,7 +165,7 @@ if (process.env['CI'] && !canTrace)
 
 // On 03af53f: the reset is sent, Secrets Manager refuses the version of the new password with
 // LimitExceededException, and the process keeps the only copy in its memory.
-test('F4: no reset is sent when the secret has no room for the versions of a rotation', async () => {
+test('F4: no reset is sent when the secret has no room for more versions', async () => {
   await using box = await openBlackBox({
     ...secretsManager,
     secretsManager: { quirks: { limitsYoung: true } },
@@ -201,7 +201,7 @@ test('F5: a sealed receipt in the folder is named, and no login is spent', async
   expect((await auditOf(box)).map(({ certainty }) => certainty)).not.toContain('lost');
 });
 
-describe('F6: somebody puts the old password back after a rotation', () => {
+describe('F6: somebody stores the old password again after a rotation', () => {
   async function restored(): Promise<BlackBox> {
     const box = await openBlackBox(secretsManager);
     const { document } = await box.current();
@@ -212,7 +212,7 @@ describe('F6: somebody puts the old password back after a rotation', () => {
   }
 
   // On 03af53f: exit 0, not-due, and AWSCURRENT does not log in.
-  test('F6: the next rotate proves the new password with one login and makes it current', async () => {
+  test('F6: the next rotate proves the new password and makes it current', async () => {
     await using box = await restored();
 
     const ran = await box.run(['rotate']);
@@ -251,7 +251,7 @@ test('F7: two error pages after a healthy rotation do not suspend the account', 
   ]);
 });
 
-describe('F8: with receipts off, a complete response is never thrown away', () => {
+describe('F8: with receipts off, a complete response is never discarded', () => {
   // On 03af53f: answer-lost, and the bytes are nowhere.
   test('F8: a response without a readable password is kept in the secret', async () => {
     const simulator = { generatePassword: () => 'fresh-password-1' };

@@ -1,6 +1,6 @@
-// Kills the built program at the calls that it makes to its store during one rotation; then somebody
-// changes the secret, or nobody does; then the program runs twice. Every combination is a world of
-// its own. By default a fixed sample of the kills of each row; MATRIX=complete runs all of them.
+// Kills the built program at the calls that it makes to its store during one rotation; then
+// somebody changes the secret, or nobody does; then the program runs twice. Every combination has
+// a world for itself. By default a fixed sample of the kills; MATRIX=complete runs all of them.
 //
 // What must be true each time: a run that ends with 0 leaves a password under AWSCURRENT that logs
 // in; after two runs AWSCURRENT logs in, or the output names the version or the receipt that does;
@@ -36,7 +36,7 @@ const together = pLimit(3);
 const mishaps: Readonly<Record<string, (hands: Hands) => Promise<unknown>>> = {
   nothing: async () => {},
   'another key edited': async (hands) => hands.putByHand(edited(await hands.current())),
-  'old password put back': (hands) =>
+  'old password stored again': (hands) =>
     hands.putByHand(documentOf({ password: oldPassword, note: 'restored' })),
   'labels rolled back': (hands) => hands.rollBack(),
 };
@@ -46,7 +46,7 @@ type Fault = 'silent' | 'silent-after-commit';
 /** One kill: at this call, before or after it has its effect. */
 type Kill = { readonly nth: number; readonly fault: Fault; readonly isRead: boolean };
 
-/** All kills of a row; or every third write and every ninth read, beginning elsewhere in each row. */
+/** All kills of a row; or every third write and every ninth read, with an offset by row. */
 function sampleOf(kills: readonly Kill[], row: string): readonly Kill[] {
   if (isComplete) return kills;
   const every = (step: number, isRead: boolean): readonly Kill[] =>
@@ -93,7 +93,7 @@ async function judge(
     const told = await runOnce();
     text = told.text;
     if (told.isGood && !(await isValid()))
-      problems.push(`${where}: run ${run} ended well, and AWSCURRENT does not log in`);
+      problems.push(`${where}: run ${run} ended with 0, and AWSCURRENT does not log in`);
   }
   if (failedLogins() > 1) problems.push(`${where}: ${failedLogins()} failed logins`);
   if (!isKept || (await isValid())) return problems;
@@ -298,7 +298,7 @@ describe('Lambda steps', () => {
     return await judge(`call ${one.nth}, ${one.fault}`, subject, true, next);
   }
 
-  /** The document that is put back belongs to this user. */
+  /** The document that is stored again belongs to this user. */
   const withUser = (hands: Hands, username: string): Hands => ({
     ...hands,
     putByHand: (document) => hands.putByHand(JSON.stringify({ ...JSON.parse(document), username })),
