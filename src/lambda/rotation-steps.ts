@@ -100,6 +100,9 @@ function accountOf({ secretId }: Step, { config }: Invocation): Account {
   return configured ? { ...configured, secretId } : { name, secretId, enabled: true };
 }
 
+/** What `setSecret` completes without a reset. */
+const completable: readonly Reason[] = ['not-stored', 'not-promoted', 'verify-unavailable'];
+
 /** `createSecret` has nothing to create; it fails where `setSecret` would fail. */
 function checkStatus(step: Step, account: Account, status: AccountStatus): void {
   const { versionId, state, reason, facts } = status;
@@ -108,9 +111,8 @@ function checkStatus(step: Step, account: Account, status: AccountStatus): void 
   if (facts?.pendingVersionId === step.token && reason === 'foreign-pending')
     throw new StepFailed(step, account, describe('token-used', { facts }));
   const isHealthy = state === 'settled' && reason === undefined;
-  // A new password that only has to become current: the next step does that.
-  const isToComplete = reason === 'not-promoted' || reason === 'verify-unavailable';
-  if (isHealthy || isToComplete) return;
+  // A new password that is known and not complete yet: the next step does that.
+  if (isHealthy || completable.some((known) => known === reason)) return;
   throw new StepFailed(step, account, describe(reason ?? 'busy', status));
 }
 

@@ -52,6 +52,8 @@ export type Finding =
       readonly open: OpenRotation;
       readonly write: Write;
       readonly isGiven: boolean;
+      /** The receipt that holds it, where no version does. */
+      readonly place?: string | undefined;
     }
   /** One login with the current password decides. */
   | {
@@ -224,7 +226,9 @@ function classifyOpen(
     const { rotationId, startedAtMs: sinceMs } = open;
     const source = recovered?.versionId ?? stored?.versionId;
     const write = { rotationId, versionId, password, source, isStored, sinceMs };
-    return { finding: 'write', open, write: { ...write, isVerified: false }, isGiven: isTyped };
+    const place = source === undefined ? receipt?.place : undefined;
+    const saving = { ...write, isVerified: false };
+    return { finding: 'write', open, write: saving, isGiven: isTyped, place };
   }
   if (password)
     return {

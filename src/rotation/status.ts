@@ -101,7 +101,7 @@ function described(finding: Finding, evidence: Evidence, known: Facts): Describe
     ...known,
     detail: detailOf(finding, evidence),
     rotationId: open?.rotationId,
-    receipt: finding.finding === 'sealed' ? finding.place : undefined,
+    receipt: 'place' in finding ? finding.place : undefined,
     suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
     pendingVersionId:
       finding.finding === 'foreign-pending' ? finding.versionId : (evidence.pending ?? undefined),

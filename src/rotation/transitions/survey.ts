@@ -180,7 +180,7 @@ function refuse(
     : undefined;
   const detail = [said, other].filter((part) => part !== undefined).join('; ');
   const facts = {
-    receipt: finding.finding === 'sealed' ? finding.place : undefined,
+    receipt: 'place' in finding ? finding.place : undefined,
     suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
     pendingVersionId: 'versionId' in finding ? finding.versionId : (evidence.pending ?? undefined),
     retryAtMs: 'forMs' in finding ? at.atMs + finding.forMs : undefined,
