@@ -190,6 +190,16 @@ if (process.env['CI'] && !hasTools)
     return await judge(where, subject, isKept, () => runOnce(box, ['faketime', '-f', '+60s']));
   }
 
+  test('a rotation changes the store five times', async () => {
+    await using box = await openBlackBox(options);
+    const wrap = strace(box, { nth: changes + 1, fault: 'silent-after-commit', isRead: false });
+
+    const env = { UV_THREADPOOL_SIZE: '1' };
+    const { code } = await box.run(['rotate', '--force'], { wrap, env });
+
+    expect(code).toBe(0);
+  });
+
   test.each(rows)('a kill at each change, then "%s": two runs end with the truth', async (row) => {
     const sample = sampleOf(kills, row);
 
