@@ -34,8 +34,9 @@ export type LogEnd = {
 /** Bytes that show that a line is of interest here; the others are hashed and not parsed. */
 const rotationMark = Buffer.from('"event_code":"rotation.');
 const promotedMark = Buffer.from('"event_code":"secret.promoted"');
+const verifiedMark = Buffer.from('"event_code":"credential.verified"');
 const sealedMark = Buffer.from('"sealed_size":');
-const marks = [rotationMark, promotedMark, sealedMark];
+const marks = [rotationMark, promotedMark, verifiedMark, sealedMark];
 
 /**
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
@@ -59,7 +60,10 @@ function addLine(end: LogEnd, line: Buffer): boolean {
           versionId: versionAfter ?? rotationId,
           username,
           atMs: timeMs,
+          isVerified: false,
         });
+      if (code === 'credential.verified' && view.status === 'success')
+        markVerified(end, rotationId, account);
       if (code === 'rotation.outcome' || code === 'rotation.reconciled')
         end.open.delete(rotationId);
     }
@@ -67,6 +71,12 @@ function addLine(end: LogEnd, line: Buffer): boolean {
   end.tree.append(leafHash(line));
   end.lastTimeMs = Math.max(end.lastTimeMs, timeMs);
   return true;
+}
+
+/** The password of the account's newest rotation was accepted at a login. */
+function markVerified({ rotated }: LogEnd, rotationId: string, account = ''): void {
+  const last = rotated.get(account);
+  if (last?.rotationId === rotationId) rotated.set(account, { ...last, isVerified: true });
 }
 
 const emptyEnd = (): LogEnd => ({
@@ -225,6 +235,7 @@ const cacheSchema = z.object({
         versionId: z.string(),
         username: z.string().optional(),
         atMs: z.number(),
+        isVerified: z.boolean(),
       }),
     ]),
   ),

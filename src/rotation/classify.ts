@@ -71,14 +71,17 @@ export type Finding =
   | { readonly finding: 'wait'; readonly open: OpenRotation; readonly forMs: number };
 
 /**
- * The open rotation in the evidence. One that 0.1 completed, and whose outcome the audit log has,
- * is closed.
+ * The open rotation in the evidence. One of 0.1 is closed where its version is current and the
+ * audit log has it as verified.
  */
-export function openIn({ record, current, openIntents }: Evidence): OpenRotation | undefined {
+export function openIn({ record, current, lastRotation }: Evidence): OpenRotation | undefined {
   const open = record?.record.open;
-  if (open?.isLegacy && open.rotationId === current.versionId)
-    return openIntents.some(({ rotationId }) => rotationId === open.rotationId) ? open : undefined;
-  return open;
+  const isClosed =
+    open?.isLegacy &&
+    open.rotationId === current.versionId &&
+    open.rotationId === lastRotation?.rotationId &&
+    lastRotation.isVerified;
+  return isClosed ? undefined : open;
 }
 
 /**
@@ -332,13 +335,17 @@ function passwordFor(finding: Finding, current: SecretVersion): Secret {
     : current.credentials.password;
 }
 
+/** The version that holds the new password; undefined where only a receipt has it. */
+const heldIn = ({ isStored, versionId, source }: Write): string | undefined =>
+  isStored ? versionId : source;
+
 /** What is true about the password while this rotation is open. */
 export function openReasonOf(finding: Finding): OpenReason | undefined {
   switch (finding.finding) {
     case 'verify':
       return 'verify-unavailable';
     case 'write':
-      return finding.write.isStored ? 'not-promoted' : 'not-stored';
+      return heldIn(finding.write) === undefined ? 'not-stored' : 'not-promoted';
     case 'test':
       return finding.isKnown ? 'not-promoted' : 'answer-lost';
     case 'old-password':
@@ -401,10 +408,12 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
         `version ${current.versionId} holds a password that rotation ` +
         `${finding.write.rotationId} replaced`
       );
-    case 'write':
-      return finding.write.isStored
-        ? `the new password is in version ${finding.write.versionId}`
-        : 'the new password is in a receipt on this machine';
+    case 'write': {
+      const versionId = heldIn(finding.write);
+      return versionId === undefined
+        ? 'the new password is in a receipt on this machine'
+        : `the new password is in version ${versionId}`;
+    }
     case 'test':
       return `one login with version ${current.versionId} shows which password is valid`;
     case 'sealed':

@@ -63,6 +63,8 @@ export type LastRotation = {
   readonly username?: string | undefined;
   /** UTC milliseconds. */
   readonly atMs: number;
+  /** Whether the log has an accepted login with it. */
+  readonly isVerified: boolean;
 };
 
 /**

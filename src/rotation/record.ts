@@ -207,6 +207,9 @@ function isHistory(value: unknown): boolean {
 
 const legacyFormat = 'thingspace-rotator/attempt/1';
 
+/** A version id that no version has; as long as Secrets Manager requires. */
+const unknownVersion = '00000000-0000-0000-0000-000000000000';
+
 /**
  * What the settle time of 0.1 can be at most with its defaults (10 s + 120 s + 120 s), with a
  * reserve.
@@ -219,8 +222,10 @@ function upgraded(fields: Record<string, unknown>): AttemptRecord {
   const names = [rotationId, ...(Array.isArray(earlier) ? earlier : [])].filter(isText);
   const mayBeOpen =
     isText(rotationId) && (phase === 'resetting' || doubtful === true || closesLater(fields));
+  // What it wrote after a conflict names the changed version, which no reset began with.
+  const resetBasis = fields['reason'] === 'store-conflict' ? unknownVersion : basis;
   const open = mayBeOpen
-    ? { rotationId, basis, startedAtMs, settleLeftMs: legacySettleMs, isLegacy: true }
+    ? { rotationId, basis: resetBasis, startedAtMs, settleLeftMs: legacySettleMs, isLegacy: true }
     : undefined;
   // Their ends are not recorded: `abandoned` says that nothing is known about them.
   const known = names.filter((name) => name !== open?.rotationId);

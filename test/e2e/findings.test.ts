@@ -130,10 +130,8 @@ describe('F2: the process dies between store and promote, and another key is edi
     expect([code, lines[0]?.['state']]).toEqual([3, 'changed']);
   });
 
-  // Since the password needs another version, status says that it is in a receipt; it is in the
-  // version under AWSPENDING, and no receipt opens here.
   // On 03af53f: exit 0, settled, without a detail.
-  test.failing('F2: status names the version that holds the new password', async () => {
+  test('F2: status names the version that holds the new password', async () => {
     await using box = await interrupted();
 
     const { lines } = await box.run(['status']);

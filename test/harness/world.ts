@@ -280,7 +280,7 @@ export function lastRotation(world: World): LastRotation | null {
   const event = world.audit.findLast(({ code }) => code === 'secret.promoted');
   if (event?.rotationId === undefined || event.versionAfter === undefined) return null;
   const { rotationId, versionAfter: versionId, secretId } = event;
-  return { rotationId, versionId, secretId, atMs: 0 };
+  return { rotationId, versionId, secretId, atMs: 0, isVerified: false };
 }
 
 // A person.

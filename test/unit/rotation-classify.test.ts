@@ -3,6 +3,7 @@
 // mean together.
 
 import { classify, questionsOf, reasonOf, settleLeftMs } from '../../src/rotation/classify.ts';
+import type { LastRotation } from '../../src/rotation/event.ts';
 import type { SecretVersion } from '../../src/rotation/ports.ts';
 import type { AttemptRecord, OpenRotation } from '../../src/rotation/record.ts';
 import {
@@ -77,6 +78,15 @@ type Facts = {
 };
 
 /** The finding for these facts; versions that are not named do not exist. */
+/** A rotation as the audit log has it before the verification. */
+const promoted = (id: string, atMs: number): LastRotation => ({
+  rotationId: id,
+  versionId: id,
+  secretId: 'secret',
+  atMs,
+  isVerified: false,
+});
+
 function found({
   record = resetting,
   ageMs = over,
@@ -288,7 +298,7 @@ describe('no rotation is open', () => {
         record: closedBefore,
         current: version('r0', 'p0'),
         evidence: {
-          lastRotation: { rotationId: 'r5', versionId: 'r5', secretId: 'secret', atMs: 0 },
+          lastRotation: promoted('r5', 0),
         },
       },
       { finding: 'store-older', versionId: 'r5' },
@@ -299,7 +309,7 @@ describe('no rotation is open', () => {
         record: closedBefore,
         current: version('r0', 'p0'),
         evidence: {
-          lastRotation: { rotationId: 'r5', versionId: 'r5', secretId: 'secret', atMs: 990_000 },
+          lastRotation: promoted('r5', 990_000),
         },
       },
       { finding: 'outdated', forMs: 50_000 },
@@ -375,14 +385,18 @@ describe('a suspension', () => {
 });
 
 test('a record of version 0.1 is never misread as closed', () => {
-  const legacy: AttemptRecord = { ...released, open: { ...open, isLegacy: true } };
-  const intent = { rotationId: 'r1', account: 'fleet-east', intendedAtMs: 0 };
+  const history = [{ rotationId: 'r0', as: 'abandoned' }] as const;
+  const legacy: AttemptRecord = { ...released, history, open: { ...open, isLegacy: true } };
+  const lastRotation = promoted('r1', 0);
+  const verified = { ...lastRotation, isVerified: true };
+  const completed = (last: LastRotation | null) =>
+    found({ record: legacy, current: stored, evidence: { lastRotation: last } });
 
   expect(found({ record: legacy, ageMs: over })).toMatchObject({ finding: 'wait' });
-  expect(
-    found({ record: legacy, current: stored, evidence: { openIntents: [intent] } }),
-  ).toMatchObject({ finding: 'verify' });
-  expect(found({ record: legacy, current: stored })).toMatchObject({ finding: 'closed' });
+  expect(completed(null)).toMatchObject({ finding: 'verify' });
+  expect(completed(lastRotation)).toMatchObject({ finding: 'verify' });
+  expect(completed({ ...verified, rotationId: 'r0' })).toMatchObject({ finding: 'verify' });
+  expect(completed(verified)).toMatchObject({ finding: 'closed' });
 });
 
 test('every finding but a closed account has a reason', () => {
