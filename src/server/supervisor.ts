@@ -88,7 +88,7 @@ function handleSignal(run: Run, signal: string): void {
 function lossOf(unsaved: readonly string[]): string {
   if (unsaved.length === 0)
     return 'No new password is waiting to be stored. The service is ending.';
-  const loss = 'Killing this process now would lose the only copy of the new password of';
+  const loss = 'If you end this process now, the new passwords of these accounts are lost';
   return `${loss}: ${unsaved.join(', ')}. Still waiting.`;
 }
 

@@ -33,11 +33,12 @@ async function kill({ child, finished }: Program): Promise<void> {
   await finished;
 }
 
-/** Runs again until the account has no rotation in progress, or is suspended. */
+/** Runs again until no run can do more: nothing is open, or a person is needed. */
 async function settle(): Promise<Record<string, unknown>> {
   for (let runs = 0; runs < 20; runs += 1) {
     const { code, result } = await start().finished;
-    if (result && (code === 0 || code === 4)) return result;
+    const isOver = code === 0 || code === 4 || result?.['reason'] === 'receipt-sealed';
+    if (result && isOver) return result;
   }
   throw new Error('a rotation is still in progress');
 }

@@ -123,7 +123,7 @@ test('after a signal it saves the new password; a second one prints what is at r
   const health = await fetch(`${url}healthz`);
   child.process.kill('SIGTERM');
   await child.saw(
-    /SIGTERM: Killing this process now would lose the only copy of the new password of: east\. Still waiting\./,
+    /SIGTERM: If you end this process now, the new passwords of these accounts are lost: east\. Still waiting\./,
   );
   place.simulator.release();
   const { code } = await child.ended;
