@@ -4,7 +4,7 @@
 //   node bench/audit.mjs [--records 1000000] [--large]
 //
 // --large measures memory over ten times as many records as well (15 GB in the temporary folder).
-// Bars: design/audit.md, last section.
+// docs/BENCHMARKS.md has the results.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {

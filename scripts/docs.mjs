@@ -1,6 +1,6 @@
-// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the one schema, and the reasons of
-// docs/RUNBOOK.md from the catalogue of failures. `--check` writes nothing and exits 1 when a file is
-// out of date.
+// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the schema, and the reasons of
+// docs/RUNBOOK.md from the catalogue of failures. `--check` writes nothing and exits 1 when a file
+// is out of date.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

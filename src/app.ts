@@ -18,14 +18,14 @@ import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
 import type { RotationEvent } from './rotation/event.ts';
 import { Failure } from './rotation/failure.ts';
-import type { Clock, Ports, ProcessIdentity, SecretStore } from './rotation/ports.ts';
+import type { Clock, Ports, ProcessIdentity, Receipts, SecretStore } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
 import { describeSharedUser } from './rotation/shared-users.ts';
 import type { Request, Result } from './rotation/state.ts';
 import { type AccountStatus, readStatus } from './rotation/status.ts';
 import type { Secret } from './secret.ts';
 import type { FileStore } from './stores/file-store.ts';
-import { readWhole } from './stores/secret-document.ts';
+import { parseSecret } from './stores/secret-document.ts';
 import { openSecretStore } from './stores/secret-store.ts';
 import type { SecretsManager } from './stores/secrets-manager.ts';
 import type { VersionStore } from './stores/version-store.ts';
@@ -41,8 +41,8 @@ export type Runtime = {
   /** Everything that happens, for the log and the metrics; must not throw. */
   readonly observe: (event: RotationEvent) => void;
   /**
-   * Writes one line to the log, synchronously: sealed receipts, and audit records whose sink
-   * failed.
+   * Writes one line to the log, synchronously: sealed receipts, and audit records that the audit
+   * storage did not accept.
    */
   readonly writeLine: (line: string) => void;
 };
@@ -72,7 +72,7 @@ export type Rotator = {
    * One attempt on one account: `rotate()` of the protocol. Never throws for what happens outside.
    */
   attempt(account: Account, ask: Ask, interrupt: AbortSignal): Promise<Result>;
-  /** Where an account stands; read-only, logs in nowhere. */
+  /** The status of an account. Read-only; sends no login. */
   status(account: Account): Promise<AccountStatus>;
   readonly audit: AuditWriter;
   readonly clock: Clock;
@@ -101,16 +101,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   const secrets = await openSecrets(config, clock);
   const processes = openProcessIdentity(runtime.pid);
   const audit = await openTrail(config, runtime, processes);
-  const identity =
-    config.receipts.identityFile === undefined
-      ? undefined
-      : await readIdentity(config.receipts.identityFile);
-  const receipts = openReceipts({
-    recipients: config.receipts.recipients,
-    writeLine: runtime.writeLine,
-    ...(config.receipts.directory === undefined ? {} : { directory: config.receipts.directory }),
-    ...(identity === undefined ? {} : { identity }),
-  });
+  const receipts = await openReceiptFiles(config, runtime);
 
   const storeFor = (account: Account): SecretStore => {
     const { secretId, fields, oauthSecretId } = account;
@@ -243,6 +234,12 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
   };
 }
 
+async function openReceiptFiles({ receipts }: Config, { writeLine }: Runtime): Promise<Receipts> {
+  const { recipients, directory, identityFile } = receipts;
+  const identity = identityFile === undefined ? undefined : await readIdentity(identityFile);
+  return openReceipts({ recipients, directory, identity, writeLine });
+}
+
 async function readIdentity(file: string): Promise<Secret> {
   const { readIdentityFile } = await import('./stores/age-key.ts');
   return readIdentityFile(file);
@@ -355,7 +352,7 @@ export async function openSigner(config: Config, clock: Clock): Promise<Signer> 
   const { signingKeySecretId } = audit;
   const secrets = await openSecrets(config, clock);
   try {
-    return await readWhole(
+    return await parseSecret(
       secrets.versions(signingKeySecretId),
       `secret ${signingKeySecretId}`,
       openSigningKey,

@@ -1,4 +1,4 @@
-// The system's clocks and timers: the only place besides app.ts that may read them.
+// The system's clocks and timers. Only this file and simulator/ use them.
 
 import { uptime } from 'node:os';
 import type { Clock } from './rotation/ports.ts';

@@ -1,45 +1,42 @@
-// Names for attempts, and whether the process behind a name still lives. A name is random; the
-// process is evidence that lets the next start on the same machine look at once instead of waiting
-// for a lease.
+// Names for attempts, and whether the process of a name is still running. A name is random. The
+// process is evidence: after a crash, the next start on the same machine need not wait for the
+// lease.
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { ProcessIdentity } from './rotation/ports.ts';
-import type { Holder } from './rotation/record.ts';
+import type { Owner } from './rotation/record.ts';
 
-/**
- * The attempts of this process, whoever opened them: the only fact here that belongs to the process
- * as a whole.
- */
+/** The attempts of this process. The only state here that all instances share. */
 const active = new Set<string>();
 
 /**
- * `pid` is this process's. Off Linux there is no evidence, so every other holder is `unknown` and
+ * `pid` is this process's. Off Linux there is no evidence, so every other owner is `unknown` and
  * its lease decides.
  */
 export function openProcessIdentity(pid: number): ProcessIdentity {
   const here = evidenceOf(pid);
   return {
     begin: () => {
-      const holder: Holder = { id: randomUUID(), host: hostname(), ...here };
-      active.add(holder.id);
-      return holder;
+      const owner: Owner = { id: randomUUID(), host: hostname(), ...here };
+      active.add(owner.id);
+      return owner;
     },
-    end: (holder) => {
-      active.delete(holder.id);
+    end: (owner) => {
+      active.delete(owner.id);
     },
-    liveness: (holder) => {
-      if (active.has(holder.id)) return 'alive';
+    liveness: (owner) => {
+      if (active.has(owner.id)) return 'alive';
       if (
         !here ||
-        holder.boot !== here.boot ||
-        holder.namespace !== here.namespace ||
-        holder.pid === undefined
+        owner.boot !== here.boot ||
+        owner.namespace !== here.namespace ||
+        owner.pid === undefined
       )
         return 'unknown';
-      if (holder.pid === here.pid && holder.startedAt === here.startedAt) return 'gone';
-      return startOf(holder.pid) === holder.startedAt ? 'alive' : 'gone';
+      if (owner.pid === here.pid && owner.startedAt === here.startedAt) return 'gone';
+      return startOf(owner.pid) === owner.startedAt ? 'alive' : 'gone';
     },
     rotationId: () => randomUUID(),
   };
@@ -64,7 +61,7 @@ function evidenceOf(pid: number): Evidence | null {
 }
 
 /**
- * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat, proc(5)); null
+ * When a process started, in clock units since boot (field 22 of /proc/PID/stat, proc(5)); null
  * when there is none, or only a zombie.
  */
 function startOf(pid: number): string | null {

@@ -1,4 +1,4 @@
-// The release of this program, put in by scripts/build.mjs from package.json.
+// The release of this program. scripts/build.mjs defines it from package.json.
 
 declare const ROTATOR_VERSION: string | undefined;
 

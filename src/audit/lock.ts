@@ -27,7 +27,7 @@ import {
 import { join } from 'node:path';
 import { Failure, systemFailure } from '../rotation/failure.ts';
 import type { Clock, ProcessIdentity } from '../rotation/ports.ts';
-import type { Holder } from '../rotation/record.ts';
+import type { Owner } from '../rotation/record.ts';
 
 export type Lock = {
   /**
@@ -56,7 +56,7 @@ const unknownMs = 30_000;
 /** The lock is released after so much idle time, */
 const idleMs = 5;
 /** or after so many uses, when another process waits. */
-const usesInTurn = 64;
+const usesInARow = 64;
 
 const errnoOf = (error: unknown): string | undefined => (error as { code?: string }).code;
 
@@ -113,7 +113,7 @@ export function openLock({ directory, processes, clock }: LockOptions): Lock {
         return await work(isFresh);
       } finally {
         isWorking = false;
-        if (uses % usesInTurn === 0 && existsSync(wanted)) {
+        if (uses % usesInARow === 0 && existsSync(wanted)) {
           release();
           remove(wanted);
           await clock.sleep(2 * idleMs);
@@ -130,7 +130,7 @@ export function openLock({ directory, processes, clock }: LockOptions): Lock {
 }
 
 /** The file that identifies this process, and the links to it. */
-function createLinks(own: string, me: Holder) {
+function createLinks(own: string, me: Owner) {
   try {
     const fd = openSync(own, 'wx', 0o644);
     try {
@@ -146,7 +146,7 @@ function createLinks(own: string, me: Holder) {
   return {
     close: () => remove(own),
     /** `true` when `path` is ours; else its owner, or `null` when it was just released. */
-    take(path: string): true | Holder | null {
+    take(path: string): true | Owner | null {
       try {
         linkSync(own, path);
         return true;
@@ -172,8 +172,8 @@ type Links = ReturnType<typeof createLinks>;
 function takeOver(
   links: Links,
   path: string,
-  ended: Holder,
-  hasEnded: (owner: Holder) => boolean,
+  ended: Owner,
+  hasEnded: (owner: Owner) => boolean,
 ): void {
   const right = `${path}.over-${ended.id}`;
   const taken = links.take(right);
@@ -213,7 +213,7 @@ function createAcquire(
       if (key !== watched.key) watched = { key, sinceMs: nowMs };
       const heldMs = nowMs - watched.sinceMs;
       const liveness = owner === null ? 'alive' : processes.liveness(owner);
-      const hasEnded = (other: Holder, sinceMs: number): boolean => {
+      const hasEnded = (other: Owner, sinceMs: number): boolean => {
         const found = processes.liveness(other);
         return found === 'gone' || (found === 'unknown' && nowMs - sinceMs >= unknownMs);
       };
@@ -227,7 +227,7 @@ function createAcquire(
   };
 }
 
-function notReleased(path: string, owner: Holder | null): Failure {
+function notReleased(path: string, owner: Owner | null): Failure {
   const host = owner?.host === undefined ? '' : ` on ${owner.host}`;
   const who = owner?.pid === undefined ? `owner ${owner?.id}` : `process ${owner.pid}${host}`;
   return new Failure(
@@ -251,11 +251,11 @@ function removeEnded(directory: string, processes: LockOptions['processes']): vo
   }
 }
 
-function ownerOf(path: string): Holder | null {
+function ownerOf(path: string): Owner | null {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return typeof value === 'object' && value !== null && typeof (value as Holder).id === 'string'
-      ? (value as Holder)
+    return typeof value === 'object' && value !== null && typeof (value as Owner).id === 'string'
+      ? (value as Owner)
       : null;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return null;

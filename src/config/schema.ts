@@ -13,15 +13,15 @@ const text = (about: string, max = 500) =>
     .max(max)
     .describe(about)
     .meta({ accepts: `text of 1 to ${max} characters` });
-const whole = (unit: string) => (least: number, most: number, about: string) =>
+const integer = (unit: string) => (least: number, most: number, about: string) =>
   z
     .int()
     .min(least)
     .max(most)
     .describe(about)
     .meta({ accepts: `${unit} from ${least} to ${most}` });
-const count = whole('an integer');
-const milliseconds = whole('milliseconds');
+const count = integer('an integer');
+const milliseconds = integer('milliseconds');
 const secret = (about: string) =>
   z
     .string()

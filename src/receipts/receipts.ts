@@ -1,6 +1,6 @@
-// Receipts: the reset answer's raw bytes, sealed to offline keys (age) and made durable before
-// anything parses them. Stock `age -d -i KEY FILE` opens one. This file must never look into what
-// it seals.
+// Receipts: the raw bytes of the reset response, encrypted to offline keys (age) and made durable
+// before anything parses them. Stock `age -d -i KEY FILE` opens one. This file must never interpret
+// what it encrypts.
 //
 // A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log
 // with the same text armored. Room for it is reserved before the reset, as
@@ -25,9 +25,9 @@ export type ReceiptOptions = {
   /** age recipients (`age1…`); none means that no receipts are written. */
   readonly recipients: readonly string[];
   /** Where receipts lie; without it they only go to the log. */
-  readonly directory?: string;
-  /** An age identity on this machine; with it the survey opens receipts by itself. */
-  readonly identity?: Secret;
+  readonly directory?: string | undefined;
+  /** An age identity on this machine; with it the survey can open receipts. */
+  readonly identity?: Secret | undefined;
   /** Writes one line to the log, synchronously. */
   readonly writeLine: (line: string) => void;
 };
@@ -209,8 +209,8 @@ async function reserve(directory: string, label: ReceiptLabel): Promise<void> {
 /** Makes the file these bytes, durably, in the blocks that it has. */
 async function writeFrom(file: FileHandle, bytes: Uint8Array): Promise<void> {
   try {
-    // Cut first: a process that dies after the write then leaves a whole age file, whatever its
-    // name.
+    // Truncate first: a process that is killed after the write then leaves a complete age file
+    // under either name.
     await file.truncate(bytes.length);
     await file.write(bytes, 0, bytes.length, 0);
     await file.sync();

@@ -130,7 +130,7 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['account', ({ account }) => account],
   ['username', ({ username }) => username],
   ['secret_id', ({ secretId }) => secretId],
-  ['standing', ({ bucket }) => csvStandings[bucket]],
+  ['standing', ({ bucket }) => csvBuckets[bucket]],
   ['note', ({ note }) => note],
   ['last_change', ({ lastChange }) => iso(lastChange?.timeMs ?? null)],
   ['last_change_by', ({ lastChange }) => lastChange?.by],
@@ -153,7 +153,7 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['log', () => report.integrity.state],
 ];
 
-const csvStandings: Readonly<Record<AccountRow['bucket'], string>> = {
+const csvBuckets: Readonly<Record<AccountRow['bucket'], string>> = {
   inside: 'Inside',
   soon: 'Due soon',
   outside: 'Outside',

@@ -447,7 +447,13 @@ const catalogue: Record<Reason, Entry> = {
         text:
           'If the response holds no password, close the rotation; the next run then tests ' +
           'the stored password',
-        command: `${ownCommand(facts, 'resume', accountOf(facts), '--abandon', facts.rotationId ?? 'ROTATION_ID')} --reason "…"`,
+        command: `${ownCommand(
+          facts,
+          'resume',
+          accountOf(facts),
+          '--abandon',
+          facts.rotationId ?? 'ROTATION_ID',
+        )} --reason "…"`,
       },
     ],
   },
@@ -564,8 +570,10 @@ const catalogue: Record<Reason, Entry> = {
     steps: (facts) => [
       {
         text:
-          `Restore the newest state of the secret ` +
-          `store${facts.pendingVersionId === undefined ? '' : `; version ${facts.pendingVersionId} is missing`}`,
+          facts.pendingVersionId === undefined
+            ? 'Restore the newest state of the secret store'
+            : 'Restore the newest state of the secret store; ' +
+              `version ${facts.pendingVersionId} is missing`,
       },
       store(
         facts,

@@ -102,10 +102,10 @@ export function historyIn(evidence: Evidence): readonly ClosedRotation[] {
 }
 
 /**
- * Whether the record's owner may still be working: its lease, on the store's clock, unless its
- * process is known to be dead.
+ * Whether the record's owner may still be working: its lease, on the store's clock, is valid, and
+ * its process is not known to have ended.
  */
-export function isHeld({ record, liveness }: Evidence): boolean {
+function isHeld({ record, liveness }: Evidence): boolean {
   return record !== null && liveness !== 'gone' && record.ageMs < record.record.leaseMs;
 }
 
@@ -356,7 +356,7 @@ export function openReasonOf(finding: Finding): OpenReason | undefined {
 }
 
 /**
- * The reason that a finding stands for where nothing is done about it; null for a closed account.
+ * The reason to report for a finding that is not acted on; null for a closed account.
  */
 export function reasonOf(finding: Finding): Reason | null {
   switch (finding.finding) {
@@ -387,7 +387,7 @@ export function reasonOf(finding: Finding): Reason | null {
 export function detailOf(finding: Finding, { current }: Evidence): string | undefined {
   switch (finding.finding) {
     case 'busy':
-      return describeHolder(finding.record, finding.forMs);
+      return describeOwner(finding.record, finding.forMs);
     case 'foreign-pending':
       return (
         `AWSPENDING is on version ${finding.versionId}, which no rotation of this program ` +
@@ -430,8 +430,8 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
 }
 
 /** Who owns a record and how long, in words. */
-function describeHolder({ phase, holder }: AttemptRecord, forMs: number): string {
-  const pid = holder.pid === undefined ? '' : ` (process ${holder.pid})`;
-  const where = holder.host === undefined ? holder.id : `${holder.host}${pid}`;
+function describeOwner({ phase, holder: owner }: AttemptRecord, forMs: number): string {
+  const pid = owner.pid === undefined ? '' : ` (process ${owner.pid})`;
+  const where = owner.host === undefined ? owner.id : `${owner.host}${pid}`;
   return `${phase} by ${where}, lease ends in ${Math.ceil(forMs / 1000)} s`;
 }

@@ -97,9 +97,7 @@ export const causes = [
   'file-denied',
   /** The file `path` does not exist. */
   'file-missing',
-  /**
-   * The folder `path` of the whole store does not exist: it is not mounted, or was never created.
-   */
+  /** The folder `path` of the store does not exist: it is not mounted, or was never created. */
   'folder-missing',
   /** The disk that holds `path` is full. */
   'disk-full',

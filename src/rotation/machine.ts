@@ -5,7 +5,7 @@
 import type { AuditEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import type { ReceiptLabel } from './ports.ts';
-import type { Holder } from './record.ts';
+import type { Owner } from './record.ts';
 import { auditOf, finishedWith } from './result.ts';
 import type { Effect, Is, Of, Outcome, Request, State } from './state.ts';
 import { afterClaim, afterLogin } from './transitions/claim.ts';
@@ -14,9 +14,9 @@ import { afterPromote, afterStore, afterVerify } from './transitions/save.ts';
 import { afterExamining, afterSurvey } from './transitions/survey.ts';
 
 /** Where every attempt begins. `rotationId` names the rotation that it may start. */
-export function begin(request: Request, holder: Holder, nowMs: number, rotationId: string): State {
+export function begin(request: Request, owner: Owner, nowMs: number, rotationId: string): State {
   const counts = { logins: 0, collisions: 0, staleReads: 0, atLeast: 0 };
-  const tally = { holder, startedAtMs: nowMs, rotationId, retried: false, ...counts, carried: [] };
+  const tally = { owner, startedAtMs: nowMs, rotationId, retried: false, ...counts, carried: [] };
   return { at: 'surveying', request, tally, waitMs: 0 };
 }
 

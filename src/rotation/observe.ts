@@ -1,12 +1,12 @@
-// What an outcome means in the vocabulary of event.ts, for the log and the metrics. Pure, and
-// harmless: nothing is decided by what is told.
+// Translates an outcome into an event of event.ts, for the log and the metrics. Pure. No decision
+// depends on these events.
 
 import { classify } from './classify.ts';
 import type { RotationEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import type { Outcome, Result, State } from './state.ts';
 
-/** The event that this outcome is, or null for one that nobody needs to hear about. */
+/** The event for this outcome, or null for an outcome that is not logged. */
 export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
   const { account } = state.request;
   switch (outcome.of) {

@@ -10,7 +10,7 @@ export function ageDays(sinceMs: number, nowMs: number): number {
   return Math.max(0, nowMs - sinceMs) / dayMs;
 }
 
-/** Where a password of this age stands. `overdue` is past Verizon's recommendation (maxAgeDays). */
+/** The due state at this age. `overdue` is past Verizon's recommendation (maxAgeDays). */
 export function dueness(age: number, policy: Policy): 'not-due' | 'due' | 'overdue' {
   if (age > policy.maxAgeDays) return 'overdue';
   return age >= policy.rotateAfterDays ? 'due' : 'not-due';

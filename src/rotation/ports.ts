@@ -5,7 +5,7 @@
 import type { Secret } from '../secret.ts';
 import type { AuditEvent, LastRotation, OpenIntent, RotationEvent } from './event.ts';
 import type { Facts } from './failure.ts';
-import type { AttemptRecord, Holder } from './record.ts';
+import type { AttemptRecord, Owner } from './record.ts';
 
 /** The UWS credentials and the application key pair of one account. */
 export type Credentials = {
@@ -101,8 +101,8 @@ export interface SecretStore {
    */
   roomAtMs(nowMs: number): Promise<number | null>;
   /**
-   * When the password that `current` holds was first stored: walks back over versions that hold the
-   * same password, so that editing another key does not make it look younger. UTC milliseconds.
+   * When the password in `current` was first stored. Reads older versions as long as they have the
+   * same password, so that an edit of another key does not change the age. UTC milliseconds.
    * Bounded; falls back to what it has read.
    */
   passwordSince(current: SecretVersion): Promise<number>;
@@ -213,8 +213,8 @@ export interface Receipts {
 /** The audit log. */
 export interface AuditLog {
   /**
-   * Appends in order; durable in a sink when it resolves. Throws `audit-unavailable`, naming the
-   * sink.
+   * Appends in order. The events are durable in the audit storage when it resolves. Throws
+   * `audit-unavailable`, which names the storage.
    */
   append(events: readonly AuditEvent[]): Promise<void>;
   /**
@@ -239,17 +239,17 @@ export interface Clock {
   sleep(ms: number, wake?: AbortSignal): Promise<void>;
 }
 
-/** Names for attempts, and whether the process behind a name still lives. */
+/** Names for attempts, and whether the process of a name is still running. */
 export interface ProcessIdentity {
-  /** A new holder for one attempt of this process. */
-  begin(): Holder;
+  /** A new owner for one attempt of this process. */
+  begin(): Owner;
   /** Says that the attempt is over. */
-  end(holder: Holder): void;
+  end(owner: Owner): void;
   /**
    * `unknown` for another machine. `alive` only while that very attempt, or at least that process,
    * lives.
    */
-  liveness(holder: Holder): 'alive' | 'gone' | 'unknown';
+  liveness(owner: Owner): 'alive' | 'gone' | 'unknown';
   /** A random version-4 UUID, for a rotationId. */
   rotationId(): string;
 }

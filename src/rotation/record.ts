@@ -29,7 +29,7 @@ import { Failure, type StopReason, stopReasons } from './failure.ts';
  * The process that wrote a record: a random id, and, where the platform tells, evidence of its
  * death.
  */
-export type Holder = {
+export type Owner = {
   readonly id: string;
   readonly host?: string;
   readonly boot?: string;
@@ -76,7 +76,7 @@ export type ClosedRotation = {
 type Common = {
   readonly sequence: number;
   readonly basis: string;
-  readonly holder: Holder;
+  readonly holder: Owner;
   readonly writtenAtMs: number;
   readonly leaseMs: number;
   readonly loginsSpent: number;

@@ -52,7 +52,7 @@ export function recordFields(
     readonly leaseMs?: number;
   },
 ) {
-  return { leaseMs: 0, ...fields, holder: tally.holder, writtenAtMs: at.atMs };
+  return { leaseMs: 0, ...fields, holder: tally.owner, writtenAtMs: at.atMs };
 }
 
 /** The record that releases `after`, with what is open and closed now. */
@@ -142,7 +142,7 @@ export function suspensionEvents(
   ];
 }
 
-/** How an attempt ended. Without a reason it ended well. */
+/** How an attempt ended. Without a reason it succeeded. */
 export type Verdict = {
   readonly outcome?: Result['outcome'] | undefined;
   readonly reason?: Reason | undefined;

@@ -8,7 +8,7 @@ import { Failure } from './failure.ts';
 import { advance, begin, effectOf } from './machine.ts';
 import { eventOf, finishedEvent } from './observe.ts';
 import type { Clock, FoundRecord, Ports, SecretStore } from './ports.ts';
-import { type AttemptRecord, formatRecord, type Holder } from './record.ts';
+import { type AttemptRecord, formatRecord, type Owner } from './record.ts';
 import {
   type Details,
   type Effect,
@@ -22,7 +22,7 @@ import {
 } from './state.ts';
 import { reportingMs } from './transitions/save.ts';
 
-/** What an outcome says, before the loop puts the time on it. */
+/** An outcome before the loop adds the time. */
 type Performed = Outcome extends infer O
   ? O extends Outcome
     ? Omit<O, 'atMs' | 'atMonotonicMs' | 'remainingMs'>
@@ -43,7 +43,7 @@ type Attempt = {
   readonly ports: Ports;
   readonly request: Request;
   readonly interrupt: AbortSignal;
-  readonly holder: Holder;
+  readonly owner: Owner;
   receipt: ReceiptState;
   receiptDone: Promise<void>;
 };
@@ -60,12 +60,12 @@ export async function rotate(
 ): Promise<Result> {
   const ports = { ...given, observe: withoutThrowing(given.observe) };
   const { clock, processes } = ports;
-  const holder = processes.begin();
+  const owner = processes.begin();
   const receipts = { receipt: 'none' as const, receiptDone: Promise.resolve() };
-  const attempt: Attempt = { ports, request, interrupt, holder, ...receipts };
+  const attempt: Attempt = { ports, request, interrupt, owner, ...receipts };
   try {
     const rotationId = request.native?.rotationId ?? processes.rotationId();
-    let state = begin(request, holder, clock.nowMs(), rotationId);
+    let state = begin(request, owner, clock.nowMs(), rotationId);
     for (let effect = effectOf(state); effect !== null; effect = effectOf(state)) {
       const performed = await perform(attempt, effect);
       const moment = { atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() };
@@ -78,7 +78,7 @@ export async function rotate(
     ports.observe(finishedEvent(state.result));
     return state.result;
   } finally {
-    processes.end(holder);
+    processes.end(owner);
   }
 }
 
@@ -162,7 +162,7 @@ function perform(attempt: Attempt, effect: Effect): Promise<Performed> {
 }
 
 async function performSurvey(
-  { ports, request, holder }: Attempt,
+  { ports, request, owner }: Attempt,
   { atLeast, waitMs }: Performing<'survey'>,
 ): Promise<Performed> {
   if (waitMs > 0) await ports.clock.sleep(waitMs);
@@ -170,7 +170,7 @@ async function performSurvey(
     ports.thingspace.connectAhead(); // For the API token.
     ports.thingspace.connectAhead(); // For the login: a connection takes two round trips.
   }
-  const evidence = await tried(survey(ports, request, atLeast, holder));
+  const evidence = await tried(survey(ports, request, atLeast, owner));
   return { of: 'survey', evidence };
 }
 
@@ -179,7 +179,7 @@ export async function survey(
   { store, audit, processes, clock }: Omit<Ports, 'thingspace' | 'receipts' | 'observe'>,
   { account, secretId }: Request,
   atLeast = 0,
-  holder: Holder | null = null,
+  owner: Owner | null = null,
 ): Promise<Evidence> {
   const reads = await Promise.all([
     tried(store.readCurrent()),
@@ -192,7 +192,7 @@ export async function survey(
   const record = answerOf(reads[1]);
   const pending = answerOf(reads[2]);
   const { open: openIntents, last } = answerOf(reads[3]);
-  const isOwn = holder !== null && record?.record.holder.id === holder.id;
+  const isOwn = owner !== null && record?.record.holder.id === owner.id;
   const liveness = record === null || isOwn ? 'gone' : processes.liveness(record.record.holder);
   const lastRotation = last?.secretId === secretId ? last : null;
   const atMs = clock.nowMs();
@@ -531,8 +531,8 @@ async function putLast(
   if (written !== 'taken' || !isUncertain) return written;
   const found = await tried(store.readRecord(record.sequence));
   if (found instanceof Failure) return found;
-  const { sequence, holder } = found?.record ?? {};
-  const isOwn = sequence === record.sequence && holder?.id === record.holder.id;
+  const { sequence, holder: owner } = found?.record ?? {};
+  const isOwn = sequence === record.sequence && owner?.id === record.holder.id;
   const above = { ...record, sequence: record.sequence + 1 };
   return isOwn ? again(attempt, () => store.putRecord(above)) : 'taken';
 }

@@ -25,7 +25,7 @@ import type {
   SecretVersion,
   Session,
 } from './ports.ts';
-import type { AttemptRecord, Holder } from './record.ts';
+import type { AttemptRecord, Owner } from './record.ts';
 
 /** What is asked for, for one account. Constant over the attempt. */
 export type Request = {
@@ -43,8 +43,8 @@ export type Request = {
   readonly force: boolean;
   /**
    * Under Secrets Manager's own rotation: the ClientRequestToken becomes the rotationId, a doubt
-   * fails before any login (Secrets Manager repeats whole rotations), and verifying is left to
-   * testSecret.
+   * fails before any login (Secrets Manager repeats the complete rotation), and testSecret
+   * verifies the password.
    */
   readonly native?: { readonly rotationId: string; readonly closes?: boolean } | undefined;
   /**
@@ -143,7 +143,7 @@ export type Result = {
 
 /** What accumulates over an attempt. */
 export type Tally = {
-  readonly holder: Holder;
+  readonly owner: Owner;
   readonly startedAtMs: number;
   /** The id that a rotation started by this attempt gets. */
   readonly rotationId: string;
@@ -315,7 +315,7 @@ export type Questions = {
   /** Versions to read by VersionId, which is believed before a read by label. */
   readonly versionIds: readonly string[];
   /**
-   * The rotation whose receipt and kept response are looked up, and whose recovery id is derived.
+   * The rotation whose receipt and stored response are read, and whose recovery id is derived.
    */
   readonly rotationId: string | null;
   /** The closed rotation whose password may have to be written over an old one. */

@@ -1,6 +1,6 @@
-// Where an account stands, read-only: what the survey finds, how old the password is, and what to
-// do next. For `status`, the status page, the metrics and the report. Contacts only the store; logs
-// in nowhere.
+// The status of an account, read-only: what the survey finds, how old the password is, and what to
+// do next. For `status`, the status page, the metrics and the report. Contacts only the store and
+// sends no login.
 
 import { nextStep } from './catalogue.ts';
 import { classify, detailOf, type Finding, openIn, questionsOf, reasonOf } from './classify.ts';

@@ -79,7 +79,7 @@ export function openKeyedQueue(options: KeyedQueueOptions) {
   return {
     /**
      * Runs `work` when the account and its pairs are free and a place is free. `urgent` work (a
-     * person waits) has places of its own. Rejects with the error of `work`.
+     * person waits) uses reserved places. Rejects with the error of `work`.
      */
     run: <T>(name: string, work: () => Promise<T>, urgent?: 'urgent'): Promise<T> => {
       const pairKeys = partnersOf(name, options.pairs).map(

@@ -110,7 +110,7 @@ export function openScheduler(options: SchedulerOptions) {
       attemptNow(state.dispatcher, name, ask),
     /** The outage in progress; null when there is none. */
     outage: (): Outage | null => runner.breaker.outage(),
-    /** Milliseconds since the last turn of the scheduler loop. */
+    /** Milliseconds since the scheduler loop last ran. */
     idleMs: (): number => runner.clock.monotonicMs() - state.loopedAtMs,
     /** The time of the next scheduled run, UTC milliseconds; Infinity when there is none. */
     nextRunMs: (): number =>

@@ -1,6 +1,6 @@
-// Files that are there whole or not at all, and still there after a power cut; names that are safe
-// on any disk; and what an errno means to the loop. It never overwrites and never follows a name
-// out of its folder.
+// Files that are complete or absent, also after a power failure; names that are safe on any disk;
+// and the failure for each errno. It never overwrites a file and never follows a name out of its
+// folder.
 
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, unlink } from 'node:fs/promises';

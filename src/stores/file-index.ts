@@ -3,20 +3,20 @@
 // that link. So there is no lock to be left behind by a killed process, on another machine or in
 // another container: whoever loses reads again.
 //
-//   index/000000000042.json      0600; made whole under a temporary name, synced, then linked
+//   index/000000000042.json      0600; written under a temporary name, synced, then linked
 //   {
 //     "format": "thingspace-rotator/secret/1",
 //     "name": "thingspace/fleet-east",
 //     "identity": "file:thingspace/fleet-east#4f0c…",      this secret and no other one ever
 //     "generation": 42,
 //     "commit": "9b1d…",                                   random; names this very change
-//     "before": ["…", …],                                  the commits before it, newest first, 64 at most
+//     "before": ["…", …],                                  earlier commits, newest first: 64
 //     "versions": [                                        oldest first
 //       {"versionId": "…", "file": "….age", "createdAtMs": 1795400000000, "stages": ["AWSCURRENT"]}
 //     ]
 //   }
 //
-// A crash leaves: a temporary file (swept later), or the new number whole. The numbers below are
+// A crash leaves: a temporary file (swept later), or the complete new number. The numbers below are
 // kept for eight generations. A writer that slept longer than that may link a number that was
 // removed; nobody reads it, since a higher one counts, and the writer sees that no later change
 // names its commit, and starts again.

@@ -3,9 +3,9 @@
 // and it changes all at once or not at all.
 //
 //   DIRECTORY/                                      0700
-//     thingspace%2ffleet-east/                      one folder per secret (disk.ts safeName)
+//     thingspace%2ffleet-east/                      one per secret (durable-files.ts safeName)
 //       index/000000000042.json                     names, dates, labels: the highest number counts
-//       versions/VERSIONID.RANDOM.age               one per version, 0600: age -d -i rotator.key FILE
+//       versions/VERSIONID.RANDOM.age               per version, 0600: age -d -i rotator.key FILE
 //
 // A crash between the two leaves an .age file that no index names: nobody sees it, and it is swept
 // after a day.
@@ -130,9 +130,13 @@ function versionsAt(place: Place): VersionStore {
 
     async move(stage, from, to) {
       const moved = await changeIndex(place.index, async (index) => {
-        const holder =
+        const labelled =
           index?.versions.find(({ stages }) => stages.includes(stage))?.versionId ?? null;
-        if (!index || holder !== from || !index.versions.some(({ versionId }) => versionId === to))
+        if (
+          !index ||
+          labelled !== from ||
+          !index.versions.some(({ versionId }) => versionId === to)
+        )
           return null;
         return { ...index, versions: withLabel(index.versions, stage, to) };
       });
@@ -154,7 +158,7 @@ async function readAt(
   place: Place,
   which: { stage: string } | { versionId: string },
 ): Promise<StoredVersion | null> {
-  for (let isSecondLook = false; ; isSecondLook = true) {
+  for (let isSecondRead = false; ; isSecondRead = true) {
     const index = await readIndex(place.index);
     const found = index?.versions.find((version) =>
       'stage' in which
@@ -163,7 +167,7 @@ async function readAt(
     );
     if (!index || !found) return null;
     try {
-      const value = await openVersion(place, found, isSecondLook ? [] : ['ENOENT']);
+      const value = await openVersion(place, found, isSecondRead ? [] : ['ENOENT']);
       const { versionId, stages, createdAtMs } = found;
       return {
         versionId,
@@ -213,7 +217,7 @@ async function putAt(
     const content = index ?? first();
     existing = content.versions.find(({ versionId }) => versionId === token);
     if (existing) return null;
-    // The version is whole and on the disk before any index names it.
+    // The version is complete and on the disk before any index names it.
     if (!isSealed) await seal(place, file, value);
     isSealed = true;
     const made = { versionId: token, file, createdAtMs: place.clock.nowMs(), stages: [] };

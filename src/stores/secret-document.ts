@@ -2,7 +2,7 @@
 // replace the bytes of one; every other byte stays, and no part of the value ever reaches a message
 // (JSON.parse's own do quote it).
 //
-//   {"username": "…", "password": "…", "clientId": "…", "clientSecret": "…", any other key: anything}
+//   {"username": "…", "password": "…", "clientId": "…", "clientSecret": "…", "any other key": …}
 //                                 ^^^ the only bytes that ever change
 
 import { Failure } from '../rotation/failure.ts';
@@ -135,11 +135,11 @@ function invalid(where: string, what: string): Failure {
 }
 
 /**
- * What `parse` makes of a secret's whole text, for a key that is kept as a secret of its own.
- * `parse` must not keep the text, nor put it into what it throws, which becomes `secret-invalid`.
+ * The result of `parse` for the complete text of a secret that contains a key. `parse` must not
+ * keep the text. What `parse` throws becomes `secret-invalid`.
  * Throws as `VersionStore.read`, and `secret-not-found`.
  */
-export async function readWhole<Parsed>(
+export async function parseSecret<Parsed>(
   versions: VersionStore,
   where: string,
   parse: (text: string) => Parsed,
@@ -150,7 +150,7 @@ export async function readWhole<Parsed>(
   try {
     if (version.value !== 'binary') return parse(version.value.reveal());
   } catch {
-    // Told below: what was thrown may be about the text.
+    // Not rethrown: the message of the error may quote the text.
   }
   throw new Failure('secret-invalid', `the value of ${where} is not what is expected there`);
 }

@@ -55,33 +55,25 @@ const versionsReserved = 10;
 const dayMs = 86_400_000;
 
 /**
- * The port over `versions`. Holds no state but the identity of the last answer, which every read
- * renews.
+ * The port over `versions`. The only state is the identity in the last response; every read renews
+ * it.
  */
 export function openSecretStore(versions: VersionStore, account: AccountSecret): SecretStore {
   const fields: Fields = { ...defaultFields, ...account.fields };
   const where = `secret ${account.secretId}`;
   let knownIdentity: string | null = null;
 
-  const read = async (
-    which: { stage: string } | { versionId: string },
-  ): Promise<StoredVersion | null> => {
+  const read: Read = async (which) => {
     const version = await versions.read(which);
     if (version) knownIdentity = version.identity;
     return version;
   };
   const identity = async (): Promise<string> =>
     knownIdentity ?? (await need(read, { stage: 'AWSCURRENT' }, where)).identity;
-  const oauthVersion = (): Promise<StoredVersion | null> =>
-    account.oauth
-      ? need(
-          (which) => account.oauth?.versions.read(which) ?? null,
-          { stage: 'AWSCURRENT' },
-          `secret ${account.oauth.secretId}`,
-        )
-      : none;
-
   const oauthWhere = account.oauth ? `secret ${account.oauth.secretId}` : where;
+  const { oauth: other } = account;
+  const oauthVersion = (): Promise<StoredVersion | null> =>
+    other ? need((which) => other.versions.read(which), { stage: 'AWSCURRENT' }, oauthWhere) : none;
   const secretIn = (version: StoredVersion, oauth: StoredVersion | null): SecretVersion => {
     const { versionId, stages, createdAtMs, value } = version;
     const credentials = credentialsIn(version, oauth, fields, where, oauthWhere);
@@ -108,11 +100,43 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
         : version.versionId;
     },
 
+    async putPending(versionId, basis, password) {
+      const value = replaceField(basis.document, fields.password, password, where);
+      const version = { token: versionId, value, stages: ['AWSPENDING'] };
+      if ((await versions.put(version)) === 'written') return 'stored';
+      // Another document with the same password is accepted: another key was edited between two
+      // attempts to store it.
+      const stored = await versions.read({ versionId });
+      const isSame = stored && passwordIn(stored, fields, where)?.equals(password);
+      return isSame ? 'stored' : 'taken';
+    },
+
+    promote: async (from, to) =>
+      (await versions.move('AWSCURRENT', from, to)) === 'moved' ? 'promoted' : 'conflict',
+    recoveryId: (rotationId, replaced) => derivedId('recovery', rotationId, replaced),
+    roomAtMs: (nowMs) => findRoomAtMs(versions, nowMs),
+    passwordSince: async (current) => {
+      const [listed, newest] = await Promise.all([versions.list(), read({ stage: 'ROTATION' })]);
+      const candidates = olderThan(current, listed, knownRecords(newest));
+      return findPasswordSince(versions, current, candidates, fields, where);
+    },
+    ...recordMethods(versions, read, identity),
+    ...answerMethods(versions, read),
+  };
+}
+
+/** The attempt records among the versions, found by label or by the token of their sequence. */
+function recordMethods(
+  versions: VersionStore,
+  read: Read,
+  identity: () => Promise<string>,
+): Pick<SecretStore, 'readRecord' | 'putRecord'> {
+  return {
     async readRecord(atLeast) {
       const labelled = await read({ stage: 'ROTATION' });
       const newest = labelled && recordIn(labelled);
       if (atLeast < 1 || (newest && newest.record.sequence >= atLeast)) return newest;
-      // The label is stale or gone: the token of a sequence names its record without any label.
+      // The label is outdated or missing: the token of a sequence names its record without a label.
       const derived = await read({ versionId: recordToken(await identity(), atLeast) });
       return derived ? recordIn(derived) : newest;
     },
@@ -121,27 +145,19 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
       const token = recordToken(await identity(), record.sequence);
       return versions.put({ token, value: new Secret(formatRecord(record)), stages: ['ROTATION'] });
     },
+  };
+}
 
-    async putPending(versionId, basis, password) {
-      const value = replaceField(basis.document, fields.password, password, where);
-      const version = { token: versionId, value, stages: ['AWSPENDING'] };
-      if ((await versions.put(version)) === 'written') return 'stored';
-      // Another document with the same password is as good: somebody edited another key between two
-      // tries.
-      const stored = await versions.read({ versionId });
-      const isSame = stored && passwordIn(stored, fields, where)?.equals(password);
-      return isSame ? 'stored' : 'taken';
-    },
-
-    recoveryId: (rotationId, replaced) => derivedId('recovery', rotationId, replaced),
-
+/** The stored reset responses, one per rotation. */
+function answerMethods(
+  versions: VersionStore,
+  read: Read,
+): Pick<SecretStore, 'putAnswer' | 'readAnswer'> {
+  return {
     async putAnswer(rotationId, body) {
       const token = derivedId('ROTATION_ANSWER', rotationId);
-      await versions.put({
-        token,
-        value: formatAnswer(rotationId, body),
-        stages: ['ROTATION_ANSWER'],
-      });
+      const value = formatAnswer(rotationId, body);
+      await versions.put({ token, value, stages: ['ROTATION_ANSWER'] });
       return token;
     },
 
@@ -151,36 +167,38 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
       const body = version && parseAnswer(version.value);
       return body === null ? null : { versionId, body };
     },
-
-    async roomAtMs(nowMs) {
-      const { youngVersionLimit } = versions;
-      if (youngVersionLimit === null) return null;
-      const young = (await versions.list())
-        .map(({ createdAtMs }) => createdAtMs + dayMs)
-        .filter((freeAtMs) => freeAtMs > nowMs)
-        .sort((a, b) => a - b);
-      // So many of the oldest young versions must age before there is room.
-      const surplus = young.length - (youngVersionLimit - versionsReserved);
-      return surplus < 0 ? null : (young[surplus] ?? null);
-    },
-
-    promote: async (from, to) =>
-      (await versions.move('AWSCURRENT', from, to)) === 'moved' ? 'promoted' : 'conflict',
-
-    async passwordSince(current) {
-      const [listed, newest] = await Promise.all([versions.list(), read({ stage: 'ROTATION' })]);
-      const candidates = olderThan(current, listed, knownRecords(newest));
-      let since = current.createdAtMs;
-      for (const version of candidates.slice(0, maxVersionsRead)) {
-        const older = await versions.read({ versionId: version.versionId }).catch(unreadable);
-        if (older && holdsRecord(older)) continue;
-        if (!older || !passwordIn(older, fields, where)?.equals(current.credentials.password))
-          break;
-        since = Math.min(since, older.createdAtMs);
-      }
-      return since;
-    },
   };
+}
+
+/** When the store accepts the versions of one more rotation; null for now or for no limit. */
+async function findRoomAtMs(versions: VersionStore, nowMs: number): Promise<number | null> {
+  const { youngVersionLimit } = versions;
+  if (youngVersionLimit === null) return null;
+  const young = (await versions.list())
+    .map(({ createdAtMs }) => createdAtMs + dayMs)
+    .filter((freeAtMs) => freeAtMs > nowMs)
+    .sort((a, b) => a - b);
+  // So many of the oldest young versions must age before there is room.
+  const surplus = young.length - (youngVersionLimit - versionsReserved);
+  return surplus < 0 ? null : (young[surplus] ?? null);
+}
+
+/** When the oldest version of an unbroken run with the current password was created. */
+async function findPasswordSince(
+  versions: VersionStore,
+  current: SecretVersion,
+  candidates: readonly ListedVersion[],
+  fields: Fields,
+  where: string,
+): Promise<number> {
+  let since = current.createdAtMs;
+  for (const { versionId } of candidates.slice(0, maxVersionsRead)) {
+    const older = await versions.read({ versionId }).catch(unreadable);
+    if (older && holdsRecord(older)) continue;
+    if (!older || !passwordIn(older, fields, where)?.equals(current.credentials.password)) break;
+    since = Math.min(since, older.createdAtMs);
+  }
+  return since;
 }
 
 /**
@@ -209,21 +227,17 @@ function parseAnswer(value: Secret | 'binary'): Secret<Uint8Array> | null {
 
 const none: Promise<null> = Promise.resolve(null);
 
-type Which = { readonly stage: string } | { readonly versionId: string };
+type Read = VersionStore['read'];
 
 /** The version, or `secret-not-found`. */
-async function need(
-  read: (which: Which) => Promise<StoredVersion | null> | null,
-  which: Which,
-  where: string,
-): Promise<StoredVersion> {
+async function need(read: Read, which: Parameters<Read>[0], where: string): Promise<StoredVersion> {
   const version = await read(which);
   if (version) return version;
-  throw new Failure(
-    'secret-not-found',
-    `${where} ` +
-      `${'stage' in which ? `has no ${which.stage}, or does not exist` : `has no version ${which.versionId}`}`,
-  );
+  const problem =
+    'stage' in which
+      ? `has no ${which.stage}, or does not exist`
+      : `has no version ${which.versionId}`;
+  throw new Failure('secret-not-found', `${where} ${problem}`);
 }
 
 function credentialsIn(

@@ -16,7 +16,7 @@ export type StoredVersion = {
    * HTTP.
    */
   readonly storeNowMs: number;
-  /** The whole text; `binary` where the version holds bytes that are no text. */
+  /** The complete text; `binary` where the version holds bytes that are no text. */
   readonly value: Secret | 'binary';
   /**
    * Names this secret, and no other one ever: an ARN, or what the store has instead. A secret made
@@ -53,8 +53,8 @@ export interface VersionStore {
     which: { readonly stage: string } | { readonly versionId: string },
   ): Promise<StoredVersion | null>;
   /**
-   * Makes a version whose id is `token` (32 to 64 letters, digits, hyphens), and puts `stages` on
-   * it, from wherever they are. When AWSCURRENT leaves a version, AWSPREVIOUS MUST come to it and
+   * Makes a version whose id is `token` (32 to 64 letters, digits, hyphens), and moves `stages` to
+   * it, from any other version. When AWSCURRENT leaves a version, AWSPREVIOUS MUST come to it and
    * AWSPENDING MUST leave it. MUST be won by one writer only: `taken`, and nothing changes, when
    * the token holds another value. The same value again is `written`, without moving any label.
    * Versions never change. Durable when it resolves. Throws as `read`, and `secret-not-found`.

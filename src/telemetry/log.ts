@@ -53,7 +53,7 @@ export type ProgramEvent =
   | 'run.started'
   /** A Lambda function ended a run. */
   | 'run.finished'
-  /** Secrets Manager called the function for one step of its own rotation. */
+  /** Secrets Manager called the function for one step of its rotation. */
   | 'step.started'
   /** The work queue did not accept the message for an account. */
   | 'work.not-queued'

@@ -97,7 +97,7 @@ const scripts: Record<string, Script> = {
       SecretString: 'x',
       Description: 'testing creation of secrets',
     });
-    for (const look of [0, 1, 2]) await enter(`list_secrets_res_${look}`, 'ListSecrets', {});
+    for (const list of [0, 1, 2]) await enter(`list_secrets_res_${list}`, 'ListSecrets', {});
     await enter('delete_secret_res_1', 'DeleteSecret', {
       SecretId: name,
       ForceDeleteWithoutRecovery: true,
@@ -488,22 +488,22 @@ const scripts: Record<string, Script> = {
       SecretId: name,
       Tags: numbers.map((n) => ({ Key: `tag${n}`, Value: `value${n}` })),
     });
-    const look = (suffix: string): Promise<Json> =>
+    const list = (suffix: string): Promise<Json> =>
       enter(`describe_secret${suffix}`, 'DescribeSecret', { SecretId: name });
     await enter('create_secret', 'CreateSecret', { Name: name });
-    await look('');
+    await list('');
     await enter('tag_resource_1', 'TagResource', tag(1));
-    await look('_1');
+    await list('_1');
     await enter('tag_resource_2', 'TagResource', tag(2));
-    await look('_2');
+    await list('_2');
     await enter('untag_resource_1', 'UntagResource', { SecretId: name, TagKeys: ['tag1'] });
-    await look('_3');
+    await list('_3');
     await enter('untag_resource_2', 'UntagResource', { SecretId: name, TagKeys: ['tag2'] });
-    await look('_4');
+    await list('_4');
     await send('TagResource', tag(3, 4));
-    await look('_5');
+    await list('_5');
     await send('UntagResource', { SecretId: name, TagKeys: ['tag3', 'tag4'] });
-    await look('_6');
+    await list('_6');
   },
   async test_deprecated_secret_version_stage({ name, enter }) {
     const list = (suffix: string, IncludeDeprecated: boolean): Promise<Json> =>
@@ -859,9 +859,9 @@ function fillIn(recorded: Recorded, known: Map<string, string>): Json {
 function withoutEmptyHeaders(content: Recorded): Recorded {
   const answers = Object.entries(content).map(([answer, value]): [string, Json] => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return [answer, value];
-    const isWhole =
+    const isComplete =
       'ResponseMetadata' in value || 'Metadata' in value || answer === 'secret_value_http_response';
-    return [answer, isWhole ? value : { ...value, ResponseMetadata: { HTTPStatusCode: 200 } }];
+    return [answer, isComplete ? value : { ...value, ResponseMetadata: { HTTPStatusCode: 200 } }];
   });
   return JSON.parse(JSON.stringify(Object.fromEntries(answers)), (key, value) =>
     key === 'HTTPHeaders' ? undefined : value,

@@ -16,8 +16,10 @@ const members = fc.dictionary(
 const documents = fc
   .tuple(members, members, fc.string({ minLength: 1, unit: 'binary' }), space, space)
   .map(([before, after, password, left, right]) => {
-    const member = ([key, value]: [string, unknown]): string =>
-      `${left}${JSON.stringify(key)}${right}:${left}${JSON.stringify(value, null, left.length)}${right}`;
+    const member = ([key, value]: [string, unknown]): string => {
+      const text = JSON.stringify(value, null, left.length);
+      return `${left}${JSON.stringify(key)}${right}:${left}${text}${right}`;
+    };
     const texts = [
       ...Object.entries(before).map(member),
       '\0',
@@ -25,8 +27,10 @@ const documents = fc
         .filter(([key]) => !(key in before))
         .map(member),
     ];
-    const withPassword = (literal: string): string =>
-      `${left}{${texts.join(',').replace('\0', () => `${right}"pass\\u0077ord":${left}${literal}${right}`)}}${right}`;
+    const withPassword = (literal: string): string => {
+      const password = `${right}"pass\\u0077ord":${left}${literal}${right}`;
+      return `${left}{${texts.join(',').replace('\0', () => password)}}${right}`;
+    };
     return { password, withPassword };
   });
 

@@ -42,19 +42,21 @@ test.each([
   ['chunks', chunked('{"newPassword":"Wh0a1545a84d"}')],
 ])(
   'a reset response with %s, cut at any byte, is in doubt and keeps the received bytes',
-  async (_, whole) => {
-    const headEnd = whole.indexOf('\r\n\r\n') + 4;
+  async (_, complete) => {
+    const headEnd = complete.indexOf('\r\n\r\n') + 4;
     const body = '{"newPassword":"Wh0a1545a84d"}';
     let cutAt = 0;
-    const server = closing(await openResetServer(() => whole.slice(0, cutAt)));
+    const server = closing(await openResetServer(() => complete.slice(0, cutAt)));
     const thingspace = closing(openClient(server.baseUrl));
     const bodyBytesAt = (at: number) => {
-      if (whole.includes('chunked'))
-        return [...whole.slice(headEnd, at).matchAll(/1\r\n(.)/g)].map(([, each]) => each).join('');
-      return whole.slice(headEnd, at);
+      if (complete.includes('chunked'))
+        return [...complete.slice(headEnd, at).matchAll(/1\r\n(.)/g)]
+          .map(([, each]) => each)
+          .join('');
+      return complete.slice(headEnd, at);
     };
 
-    for (cutAt = 0; cutAt < whole.length; cutAt += 1) {
+    for (cutAt = 0; cutAt < complete.length; cutAt += 1) {
       const answer = await thingspace.reset(sessionOf());
 
       const expected = bodyBytesAt(cutAt);
@@ -72,7 +74,7 @@ test.each([
     const answer = await thingspace.reset(sessionOf());
     expect('body' in answer && textOf(answer.body)).toBe(body);
     expect(answer.reset).toBe('answered');
-    expect(resets(server)).toBe(whole.length + 1);
+    expect(resets(server)).toBe(complete.length + 1);
   },
 );
 

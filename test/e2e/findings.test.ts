@@ -313,9 +313,9 @@ async function openRelay(headers: Record<string, string>, encode: (body: Buffer)
     const upstream = sendRequest(url, { method, headers: sent }, async (answer) => {
       const chunks: Buffer[] = [];
       for await (const chunk of answer) chunks.push(chunk as Buffer);
-      const whole = Buffer.concat(chunks);
+      const received = Buffer.concat(chunks);
       const isReset = url.pathname.endsWith('/reset') && answer.statusCode === 200;
-      const body = isReset ? encode(whole) : whole;
+      const body = isReset ? encode(received) : received;
       const type = { 'content-type': answer.headers['content-type'] };
       const length = { 'content-length': body.length };
       response.writeHead(answer.statusCode ?? 500, {

@@ -123,7 +123,7 @@ test('after a signal it saves the new password; a second one prints what is at r
   const health = await fetch(`${url}healthz`);
   child.process.kill('SIGTERM');
   await child.saw(
-    /SIGTERM: If you end this process now, the new passwords of these accounts are lost: east\. Still waiting\./,
+    /SIGTERM: If you end this process now, the new passwords of these accounts are lost: east/,
   );
   place.simulator.release();
   const { code } = await child.ended;
@@ -255,7 +255,13 @@ const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin
     cleanups.push(() => rmSync(folder, { recursive: true }));
     const socket = join(folder, 'notify');
     // Node.js has no Unix datagram sockets, so the listener is a few lines of Python.
-    const code = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\nprint("BOUND",flush=True)\nwhile True: print(s.recv(4096).decode().replace("\\n","|"),flush=True)`;
+    const code = [
+      'import socket,sys',
+      's=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)',
+      's.bind(sys.argv[1])',
+      'print("BOUND",flush=True)',
+      'while True: print(s.recv(4096).decode().replace("\\n","|"),flush=True)',
+    ].join('\n');
     const listener = spawn('python3', ['-c', code, socket], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -29,7 +29,7 @@ export type SentMessage = {
  */
 export type AwsFault = 'denied' | 'lost' | 'unavailable' | 'not-taken';
 
-export type AwsStandIn = {
+export type AwsFake = {
   readonly url: string;
   readonly bucket: string;
   readonly keyArn: string;
@@ -51,7 +51,7 @@ const contentsOf = (key: string): string => `<Contents><Key>${key}</Key></Conten
 const account = '111111111111';
 const region = 'us-east-1';
 
-export async function openAwsStandIn(): Promise<AwsStandIn> {
+export async function openAwsFake(): Promise<AwsFake> {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const bucket = 'audit-bucket';
   const keyArn = `arn:aws:kms:${region}:${account}:key/11111111-2222-3333-4444-555555555555`;

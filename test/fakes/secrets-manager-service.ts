@@ -113,11 +113,11 @@ export function findSecret(service: Service, id: unknown): SecretState {
   );
   if (!text.startsWith('arn:')) return service.secrets.get(text) ?? fail(notFound);
   const name = text.replace(/^arn:[^:]*:secretsmanager:[^:]*:\d*:secret:/, '');
-  const whole = [...service.secrets.values()].find(({ arn }) => arn === text);
+  const exact = [...service.secrets.values()].find(({ arn }) => arn === text);
   // What ends like a complete ARN is never read as one without its end (recorded:
   // Invalid/_+=.@-Name-a1b2c3).
   return (
-    whole ??
+    exact ??
     (/-[A-Za-z0-9]{6}$/.test(name) ? undefined : service.secrets.get(name)) ??
     fail(notFound)
   );
@@ -283,7 +283,7 @@ export function updateSecretVersionStage(service: Service, input: Fields): Field
   const secret = findLiveSecret(service, input['SecretId']);
   const stage = textOf(input, 'VersionStage') ?? fail(validation('VersionStage is required.'));
   const [from, to] = [textOf(input, 'RemoveFromVersionId'), textOf(input, 'MoveToVersionId')];
-  const holder = secret.versions.find(({ stages }) => stages.includes(stage));
+  const labelled = secret.versions.find(({ stages }) => stages.includes(stage));
   const target = secret.versions.find(({ id }) => id === to);
   if (to !== null && !target) {
     throw new ServiceError(
@@ -291,7 +291,7 @@ export function updateSecretVersionStage(service: Service, input: Fields): Field
       `Secrets Manager can't find the specified secret version: ${to}`,
     );
   }
-  if (!service.quirks.ignoresRemoveFrom) checkRemoveFrom(stage, from, to, holder?.id ?? null);
+  if (!service.quirks.ignoresRemoveFrom) checkRemoveFrom(stage, from, to, labelled?.id ?? null);
   if (stage === 'AWSCURRENT' && to === null) {
     throw invalidParameter(
       'You can only move staging label AWSCURRENT to a different secret version. ' +
@@ -308,14 +308,14 @@ function checkRemoveFrom(
   stage: string,
   from: string | null,
   to: string | null,
-  holder: string | null,
+  labelled: string | null,
 ): void {
-  if (from !== null && from !== holder)
+  if (from !== null && from !== labelled)
     throw invalidParameter(`Staging label ${stage} is not attached to version ${from}.`);
-  if (from === null && holder !== null && holder !== to) {
+  if (from === null && labelled !== null && labelled !== to) {
     throw invalidParameter(
       `The parameter RemoveFromVersionId can't be empty. Staging label ${stage} is currently ` +
-        `attached to version ${holder}, so you must explicitly reference that version in ` +
+        `attached to version ${labelled}, so you must explicitly reference that version in ` +
         'RemoveFromVersionId.',
     );
   }
@@ -417,15 +417,15 @@ export function changeStages(service: Service, secret: SecretState, change: () =
 }
 
 function moveStage(secret: SecretState, stage: string, target: Version | null): void {
-  const holder = secret.versions.find(({ stages }) => stages.includes(stage));
+  const labelled = secret.versions.find(({ stages }) => stages.includes(stage));
   for (const version of secret.versions)
     version.stages = version.stages.filter((other) => other !== stage);
   target?.stages.push(stage);
-  if (stage !== 'AWSCURRENT' || !holder || holder === target) return;
+  if (stage !== 'AWSCURRENT' || !labelled || labelled === target) return;
   // Recorded for PutSecretValue: a version that was both current and pending ends as AWSPREVIOUS
   // only.
-  holder.stages = holder.stages.filter((other) => other !== 'AWSPENDING');
-  moveStage(secret, 'AWSPREVIOUS', holder);
+  labelled.stages = labelled.stages.filter((other) => other !== 'AWSPENDING');
+  moveStage(secret, 'AWSPREVIOUS', labelled);
 }
 
 /** ClientRequestToken, which the SDKs fill in and the service insists on. */

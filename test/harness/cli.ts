@@ -87,11 +87,11 @@ function watch(child: ReturnType<typeof spawn>, input: string | undefined, isEnd
   const watchers = new Set<() => void>();
   child.stdout?.on('data', (chunk) => {
     stdout += chunk;
-    for (const look of watchers) look();
+    for (const check of watchers) check();
   });
   child.stderr?.on('data', (chunk) => {
     stderr += chunk;
-    for (const look of watchers) look();
+    for (const check of watchers) check();
   });
   if (isEnding) child.stdin?.end(input ?? '');
   else if (input !== undefined) child.stdin?.write(input);
@@ -107,12 +107,12 @@ function watch(child: ReturnType<typeof spawn>, input: string | undefined, isEnd
     process: child,
     saw: (what) =>
       new Promise((resolveSeen, reject) => {
-        const look = (): void => {
+        const check = (): void => {
           const found = what.exec(stdout) ?? what.exec(stderr);
           if (found) resolveSeen(found);
         };
-        watchers.add(look);
-        look();
+        watchers.add(check);
+        check();
         void ended.then(({ code }) =>
           reject(new Error(`ended with ${code} before ${what}:\n${stdout}\n${stderr}`)),
         );

@@ -1,5 +1,6 @@
-// Reads CloudFormation templates and holds them against AWS's own resource specification, offline: unknown types and
-// properties, missing and mistyped values, references to nothing. What only AWS can know (allowed values, quotas) it does not.
+// Checks CloudFormation templates against the resource specification of AWS, offline: unknown types
+// and properties, missing and mistyped values, references to nothing. It cannot check what only AWS
+// knows: allowed values and quotas.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -122,7 +123,10 @@ const pseudo = [
   'NotificationARNs',
 ].map((name) => `AWS::${name}`);
 
-/** Everything that is wrong with a template, one sentence each with its place. `exports` are the names other stacks export. */
+/**
+ * Everything that is wrong with a template, one sentence each with its place. `exports` are the
+ * names that other stacks export.
+ */
 export function problemsOf(template: Template, exports: readonly string[] = []): string[] {
   const { resources } = specification();
   const problems: string[] = [];
@@ -225,7 +229,7 @@ function valueProblems(value: Json, type: Type, at: string): string[] {
         ? []
         : wrong('a text');
     case 'integer':
-      return /^-?\d+$/.test(String(value)) ? [] : wrong('a whole number');
+      return /^-?\d+$/.test(String(value)) ? [] : wrong('an integer');
     case 'number':
       return value !== '' && !Array.isArray(value) && Number.isFinite(Number(value))
         ? []
@@ -376,8 +380,9 @@ export const exportsOf = (template: Template): string[] =>
   );
 
 /**
- * The path of cfn-guard's binary in the package that contains it. Only the binary is used: the package's peer
- * dependency `aws-cdk-lib` is replaced in package.json (docs/decisions/0014-cfn-guard-peer-override.md).
+ * The path of cfn-guard's binary in the package that contains it. Only the binary is used: the
+ * package's peer dependency `aws-cdk-lib` is replaced in package.json
+ * (docs/decisions/0014-cfn-guard-peer-override.md).
  */
 export function guardBinary(): string | null {
   const folder = join(
@@ -415,7 +420,7 @@ export function brokenRules(guard: string, rules: string, template: string): str
     return [];
   } catch (error) {
     const { status, stdout, stderr } = error as { status: number; stdout: string; stderr: string };
-    // 19: a rule failed. Anything else is a rule file or a template that cfn-guard does not understand.
+    // 19: a rule failed. Any other status: cfn-guard cannot read a rule file or the template.
     if (status !== 19) throw new Error(`cfn-guard ended with ${status}: ${stderr}${stdout}`);
     const reports = JSON.parse(stdout) as { not_compliant: { Rule: { name: string } }[] }[];
     return reports.flatMap(({ not_compliant }) => not_compliant.map(({ Rule }) => Rule.name));

@@ -10,11 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises';
  */
 export type Seen = { readonly name: string; readonly startedAt: number; endedAt: number | null };
 
-export type Journal = { readonly seen: Seen[]; tick(): number };
+export type Journal = { readonly seen: Seen[]; next(): number };
 
 export function createJournal(): Journal {
   let now = 0;
-  return { seen: [], tick: () => ++now };
+  return { seen: [], next: () => ++now };
 }
 
 /** Relays to `target`. `nameOf` says what a request is called in the journal. */
@@ -33,7 +33,7 @@ export async function openDelay(options: {
         path: incoming.url ?? '',
         headers: incoming.headers,
       }),
-      startedAt: journal.tick(),
+      startedAt: journal.next(),
       endedAt: null,
     };
     journal.seen.push(seen);
@@ -46,7 +46,7 @@ export async function openDelay(options: {
         const body: Buffer[] = [];
         for await (const chunk of answer) body.push(chunk as Buffer);
         await delay(roundTripMs / 2);
-        seen.endedAt = journal.tick();
+        seen.endedAt = journal.next();
         outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
         outgoing.end(Buffer.concat(body));
       },

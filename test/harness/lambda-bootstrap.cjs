@@ -1,5 +1,6 @@
-// What AWS's Node runtime does with a function, as far as a function can tell: loads the handler, asks for the next event, answers.
-// Read 2026-11: the Lambda runtime API. Plain JavaScript, so that a bare Node can run it.
+// Does what the Node runtime of AWS Lambda does with a function: loads the handler, asks for the
+// next event, responds. Source: the Lambda runtime API, read 2026-11. Plain JavaScript, so that
+// Node.js can run it without a build.
 'use strict';
 const http = require('node:http');
 const { join } = require('node:path');

@@ -13,7 +13,7 @@ import {
   type ThingSpaceSimulator,
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
-import { type AwsStandIn, openAwsStandIn } from '../fakes/aws.ts';
+import { type AwsFake, openAwsFake } from '../fakes/aws.ts';
 import {
   openSecretsManagerSimulator,
   type RotationFunction,
@@ -26,7 +26,7 @@ const tag = 'thingspace-rotator';
 export type LambdaRig = {
   readonly thingspace: ThingSpaceSimulator;
   readonly secretsManager: SecretsManagerSimulator;
-  readonly aws: AwsStandIn;
+  readonly aws: AwsFake;
   /** The environment of a function, with extras on top. */
   env(extras?: Readonly<Record<string, string>>): Record<string, string>;
   /** Another instance of a function: its own world, its own lines. */
@@ -74,7 +74,7 @@ export async function openLambdaRig(options: {
     nowMs,
     rotationFunctions: options.rotationFunctions ?? {},
   });
-  const aws = await openAwsStandIn();
+  const aws = await openAwsFake();
   const arns = new Map<string, string>();
   for (const { username, password } of users) {
     const { ARN } = secretsManager.call('CreateSecret', {

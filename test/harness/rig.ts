@@ -1,5 +1,5 @@
-// One rotator on loopback: a simulated ThingSpace, a secret store, an audit log and receipts in a folder of
-// their own, composed as the program composes them. `close` takes everything away.
+// One rotator on loopback: a simulated ThingSpace, a secret store, an audit log and receipts in a
+// temporary folder, composed as the program composes them. `close` removes everything.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,11 +24,14 @@ import {
 
 export const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 
-/** A secret of eight keys, with spaces and an order of its own. */
+/** A secret of eight keys, with unusual spaces and an unusual order. */
 export function eightKeys(username: string, password: string): string {
-  return `{ "zebra": 1e2,\n  "username": ${JSON.stringify(username)},\t"note": "caf\\u00e9 \\/ \\"q\\"",
-  "password" : ${JSON.stringify(password)}, "clientId":"${application.clientId}",
-  "clientSecret":"${application.clientSecret}", "nested": {"password": "not this one", "list": [1, 2.50]}, "": null }\n`;
+  const { clientId, clientSecret } = application;
+  const name = JSON.stringify(username);
+  const nested = '{"password": "not this one", "list": [1, 2.50]}';
+  return `{ "zebra": 1e2,\n  "username": ${name},\t"note": "caf\\u00e9 \\/ \\"q\\"",
+  "password" : ${JSON.stringify(password)}, "clientId":"${clientId}",
+  "clientSecret":"${clientSecret}", "nested": ${nested}, "": null }\n`;
 }
 
 export type Rig = {
@@ -54,7 +57,7 @@ export type RigOptions = {
   readonly stored?: Readonly<Record<string, string>>;
   readonly thingspace?: Partial<ThingSpaceSimulatorOptions>;
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Puts a relay before the servers. */
+  /** Opens a relay in front of the servers. */
   readonly relay?: (urls: {
     thingspace: string;
     secretsManager: string | null;

@@ -379,9 +379,9 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     clock,
     processes: {
       begin: () => {
-        const holder = { id: `holder-${counter++}` };
-        active.add(holder.id);
-        return holder;
+        const owner = { id: `owner-${counter++}` };
+        active.add(owner.id);
+        return owner;
       },
       end: ({ id }) => void active.delete(id),
       liveness: ({ id }) => (active.has(id) ? 'alive' : 'gone'),

@@ -37,11 +37,11 @@ export const documentText = JSON.stringify({
   clientSecret: planted.clientSecret,
 });
 
-export const record = (sequence: number, holder = 'holder-1'): AttemptRecord => ({
+export const record = (sequence: number, owner = 'owner-1'): AttemptRecord => ({
   phase: 'claimed',
   sequence,
   basis: 'basis',
-  holder: { id: holder },
+  holder: { id: owner },
   writtenAtMs: 1_795_464_000_000,
   leaseMs: 60_000,
   loginsSpent: 1,
@@ -209,13 +209,16 @@ function describeVersions(inWorld: InWorld): void {
     },
   );
 
-  inWorld('a version put into a secret that does not exist says so', async (world) => {
-    const put = world
-      .versions('nobody')
-      .put({ token: token(), value: secret(planted.fresh), stages: ['ROTATION'] });
+  inWorld(
+    'a version for a secret that does not exist is refused with secret-not-found',
+    async (world) => {
+      const put = world
+        .versions('nobody')
+        .put({ token: token(), value: secret(planted.fresh), stages: ['ROTATION'] });
 
-    expect((await failureOf(put)).reason).toBe('secret-not-found');
-  });
+      expect((await failureOf(put)).reason).toBe('secret-not-found');
+    },
+  );
 
   inWorld('two secrets never have one identity', async (world) => {
     for (const id of [secretId, 'thingspace/fleet-west']) await world.putByHand(id, documentText);
@@ -399,7 +402,8 @@ function describeSecrets(inWorld: InWorld): void {
     await store.putPending(token(), await store.readCurrent(), secret('new'));
 
     const pending = await world.versions(secretId).read({ stage: 'AWSPENDING' });
-    const text = `{"uwsUser":"u","uws.password":"new","password":"other","clientId":"c","clientSecret":"s"}`;
+    const text =
+      '{"uwsUser":"u","uws.password":"new","password":"other","clientId":"c","clientSecret":"s"}';
     expect(pending?.value !== 'binary' && pending?.value.reveal()).toBe(text);
   });
 

@@ -1,7 +1,7 @@
-// What about a world can still matter to its future, as a short text. Two worlds with the same text
-// have the same future, so that only one of them need be explored. What is left out here is never
-// looked at again by anybody: older records (a token is only asked for from the labelled record
-// upward), closed intents, resets that are told or over.
+// The part of a world that can affect its future, as a short text. Two worlds with the same text
+// have the same future, so only one of them is explored. The text omits what nothing reads again:
+// older records (tokens are only requested from the labelled record upward), closed intents, and
+// resets that are recorded or over.
 
 import { createHash } from 'node:crypto';
 import {
@@ -51,27 +51,31 @@ export function keyBetweenRuns(world: World, mayReadStale: boolean): string {
   return worldKey(world, canonically(), mayReadStale);
 }
 
-/** In the middle of runs: what each process has heard says where it is. */
+/** During runs: the responses that a process has received determine its position. */
 export function keyWithin(simulation: Simulation): string {
   const { world, config, faultsLeft, switchesLeft, running, processes } = simulation;
   const now = `${world.nowMs} ${faultsLeft} ${switchesLeft} ${running?.name}`;
-  const text = `${now}|${worldKey(world, (name) => name, mayReadStale(config))}|${processes.map((process) => processKey(process, world)).join('|')}`;
+  const before = worldKey(world, (name) => name, mayReadStale(config));
+  const within = processes.map((process) => processKey(process, world));
+  const text = [now, before, ...within].join('|');
   return createHash('sha1').update(text).digest('base64');
 }
 
 function processKey(
-  { name, alive, heard, calls, timers, pausedUntilMs, loginOrder, holder, wallOffsetMs }: Process,
+  { name, alive, digest, calls, timers, pausedUntilMs, loginOrder, owner, wallOffsetMs }: Process,
   world: World,
 ): string {
-  if (!alive) return `${name} dead`;
+  if (!alive) return `${name} ended`;
   const sessions = world.sessions.length;
   const unproven = world.resets
-    .map(({ told, endedOrder }) => (told === 'nothing' && endedOrder >= loginOrder ? 'x' : '.'))
+    .map(({ response, endedOrder }) =>
+      response === 'nothing' && endedOrder >= loginOrder ? 'x' : '.',
+    )
     .join('');
   const waits = timers.map(({ atMs }) => atMs).join();
   return (
-    `${name} ${heard} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ` +
-    `${holder?.id} ${wallOffsetMs} ${unproven} ${sessions}`
+    `${name} ${digest} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ` +
+    `${owner?.id} ${wallOffsetMs} ${unproven} ${sessions}`
   );
 }
 
@@ -116,7 +120,7 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   for (const { rotationId } of intents) parts.push(`intent ${name(rotationId ?? '')}`);
   for (const reset of world.resets) {
     if (reset.fate === 'in-flight' || !closed.has(reset.rotationId))
-      parts.push(`reset ${name(reset.rotationId)} ${reset.fate} ${reset.told}`);
+      parts.push(`reset ${name(reset.rotationId)} ${reset.fate} ${reset.response}`);
     const said = world.audit
       .filter((event) => isOutcome(event) && event.rotationId === reset.rotationId)
       .map(({ certainty }) => certainty);
@@ -160,7 +164,7 @@ function recordParts(
     const version = world.versions.get(recordToken(sequence));
     const record = version?.record;
     if (!version || !record) continue;
-    const { open, history = [] } = record;
+    const { open, history = [], holder: owner } = record;
     const ageOf = (sinceMs = 0): string => maturity(world, sinceMs - beginsAtMs);
     const openPart = open
       ? [
@@ -194,7 +198,7 @@ function recordParts(
         ? name(record.planned ?? '')
         : '';
     const ages =
-      `${name(record.holder.id)} ${record.leaseMs} ` +
+      `${name(owner.id)} ${record.leaseMs} ` +
       `${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
     parts.push(
       `${sequence - label.sequence} ${record.phase} ${name(record.basis)} ${record.loginsSpent} ` +
@@ -224,6 +228,6 @@ function answerParts(world: World, name: Name): string[] {
   const isSaid = said.includes('in-doubt') || said.includes('lost');
   return [
     ...parts,
-    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.holderDied} ${isSaid}`,
+    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.ownerDied} ${isSaid}`,
   ];
 }

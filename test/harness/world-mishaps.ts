@@ -1,4 +1,4 @@
-// What may go wrong at each call of a port. A mishap is picked when the call's turn comes; the call
+// What may go wrong at each call of a port. A mishap is picked when the call is served; the call
 // is then performed, half performed, or not at all. A crash after a call is the crash before the
 // next one, which differs in nothing that lasts; so is a crash at a read beside others, hence only
 // the calls listed here can be crashed at.
@@ -27,7 +27,7 @@ export type Method =
   | 'append'
   | 'rotationsOf';
 
-/** Milliseconds that a paused process stands still. */
+/** How long a process is paused, in milliseconds. */
 export const pauses = {
   'paused past the time to send': 11_000,
   'paused past the lease': 100_000,
@@ -77,7 +77,7 @@ export type Mishap =
 
 const hands = [
   'operator edits a note',
-  'operator puts a wrong password',
+  'operator stores a wrong password',
   'operator moves AWSCURRENT back',
 ] as const;
 const pause = Object.keys(pauses) as (keyof typeof pauses)[];
@@ -85,11 +85,11 @@ const clocks = Object.keys(clockSteps) as (keyof typeof clockSteps)[];
 const write = ['unavailable', 'answer lost', 'late', 'very late'] as const;
 
 /**
- * Every mishap of every method. No pause at a login or a reset: it is on the wire as soon as the
- * loop has looked at the clock; a process is paused before that look at the calls that come before.
+ * Every mishap of every method. No pause at a login or a reset: the request is sent as soon as
+ * the loop has read the clock. A process is paused before that, at the calls that come earlier.
  */
 export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
-  readCurrent: ['crash', 'unavailable', 'stale', ...hands, 'operator puts the right password'],
+  readCurrent: ['crash', 'unavailable', 'stale', ...hands, 'operator stores the right password'],
   readPending: ['unavailable', 'stale'],
   readVersion: ['unavailable'],
   readRecord: ['unavailable', 'stale'],
@@ -150,7 +150,7 @@ export const coreMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
 
 /** What spends logins: a value that is not right, and death before the refusal is written down. */
 export const refusalMishaps: ReadonlySet<Mishap> = new Set<Mishap>([
-  'operator puts a wrong password',
+  'operator stores a wrong password',
   'crash',
 ]);
 

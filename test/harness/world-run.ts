@@ -12,7 +12,7 @@ import type {
   ResetAnswer,
   SecretVersion,
 } from '../../src/rotation/ports.ts';
-import type { Holder } from '../../src/rotation/record.ts';
+import type { Owner } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request, Result, Timing } from '../../src/rotation/state.ts';
 import { Secret } from '../../src/secret.ts';
@@ -46,7 +46,7 @@ export type Config = {
   /** `sealed`: written, to be opened elsewhere. `readable`: with the identity on the machine. */
   readonly receipts: 'off' | 'sealed' | 'readable';
   readonly resetEndsSessions: boolean;
-  /** On one machine a dead process is known to be dead; across machines nobody knows. */
+  /** On one machine it is known that a process has ended; across machines it is unknown. */
   readonly machines: 'one' | 'many';
   readonly timing: Timing;
   /** Calls side by side are served in any order, not in the order in which they were made. */
@@ -76,7 +76,7 @@ export type Process = {
   readonly name: string;
   alive: boolean;
   attempts: number;
-  holder: Holder | null;
+  owner: Owner | null;
   /** What the newest `resetting` record that it wrote calls the rotation. */
   rotationId: string | null;
   loginOrder: number;
@@ -85,8 +85,8 @@ export type Process = {
   pausedUntilMs: number;
   calls: Call[];
   timers: Timer[];
-  /** Everything it was told, in short: two processes that heard the same are at the same point. */
-  heard: number;
+  /** A digest of all responses to it. Two processes with the same digest are at the same point. */
+  digest: number;
   results: Result[];
   /** How many of them have been judged. */
   judged: number;
@@ -109,7 +109,10 @@ export type Step = {
   readonly mishap: Mishap | null;
 };
 
-/** A login, and whether the newest record then named its password as one that a closed rotation replaced. */
+/**
+ * A login, and whether the newest record then named its password as one that a closed rotation
+ * replaced.
+ */
 export type SentLogin = {
   readonly process: string;
   readonly password: string;
@@ -127,7 +130,7 @@ export type Simulation = {
   /** How many audit events have been judged. */
   auditJudged: number;
   readonly steps: Step[];
-  /** What was told to people and not looked at yet. */
+  /** Events and results that no judge has checked yet. */
   readonly said: unknown[];
   /** Logins that were sent and not judged yet. */
   readonly logins: SentLogin[];
@@ -166,7 +169,7 @@ function requestOf(config: Config): Request {
  * How many microtasks a process may need from an answer to its next call. Too few shows: a process
  * would then wait for nothing.
  */
-const ticks = 32;
+const microtasks = 32;
 
 /** Runs the scripts until each has ended or died, and leaves the world as it is then. */
 export async function simulate(simulation: Simulation, scripts: readonly Script[]): Promise<void> {
@@ -186,7 +189,7 @@ export async function simulate(simulation: Simulation, scripts: readonly Script[
     );
   }
   for (;;) {
-    for (let tick = 0; tick < ticks; tick += 1) await null;
+    for (let count = 0; count < microtasks; count += 1) await null;
     if (bugs.length > 0) throw bugs[0];
     simulation.afterStep(simulation);
     const ready = simulation.processes.filter(isReady, simulation);
@@ -203,7 +206,7 @@ export async function simulate(simulation: Simulation, scripts: readonly Script[
   for (const process of simulation.processes) {
     if (process.alive && !ended.has(process))
       throw new Error(
-        `bug: ${process.name} waits for nothing: more ticks, or a promise that never ends`,
+        `bug: ${process.name} waits for nothing: a call is missing, or a promise never ends`,
       );
     process.alive = false;
   }
@@ -278,8 +281,8 @@ function step(simulation: Simulation, process: Process): void {
   }
   if (mishap === 'crash, the others done') for (const other of process.calls) other.perform(null);
   // A reset that is never performed has to be dropped, since it counts as sent.
-  const isDead = mishap === 'crash' || mishap === 'crash, the others done';
-  if (isDead && call.method !== 'reset') die(simulation, process);
+  const isKilled = mishap === 'crash' || mishap === 'crash, the others done';
+  if (isKilled && call.method !== 'reset') die(simulation, process);
   else call.perform(mishap);
 }
 
@@ -328,7 +331,7 @@ function note(
 
 function die({ world }: Simulation, process: Process): void {
   process.alive = false;
-  for (const answer of world.answers) if (answer.process === process.name) answer.holderDied = true;
+  for (const answer of world.answers) if (answer.process === process.name) answer.ownerDied = true;
   process.calls = [];
   process.timers = [];
 }
@@ -338,7 +341,7 @@ function createProcess(name: string, wallOffsetMs: number): Process {
     name,
     alive: true,
     attempts: 0,
-    holder: null,
+    owner: null,
     rotationId: null,
     loginOrder: 0,
     names: 0,
@@ -346,7 +349,7 @@ function createProcess(name: string, wallOffsetMs: number): Process {
     pausedUntilMs: 0,
     calls: [],
     timers: [],
-    heard: 0,
+    digest: 0,
     results: [],
     judged: 0,
   };
@@ -374,12 +377,12 @@ function sleep({ world }: Simulation, process: Process, ms: number): Promise<voi
   return new Promise((resolve) => process.timers.push({ atMs: world.nowMs + ms, fire: resolve }));
 }
 
-/** Mixes what a process hears into a number. */
-function hear(process: Process, text: string): void {
-  let heard = process.heard;
+/** Adds a response to the digest of a process. */
+function updateDigest(process: Process, text: string): void {
+  let digest = process.digest;
   for (let index = 0; index < text.length; index += 1)
-    heard = (Math.imul(heard ^ text.charCodeAt(index), 0x01000193) + 0x9e37) | 0;
-  process.heard = heard;
+    digest = (Math.imul(digest ^ text.charCodeAt(index), 0x01000193) + 0x9e37) | 0;
+  process.digest = digest;
 }
 
 // The ports.
@@ -394,17 +397,17 @@ function portsOf(simulation: Simulation, process: Process): Ports {
   const { world, config } = simulation;
 
   /**
-   * Waits for its turn; what it then hears is what distinguishes this process from its twin in
-   * another world.
+   * Waits until the call is served. Only the response distinguishes this process from the same
+   * process in another world.
    */
   const call = <T>(method: Method, what: string, perform: Perform<T>): Promise<T> =>
     new Promise((resolve, reject) => {
       const answer = (value: T): void => {
-        hear(process, `${what}=${tell(value)}@${world.nowMs}`);
+        updateDigest(process, `${what}=${tell(value)}@${world.nowMs}`);
         resolve(value);
       };
       const fail = (reason: Reason, detail: string): void => {
-        hear(process, `${what}!${reason}@${world.nowMs}`);
+        updateDigest(process, `${what}!${reason}@${world.nowMs}`);
         reject(new Failure(reason, detail));
       };
       process.calls.push({
@@ -423,16 +426,16 @@ function portsOf(simulation: Simulation, process: Process): Ports {
     method: Method,
     what: string,
     reason: Reason,
-    look: (stale: boolean) => T,
+    readWorld: (stale: boolean) => T,
   ): Promise<T> =>
     call(method, what, (mishap, answer, fail) => {
       if (mishap === 'unavailable') fail(reason, `${method} is unavailable`);
-      else answer(look(mishap === 'stale'));
+      else answer(readWorld(mishap === 'stale'));
     });
 
   /**
-   * A write that may be done or not, whatever the caller hears. `act` may run when the caller is
-   * long dead.
+   * A write that may be done or not, whatever its response. `act` may run long after the caller
+   * has ended.
    */
   const write = <T>(
     method: Method,
@@ -643,13 +646,13 @@ function portsOf(simulation: Simulation, process: Process): Ports {
     },
     processes: {
       begin: () => {
-        process.holder = { id: `holder-${process.name}${process.attempts}`, host: process.name };
-        return process.holder;
+        process.owner = { id: `owner-${process.name}${process.attempts}`, host: process.name };
+        return process.owner;
       },
       end: () => {
-        process.holder = null;
+        process.owner = null;
       },
-      liveness: (holder) => liveness(simulation, process, holder),
+      liveness: (owner) => liveness(simulation, process, owner),
       rotationId: () => {
         process.names += 1;
         return `r${process.name}${process.names}`;
@@ -660,21 +663,21 @@ function portsOf(simulation: Simulation, process: Process): Ports {
 }
 
 /**
- * As on Linux: of its own attempts a process knows which are over, of another process only whether
- * it lives.
+ * As on Linux: a process knows which of its attempts are over. About another process it only knows
+ * whether that is running.
  */
 function liveness(
   { processes, config }: Simulation,
   asking: Process,
-  holder: Holder,
+  owner: Owner,
 ): 'alive' | 'gone' | 'unknown' {
-  const owner = processes.find(({ name }) => name === holder.host);
-  if (owner === asking) return asking.holder?.id === holder.id ? 'alive' : 'gone';
+  const other = processes.find(({ name }) => name === owner.host);
+  if (other === asking) return asking.owner?.id === owner.id ? 'alive' : 'gone';
   if (config.machines === 'many') return 'unknown';
-  return owner?.alive ? 'alive' : 'gone';
+  return other?.alive ? 'alive' : 'gone';
 }
 
-/** Moves AWSCURRENT whatever it is on; who asks for a compare-and-swap has looked before. */
+/** Moves AWSCURRENT from any version; a caller that needs a compare-and-swap compares first. */
 export function promote(
   world: World,
   by: { readonly process: string; readonly attempt: number },
@@ -720,13 +723,14 @@ function foundOf({ nowMs }: World, version: Version | null): FoundRecord | null 
     : null;
 }
 
-/** An answer in few words, for `hear`. */
+/** A response as a short text, for the digest. */
 function tell(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
   if ('versionId' in value) return String(value.versionId);
   if ('record' in value) {
     const { record, ageMs } = value as FoundRecord;
-    return `${record.sequence}${record.phase}${record.holder.id}${record.basis}${record.loginsSpent}${ageMs}`;
+    const { sequence, phase, holder, basis, loginsSpent } = record;
+    return [sequence, phase, holder.id, basis, loginsSpent, ageMs].join('');
   }
   if (Array.isArray(value)) return value.map(({ rotationId }) => rotationId).join();
   return JSON.stringify(value);
@@ -788,8 +792,8 @@ function login(
 }
 
 /**
- * The reset is on the wire from the moment it is asked for: between the loop's last look and this
- * nothing can come.
+ * The reset is sent when it is called: nothing can happen between the loop's last reading of the
+ * clock and this call.
  */
 function reset(
   simulation: Simulation,
@@ -810,7 +814,7 @@ function reset(
     loginOrder: process.loginOrder,
     fate: 'in-flight',
     endedOrder: Number.POSITIVE_INFINITY,
-    told: 'nothing',
+    response: 'nothing',
   });
   const { resetTimeoutMs, settleMs } = timing;
   const done = (where: World): string => applyReset(where, sentOrder, config.resetEndsSessions);
@@ -821,19 +825,19 @@ function reset(
     const doubt = (): void => answer({ reset: 'in-doubt', detail: `reset: ${mishap}` });
     const refuse = (because: 'session' | 'code' | 'throttled'): void => {
       endReset(world, sentOrder, 'dropped');
-      resetAt(world, sentOrder).told = 'refused';
+      resetAt(world, sentOrder).response = 'refused';
       answer({ reset: 'refused', because, detail: `reset: ${mishap ?? because}` });
     };
     const bytes = (text: string): Secret<Uint8Array> => new Secret(new TextEncoder().encode(text));
     const answered = (): void => {
       const fresh = done(world);
-      resetAt(world, sentOrder).told = 'answered';
+      resetAt(world, sentOrder).response = 'answered';
       world.answers.push({
         rotationId,
         password: fresh,
         process: process.name,
         receipt: 'none',
-        holderDied: false,
+        ownerDied: false,
       });
       answer({ reset: 'answered', body: bytes(`{${fresh}}`) });
     };

@@ -35,7 +35,7 @@ export type Reset = {
   fate: 'in-flight' | 'done' | 'dropped';
   endedOrder: number;
   /** What its sender learned. */
-  told: 'nothing' | 'answered' | 'refused';
+  response: 'nothing' | 'answered' | 'refused';
 };
 
 /** A new password whose bytes have reached a process's memory. */
@@ -45,8 +45,8 @@ export type Answer = {
   readonly process: string;
   /** How far its receipt has come. */
   receipt: 'none' | 'begun' | 'failed' | 'written';
-  /** Its holder died; one that ends its attempt does not. */
-  holderDied: boolean;
+  /** Its owner was killed before the attempt ended. */
+  ownerDied: boolean;
 };
 
 /** A move of AWSCURRENT by a process; `was` is where the label sat. */
@@ -58,7 +58,7 @@ export type Promotion = {
   readonly to: string;
 };
 
-/** Something that happens by itself later: a write that outlives its caller's patience. */
+/** A write that is done after its caller has timed out. */
 export type Commit = {
   readonly atMs: number;
   readonly what: string;
@@ -89,7 +89,7 @@ export type World = {
   answers: Answer[];
   promotions: Promotion[];
   commits: Commit[];
-  /** Values that a person put by hand. */
+  /** Passwords that a person stored. */
   byHand: Set<string>;
 };
 
@@ -129,7 +129,7 @@ export function createWorld(): World {
   };
 }
 
-/** A world of its own, with the same past. */
+/** An independent world with the same past. */
 export function copyWorld(world: World): World {
   return {
     ...world,
@@ -185,8 +185,8 @@ export const currentOf = (world: World): Version & { value: NonNullable<Version[
 };
 
 /**
- * Puts a version and a label on it; `taken` when the token holds something else. The same again
- * moves nothing.
+ * Stores a version and moves a label to it; `taken` when the token holds another value. The same
+ * value again moves nothing.
  */
 export function putVersion(
   world: World,
@@ -240,7 +240,10 @@ export function logIn(world: World, password: string, token: string): OpenSessio
 /** Verizon changes the password; `endsSessions` is one of the things nobody has published. */
 export function applyReset(world: World, sentOrder: number, endsSessions: boolean): string {
   const { rotationId } = resetAt(world, sentOrder);
-  world.live = `§p-${rotationId}${world.resets.some((one) => one.rotationId === rotationId && one.fate === 'done') ? '-again' : ''}`;
+  const isRepeated = world.resets.some(
+    (one) => one.rotationId === rotationId && one.fate === 'done',
+  );
+  world.live = `§p-${rotationId}${isRepeated ? '-again' : ''}`;
   if (endsSessions) world.sessions = [];
   endReset(world, sentOrder, 'done');
   return world.live;
@@ -290,7 +293,7 @@ export const handiwork = {
   /** Edits another key: a new version with the same password. */
   'operator edits a note': (world: World): void =>
     putByHand(world, currentOf(world).value.password),
-  'operator puts a wrong password': (world: World): void =>
+  'operator stores a wrong password': (world: World): void =>
     putByHand(world, nameOf(world, '§wrong')),
   'operator moves AWSCURRENT back': (world: World): void => {
     const previous = labelled(world, 'AWSPREVIOUS');
@@ -298,8 +301,8 @@ export const handiwork = {
     moveLabel(world, 'AWSCURRENT', previous.id);
     world.byHand.add(previous.value.password);
   },
-  /** Verizon support resets the password, and the operator puts it. */
-  'operator puts the right password': (world: World): void => {
+  /** Verizon support resets the password, and the operator stores it. */
+  'operator stores the right password': (world: World): void => {
     world.strikes = 0;
     world.live = nameOf(world, '§support');
     world.sessions = [];

@@ -58,7 +58,7 @@ const acknowledgedBy = (output: string, perAppend: number): string[] =>
 const rotationsIn = (directory: string): Set<string | undefined> =>
   new Set(linesIn(directory).map((line) => viewLine(line)?.rotationId));
 
-async function expectWhole(directory: string): Promise<void> {
+async function expectComplete(directory: string): Promise<void> {
   const log = await openTestLog({ directory, signingKey });
   await log.close();
   expect(linesIn(directory).map((line) => viewLine(line)?.sequence)).toEqual(
@@ -93,7 +93,7 @@ test.each(['exit', 'throw'])(
     expect(acknowledged.length).toBe(10_000);
     const found = rotationsIn(directory);
     expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-    await expectWhole(directory);
+    await expectComplete(directory);
   },
   patience,
 );
@@ -114,7 +114,7 @@ test(
 
     const found = rotationsIn(directory);
     expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-    await expectWhole(directory);
+    await expectComplete(directory);
   },
   patience,
 );
@@ -138,7 +138,7 @@ test(
     expect(acknowledged.length).toBeGreaterThan(600);
     const found = rotationsIn(directory);
     expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
-    await expectWhole(directory);
+    await expectComplete(directory);
     expect(readdirSync(join(directory, '.writer')).filter((name) => name !== 'wanted')).toEqual([]);
   },
   patience,
@@ -185,7 +185,7 @@ orSkip.each<[string, number[]]>([
       const found = rotationsIn(directory);
       expect(acknowledgedBy(done.stdout, 3).filter((id) => !found.has(id))).toEqual([]);
       expect(found.has('before') && found.has(`after-${nth}`)).toBe(true);
-      await expectWhole(directory);
+      await expectComplete(directory);
     }
     expect(deaths).toBeGreaterThan(moments.length / 2);
   },

@@ -149,10 +149,10 @@ test('an incomplete record is removed at the next start, and none before it', as
   const before = readFileSync(file);
   await log.append([outcome('r-1')]);
   await log.close();
-  const whole = readFileSync(file);
+  const complete = readFileSync(file);
 
-  for (let length = before.length + 1; length < whole.length; length += 37) {
-    writeFileSync(file, whole.subarray(0, length));
+  for (let length = before.length + 1; length < complete.length; length += 37) {
+    writeFileSync(file, complete.subarray(0, length));
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
     await again.append([outcome('r-1')]);
     await again.close();
@@ -174,13 +174,13 @@ test('an append of several records is complete or absent', async () => {
   const before = statSync(file).size;
   await log.append([outcome('r-1'), intended('r-2'), outcome('r-2')]);
   await log.close();
-  const whole = readFileSync(file);
-  const ends = [...whole.keys()]
-    .filter((index) => index >= before && whole[index] === 0x0a)
+  const complete = readFileSync(file);
+  const ends = [...complete.keys()]
+    .filter((index) => index >= before && complete[index] === 0x0a)
     .map((index) => index + 1);
 
   for (const length of ends.slice(0, 2)) {
-    writeFileSync(file, whole.subarray(0, length));
+    writeFileSync(file, complete.subarray(0, length));
     const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
     expect((await again.rotationsOf('fleet-a')).open.map(({ rotationId }) => rotationId)).toEqual([
       'r-1',
@@ -225,7 +225,7 @@ test('two busy writers that pass the lock to each other leave only records', asy
   const clock = { ...openClock(), atMs: 0 };
   const one = await openTestLog({ clock });
   const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey, clock });
-  const appendInTurn = async (log: typeof one, name: string): Promise<void> => {
+  const appendSerially = async (log: typeof one, name: string): Promise<void> => {
     for (let index = 0; index < 75; index += 1) {
       await log.append([intended(`${name}-${index}`)]);
       // A different time between two appends, so that they meet in every order.
@@ -233,7 +233,7 @@ test('two busy writers that pass the lock to each other leave only records', asy
     }
   };
   const names = [...'abcdefghijklmnop'];
-  await Promise.all(names.map((name, index) => appendInTurn(index % 2 === 0 ? one : two, name)));
+  await Promise.all(names.map((name, index) => appendSerially(index % 2 === 0 ? one : two, name)));
   await Promise.all([one.close(), two.close()]);
 
   expect(sequencesIn(one.directory)).toEqual(upTo(1201));
@@ -245,22 +245,22 @@ test('a log that was shortened or altered before its checkpoint is not continued
   const log = await filledLog(4);
   await log.close();
   const file = join(log.directory, 'audit-2026-03.jsonl');
-  const whole = readFileSync(file);
+  const complete = readFileSync(file);
   const reopen = (): Promise<unknown> =>
     openTestLog({ directory: log.directory, signingKey: log.signingKey });
   rmSync(join(log.directory, '.writer', 'state.json'));
 
-  truncateSync(file, whole.length - 100);
+  truncateSync(file, complete.length - 100);
   expect((await failureOf(reopen())).message).toContain('damaged');
-  writeFileSync(file, Buffer.from(whole.toString().replace('fleet-a', 'fleet-b')));
+  writeFileSync(file, Buffer.from(complete.toString().replace('fleet-a', 'fleet-b')));
   expect((await failureOf(reopen())).message).toContain(
     'does not continue its checkpoint at 9 records',
   );
-  writeFileSync(file, whole);
+  writeFileSync(file, complete);
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
   while (existsSync(join(log.directory, '.writer', 'lock')))
     await new Promise((resolve) => setImmediate(resolve));
-  writeFileSync(file, whole.subarray(0, -200));
+  writeFileSync(file, complete.subarray(0, -200));
   expect((await failureOf(again.append([intended('r-9')]))).message).toContain(
     'shorter than before',
   );

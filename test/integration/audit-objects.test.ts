@@ -14,17 +14,17 @@ import { openKmsSigner } from '../../src/aws/kms-signer.ts';
 import { openS3Objects } from '../../src/aws/s3-objects.ts';
 import { openClock } from '../../src/clock.ts';
 import type { AuditEvent } from '../../src/rotation/event.ts';
-import { type AwsStandIn, openAwsStandIn } from '../fakes/aws.ts';
+import { type AwsFake, openAwsFake } from '../fakes/aws.ts';
 
 const origin = 'test.example/objects';
 const { signingKey, verifierKey } = generateSigningKey(origin);
 const clock = openClock();
 
-let aws: AwsStandIn;
+let aws: AwsFake;
 let logs: AuditWriter[];
 let stray: string[];
 beforeEach(async () => {
-  aws = await openAwsStandIn();
+  aws = await openAwsFake();
   Object.assign(process.env, aws.env);
   logs = [];
   stray = [];
@@ -192,12 +192,8 @@ test('a head whose checkpoint our key did not sign is not used', async () => {
   const [[name = '', text = ''] = []] = stored('heads');
   const [[note = '', signed = ''] = []] = stored('checkpoints');
   aws.objects.set(name, Buffer.from(JSON.stringify({ ...JSON.parse(text), open: [] })));
-  aws.objects.set(
-    note,
-    Buffer.from(
-      `${signed.slice(0, -90)}${signed.slice(-90, -80).replace(/[A-Za-z]/g, 'x')}${signed.slice(-80)}`,
-    ),
-  );
+  const changed = signed.slice(-90, -80).replace(/[A-Za-z]/g, 'x');
+  aws.objects.set(note, Buffer.from(`${signed.slice(0, -90)}${changed}${signed.slice(-80)}`));
 
   const intents = (await (await open()).rotationsOf('east')).open;
 

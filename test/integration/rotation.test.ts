@@ -112,7 +112,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(await rotateOnly(rig)).toMatchObject({ outcome: 'rotated' });
   });
 
-  test('a truncated reset response is kept in a receipt and in the secret, and costs no login', async () => {
+  test('a truncated reset response is kept in a receipt and in the secret', async () => {
     const rig = await rigWith({ store, users: { east: oldPassword } });
     rig.thingspace.arm({ fault: 'truncated-200', call: 'reset', cutAfterBytes: 20 });
 
@@ -267,7 +267,7 @@ test('the second account with the same ThingSpace user is rejected before login'
   ]);
 });
 
-test('another process refuses the second account with the same user before login, too', async () => {
+test('another process refuses the second account with the same user before login', async () => {
   const rig = await rigWith({ store: 'file', users: { east: oldPassword, west: oldPassword } });
   const westAsEast = new Secret(eightKeys('east', oldPassword));
   await rig.rotator.files?.putCurrent('thingspace/west', westAsEast);

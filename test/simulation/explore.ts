@@ -29,7 +29,7 @@ import {
   mishapSets,
   Objection,
   simulationOf,
-  unrest,
+  unfinished,
 } from './judging.ts';
 
 /** What is explored. `switches` is undefined for one process at a time. */
@@ -54,7 +54,7 @@ type Count = { -readonly [Key in keyof Explored]: Explored[Key] };
 export const gapsMs = [0, 100_000, 200_000, 61 * dayMs] as const;
 
 /** Runs without faults in which every account must come to rest. */
-const runsToRest = 5;
+const runsToFinish = 5;
 
 /** This world has the same future as one before; it is followed there. */
 class Known extends Error {}
@@ -100,7 +100,7 @@ const once = (world: World): Script => ({
 export async function exploreOneByOne(scope: Scope): Promise<Explored> {
   const explored: Count = { worlds: 0, steps: 0, states: 0 };
   const seen = new Set<string>();
-  const resting = new Set<string>();
+  const finished = new Set<string>();
   const levels: Node[][] = Array.from({ length: scope.faults + 1 }, () => []);
   const config = configOf(scope);
   const add = (node: Node): void => {
@@ -115,7 +115,7 @@ export async function exploreOneByOne(scope: Scope): Promise<Explored> {
   for (let left = scope.faults; left >= 0; left -= 1) {
     for (let node = levels[left]?.shift(); node; node = levels[left]?.shift()) {
       explored.states += 1;
-      await comeToRest(node, scope, resting, explored);
+      await expectFinished(node, scope, finished, explored);
       for (const gap of gapsOf(node.world)) await exploreRun(node, gap, scope, explored, add);
     }
   }
@@ -154,7 +154,7 @@ async function exploreRun(
       { faults: node.faultsLeft, switches: 0 },
       (now) => {
         judge(now);
-        if (now.faultsLeft > 0 && picks.isNew) lookAround(now, known);
+        if (now.faultsLeft > 0 && picks.isNew) exploreFrom(now, known);
       },
     );
     const after = (): Node => ({
@@ -177,7 +177,7 @@ async function exploreRun(
   } while (picks.next());
 }
 
-function lookAround(simulation: Simulation, known: Set<string>): void {
+function exploreFrom(simulation: Simulation, known: Set<string>): void {
   const key = keyWithin(simulation);
   if (known.has(key)) throw new Known();
   known.add(key);
@@ -191,13 +191,13 @@ function lookAround(simulation: Simulation, known: Set<string>): void {
 export async function exploreTwo(scope: Scope): Promise<Explored> {
   const explored: Count = { worlds: 0, steps: 0, states: 0 };
   const known = new Set<string>();
-  const resting = new Set<string>();
+  const finished = new Set<string>();
   const picks = countPicks();
   do {
     const world = createWorld();
     const simulation = simulationOf(world, configOf(scope), picks, budgetOf(scope), (now) => {
       judge(now);
-      if (picks.isNew) lookAround(now, known);
+      if (picks.isNew) exploreFrom(now, known);
     });
     const after = (): Node => ({
       world,
@@ -210,7 +210,7 @@ export async function exploreTwo(scope: Scope): Promise<Explored> {
     try {
       await simulate(simulation, [once(world), persistent(world, picks)]);
       explored.states += 1;
-      await comeToRest(after(), scope, resting, explored);
+      await expectFinished(after(), scope, finished, explored);
     } catch (error) {
       if (error instanceof Objection) throw broken(error, after(), scope);
       if (!(error instanceof Known)) throw error;
@@ -236,49 +236,53 @@ const persistent = (world: World, picks: Picks): Script => ({
 });
 
 /**
- * Without faults from here on: at rest within a bounded number of runs. What is known to come to
- * rest is in `resting`.
+ * Without faults from here on: no rotation is in progress after a bounded number of runs.
+ * `finished` has the keys of the worlds for which this is known.
  */
-async function comeToRest(
+async function expectFinished(
   node: Node,
   scope: Scope,
-  resting: Set<string>,
+  finished: Set<string>,
   explored: Count,
 ): Promise<void> {
   const config = configOf(scope);
   const passed: string[] = [];
   const run = { world: node.world, steps: [...node.steps] };
   let objection: Objection | null = null;
-  for (let runs = 0; runs < runsToRest; runs += 1) {
+  for (let runs = 0; runs < runsToFinish; runs += 1) {
     const key = `${runs}${keyBetweenRuns(run.world, mayReadStale(config))}`;
-    if (resting.has(key)) break;
+    if (finished.has(key)) break;
     passed.push(key);
     explored.worlds += 1;
     run.world = copyWorld(run.world);
-    objection = await runToRest(run, runs, config).catch((error: unknown) => {
+    objection = await runWithoutFaults(run, runs, config).catch((error: unknown) => {
       throw error instanceof Objection
         ? broken(error, { ...node, steps: run.steps }, scope)
         : error;
     });
     if (objection === null) break;
   }
-  if (objection !== null && passed.length > 0 && passed.at(-1)?.startsWith(String(runsToRest - 1)))
+  if (
+    objection !== null &&
+    passed.length > 0 &&
+    passed.at(-1)?.startsWith(String(runsToFinish - 1))
+  )
     throw broken(
       new Objection(
         objection.promise,
-        `after ${runsToRest} runs without faults: ${objection.message}`,
+        `after ${runsToFinish} runs without faults: ${objection.message}`,
       ),
       { ...node, steps: run.steps },
       scope,
     );
-  for (const key of passed) resting.add(key);
+  for (const key of passed) finished.add(key);
 }
 
 /**
- * One run without faults; what is not at rest after it. A wrong password put by hand is only
- * noticed when it is due.
+ * One run without faults, and what is still unfinished after it. A wrong password that a person
+ * stored is only detected when it is due.
  */
-export async function runToRest(
+export async function runWithoutFaults(
   run: { world: World; readonly steps: Step[] },
   runs: number,
   config: Config,
@@ -292,7 +296,7 @@ export async function runToRest(
   } finally {
     run.steps.push(...simulation.steps);
   }
-  return unrest(simulation);
+  return unfinished(simulation);
 }
 
 function broken(objection: Objection, last: Node, scope: Scope): Broken {
@@ -357,5 +361,5 @@ export async function replay(text: string): Promise<void> {
     }
     budget.faults = simulation.faultsLeft;
   }
-  await comeToRest(node, scope, new Set(), { worlds: 0, steps: 0, states: 0 });
+  await expectFinished(node, scope, new Set(), { worlds: 0, steps: 0, states: 0 });
 }

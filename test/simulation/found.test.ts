@@ -57,7 +57,7 @@ async function story(...runs: Run[]): Promise<{ world: World; results: (Result |
 const ends = (results: readonly (Result | null)[]): string[] =>
   results.map((result) => result?.reason ?? result?.outcome ?? 'died');
 
-test('a reset whose connection is cut at once is given the time that the server can take', async () => {
+test('a reset whose connection is cut at once gets the time that the server can take', async () => {
   const { world, results } = await story(
     { mishaps: [['reset', 'cut, then very late']] },
     { after: 130 },
@@ -68,7 +68,7 @@ test('a reset whose connection is cut at once is given the time that the server 
   expect(world.resets).toHaveLength(1);
 });
 
-test('a run that completes the rotation of a dead process never says unchanged', async () => {
+test('a run that completes the rotation of a killed process never says unchanged', async () => {
   const { results } = await story(
     { mishaps: [['promote', 'crash']] },
     {
@@ -111,7 +111,7 @@ test('a suspension that the audit log lacks is recorded by the next run', async 
   expect(openIntents(world, account)).toEqual([]);
 });
 
-test('a record that reaches the store late takes the label with it, and hides no newer record', async () => {
+test('a record that reaches the store late moves the label but hides no newer record', async () => {
   const { results } = await story(
     { mishaps: [['putRecord resetting', 'late']] },
     { mishaps: [['promote', 'crash']] },
@@ -142,8 +142,8 @@ test('AWSCURRENT moved back by hand is corrected without a failed login', async 
 test('AWSPENDING of an older rotation of this program does not count as foreign', async () => {
   const { results } = await story(
     {},
-    { after: 200, by: 'operator puts the right password' },
-    { after: 200, by: 'operator puts the right password' },
+    { after: 200, by: 'operator stores the right password' },
+    { after: 200, by: 'operator stores the right password' },
     { after: 61 * 86_400, mishaps: [['append', 'answer lost']] },
     { after: 1 },
   );
@@ -151,11 +151,11 @@ test('AWSPENDING of an older rotation of this program does not count as foreign'
   expect(ends(results)).toEqual(['rotated', 'not-due', 'not-due', 'audit-unavailable', 'rotated']);
 });
 
-test('resume records the outcome of the suspended rotation, and does not call it unchanged', async () => {
+test('resume records the outcome of the suspended rotation, which is not unchanged', async () => {
   const { world, results } = await story(
     {
       mishaps: [
-        ['promote', 'operator puts a wrong password'],
+        ['promote', 'operator stores a wrong password'],
         ['append rotation.outcome', 'crash'],
       ],
     },

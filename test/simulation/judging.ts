@@ -16,7 +16,7 @@ import { onlyResetAnswers } from './judges/2-only-reset-answers.ts';
 import { loginBudget } from './judges/3-login-budget.ts';
 import { provenBeforeReset } from './judges/4-proven-before-reset.ts';
 import { oneInFlight } from './judges/5-one-in-flight.ts';
-import { audited, auditedAtRest } from './judges/6-audited.ts';
+import { audited, auditedAtEnd } from './judges/6-audited.ts';
 import { unsettled } from './judges/7-settles.ts';
 import { nothingLeaks } from './judges/8-nothing-leaks.ts';
 import { truthful } from './judges/10-truthful.ts';
@@ -64,19 +64,19 @@ const show = ({ atMs, process, call, mishap }: Step): string =>
   `${String(atMs / 1000).padStart(10)} s  ${process}  ` +
   `${call}${mishap === null ? '' : `   <<< ${mishap}`}`;
 
-/** Puts the world as it is to every judge. Throws an Objection. */
+/** Asks every judge about the present world. Throws an Objection. */
 export function judge(simulation: Simulation): void {
-  for (const [promise, look] of judges) {
-    const objection = look(simulation);
+  for (const [promise, object] of judges) {
+    const objection = object(simulation);
     if (objection !== null) throw new Objection(promise, objection);
   }
 }
 
-/** What the judges of the end still wait for; null when the account is at rest. */
-export function unrest(simulation: Simulation): Objection | null {
+/** What the judges of the end still wait for; null when no rotation is in progress. */
+export function unfinished(simulation: Simulation): Objection | null {
   const open = unsettled(simulation, simulation.processes.at(-1)?.results.at(-1));
   if (open !== null) return new Objection('promise 7', open);
-  const silent = auditedAtRest(simulation);
+  const silent = auditedAtEnd(simulation);
   return silent === null ? null : new Objection('promise 6', silent);
 }
 

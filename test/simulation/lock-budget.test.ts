@@ -1,6 +1,6 @@
-// Five consecutive failed logins lock the user, and only Verizon unlocks it. A month of a daemon
-// that looks every hour, or every day, with its own waits in between, killed and started again:
-// never more than three.
+// Five consecutive failed logins lock the user, and only Verizon unlocks it. A daemon runs for a
+// month, every hour or every day, with its retries, and is killed and restarted. It never causes
+// more than three.
 
 import { retryDelayMs } from '../../src/scheduler/retry.ts';
 import {
@@ -52,7 +52,7 @@ async function live(world: World, { everyMs, enabled, at, rate, seed }: Month): 
   };
   const picks = seedPicks(randomOf(seed), rate);
   let most = 0;
-  for (let tickMs = 0; tickMs < 30 * dayMs; tickMs += everyMs) {
+  for (let runMs = 0; runMs < 30 * dayMs; runMs += everyMs) {
     const simulation = simulationOf(
       world,
       config,
@@ -63,19 +63,19 @@ async function live(world: World, { everyMs, enabled, at, rate, seed }: Month): 
         most = Math.max(most, world.strikes);
       },
     );
-    passTime(world, Math.max(world.nowMs, tickMs), () => judge(simulation));
-    await simulate(simulation, [daemon(world, tickMs + everyMs)]);
+    passTime(world, Math.max(world.nowMs, runMs), () => judge(simulation));
+    await simulate(simulation, [daemon(world, runMs + everyMs)]);
   }
   return most;
 }
 
-/** One look, and the looks after it that the daemon allows itself before its next tick. */
-const daemon = (world: World, nextTickMs: number): Script => ({
+/** One scheduled run, and the retries of the daemon before the next scheduled run. */
+const daemon = (world: World, nextRunMs: number): Script => ({
   name: nameOf(world, 'p'),
   run: async (attempt) => {
     for (let inARow = 1; ; inARow += 1) {
       const waitMs = retryDelayMs(await attempt.rotate(), inARow, timing);
-      if (waitMs === null || world.nowMs + waitMs >= nextTickMs) return;
+      if (waitMs === null || world.nowMs + waitMs >= nextRunMs) return;
       await attempt.sleep(waitMs);
     }
   },
@@ -91,7 +91,7 @@ test.each(rhythms)(
   'a month of %s against a wrong password spends one login',
   async (_, everyMs) => {
     const world = createWorld();
-    handiwork['operator puts the right password'](world);
+    handiwork['operator stores the right password'](world);
     world.labels.set('AWSCURRENT', 'v0');
 
     const most = await live(world, { everyMs, enabled: [], rate: 0, seed: 1 });
@@ -188,11 +188,11 @@ test.each(rhythms)(
   },
 );
 
-test('an operator who puts one wrong password a day is stopped at the third, and stays stopped', async () => {
+test('an operator who stores a wrong password every day is stopped at the third', async () => {
   const world = createWorld();
   for (let day = 0; day < 10; day += 1) {
     // A wrong value with the age of the old one, so that it is tried at once.
-    handiwork['operator puts a wrong password'](world);
+    handiwork['operator stores a wrong password'](world);
     const current = world.labels.get('AWSCURRENT') ?? '';
     const version = world.versions.get(current);
     if (version) world.versions.set(current, { ...version, createdAtMs: world.nowMs - 61 * dayMs });

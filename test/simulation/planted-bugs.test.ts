@@ -234,7 +234,7 @@ test('a reset without a durable intent is found without any fault', async () => 
   expect(found).toEqual({ promise: 'promise 6', mishaps: [] });
 });
 
-test('a rotation whose outcome is never told is found at rest', async () => {
+test('a rotation whose outcome is never recorded is found when no fault is left', async () => {
   const plant = auditsWithoutWriting(['rotation.outcome', 'rotation.reconciled']);
 
   const found = await brokenBy(exploreOneByOne({ ...world, faults: 0, plant }));
@@ -247,7 +247,7 @@ test('a stop that is not written is found when nothing comes to rest', async () 
     exploreOneByOne({ ...world, mishaps: 'refusals', plant: forgetsStops }),
   );
 
-  expect(found).toEqual({ promise: 'promise 7', mishaps: ['operator puts a wrong password'] });
+  expect(found).toEqual({ promise: 'promise 7', mishaps: ['operator stores a wrong password'] });
 });
 
 test('a password in a detail is found when it is said', async () => {

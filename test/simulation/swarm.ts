@@ -5,11 +5,11 @@ import { createWorld, nameOf, newestRecord, passTime, type World } from '../harn
 import { everyMishap } from '../harness/world-mishaps.ts';
 import { randomOf, seedPicks } from '../harness/world-picks.ts';
 import { type Config, type Script, type Step, simulate, timing } from '../harness/world-run.ts';
-import { type Explored, gapsMs, runToRest } from './explore.ts';
+import { type Explored, gapsMs, runWithoutFaults } from './explore.ts';
 import { Broken, judge, Objection, simulationOf } from './judging.ts';
 
 /** Runs without faults in which every account must come to rest. */
-const runsToRest = 5;
+const runsToFinish = 5;
 
 /**
  * One world from a seed: its ways, its mishaps and how likely they are, its processes, and when
@@ -45,8 +45,8 @@ export async function exploreSeed(seed: number, faults: number): Promise<Explore
     left = simulation.faultsLeft;
   }
   let objection: Objection | null = null;
-  for (let runs = 0; runs < runsToRest; runs += 1) {
-    objection = await runToRest({ world, steps }, runs, config).catch((error: unknown) => {
+  for (let runs = 0; runs < runsToFinish; runs += 1) {
+    objection = await runWithoutFaults({ world, steps }, runs, config).catch((error: unknown) => {
       throw fail(error);
     });
     if (objection === null) return { worlds: 1, steps: steps.length, states: rounds };
@@ -92,7 +92,7 @@ function daemon(world: World, random: () => number): Script {
   };
 }
 
-/** A person lifts the stop, after having proved the password by hand, as the runbook says. */
+/** A person clears the suspension after a login with the password, as the runbook says. */
 const resuming = (world: World): Script => ({
   name: nameOf(world, 'person'),
   run: async (attempt) => {

@@ -1,5 +1,5 @@
-// Two processes on one account, at every interleaving with a few switches: one reset in flight at
-// most, whoever is paused, dead, slow, or an hour off.
+// Two processes on one account, at every interleaving with a few switches. At most one reset is in
+// flight, even if a process is paused, killed or slow, or its clock is an hour off.
 
 import { exploring } from './exploring.ts';
 

@@ -67,7 +67,7 @@ test('a failure that a person must correct is sent at once', () => {
   });
 });
 
-test('and nothing that lasts is left untold', () => {
+test('an alert exists for every lasting failure', () => {
   expect(Object.keys(kinds(3)).sort()).toEqual(Object.keys(failures).sort());
 });
 

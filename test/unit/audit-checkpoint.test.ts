@@ -17,9 +17,12 @@ import { emptyRoot } from '../../src/audit/merkle.ts';
 const published = {
   signingKey: 'PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz',
   verifierKey: 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW',
-  text: "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n",
+  text:
+    'If you think cryptography is the answer to your problem,\n' +
+    "then you don't know what your problem is.\n",
   signature:
-    '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n',
+    '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FF' +
+    'YC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n',
 };
 
 const partsOf = (note: string): NonNullable<ReturnType<typeof parseNote>> => {
@@ -43,7 +46,9 @@ test('the example of the C2SP page verifies with its key', () => {
     'example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k',
   );
   const note =
-    'This is an example message.\n\n— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n';
+    'This is an example message.\n\n' +
+    '— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Z' +
+    'tg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n';
 
   expect(checkNote(partsOf(note), [verifier])).toBe('valid');
   expect(checkNote(partsOf(note.replace('example message', 'exemple message')), [verifier])).toBe(
@@ -53,7 +58,10 @@ test('the example of the C2SP page verifies with its key', () => {
 
 test('the example checkpoint of the C2SP page can be read', () => {
   const text =
-    'example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n';
+    'example.com/behind-the-sofa\n20852163\n' +
+    'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n' +
+    '— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurm' +
+    'RDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n';
 
   expect(parseCheckpoint(text)).toMatchObject({
     origin: 'example.com/behind-the-sofa',

@@ -175,7 +175,8 @@ test('CSV follows RFC 4180, with a byte order mark, and no field starts a formul
   const csv = (await all(csvOf(listRecords(log, {})))).join('');
   expect(csv.startsWith('\ufeffsequence,time,event,account')).toBe(true);
   expect(csv).toContain(
-    '0,2026-03-01T00:00:00.000Z,rotation.outcome,"\'=HYPERLINK(""x"")",uws-a,success,,"a,b\n""c""",1,',
+    '0,2026-03-01T00:00:00.000Z,rotation.outcome,"\'=HYPERLINK(""x"")",' +
+      'uws-a,success,,"a,b\n""c""",1,',
   );
   expect(csv.endsWith('\r\n')).toBe(true);
 });

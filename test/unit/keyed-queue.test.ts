@@ -44,7 +44,7 @@ function runFleet(fleet: Fleet, logged: (LoggedEvent | 'checkpoint')[] = []) {
   return run(rotator, { accounts: fleet.accounts, ask, interrupt, onResult });
 }
 
-const turns = async (count = 20): Promise<void> => {
+const waitMicrotasks = async (count = 20): Promise<void> => {
   for (let index = 0; index < count; index += 1)
     await new Promise((resolve) => setImmediate(resolve));
 };
@@ -60,7 +60,7 @@ test('a run keeps to its concurrency, and its results have the order of the acco
     attempt: async ({ name }) => {
       running += 1;
       most = Math.max(most, running);
-      await turns(name === 'a' ? 30 : 2);
+      await waitMicrotasks(name === 'a' ? 30 : 2);
       running -= 1;
       return resultOf(name);
     },
@@ -81,7 +81,7 @@ test('the other user of a changed pair is postponed to the next run, with the re
     pairs: [['b', 'a']],
     attempt: async ({ name }) => {
       attempted.push(name);
-      await turns();
+      await waitMicrotasks();
       return resultOf(name);
     },
   });
@@ -156,7 +156,7 @@ test('a bug ends the run after the other accounts have finished', async () => {
     concurrency: 3,
     attempt: async ({ name }) => {
       if (name === 'a') throw new Error('bug: on purpose');
-      await turns();
+      await waitMicrotasks();
       return resultOf(name);
     },
     onResult: ({ account }) => finished.push(account),
@@ -224,7 +224,7 @@ test('overlapping pairs never run at the same time and never deadlock', async ()
       queue.run(name, async () => {
         running += 1;
         most = Math.max(most, running);
-        await turns(3);
+        await waitMicrotasks(3);
         running -= 1;
       }),
     ),
@@ -233,7 +233,7 @@ test('overlapping pairs never run at the same time and never deadlock', async ()
   expect(most).toBe(1);
 });
 
-test('slow work frees its place, and urgent work has places of its own', async () => {
+test('slow work frees its place, and urgent work uses reserved places', async () => {
   const clock = virtualClock();
   const queue = openKeyedQueue({ concurrency: 1, pairs: [], clock, slowAfterMs: 1000 });
   const done: string[] = [];

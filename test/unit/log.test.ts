@@ -66,7 +66,10 @@ test('a line of text stays one line, whatever its fields hold', async () => {
 
   expect(lines).toEqual([
     expect.stringMatching(
-      /^\S+ warn {2}reset\.refused account=east requestId=r-1 detail="two\\nlines \\"and\\" quotes"$/,
+      new RegExp(
+        '^\\S+ warn {2}reset\\.refused account=east requestId=r-1 ' +
+          'detail="two\\\\nlines \\\\"and\\\\" quotes"$',
+      ),
     ),
   ]);
 });

@@ -207,7 +207,7 @@ describe('a rotation that is open', () => {
       { finding: 'busy', forMs: common.leaseMs - running },
     ],
     [
-      'the owner is dead: its lease does not matter',
+      'the owner has ended: its lease does not matter',
       { ageMs: running, versions: [stored], evidence: { liveness: 'gone' } },
       { finding: 'write' },
     ],

@@ -1,5 +1,5 @@
-// The machine by itself: each state asks for one effect, only that effect's outcome fits, and the
-// arrows of a healthy rotation come in the order of docs/ROTATION.md. Everything else is in
+// The state machine without the loop: each state has one effect and accepts only its outcome. The
+// states of a rotation without faults have the order of docs/ROTATION.md. Everything else is in
 // test/simulation.
 
 import { Failure } from '../../src/rotation/failure.ts';
@@ -172,7 +172,7 @@ test('a refused login stops the account, and no reset is sent', () => {
 test.each(['record', 'audit', 'receipt'] as const)(
   'without a durable %s no reset is sent',
   (what) => {
-    const failure = new Failure('store-unavailable', 'away');
+    const failure = new Failure('store-unavailable', 'unreachable');
 
     const states = walk({ intend: { ...healthy.intend, [what]: failure } as Outcome });
 
@@ -198,7 +198,7 @@ test('a lost answer is in doubt, and nothing is sent again', () => {
   });
 });
 
-test('a session that is refused at the reset gets one new login and one new intent, and no third', () => {
+test('a session that is refused at the reset gets one new login and one new intent only', () => {
   const refused = { reset: 'refused', because: 'session', detail: 'expired' };
 
   const states = walk({ reset: { ...healthy.reset, answer: refused, password: null } as Outcome });
@@ -215,10 +215,13 @@ test(
   'a password that cannot be stored is tried until the platform’s time is up, and never ' +
     'forgotten before',
   () => {
-    const away = { ...healthy.store, store: new Failure('store-unavailable', 'away') } as Outcome;
-    const states = walk({ store: { ...away, remainingMs: 0 } });
+    const unreachable = {
+      ...healthy.store,
+      store: new Failure('store-unavailable', 'unreachable'),
+    } as Outcome;
+    const states = walk({ store: { ...unreachable, remainingMs: 0 } });
     const waits = Array.from({ length: 12 }).reduce<State[]>(
-      (tried) => [...tried, advance(tried.at(-1) as State, away)],
+      (tried) => [...tried, advance(tried.at(-1) as State, unreachable)],
       [walk().find(({ at }) => at === 'storing') as State],
     );
 

@@ -284,7 +284,7 @@ test('a failure is retried after 15 min, 1 h and 4 h, then at the next scheduled
 
   cron.runNow();
   await world.clock.advance(23 * hourMs);
-  const beforeTick = at.length;
+  const beforeRun = at.length;
   await world.clock.advance(hourMs);
 
   const waits = at.slice(1, 4).map((minute, index) => minute - (at[index] ?? 0));
@@ -293,7 +293,7 @@ test('a failure is retried after 15 min, 1 h and 4 h, then at the next scheduled
     expect(waits[index]).toBeGreaterThanOrEqual(wait);
     expect(waits[index]).toBeLessThanOrEqual(wait * 1.1);
   });
-  expect([beforeTick, at.length]).toEqual([4, 5]);
+  expect([beforeRun, at.length]).toEqual([4, 5]);
   await ended(scheduler, world);
 });
 

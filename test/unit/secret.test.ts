@@ -34,6 +34,6 @@ test('secrets can be compared without being revealed', () => {
   expect(new Secret('').isEmpty).toBe(true);
 });
 
-test('a structured clone carries nothing away', () => {
+test('a structured clone contains no secret', () => {
   expect(JSON.stringify(structuredClone(new Secret(planted)))).toBe('{}');
 });

@@ -68,9 +68,9 @@ function notifier(url: string, more: Partial<Parameters<typeof openNotifier>[0]>
   return { ...opened, clock, lines, counts };
 }
 
-/** Real requests need real turns of the loop; virtual time passes meanwhile. */
+/** Real requests need the real event loop; virtual time passes meanwhile. */
 async function until(clock: VirtualClock, isDone: () => boolean, stepMs = 1000): Promise<void> {
-  for (let turn = 0; turn < 20_000 && !isDone(); turn += 1) await clock.advance(stepMs);
+  for (let round = 0; round < 20_000 && !isDone(); round += 1) await clock.advance(stepMs);
   expect(isDone()).toBe(true);
 }
 
@@ -169,7 +169,7 @@ test('alerts of the same moment are one message, whose text has at most 20 lines
   expect(hook.received[0]?.body.notices).toHaveLength(45);
 });
 
-test('a failed delivery is retried as late as the webhook asks, then logged as failed', async () => {
+test('a failed delivery is retried when the webhook allows it, then logged as failed', async () => {
   const hook = await webhook({ status: 503 }, 'cut', {
     status: 429,
     headers: { 'retry-after': '300' },

@@ -132,7 +132,8 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
 function afterRecovery(state: Is<'promoting'>, at: Moment): State {
   const { request, tally, claim, write } = state;
   const saved = savedEvents(state);
-  // Without a login the next survey verifies it; and it decides about another rotation that is open.
+  // Without a login, the next survey verifies the password. It also decides about another rotation
+  // that is open.
   const isOther = claim?.open !== undefined && claim.open.rotationId !== write.rotationId;
   if (claim === null || isOther) {
     const carried = [...tally.carried, ...saved];
@@ -197,7 +198,7 @@ export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): Sta
     }
     case 'unknown':
     case 'not-sent': {
-      // The rotation stays open: the next run verifies under a claim of its own.
+      // The rotation stays open: the next run claims the account again and verifies.
       const { detail } = login;
       const spent = login.login === 'not-sent' ? 0 : 1;
       const verdict = { reason: 'verify-unavailable', detail, rotationId, versionId } as const;

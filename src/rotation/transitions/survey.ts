@@ -44,7 +44,7 @@ import {
 import { closed, outcomeOf } from './close.ts';
 
 /** Five consecutive failed logins lock the user, and only Verizon unlocks it (promise 3). */
-export const loginLimit = 3;
+const loginLimit = 3;
 
 /** How often a survey is repeated because a read by label was outdated. */
 const staleReadLimit = 3;
@@ -277,7 +277,10 @@ const isDoneNatively = (evidence: Evidence, token: string): boolean =>
       as === 'rotated' && rotationId === token && versionId === evidence.current.versionId,
   );
 
-/** The outcome of rotations whose closing reached the record and not the audit log. The open one has none yet. */
+/**
+ * The outcomes of rotations that the record closed, but the audit log did not record. The open
+ * rotation has no outcome yet.
+ */
 function reconciled(state: Surveyed, evidence: Evidence): AuditEvent[] {
   const { current, openIntents } = evidence;
   const history = historyIn(evidence);

@@ -1,5 +1,5 @@
-// Promise 1: a password that this program has received ends in the store, or in a receipt, or its
-// holder died before the receipt was written and the account says that it is in doubt.
+// Promise 1: a password that this program has received is in the store or in a receipt at the end.
+// Otherwise its owner was killed before the receipt was written, and the account says in-doubt.
 
 import { newestRecord, openIntents, type World } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
@@ -7,11 +7,11 @@ import type { Simulation } from '../../harness/world-run.ts';
 export function neverLost({ world, processes, config }: Simulation): string | null {
   const answer = world.answers.findLast(({ password }) => password === world.live);
   if (!answer || isKept(world, answer.password)) return null;
-  const holder = processes.find(({ name }) => name === answer.process);
-  if (holder?.alive && holder.holder !== null) return null;
+  const receiver = processes.find(({ name }) => name === answer.process);
+  if (receiver?.alive && receiver.owner !== null) return null;
 
   const { rotationId } = answer;
-  if (!answer.holderDied)
+  if (!answer.ownerDied)
     return `the attempt that received the password of ${rotationId} ended without saving it`;
   if (answer.receipt === 'written')
     return `the receipt and the store have both forgotten the password of ${rotationId}`;
@@ -34,8 +34,8 @@ function isKept({ labels, versions, receipts, promotions }: World, password: str
 function isSaid(world: World, rotationId: string): boolean {
   const record = newestRecord(world);
   if (record?.open?.rotationId === rotationId) return true;
-  // Once AWSCURRENT was set by hand the record speaks of something else; the intent without an
-  // outcome still says it.
+  // Once a person has moved AWSCURRENT, the record is about another version. The unfinished
+  // rotation in the audit log still says it.
   if (openIntents(world, '').some((intent) => intent.rotationId === rotationId)) return true;
   return world.audit.some(
     (event) =>

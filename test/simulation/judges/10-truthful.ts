@@ -1,10 +1,10 @@
-// Promise 10: exit code 0 is never given while AWSCURRENT does not log in, where the program could know: a rotation is
-// open, or a closed rotation has replaced that password.
+// Promise 10: exit code 0 is never given while AWSCURRENT does not log in and the program could
+// know it, because a rotation is open or a closed rotation has replaced that password.
 
 import { currentOf, newestRecord } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
 
-/** Looks at the newest result of each process once; `results-are-true` counts them. */
+/** Checks the newest result of each process once; `results-are-true` counts them. */
 export function truthful({ world, processes }: Simulation): string | null {
   for (const process of processes) {
     if (process.judged === process.results.length) continue;

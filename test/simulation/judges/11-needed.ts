@@ -1,5 +1,5 @@
-// Promise 11: no login is sent with a password that a closed rotation replaced, nor with one that ThingSpace has
-// rejected in a suspension that still holds.
+// Promise 11: no login is sent with a password that a closed rotation replaced, nor with one that
+// ThingSpace has rejected in a suspension that still holds.
 
 import type { Simulation } from '../../harness/world-run.ts';
 

@@ -1,6 +1,6 @@
-// Promise 2: AWSCURRENT is only moved to a password that a reset response gave, the newest one;
-// never away from a password that is valid to one that is not, and never away from an edit of
-// another key to a version without it.
+// Promise 2: AWSCURRENT is only moved to a password that a reset response gave, the newest one. It
+// never moves from a valid password to an invalid one, nor from an edit of another key to a version
+// without that edit.
 
 import type { Simulation } from '../../harness/world-run.ts';
 
@@ -15,7 +15,7 @@ export function onlyResetAnswers({ world }: Simulation): string | null {
     return `AWSCURRENT was moved to ${to}, although a newer reset was answered`;
   const replaced = world.versions.get(was)?.value;
   if (replaced?.password === world.live && password !== world.live)
-    return `AWSCURRENT was moved to ${to} away from ${was}, whose password is valid`;
+    return `AWSCURRENT was moved from ${was}, whose password is valid, to ${to}`;
   return replaced?.note === world.versions.get(to)?.value?.note
     ? null
     : `AWSCURRENT was moved to ${to}, which lacks what somebody edited in ${was}`;

@@ -8,7 +8,9 @@ export function provenBeforeReset({ world }: Simulation): string | null {
   if (!newest) return null;
   const unproven = world.resets.find(
     (earlier) =>
-      earlier !== newest && earlier.told === 'nothing' && earlier.endedOrder >= newest.loginOrder,
+      earlier !== newest &&
+      earlier.response === 'nothing' &&
+      earlier.endedOrder >= newest.loginOrder,
   );
   return unproven
     ? `a reset for ${newest.rotationId} was sent while that for ${unproven.rotationId} was not ` +

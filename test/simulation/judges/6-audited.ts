@@ -6,8 +6,8 @@ import type { Simulation } from '../../harness/world-run.ts';
 
 export function audited(simulation: Simulation): string | null {
   const { world } = simulation;
-  // Only when it is first said, and nobody was paused: such a holder may wake up and save what was
-  // thought to be lost.
+  // Only for the first such record, and only when no process is paused: a paused owner may continue
+  // and save a password that was recorded as lost.
   const isPaused = simulation.processes.some(({ pausedUntilMs }) => pausedUntilMs > 0);
   for (const [index, { certainty, rotationId }] of world.audit.entries()) {
     if (index < simulation.auditJudged) continue;
@@ -45,8 +45,8 @@ function isStored({ versions, answers }: World, rotationId: string | undefined):
   );
 }
 
-/** At rest, every intent whose reset was sent has its outcome. */
-export function auditedAtRest({ world }: Simulation): string | null {
+/** When no rotation is in progress, every intent whose reset was sent has its outcome. */
+export function auditedAtEnd({ world }: Simulation): string | null {
   const open = world.resets.find(
     ({ rotationId }) =>
       !world.audit.some((event) => isOutcome(event) && event.rotationId === rotationId),

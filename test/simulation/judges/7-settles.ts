@@ -9,8 +9,8 @@ import type { Simulation } from '../../harness/world-run.ts';
 const waitsForPerson = ['receipt-sealed', 'answer-unreadable'];
 
 /**
- * Why the account is not at rest yet; null when it is. `result` is what the last run without faults
- * said.
+ * Why the account is still unfinished; null when it is not. `result` is what the last run without
+ * faults returned.
  */
 export function unsettled({ world }: Simulation, result: Result | undefined): string | null {
   const record = newestRecord(world);

@@ -3,7 +3,7 @@
 import { currentOf, newestRecord } from '../../harness/world.ts';
 import type { Process, Simulation } from '../../harness/world-run.ts';
 
-/** Looks at each result once, as it comes in. */
+/** Checks each result once, when it arrives. */
 export function resultsAreTrue(simulation: Simulation): string | null {
   for (const process of simulation.processes) {
     if (process.judged === process.results.length) continue;
