@@ -61,8 +61,8 @@ function evidenceOf(pid: number): Evidence | null {
 }
 
 /**
- * When a process started, in clock units since boot (field 22 of /proc/PID/stat, proc(5)); null
- * when there is none, or only a zombie.
+ * When a process started, in units of 1/_SC_CLK_TCK s since boot (field 22 of /proc/PID/stat,
+ * proc(5)); null when there is none, or only a zombie.
  */
 function startOf(pid: number): string | null {
   try {

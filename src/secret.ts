@@ -1,6 +1,6 @@
 // A value that must never be printed. It shows itself as "[secret]" to every way JavaScript has of
-// turning an object into text; `reveal()` is the one way out and is allowed in few folders
-// (biome.json).
+// turning an object into text; only `reveal()` returns the value, and it is allowed in few
+// folders (biome.json).
 
 /** A secret string, or secret bytes. What JavaScript cannot do is wipe it: see SECURITY.md. */
 export class Secret<T extends string | Uint8Array = string> {

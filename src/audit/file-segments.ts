@@ -338,8 +338,8 @@ function checkpointSizesIn(directory: string): number[] {
 }
 
 /**
- * Makes the names in a folder durable: only the fsync of the folder lets a new file survive a power
- * failure.
+ * Makes the names in a folder durable: without the fsync of the folder a new file can be lost in a
+ * power failure.
  */
 function syncFolder(folder: string): void {
   guarded(folder, () => {

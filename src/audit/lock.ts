@@ -8,7 +8,7 @@
 //
 // 1. A process that ended does not come back, so "X ended" stays true.
 // 2. Only the owner of `lock.over-X` may remove the lock of X. Hence no process removes the lock of
-// a live process, whatever the order of events.
+// a running process, in any order of events.
 // 3. A process that appends again at once keeps the lock. It releases it after a few idle
 // milliseconds, or after a number of uses when another process waits. A waiting process says so
 // with the file `wanted`.
@@ -46,7 +46,7 @@ export type LockOptions = {
   readonly clock: Clock;
 };
 
-/** How long to wait for a live owner. An append takes milliseconds. */
+/** How long to wait for a running owner. An append takes milliseconds. */
 const patienceMs = 10_000;
 /**
  * How long an owner of unknown liveness (another machine, another container) keeps the lock before

@@ -98,7 +98,7 @@ export type LogFollower = {
   /** The size of the newest checkpoint that is known; 0 when there is none. */
   sealedSize(): number;
   /**
-   * Starts from the cache, if it can be believed. Throws when the log belongs to another origin.
+   * Starts from the cache, if it is valid. Throws when the log belongs to another origin.
    */
   start(): Promise<void>;
   /**
@@ -256,7 +256,7 @@ function formatCache(snapshot: Snapshot, format: string): string {
 }
 
 /**
- * The cached end; `null` when the text is no cache of that format. Nothing in it is believed yet.
+ * The cached end; `null` when the text is no cache of that format. Nothing in it is verified yet.
  */
 function parseCache(text: string | null, format: string): Snapshot | null {
   if (text === null) return null;

@@ -35,7 +35,7 @@ export type AuditLogOptions = {
 export interface AuditWriter extends AuditLog {
   /**
    * Appends in order, all or none; durable when it resolves. Throws `audit-unavailable`, naming the
-   * storage. The records have then gone to the fallback (promise 4), and the next append that
+   * storage. The records have then gone to the fallback (4 above), and the next append that
    * succeeds adds `sink.failed`.
    */
   append(events: readonly LoggedEvent[]): Promise<void>;

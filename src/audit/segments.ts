@@ -1,6 +1,7 @@
 // The contract between the writer of the audit log (log.ts) and the storage of its records. Two
 // backends implement it: month files (file-segments.ts) and immutable objects (object-segments.ts).
-// MUST marks what a backend owes; test/harness/audit-contract.ts runs the writer over each of them.
+// MUST marks the duties of a backend; test/harness/audit-contract.ts runs the writer over each
+// backend.
 //
 // A backend stores bytes and knows no record. Whatever it throws is a Failure `audit-unavailable`.
 

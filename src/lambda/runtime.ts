@@ -27,8 +27,8 @@ export type Platform = {
   readonly pid: number;
   readonly cwd: string;
   /**
-   * Writes one line to the log of the function, synchronously, so that it survives the end of the
-   * process.
+   * Writes one line to the log of the function, synchronously, so that it is written before
+   * the process ends.
    */
   readonly writeLine: (line: string) => void;
   readonly onShutdown: (handler: () => void) => void;

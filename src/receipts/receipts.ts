@@ -136,7 +136,7 @@ export function parseReceiptLine(line: string): ReceiptLine | null {
   }
 }
 
-/** The rotation that a receipt file's name speaks of; undefined for a file that was renamed. */
+/** The rotation in the name of a receipt file; undefined for a file that was renamed. */
 export function rotationIdOf(file: string): string | undefined {
   return /\.([0-9A-Za-z-]{32,64})\.(?:age|reserved)$/.exec(basename(file))?.[1];
 }
@@ -251,8 +251,8 @@ async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array):
 }
 
 /**
- * The receipt, and before it got its name the reservation, which holds the same bytes when a
- * process died in between.
+ * The receipt, and the reservation, which has the same bytes when a process was killed before it
+ * renamed the file.
  */
 async function filesOf(directory: string, rotationId: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => []);

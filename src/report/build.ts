@@ -319,8 +319,8 @@ function worstFirst(a: AccountRow, b: AccountRow): number {
 }
 
 /**
- * Draws rotations by hash: with the seed and the log everybody draws the same ones, and nobody can
- * choose them.
+ * Draws rotations by hash. The seed and the log determine which ones, so that the choice can be
+ * checked and cannot be influenced.
  */
 async function drawSamples(
   options: ReportOptions,

@@ -105,7 +105,7 @@ export function historyIn(evidence: Evidence): readonly ClosedRotation[] {
  * Whether the record's owner may still be working: its lease, on the store's clock, is valid, and
  * its process is not known to have ended.
  */
-function isHeld({ record, liveness }: Evidence): boolean {
+function hasValidLease({ record, liveness }: Evidence): boolean {
   return record !== null && liveness !== 'gone' && record.ageMs < record.record.leaseMs;
 }
 
@@ -173,7 +173,7 @@ export function classify(evidence: Evidence, details: Details, request: Request)
   const { record: found } = evidence;
   const record = found?.record;
   const open = openIn(evidence);
-  if (found && isHeld(evidence) && !request.impatient)
+  if (found && hasValidLease(evidence) && !request.impatient)
     return { finding: 'busy', forMs: found.record.leaseMs - found.ageMs, record: found.record };
   const { lastRotation } = evidence;
   if (lastRotation !== null && !namesIn(evidence).includes(lastRotation.rotationId)) {

@@ -5,8 +5,8 @@
 /**
  * What is known about the password. `rotated`, `not-due`: it is the current version. `unchanged`:
  * nothing happened at Verizon. `changed`: known to this program, not yet current or not yet
- * verified. `in-doubt`: not known yet. `lost`: known to nobody. `stopped`: automatic rotation is
- * suspended.
+ * verified. `in-doubt`: not known yet. `lost`: not known and not recoverable. `stopped`:
+ * automatic rotation is suspended.
  */
 export type Certainty =
   | 'rotated'

@@ -1,4 +1,4 @@
-// The contracts between the loop and the world. MUST marks what a store, a client or a log owes;
+// The contracts between the loop and the world. MUST marks what a store, a client or a log must do;
 // the contract suites in test/contract run each sentence against every implementation. Adapters
 // throw `Failure` (failure.ts) and nothing else; any other error is a bug.
 
@@ -246,8 +246,8 @@ export interface ProcessIdentity {
   /** Says that the attempt is over. */
   end(owner: Owner): void;
   /**
-   * `unknown` for another machine. `alive` only while that very attempt, or at least that process,
-   * lives.
+   * `unknown` for another machine. `alive` only while that attempt, or at least its process, is
+   * running.
    */
   liveness(owner: Owner): 'alive' | 'gone' | 'unknown';
   /** A random version-4 UUID, for a rotationId. */

@@ -10,7 +10,7 @@
 //     "basis": "…",                  VersionId of the current version when the attempt began
 //     "holder": { "id": "…", … },    the writer; random, so two writers never write equal content
 //     "writtenAtMs": 1795464000000,  the writer's clock: for people, nothing is decided by it
-//     "leaseMs": 60000,              how long the writer may work undisturbed, on the store's clock
+//     "leaseMs": 60000,              how long the writer owns the account, on the store's clock
 //     "loginsSpent": 1,              logins since the last accepted one, the next one included
 //     "planned": "…",                claimed: the rotation that the attempt may start
 //     "open": { … },                 the rotation that no record has closed yet (rule 1)
@@ -26,8 +26,8 @@
 import { Failure, type StopReason, stopReasons } from './failure.ts';
 
 /**
- * The process that wrote a record: a random id, and, where the platform tells, evidence of its
- * death.
+ * The process that wrote a record: a random id, and facts that show whether the process has ended,
+ * where the platform provides them.
  */
 export type Owner = {
   readonly id: string;
@@ -201,9 +201,8 @@ function isHistory(value: unknown): boolean {
 }
 
 // Version 0.1 wrote format /1: `rotationId`, `doubtful` and `earlier` instead of `open` and
-// `history`. Its records counted as settled when the current version moved. Version 2 never
-// believes that: a rotation that
-// 0.1 may have reset is open until evidence closes it.
+// `history`. Its records counted as settled when the current version moved. Version 2 does
+// not rely on that: a rotation that 0.1 may have reset is open until evidence closes it.
 
 const legacyFormat = 'thingspace-rotator/attempt/1';
 

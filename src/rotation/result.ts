@@ -1,5 +1,5 @@
-// How attempts end: the last record, the audit events and the result, made in one place so that the
-// reason in the result, in the record and in the audit log is the same string. Pure.
+// How attempts end: the last record, the audit events and the result. They are made in one place,
+// so that all of them give the same reason. Pure.
 
 import { nextStep } from './catalogue.ts';
 import type { AuditEvent } from './event.ts';

@@ -31,7 +31,7 @@ type Performed = Outcome extends infer O
 type Performing<Name extends Effect['effect']> = Extract<Effect, { effect: Name }>;
 
 /**
- * How long a receipt may take before it is given up; it never delays the store (rule 4).
+ * How long the program waits for a receipt; it never delays the store (rule 4).
  * Milliseconds.
  */
 const receiptPatienceMs = 2_000;

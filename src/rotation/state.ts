@@ -150,7 +150,7 @@ export type Tally = {
   readonly logins: number;
   /** A reset was refused for its session or token, once; a second time ends the attempt. */
   readonly retried: boolean;
-  /** The lowest sequence a survey may believe: one that is known to exist. */
+  /** The lowest sequence that a survey may accept: one that is known to exist. */
   readonly atLeast: number;
   /** How many claims were taken by others. */
   readonly collisions: number;
@@ -312,7 +312,7 @@ export type Evidence = {
 
 /** What the evidence leaves open; all of it is read side by side. */
 export type Questions = {
-  /** Versions to read by VersionId, which is believed before a read by label. */
+  /** Versions to read by VersionId, which takes precedence over a read by label. */
   readonly versionIds: readonly string[];
   /**
    * The rotation whose receipt and stored response are read, and whose recovery id is derived.

@@ -112,10 +112,10 @@ export async function discard(path: string): Promise<void> {
 }
 
 /**
- * A folder name for any name: lower-case letters, digits, `-`, `_` and inner dots stay, every other
- * byte is `%` and two lower-case hex digits, so that names that differ only in case, or in how
- * accents are composed, stay apart on every disk. Long names end in `%~` and their hash; no short
- * name can.
+ * A folder name for any name. Lower-case letters, digits, `-`, `_` and inner dots stay; every other
+ * byte is `%` and two lower-case hex digits. So names that differ only in case, or in how accents
+ * are composed, are different on every disk. Long names end in `%~` and their hash; no short name
+ * can.
  */
 export function safeName(name: string): string {
   const encoded = [...Buffer.from(name)]

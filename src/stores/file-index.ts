@@ -1,7 +1,7 @@
-// Which versions a secret has and where its labels sit: small JSON files, one per change, of which
-// the highest number counts. A change is a *link* to the next number, and only one process can make
-// that link. So there is no lock to be left behind by a killed process, on another machine or in
-// another container: whoever loses reads again.
+// The versions of a secret and their labels: small JSON files, one per change, of which the highest
+// number counts. A change is a *link* to the next number, and only one process can make
+// that link. So a killed process leaves no lock, on another machine or in another container. A
+// process that does not get the link reads again.
 //
 //   index/000000000042.json      0600; written under a temporary name, synced, then linked
 //   {
@@ -17,8 +17,8 @@
 //   }
 //
 // A crash leaves: a temporary file (swept later), or the complete new number. The numbers below are
-// kept for eight generations. A writer that slept longer than that may link a number that was
-// removed; nobody reads it, since a higher one counts, and the writer sees that no later change
+// kept for eight generations. A writer that was paused for longer may link a number that was
+// removed. That number is not read, since a higher one counts. The writer sees that no later change
 // names its commit, and starts again.
 
 import { randomUUID } from 'node:crypto';
@@ -40,16 +40,13 @@ export type Index = {
   readonly versions: readonly IndexedVersion[];
 };
 
-/** What a change makes of an index. */
+/** The result of a change to an index. */
 export type IndexContent = Pick<Index, 'name' | 'identity' | 'versions'>;
 
 const format = 'thingspace-rotator/secret/1';
 const generationsKept = 8;
 const commitsRemembered = 64;
-/**
- * Every round lost is a round somebody else won, so this is only reached by hundreds of writers at
- * once.
- */
+/** In each round one writer succeeds, so only hundreds of writers at once reach this limit. */
 const maxRounds = 200;
 
 /**
@@ -86,7 +83,7 @@ export async function changeIndex(
     const index = await readIndex(folder);
     const content = await change(index);
     if (content === null) {
-      // What the decision was based on may have been linked by a process that died before it synced
+      // The index that was read may have been linked by a process that was killed before it synced
       // the folder.
       if (index) await syncFolder(folder);
       return null;
@@ -152,7 +149,7 @@ function formatIndex(index: Index): string {
 }
 
 function parseIndex(text: string, path: string): Index {
-  // Never the one before: it would bring back an old AWSCURRENT without anybody's word.
+  // Never read the previous one instead: it would restore an old AWSCURRENT silently.
   const damaged = new Failure('store-unavailable', `${path} is damaged; restore it from a backup`);
   try {
     const { format: found, ...index } = JSON.parse(text) as Index & { format: unknown };

@@ -7,7 +7,7 @@
 //       index/000000000042.json                     names, dates, labels: the highest number counts
 //       versions/VERSIONID.RANDOM.age               per version, 0600: age -d -i rotator.key FILE
 //
-// A crash between the two leaves an .age file that no index names: nobody sees it, and it is swept
+// A crash between the two leaves an .age file that no index names. It is not read, and it is swept
 // after a day.
 
 import { randomUUID } from 'node:crypto';
@@ -178,8 +178,8 @@ async function readAt(
         identity: index.identity,
       };
     } catch (error) {
-      // Pruned between the two reads; a second index that still names it means that somebody
-      // deleted the file.
+      // Pruned between the two reads. If a second index still names the file, the file was deleted
+      // by hand.
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
   }
@@ -282,7 +282,7 @@ function missing(place: Place): never {
 }
 
 /**
- * Removes what no index names and nobody can be about to link: it is older than a day. Best effort.
+ * Removes what no index names and no writer can still link: it is older than a day. Best effort.
  */
 async function sweep(folder: string, beforeMs: number): Promise<void> {
   const [indexFolder, versionsFolder] = [join(folder, 'index'), join(folder, 'versions')];

@@ -31,8 +31,8 @@ const maxRecordsKnown = 200;
 
 /**
  * The version id of an attempt record: 64 hex digits that only this secret and sequence have, so
- * that two writers of one sequence meet. The identity is in it because a secret made anew under the
- * same name starts its records anew.
+ * that two writers of one sequence meet. The identity is in it because a secret that is recreated
+ * under the same name starts with new records.
  */
 export function recordToken(identity: string, sequence: number): string {
   return createHash('sha256')
@@ -331,7 +331,7 @@ function olderThan(
     .sort((a, b) => b.createdAtMs - a.createdAtMs);
 }
 
-/** `null` for a Failure; anything else is a bug and goes on. */
+/** `null` for a Failure; anything else is a bug and is thrown again. */
 function unreadable(error: unknown): null {
   if (error instanceof Failure) return null;
   throw error;

@@ -64,7 +64,7 @@ export function openSecretsManager(options: SecretsManagerOptions): SecretsManag
     requestHandler: {
       connectionTimeout: Math.min(3000, requestTimeoutMs),
       socketTimeout: requestTimeoutMs,
-      // No call waits for a connection that another account uses: rule 6 of docs/ROTATION.md.
+      // No call may wait for a connection that another account uses.
       httpAgent: { keepAlive: true, maxSockets },
       httpsAgent: { keepAlive: true, maxSockets },
     },

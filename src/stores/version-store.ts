@@ -1,5 +1,5 @@
-// What every secret store keeps, whoever runs it: immutable versions, and labels (stages) that move
-// between them. No rule about rotation lives here; secret-store.ts builds the port of the loop on
+// What every secret store keeps: immutable versions, and labels (stages) that move between them. It
+// has no rule about rotation; secret-store.ts builds the port of the loop on
 // this contract, and test/harness/store-contract.ts runs every MUST against each implementation.
 
 import type { Secret } from '../secret.ts';
@@ -7,7 +7,7 @@ import type { Secret } from '../secret.ts';
 /** One version as it was read, with the store's own time of the answer. */
 export type StoredVersion = {
   readonly versionId: string;
-  /** The labels that sat on this version when it was read, in any order. */
+  /** The labels of this version when it was read, in any order. */
   readonly stages: readonly string[];
   /** When the store made this version; UTC milliseconds on the *store's* clock. */
   readonly createdAtMs: number;
@@ -19,8 +19,8 @@ export type StoredVersion = {
   /** The complete text; `binary` where the version holds bytes that are no text. */
   readonly value: Secret | 'binary';
   /**
-   * Names this secret, and no other one ever: an ARN, or what the store has instead. A secret made
-   * anew under the same name has another identity.
+   * Names this secret, and no other one ever: an ARN, or what the store has instead. A secret that
+   * is recreated under the same name has another identity.
    */
   readonly identity: string;
 };

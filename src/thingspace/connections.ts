@@ -1,9 +1,9 @@
 // Connections to the ThingSpace server, each for exactly one request.
 //
-// A kept-alive connection may be closed by the server just as a request is written. Then nobody can
-// tell a request that was never read from one that was executed. On a connection that has carried
-// no byte, a failure proves that nothing was sent. To save the round trips of TCP and TLS, the next
-// connection is opened while the current call runs.
+// A kept-alive connection may be closed by the server just as a request is written. Then a
+// request that was never read cannot be distinguished from one that was executed. On a connection
+// that has carried no byte, a failure proves that nothing was sent. To save the round trips of TCP
+// and TLS, the next connection is opened while the current call runs.
 //
 // Callers must call `begin` directly before the first byte, and must not use a socket twice.
 

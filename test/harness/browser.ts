@@ -34,9 +34,9 @@ const screens = [
 ] as const;
 
 /**
- * Opens a page on a desktop, in dark mode and on a phone. It must fit the width, apply its style
- * sheet under its own policy, run no script, load nothing else, print no error, and have no
- * violation of axe.
+ * Opens a page on a desktop, in dark mode and on a phone. It must fit the width and apply its
+ * style sheet under its policy. It must run no script, load nothing else, print no error, and have
+ * no violation of axe.
  */
 export async function examinePage(browser: Browser, name: string, url: string): Promise<void> {
   for (const [kind, width, colorScheme] of screens) {

@@ -184,9 +184,9 @@ function exploreFrom(simulation: Simulation, known: Set<string>): void {
 }
 
 /**
- * Two processes at once: every interleaving of their calls with up to `switches` changes that need
- * not be (when one waits or is paused the other goes on for nothing), with up to `faults` faults.
- * The second one tries up to three times.
+ * Two processes at once: every interleaving of their calls, with up to `faults` faults and up to
+ * `switches` voluntary changes of the process. A change because one waits or is paused does not
+ * count. The second one tries up to three times.
  */
 export async function exploreTwo(scope: Scope): Promise<Explored> {
   const explored: Count = { worlds: 0, steps: 0, states: 0 };

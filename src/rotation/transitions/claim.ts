@@ -55,14 +55,14 @@ export function afterClaim(state: Is<'claiming'>, outcome: Of<'claim'>): State {
   const failed = [outcome.token, outcome.room].find((tried) => tried instanceof Failure);
   if (failed) return notSent(claimed, at, failedWith(failed));
   if (outcome.interrupted) return notSent(claimed, at, { reason: 'interrupted' });
-  // Afterwards the account may belong to another process, and nobody has counted this login.
+  // Afterwards the account may belong to another process, and no record counts this login.
   const enterByMonotonicMs = outcome.startedAtMonotonicMs + claimLeaseMs(request.timing);
   return { ...claimed, at: 'entering', enterByMonotonicMs };
 }
 
 /**
- * The login provably did not reach ThingSpace: it is given back. `isUncertain`: the claim itself
- * may not be written.
+ * The login provably did not reach ThingSpace: it is no longer counted. `isUncertain`: the
+ * claim may not have been written.
  */
 function notSent(
   state: Is<'claiming'> | Is<'entering'>,

@@ -146,7 +146,7 @@ function afterRefusedReset(
 function inDoubt(state: Is<'resetting'>, at: Moment, detail: string): State {
   const { record, session, current, request } = state;
   const { rotationId } = record.open;
-  // A connection that was cut early ended our patience, not the server's work.
+  // After a cut connection the server may still execute the reset.
   const open = { ...record.open, settleLeftMs: serverDoneAfterMs(request.timing) };
   const release = released(state, at, record, 0, { open, history: record.history });
   const facts = { rotationId, reason: 'answer-lost', detail, certainty: 'in-doubt' } as const;

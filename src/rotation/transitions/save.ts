@@ -25,7 +25,7 @@ export const reportingMs = 5_000;
 const permanentTries = 3;
 
 /**
- * The wait before the next try; null to give up: the platform's time is over, or the error is
+ * The wait before the next try; null to stop: the platform's time is over, or the error is
  * permanent and another durable copy exists.
  */
 export function nextTry(
@@ -87,7 +87,7 @@ function unsaved(
   return ending(state, at, { reason, detail, rotationId, facts }, { audit, session, record });
 }
 
-/** AWSCURRENT has moved, or is tried again, or somebody else moved it. */
+/** AWSCURRENT has moved, or is tried again, or another process or a person moved it. */
 export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): State {
   const { current, write, reset, request, tally } = state;
   const { promote } = outcome;
@@ -208,7 +208,7 @@ export function afterVerify(before: Is<'verifying'>, outcome: Of<'verify'>): Sta
   }
 }
 
-/** The rotation is complete: it is closed, and the count of logins begins anew. */
+/** The rotation is complete: it is closed, and the count of logins starts at zero. */
 function rotated(
   state: Is<'verifying'>,
   at: Moment,

@@ -190,8 +190,8 @@ function refuse(
 }
 
 /**
- * A suspension whose writer died before the audit log had it leaves its intent open; this closes
- * it.
+ * A suspension whose writer ended before it wrote the audit record leaves its intent open. This
+ * closes it.
  */
 function unrecordedSuspension(
   state: Surveyed,

@@ -1,5 +1,5 @@
 // Promise 10: exit code 0 is never given while AWSCURRENT does not log in and the program could
-// know it, because a rotation is open or a closed rotation has replaced that password.
+// know it. It could know when a rotation is open or a closed rotation has replaced that password.
 
 import { currentOf, newestRecord } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';

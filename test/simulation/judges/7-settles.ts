@@ -1,5 +1,5 @@
-// Promise 7: when faults stop, every account reaches in a bounded number of runs either a closed
-// rotation with an AWSCURRENT that logs in, or a reason that says what a person has to do.
+// Promise 7: when faults stop, every account reaches one of two ends in a bounded number of runs: a
+// closed rotation with an AWSCURRENT that logs in, or a reason that says what a person has to do.
 
 import type { Result } from '../../../src/rotation/state.ts';
 import { currentOf, newestRecord } from '../../harness/world.ts';
