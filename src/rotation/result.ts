@@ -170,7 +170,7 @@ export function ending(
   last: LastActs = {},
 ): State {
   const { request, tally } = state;
-  const verdict = honest(tally.openReason, given);
+  const verdict = withOpenReason(tally.openReason, given);
   const { reason, detail, rotationId } = verdict;
   const versionId = verdict.versionId ?? at.current?.versionId;
   const { account, secretId, store } = request;
@@ -207,7 +207,7 @@ export function ending(
 }
 
 /** While a rotation is open an attempt cannot end by saying that nothing changed (promise 10). */
-function honest(openReason: OpenReason | undefined, verdict: Verdict): Verdict {
+function withOpenReason(openReason: OpenReason | undefined, verdict: Verdict): Verdict {
   const { reason, detail } = verdict;
   if (openReason === undefined || reason === undefined) return verdict;
   if (failures[reason].certainty !== 'unchanged') return verdict;

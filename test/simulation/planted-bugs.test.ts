@@ -242,7 +242,7 @@ test('a rotation whose outcome is never recorded is found when no fault is left'
   expect(found).toEqual({ promise: 'promise 6', mishaps: [] });
 });
 
-test('a stop that is not written is found when nothing comes to rest', async () => {
+test('a suspension that is not written is found when no fault is left', async () => {
   const found = await brokenBy(
     exploreOneByOne({ ...world, mishaps: 'refusals', plant: forgetsStops }),
   );
