@@ -33,7 +33,7 @@ async function kill({ child, finished }: Program): Promise<void> {
   await finished;
 }
 
-/** Runs again until no run can do more: nothing is open, or a person is needed. */
+/** Runs again until no run can do more: nothing is open, or only a person can go on. */
 async function settle(): Promise<Record<string, unknown>> {
   for (let runs = 0; runs < 20; runs += 1) {
     const { code, result } = await start().finished;
