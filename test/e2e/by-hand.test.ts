@@ -2,9 +2,10 @@
 // the reset, before the store had the new password, and its receipt opens only with a key that
 // this machine does not have.
 
-import { existsSync, watch } from 'node:fs';
+import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
+import { Encrypter, identityToRecipient } from 'age-encryption';
 import { type BlackBox, oldPassword, openBlackBox, type Ran } from '../harness/black-box.ts';
 
 jest.setTimeout(60_000);
@@ -88,6 +89,27 @@ test.each([
 
   expect([ran.code, box.thingspace.loginsReceived('east') - logins]).toEqual([2, 0]);
   expect(ran.said).toContain(said);
+});
+
+test('a receipt that cannot be parsed leaves the rotation open until a password is typed', async () => {
+  await using box = await openSealed();
+  const [name = ''] = box.receipts();
+  const identity = readFileSync(join(box.folder, 'receipts.key'), 'utf8');
+  const encrypter = new Encrypter();
+  encrypter.addRecipient(await identityToRecipient(identity.trim()));
+  writeFileSync(name, await encrypter.encrypt('<html>not a response</html>'));
+  const given = ['recover', 'east', '--receipt', name, '--identity', 'receipts.key'];
+
+  const unreadable = await box.run(given);
+  writeFileSync(name, 'nonsense');
+  const damaged = await box.run(given);
+  const closed = await box.run([...given, '--password-stdin'], { input: box.live() });
+
+  expect([3, 4]).toContain(unreadable.code);
+  expect([3, 4]).toContain(damaged.code);
+  expect(endOf(closed)).toBe('0 recovered');
+  expect(box.thingspace.failedLogins('east').most).toBe(0);
+  expect(unreadable.said).not.toContain('<html>');
 });
 
 test('an abandoned rotation stays in the audit log, and the program starts again', async () => {
