@@ -80,8 +80,12 @@ export async function demo(
     users: accounts.map(({ username, name }) => ({ username, password: livePasswordOf(name) })),
     applications: [application],
   });
+  // Commands and lines that are formatted already begin with a space or a mark.
+  const fit = (line: string): string[] =>
+    /^\w/.test(line) ? wrapped(columnsOf(shell.stdout), line, 0) : [line];
   const say = (...lines: readonly string[]): void => {
-    for (const line of lines) if (!flags.json && !flags.quiet) print(shell, line);
+    if (flags.json || flags.quiet) return;
+    for (const line of lines.flatMap(fit)) print(shell, line);
   };
   // The log, with its receipts, is written into the folder: it would hide the output.
   const log = createWriteStream(join(folder, 'rotator.log'), { flags: 'a', mode: 0o600 });

@@ -132,7 +132,10 @@ export type Cell = string | { readonly text: string; readonly paint: (text: stri
 
 const textOf = (cell: Cell): string => (typeof cell === 'string' ? cell : cell.text);
 
-/** A table with aligned columns on a terminal; tab-separated lines without a heading in a pipe. */
+/**
+ * A table with aligned columns on a terminal, where columns that do not fit are on a second line;
+ * tab-separated lines without a heading in a pipe.
+ */
 export function printTable(
   shell: Shell,
   heading: readonly string[],
@@ -152,8 +155,24 @@ export function printTable(
     const painted = typeof cell === 'string' ? text : cell.paint(text);
     return painted + ' '.repeat(Math.max(0, (widths[column] ?? 0) - text.length));
   };
+  const gaps = gapsBefore(widths, columnsOf(shell.stdout));
   const titles = heading.map((text) => (text === '' ? text : { text, paint: bold }));
-  for (const row of [titles, ...rows]) print(shell, row.map(padded).join('  ').trimEnd());
+  for (const row of [titles, ...rows]) {
+    const text = row.map((cell, column) => `${gaps[column]}${padded(cell, column)}`).join('');
+    print(shell, text.replace(/ +$/gm, ''));
+  }
+}
+
+/** The text before each column: two spaces, or a new line where it would not fit. */
+function gapsBefore(widths: readonly number[], columns: number): string[] {
+  let end = 0;
+  return widths.map((width, column) => {
+    const fits = end + 2 + width <= columns;
+    end = (fits ? end + 2 : 4) + width;
+    if (column > 0) return fits ? '  ' : '\n    ';
+    end = width;
+    return '';
+  });
 }
 
 /**

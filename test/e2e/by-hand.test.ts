@@ -91,7 +91,7 @@ test.each([
   expect(ran.said).toContain(said);
 });
 
-test('a receipt that cannot be parsed leaves the rotation open until a password is typed', async () => {
+test('a receipt that cannot be parsed leaves the rotation open for a person', async () => {
   await using box = await openSealed();
   const [name = ''] = box.receipts();
   const identity = readFileSync(join(box.folder, 'receipts.key'), 'utf8');
