@@ -2,11 +2,23 @@
 // service. An SDK error ends here. Its code and its request id are printed; its message and its
 // object never are, because they can hold a request.
 //
-// Each SDK client is made with `maxAttempts: 1` and timeouts where it is made: the retries are
-// those of this file.
+// Each SDK client is made with `clientSettings`: the retries are those of this file.
 
 import { type Cause, type Facts, Failure, type Reason } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
+
+/**
+ * What every SDK client is made with. One attempt: the SDK retries LimitExceeded, and its timers
+ * cannot be aborted.
+ */
+export const clientSettings = (requestTimeoutMs: number, region?: string) => ({
+  ...(region === undefined ? {} : { region }),
+  maxAttempts: 1,
+  requestHandler: {
+    connectionTimeout: Math.min(3000, requestTimeoutMs),
+    socketTimeout: requestTimeoutMs,
+  },
+});
 
 /**
  * What an error means. `missing`, `exists`, `not-allowed` can be answers that the caller expects.

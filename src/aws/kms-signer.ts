@@ -5,7 +5,7 @@ import { GetPublicKeyCommand, KMSClient, SignCommand } from '@aws-sdk/client-kms
 import { keyIdOf, rawPublicKey, type Signer, verifierKeyOf } from '../audit/checkpoint.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { auditReasons, createAwsCall } from './call.ts';
+import { auditReasons, clientSettings, createAwsCall } from './call.ts';
 
 export type KmsSignerOptions = {
   /** A key id, alias or ARN. */
@@ -23,15 +23,10 @@ export type KmsSignerOptions = {
  */
 export async function openKmsSigner(options: KmsSignerOptions): Promise<Signer> {
   const { keyId: KeyId, name, region, requestTimeoutMs, clock } = options;
+  const settings = clientSettings(requestTimeoutMs, region);
   const client = new KMSClient({
-    ...(region === undefined ? {} : { region }),
-    // The retries are those of call.ts.
-    maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: Math.min(3000, requestTimeoutMs),
-      socketTimeout: requestTimeoutMs,
-      httpsAgent: { keepAlive: true },
-    },
+    ...settings,
+    requestHandler: { ...settings.requestHandler, httpsAgent: { keepAlive: true } },
   });
   const call = createAwsCall(
     { name: 'KMS', prefix: 'kms', ...auditReasons },

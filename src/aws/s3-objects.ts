@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { ObjectStore } from '../audit/object-segments.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { auditReasons, createAwsCall } from './call.ts';
+import { auditReasons, clientSettings, createAwsCall } from './call.ts';
 
 export type S3Options = {
   readonly bucket: string;
@@ -28,15 +28,10 @@ export function openS3Objects({
   requestTimeoutMs,
   clock,
 }: S3Options): ObjectStore {
+  const settings = clientSettings(requestTimeoutMs, region);
   const client = new S3Client({
-    ...(region === undefined ? {} : { region }),
-    // The retries are those of call.ts.
-    maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: Math.min(3000, requestTimeoutMs),
-      socketTimeout: requestTimeoutMs,
-      httpsAgent: { keepAlive: true },
-    },
+    ...settings,
+    requestHandler: { ...settings.requestHandler, httpsAgent: { keepAlive: true } },
     // S3 compares what arrives with this checksum. Object Lock requires one.
     requestChecksumCalculation: 'WHEN_SUPPORTED',
     responseChecksumValidation: 'WHEN_REQUIRED',

@@ -3,7 +3,7 @@
 
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { Clock } from '../rotation/ports.ts';
-import { type AwsService, createAwsCall } from './call.ts';
+import { type AwsService, clientSettings, createAwsCall } from './call.ts';
 
 /** The most messages in one request. */
 const batchSize = 10;
@@ -32,15 +32,11 @@ export function openWorkQueue(
   queueUrl: string,
   { requestTimeoutMs, clock }: { readonly requestTimeoutMs: number; readonly clock: Clock },
 ): WorkQueue {
+  const settings = clientSettings(requestTimeoutMs);
+  // A message that is sent twice has one MessageDeduplicationId, and arrives once.
   const client = new SQSClient({
-    // The retries are those of call.ts. A message that is sent twice has one
-    // MessageDeduplicationId, and arrives once.
-    maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: Math.min(3000, requestTimeoutMs),
-      socketTimeout: requestTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-    },
+    ...settings,
+    requestHandler: { ...settings.requestHandler, requestTimeout: requestTimeoutMs },
   });
   const call = createAwsCall(service, { requestTimeoutMs, maxAttempts: 3, clock });
   return {

@@ -20,7 +20,7 @@ import {
   type Result,
   type Tried,
 } from './state.ts';
-import { reportingMs } from './transitions/save.ts';
+import { savingTimeMs } from './transitions/save.ts';
 
 /** An outcome before the loop adds the time. */
 type Performed = Outcome extends infer O
@@ -121,7 +121,7 @@ async function bounded<T>({ ports }: Attempt, call: () => Promise<T>): Promise<T
   const running = triedWithoutThrowing(call);
   if (remainingMs === Number.POSITIVE_INFINITY) return running;
   const done = new AbortController();
-  const limitMs = Math.max(0, remainingMs - Math.min(reportingMs, remainingMs / 2));
+  const limitMs = Math.max(0, savingTimeMs(remainingMs));
   const late = clock
     .sleep(limitMs, done.signal)
     .then(() => new Failure('store-unavailable', `no answer within ${Math.round(limitMs)} ms`));

@@ -10,7 +10,7 @@ import {
   SecretsManagerClient,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
-import { type AwsCall, type AwsService, createAwsCall } from '../aws/call.ts';
+import { type AwsCall, type AwsService, clientSettings, createAwsCall } from '../aws/call.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 import { parseHttpDate } from '../time.ts';
@@ -56,14 +56,11 @@ const maxSockets = 512;
 /** One client for all accounts. Contacts nothing yet. */
 export function openSecretsManager(options: SecretsManagerOptions): SecretsManager {
   const { clock, requestTimeoutMs = 10_000, maxAttempts = 3 } = options;
+  const settings = clientSettings(requestTimeoutMs, options.region);
   const client = new SecretsManagerClient({
-    ...(options.region === undefined ? {} : { region: options.region }),
-    // The retries are those of call.ts: the SDK retries LimitExceeded, and its timers cannot be
-    // aborted.
-    maxAttempts: 1,
+    ...settings,
     requestHandler: {
-      connectionTimeout: Math.min(3000, requestTimeoutMs),
-      socketTimeout: requestTimeoutMs,
+      ...settings.requestHandler,
       // No call may wait for a connection that another account uses.
       httpAgent: { keepAlive: true, maxSockets },
       httpsAgent: { keepAlive: true, maxSockets },

@@ -16,7 +16,11 @@ import { closed, outcomeOf } from './close.ts';
 const savingBackoffMs = [0, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000] as const;
 
 /** The last part of the platform's time belongs to the outcome: record, audit, metrics, message. */
-export const reportingMs = 5_000;
+const reportingMs = 5_000;
+
+/** How much of the platform's time may be spent on saving a password; milliseconds. */
+export const savingTimeMs = (remainingMs: number): number =>
+  remainingMs - Math.min(reportingMs, remainingMs / 2);
 
 /**
  * How often a permanent error is tried before another durable copy of the password ends the
@@ -34,12 +38,11 @@ export function nextTry(
   failure: Failure,
   receipt: ReceiptState,
 ): { tries: number; waitMs: number } | null {
-  const left = remainingMs - Math.min(reportingMs, remainingMs / 2);
   if (remainingMs <= reportingMs) return null;
   if (isPermanent(failure) && typeof receipt === 'object' && tries + 1 >= permanentTries)
     return null;
   const waitMs = savingBackoffMs[Math.min(tries + 1, savingBackoffMs.length - 1)] ?? 0;
-  return { tries: tries + 1, waitMs: Math.min(waitMs, Math.max(0, left / 2)) };
+  return { tries: tries + 1, waitMs: Math.min(waitMs, Math.max(0, savingTimeMs(remainingMs) / 2)) };
 }
 
 /**
