@@ -12,6 +12,7 @@ export function openClock(remainingMs: () => number = () => Number.POSITIVE_INFI
   return {
     nowMs: () => Date.now(),
     monotonicMs: elapsed,
+    busyMs: () => performance.eventLoopUtilization().active,
     remainingMs,
     sleep: (ms, wake) =>
       new Promise((resolve) => {

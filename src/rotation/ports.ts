@@ -233,6 +233,8 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds that never step; for durations. */
   monotonicMs(): number;
+  /** Milliseconds in which this thread has computed, and not waited, since it started. */
+  busyMs(): number;
   /** Milliseconds until the platform ends this process; Infinity where it does not. */
   remainingMs(): number;
   /** Resolves after `ms`, or at once when `wake` is aborted. Never rejects. */

@@ -1,6 +1,6 @@
 // Bounded concurrency with one attempt at a time per account. Two users of one ThingSpace account
 // (a pair) are never processed at the same time. A slow or failing account does not delay the
-// others.
+// others, and no account starts while the work of the others could delay the storing of a password.
 
 import pLimit from 'p-limit';
 import type { Clock } from '../rotation/ports.ts';
@@ -28,7 +28,7 @@ export const slowAttemptMs = 300_000;
 export type KeyedQueueOptions = {
   readonly concurrency: number;
   readonly pairs: Pairs;
-  readonly clock: Pick<Clock, 'sleep'>;
+  readonly clock: Pick<Clock, 'sleep' | 'monotonicMs' | 'busyMs'>;
   /** Work that takes longer frees its place and continues, such as endless retries to store. */
   readonly slowAfterMs: number;
 };
@@ -37,10 +37,19 @@ export type KeyedQueue = ReturnType<typeof openKeyedQueue>;
 
 const urgentPlaces = 4;
 
+/** An account starts when this thread has waited for at least this share of the time. */
+const idleShare = 0.2;
+const lookAgainMs = 10;
+/** A thread that never has time must not keep accounts from starting. */
+const longestHoldMs = 1_000;
+
 /** Opens a queue. Memory: one small entry per waiting account. */
 export function openKeyedQueue(options: KeyedQueueOptions) {
   const places = pLimit(options.concurrency);
   const urgentOnly = pLimit(urgentPlaces);
+  const starts = pLimit(1);
+  const { clock } = options;
+  let lastStart = { atMs: Number.NEGATIVE_INFINITY, busyMs: 0 };
   /** Per key, the end of the work that asked for it last. */
   const tails = new Map<string, Promise<void>>();
 
@@ -61,17 +70,34 @@ export function openKeyedQueue(options: KeyedQueueOptions) {
     }
   }
 
+  /**
+   * Waits until this thread has had time since the last start. Without it, 64 accounts that start
+   * together reach their reset together, and each delays the two store calls of the others.
+   */
+  async function waitForIdleTime(): Promise<void> {
+    const { atMs, busyMs } = lastStart;
+    const heldAtMs = clock.monotonicMs();
+    for (;;) {
+      const nowMs = clock.monotonicMs();
+      const isIdle = clock.busyMs() - busyMs <= (1 - idleShare) * (nowMs - atMs);
+      if (isIdle || nowMs - heldAtMs >= longestHoldMs) break;
+      await clock.sleep(lookAgainMs);
+    }
+    lastStart = { atMs: clock.monotonicMs(), busyMs: clock.busyMs() };
+  }
+
   /** Keeps a place until the work ends or becomes slow. */
   async function runInPlace<T>(limit: typeof places, work: () => Promise<T>): Promise<T> {
     let running: Promise<T> | undefined;
     await limit(async () => {
+      if (limit === places) await starts(waitForIdleTime);
       running = work();
       const ended = new AbortController();
       const settled = running.then(
         () => ended.abort(),
         () => ended.abort(),
       );
-      await Promise.race([settled, options.clock.sleep(options.slowAfterMs, ended.signal)]);
+      await Promise.race([settled, clock.sleep(options.slowAfterMs, ended.signal)]);
     });
     return running as Promise<T>;
   }

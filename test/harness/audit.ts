@@ -33,6 +33,7 @@ export function testClock(atMs: number = march): TestClock {
     atMs,
     nowMs: () => clock.atMs,
     monotonicMs: () => slept,
+    busyMs: () => 0,
     remainingMs: () => Number.POSITIVE_INFINITY,
     sleep: (ms) => {
       slept += ms;

@@ -43,6 +43,7 @@ export function virtualClock(startMs: number = december): VirtualClock {
   return {
     nowMs: () => startMs + passedMs + steppedMs,
     monotonicMs: () => passedMs,
+    busyMs: () => 0,
     remainingMs: () => Number.POSITIVE_INFINITY,
     sleep: (ms, wake) =>
       new Promise((resolve) => {

@@ -640,6 +640,7 @@ function portsOf(simulation: Simulation, process: Process): Ports {
     clock: {
       nowMs: () => beginsAtMs + world.nowMs + process.wallOffsetMs,
       monotonicMs: () => world.nowMs,
+      busyMs: () => 0,
       remainingMs: () => Number.POSITIVE_INFINITY,
       // The short waits between tries only multiply the worlds: time here is coarse.
       sleep: (ms) => sleep(simulation, process, Math.floor(ms / 1_000) * 1_000),

@@ -250,3 +250,59 @@ test('slow work frees its place, and urgent work uses reserved places', async ()
   expect(queue.isBusy('slow')).toBe(true);
   expect(queue.isBusy('next')).toBe(false);
 });
+
+/** A queue on a thread that computes for `share` of the (virtual) time; a test sets it. */
+function busyThread() {
+  const clock = virtualClock();
+  const thread = { share: 1 };
+  const queue = openKeyedQueue({
+    concurrency: 64,
+    pairs: [],
+    clock: { ...clock, busyMs: () => thread.share * clock.monotonicMs() },
+    slowAfterMs: 1e6,
+  });
+  const started: string[] = [];
+  const start = (name: string, urgent?: 'urgent') =>
+    queue.run(name, async () => void started.push(name), urgent);
+  return { clock, thread, started, start };
+}
+
+test('an account starts when the thread has had time for the accounts before it', async () => {
+  const { clock, thread, started, start } = busyThread();
+  await start('a');
+  await clock.advance(1);
+
+  void start('b');
+  await clock.advance(100);
+  const busy = [...started];
+  thread.share = 0.7;
+  await clock.advance(10);
+
+  expect(busy).toEqual(['a']);
+  expect(started).toEqual(['a', 'b']);
+});
+
+test('a thread that never has time delays an account by a second at most', async () => {
+  const { clock, started, start } = busyThread();
+  await start('a');
+  await clock.advance(1);
+
+  void start('b');
+  await clock.advance(990);
+  const early = [...started];
+  await clock.advance(20);
+  const later = [...started];
+
+  expect(early).toEqual(['a']);
+  expect(later).toEqual(['a', 'b']);
+});
+
+test('an account that a person waits for starts on a busy thread, too', async () => {
+  const { clock, started, start } = busyThread();
+  await start('a');
+  await clock.advance(1);
+
+  await start('b', 'urgent');
+
+  expect(started).toEqual(['a', 'b']);
+});
