@@ -17,7 +17,7 @@ import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
 import type { RotationEvent } from './rotation/event.ts';
-import { Failure } from './rotation/failure.ts';
+import { errnoOf, Failure } from './rotation/failure.ts';
 import type { Clock, Ports, ProcessIdentity, Receipts, SecretStore } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
 import { describeSharedUser } from './rotation/shared-users.ts';
@@ -224,7 +224,7 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
   const manager = openSecretsManager({
     clock,
     requestTimeoutMs: thingspace.requestTimeoutMs,
-    ...(store.region === undefined ? {} : { region: store.region }),
+    region: store.region,
   });
   return {
     versions: manager.versions,
@@ -369,11 +369,10 @@ function signerFrom(file: string): Signer {
   try {
     return openSigningKey(readFileSync(file, 'utf8'));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
     throw new Failure(
       'audit-unavailable',
       `audit.signingKeyFile ${file}: ` +
-        `${code ?? 'not a signing key (PRIVATE+KEY+…); init writes one'}`,
+        `${errnoOf(error) || 'not a signing key (PRIVATE+KEY+…); init writes one'}`,
     );
   }
 }

@@ -27,8 +27,7 @@ export async function serve(
   { config: configFile }: { readonly config?: string },
 ): Promise<number> {
   const { env, cwd, pid, user, writeLine, stderr, onSignal } = host;
-  const readConfig = () =>
-    loadConfig({ env, cwd, ...(configFile === undefined ? {} : { file: configFile }) });
+  const readConfig = () => loadConfig({ env, cwd, file: configFile });
   const config = await readConfig();
   const style = stderr.isTTY ? 'text' : 'json';
   const log = openLog({ level: config.log.level, style, stream: stderr });

@@ -25,7 +25,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { systemFailure } from '../rotation/failure.ts';
+import { errnoOf, systemFailure } from '../rotation/failure.ts';
 import { isoDay } from '../time.ts';
 import { type LockOptions, openLock } from './lock.ts';
 import type { AuditSource, Segment } from './reader.ts';
@@ -328,7 +328,7 @@ function checkpointSizesIn(directory: string): number[] {
     try {
       return readdirSync(folder);
     } catch (error) {
-      if ((error as { code?: string }).code === 'ENOENT') return [];
+      if (errnoOf(error) === 'ENOENT') return [];
       throw error;
     }
   })

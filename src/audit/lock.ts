@@ -25,7 +25,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Failure, systemFailure } from '../rotation/failure.ts';
+import { errnoOf, Failure, systemFailure } from '../rotation/failure.ts';
 import type { Clock, ProcessIdentity } from '../rotation/ports.ts';
 import type { Owner } from '../rotation/record.ts';
 
@@ -57,8 +57,6 @@ const unknownMs = 30_000;
 const idleMs = 5;
 /** or after so many uses, when another process waits. */
 const usesInARow = 64;
-
-const errnoOf = (error: unknown): string | undefined => (error as { code?: string }).code;
 
 const failureOn = (path: string, error: unknown): Failure =>
   systemFailure('audit-unavailable', `audit log ${path}`, path, error);

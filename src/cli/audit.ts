@@ -235,7 +235,7 @@ export async function auditAcknowledge(
       note,
       trigger: trigger('manual'),
     } as const;
-    await rotator.audit.append([{ ...event, ...(account === undefined ? {} : { account }) }]);
+    await rotator.audit.append([{ ...event, account }]);
     await rotator.audit.checkpoint();
     if (!flags.quiet)
       print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `Acknowledged ${id}.`);

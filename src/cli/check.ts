@@ -201,7 +201,7 @@ async function checkReceipts({ receipts }: Config): Promise<Finding> {
   const port = openReceipts({
     recipients,
     writeLine: () => {},
-    ...(directory === undefined ? {} : { directory }),
+    directory,
   });
   try {
     await port.prepare({ rotationId, account: check, secretId: check });

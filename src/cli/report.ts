@@ -108,7 +108,7 @@ async function build(
     policy: config.policy,
     exemptions,
     consistentWith: readCheckpoints(shell, flags),
-    ...(count === undefined ? {} : { sample: { count } }),
+    sample: count === undefined ? undefined : { count },
   });
 }
 

@@ -42,7 +42,7 @@ export async function secretPut(
       account: name,
       secretId,
       detail: 'stored by hand, outside a rotation',
-      ...(before.versionId === undefined ? {} : { versionBefore: before.versionId }),
+      versionBefore: before.versionId,
       trigger: session.trigger('manual', { reason }),
     } as const;
     // As with a reset: nothing is changed without a durable audit record.

@@ -158,9 +158,9 @@ function auditContextOf(
   const logStream = env['AWS_LAMBDA_LOG_STREAM_NAME'];
   const [, , , region, accountUid] = (arn ?? '').split(':');
   return {
-    actor: { name, ...(arn === undefined ? {} : { uid: arn }) },
+    actor: { name, uid: arn },
     productVersion: version,
-    sourceEndpoint: { hostname: name, ...(logStream === undefined ? {} : { uid: logStream }) },
+    sourceEndpoint: { hostname: name, uid: logStream },
     cloud: {
       provider: 'AWS',
       ...(region ? { region } : {}),

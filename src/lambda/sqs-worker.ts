@@ -3,6 +3,7 @@
 // delivered three times and then moves to the dead-letter queue. Never throws because of one
 // message.
 
+import { z } from 'zod';
 import type { Account } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import { failures } from '../rotation/failure.ts';
@@ -11,18 +12,19 @@ import { run } from '../scheduler/run.ts';
 import { parseWork, type Work } from './messages.ts';
 import type { Invocation } from './runtime.ts';
 
-export type SqsEvent = {
-  readonly Records: readonly { readonly messageId: string; readonly body: string }[];
-};
+const sqsEvent = z.object({
+  Records: z.array(z.object({ messageId: z.string(), body: z.string() })),
+});
+
 export type BatchResponse = {
   readonly batchItemFailures: readonly { readonly itemIdentifier: string }[];
 };
 
 export async function runWorker(event: unknown, invocation: Invocation): Promise<BatchResponse> {
-  const { Records } = event as SqsEvent;
-  if (!Array.isArray(Records)) throw new UsageError('worker takes an event with SQS Records.');
+  const parsed = sqsEvent.safeParse(event);
+  if (!parsed.success) throw new UsageError('worker takes an event with SQS Records.');
   const failed: string[] = [];
-  for (const { messageId, body } of Records)
+  for (const { messageId, body } of parsed.data.Records)
     if (!(await processMessage(body, invocation))) failed.push(messageId);
   return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
 }

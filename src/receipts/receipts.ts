@@ -17,7 +17,7 @@ import {
   unlink,
 } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Failure } from '../rotation/failure.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { FoundReceipt, ReceiptLabel, Receipts } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
 
@@ -189,7 +189,7 @@ async function guarded<T>(directory: string, work: () => Promise<T>): Promise<T>
   try {
     return await work();
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
+    const code = errnoOf(error) || 'an unexpected error';
     throw new Failure('receipt-unavailable', `the receipts folder ${directory}: ${code}`);
   }
 }

@@ -71,7 +71,10 @@ export type LastRotation = {
  * What an attempt reports to its observer (log, metrics, progress). No field holds a value from the
  * secret.
  */
-export type RotationEvent = { readonly account: string; readonly rotationId?: string } & (
+export type RotationEvent = {
+  readonly account: string;
+  readonly rotationId?: string | undefined;
+} & (
   | {
       /** The secret and its attempt record were read. */
       readonly event: 'survey.finished';
@@ -83,7 +86,7 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
   | {
       readonly event: 'login.accepted' | 'login.refused' | 'login.unknown' | 'login.not-sent';
       readonly credential: 'current' | 'new';
-      readonly detail?: string;
+      readonly detail?: string | undefined;
     }
   /** The intent to reset is durable; the reset is sent next. */
   | { readonly event: 'rotation.intended'; readonly sequence: number }
@@ -104,7 +107,7 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
   | {
       readonly event: 'secret.promoted';
       readonly versionId: string;
-      readonly deadWindowMs?: number;
+      readonly deadWindowMs?: number | undefined;
     }
   /** The new password could not be stored or made current; the attempt retries. */
   | {
@@ -125,10 +128,10 @@ export type RotationEvent = { readonly account: string; readonly rotationId?: st
       readonly event: 'attempt.finished';
       readonly outcome: string;
       readonly certainty: Certainty;
-      readonly reason?: Reason;
-      readonly detail?: string;
+      readonly reason?: Reason | undefined;
+      readonly detail?: string | undefined;
       readonly logins: number;
       /** What is known about a failure, for `explain` (catalogue.ts); never printed as it is. */
-      readonly facts?: Facts;
+      readonly facts?: Facts | undefined;
     }
 );

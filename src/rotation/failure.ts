@@ -189,6 +189,20 @@ export class Failure extends Error {
   }
 }
 
+/** Errors of file systems on Linux that Node has no name for. */
+const unnamed: Readonly<Record<number, string>> = {
+  [-37]: 'ENOLCK',
+  [-116]: 'ESTALE',
+  [-122]: 'EDQUOT',
+};
+
+/** The errno name of a failed system call, or '' for any other error. */
+export function errnoOf(error: unknown): string {
+  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
+  if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code;
+  return unnamed[Number(errno)] ?? '';
+}
+
 /** What an error code of the operating system means. */
 const systemErrors: Readonly<Record<string, readonly [meaning: string, cause: Cause]>> = {
   EACCES: ['permission denied', 'file-denied'],
@@ -208,8 +222,8 @@ export function systemFailure(
   error: unknown,
 ): Failure {
   if (error instanceof Failure) return error;
-  const { code } = error as { code?: unknown };
-  if (typeof code !== 'string') throw error;
+  const code = errnoOf(error);
+  if (code === '') throw error;
   const [meaning, cause] = systemErrors[code] ?? ['the operating system reported an error'];
   return new Failure(reason, `${subject}: ${meaning} (${code})`, { cause, path });
 }

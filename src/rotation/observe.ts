@@ -106,9 +106,9 @@ export function finishedEvent(result: Result): RotationEvent {
     outcome,
     certainty,
     logins,
-    ...(reason === undefined ? {} : { reason }),
-    ...(detail === undefined ? {} : { detail }),
-    ...(rotationId === undefined ? {} : { rotationId }),
-    ...(reason === undefined || facts === undefined ? {} : { facts }),
+    reason,
+    detail,
+    rotationId,
+    facts: reason === undefined ? undefined : facts,
   };
 }

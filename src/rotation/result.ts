@@ -30,9 +30,8 @@ export function auditOf(
   >,
 ): AuditEvent {
   const { account, secretId, trigger } = request;
-  const { ageDays } = tally;
-  const age = ageDays === undefined ? {} : { ageDaysBefore: ageDays };
-  return { code, status, account, secretId, trigger, ...facts, ...age };
+  const ageDaysBefore = tally.ageDays;
+  return { code, status, account, secretId, trigger, ...facts, ageDaysBefore };
 }
 
 /** What a record keeps of the ones before it. */
@@ -130,8 +129,7 @@ export function suspensionEvents(
   { rotationId, detail }: { rotationId?: string | undefined; detail?: string | undefined },
 ): AuditEvent[] {
   const { certainty } = failures[reason];
-  const said = detail === undefined ? {} : { detail };
-  const facts = { username: credentials.username, certainty, reason, ...said };
+  const facts = { username: credentials.username, certainty, reason, detail };
   if (!concernsRotation(reason) || rotationId === undefined)
     return [auditOf(state, 'account.stopped', 'failure', facts)];
   const about = { ...facts, rotationId };
@@ -185,12 +183,12 @@ export function ending(
     secretId,
     outcome: verdict.outcome ?? (isSuspended ? 'stopped' : 'failed'),
     certainty,
-    ...(reason === undefined ? {} : { reason }),
-    ...(detail === undefined ? {} : { detail }),
-    ...(rotationId === undefined ? {} : { rotationId }),
-    ...(versionId === undefined ? {} : { versionId }),
-    ...(tally.ageDays === undefined ? {} : { ageDays: tally.ageDays }),
-    ...(tally.deadWindowMs === undefined ? {} : { deadWindowMs: tally.deadWindowMs }),
+    reason,
+    detail,
+    rotationId,
+    versionId,
+    ageDays: tally.ageDays,
+    deadWindowMs: tally.deadWindowMs,
     logins: tally.logins,
     startedAtMs: tally.startedAtMs,
     endedAtMs: at.atMs,

@@ -123,22 +123,22 @@ export type Result = {
     | 'failed'
     | 'stopped';
   readonly certainty: Certainty;
-  readonly reason?: Reason;
-  readonly detail?: string;
-  readonly rotationId?: string;
+  readonly reason?: Reason | undefined;
+  readonly detail?: string | undefined;
+  readonly rotationId?: string | undefined;
   /** The current version, as far as it is known. */
-  readonly versionId?: string;
+  readonly versionId?: string | undefined;
   /** Age of the password when the attempt read it, in days. */
-  readonly ageDays?: number;
+  readonly ageDays?: number | undefined;
   readonly logins: number;
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   /** From the reset response to AWSCURRENT on the new version, in milliseconds. */
-  readonly deadWindowMs?: number;
+  readonly deadWindowMs?: number | undefined;
   /** The first step to take, on one line; empty when there is none. */
   readonly next: string;
   /** What is known about a failure, for `explain` (catalogue.ts). */
-  readonly facts?: Facts;
+  readonly facts?: Facts | undefined;
 };
 
 /** What accumulates over an attempt. */

@@ -15,24 +15,24 @@ export type AccountStatus = {
   readonly secretId: string;
   /** `settled`: no rotation is in progress. `unreadable`: the store did not give usable data. */
   readonly state: 'settled' | 'busy' | 'in-doubt' | 'changed' | 'stopped' | 'unreadable';
-  readonly reason?: Reason;
-  readonly detail?: string;
+  readonly reason?: Reason | undefined;
+  readonly detail?: string | undefined;
   /** The first step to take, on one line; empty when there is none. */
   readonly next: string;
   /** What is known about a failure, for `explain` (catalogue.ts). */
-  readonly facts?: Facts;
-  readonly username?: string;
-  readonly versionId?: string;
+  readonly facts?: Facts | undefined;
+  readonly username?: string | undefined;
+  readonly versionId?: string | undefined;
   /** When the password was first stored; UTC milliseconds. */
-  readonly passwordSinceMs?: number;
-  readonly ageDays?: number;
+  readonly passwordSinceMs?: number | undefined;
+  readonly ageDays?: number | undefined;
   /** Days until the password is older than the policy's maxAgeDays; negative when overdue. */
-  readonly daysLeft?: number;
-  readonly dueAtMs?: number;
-  readonly dueness?: ReturnType<typeof dueness>;
+  readonly daysLeft?: number | undefined;
+  readonly dueAtMs?: number | undefined;
+  readonly dueness?: ReturnType<typeof dueness> | undefined;
   /** The newest rotation that this secret's attempts name. */
-  readonly rotationId?: string;
-  readonly loginsSpent?: number;
+  readonly rotationId?: string | undefined;
+  readonly loginsSpent?: number | undefined;
 };
 
 /** What `readStatus` needs of the loop's ports. */
@@ -60,7 +60,7 @@ export async function readStatus(ports: StatusPorts, request: Request): Promise<
       ...described(finding, evidence, { ...known, versionId: current.versionId, loginsSpent }),
       username: current.credentials.username,
       versionId: current.versionId,
-      ...(rotationId === undefined ? {} : { rotationId }),
+      rotationId,
       loginsSpent,
       ...ages(sinceMs, ports.clock.nowMs(), policy),
     };
@@ -131,5 +131,5 @@ function failed(reason: Reason, facts: Facts): Described {
   const { detail } = facts;
   const next = nextStep(reason, facts);
   const state = stateOfReason(reason);
-  return { state, reason, next, facts, ...(detail === undefined ? {} : { detail }) };
+  return { state, reason, next, facts, detail };
 }

@@ -106,7 +106,7 @@ export function recordInventory(
     code: 'inventory.changed' as const,
     change,
     account: name,
-    ...(secretId === undefined ? {} : { secretId }),
+    secretId,
   });
   const changes = [
     ...change.added.map((account) => eventOf('added', account)),

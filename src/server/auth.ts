@@ -5,6 +5,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../config/errors.ts';
+import { errnoOf } from '../rotation/failure.ts';
 import { type AppMiddleware, refuse, remoteOf } from './limits.ts';
 
 export type TokenCheck = (authorization: string | undefined) => 'right' | 'wrong' | 'missing';
@@ -30,7 +31,7 @@ export function readSecretFile(key: string, file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
+    const code = errnoOf(error) || 'an unexpected error';
     throw new UsageError(`${key} ${file}: the file cannot be read (${code})`);
   }
 }

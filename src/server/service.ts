@@ -153,7 +153,7 @@ function openAlerts({ notify }: Config, surroundings: Surroundings): Notifier | 
   const { hostname, clock, log, metrics } = surroundings;
   return openNotifier({
     webhook: notify.webhook,
-    ...(notify.secretFile === undefined ? {} : { key: readWebhookKey(notify.secretFile) }),
+    key: notify.secretFile === undefined ? undefined : readWebhookKey(notify.secretFile),
     host: hostname,
     clock,
     log,
@@ -179,7 +179,7 @@ export function figuresOf(entries: readonly AccountEntry[], nowMs: number): Acco
       account: entry.account.name,
       state: entry.state,
       ...(ages ? { ageDays: ages.ageDays, daysLeft: ages.daysLeft } : {}),
-      ...(entry.lastSuccessMs === undefined ? {} : { lastSuccessMs: entry.lastSuccessMs }),
+      lastSuccessMs: entry.lastSuccessMs,
     };
   });
 }

@@ -5,7 +5,7 @@
 
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import { Failure } from '../rotation/failure.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
 import { isoTime } from '../time.ts';
 import { createApp } from './app.ts';
 import { isLoopbackName } from './limits.ts';
@@ -157,7 +157,7 @@ async function listen(
       });
     return listener;
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'an unexpected error';
+    const code = errnoOf(error) || 'an unexpected error';
     throw new UsageError(`http: cannot listen on ${host}:${port} (${code})`);
   }
 }

@@ -5,9 +5,8 @@
 import { open } from 'node:fs/promises';
 import { platform } from 'node:os';
 import { Decrypter, Encrypter, identityToRecipient } from 'age-encryption';
-import { Failure } from '../rotation/failure.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
 import { Secret } from '../secret.ts';
-import { errnoOf } from './durable-files.ts';
 
 /** Seals to one recipient, opens with any identity of the file. */
 export type AgeKey = {

@@ -4,27 +4,14 @@
 
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, unlink } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { Failure } from '../rotation/failure.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
 
 /**
  * What a disk says when a person has to change a permission or a mount; anything else may pass by
  * itself.
  */
 const denied = new Set(['EACCES', 'EPERM', 'EROFS']);
-
-/** The errno name of a failed file operation, or '' for any other error. */
-export function errnoOf(error: unknown): string {
-  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
-  if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code;
-  // Node has no name for some, EDQUOT among them; the system has.
-  return (
-    Object.entries(constants.errno).find(
-      ([, number]) => typeof errno === 'number' && number === -errno,
-    )?.[0] ?? ''
-  );
-}
 
 /**
  * Runs a file operation; its errno becomes `store-denied` (EACCES, EPERM, EROFS) or

@@ -24,8 +24,8 @@
 import { randomUUID } from 'node:crypto';
 import { link, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Failure } from '../rotation/failure.ts';
-import { discard, errnoOf, namesIn, onDisk, syncFolder, writeDurably } from './durable-files.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
+import { discard, namesIn, onDisk, syncFolder, writeDurably } from './durable-files.ts';
 import type { ListedVersion } from './version-store.ts';
 
 export type IndexedVersion = ListedVersion & { readonly file: string };

@@ -13,13 +13,12 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Failure } from '../rotation/failure.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
 import { type AgeKey, openAgeKey } from './age-key.ts';
 import {
   discard,
-  errnoOf,
   makeFolder,
   namesIn,
   onDisk,

@@ -98,7 +98,7 @@ type Problem = {
   readonly detail?: string | undefined;
   readonly facts?: Facts | undefined;
   readonly next: string;
-  readonly rotationId?: string;
+  readonly rotationId?: string | undefined;
 };
 
 /** The alert about a failure; null when it is not sent (yet). */

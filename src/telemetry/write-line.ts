@@ -2,6 +2,7 @@
 // written when the process is killed right after.
 
 import { writeSync } from 'node:fs';
+import { errnoOf } from '../rotation/failure.ts';
 
 /** Milliseconds between two attempts on a full pipe. */
 const pauseMs = 5;
@@ -17,7 +18,7 @@ export function writeLineTo(fd: number, line: string, giveUpMs: number): void {
     try {
       offset += writeSync(fd, bytes, offset);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || waitedMs >= giveUpMs) return;
+      if (errnoOf(error) !== 'EAGAIN' || waitedMs >= giveUpMs) return;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
       waitedMs += pauseMs;
     }

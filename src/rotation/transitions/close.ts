@@ -39,11 +39,11 @@ export function closed(
     rotationId,
     username,
     certainty,
-    ...(detail === undefined ? {} : { detail }),
-    ...(replaced === undefined ? {} : { versionBefore: replaced }),
-    ...(versionId === undefined ? {} : { versionAfter: versionId }),
-    ...(as === 'rotated' ? { verifiedBy: 'login' as const } : {}),
-    ...(sinceMs === undefined ? {} : { nextDueMs: dueAtMs(sinceMs, state.request.policy) }),
+    detail,
+    versionBefore: replaced,
+    versionAfter: versionId,
+    verifiedBy: as === 'rotated' ? 'login' : undefined,
+    nextDueMs: sinceMs === undefined ? undefined : dueAtMs(sinceMs, state.request.policy),
   });
 }
 
@@ -58,12 +58,9 @@ export function outcomeOf(
     readonly certainty: 'unchanged' | 'changed' | 'in-doubt';
   },
 ): AuditEvent {
-  const { detail, ...about } = facts;
-  const said = detail === undefined ? {} : { detail };
   const status = facts.certainty === 'unchanged' ? 'failure' : 'unknown';
   return auditOf(state, 'rotation.outcome', status, {
-    ...about,
-    ...said,
+    ...facts,
     username: current.credentials.username,
     versionBefore: current.versionId,
   });

@@ -165,10 +165,9 @@ function savedEvents(state: Is<'promoting'> | Is<'verifying'>): AuditEvent[] {
   const { username } = current.credentials;
   const facts = { rotationId, username, versionBefore: current.versionId, versionAfter: versionId };
   const { deadWindowMs } = tally;
-  const window = deadWindowMs === undefined ? {} : { deadWindowMs };
   return [
     auditOf(state, 'secret.stored', 'success', facts),
-    auditOf(state, 'secret.promoted', 'success', { ...facts, ...window }),
+    auditOf(state, 'secret.promoted', 'success', { ...facts, deadWindowMs }),
   ];
 }
 
