@@ -1,5 +1,7 @@
 // Two projects. `quick`: unit and contract tests, which CI also runs on the other Node releases. `slow`:
 // real servers and processes, the simulation, Chromium, and the packaged program.
+import { limitMs } from './test/harness/limits.mjs';
+
 const common = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts', '.tsx'],
@@ -10,8 +12,7 @@ const common = {
 
 export default {
   maxWorkers: 2,
-  // Limits end what hangs; they measure nothing. A busy machine needs many times the usual second.
-  testTimeout: 60_000,
+  testTimeout: limitMs(300_000),
   projects: [
     { ...common, displayName: 'quick', testMatch: ['<rootDir>/test/{unit,contract}/**/*.test.ts'] },
     {

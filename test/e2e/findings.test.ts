@@ -4,13 +4,11 @@
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/findings
 
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, watch } from 'node:fs';
 import { createServer, type Server, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { jest } from '@jest/globals';
 import {
   type BlackBox,
   dist,
@@ -23,8 +21,7 @@ import {
 } from '../harness/black-box.ts';
 import { startFunction } from '../harness/lambda-runtime.ts';
 import { openLambdaRig } from '../harness/lambda-world.ts';
-
-jest.setTimeout(30_000);
+import { testWith } from '../harness/tools.ts';
 
 const force = ['rotate', '--force'];
 const secretsManager = { store: 'secrets-manager' } as const;
@@ -140,12 +137,8 @@ describe('F2: the process dies between store and promote, and another key is edi
   });
 });
 
-const canTrace = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status === 0;
-if (process.env['CI'] && !canTrace)
-  throw new Error('strace is missing, or may not trace: apt-get install strace');
-
 // On 03af53f: the store gets nothing before the fsync returns, after 10 seconds.
-(canTrace ? test : test.skip)(
+testWith('strace')(
   'F3: an fsync of the receipts folder that never returns delays the new password by nothing',
   async () => {
     await using box = await openBlackBox(secretsManager);

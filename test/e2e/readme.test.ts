@@ -15,7 +15,6 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { jest } from '@jest/globals';
 import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
@@ -23,8 +22,6 @@ import {
 
 const readme = readFileSync('README.md', 'utf8');
 const blocks = [...readme.matchAll(/```sh\n([\s\S]+?)```/g)].map((match) => match[1]?.trim() ?? '');
-
-jest.setTimeout(300_000);
 
 let copy: string;
 let home: string;

@@ -16,6 +16,7 @@ import {
   isConnectionFault,
 } from '../../src/simulator/thingspace.ts';
 import type { Fault as StoreFault } from '../fakes/secrets-manager.ts';
+import { limitMs } from '../harness/limits.mjs';
 import { openRig, type Rig } from '../harness/rig.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 40);
@@ -245,5 +246,5 @@ test(
     expect(emitted.filter((one) => one.event === 'attempt.broken')).toEqual([]);
     expect(JSON.stringify([emitted, rig.events])).not.toMatch(/first-fleet|app-planted-secret/);
   },
-  count > 100 ? 900_000 : 120_000,
+  count > 100 ? limitMs(900_000) : undefined,
 );
