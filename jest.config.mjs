@@ -2,6 +2,9 @@
 // real servers and processes, the simulation, Chromium, and the packaged program.
 import { limitMs } from './test/harness/limits.mjs';
 
+// One line per suite: the AWS SDK warns once per worker that it will drop Node 20.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+
 const common = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts', '.tsx'],
