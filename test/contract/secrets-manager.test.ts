@@ -334,14 +334,18 @@ test('missing credentials and a missing Region are reported', async () => {
     AWS_SHARED_CREDENTIALS_FILE: join(nowhere, 's'),
   };
   process.env = { ...rest, ...off };
+  using _restored = {
+    [Symbol.dispose]() {
+      process.env = env;
+      rmSync(nowhere, { recursive: true });
+    },
+  };
   const failures = [];
   for (const region of [undefined, 'us-east-1']) {
     const store = openSecretsManager({ clock: openClock(), ...(region ? { region } : {}) });
     failures.push(await failureOf(store.versions(secretId).read({ stage: 'AWSCURRENT' })));
     store.close();
   }
-  process.env = env;
-  rmSync(nowhere, { recursive: true });
 
   expect(failures.map(({ reason }) => reason)).toEqual(['store-denied', 'store-denied']);
   expect(failures[0]?.detail).toContain('no AWS Region is configured');

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { openClock } from '../../src/clock.ts';
 import { type Http, openHttp } from '../../src/thingspace/http.ts';
+import { limitMs } from '../harness/limits.mjs';
 import {
   credentialsOf,
   http,
@@ -76,14 +77,15 @@ async function openRecorder(onConnection: (socket: Socket, nth: number) => void 
 const openPool = (
   url: URL,
   options: { unusedLimitMs?: number; clock?: Parameters<typeof openHttp>[0]['clock'] } = {},
-): Http => closing(openHttp({ url, connectTimeoutMs: 5000, clock: openClock(), ...options }));
+): Http =>
+  closing(openHttp({ url, connectTimeoutMs: limitMs(5000), clock: openClock(), ...options }));
 
 const put = (mayStillSend?: () => string | null) => ({
   method: 'PUT' as const,
   path: '/reset',
   headers: {},
   body: plantedPassword,
-  timeoutMs: 5000,
+  timeoutMs: limitMs(5000),
   mayStillSend,
 });
 
