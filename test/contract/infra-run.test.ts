@@ -12,6 +12,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { failures } from '../../src/rotation/failure.ts';
 import { neededForResetMs } from '../../src/rotation/state.ts';
 import { openMetrics } from '../../src/telemetry/prometheus.ts';
+import { testWith } from '../harness/tools.ts';
 
 const root = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, 'infra', path), 'utf8');
@@ -33,7 +34,6 @@ async function longestFarewellSeconds(): Promise<number> {
 }
 
 const unit = read('systemd/thingspace-rotator.service');
-const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
 
 /** The unit with a program that exists here; verify searches it. */
 function unitFor(program: string): string {
@@ -44,7 +44,7 @@ function unitFor(program: string): string {
   return path;
 }
 
-(hasSystemd ? test : test.skip)('systemd takes the unit without a complaint', () => {
+testWith('systemd-analyze')('systemd takes the unit without a complaint', () => {
   const verify = (path: string) =>
     spawnSync('systemd-analyze', ['verify', '--recursive-errors=one', path], { encoding: 'utf8' });
 
@@ -55,7 +55,7 @@ function unitFor(program: string): string {
   expect(bad.status).not.toBe(0);
 });
 
-(hasSystemd ? test : test.skip)('the unit’s exposure is what its comment says', () => {
+testWith('systemd-analyze')('the unit’s exposure is what its comment says', () => {
   const report = execFileSync(
     'systemd-analyze',
     ['security', '--offline=true', unitFor(join(folder, 'program'))],

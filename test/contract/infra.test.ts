@@ -40,7 +40,7 @@ beforeAll(async () => {
     'reserve=off',
   );
   exported = [functions, ...names.map((name) => readTemplate(file(name)))].flatMap(exportsOf);
-}, 60_000);
+});
 
 /** The rules that a template breaks. */
 function broken(template: Template): string[] {

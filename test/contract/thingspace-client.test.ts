@@ -12,6 +12,7 @@ import {
   type ThingSpaceSimulatorOptions,
 } from '../../src/simulator/thingspace.ts';
 import { openHttp } from '../../src/thingspace/http.ts';
+import { limitMs } from '../harness/limits.mjs';
 import {
   credentialsOf,
   http,
@@ -26,6 +27,8 @@ import {
   tokenAnswer,
 } from '../harness/thingspace-wire.ts';
 
+/** A timeout that a test waits for. */
+const shortMs = limitMs(250);
 const opened: { close(): unknown }[] = [];
 
 afterEach(async () => {
@@ -535,7 +538,7 @@ test('a slow handshake delays a call and does not fail it', async () => {
 
 test('a reset that exceeds its timeout is in doubt; the server may apply it later', async () => {
   const simulator = await simulate();
-  const thingspace = client(simulator.baseUrl, { resetTimeoutMs: 250 });
+  const thingspace = client(simulator.baseUrl, { resetTimeoutMs: shortMs });
   const session = await loggedIn(thingspace);
   simulator.arm({ fault: 'hold', call: 'reset' });
   const left = simulator.waitFor('ended', { call: 'reset' });
@@ -548,7 +551,7 @@ test('a reset that exceeds its timeout is in doubt; the server may apply it late
 
   expect(answer).toEqual({
     reset: 'in-doubt',
-    detail: 'reset: no complete response within 250 ms',
+    detail: `reset: no complete response within ${shortMs} ms`,
   });
   expect([simulator.resetsReceived('uws-user'), simulator.resetsCommitted('uws-user')]).toEqual([
     1, 1,
@@ -617,10 +620,10 @@ test('a wrong password, an unknown user and a locked user are rejected', async (
 test('a login without a response is unknown; one without an API token was not sent', async () => {
   const simulator = await simulate();
   simulator.arm({ fault: 'hang', call: 'login' });
-  const impatient = client(simulator.baseUrl, { requestTimeoutMs: 250 });
+  const impatient = client(simulator.baseUrl, { requestTimeoutMs: shortMs });
   expect(await impatient.login(credentialsOf())).toEqual({
     login: 'unknown',
-    detail: 'login: no complete response within 250 ms',
+    detail: `login: no complete response within ${shortMs} ms`,
   });
 
   simulator.arm({ fault: 'drop-before-commit', call: 'token' });
@@ -760,10 +763,16 @@ test('a call without a complete TLS handshake is reported as not sent', async ()
     closing(
       openHttp({
         url: new URL(`https://127.0.0.1:${port}/`),
-        connectTimeoutMs: 250,
+        connectTimeoutMs: shortMs,
         clock: openClock(),
       }),
-    ).send({ method: 'PUT', path: '/', headers: {}, body: plantedPassword, timeoutMs: 5000 });
+    ).send({
+      method: 'PUT',
+      path: '/',
+      headers: {},
+      body: plantedPassword,
+      timeoutMs: limitMs(5000),
+    });
 
   const answers = [
     await send(silent.port),
@@ -771,7 +780,7 @@ test('a call without a complete TLS handshake is reported as not sent', async ()
   ];
 
   expect(answers).toEqual([
-    { ended: 'not-sent', why: 'no connection within 250 ms' },
+    { ended: 'not-sent', why: `no connection within ${shortMs} ms` },
     { ended: 'not-sent', why: expect.stringMatching(/^the connection failed \([A-Z]/) },
   ]);
   expect(received).toEqual([]);

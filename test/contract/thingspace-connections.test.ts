@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { openClock } from '../../src/clock.ts';
 import { type Http, openHttp } from '../../src/thingspace/http.ts';
+import { limitMs } from '../harness/limits.mjs';
 import {
   credentialsOf,
   http,
@@ -76,14 +77,15 @@ async function openRecorder(onConnection: (socket: Socket, nth: number) => void 
 const openPool = (
   url: URL,
   options: { unusedLimitMs?: number; clock?: Parameters<typeof openHttp>[0]['clock'] } = {},
-): Http => closing(openHttp({ url, connectTimeoutMs: 5000, clock: openClock(), ...options }));
+): Http =>
+  closing(openHttp({ url, connectTimeoutMs: limitMs(5000), clock: openClock(), ...options }));
 
 const put = (mayStillSend?: () => string | null) => ({
   method: 'PUT' as const,
   path: '/reset',
   headers: {},
   body: plantedPassword,
-  timeoutMs: 5000,
+  timeoutMs: limitMs(5000),
   mayStillSend,
 });
 
@@ -214,20 +216,30 @@ test.each<[string, (socket: Socket) => void]>([
 });
 
 test('a close that arrived while the process was paused is noticed before a use', async () => {
-  // A server in another thread, so that it closes while this thread is blocked.
+  // A server in another thread, so that it closes while this thread is blocked: 1 when this thread
+  // blocks, 2 when the socket is closed.
+  const progress = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(
     `const { createServer } = require('node:net');
-     const { parentPort } = require('node:worker_threads');
+     const { parentPort, workerData } = require('node:worker_threads');
      let count = 0;
      const server = createServer((socket) => {
        count += 1;
        socket.on('error', () => undefined);
-       if (count === 1) setTimeout(() => socket.destroy(), 50);
-       else socket.on('data', () => socket.end('HTTP/1.1 204 No Content\\r\\n\\r\\n'));
+       if (count > 1) {
+         socket.on('data', () => socket.end('HTTP/1.1 204 No Content\\r\\n\\r\\n'));
+         return;
+       }
        parentPort.postMessage('accepted');
+       Atomics.wait(workerData, 0, 0);
+       socket.once('close', () => {
+         Atomics.store(workerData, 0, 2);
+         Atomics.notify(workerData, 0);
+       });
+       socket.destroy();
      });
      server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
-    { eval: true },
+    { eval: true, workerData: progress },
   );
   closing({ close: () => worker.terminate() });
   const [port] = await once(worker, 'message');
@@ -235,7 +247,9 @@ test('a close that arrived while the process was paused is noticed before a use'
   pool.connectAhead();
   await once(worker, 'message');
 
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  Atomics.store(progress, 0, 1);
+  Atomics.notify(progress, 0);
+  Atomics.wait(progress, 0, 1);
   const answer = await pool.send(put());
 
   expect(answer).toMatchObject({ ended: 'complete', status: 204 });

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { bodyLimitBytes } from '../../src/thingspace/http.ts';
+import { limitMs } from '../harness/limits.mjs';
 import {
   http,
   openClient,
@@ -18,6 +19,8 @@ import {
   tokenAnswer,
 } from '../harness/thingspace-wire.ts';
 
+/** A timeout that a test waits for. */
+const shortMs = limitMs(250);
 const opened: { close(): unknown }[] = [];
 
 afterEach(async () => {
@@ -86,14 +89,14 @@ test('a reset response that stalls is in doubt and keeps the received bytes', as
     }),
   );
 
-  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: 250 })).reset(
+  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: shortMs })).reset(
     sessionOf(),
   );
 
   expect('body' in answer && textOf(answer.body)).toBe('{"newPassword":"x"');
   expect(answer).toMatchObject({
     reset: 'in-doubt',
-    detail: 'reset: HTTP 200, no complete response within 250 ms',
+    detail: `reset: HTTP 200, no complete response within ${shortMs} ms`,
   });
 });
 
@@ -128,13 +131,13 @@ test('an upgrade to another protocol is no response, and ends at the timeout', a
     }),
   );
 
-  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: 250 })).reset(
+  const answer = await closing(openClient(server.baseUrl, { resetTimeoutMs: shortMs })).reset(
     sessionOf(),
   );
 
   expect(answer).toEqual({
     reset: 'in-doubt',
-    detail: 'reset: no complete response within 250 ms',
+    detail: `reset: no complete response within ${shortMs} ms`,
   });
 });
 

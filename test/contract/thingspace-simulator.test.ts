@@ -11,6 +11,7 @@ import {
 } from '../../src/simulator/thingspace.ts';
 import { createCertificate } from '../harness/certificate.ts';
 import { application, ask, basic, callerOf } from '../harness/thingspace-caller.ts';
+import { testWith } from '../harness/tools.ts';
 
 const minuteMs = 60_000;
 let simulator: ThingSpaceSimulator;
@@ -381,7 +382,7 @@ test('an idle connection is closed, and a connection with a request is not', asy
   expect((await token).status).toBe(200);
 });
 
-test('with a key and a certificate it serves https', async () => {
+testWith('openssl')('with a key and a certificate it serves https', async () => {
   const tls = createCertificate();
   await open({ tls });
 

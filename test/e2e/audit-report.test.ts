@@ -14,7 +14,7 @@ let browser: Browser | null = null;
 const folder = mkdtempSync(join(tmpdir(), 'audit-report-'));
 beforeAll(async () => {
   browser = await openBrowser();
-}, 30_000);
+});
 afterAll(async () => {
   await browser?.close();
   rmSync(folder, { recursive: true, force: true });
@@ -42,5 +42,4 @@ inBrowser.each(cases)(
     expect(pdf.subarray(0, 4).toString()).toBe('%PDF');
     await page.close();
   },
-  60_000,
 );

@@ -4,11 +4,8 @@
 
 import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jest } from '@jest/globals';
 import { Encrypter, identityToRecipient } from 'age-encryption';
 import { type BlackBox, oldPassword, openBlackBox, type Ran } from '../harness/black-box.ts';
-
-jest.setTimeout(60_000);
 
 const typed = ['recover', 'east', '--password-stdin'];
 

@@ -14,7 +14,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { jest } from '@jest/globals';
 import { Encrypter } from 'age-encryption';
 import { reasons } from '../../src/rotation/catalogue.ts';
 import {
@@ -27,10 +26,9 @@ import {
   start,
   startOnTerminal,
 } from '../harness/cli.ts';
+import { testWith } from '../harness/tools.ts';
 
 // Some start twenty processes, on a machine that may be busy.
-jest.setTimeout(120_000);
-
 const folders: string[] = [];
 const places: Place[] = [];
 
@@ -215,7 +213,7 @@ test('init writes a valid configuration, private keys, and an audit log', async 
   expect([verified.code, JSON.parse(verified.stdout).state]).toEqual([0, 'intact']);
 });
 
-test('init asks on a terminal', async () => {
+testWith('script')('init asks on a terminal', async () => {
   const folder = tempFolder();
 
   const child = startOnTerminal(['init'], { cwd: folder });
@@ -339,35 +337,38 @@ test('FORCE_COLOR enables colours in a pipe, and NO_COLOR disables them', async 
   expect((await verify({ FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toMatch(/^intact/);
 });
 
-test('a terminal shows a progress bar, a table, and what to do after a failure', async () => {
-  const { folder } = await place({
-    due: { ageDays: 80 },
-    young: { ageDays: 3 },
-    wrong: { ageDays: 80, password: 'stale' },
-  });
+testWith('script')(
+  'a terminal shows a progress bar, a table, and what to do after a failure',
+  async () => {
+    const { folder } = await place({
+      due: { ageDays: 80 },
+      young: { ageDays: 3 },
+      wrong: { ageDays: 80, password: 'stale' },
+    });
 
-  const rotated = await startOnTerminal(['rotate', '--config', 'rotator.yaml'], {
-    cwd: folder,
-  }).ended;
-  const status = await startOnTerminal(['status'], { cwd: folder, env: { NO_COLOR: '1' } }).ended;
+    const rotated = await startOnTerminal(['rotate', '--config', 'rotator.yaml'], {
+      cwd: folder,
+    }).ended;
+    const status = await startOnTerminal(['status'], { cwd: folder, env: { NO_COLOR: '1' } }).ended;
 
-  expect(rotated.code).toBe(4);
-  expect(rotated.stdout).toContain('█');
-  expect(rotated.stdout).toContain('wrong: login rejected (login-refused)');
-  expect(rotated.stdout).toContain('To fix: Store the correct password:');
-  expect(rotated.stdout).toContain(
-    '      thingspace-rotator secret put wrong --config rotator.yaml',
-  );
-  expect(rotated.stdout).toContain('3 accounts:');
-  expect(rotated.stdout).not.toContain('BEGIN AGE ENCRYPTED FILE');
-  expect(status.code).toBe(4);
-  expect(status.stdout).toMatch(/^ACCOUNT +AGE +LEFT +NEXT ROTATION +STATE +LAST RESULT/);
-  expect(status.stdout).toMatch(/young +3 +87 /);
-  expect(status.stdout).toMatch(
-    /wrong +80 +10 +due now +suspended: login-refused +login-refused 2/,
-  );
-  expect(status.stdout).not.toContain('\u001b');
-});
+    expect(rotated.code).toBe(4);
+    expect(rotated.stdout).toContain('█');
+    expect(rotated.stdout).toContain('wrong: login rejected (login-refused)');
+    expect(rotated.stdout).toContain('To fix: Store the correct password:');
+    expect(rotated.stdout).toContain(
+      '      thingspace-rotator secret put wrong --config rotator.yaml',
+    );
+    expect(rotated.stdout).toContain('3 accounts:');
+    expect(rotated.stdout).not.toContain('BEGIN AGE ENCRYPTED FILE');
+    expect(status.code).toBe(4);
+    expect(status.stdout).toMatch(/^ACCOUNT +AGE +LEFT +NEXT ROTATION +STATE +LAST RESULT/);
+    expect(status.stdout).toMatch(/young +3 +87 /);
+    expect(status.stdout).toMatch(
+      /wrong +80 +10 +due now +suspended: login-refused +login-refused 2/,
+    );
+    expect(status.stdout).not.toContain('\u001b');
+  },
+);
 
 test('a reader that closes the pipe changes neither the rotation nor the exit code', async () => {
   const opened = await place({ a: { ageDays: 80 } });

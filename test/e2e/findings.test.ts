@@ -4,13 +4,11 @@
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/findings
 
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, watch } from 'node:fs';
 import { createServer, type Server, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { jest } from '@jest/globals';
 import {
   type BlackBox,
   dist,
@@ -21,10 +19,11 @@ import {
   type Ran,
   secretId,
 } from '../harness/black-box.ts';
+import { closing } from '../harness/closing.ts';
 import { startFunction } from '../harness/lambda-runtime.ts';
 import { openLambdaRig } from '../harness/lambda-world.ts';
-
-jest.setTimeout(30_000);
+import { limitMs } from '../harness/limits.mjs';
+import { testWith } from '../harness/tools.ts';
 
 const force = ['rotate', '--force'];
 const secretsManager = { store: 'secrets-manager' } as const;
@@ -66,28 +65,24 @@ test('F1: a native token whose version has a value already resets nothing', asyn
   });
   const { execPath: node } = process;
   const lambda = await startFunction({ task: dist, handler: 'lambda.rotationSteps', env, node });
-  try {
-    const ClientRequestToken = crypto.randomUUID();
-    const SecretId = rig.arn('east');
-    rig.secretsManager.call('PutSecretValue', {
-      SecretId,
-      ClientRequestToken,
-      SecretString: documentOf({ password: oldPassword, note: 'of another program' }),
-      VersionStages: ['NOTE'],
-    });
+  await using _opened = closing([rig, lambda]);
+  const ClientRequestToken = crypto.randomUUID();
+  const SecretId = rig.arn('east');
+  rig.secretsManager.call('PutSecretValue', {
+    SecretId,
+    ClientRequestToken,
+    SecretString: documentOf({ password: oldPassword, note: 'of another program' }),
+    VersionStages: ['NOTE'],
+  });
 
-    const event = { Step: 'setSecret', SecretId, ClientRequestToken };
-    const ended = await lambda.invoke(event, 8_000);
+  const event = { Step: 'setSecret', SecretId, ClientRequestToken };
+  const ended = await lambda.invoke(event, limitMs(8_000));
 
-    expect(rig.thingspace.resetsReceived('east')).toBe(0);
-    expect(ended).toEqual({
-      error: { errorType: 'StepFailed', errorMessage: expect.stringContaining('token-used') },
-    });
-    expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
-  } finally {
-    await lambda.close();
-    await rig.close();
-  }
+  expect(rig.thingspace.resetsReceived('east')).toBe(0);
+  expect(ended).toEqual({
+    error: { errorType: 'StepFailed', errorMessage: expect.stringContaining('token-used') },
+  });
+  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
 });
 
 describe('F2: the process dies between store and promote, and another key is edited', () => {
@@ -140,12 +135,8 @@ describe('F2: the process dies between store and promote, and another key is edi
   });
 });
 
-const canTrace = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status === 0;
-if (process.env['CI'] && !canTrace)
-  throw new Error('strace is missing, or may not trace: apt-get install strace');
-
 // On 03af53f: the store gets nothing before the fsync returns, after 10 seconds.
-(canTrace ? test : test.skip)(
+testWith('strace')(
   'F3: an fsync of the receipts folder that never returns delays the new password by nothing',
   async () => {
     await using box = await openBlackBox(secretsManager);
@@ -279,20 +270,17 @@ describe('F8: with receipts off, a complete response is never discarded', () => 
   // On 03af53f: answer-lost, and AWSCURRENT does not log in.
   test.each(bodies)('F8: a response %s is understood', async (_form, headers, encode) => {
     const relay = await openRelay(headers, encode);
-    try {
-      await using box = await openBlackBox({
-        ...secretsManager,
-        receipts: 'none',
-        relay: relay.before,
-      });
+    await using _relay = closing([relay]);
+    await using box = await openBlackBox({
+      ...secretsManager,
+      receipts: 'none',
+      relay: relay.before,
+    });
 
-      const ran = await box.run(force);
+    const ran = await box.run(force);
 
-      expect(await isCurrentValid(box)).toBe(true);
-      expect(endOf(ran)).toEqual({ code: 0, end: 'rotated' });
-    } finally {
-      await relay.close();
-    }
+    expect(await isCurrentValid(box)).toBe(true);
+    expect(endOf(ran)).toEqual({ code: 0, end: 'rotated' });
   });
 });
 

@@ -2,21 +2,18 @@
 // that makes something durable. Then runs it again until no rotation is in progress. The valid
 // password must exist in the store or in a receipt.
 
-import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jest } from '@jest/globals';
 import { openReceipt } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
 import type { CallName, Moment } from '../../src/simulator/thingspace.ts';
 import { openProgramRig, type Program, startProgram, whileRunning } from '../harness/program.ts';
 import type { Rig } from '../harness/rig.ts';
+import { testWith } from '../harness/tools.ts';
 
 const oldPassword = 'old-password';
 // Short enough that the settle time ends within two runs; long enough for a slow machine.
 const thingspace = { requestTimeoutMs: 2_000, resetTimeoutMs: 2_000, settleMs: 0 };
-
-jest.setTimeout(240_000);
 
 let rig: Rig;
 afterEach(() => rig.close());
@@ -151,10 +148,6 @@ test.each(secretsManagerCalls)(
   },
 );
 
-const canTrace = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status === 0;
-if (process.env['CI'] && !canTrace)
-  throw new Error('strace is missing, or may not trace: apt-get install strace');
-
 /**
  * System calls that make something durable or visible. Each thread has its own count, so the
  * program gets one pool thread.
@@ -177,7 +170,7 @@ function startTraced(call: string, what: string, when: number): Program {
   return start({ wrap, env: { UV_THREADPOOL_SIZE: '1' } });
 }
 
-(canTrace ? test : test.skip).each(systemCalls)(
+testWith('strace').each(systemCalls)(
   'a kill at every %s of the file store, the audit log and the receipts loses no password',
   async (call) => {
     const verdicts: string[] = [];
@@ -193,7 +186,7 @@ function startTraced(call: string, what: string, when: number): Program {
   },
 );
 
-(canTrace ? test : test.skip).each([
+testWith('strace').each([
   ['fsync', 'EIO'],
   ['fdatasync', 'ENOSPC'],
   ['link', 'EIO'],

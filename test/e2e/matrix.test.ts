@@ -6,7 +6,6 @@
 // in; after two runs AWSCURRENT logs in, or the output names the version or the receipt that does;
 // at most one login fails.
 
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,8 +24,10 @@ import {
 } from '../harness/black-box.ts';
 import { type FunctionProcess, startFunction } from '../harness/lambda-runtime.ts';
 import { openLambdaRig } from '../harness/lambda-world.ts';
+import { limitMs } from '../harness/limits.mjs';
+import { testWith } from '../harness/tools.ts';
 
-jest.setTimeout(600_000);
+jest.setTimeout(limitMs(600_000));
 
 const isComplete = process.env['MATRIX'] === 'complete';
 /** Two cores; each world waits for processes most of the time. */
@@ -155,13 +156,7 @@ describe('Secrets Manager', () => {
   );
 });
 
-const hasTools =
-  spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status === 0 &&
-  spawnSync('faketime', ['--version']).status === 0;
-if (process.env['CI'] && !hasTools)
-  throw new Error('strace or faketime is missing: apt-get install strace faketime');
-
-(hasTools ? describe : describe.skip)('file store', () => {
+describe('file store', () => {
   const options = { store: 'file', receipts: 'readable' } as const;
   /** Every change of the store is one link in the index folder, then an fsync of that folder. */
   const changes = 5;
@@ -190,7 +185,7 @@ if (process.env['CI'] && !hasTools)
     return await judge(where, subject, isKept, () => runOnce(box, ['faketime', '-f', '+60s']));
   }
 
-  test('a rotation changes the store five times', async () => {
+  testWith('strace')('a rotation changes the store five times', async () => {
     await using box = await openBlackBox(options);
     const wrap = strace(box, { nth: changes + 1, fault: 'silent-after-commit', isRead: false });
 
@@ -200,13 +195,16 @@ if (process.env['CI'] && !hasTools)
     expect(code).toBe(0);
   });
 
-  test.each(rows)('a kill at each change, then "%s": two runs end with the truth', async (row) => {
-    const sample = sampleOf(kills, row);
+  testWith('strace', 'faketime').each(rows)(
+    'a kill at each change, then "%s": two runs end with the truth',
+    async (row) => {
+      const sample = sampleOf(kills, row);
 
-    const problems = await problemsOf(sample.map((kill) => together(() => world(row, kill))));
+      const problems = await problemsOf(sample.map((kill) => together(() => world(row, kill))));
 
-    expect(problems).toEqual([]);
-  });
+      expect(problems).toEqual([]);
+    },
+  );
 });
 
 describe('Lambda steps', () => {

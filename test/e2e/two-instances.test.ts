@@ -1,17 +1,11 @@
 // Two processes on one account: one paused beyond its lease, and two whose clocks differ by an
 // hour. Then signals.
 
-import { spawnSync } from 'node:child_process';
-import { jest } from '@jest/globals';
 import { openProgramRig, startProgram, whileRunning } from '../harness/program.ts';
 import type { Rig } from '../harness/rig.ts';
-
-jest.setTimeout(120_000);
+import { testWith } from '../harness/tools.ts';
 
 const force = ['rotate', '--force'];
-const hasFaketime = spawnSync('faketime', ['--version']).status === 0;
-if (process.env['CI'] && !hasFaketime)
-  throw new Error('faketime is missing: apt-get install faketime');
 
 let rig: Rig;
 afterEach(() => rig.close());
@@ -36,7 +30,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(rig.thingspace.failedLogins('east').most).toBe(0);
   });
 
-  (hasFaketime ? test : test.skip).each(['+1h', '-1h'])(
+  testWith('faketime').each(['+1h', '-1h'])(
     'a second instance whose clock is wrong by %s sends no reset during the reset of the first one',
     async (offset) => {
       rig = await openProgramRig(

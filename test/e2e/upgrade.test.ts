@@ -3,10 +3,8 @@
 // (make.mjs there says how). The program runs an hour later by its own clock: leases and settle
 // times are over.
 
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jest } from '@jest/globals';
 import {
   type BlackBox,
   documentOf,
@@ -14,15 +12,11 @@ import {
   type Ran,
   type ReceiptsMode,
 } from '../harness/black-box.ts';
+import { testWith } from '../harness/tools.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures/upgrade-0.1');
 const at = '2026-10-01 13:00:00';
-const hasFaketime = spawnSync('faketime', ['--version']).status === 0;
-if (process.env['CI'] && !hasFaketime)
-  throw new Error('faketime is missing: apt-get install faketime');
-const timed = hasFaketime ? test : test.skip;
-
-jest.setTimeout(120_000);
+const timed = testWith('faketime');
 
 /** What each command ends with: exit code, and reason or outcome. */
 type Ends = {

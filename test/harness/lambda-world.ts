@@ -19,6 +19,7 @@ import {
   type RotationFunction,
   type SecretsManagerSimulator,
 } from '../fakes/secrets-manager.ts';
+import { limitMs } from './limits.mjs';
 import { application } from './rig.ts';
 
 const tag = 'thingspace-rotator';
@@ -90,8 +91,8 @@ export async function openLambdaRig(options: {
     AWS_ENDPOINT_URL_SECRETS_MANAGER: secretsManager.url,
     AWS_LAMBDA_FUNCTION_NAME: 'thingspace-rotator-test',
     ROTATOR_THINGSPACE__BASE_URL: thingspace.baseUrl,
-    ROTATOR_THINGSPACE__REQUEST_TIMEOUT_MS: '5000',
-    ROTATOR_THINGSPACE__RESET_TIMEOUT_MS: '5000',
+    ROTATOR_THINGSPACE__REQUEST_TIMEOUT_MS: String(limitMs(5000)),
+    ROTATOR_THINGSPACE__RESET_TIMEOUT_MS: String(limitMs(5000)),
     ROTATOR_THINGSPACE__SETTLE_MS: '0',
     ROTATOR_STORE__TYPE: 'secrets-manager',
     ROTATOR_STORE__REGION: 'us-east-1',

@@ -21,6 +21,7 @@ import {
   openSecretsManagerSimulator,
   type SecretsManagerSimulator,
 } from '../fakes/secrets-manager.ts';
+import { limitMs } from './limits.mjs';
 
 export const application = { clientId: 'app-key', clientSecret: 'app-planted-secret' };
 
@@ -34,7 +35,7 @@ export function eightKeys(username: string, password: string): string {
   "clientSecret":"${clientSecret}", "nested": ${nested}, "": null }\n`;
 }
 
-export type Rig = {
+export type Rig = AsyncDisposable & {
   readonly folder: string;
   readonly thingspace: ThingSpaceSimulator;
   readonly secretsManager: SecretsManagerSimulator | null;
@@ -91,8 +92,8 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const config = {
     thingspace: {
       baseUrl: urls.thingspace,
-      requestTimeoutMs: 5_000,
-      resetTimeoutMs: 5_000,
+      requestTimeoutMs: limitMs(5_000),
+      resetTimeoutMs: limitMs(5_000),
       settleMs: 0,
     },
     store:
@@ -138,6 +139,12 @@ export async function openRig(options: RigOptions): Promise<Rig> {
         ClientRequestToken: crypto.randomUUID(),
       });
   }
+  const close = async (): Promise<void> => {
+    for (const one of rotators) await one.close();
+    await thingspace.close();
+    await secretsManager?.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
   return {
     folder,
     thingspace,
@@ -154,11 +161,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
       rotators.push(other);
       return other;
     },
-    close: async () => {
-      for (const one of rotators) await one.close();
-      await thingspace.close();
-      await secretsManager?.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

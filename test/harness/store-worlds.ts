@@ -20,6 +20,7 @@ import {
   type SecretsManagerSimulator,
   type SecretsManagerSimulatorOptions,
 } from '../fakes/secrets-manager.ts';
+import { limitMs } from './limits.mjs';
 import type { StoreWorld } from './store-contract.ts';
 
 /** The system's clock plus `ahead.ms`; its sleeps are real. */
@@ -55,7 +56,7 @@ export async function openFileWorld(): Promise<FileWorld> {
       ahead.ms += ms;
     },
     // Real time passes too.
-    resolutionMs: 10_000,
+    resolutionMs: limitMs(10_000),
     close: () => rm(parent, { recursive: true, force: true }),
   };
 }
@@ -102,7 +103,7 @@ export async function openSecretsManagerWorld(
     advance: (ms) => {
       ahead.ms += ms;
     },
-    resolutionMs: 10_000,
+    resolutionMs: limitMs(10_000),
     async close() {
       store.close();
       await simulator.close();

@@ -8,6 +8,7 @@ import { openClock } from '../../src/clock.ts';
 import type { Credentials, Session } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import { openThingSpace } from '../../src/thingspace/client.ts';
+import { limitMs } from './limits.mjs';
 
 /** One request as received; header names as sent. */
 export type Seen = {
@@ -135,8 +136,8 @@ export function openClient(
   let now = 0;
   const client = openThingSpace({
     baseUrl,
-    requestTimeoutMs: 5000,
-    resetTimeoutMs: 5000,
+    requestTimeoutMs: limitMs(5000),
+    resetTimeoutMs: limitMs(5000),
     clock: { monotonicMs: () => now, sleep: openClock().sleep },
     ...timeouts,
   });

@@ -8,6 +8,7 @@ import { eventMeanings, fieldMeanings } from '../../src/audit/meanings.ts';
 import { proveRecord } from '../../src/audit/proof.ts';
 import { type FieldName, fields } from '../../src/audit/schema.ts';
 import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
+import { testWith } from '../harness/tools.ts';
 
 afterAll(removeTempFolders);
 const page = readFileSync(join(import.meta.dirname, '../../docs/AUDIT.md'), 'utf8');
@@ -15,47 +16,50 @@ const [verifyCode = '', rootCode = '', checkpointCode = ''] = [
   ...page.matchAll(/```python\n([\s\S]*?)```/g),
 ].map(([, code]) => code ?? '');
 
-test('verify.py accepts a proof of every record, and nothing else', async () => {
-  const folder = tempFolder();
-  const script = join(folder, 'verify.py');
-  writeFileSync(script, verifyCode);
-  const log = await filledLog(11, 4);
-  await log.close();
-  const run = (proof: string, key: string): { status: number | null; output: string } => {
-    writeFileSync(join(folder, 'p.tlog-proof'), proof);
-    const { status, stdout, stderr } = spawnSync(
-      'python3',
-      [script, join(folder, 'p.tlog-proof'), key],
-      { encoding: 'utf8' },
+testWith('python3', 'openssl')(
+  'verify.py accepts a proof of every record, and nothing else',
+  async () => {
+    const folder = tempFolder();
+    const script = join(folder, 'verify.py');
+    writeFileSync(script, verifyCode);
+    const log = await filledLog(11, 4);
+    await log.close();
+    const run = (proof: string, key: string): { status: number | null; output: string } => {
+      writeFileSync(join(folder, 'p.tlog-proof'), proof);
+      const { status, stdout, stderr } = spawnSync(
+        'python3',
+        [script, join(folder, 'p.tlog-proof'), key],
+        { encoding: 'utf8' },
+      );
+      return { status, output: stdout + stderr };
+    };
+    for (const index of [0, 1, 2, 6, 13, 14, 15, 16, 20, 21, 22]) {
+      const proof = await proveRecord(log.source, String(index));
+      const { status, output } = run(proof ?? '', log.verifier.verifierKey);
+      expect([index, status, output]).toEqual([
+        index,
+        0,
+        expect.stringContaining(
+          `record ${index} of 23 in ${origin}, signed by ${origin}:\n{"activity_id"`,
+        ),
+      ]);
+    }
+
+    const proof = (await proveRecord(log.source, '6')) ?? '';
+    const extra = /extra (\S+)/.exec(proof)?.[1] ?? '';
+    const forged = Buffer.from(
+      Buffer.from(extra, 'base64').toString().replace('fleet-a', 'fleet-z'),
+    ).toString('base64');
+    expect(run(proof.replace(extra, forged), log.verifier.verifierKey).output).toContain(
+      'NOT in the signed log',
     );
-    return { status, output: stdout + stderr };
-  };
-  for (const index of [0, 1, 2, 6, 13, 14, 15, 16, 20, 21, 22]) {
-    const proof = await proveRecord(log.source, String(index));
-    const { status, output } = run(proof ?? '', log.verifier.verifierKey);
-    expect([index, status, output]).toEqual([
-      index,
-      0,
-      expect.stringContaining(
-        `record ${index} of 23 in ${origin}, signed by ${origin}:\n{"activity_id"`,
-      ),
-    ]);
-  }
+    expect(run(proof.replace('index 6', 'index 7'), log.verifier.verifierKey).status).not.toBe(0);
+    expect(run(proof.replace('\n23\n', '\n24\n'), log.verifier.verifierKey).status).not.toBe(0);
+    expect(run(proof, generateSigningKey(origin).verifierKey).status).not.toBe(0);
+  },
+);
 
-  const proof = (await proveRecord(log.source, '6')) ?? '';
-  const extra = /extra (\S+)/.exec(proof)?.[1] ?? '';
-  const forged = Buffer.from(
-    Buffer.from(extra, 'base64').toString().replace('fleet-a', 'fleet-z'),
-  ).toString('base64');
-  expect(run(proof.replace(extra, forged), log.verifier.verifierKey).output).toContain(
-    'NOT in the signed log',
-  );
-  expect(run(proof.replace('index 6', 'index 7'), log.verifier.verifierKey).status).not.toBe(0);
-  expect(run(proof.replace('\n23\n', '\n24\n'), log.verifier.verifierKey).status).not.toBe(0);
-  expect(run(proof, generateSigningKey(origin).verifierKey).status).not.toBe(0);
-}, 60_000);
-
-test('root.py computes the root of the checkpoint', async () => {
+testWith('python3')('root.py computes the root of the checkpoint', async () => {
   const script = join(tempFolder(), 'root.py');
   writeFileSync(script, rootCode);
   const log = await filledLog(40, 40);
@@ -78,27 +82,30 @@ test('root.py computes the root of the checkpoint', async () => {
   expect(output.trim()).toBe(`${checkpoint[1]} ${checkpoint[2]}`);
 });
 
-test('checkpoint.py accepts the signature of the given key only', async () => {
-  const script = join(tempFolder(), 'checkpoint.py');
-  writeFileSync(script, checkpointCode);
-  const log = await filledLog(3, 3);
-  await log.close();
-  const file = join(log.directory, 'checkpoints', '000000000007.checkpoint');
-  const text = readFileSync(file, 'utf8');
-  const run = (path: string, key: string) =>
-    spawnSync('python3', [script, path, key], { encoding: 'utf8' });
-  const forged = join(tempFolder(), 'forged');
-  writeFileSync(forged, text.replace('\n7\n', '\n6\n'));
+testWith('python3', 'openssl')(
+  'checkpoint.py accepts the signature of the given key only',
+  async () => {
+    const script = join(tempFolder(), 'checkpoint.py');
+    writeFileSync(script, checkpointCode);
+    const log = await filledLog(3, 3);
+    await log.close();
+    const file = join(log.directory, 'checkpoints', '000000000007.checkpoint');
+    const text = readFileSync(file, 'utf8');
+    const run = (path: string, key: string) =>
+      spawnSync('python3', [script, path, key], { encoding: 'utf8' });
+    const forged = join(tempFolder(), 'forged');
+    writeFileSync(forged, text.replace('\n7\n', '\n6\n'));
 
-  expect(run(file, log.verifier.verifierKey)).toMatchObject({
-    status: 0,
-    stdout: `signed: ${text.split('\n').slice(0, 3).join(' ')}\n`,
-  });
-  expect(run(forged, log.verifier.verifierKey).status).not.toBe(0);
-  expect(run(file, generateSigningKey(origin).verifierKey).status).not.toBe(0);
-});
+    expect(run(file, log.verifier.verifierKey)).toMatchObject({
+      status: 0,
+      stdout: `signed: ${text.split('\n').slice(0, 3).join(' ')}\n`,
+    });
+    expect(run(forged, log.verifier.verifierKey).status).not.toBe(0);
+    expect(run(file, generateSigningKey(origin).verifierKey).status).not.toBe(0);
+  },
+);
 
-test('the first records have the root of an older checkpoint', async () => {
+testWith('python3')('the first records have the root of an older checkpoint', async () => {
   const folder = tempFolder();
   writeFileSync(join(folder, 'root.py'), rootCode);
   const log = await filledLog(6, 3);

@@ -25,7 +25,7 @@ const folder = mkdtempSync(join(tmpdir(), 'iam-'));
 let template: Template;
 beforeAll(async () => {
   template = await packageTemplate(folder);
-}, 60_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const secretKey = 'arn:aws:kms:us-east-1:111111111111:key/secrets';

@@ -246,7 +246,7 @@ test('the four steps in any order cause one reset per token, and lose no passwor
     expect(rig.thingspace.resetsReceived(name)).toBe(resets + 1);
   }
   for (const name of names) expect(rig.thingspace.failedLogins(name).most).toBe(0);
-}, 120_000);
+});
 
 test('a secret of another AWS account is read by its complete ARN', async () => {
   await open();

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
+import { testWith } from '../harness/tools.ts';
 
 const label = {
   rotationId: '0b4ae5a2-2f1e-4a54-9d2f-5f5b3d0c7a10',
@@ -71,9 +72,7 @@ test('a receipt is an encrypted file and an encrypted line with the exact bytes'
   );
 });
 
-const hasAge = spawnSync('age', ['--version']).status === 0;
-if (process.env['CI'] && !hasAge) throw new Error('age is missing: apt-get install age');
-(hasAge ? test : test.skip)('the standard age program opens a receipt', async () => {
+testWith('age')('the standard age program opens a receipt', async () => {
   const { identity, receipts } = await openWithKey({ withIdentity: false });
   const place = (await receipts.write(label, new Secret(answer))) ?? '';
   const key = join(folder, 'key.txt');

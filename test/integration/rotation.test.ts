@@ -8,7 +8,9 @@ import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { openClock } from '../../src/clock.ts';
 import { openReceipt, rotationIdOf } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
+import { closing } from '../harness/closing.ts';
 import { createJournal, openDelay, wavesOf } from '../harness/delay.ts';
+import { limitMs } from '../harness/limits.mjs';
 import { application, eightKeys, openRig, type Rig } from '../harness/rig.ts';
 
 const byHand: Ask = {
@@ -137,7 +139,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     rig.thingspace.arm({ fault: 'drop-after-commit', call: 'reset' });
 
     const results = [await rotateOnly(rig), await rotateOnly(rig)];
-    rig.advance(10_000);
+    rig.advance(limitMs(10_000));
     results.push(await rotateOnly(rig), await rotateOnly(rig));
 
     expect(results.map(({ reason, logins }) => ({ reason, logins }))).toEqual([
@@ -155,7 +157,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     rig.thingspace.arm({ fault: 'drop-before-commit', call: 'reset' });
 
     const results = [await rotateOnly(rig)];
-    rig.advance(10_000);
+    rig.advance(limitMs(10_000));
     results.push(await rotateOnly(rig));
 
     expect(results.map(({ outcome, logins }) => ({ outcome, logins }))).toEqual([
@@ -378,6 +380,7 @@ test.each(['file', 'secrets-manager'] as const)(
 
 test('a rotation takes nine round trips, two of them between response and AWSCURRENT', async () => {
   const journal = createJournal();
+  const roundTripMs = limitMs(120);
   const relays: { close(): Promise<void> }[] = [];
   const rig = await rigWith({
     store: 'secrets-manager',
@@ -394,10 +397,10 @@ test('a rotation takes nine round trips, two of them between response and AWSCUR
           .replace('secretsmanager.', '')
           .replace('/api/', '');
       const target = urls.secretsManager ?? '';
-      const secretsManager = await openDelay({ target, roundTripMs: 120, journal, nameOf });
+      const secretsManager = await openDelay({ target, roundTripMs, journal, nameOf });
       const thingspace = await openDelay({
         target: urls.thingspace,
-        roundTripMs: 120,
+        roundTripMs,
         journal,
         nameOf,
       });
@@ -405,12 +408,12 @@ test('a rotation takes nine round trips, two of them between response and AWSCUR
       return { thingspace: `${thingspace.url}/api`, secretsManager: secretsManager.url };
     },
   });
+  await using _relays = closing(relays);
 
   const first = await rotateOnly(rig);
   const wavesOfFirst = wavesOf(journal.seen.splice(0)).length;
   const second = await rotateOnly(rig);
 
-  for (const relay of relays) await relay.close();
   expect([first.outcome, second.outcome, wavesOfFirst]).toEqual(['rotated', 'rotated', 9]);
   expect(wavesOf(journal.seen)).toEqual([
     ['GetSecretValue', 'GetSecretValue', 'GetSecretValue'],

@@ -9,7 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Secret } from '../../src/secret.ts';
 import type { FileStore } from '../../src/stores/file-store.ts';
+import { limitMs } from '../harness/limits.mjs';
 import { type FileWorld, openFileWorld } from '../harness/store-worlds.ts';
+import { testWith } from '../harness/tools.ts';
 
 const secretId = 'thingspace/fleet-east';
 const root = join(import.meta.dirname, '../..');
@@ -59,10 +61,7 @@ const childArguments = (work: string, argument: string): string[] => [
   argument,
 ];
 
-/** Whether strace is permitted to trace; CI must permit it. */
-const canTrace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
-const traced = canTrace || process.env['CI'] ? test : test.skip;
-if (!canTrace) process.stderr.write('skipped: strace is missing or not permitted to trace\n');
+const traced = testWith('strace');
 
 /**
  * Runs a rotation under strace. One thread makes all file calls, so that their numbers are
@@ -77,7 +76,7 @@ function rotateUnder(injection: string, token: string): { output: string; isKill
     {
       encoding: 'utf8',
       env: environment,
-      timeout: 60_000,
+      timeout: limitMs(60_000),
     },
   );
   return { output: stdout, isKilled: signal === 'SIGKILL' || status === 137 };
@@ -135,7 +134,6 @@ traced.each([
     // calls.
     expect(kills).toBeGreaterThanOrEqual(2);
   },
-  120_000,
 );
 
 traced(
@@ -213,7 +211,6 @@ traced.each([
     }
     expect(failures).toBeGreaterThanOrEqual(2);
   },
-  120_000,
 );
 
 /** Resolves with the output when the process ends; kills it when `until` returns true. */
@@ -257,4 +254,4 @@ test('competing processes, two of them killed, lose no acknowledged step', async
   // Each of the two killed processes may have made one step that it did not acknowledge.
   expect(total).toBeGreaterThanOrEqual(acknowledged.length);
   expect(total).toBeLessThanOrEqual(acknowledged.length + 2);
-}, 60_000);
+});

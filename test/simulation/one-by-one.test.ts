@@ -7,8 +7,8 @@ import { exploring } from './exploring.ts';
 
 test('two faults in any order break no promise: several machines', async () => {
   expect(await exploring('--count', 'readable,stays,many,core,2')).toBeGreaterThan(50_000);
-}, 120_000);
+});
 
 test('two faults in any order break no promise: receipts sealed', async () => {
   expect(await exploring('--count', 'sealed,stays,one,core,2')).toBeGreaterThan(50_000);
-}, 120_000);
+});

@@ -2,6 +2,7 @@
 
 import { expect, test } from '@jest/globals';
 import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
+import { limitMs } from '../harness/limits.mjs';
 import { dailyCron, dayMs, fleetWorld, minuteMs } from '../harness/serve-world.ts';
 
 const count = Number(process.env['SERVE_ACCOUNTS'] ?? 30);
@@ -55,5 +56,5 @@ test(
     // The first fifth fills caches.
     if (globalThis.gc) expect((memory.at(-1) ?? 0) - (memory[1] ?? 0)).toBeLessThan(10);
   },
-  count > 100 ? 600_000 : 120_000,
+  count > 100 ? limitMs(600_000) : undefined,
 );

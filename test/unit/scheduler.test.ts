@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import {
   defaultPace,
@@ -18,8 +17,6 @@ import {
 const hourMs = 60 * minuteMs;
 
 // These tests pass years of virtual time; a busy machine needs a while.
-jest.setTimeout(60_000);
-
 const named = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `fleet-${String(index).padStart(4, '0')}`);
 
