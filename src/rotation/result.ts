@@ -26,13 +26,17 @@ export function auditOf(
   code: AuditEvent['code'],
   status: AuditEvent['status'],
   facts: Partial<
-    Omit<AuditEvent, 'code' | 'status' | 'account' | 'secretId' | 'trigger' | 'ageDaysBefore'>
+    Omit<
+      AuditEvent,
+      'code' | 'status' | 'account' | 'secretId' | 'trigger' | 'ageDaysBefore' | 'policyMaxAgeDays'
+    >
   >,
 ): AuditEvent {
-  const { account, secretId, trigger } = request;
+  const { account, secretId, trigger, policy } = request;
   const { ageDays } = tally;
   const age = ageDays === undefined ? {} : { ageDaysBefore: ageDays };
-  return { code, status, account, secretId, trigger, ...facts, ...age };
+  const policyMaxAgeDays = policy.maxAgeDays;
+  return { code, status, account, secretId, trigger, ...facts, ...age, policyMaxAgeDays };
 }
 
 /** What a record keeps of the ones before it. */

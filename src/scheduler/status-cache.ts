@@ -35,11 +35,8 @@ export type AccountEntry = {
 };
 
 export type StatusCache = {
-  /** Replaces the accounts and keeps what is known of those that stay. Returns the differences. */
-  replaceAccounts(accounts: readonly Account[]): {
-    readonly added: readonly Account[];
-    readonly removed: readonly Account[];
-  };
+  /** Replaces the accounts, and keeps what is known of those that stay. Returns the others. */
+  replaceAccounts(accounts: readonly Account[]): readonly Account[];
   get(name: string): AccountEntry | undefined;
   entries(): readonly AccountEntry[];
   /** Records how an attempt ended. */
@@ -68,12 +65,9 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
           return [account.name, Object.assign(entry, { account, policy: policyOf(account) })];
         }),
       );
-      return {
-        added: accounts.filter(({ name }) => !before.has(name)),
-        removed: [...before.values()]
-          .map(({ account }) => account)
-          .filter(({ name }) => !entries.has(name)),
-      };
+      return [...before.values()]
+        .map(({ account }) => account)
+        .filter(({ name }) => !entries.has(name));
     },
     get: (name) => entries.get(name),
     entries: () => [...entries.values()],

@@ -43,7 +43,9 @@ export function closed(
     ...(replaced === undefined ? {} : { versionBefore: replaced }),
     ...(versionId === undefined ? {} : { versionAfter: versionId }),
     ...(as === 'rotated' ? { verifiedBy: 'login' as const } : {}),
-    ...(sinceMs === undefined ? {} : { nextDueMs: dueAtMs(sinceMs, state.request.policy) }),
+    ...(sinceMs === undefined
+      ? {}
+      : { passwordSinceMs: sinceMs, nextDueMs: dueAtMs(sinceMs, state.request.policy) }),
   });
 }
 
