@@ -94,9 +94,6 @@ async function build(
   const count = flags.sample === undefined ? undefined : Number(flags.sample);
   if (count !== undefined && !(Number.isInteger(count) && count >= 0 && count <= 1_000))
     throw new UsageError('--sample takes an integer from 0 to 1000.');
-  const exemptions = (known.accounts ?? []).flatMap(({ name, exempt }) =>
-    exempt ? [{ account: name, ...exempt }] : [],
-  );
   return buildReport({
     source: await openAuditSource(config, openClock()),
     verifiers,
@@ -106,7 +103,6 @@ async function build(
     accounts: known.accounts?.map(({ name }) => name) ?? null,
     store: known.store,
     policy: config.policy,
-    exemptions,
     consistentWith: readCheckpoints(shell, flags),
     ...(count === undefined ? {} : { sample: { count } }),
   });
