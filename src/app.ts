@@ -51,8 +51,8 @@ export type Runtime = {
 };
 
 /** Who acts and on which host, for the audit records. */
-export const auditContextOf = (actor: Runtime['context']['actor']): Runtime['context'] => ({
-  actor,
+export const auditContextOf = ({ name, uid }: Runtime['context']['actor']): Runtime['context'] => ({
+  actor: { name, uid },
   productVersion: version,
   sourceEndpoint: { hostname: hostname() },
 });

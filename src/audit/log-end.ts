@@ -5,8 +5,9 @@
 
 // Not `{ z }`: esbuild keeps all of zod then.
 import * as z from 'zod';
-import type { LastRotation, OpenIntent } from '../rotation/event.ts';
+import type { LastRotation, OpenIntent, StoredByHand } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
+import { parseIso } from '../time.ts';
 import {
   type Checkpoint,
   checkNote,
@@ -29,6 +30,8 @@ export type LogEnd = {
   open: Map<string, OpenIntent>;
   /** The newest rotation whose password became current, by account. */
   rotated: Map<string, LastRotation>;
+  /** The newest password that a person stored, by account. */
+  stored: Map<string, StoredByHand>;
   /** The facts in the newest `inventory.summary` (facts.ts). */
   factsHash?: string | undefined;
 };
@@ -38,8 +41,9 @@ const rotationMark = Buffer.from('"event_code":"rotation.');
 const promotedMark = Buffer.from('"event_code":"secret.promoted"');
 const verifiedMark = Buffer.from('"event_code":"credential.verified"');
 const summaryMark = Buffer.from('"event_code":"inventory.summary"');
+const storedMark = Buffer.from('"event_code":"secret.changed"');
 const sealedMark = Buffer.from('"sealed_size":');
-const marks = [rotationMark, promotedMark, verifiedMark, summaryMark, sealedMark];
+const marks = [rotationMark, promotedMark, verifiedMark, summaryMark, storedMark, sealedMark];
 
 /**
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
@@ -54,6 +58,11 @@ function addLine(end: LogEnd, line: Buffer): boolean {
     const { code, rotationId, account, secretId, username, versionAfter, sealedSize = 0 } = view;
     end.mentioned = Math.max(end.mentioned, sealedSize);
     if (code === 'inventory.summary') end.factsHash = view.factsSha256;
+    if (code === 'secret.changed' && account !== undefined && versionAfter !== undefined)
+      end.stored.set(account, {
+        versionId: versionAfter,
+        sinceMs: parseIso(view.passwordSince ?? ''),
+      });
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
         end.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
@@ -89,6 +98,7 @@ const emptyEnd = (): LogEnd => ({
   mentioned: 0,
   open: new Map(),
   rotated: new Map(),
+  stored: new Map(),
 });
 
 /** The end of a log for a reader. Throws `audit-unavailable` where the log is damaged. */
@@ -200,6 +210,7 @@ export function createFollower(
       tree: end.tree.copy(),
       open: new Map(end.open),
       rotated: new Map(end.rotated),
+      stored: new Map(end.stored),
       position: segments.position(),
     }),
     async store(snapshot, checkpoint) {
@@ -239,6 +250,11 @@ const cacheSchema = z.object({
   lastTimeMs: z.number(),
   mentioned: z.int(),
   factsHash: z.string().optional(),
+  stored: z
+    .array(
+      z.tuple([z.string(), z.object({ versionId: z.string(), sinceMs: z.number().nullable() })]),
+    )
+    .default([]),
   open: z.array(
     z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
   ),
@@ -258,7 +274,7 @@ const cacheSchema = z.object({
 });
 
 function formatCache(snapshot: Snapshot, format: string): string {
-  const { tree, position, lastTimeMs, mentioned, open, rotated, factsHash } = snapshot;
+  const { tree, position, lastTimeMs, mentioned, open, rotated, stored, factsHash } = snapshot;
   return JSON.stringify({
     format,
     size: tree.size,
@@ -269,6 +285,7 @@ function formatCache(snapshot: Snapshot, format: string): string {
     factsHash,
     open: [...open.values()],
     rotated: [...rotated],
+    stored: [...stored],
   });
 }
 
@@ -291,6 +308,7 @@ function parseCache(text: string | null, format: string): Snapshot | null {
       factsHash,
       open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
       rotated: new Map(cache.rotated),
+      stored: new Map(cache.stored),
       position: { month, position },
     };
   } catch {

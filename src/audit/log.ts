@@ -141,10 +141,11 @@ export function openAuditReader(source: AuditSource): AuditWriter {
   };
 }
 
-/** The unfinished rotations of an account, and its newest complete one. */
-function rotationsIn({ open, rotated }: LogEnd, account: string) {
+/** What the log knows of an account. */
+function rotationsIn({ open, rotated, stored }: LogEnd, account: string) {
   const intents = [...open.values()].filter((intent) => intent.account === account);
-  return { open: intents, last: rotated.get(account) ?? null };
+  const last = rotated.get(account) ?? null;
+  return { open: intents, last, stored: stored.get(account) ?? null };
 }
 
 async function sign(

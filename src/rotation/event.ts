@@ -62,6 +62,13 @@ export type OpenIntent = {
   readonly intendedAtMs: number;
 };
 
+/** The newest password of an account that a person stored (`secret put`), as the log has it. */
+export type StoredByHand = {
+  readonly versionId: string;
+  /** Since when it is in use; null when nobody said it. UTC milliseconds. */
+  readonly sinceMs: number | null;
+};
+
 /** A rotation whose password became the current version, as the audit log has it. */
 export type LastRotation = {
   readonly rotationId: string;
