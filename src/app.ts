@@ -9,15 +9,16 @@ import {
   type Signer,
   type Verifier,
 } from './audit/checkpoint.ts';
-import { type AuditWriter, openAuditLog } from './audit/log.ts';
+import { recordFacts } from './audit/facts.ts';
+import { type AuditWriter, openAuditLog, openAuditReader } from './audit/log.ts';
 import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
 import { UsageError } from './config/errors.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
-import type { RotationEvent } from './rotation/event.ts';
-import { errnoOf, Failure } from './rotation/failure.ts';
+import type { AuditEvent, RotationEvent } from './rotation/event.ts';
+import { errnoOf, Failure, type Reason } from './rotation/failure.ts';
 import type { Clock, Ports, ProcessIdentity, Receipts, SecretStore } from './rotation/ports.ts';
 import { rotate } from './rotation/rotate.ts';
 import { describeSharedUser } from './rotation/shared-users.ts';
@@ -45,11 +46,13 @@ export type Runtime = {
    * storage did not accept.
    */
   readonly writeLine: (line: string) => void;
+  /** Opens the audit log for reading only: nothing is appended, and no attempt is made. */
+  readonly reads?: boolean | undefined;
 };
 
 /** Who acts and on which host, for the audit records. */
-export const auditContextOf = (actor: Runtime['context']['actor']): Runtime['context'] => ({
-  actor,
+export const auditContextOf = ({ name, uid }: Runtime['context']['actor']): Runtime['context'] => ({
+  actor: { name, uid },
   productVersion: version,
   sourceEndpoint: { hostname: hostname() },
 });
@@ -64,8 +67,9 @@ export type Ask = Pick<Request, 'purpose' | 'trigger'> &
 export type Rotator = {
   readonly config: Config;
   /**
-   * The configured accounts, then those discovered by tag. Throws `store-unavailable`,
-   * `store-denied`.
+   * The configured accounts, then those discovered by tag. Records in the audit log what differs
+   * from what it last says (audit/facts.ts); a failure of that is observed and delays nothing.
+   * Throws `store-unavailable`, `store-denied`.
    */
   accounts(): Promise<readonly Account[]>;
   /**
@@ -100,7 +104,9 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   });
   const secrets = await openSecrets(config, clock);
   const processes = openProcessIdentity(runtime.pid);
-  const audit = await openTrail(config, runtime, processes);
+  const audit = runtime.reads
+    ? openAuditReader(await openAuditSource(config, clock))
+    : await openAuditWriter(config, runtime, processes);
   const receipts = await openReceiptFiles(config, runtime);
 
   const storeFor = (account: Account): SecretStore => {
@@ -124,15 +130,9 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
       },
     };
   };
-  const portsFor = (store: SecretStore): Ports => ({
-    store,
-    thingspace,
-    receipts,
-    audit,
-    clock,
-    processes,
-    observe: runtime.observe,
-  });
+  const { observe } = runtime;
+  const common = { thingspace, receipts, audit, clock, processes, observe };
+  const portsFor = (store: SecretStore): Ports => ({ store, ...common });
   const requestFor = (account: Account, ask: Ask): Request => ({
     account: account.name,
     secretId: account.secretId,
@@ -146,9 +146,14 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
 
   return {
     config,
-    accounts: async () => [...config.accounts, ...(await discovered(config, secrets))],
+    accounts: async () => {
+      const accounts = [...config.accounts, ...(await discovered(config, secrets))];
+      const { policy } = config;
+      if (!runtime.reads) await observed(runtime, '*', recordFacts(audit, { accounts, policy }));
+      return accounts;
+    },
     attempt: (account, ask, interrupt) =>
-      rotate(portsFor(registering(account)), requestFor(account, ask), interrupt),
+      recordedAttempt(portsFor(registering(account)), requestFor(account, ask), interrupt),
     status: (account) =>
       readStatus(
         portsFor(storeFor(account)),
@@ -156,7 +161,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
       ),
     audit,
     clock,
-    observe: runtime.observe,
+    observe,
     files: secrets.files,
     close: async () => {
       thingspace.close();
@@ -164,6 +169,47 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
       await audit.close();
     },
   };
+}
+
+/** Waits for a record. The observer gets a failure, which delays nothing. */
+const observed = (
+  { observe }: Pick<Ports, 'observe'>,
+  account: string,
+  writing: Promise<void>,
+): Promise<void> =>
+  writing.catch((error: unknown) => {
+    if (!(error instanceof Failure)) throw error;
+    observe({ event: 'audit.failed', account, detail: error.message });
+  });
+
+/** `rotate`, and a record of the reason why it failed, where the attempt wrote none. */
+async function recordedAttempt(
+  ports: Ports,
+  request: Request,
+  interrupt: AbortSignal,
+): Promise<Result> {
+  const { audit } = ports;
+  const reasons = new Set<Reason | undefined>();
+  const append = async (events: readonly AuditEvent[]): Promise<void> => {
+    await audit.append(events);
+    for (const { reason } of events) reasons.add(reason);
+  };
+  const result = await rotate({ ...ports, audit: { ...audit, append } }, request, interrupt);
+  const failed = failedAttempt(result, request);
+  if (failed && !reasons.has(failed.reason))
+    await observed(ports, request.account, audit.append([failed]));
+  return result;
+}
+
+/** What the log has to say about an attempt that failed; `null` for a test, and for success. */
+function failedAttempt(
+  { account, secretId, certainty, reason, detail, rotationId, ageDays }: Result,
+  { purpose, trigger, policy: { maxAgeDays } }: Request,
+): AuditEvent | null {
+  if (reason === undefined || purpose === 'check') return null;
+  const about = { account, secretId, certainty, reason, detail, rotationId, trigger };
+  const ages = { ageDaysBefore: ageDays, policyMaxAgeDays: maxAgeDays };
+  return { code: 'attempt.failed', status: 'failure', ...about, ...ages };
 }
 
 /**
@@ -258,10 +304,13 @@ async function discovered(config: Config, { discover }: Secrets): Promise<Accoun
     .map(({ name, secretId }) => ({ name, secretId, enabled: true }));
 }
 
-/** In files, or, where there is no disk to keep them, in the objects of a bucket. */
-async function openTrail(
+/**
+ * The audit log for writing: in files, or, where there is no disk to keep them, in the objects of
+ * a bucket. Throws `audit-unavailable`.
+ */
+export async function openAuditWriter(
   config: Config,
-  runtime: Runtime,
+  runtime: Pick<Runtime, 'clock' | 'context' | 'writeLine'>,
   processes: ProcessIdentity,
 ): Promise<AuditWriter> {
   const { audit, policy } = config;

@@ -90,6 +90,13 @@ export function parseWhen(text: string, nowMs: number): number | null {
   return unitMs === undefined ? null : nowMs - count * unitMs;
 }
 
+/** The end of what such a value names: of a date the last moment, else the same moment. */
+export function parseEnd(text: string, nowMs: number): number | null {
+  const ms = parseWhen(text, nowMs);
+  const isDay = /^(\d{4}-\d\d-\d\d|today|yesterday)$/.test(text.trim().toLowerCase());
+  return ms !== null && isDay ? ms + dayMs : ms;
+}
+
 /** So many calendar months earlier; a day that the month does not have becomes its last. */
 function monthsBefore(ms: number, months: number): number | null {
   const date = new Date(ms);

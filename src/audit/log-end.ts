@@ -5,8 +5,9 @@
 
 // Not `{ z }`: esbuild keeps all of zod then.
 import * as z from 'zod';
-import type { LastRotation, OpenIntent } from '../rotation/event.ts';
+import type { LastRotation, OpenIntent, StoredByHand } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
+import { parseIso } from '../time.ts';
 import {
   type Checkpoint,
   checkNote,
@@ -15,7 +16,7 @@ import {
   type Signer,
 } from './checkpoint.ts';
 import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
-import { numberAfter, recordKeys } from './reader.ts';
+import { type AuditSource, blocksOf, eachLine, numberAfter, recordKeys } from './reader.ts';
 import { viewLine } from './record.ts';
 import { type AuditSegments, damagedLog, type SegmentPosition } from './segments.ts';
 
@@ -29,14 +30,20 @@ export type LogEnd = {
   open: Map<string, OpenIntent>;
   /** The newest rotation whose password became current, by account. */
   rotated: Map<string, LastRotation>;
+  /** The newest password that a person stored, by account. */
+  stored: Map<string, StoredByHand>;
+  /** The facts in the newest `inventory.summary` (facts.ts). */
+  factsHash?: string | undefined;
 };
 
 /** Bytes that show that a line is of interest here; the others are hashed and not parsed. */
 const rotationMark = Buffer.from('"event_code":"rotation.');
 const promotedMark = Buffer.from('"event_code":"secret.promoted"');
 const verifiedMark = Buffer.from('"event_code":"credential.verified"');
+const summaryMark = Buffer.from('"event_code":"inventory.summary"');
+const storedMark = Buffer.from('"event_code":"secret.changed"');
 const sealedMark = Buffer.from('"sealed_size":');
-const marks = [rotationMark, promotedMark, verifiedMark, sealedMark];
+const marks = [rotationMark, promotedMark, verifiedMark, summaryMark, storedMark, sealedMark];
 
 /**
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
@@ -50,6 +57,12 @@ function addLine(end: LogEnd, line: Buffer): boolean {
     if (view === null) return false;
     const { code, rotationId, account, secretId, username, versionAfter, sealedSize = 0 } = view;
     end.mentioned = Math.max(end.mentioned, sealedSize);
+    if (code === 'inventory.summary') end.factsHash = view.factsSha256;
+    if (code === 'secret.changed' && account !== undefined && versionAfter !== undefined)
+      end.stored.set(account, {
+        versionId: versionAfter,
+        sinceMs: parseIso(view.passwordSince ?? ''),
+      });
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
         end.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
@@ -85,7 +98,19 @@ const emptyEnd = (): LogEnd => ({
   mentioned: 0,
   open: new Map(),
   rotated: new Map(),
+  stored: new Map(),
 });
+
+/** The end of a log for a reader. Throws `audit-unavailable` where the log is damaged. */
+export async function readLogEnd(source: AuditSource): Promise<LogEnd> {
+  const end = emptyEnd();
+  for await (const block of blocksOf(source))
+    eachLine(block, (bytes, from, to) => {
+      if (!addLine(end, bytes.subarray(from, to)))
+        throw damagedLog(block.segment.name, `the log is damaged at record ${end.tree.size}`);
+    });
+  return end;
+}
 
 /** A copy that later records do not change, and its position in the storage. */
 export type Snapshot = LogEnd & { readonly position: SegmentPosition };
@@ -185,6 +210,7 @@ export function createFollower(
       tree: end.tree.copy(),
       open: new Map(end.open),
       rotated: new Map(end.rotated),
+      stored: new Map(end.stored),
       position: segments.position(),
     }),
     async store(snapshot, checkpoint) {
@@ -223,6 +249,12 @@ const cacheSchema = z.object({
   position: z.int().nonnegative().optional(),
   lastTimeMs: z.number(),
   mentioned: z.int(),
+  factsHash: z.string().optional(),
+  stored: z
+    .array(
+      z.tuple([z.string(), z.object({ versionId: z.string(), sinceMs: z.number().nullable() })]),
+    )
+    .default([]),
   open: z.array(
     z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
   ),
@@ -242,7 +274,7 @@ const cacheSchema = z.object({
 });
 
 function formatCache(snapshot: Snapshot, format: string): string {
-  const { tree, position, lastTimeMs, mentioned, open, rotated } = snapshot;
+  const { tree, position, lastTimeMs, mentioned, open, rotated, stored, factsHash } = snapshot;
   return JSON.stringify({
     format,
     size: tree.size,
@@ -250,8 +282,10 @@ function formatCache(snapshot: Snapshot, format: string): string {
     ...position,
     lastTimeMs,
     mentioned,
+    factsHash,
     open: [...open.values()],
     rotated: [...rotated],
+    stored: [...stored],
   });
 }
 
@@ -263,7 +297,7 @@ function parseCache(text: string | null, format: string): Snapshot | null {
   try {
     const cache = cacheSchema.parse(JSON.parse(text));
     if (cache.format !== format) return null;
-    const { month, position, lastTimeMs, mentioned } = cache;
+    const { month, position, lastTimeMs, mentioned, factsHash } = cache;
     return {
       tree: new Tree(
         cache.size,
@@ -271,8 +305,10 @@ function parseCache(text: string | null, format: string): Snapshot | null {
       ),
       lastTimeMs,
       mentioned,
+      factsHash,
       open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
       rotated: new Map(cache.rotated),
+      stored: new Map(cache.stored),
       position: { month, position },
     };
   } catch {

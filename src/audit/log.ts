@@ -11,7 +11,7 @@ import type { LastRotation } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock } from '../rotation/ports.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
-import { createFollower, type LogFollower } from './log-end.ts';
+import { createFollower, type LogEnd, type LogFollower, readLogEnd } from './log-end.ts';
 import type { AuditSource } from './reader.ts';
 import { type AuditContext, formatRecord, stampAll, uuidv7 } from './record.ts';
 import type { LogEvent, LoggedEvent } from './schema.ts';
@@ -44,6 +44,8 @@ export interface AuditWriter extends AuditLog {
    * has been read: another process may have made them.
    */
   rotationsOfUser(username: string): ReadonlyMap<string, LastRotation>;
+  /** What the newest `inventory.summary` carries (facts.ts), as far as the log has been read. */
+  factsHash(): string | undefined;
   /**
    * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since
    * the previous checkpoint. Throws `audit-unavailable`.
@@ -98,9 +100,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
     rotationsOf: (account) =>
       sequence.run(async () => {
         await writer.follow();
-        const { open, rotated } = follower.end;
-        const last = rotated.get(account) ?? null;
-        return { open: [...open.values()].filter((intent) => intent.account === account), last };
+        return rotationsIn(follower.end, account);
       }),
     rotationsOfUser: (username) => {
       const found = new Map<string, LastRotation>();
@@ -108,6 +108,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
         if (last.username === username) found.set(account, last);
       return found;
     },
+    factsHash: () => follower.end.factsHash,
     source: segments.source,
     async close() {
       await queue.idle();
@@ -115,6 +116,36 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
       segments.close();
     },
   };
+}
+
+/**
+ * The log for those who only read it: without a lock and a key. Reads the complete log when it is
+ * first asked for rotations. `append` and `checkpoint` throw `audit-unavailable`.
+ */
+export function openAuditReader(source: AuditSource): AuditWriter {
+  let end: Promise<LogEnd> | undefined;
+  const refuse = async (): Promise<never> => {
+    throw new Failure('audit-unavailable', 'the audit log is open for reading only');
+  };
+  return {
+    append: refuse,
+    checkpoint: refuse,
+    rotationsOf: async (account) => {
+      end ??= readLogEnd(source);
+      return rotationsIn(await end, account);
+    },
+    rotationsOfUser: () => new Map(),
+    factsHash: () => undefined,
+    source,
+    close: async () => {},
+  };
+}
+
+/** What the log knows of an account. */
+function rotationsIn({ open, rotated, stored }: LogEnd, account: string) {
+  const intents = [...open.values()].filter((intent) => intent.account === account);
+  const last = rotated.get(account) ?? null;
+  return { open: intents, last, stored: stored.get(account) ?? null };
 }
 
 async function sign(

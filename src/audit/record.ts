@@ -7,7 +7,7 @@
 // nothing and trusts no type.
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { Trigger } from '../rotation/event.ts';
+import type { AuditEvent, Trigger } from '../rotation/event.ts';
 import type { Reason } from '../rotation/failure.ts';
 import { isoTime } from '../time.ts';
 import {
@@ -99,20 +99,25 @@ const rejections: ReadonlySet<Reason | undefined> = new Set([
 function severityOf(
   event: LoggedEvent,
   status: RecordStatus,
-  { maxAgeDays, warnAgeDays }: AuditContext['policy'],
+  policy: AuditContext['policy'],
 ): number {
   if (status === 'unknown') return 5;
   const { certainty, reason, ageDaysBefore } = 'status' in event ? event : noFacts;
   if (certainty === undefined && reason === undefined && ageDaysBefore === undefined)
     return event.code === 'account.stopped' ? 4 : status === 'failure' ? 3 : 1;
   const ageDays = ageDaysBefore ?? 0;
+  const maxAgeDays = 'status' in event ? limitOf(event, policy) : 0;
   if (certainty === 'lost' || reason === 'password-lost') return 5;
   if (status === 'success') return 1;
   if (event.code === 'account.stopped' || rejections.has(reason) || ageDays > maxAgeDays) return 4;
-  if (ageDays > warnAgeDays) return 3;
+  if (ageDays > policy.warnAgeDays) return 3;
   return status === 'failure' ? 2 : 1;
 }
 const noFacts = { certainty: undefined, reason: undefined, ageDaysBefore: undefined };
+
+/** The largest age that the policy of the account allows; days. */
+const limitOf = ({ policyMaxAgeDays }: AuditEvent, policy: AuditContext['policy']): number =>
+  policyMaxAgeDays ?? policy.maxAgeDays;
 
 function resultOf(event: LoggedEvent): RecordStatus {
   switch (event.code) {
@@ -139,8 +144,12 @@ function renamedValues(event: LoggedEvent): RecordValues {
     case 'inventory.summary':
       return { count: event.accounts.length, sha256: inventoryHash(event.accounts) };
     default: {
-      const nextDueMs = 'nextDueMs' in event ? event.nextDueMs : undefined;
-      return nextDueMs === undefined ? {} : { nextDue: isoTime(nextDueMs) };
+      const { nextDueMs, passwordSinceMs }: Pick<AuditEvent, 'nextDueMs' | 'passwordSinceMs'> =
+        'status' in event ? event : {};
+      return {
+        nextDue: nextDueMs === undefined ? undefined : isoTime(nextDueMs),
+        passwordSince: passwordSinceMs === undefined ? undefined : isoTime(passwordSinceMs, true),
+      };
     }
   }
 }
@@ -183,7 +192,7 @@ export function formatRecord(event: LoggedEvent, stamp: Stamp, context: AuditCon
     uid: stamp.uid,
     batchRemaining: stamp.batchRemaining > 0 ? stamp.batchRemaining : undefined,
     sealedSize: stamp.sealedSize,
-    policyMaxAgeDays: 'status' in event ? policy.maxAgeDays : undefined,
+    policyMaxAgeDays: 'status' in event ? limitOf(event, policy) : undefined,
   };
   const triggered: RecordValues = {
     trigger: trigger?.kind,

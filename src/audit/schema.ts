@@ -36,19 +36,37 @@ export type LogEvent =
   /** One record for each account that was added or removed. */
   | {
       readonly code: 'inventory.changed';
-      readonly change: 'added' | 'removed';
+      readonly change: 'added' | 'removed' | 'moved';
       readonly account: string;
       readonly secretId?: string | undefined;
     }
-  /** Stored as count and SHA-256 of the sorted names; the names are in `inventory.changed`. */
-  | { readonly code: 'inventory.summary'; readonly accounts: readonly string[] }
+  /**
+   * Stored as count and SHA-256 of the sorted names; the names are in `inventory.changed`.
+   * `factsSha256`: over all facts (facts.ts); absent in records of 0.1.
+   */
+  | {
+      readonly code: 'inventory.summary';
+      readonly accounts: readonly string[];
+      readonly factsSha256?: string | undefined;
+    }
+  /** Of the fleet, or of `account`; an account without limits follows the fleet again. */
   | {
       readonly code: 'policy.changed';
-      readonly maxAgeDays: number;
-      readonly rotateAfterDays: number;
+      readonly account?: string | undefined;
+      readonly maxAgeDays?: number | undefined;
+      readonly rotateAfterDays?: number | undefined;
       readonly maxAgeDaysBefore?: number | undefined;
       readonly rotateAfterDaysBefore?: number | undefined;
       readonly trigger?: Trigger | undefined;
+    }
+  /** An exemption from the policy began, has other words, or ended (`removed`). */
+  | {
+      readonly code: 'exemption.changed';
+      readonly change: 'added' | 'removed';
+      readonly account: string;
+      readonly exemptBy: string;
+      readonly exemptWhy: string;
+      readonly exemptUntil: string;
     }
   /** The audit storage `sink` could not be written; `lost` records went to the fallback only. */
   | {
@@ -141,6 +159,7 @@ export const fields = {
   deadWindowMs: integer('unmapped.dead_window_ms'),
   ageDaysBefore: integer('unmapped.age_days_before'),
   policyMaxAgeDays: integer('unmapped.policy_max_age_days'),
+  passwordSince: text('unmapped.password_since'),
   nextDue: text('unmapped.next_due'),
   batchRemaining: integer('unmapped.batch_remaining'),
   sealedSize: integer('unmapped.sealed_size'),
@@ -150,6 +169,10 @@ export const fields = {
   failed: integer('unmapped.failed'),
   change: text('unmapped.change'),
   sha256: text('unmapped.sha256'),
+  factsSha256: text('unmapped.facts_sha256'),
+  exemptBy: text('unmapped.exempt_by', 512),
+  exemptWhy: text('unmapped.exempt_reason', 1024),
+  exemptUntil: text('unmapped.exempt_until'),
   maxAgeDays: integer('unmapped.max_age_days'),
   maxAgeDaysBefore: integer('unmapped.max_age_days_before'),
   rotateAfterDays: integer('unmapped.rotate_after_days'),

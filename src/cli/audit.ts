@@ -1,5 +1,6 @@
-// audit list, show, verify, prove and acknowledge: the audit log for readers. Only `acknowledge`
-// writes; the others need the folder of the log, and neither the signing key nor the store.
+// audit list, show, verify, prove and acknowledge: the audit log for readers. `acknowledge` and the
+// record of a verification write; the others need the folder of the log, and neither the signing
+// key nor the store.
 
 import { openAuditSource, openVerifiers } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
@@ -20,8 +21,8 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { parseFreeText } from '../order.ts';
 import { failures } from '../rotation/failure.ts';
-import { isoTime, parseWhen } from '../time.ts';
-import { readConfig, withSession } from './context.ts';
+import { isoTime, parseEnd, parseWhen } from '../time.ts';
+import { readConfig, readingTrigger, recordReading, withSession } from './context.ts';
 import { readGivenFile, writeNewFile } from './files.ts';
 import {
   type CommonFlags,
@@ -136,16 +137,21 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
     event,
     actor,
     sinceMs: parseTime('--since', flags.since, nowMs),
-    untilMs: parseTime('--until', flags.until, nowMs),
+    untilMs: parseTime('--until', flags.until, nowMs, parseEnd),
     open,
     last: number === undefined ? undefined : Number(number),
     reverse,
   };
 }
 
-function parseTime(flag: string, text: string | undefined, nowMs: number): number | undefined {
+function parseTime(
+  flag: string,
+  text: string | undefined,
+  nowMs: number,
+  parse = parseWhen,
+): number | undefined {
   if (text === undefined) return undefined;
-  const ms = parseWhen(text, nowMs);
+  const ms = parse(text, nowMs);
   if (ms === null)
     throw new UsageError(
       `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday" or "12h".`,
@@ -182,6 +188,12 @@ export async function auditVerify(
     };
     print(shell, JSON.stringify({ ...rest, ...times }));
   } else if (!flags.quiet || found.exitCode !== 0) printVerification(shell, found);
+  const { state, records: size, root } = found;
+  const trigger = readingTrigger(shell);
+  if (size > 0)
+    await recordReading(shell, config, (audit) =>
+      audit.append([{ code: 'log.verified', state, size, root, trigger }]),
+    );
   return found.exitCode;
 }
 

@@ -3,12 +3,15 @@
 // of its response.
 
 import { Writable } from 'node:stream';
-import { type Account, auditContextOf, compose, type Rotator } from '../app.ts';
+import { type Account, auditContextOf, compose, openAuditWriter, type Rotator } from '../app.ts';
+import type { AuditWriter } from '../audit/log.ts';
 import { openClock } from '../clock.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { selectAccounts } from '../order.ts';
+import { openProcessIdentity } from '../process-identity.ts';
 import { parseReceiptLine } from '../receipts/receipts.ts';
 import type { RotationEvent, Trigger } from '../rotation/event.ts';
+import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
 import { type CommonFlags, type Shell, tell } from './terminal.ts';
@@ -34,11 +37,15 @@ const shownByResults: ReadonlySet<RotationEvent['event']> = new Set([
   'login.refused',
 ]);
 
-/** Opens a session, runs `work` in it, and closes it also when `work` throws. */
+/**
+ * Opens a session, runs `work` in it, and closes it also when `work` throws. With `reads` the audit
+ * log is opened for reading only, so that a read-only or full disk does not matter.
+ */
 export async function withSession<T>(
   shell: Shell,
   flags: CommonFlags,
   work: (session: Session) => Promise<T>,
+  { reads = false } = {},
 ): Promise<T> {
   const config = await readConfig(shell, flags);
   const log = openCommandLog(shell, config, flags);
@@ -61,6 +68,7 @@ export async function withSession<T>(
         for (const observer of observers) observer(event);
       },
       writeLine: lines.write,
+      reads,
     });
     try {
       return await work({
@@ -70,8 +78,8 @@ export async function withSession<T>(
         clock,
         interrupt: signals.interrupt,
         trigger: (kind, order) => ({
-          kind,
-          requestedBy: shell.user.name,
+          kind: kind === 'manual' && !shell.isAttended ? 'unattended' : kind,
+          requestedBy: shell.user.requestedBy,
           reason: order?.reason,
           changeRef: order?.changeRef,
         }),
@@ -85,6 +93,40 @@ export async function withSession<T>(
     await log.close();
   }
 }
+
+/**
+ * Appends what a reading command did, and signs it. The command does not fail when the log cannot
+ * be written: standard error says so. False: the records are not in the log.
+ */
+export async function recordReading(
+  shell: Shell,
+  config: Config,
+  append: (audit: AuditWriter) => Promise<void>,
+): Promise<boolean> {
+  const runtime = { clock: openClock(), context: auditContextOf(shell.user) };
+  try {
+    const processes = openProcessIdentity(shell.pid);
+    const { writeLine } = shell;
+    const audit = await openAuditWriter(config, { ...runtime, writeLine }, processes);
+    try {
+      await append(audit);
+      await audit.checkpoint();
+      return true;
+    } finally {
+      await audit.close();
+    }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    tell(shell, `The audit log has no record of this command: ${error.message}.`);
+    return false;
+  }
+}
+
+/** Who asks for a reading command. */
+export const readingTrigger = ({ isAttended, user }: Shell): Trigger => ({
+  kind: isAttended ? 'manual' : 'unattended',
+  requestedBy: user.requestedBy,
+});
 
 /** The configuration that the flags and the environment name. */
 export function readConfig({ env, cwd }: Shell, { config }: CommonFlags): Promise<Config> {

@@ -17,6 +17,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { auditContextOf } from '../app.ts';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
+import { recordFacts } from '../audit/facts.ts';
 import { openFileSegments } from '../audit/file-segments.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { osErrorCode, osErrorText, UsageError } from '../config/errors.ts';
@@ -30,6 +31,9 @@ export type Setup = {
   readonly baseUrl: string;
   readonly accounts: readonly { readonly name: string; readonly secretId: string }[];
 };
+
+/** The policy that `init` writes, into the configuration and the audit log. */
+const initialPolicy = { rotateAfterDays: 75, maxAgeDays: 90 };
 
 /** A created file, and what it is for. */
 export type CreatedFile = { readonly file: string; readonly about: string };
@@ -148,16 +152,13 @@ async function createAuditLog(
     signer: openSigningKey(signingKey),
     clock,
     origin,
-    context: { ...auditContextOf(shell.user), policy: { maxAgeDays: 90, warnAgeDays: 75 } },
+    context: {
+      ...auditContextOf(shell.user),
+      policy: { ...initialPolicy, warnAgeDays: initialPolicy.rotateAfterDays },
+    },
   });
   try {
-    await log.append([
-      ...accounts.map(
-        ({ name, secretId }) =>
-          ({ code: 'inventory.changed', change: 'added', account: name, secretId }) as const,
-      ),
-      { code: 'inventory.summary', accounts: accounts.map(({ name }) => name) },
-    ]);
+    await recordFacts(log, { accounts, policy: initialPolicy });
     await log.checkpoint();
   } finally {
     await log.close();
@@ -207,6 +208,7 @@ function configText(
       ? ''
       : '# Every secret with this tag is an account, too:\n# discover: { tag: thingspace-rotator ' +
         '}\n';
+  const { rotateAfterDays, maxAgeDays } = initialPolicy;
   return `# yaml-language-server: $schema=${schema}
 # docs/CONFIGURATION.md describes every key. Relative paths start at the folder of this file.
 # An environment variable can set a key: ROTATOR_POLICY__MAX_AGE_DAYS is policy.maxAgeDays.
@@ -224,7 +226,7 @@ ${listed}    # If the keys of the secret have other names:
     # oauthSecretId: thingspace/application
 ${discover}
 # Verizon recommends 90 days. A new account is not rotated before it is due.
-policy: { rotateAfterDays: 75, maxAgeDays: 90 }
+policy: { rotateAfterDays: ${rotateAfterDays}, maxAgeDays: ${maxAgeDays} }
 
 # When \`serve\` rotates what is due.
 schedule: { cron: "17 3 * * *", timezone: UTC, jitterMinutes: 30 }

@@ -159,6 +159,10 @@ function addRotationCommands(add: Add, shell: Shell): void {
       option('--dry-run', 'Do the same as `check`.'),
       reason(),
       option('--change-ref <text>', 'Write this change or ticket number into the audit record.'),
+      option(
+        '--trigger <kind>',
+        'Record what called the program: schedule for cron (default: manual with a terminal).',
+      ).choices(['schedule', 'manual']),
     ],
     async (names, flags) => (await import('./rotate.ts')).rotate(shell, names, flags),
   );
@@ -223,11 +227,19 @@ function addAccountCommands(add: Add, shell: Shell, serve: Serve): void {
 }
 
 function addSecretCommands(add: Add, shell: Shell): void {
-  add(
+  add<{ reason?: string; changedAt: string }>(
     'put',
     'Store the JSON object on standard input, and resume a suspended account.',
     'secret put fleet-east < secret.json',
-    [oneAccount(), reason()],
+    [
+      oneAccount(),
+      reason(),
+      option(
+        '--changed-at <date>',
+        'Say when the password was last changed, such as 2026-09-30, or unknown.',
+        'unknown',
+      ),
+    ],
     async ([name = ''], flags) => (await import('./secret.ts')).secretPut(shell, name, flags),
   );
   add(
@@ -254,7 +266,7 @@ function addReadingCommands(add: Add, shell: Shell): void {
       option('--event <code>', 'List this event only, such as rotation.outcome.'),
       option('--actor <text>', 'List records whose actor or requester contains this text.'),
       option('--since <time>', 'Start at this time: "90 days ago", yesterday, 12h, 2026-11-23.'),
-      option('--until <time>', 'End at this time.'),
+      option('--until <time>', 'End at this time; a date includes that day.'),
       option('--open', 'List unfinished rotations only.'),
       option('-n, --number <count>', 'Show the last N records.'),
       option('-f, --follow', 'Wait for new records, and list them.'),
@@ -292,10 +304,10 @@ function addAuditorCommands(add: Add, shell: Shell): void {
   add<ReportFlags>(
     'report',
     'Write report.html, report.csv and report.json for a period.',
-    'audit report --from 2026-07-01 --to 2026-10-01 --out q3',
+    'audit report --from 2026-07-01 --to 2026-09-30 --out q3',
     [
       required('--from <date>', 'Start at this date, such as 2026-07-01 or "90 days ago".'),
-      option('--to <date>', 'End before this date.', 'now'),
+      option('--to <date>', 'End with this date, which is included.', 'now'),
       required('--out <folder>', 'Write into this folder, which must be new or empty.'),
       checkpoint(),
       key(),

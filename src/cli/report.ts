@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Account, openAuditSource, type Rotator } from '../app.ts';
+import { recordFacts } from '../audit/facts.ts';
 import { openClock } from '../clock.ts';
 import { osErrorText, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
@@ -13,10 +14,10 @@ import { type BuiltReport, buildReport, type ReportOptions } from '../report/bui
 import { reportCsv, reportJson } from '../report/export.ts';
 import { reportHtml } from '../report/html.tsx';
 import { verdictText } from '../report/text.ts';
-import { isoDay, parseWhen } from '../time.ts';
+import { isoDay, parseEnd, parseWhen } from '../time.ts';
 import { version } from '../version.ts';
 import { readCheckpoints, verifiersFor } from './audit.ts';
-import { readConfig, withSession } from './context.ts';
+import { readConfig, readingTrigger, recordReading, withSession } from './context.ts';
 import { readStatuses } from './status.ts';
 import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
 
@@ -42,30 +43,40 @@ export async function auditReport(shell: Shell, flags: ReportFlags): Promise<num
     const report = await build(shell, flags, config, period, { accounts, store: null });
     return write(shell, flags, folder, report);
   }
-  return withSession(shell, flags, async ({ config, rotator, trigger }) => {
-    const accounts = await rotator.accounts();
-    const store = await readStore(rotator, accounts);
-    const report = await build(shell, flags, config, period, { accounts, store });
-    const exitCode = write(shell, flags, folder, report);
-    const sha256 = createHash('sha256').update(reportJson(report.report)).digest('hex');
-    const dates = { from: isoDay(period.fromMs), to: isoDay(period.toMs) };
-    await rotator.audit.append([
-      { code: 'report.exported', ...dates, sha256, trigger: trigger('manual') },
-    ]);
-    await rotator.audit.checkpoint();
-    return exitCode;
-  });
+  const config = await readConfig(shell, flags);
+  return withSession(
+    shell,
+    flags,
+    async ({ rotator }) => {
+      const accounts = await rotator.accounts();
+      const facts = { accounts, policy: config.policy };
+      const isWritable = await recordReading(shell, config, (audit) => recordFacts(audit, facts));
+      const store = await readStore(rotator, accounts);
+      const built = await build(shell, flags, config, period, { accounts, store });
+      const exitCode = write(shell, flags, folder, built);
+      const sha256 = createHash('sha256').update(reportJson(built.report)).digest('hex');
+      const { fromMs, toMs } = period;
+      const dates = { from: isoDay(fromMs), to: isoDay(toMs - 1) };
+      const event = { code: 'report.exported', ...dates, sha256 } as const;
+      const trigger = readingTrigger(shell);
+      if (isWritable)
+        await recordReading(shell, config, (audit) => audit.append([{ ...event, trigger }]));
+      return exitCode;
+    },
+    { reads: true },
+  );
 }
 
 function parsePeriod({ from, to }: ReportFlags): Period {
   const nowMs = openClock().nowMs();
-  const parse = (flag: string, text: string): number => {
-    const ms = parseWhen(text, nowMs);
+  const parse = (flag: string, text: string, parseTime = parseWhen): number => {
+    const ms = parseTime(text, nowMs);
     if (ms !== null) return ms;
     throw new UsageError(`${flag} takes an ISO date, or words such as "90 days ago".`);
   };
-  const [fromMs, toMs] = [parse('--from', from), parse('--to', to)];
-  if (fromMs >= toMs) throw new UsageError('--from takes a date before the one of --to.');
+  const [fromMs, toMs] = [parse('--from', from), parse('--to', to, parseEnd)];
+  if (fromMs >= toMs)
+    throw new UsageError('--from takes a date that is not after the one of --to.');
   return { fromMs, toMs, nowMs };
 }
 
@@ -94,9 +105,6 @@ async function build(
   const count = flags.sample === undefined ? undefined : Number(flags.sample);
   if (count !== undefined && !(Number.isInteger(count) && count >= 0 && count <= 1_000))
     throw new UsageError('--sample takes an integer from 0 to 1000.');
-  const exemptions = (known.accounts ?? []).flatMap(({ name, exempt }) =>
-    exempt ? [{ account: name, ...exempt }] : [],
-  );
   return buildReport({
     source: await openAuditSource(config, openClock()),
     verifiers,
@@ -106,7 +114,6 @@ async function build(
     accounts: known.accounts?.map(({ name }) => name) ?? null,
     store: known.store,
     policy: config.policy,
-    exemptions,
     consistentWith: readCheckpoints(shell, flags),
     sample: count === undefined ? undefined : { count },
   });

@@ -33,20 +33,21 @@ function orderOf(
 export async function rotate(
   shell: Shell,
   names: readonly string[],
-  flags: OrderFlags & { dryRun?: boolean },
+  flags: OrderFlags & { dryRun?: boolean; trigger?: 'schedule' | 'manual' },
 ): Promise<number> {
   if (flags.dryRun) {
     if (flags.force) throw new UsageError('--dry-run and --force exclude each other.');
     return check(shell, names, flags);
   }
   const order = orderOf('rotate', names, flags);
+  const { trigger: kind } = flags;
   return withSession(shell, flags, async (session) => {
     const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
     if (accounts.length > 1) refuseSharedUsers(await readStatuses(session.rotator, accounts));
     return attempt(shell, flags, session, accounts, {
       purpose: 'rotate',
       force: order.force,
-      trigger: session.trigger('manual', order),
+      trigger: { ...session.trigger('manual', order), ...(kind ? { kind } : {}) },
     });
   });
 }

@@ -1,6 +1,7 @@
 // secret put and secret get, for the file store only. A value is read from standard input, never
 // from an argument, and it is printed only with --reveal.
 
+import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import { parseFreeText } from '../order.ts';
 import { ownCommand } from '../rotation/catalogue.ts';
@@ -8,14 +9,16 @@ import { Failure } from '../rotation/failure.ts';
 import { Secret } from '../secret.ts';
 import type { FileStore } from '../stores/file-store.ts';
 import { defaultFields, readFields } from '../stores/secret-document.ts';
+import { parseWhen } from '../time.ts';
 import { findAccount, type Session, withSession } from './context.ts';
 import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
 
 export async function secretPut(
   shell: Shell,
   name: string,
-  flags: CommonFlags & { reason?: string },
+  flags: CommonFlags & { reason?: string; changedAt: string },
 ): Promise<number> {
+  const passwordSinceMs = parseChangedAt(flags.changedAt);
   const reason = flags.reason === undefined ? undefined : parseFreeText('--reason', flags.reason);
   return withSession(shell, flags, async (session) => {
     const { rotator } = session;
@@ -43,6 +46,7 @@ export async function secretPut(
       secretId,
       detail: 'stored by hand, outside a rotation',
       versionBefore: before.versionId,
+      passwordSinceMs,
       trigger: session.trigger('manual', { reason }),
     } as const;
     // As with a reset: nothing is changed without a durable audit record.
@@ -60,6 +64,15 @@ export async function secretPut(
     }
     return 0;
   });
+}
+
+/** When the password was last changed; undefined when it is not known. Throws a UsageError. */
+function parseChangedAt(text: string): number | undefined {
+  if (text === 'unknown') return undefined;
+  const nowMs = openClock().nowMs();
+  const ms = parseWhen(text, nowMs);
+  if (ms !== null && ms <= nowMs) return ms;
+  throw new UsageError('--changed-at takes a date that is over, such as 2026-09-30, or unknown.');
 }
 
 export async function secretGet(

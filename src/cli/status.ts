@@ -13,7 +13,7 @@ import { rounded } from '../rotation/result-json.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
-import { withSession } from './context.ts';
+import { type Session, withSession } from './context.ts';
 import {
   type Cell,
   type CommonFlags,
@@ -32,7 +32,7 @@ export async function status(
   names: readonly string[],
   flags: CommonFlags,
 ): Promise<number> {
-  return withSession(shell, flags, async ({ rotator }) => {
+  const show = async ({ rotator }: Session): Promise<number> => {
     const all = await rotator.accounts();
     const accounts = names.length === 0 ? all : selectAccounts(all, names);
     const statuses = await readStatuses(rotator, accounts);
@@ -47,7 +47,8 @@ export async function status(
     const shared = findSharedUsers(statuses).map(describeSharedUser);
     for (const problem of shared) tell(shell, `error: ${problem}`);
     return shared.length > 0 ? 2 : Math.max(0, ...statuses.map(exitCodeOf));
-  });
+  };
+  return withSession(shell, flags, show, { reads: true });
 }
 
 /** The statuses of these accounts, in their order. */
@@ -164,12 +165,12 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
   const word = isTerminal ? stateWords[state] : state;
   return [
     account,
-    ageDays === undefined ? '-' : String(Math.floor(ageDays)),
+    ageDays === undefined ? unknownAge(row.status) : String(Math.floor(ageDays)),
     // Rounded so that age and days left add up, and an overdue day counts at once.
     {
       text:
         daysLeft === undefined
-          ? '-'
+          ? unknownAge(row.status)
           : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)),
       paint: dueness === 'overdue' ? red : dueness === 'due' ? yellow : green,
     },
@@ -181,6 +182,10 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
     row.last === null ? '-' : `${row.last.reason ?? row.last.status} ${isoDay(row.last.timeMs)}`,
   ];
 }
+
+/** The password can be read, and nobody said how old it is. */
+const unknownAge = ({ isAgeKnown }: AccountStatus): string =>
+  isAgeKnown === false ? 'unknown' : '-';
 
 function nextRotation({ status: { dueAtMs, dueness }, enabled }: Row): string {
   if (dueAtMs === undefined) return '-';

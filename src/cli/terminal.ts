@@ -17,7 +17,10 @@ export type Shell = {
   readonly pid: number;
   /** How this program was called, for the commands that it prints. */
   readonly program: string;
-  readonly user: { readonly name: string; readonly uid?: string };
+  /** `requestedBy`: the user who called sudo, as its environment says, else the user. */
+  readonly user: { readonly name: string; readonly uid?: string; readonly requestedBy: string };
+  /** Whether a terminal is connected, so that a person can be assumed. */
+  readonly isAttended: boolean;
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Stream;
   readonly stderr: Stream;
@@ -52,6 +55,7 @@ export function openShell(folder: string): Shell {
     pid: process.pid,
     program: basename(script) === 'cli.js' ? `node ${script}` : 'thingspace-rotator',
     user: currentUser(),
+    isAttended: [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY),
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
@@ -70,12 +74,13 @@ export function openShell(folder: string): Shell {
 
 /** The user of a container can have a number and no name. */
 function currentUser(): Shell['user'] {
+  const requestedBy = process.env['SUDO_USER'];
   try {
     const { username, uid } = userInfo();
-    return { name: username, uid: String(uid) };
+    return { name: username, uid: String(uid), requestedBy: requestedBy || username };
   } catch {
     const uid = String(process.getuid?.() ?? 'unknown');
-    return { name: `uid:${uid}`, uid };
+    return { name: `uid:${uid}`, uid, requestedBy: requestedBy || `uid:${uid}` };
   }
 }
 

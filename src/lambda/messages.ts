@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { UsageError } from '../config/errors.ts';
 import { freeText, maxTextLength, type Order, parseOrder } from '../order.ts';
-import type { Trigger } from '../rotation/event.ts';
+import { type Trigger, triggerKinds } from '../rotation/event.ts';
 
 /** What one invocation of `scheduled` does. Without names: all enabled accounts. */
 export type ScheduledOrder = Order & { readonly trigger: Trigger };
@@ -50,7 +50,7 @@ const workSchema = z.object({
    */
   requestedAtMs: z.int(),
   trigger: z.object({
-    kind: z.enum(['schedule', 'manual', 'native', 'recovery']),
+    kind: z.enum(triggerKinds),
     // The name, and the request id in parentheses.
     requestedBy: z
       .string()

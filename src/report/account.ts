@@ -1,8 +1,26 @@
-// The row of one account: the age of its password at the end of the period, its largest age in the
-// period, and the stretches of time in which the age grew.
+// The row of one account: its age class at the end of the period, the verdict of each of its days,
+// the largest age of its password, and what happened.
 
+import type { Limits } from '../audit/facts.ts';
 import { dayMs } from '../time.ts';
-import type { AccountHistory, Attempt, Change, Stop } from './history.ts';
+import {
+  type AccountHistory,
+  type Attempt,
+  type Change,
+  type Exemption,
+  isMember,
+  type Setting,
+  type Stop,
+} from './history.ts';
+import {
+  type AgeClass,
+  clipped,
+  type DayVerdict,
+  daysOf,
+  limitsAt,
+  type Segment,
+  timelineOf,
+} from './timeline.ts';
 
 /** What the secret store says about an account. */
 export type StoreFact = {
@@ -15,23 +33,14 @@ export type StoreFact = {
   readonly state: string;
 };
 
-/** An account that need not follow the policy until an ISO date. */
-export type Exemption = {
-  readonly account: string;
-  readonly who: string;
-  readonly why: string;
-  readonly until: string;
-};
-
-export type Bucket = 'inside' | 'soon' | 'outside' | 'never' | 'unknown' | 'exempt';
-
-/** From `fromMs` to `toMs` the age of the password grew from `ageMs`. */
-export type AgeStretch = { readonly fromMs: number; readonly toMs: number; readonly ageMs: number };
+/** `removed`: it left the inventory before the end of the period. */
+export type Bucket = AgeClass | 'removed';
 
 export type AccountRow = {
   readonly account: string;
   readonly username: string | null;
   readonly secretId: string | null;
+  /** At the end of the period. */
   readonly bucket: Bucket;
   /** Why it is in that bucket, where the age does not show it. */
   readonly note: string | null;
@@ -41,19 +50,25 @@ export type AccountRow = {
   readonly largestAgeMs: number | null;
   /** When it had that age. */
   readonly largestAtMs: number | null;
-  /** Older than the policy allows at some moment of the period. */
-  readonly everOutside: boolean;
+  /** The limits at the end of its last day in the period. */
+  readonly limits: Limits;
+  /** The days of the period on which it was in the population, each by its worst moment. */
+  readonly days: Readonly<Record<DayVerdict | 'all', number>>;
+  readonly dayVerdicts: ReadonlyMap<number, DayVerdict>;
   readonly nextDueMs: number | null;
   readonly succeeded: number;
   readonly failed: number;
   readonly unknown: number;
-  readonly stretches: readonly AgeStretch[];
+  /** The segments of the period. */
+  readonly segments: readonly Segment[];
+  /** All segments, also before the period. */
+  readonly timeline: readonly Segment[];
   /** In the period. */
   readonly changes: readonly Change[];
-  readonly failures: readonly Attempt[];
+  readonly attempts: readonly Attempt[];
   readonly stops: readonly Stop[];
+  readonly exemptions: readonly Exemption[];
   readonly openAttempts: readonly Attempt[];
-  readonly exemption: Exemption | null;
   readonly storeState: string | null;
   /**
    * How store and log differ: a password newer than every change in the log, or older than the last
@@ -69,68 +84,106 @@ export type AccountRow = {
 const clockToleranceMs = 15 * 60_000;
 
 export type RowOptions = {
-  readonly account: string;
-  readonly history: AccountHistory | null;
+  readonly history: AccountHistory;
   readonly store: StoreFact | null;
-  readonly exemption: Exemption | null;
   readonly fromMs: number;
   readonly endMs: number;
-  readonly policy: { readonly maxAgeDays: number; readonly rotateAfterDays: number };
+  /** The limits of the fleet, as the log has them, and those for a log without any. */
+  readonly fleet: readonly Setting<Limits>[];
+  readonly policy: Limits;
 };
 
 /** The row of one account at `endMs`, over the period from `fromMs`. */
 export function accountRow(options: RowOptions): AccountRow {
-  const { account, history, store, exemption, fromMs, endMs, policy } = options;
-  const logged = history?.changes ?? [];
-  const sinceMs = store?.passwordSinceMs ?? null;
-  const storeDiffers = differenceOf(logged, sinceMs, endMs);
-  const changes = [...logged];
-  if (storeDiffers?.kind === 'newer') changes.push(changeInStore(storeDiffers.passwordSinceMs));
-  const bornMs = history?.bornMs ?? (logged.length === 0 ? sinceMs : null);
-  const firstSeenMs = history?.firstSeenMs ?? endMs;
-  // The older age counts where the store holds an older password than the log says.
-  const olderSinceMs = storeDiffers?.kind === 'older' ? storeDiffers.passwordSinceMs : null;
-  const stretches = stretchesOf(options, bornMs, changes, firstSeenMs, olderSinceMs);
-  const last = stretches.at(-1);
-  const ageMs = last ? last.ageMs + (last.toMs - last.fromMs) : null;
-  const largest = largestOf(stretches);
-  const attempts = history?.attempts ?? [];
-  const inPeriod = attempts.filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
+  const { store, fromMs, endMs, fleet, policy } = options;
+  const storeDiffers = differenceOf(options.history.changes, store?.passwordSinceMs ?? null, endMs);
+  const history = withStore(options.history, storeDiffers);
+  const timeline = timelineOf(history, fleet, policy, endMs);
+  const segments = clipped(timeline, fromMs, endMs);
+  const latest = segments.at(-1);
+  const last = isMember(history, endMs) ? latest : undefined;
+  const ageMs = last?.ageMs == null ? null : last.ageMs + (last.toMs - last.fromMs);
+  const limits = latest?.limits ?? limitsAt(endMs, history.policies, fleet, policy);
+  const attempts = history.attempts.filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
   const countOf = (...statuses: readonly Attempt['status'][]): number =>
-    inPeriod.filter(({ status }) => statuses.includes(status)).length;
-  const lastChange = changes.at(-1) ?? null;
-  const doubt = doubtOf(history, lastChange);
-  const agedBucket = doubt === null ? bucketOf(ageMs, policy) : 'unknown';
+    attempts.filter(({ status }) => statuses.includes(status)).length;
+  const dayVerdicts = daysOf(segments);
   return {
-    account,
-    username: history?.username ?? null,
-    secretId: history?.secretId ?? null,
-    bucket: exemption === null ? agedBucket : 'exempt',
-    note:
-      exemption === null ? doubt : `${exemption.why} (${exemption.who}, until ${exemption.until})`,
-    lastChange,
+    account: history.account,
+    username: history.username ?? null,
+    secretId: history.secretId ?? null,
+    bucket: last?.ageClass ?? 'removed',
+    note: last ? noteOf(last) : null,
+    lastChange: history.changes.at(-1) ?? null,
     ageMs,
-    largestAgeMs: largest?.ageMs ?? null,
-    largestAtMs: largest?.atMs ?? null,
-    everOutside: largest !== null && largest.ageMs > policy.maxAgeDays * dayMs,
-    nextDueMs: ageMs === null ? null : endMs - ageMs + policy.rotateAfterDays * dayMs,
+    ...largestOf(segments),
+    limits,
+    days: countDays(dayVerdicts),
+    dayVerdicts,
+    nextDueMs: ageMs === null ? null : endMs - ageMs + limits.rotateAfterDays * dayMs,
     succeeded: countOf('success'),
     failed: countOf('failure'),
     unknown: countOf('unknown', 'open'),
-    stretches,
-    changes: changes.filter(({ timeMs }) => timeMs >= fromMs),
-    failures: inPeriod.filter(({ status }) => status === 'failure' || status === 'unknown'),
-    stops: (history?.stops ?? []).filter(({ toMs }) => toMs === null || toMs >= fromMs),
-    openAttempts: attempts.filter(({ status }) => status === 'open'),
-    exemption,
+    segments,
+    timeline,
+    changes: history.changes.filter(({ timeMs }) => timeMs >= fromMs),
+    attempts,
+    stops: history.stops.filter(({ toMs }) => toMs === null || toMs >= fromMs),
+    exemptions: history.exemptions.filter((one) => one.toMs > fromMs && one.fromMs < endMs),
+    openAttempts: history.attempts.filter(({ status }) => status === 'open'),
     storeState: store?.state ?? null,
     storeDiffers,
   };
 }
 
+const noteOf = ({ exemption, doubt, ageClass }: Segment): string | null => {
+  if (exemption) return `${exemption.why} (${exemption.who}, until ${exemption.until})`;
+  if (doubt) return doubt.why;
+  return ageClass === 'unknown' ? 'stored by hand; the age of the password is not known' : null;
+};
+
+function countDays(verdicts: ReadonlyMap<number, DayVerdict>): AccountRow['days'] {
+  const days = { all: 0, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
+  for (const verdict of verdicts.values()) {
+    days.all += 1;
+    days[verdict] += 1;
+  }
+  return days;
+}
+
+function differenceOf(
+  changes: readonly Change[],
+  sinceMs: number | null,
+  endMs: number,
+): AccountRow['storeDiffers'] {
+  const last = changes.at(-1);
+  if (sinceMs === null || sinceMs >= endMs || !last) return null;
+  const oldestMs = last.sinceMs ?? last.timeMs;
+  if (sinceMs > last.recordedMs + clockToleranceMs)
+    return { kind: 'newer', passwordSinceMs: sinceMs };
+  if (sinceMs < oldestMs - clockToleranceMs) return { kind: 'older', passwordSinceMs: sinceMs };
+  return null;
+}
+
+/**
+ * The history with what only the store shows: a newer password, whose age is not known, or an
+ * older one, whose age counts.
+ */
+function withStore(history: AccountHistory, differs: AccountRow['storeDiffers']): AccountHistory {
+  if (differs === null) return history;
+  const { kind, passwordSinceMs } = differs;
+  const changes = [...history.changes];
+  const last = changes.at(-1);
+  if (kind === 'newer') changes.push(changeInStore(passwordSinceMs));
+  else if (last) changes.splice(-1, 1, { ...last, sinceMs: passwordSinceMs });
+  return { ...history, changes };
+}
+
 /** A change that only the store shows. */
 const changeInStore = (timeMs: number): Change => ({
   timeMs,
+  sinceMs: null,
+  recordedMs: timeMs,
   by: 'outside',
   sequence: null,
   actor: '',
@@ -138,74 +191,15 @@ const changeInStore = (timeMs: number): Change => ({
   verified: false,
 });
 
-function differenceOf(
-  changes: readonly Change[],
-  sinceMs: number | null,
-  endMs: number,
-): AccountRow['storeDiffers'] {
-  if (sinceMs === null || sinceMs >= endMs) return null;
-  const last = changes.at(-1);
-  if (!last) return null;
-  if (sinceMs > last.timeMs + clockToleranceMs) return { kind: 'newer', passwordSinceMs: sinceMs };
-  if (sinceMs < last.timeMs - clockToleranceMs) return { kind: 'older', passwordSinceMs: sinceMs };
-  return null;
-}
-
-/**
- * The age between the first record (or change) and the end of the period; empty where no moment is
- * known.
- */
-function stretchesOf(
-  { fromMs, endMs }: RowOptions,
-  bornMs: number | null,
-  changes: readonly Change[],
-  firstSeenMs: number,
-  olderSinceMs: number | null,
-): AgeStretch[] {
-  const born = bornMs === null ? [] : [bornMs];
-  const moments = [...born, ...changes.map(({ timeMs }) => timeMs)].sort((a, b) => a - b);
-  const visibleFromMs = Math.max(fromMs, Math.min(firstSeenMs, moments[0] ?? endMs));
-  const stretches: AgeStretch[] = [];
-  moments.forEach((moment, index) => {
-    const start = Math.max(moment, visibleFromMs);
-    const end = Math.min(moments[index + 1] ?? endMs, endMs);
-    if (start >= end) return;
-    const isLast = index === moments.length - 1;
-    const since = isLast && olderSinceMs !== null ? olderSinceMs : moment;
-    stretches.push({ fromMs: start, toMs: end, ageMs: start - since });
-  });
-  return stretches;
-}
-
-function largestOf(stretches: readonly AgeStretch[]): { ageMs: number; atMs: number } | null {
-  let largest: { ageMs: number; atMs: number } | null = null;
-  for (const { fromMs, toMs, ageMs } of stretches) {
+function largestOf(segments: readonly Segment[]): Pick<AccountRow, 'largestAgeMs' | 'largestAtMs'> {
+  let largest: { largestAgeMs: number | null; largestAtMs: number | null } = {
+    largestAgeMs: null,
+    largestAtMs: null,
+  };
+  for (const { fromMs, toMs, ageMs } of segments) {
+    if (ageMs === null) continue;
     const at = ageMs + (toMs - fromMs);
-    if (largest === null || at > largest.ageMs) largest = { ageMs: at, atMs: toMs };
+    if (at > (largest.largestAgeMs ?? -1)) largest = { largestAgeMs: at, largestAtMs: toMs };
   }
   return largest;
-}
-
-/** Why it is not known whether the stored password is valid; `null` when it is known. */
-function doubtOf(history: AccountHistory | null, lastChange: Change | null): string | null {
-  if (!history) return null;
-  const attempt = history.attempts.findLast(
-    ({ intendedAtMs }) => lastChange === null || intendedAtMs > lastChange.timeMs,
-  );
-  if (attempt?.status === 'open') return 'the last rotation is unfinished';
-  if (attempt?.status === 'unknown') {
-    const problem = 'the outcome of the last rotation is unknown';
-    return attempt.reason === undefined ? problem : `${problem}: ${attempt.reason}`;
-  }
-  const stop = history.stops.find(({ toMs }) => toMs === null);
-  return stop && stop.reason === 'password-lost' ? 'the password is unrecoverable' : null;
-}
-
-function bucketOf(
-  ageMs: number | null,
-  { maxAgeDays, rotateAfterDays }: RowOptions['policy'],
-): Bucket {
-  if (ageMs === null) return 'never';
-  if (ageMs > maxAgeDays * dayMs) return 'outside';
-  return ageMs > rotateAfterDays * dayMs ? 'soon' : 'inside';
 }

@@ -3,16 +3,16 @@
 
 import { hash } from 'node:crypto';
 import { hexOf, parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
+import type { Limits } from '../audit/facts.ts';
 import { proofsOf } from '../audit/proof.ts';
 import { listRecords } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import { inventoryHash } from '../audit/record.ts';
 import { type Verification, verifyLog } from '../audit/verify.ts';
-import { type AccountRow, accountRow, type Exemption, type StoreFact } from './account.ts';
+import { type AccountRow, accountRow, type StoreFact } from './account.ts';
 import { type Exception, exceptionsOf } from './exceptions.ts';
 import { addRecord, createHistory, isMember, type LogHistory } from './history.ts';
-
-export type Policy = { readonly maxAgeDays: number; readonly rotateAfterDays: number };
+import { type DayVerdict, limitsAt } from './timeline.ts';
 
 export type ReportOptions = {
   readonly source: AuditSource;
@@ -26,12 +26,15 @@ export type ReportOptions = {
   readonly nowMs: number;
   readonly origin: string;
   readonly productVersion: string;
-  /** Accounts of the configuration; `null` when it is not available. */
+  /**
+   * Accounts of the configuration, for comparison; `null` when it is not available. The report is
+   * about the accounts in the log.
+   */
   readonly accounts: readonly string[] | null;
   /** What the store says, by account; `null` when it was not asked. */
   readonly store: ReadonlyMap<string, StoreFact> | null;
-  readonly policy: Policy;
-  readonly exemptions?: readonly Exemption[] | undefined;
+  /** For a log that says no policy. */
+  readonly policy: Limits;
   /** Checkpoints kept elsewhere, for example that of the previous report. */
   readonly consistentWith?: readonly string[] | undefined;
   /** How many rotations to draw, and the seed; by default the root of the newest checkpoint. */
@@ -57,16 +60,23 @@ export type Report = {
   /** The end of the reported time. */
   readonly endMs: number;
   readonly madeAtMs: number;
-  readonly policy: Policy;
+  /** That of the fleet, at the end of the period. */
+  readonly policy: Limits;
+  /** The accounts of the inventory at the end of the period. */
   readonly verdict: {
     readonly accounts: number;
     readonly inside: number;
     readonly outside: number;
     readonly unknown: number;
     readonly exempt: number;
-    /** Accounts whose password was older than the policy allows at some moment of the period. */
-    readonly everOutside: number;
   };
+  /**
+   * The accounts that were in the inventory on any day of the period: compliant on each of their
+   * days, overdue on one, unknown on one and never overdue, or exempt on one and else compliant.
+   */
+  readonly period: Readonly<Record<DayVerdict | 'accounts', number>>;
+  /** How many accounts were judged how on each day. */
+  readonly days: readonly ({ readonly day: number } & Readonly<Record<DayVerdict, number>>)[];
   readonly buckets: Buckets;
   /** Worst first. */
   readonly rows: readonly AccountRow[];
@@ -76,6 +86,8 @@ export type Report = {
     readonly added: readonly string[];
     readonly removed: readonly string[];
     readonly atEnd: number;
+    /** On any day of the period. */
+    readonly inPeriod: number;
     readonly attempts: number;
     readonly withOutcome: number;
     readonly open: number;
@@ -116,7 +128,7 @@ export type BuiltReport = {
  * `audit-unavailable`.
  */
 export async function buildReport(options: ReportOptions): Promise<BuiltReport> {
-  const { source, verifiers, fromMs, nowMs, policy } = options;
+  const { source, verifiers, fromMs, nowMs } = options;
   const endMs = Math.min(options.toMs, nowMs);
   const verification = await verifyLog(source, {
     verifiers,
@@ -125,15 +137,14 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   const read = await readHistory(source, fromMs, endMs);
   const { history } = read;
   const names = populationOf(history, options.accounts, fromMs, endMs);
-  const rows = names.atEnd.map((account) =>
+  const rows = names.inPeriod.map((account) =>
     accountRow({
-      account,
-      history: history.accounts.get(account) ?? null,
-      store: options.store?.get(account) ?? null,
-      exemption: options.exemptions?.find((one) => one.account === account) ?? null,
+      history: account,
+      store: options.store?.get(account.account) ?? null,
       fromMs,
       endMs,
-      policy,
+      fleet: history.policies,
+      policy: options.policy,
     }),
   );
   rows.sort(worstFirst);
@@ -146,21 +157,23 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
     toMs: options.toMs,
     endMs,
     madeAtMs: nowMs,
-    policy,
+    policy: limitsAt(endMs, [], history.policies, options.policy),
     verdict: {
-      accounts: rows.length,
+      accounts: names.atEnd.length,
       inside: buckets.inside + buckets.soon,
       outside: buckets.outside,
       unknown: buckets.unknown + buckets.never,
       exempt: buckets.exempt,
-      everOutside: rows.filter(({ everOutside }) => everOutside).length,
     },
+    period: periodOf(rows),
+    days: dailyCounts(rows),
     buckets,
     rows,
-    exceptions: exceptionsOf({ rows, history, verification, fromMs, policy }),
+    exceptions: exceptionsOf({ rows, history, verification, fromMs }),
     population: {
-      ...names,
+      ...names.listed,
       atEnd: names.atEnd.length,
+      inPeriod: rows.length,
       ...read.counts,
       summary: summaryOf(history),
       store: reconciliationOf(options.store, names.atEnd, rows),
@@ -172,9 +185,28 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
 }
 
 function countBuckets(rows: readonly AccountRow[]): Buckets {
-  const buckets = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0 };
+  const buckets = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0, removed: 0 };
   for (const { bucket } of rows) buckets[bucket] += 1;
   return buckets;
+}
+
+function periodOf(rows: readonly AccountRow[]): Report['period'] {
+  const period = { accounts: rows.length, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
+  const order = ['overdue', 'unknown', 'exempt'] as const;
+  for (const { days } of rows) period[order.find((one) => days[one] > 0) ?? 'compliant'] += 1;
+  return period;
+}
+
+function dailyCounts(rows: readonly AccountRow[]): Report['days'] {
+  const counts = new Map<number, { day: number } & Record<DayVerdict, number>>();
+  for (const { dayVerdicts } of rows)
+    for (const [day, verdict] of dayVerdicts) {
+      const empty = { day, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
+      const count = counts.get(day) ?? empty;
+      count[verdict] += 1;
+      counts.set(day, count);
+    }
+  return [...counts.values()].sort((a, b) => a.day - b.day);
 }
 
 function reconciliationOf(
@@ -231,9 +263,10 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   let [firstSequence, lastSequence, records] = [null as number | null, null as number | null, 0];
   for await (const { view, index } of listRecords(source, {})) {
     // Later records belong to another report: an outcome after the end does not close an intent
-    // before it.
-    if (view.timeMs >= endMs) continue;
+    // before it. An acknowledgement counts whenever it is made.
+    if (view.timeMs >= endMs && view.code !== 'exception.acknowledged') continue;
     addRecord(history, view);
+    if (view.timeMs >= endMs) continue;
     if (view.timeMs < fromMs) continue;
     firstSequence ??= view.sequence;
     lastSequence = view.sequence;
@@ -263,7 +296,7 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   };
 }
 
-/** The inventory before the period and at its end, and where configuration and log differ. */
+/** The inventory before, in and at the end of the period, and where the configuration differs. */
 function populationOf(
   history: LogHistory,
   configured: readonly string[] | null,
@@ -273,19 +306,22 @@ function populationOf(
   const known = [...history.accounts.values()];
   const namesAt = (timeMs: number): string[] =>
     known.filter((account) => isMember(account, timeMs)).map(({ account }) => account);
-  const [before, logged] = [new Set(namesAt(fromMs)), new Set(namesAt(endMs))];
-  const unseen = (configured ?? []).filter((account) => !logged.has(account));
-  const atEnd = [...logged, ...unseen].sort();
+  const [before, atEnd] = [new Set(namesAt(fromMs)), new Set(namesAt(endMs))];
+  const inPeriod = known.filter(({ memberships }) =>
+    memberships.some((one) => one.fromMs < endMs && (one.toMs ?? endMs) > fromMs),
+  );
+  const names = inPeriod.map(({ account }) => account).sort();
   return {
-    atStart: before.size,
-    atEnd,
-    added: atEnd.filter((account) => !before.has(account)),
-    removed: [...before].filter((account) => !atEnd.includes(account)).sort(),
-    unseen,
-    unlisted:
-      configured === null
-        ? []
-        : [...logged].filter((account) => !configured.includes(account)).sort(),
+    inPeriod,
+    atEnd: [...atEnd],
+    listed: {
+      atStart: before.size,
+      added: names.filter((account) => !before.has(account)),
+      removed: names.filter((account) => !atEnd.has(account)),
+      unseen: (configured ?? []).filter((account) => !atEnd.has(account)),
+      unlisted:
+        configured === null ? [] : [...atEnd].filter((name) => !configured.includes(name)).sort(),
+    },
   };
 }
 
@@ -305,13 +341,14 @@ const order: Readonly<Record<AccountRow['bucket'], number>> = {
   soon: 3,
   inside: 4,
   exempt: 5,
+  removed: 6,
 };
 
-/** By bucket, then accounts that were ever overdue, then by age. */
+/** By bucket, then by the days that were not compliant, then by age. */
 function worstFirst(a: AccountRow, b: AccountRow): number {
   return (
     order[a.bucket] - order[b.bucket] ||
-    Number(b.everOutside) - Number(a.everOutside) ||
+    b.days.overdue + b.days.unknown - a.days.overdue - a.days.unknown ||
     (b.ageMs ?? 0) - (a.ageMs ?? 0) ||
     (b.largestAgeMs ?? 0) - (a.largestAgeMs ?? 0) ||
     (a.account < b.account ? -1 : a.account > b.account ? 1 : 0)

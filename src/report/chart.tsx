@@ -3,7 +3,7 @@
 // names and months are ordinary text outside it.
 
 import { dayMs, isoDay } from '../time.ts';
-import type { AccountRow, AgeStretch } from './account.ts';
+import type { AccountRow } from './account.ts';
 
 /** The strip's own units; it holds no text. */
 const [width, height] = [1000, 40];
@@ -13,15 +13,26 @@ const [width, height] = [1000, 40];
  */
 const topOfLimit = 1.5;
 
-export type Scale = {
-  readonly fromMs: number;
-  readonly endMs: number;
-  readonly maxAgeDays: number;
-};
+export type Scale = { readonly fromMs: number; readonly endMs: number };
+
+/** From `fromMs` to `toMs` the age of the password grew from `ageMs`. */
+type AgeStretch = { readonly fromMs: number; toMs: number; readonly ageMs: number };
+
+/** The ages of a row; one stretch from each change of the password to the next. */
+function stretchesOf({ segments }: AccountRow): AgeStretch[] {
+  const stretches: AgeStretch[] = [];
+  for (const { fromMs, toMs, ageMs } of segments) {
+    if (ageMs === null) continue;
+    const last = stretches.at(-1);
+    if (last?.toMs === fromMs && last.ageMs + fromMs - last.fromMs === ageMs) last.toMs = toMs;
+    else stretches.push({ fromMs, toMs, ageMs });
+  }
+  return stretches;
+}
 
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
-function project({ fromMs, endMs, maxAgeDays }: Scale) {
+function project({ fromMs, endMs }: Scale, maxAgeDays: number) {
   const span = Math.max(1, endMs - fromMs);
   const limitMs = maxAgeDays * dayMs;
   const topMs = limitMs * topOfLimit;
@@ -60,11 +71,14 @@ const Path = ({ of, kind }: { of: readonly string[]; kind: string }) => {
   return d === '' ? null : <path class={kind} d={d} />;
 };
 
+const hasFailed = ({ status }: AccountRow['attempts'][number]): boolean =>
+  status === 'failure' || status === 'unknown';
+
 /** The strip of one account. `label` says in words what it shows. */
 export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale; label: string }) {
-  const projection = project(scale);
+  const projection = project(scale, row.limits.maxAgeDays);
   const { x, y, limitMs } = projection;
-  const paths = row.stretches.map((stretch) => agePaths(stretch, projection));
+  const paths = stretchesOf(row).map((stretch) => agePaths(stretch, projection));
   const changes = row.changes.filter(
     ({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs,
   );
@@ -100,7 +114,7 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
       <Path
         kind="failed"
         of={marks(
-          row.failures.map((one) => one.intendedAtMs),
+          row.attempts.filter(hasFailed).map((one) => one.intendedAtMs),
           0,
           8,
         )}

@@ -13,6 +13,7 @@ export type ExceptionKind =
   | 'unknown-outcome'
   | 'open-intent'
   | 'over-age' // the password was older than the policy allows
+  | 'unknown-age' // it is not known how old the password was
   | 'stop' // automatic rotation was suspended
   | 'outside-change'
   | 'failures'
@@ -25,6 +26,8 @@ export type Exception = {
   readonly account: string | null;
   readonly atMs: number | null;
   readonly text: string;
+  /** The sequence numbers of the records that show it. */
+  readonly records: readonly number[];
   /** Whether it still applies at the end of the period. */
   readonly isOpen: boolean;
   readonly acknowledgement: {
@@ -40,7 +43,6 @@ type Given = {
   readonly history: LogHistory;
   readonly verification: Verification;
   readonly fromMs: number;
-  readonly policy: { readonly maxAgeDays: number };
 };
 
 /** Every exception; the most serious kind first, then by account and time. */
@@ -49,15 +51,20 @@ export function exceptionsOf(given: Given): readonly Exception[] {
     ...ofIntegrity(given.verification),
     ...given.rows.flatMap((row) => [
       ...ofAttempts(row),
-      ...ofAge(row, given.policy.maxAgeDays),
+      ...ofAge(row),
       ...ofStops(row),
       ...ofOutsideChanges(row, given.fromMs),
     ]),
     ...ofFailures(given.rows),
     ...ofStorage(given),
   ];
+  const seen = new Map<string, number>();
   return found.map((exception) => {
-    const record = given.history.acknowledgements.get(exception.id);
+    // Two exceptions of one day have different ids.
+    const count = (seen.get(exception.id) ?? 0) + 1;
+    seen.set(exception.id, count);
+    const id = count === 1 ? exception.id : `${exception.id}#${count}`;
+    const record = given.history.acknowledgements.get(id);
     const acknowledgement = record
       ? {
           by: record.requestedBy ?? record.actor,
@@ -66,7 +73,7 @@ export function exceptionsOf(given: Given): readonly Exception[] {
           sequence: record.sequence,
         }
       : null;
-    return { ...exception, acknowledgement };
+    return { ...exception, id, acknowledgement };
   });
 }
 
@@ -75,39 +82,44 @@ type Found = Omit<Exception, 'acknowledgement'>;
 function ofIntegrity({ findings }: Verification): Found[] {
   return findings
     .filter(({ kind }) => kind !== 'unsealed')
-    .map(({ kind, level, message, sequence }) => ({
-      id: `${kind}:${sequence ?? 0}`,
-      kind: 'integrity',
-      account: null,
-      atMs: null,
-      text: `${level === 'altered' ? 'The log was altered' : 'The log is incomplete'}: ${message}.`,
-      isOpen: true,
-    }));
+    .map(
+      ({ kind, level, message, sequence }): Found => ({
+        id: `${kind}:${sequence ?? 0}`,
+        kind: 'integrity',
+        account: null,
+        atMs: null,
+        text: `The log ${level === 'altered' ? 'was altered' : 'is incomplete'}: ${message}.`,
+        records: sequence === undefined ? [] : [sequence],
+        isOpen: true,
+      }),
+    );
 }
 
-function ofAttempts({ account, openAttempts, failures, bucket }: AccountRow): Found[] {
+function ofAttempts({ account, openAttempts, attempts, bucket }: AccountRow): Found[] {
   const open = openAttempts.map(
-    ({ rotationId, intendedAtMs }): Found => ({
+    ({ rotationId, sequence, intendedAtMs }): Found => ({
       id: rotationId,
       kind: 'open-intent',
       account,
       atMs: intendedAtMs,
       text: 'A rotation has an intent and no outcome.',
+      records: [sequence],
       isOpen: true,
     }),
   );
-  const unknown = failures
+  const unknown = attempts
     .filter(({ status }) => status === 'unknown')
     .map(
-      ({ rotationId, closedAtMs, intendedAtMs, reason, detail }): Found => ({
+      ({ rotationId, sequence, closedBy, closedAtMs, intendedAtMs, ...said }): Found => ({
         id: rotationId,
         kind: 'unknown-outcome',
         account,
         atMs: closedAtMs ?? intendedAtMs,
         text: withDetail(
-          `The outcome of a rotation is unknown${reason ? ` (${reason})` : ''}`,
-          detail,
+          `The outcome of a rotation is unknown${said.reason ? ` (${said.reason})` : ''}`,
+          said.detail,
         ),
+        records: [sequence, ...(closedBy ? [closedBy.sequence] : [])],
         isOpen: bucket === 'unknown',
       }),
     );
@@ -117,28 +129,51 @@ function ofAttempts({ account, openAttempts, failures, bucket }: AccountRow): Fo
 const withDetail = (sentence: string, detail: string | undefined): string =>
   detail ? `${sentence}: ${detail}` : `${sentence}.`;
 
-function ofAge({ account, stretches, bucket }: AccountRow, maxAgeDays: number): Found[] {
-  const found: Found[] = [];
-  for (const { fromMs, toMs, ageMs } of stretches) {
-    const overFrom = Math.max(fromMs, fromMs - ageMs + maxAgeDays * dayMs);
-    if (overFrom >= toMs) continue;
-    const isLast = toMs === stretches.at(-1)?.toMs;
-    const days = Math.max(1, Math.ceil((toMs - overFrom) / dayMs));
-    const until = isLast && bucket === 'outside' ? 'and still is' : `until ${isoDay(toMs)}`;
-    found.push({
-      id: `over-age:${account}:${isoDay(overFrom)}`,
-      kind: 'over-age',
-      account,
-      atMs: overFrom,
-      text: `The password was older than ${maxAgeDays} days for ${counted(days, 'day')}, ${until}.`,
-      isOpen: isLast,
+/** One for each time without a break in which the password was overdue, or of unknown age. */
+function ofAge({ account, timeline, segments }: AccountRow): Found[] {
+  const startMs = segments[0]?.fromMs ?? Number.POSITIVE_INFINITY;
+  const endMs = segments.at(-1)?.toMs ?? 0;
+  return spansOf(timeline)
+    .filter(({ toMs }) => toMs > startMs)
+    .map(({ fromMs, toMs, kind, limit, records }): Found => {
+      const days = counted(Math.max(1, Math.ceil((toMs - fromMs) / dayMs)), 'day');
+      const until = toMs === endMs ? 'and still is' : `until ${isoDay(toMs)}`;
+      const isOver = kind === 'over-age';
+      const text = isOver
+        ? `The password was older than ${limit} days for ${days}, ${until}.`
+        : `The age of the password was not known for ${days}, ${until}.`;
+      const id = `${kind}:${account}:${isoDay(fromMs)}`;
+      return { id, kind, account, atMs: fromMs, text, records, isOpen: toMs === endMs };
     });
+}
+
+type Span = {
+  readonly fromMs: number;
+  toMs: number;
+  readonly kind: 'over-age' | 'unknown-age';
+  readonly limit: number;
+  readonly records: readonly number[];
+};
+
+/** A doubt about the password itself is an exception of another kind. */
+function spansOf(timeline: AccountRow['timeline']): Span[] {
+  const spans: Span[] = [];
+  for (const { fromMs, toMs, ageClass, doubt, limits, change } of timeline) {
+    const isUnknown = ageClass === 'never' || (ageClass === 'unknown' && !doubt);
+    if (ageClass !== 'outside' && !isUnknown) continue;
+    const kind = isUnknown ? 'unknown-age' : 'over-age';
+    const last = spans.at(-1);
+    if (last?.toMs === fromMs && last.kind === kind) last.toMs = toMs;
+    else {
+      const records = change?.sequence == null ? [] : [change.sequence];
+      spans.push({ fromMs, toMs, kind, limit: limits.maxAgeDays, records });
+    }
   }
-  return found;
+  return spans;
 }
 
 function ofStops({ account, stops }: AccountRow): Found[] {
-  return stops.map(({ uid, fromMs, toMs, reason, detail }) => {
+  return stops.map(({ uid, sequence, fromMs, toMs, reason, detail }) => {
     const state = toMs === null ? 'is suspended' : `was suspended until ${isoTime(toMs)}`;
     return {
       id: uid,
@@ -146,6 +181,7 @@ function ofStops({ account, stops }: AccountRow): Found[] {
       account,
       atMs: fromMs,
       text: withDetail(`Automatic rotation ${state} (${reason})`, detail),
+      records: [sequence],
       isOpen: toMs === null,
     };
   });
@@ -164,19 +200,22 @@ function ofOutsideChanges({ account, changes, storeDiffers }: AccountRow, fromMs
         account,
         atMs: change.timeMs,
         text: outsideText(change),
+        records: change.sequence === null ? [] : [change.sequence],
         isOpen: change.sequence === null,
       }),
     );
   if (storeDiffers?.kind !== 'older') return found;
-  const day = isoDay(storeDiffers.passwordSinceMs);
+  const { passwordSinceMs } = storeDiffers;
+  const day = isoDay(passwordSinceMs);
   return [
     ...found,
     {
       id: `store:${account}:${day}`,
       kind: 'outside-change',
       account,
-      atMs: storeDiffers.passwordSinceMs,
+      atMs: passwordSinceMs,
       text: `The store holds a password of ${day}, older than the last change in this log.`,
+      records: [],
       isOpen: true,
     },
   ];
@@ -187,15 +226,10 @@ const outsideText = ({ sequence, actor }: Change): string =>
     ? 'The store holds a password that is newer than any change in this log.'
     : `The password was stored by hand${actor ? ` by ${actor}` : ''}, outside a rotation.`;
 
-type FailureGroup = {
-  count: number;
-  readonly accounts: Set<string>;
-  lastMs: number;
-  lastSequence: number;
-};
+type FailureGroup = { readonly accounts: Set<string>; readonly records: number[]; lastMs: number };
 
 const failuresText = (reason: string, count: number, accounts: number): string =>
-  `${counted(count, 'failed rotation')} (${reason}) of ${counted(accounts, 'account')}.`;
+  `${counted(count, 'failed attempt')} (${reason}) of ${counted(accounts, 'account')}.`;
 
 /**
  * By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened
@@ -203,26 +237,25 @@ const failuresText = (reason: string, count: number, accounts: number): string =
  */
 function ofFailures(rows: readonly AccountRow[]): Found[] {
   const groups = new Map<string, FailureGroup>();
-  for (const { account, failures } of rows) {
-    for (const attempt of failures.filter(({ status }) => status === 'failure')) {
-      const { reason = 'no reason recorded', closedAtMs, intendedAtMs, closedBy } = attempt;
-      const empty = { count: 0, accounts: new Set<string>(), lastMs: 0, lastSequence: 0 };
+  for (const { account, attempts } of rows)
+    for (const { status, reason = 'no reason recorded', ...attempt } of attempts) {
+      if (status !== 'failure') continue;
+      const empty = { accounts: new Set<string>(), records: [], lastMs: 0 };
       const group: FailureGroup = groups.get(reason) ?? empty;
-      group.count += 1;
       group.accounts.add(account);
-      group.lastMs = Math.max(group.lastMs, closedAtMs ?? intendedAtMs);
-      group.lastSequence = Math.max(group.lastSequence, closedBy?.sequence ?? attempt.sequence);
+      group.records.push(attempt.closedBy?.sequence ?? attempt.sequence);
+      group.lastMs = Math.max(group.lastMs, attempt.closedAtMs ?? attempt.intendedAtMs);
       groups.set(reason, group);
     }
-  }
   return [...groups]
-    .sort(([, a], [, b]) => b.count - a.count)
-    .map(([reason, { count, accounts, lastMs, lastSequence }]) => ({
-      id: `failures:${reason}:${lastSequence}`,
+    .sort(([, a], [, b]) => b.records.length - a.records.length)
+    .map(([reason, { accounts, records, lastMs }]) => ({
+      id: `failures:${reason}:${records.sort((a, b) => a - b).at(-1)}`,
       kind: 'failures',
       account: accounts.size === 1 ? ([...accounts][0] ?? null) : null,
       atMs: lastMs,
-      text: failuresText(reason, count, accounts.size),
+      text: failuresText(reason, records.length, accounts.size),
+      records,
       isOpen: false,
     }));
 }
@@ -249,6 +282,7 @@ function ofStorage({ history, fromMs }: Given): Found[] {
       account: null,
       atMs: view.timeMs,
       text,
+      records: [view.sequence],
       isOpen: false,
     }));
 }

@@ -3,17 +3,26 @@
 // texts for people no longer use.
 
 import { uuidv7 } from '../audit/record.ts';
-import { isoTime } from '../time.ts';
+import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
 import type { Report } from './build.ts';
 import { type Column, csvTable } from './csv.ts';
-import { bucketText, controls, daysOf, integrityText, limitsText, verdictText } from './text.ts';
+import type { Attempt } from './history.ts';
+import {
+  bucketText,
+  controls,
+  daysOf,
+  integrityText,
+  limitsText,
+  periodText,
+  verdictText,
+} from './text.ts';
 
 const iso = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
 const days = (ms: number | null): number | null => (ms === null ? null : Number(daysOf(ms)));
 
 /**
- * OCSF 1.5.0, compliance.status_id: 1 Pass, 3 Fail, and 2 Warning where information is missing.
+ * OCSF 1.5.0, compliance.status_id: 1 Pass, 3 Fail, 2 Warning where information is missing, and 99.
  * Severity as in records.
  */
 const findingStatuses: Readonly<
@@ -25,6 +34,7 @@ const findingStatuses: Readonly<
   never: [2, 'Warning', 3],
   unknown: [2, 'Warning', 5],
   exempt: [2, 'Warning', 2],
+  removed: [99, 'Other', 1],
 };
 
 /**
@@ -33,7 +43,7 @@ const findingStatuses: Readonly<
  */
 function findingOf(report: Report, row: AccountRow): object {
   const [statusId, status, severity] = findingStatuses[row.bucket];
-  const { title, says } = bucketText(row.bucket, report.policy);
+  const { title, says } = bucketText(row.bucket, row.limits);
   return {
     activity_id: 1,
     category_uid: 2,
@@ -77,13 +87,22 @@ function findingOf(report: Report, row: AccountRow): object {
     type_uid: 200_301,
     unmapped: {
       age_days: days(row.ageMs),
+      attempts: row.attempts.map(attemptJson),
+      days: row.days,
+      exemptions: row.exemptions.map(({ fromMs, toMs, ...rest }) => ({
+        ...rest,
+        from: iso(fromMs),
+        to: iso(toMs),
+      })),
       failed: row.failed,
       largest_age_at: iso(row.largestAtMs),
       largest_age_days: days(row.largestAgeMs),
       last_change: iso(row.lastChange?.timeMs ?? null),
       last_change_by: row.lastChange?.by ?? null,
       last_change_sequence: row.lastChange?.sequence ?? null,
+      max_age_days: row.limits.maxAgeDays,
       next_due: iso(row.nextDueMs),
+      rotate_after_days: row.limits.rotateAfterDays,
       store_state: row.storeState,
       succeeded: row.succeeded,
       unknown: row.unknown,
@@ -91,6 +110,16 @@ function findingOf(report: Report, row: AccountRow): object {
     },
   };
 }
+
+/** An attempt of the period, with the sequence numbers of its first and last record. */
+const attemptJson = ({ intendedAtMs, closedAtMs, status, reason, ...one }: Attempt): object => ({
+  at: iso(intendedAtMs),
+  ended_at: iso(closedAtMs),
+  status,
+  reason: reason ?? null,
+  trigger: one.trigger,
+  records: [one.sequence, ...(one.closedBy ? [one.closedBy.sequence] : [])],
+});
 
 /** `report.json`: one document. */
 export function reportJson(report: Report): string {
@@ -105,6 +134,8 @@ export function reportJson(report: Report): string {
       rotate_after_days: report.policy.rotateAfterDays,
     },
     verdict: { ...report.verdict, text: verdictText(report) },
+    period_verdict: { ...report.period, text: periodText(report) },
+    days: report.days.map(({ day, ...counts }) => ({ day: isoDay(day * dayMs), ...counts })),
     buckets: report.buckets,
     integrity: { ...integrity, text: integrityText(report) },
     findings: report.rows.map((row) => findingOf(report, row)),
@@ -138,6 +169,12 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['largest_age_days', ({ largestAgeMs }) => days(largestAgeMs)],
   ['largest_age_at', ({ largestAtMs }) => iso(largestAtMs)],
   ['next_due', ({ nextDueMs }) => iso(nextDueMs)],
+  ['days', (row) => row.days.all],
+  ['days_compliant', (row) => row.days.compliant],
+  ['days_overdue', (row) => row.days.overdue],
+  ['days_unknown', (row) => row.days.unknown],
+  ['days_exempt', (row) => row.days.exempt],
+  ['max_age_days', ({ limits }) => limits.maxAgeDays],
   ['rotations_ok', ({ succeeded }) => succeeded],
   ['rotations_failed', ({ failed }) => failed],
   ['rotations_unknown', ({ unknown }) => unknown],
@@ -160,6 +197,7 @@ const csvBuckets: Readonly<Record<AccountRow['bucket'], string>> = {
   never: 'Never rotated',
   unknown: 'Unknown',
   exempt: 'Exempt',
+  removed: 'Removed',
 };
 
 /** `report.csv`: the account table, one line for each account, worst first. */

@@ -27,6 +27,7 @@ import {
   exceptionTitles,
   integrityText,
   limitsText,
+  periodText,
   verdictText,
 } from './text.ts';
 
@@ -50,22 +51,13 @@ const bucketTones: Readonly<Record<Bucket, Tone>> = {
   never: 'doubt',
   unknown: 'doubt',
   exempt: 'plain',
+  removed: 'plain',
 };
 
 function verdictTone({ verdict, integrity }: Report): Tone {
   if (integrity.state === 'altered' || verdict.outside > 0) return 'bad';
   const isComplete = integrity.state === 'intact' && verdict.accounts > 0 && verdict.unknown === 0;
   return isComplete ? 'good' : 'warn';
-}
-
-function periodText({
-  verdict: { accounts, everOutside },
-  policy: { maxAgeDays },
-}: Report): string {
-  if (accounts === 0) return 'There is no account to assess.';
-  return everOutside === 0
-    ? `No password was older than ${maxAgeDays} days on any day of the period.`
-    : `${counted(everOutside, 'account')} exceeded ${maxAgeDays} days during the period.`;
 }
 
 function openExceptionsText({ exceptions }: Report): string {
@@ -127,7 +119,7 @@ const legend: readonly (readonly [Child, string])[] = [
 
 function stripLabel(row: AccountRow): string {
   const name = printable(row.account);
-  if (row.stretches.length === 0) return `${name}: no age known in the period`;
+  if (row.largestAgeMs === null) return `${name}: no age known in the period`;
   const parts = [
     `largest age ${age(row.largestAgeMs)} days`,
     counted(row.succeeded, 'rotation'),
@@ -137,9 +129,9 @@ function stripLabel(row: AccountRow): string {
   return `${name}: ${parts.join(', ')}`;
 }
 
-const Chart: Part = ({ report: { rows, fromMs, endMs, policy } }) => {
+const Chart: Part = ({ report: { rows, fromMs, endMs } }) => {
   if (rows.length === 0) return null;
-  const scale: Scale = { fromMs, endMs, maxAgeDays: policy.maxAgeDays };
+  const scale: Scale = { fromMs, endMs };
   return (
     <Section id="chart" title="Password age over the period">
       <p class="soft">
@@ -168,7 +160,7 @@ const Chart: Part = ({ report: { rows, fromMs, endMs, policy } }) => {
               <Name of={row.account} />
             </span>
             <AgeStrip row={row} scale={scale} label={stripLabel(row)} />
-            <span class={row.everOutside ? 'most over' : 'most'}>
+            <span class={row.days.overdue > 0 ? 'most over' : 'most'}>
               {row.largestAgeMs === null ? 'no date' : `${age(row.largestAgeMs)} d`}
             </span>
           </div>
@@ -179,10 +171,11 @@ const Chart: Part = ({ report: { rows, fromMs, endMs, policy } }) => {
 };
 
 const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
-  const exempt = rows.flatMap(({ account, exemption }) =>
-    exemption
-      ? [[<Name of={account} />, ...[exemption.why, exemption.who, exemption.until].map(printable)]]
-      : [],
+  const exempt = rows.flatMap(({ account, exemptions }) =>
+    exemptions.map(({ why, who, until }) => [
+      <Name of={account} />,
+      ...[why, who, until].map(printable),
+    ]),
   );
   return (
     <Section id="buckets" title="Accounts by password age">
@@ -216,7 +209,12 @@ const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
   );
 };
 
-const changedBy = { rotation: '', recovery: ' (recovered)', outside: ' (outside a rotation)' };
+const changedBy = {
+  rotation: '',
+  recovery: ' (recovered)',
+  first: ' (first password)',
+  outside: ' (outside a rotation)',
+};
 
 const accountColumns: readonly Column[] = [
   { title: 'Account' },

@@ -1,6 +1,7 @@
 // The words of the report, in one place, so that the page, the CSV file and the JSON file say the
 // same. The report is evidence, and claims no certification.
 
+import type { Limits } from '../audit/facts.ts';
 import { counted } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import type { Bucket } from './account.ts';
@@ -14,7 +15,7 @@ export const daysOf = (ms: number): string => (Math.ceil((ms * 10) / dayMs) / 10
 
 export function bucketText(
   bucket: Bucket,
-  { maxAgeDays, rotateAfterDays }: Report['policy'],
+  { maxAgeDays, rotateAfterDays }: Limits,
 ): { readonly title: string; readonly says: string } {
   switch (bucket) {
     case 'inside':
@@ -26,9 +27,11 @@ export function bucketText(
     case 'never':
       return { title: 'Never rotated', says: 'no change and no date is known' };
     case 'unknown':
-      return { title: 'Unknown', says: 'the last outcome is not known' };
+      return { title: 'Unknown', says: 'the password or its age is not known' };
     case 'exempt':
-      return { title: 'Exempt', says: 'by a decision that the configuration names' };
+      return { title: 'Exempt', says: 'by a recorded decision' };
+    case 'removed':
+      return { title: 'Removed', says: 'before the end of the period' };
   }
 }
 
@@ -37,21 +40,32 @@ export const exceptionTitles: Readonly<Record<ExceptionKind, string>> = {
   'unknown-outcome': 'Unknown outcome',
   'open-intent': 'Unfinished rotation',
   'over-age': 'Password older than the policy allows',
+  'unknown-age': 'Age of the password not known',
   stop: 'Automatic rotation suspended',
   'outside-change': 'Password changed outside the product',
-  failures: 'Failed rotations',
+  failures: 'Failed attempts',
   sink: 'Audit storage not writable',
 };
 
 /** How many accounts were compliant at the end of the period. */
-export function verdictText({ verdict, policy, endMs }: Report): string {
+export function verdictText({ verdict, endMs }: Report): string {
   const { accounts, inside, outside, unknown, exempt } = verdict;
   const day = isoDay(endMs - 1);
   if (accounts === 0) return `There were no accounts on ${day}.`;
   const others = [`${outside} overdue`, `${unknown} unknown`];
   if (exempt > 0) others.push(`${exempt} exempt`);
-  const age = `a password of at most ${policy.maxAgeDays} days on ${day}`;
-  return `${inside} of ${counted(accounts, 'account')} had ${age}; ${others.join('; ')}.`;
+  const all = `${inside} of ${counted(accounts, 'account')}`;
+  return `${all} were compliant on ${day}; ${others.join('; ')}.`;
+}
+
+/** How many accounts were compliant on each of their days. */
+export function periodText({ period }: Report): string {
+  const { accounts, compliant, overdue, unknown, exempt } = period;
+  if (accounts === 0) return 'There were no accounts in the period.';
+  const others = [`${overdue} overdue on at least one day`, `${unknown} unknown`];
+  if (exempt > 0) others.push(`${exempt} exempt`);
+  const all = `${compliant} of ${counted(accounts, 'account')}`;
+  return `${all} were compliant on every day of the period; ${others.join('; ')}.`;
 }
 
 /** Whether the log is intact, in a sentence. */

@@ -23,7 +23,7 @@ const outdatedReadMs = 60_000;
 /** What to do about one account. Rows of an open rotation carry its id. */
 export type Finding =
   /** Nothing is open. */
-  | { readonly finding: 'closed'; readonly sinceMs: number | null }
+  | { readonly finding: 'closed'; readonly sinceMs: number | null; readonly isAgeKnown: boolean }
   /** Another process holds the account for `forMs` more. */
   | { readonly finding: 'busy'; readonly forMs: number; readonly record: AttemptRecord }
   /** Automatic rotation is suspended, and the evidence since then does not clear it. */
@@ -264,8 +264,15 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   if (restored) return restored;
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
-  return { finding: 'closed', sinceMs: (isNewest ? last?.sinceMs : undefined) ?? details.sinceMs };
+  const sinceMs = isNewest ? last?.sinceMs : undefined;
+  const isOurs = evidence.lastRotation?.versionId === current.versionId;
+  const isAgeKnown = sinceMs !== undefined || isOurs || saidSinceMs(evidence) !== null;
+  return { finding: 'closed', sinceMs: sinceMs ?? details.sinceMs, isAgeKnown };
 }
+
+/** Since when the current password is in use, as the person said who stored it; else null. */
+export const saidSinceMs = ({ current, stored }: Evidence): number | null =>
+  stored?.versionId === current.versionId ? stored.sinceMs : null;
 
 /**
  * The later password, to be proven and written over an old one; null where the current one is not

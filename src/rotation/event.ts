@@ -4,9 +4,12 @@
 
 import type { Certainty, Facts, Reason } from './failure.ts';
 
+/** `unattended`: the command line without a terminal, which does not say what called it. */
+export const triggerKinds = ['schedule', 'manual', 'native', 'recovery', 'unattended'] as const;
+
 /** Why an attempt runs, and on whose word. Free text by people is bounded by the entry points. */
 export type Trigger = {
-  readonly kind: 'schedule' | 'manual' | 'native' | 'recovery';
+  readonly kind: (typeof triggerKinds)[number];
   /** Who asked, where somebody asked: an OS user, a role session ARN, a token's name. */
   readonly requestedBy?: string | undefined;
   readonly reason?: string | undefined;
@@ -25,6 +28,7 @@ export type AuditEvent = {
     | 'credential.verified'
     | 'rotation.outcome'
     | 'rotation.reconciled'
+    | 'attempt.failed'
     | 'account.stopped'
     | 'account.resumed'
     | 'secret.changed';
@@ -42,6 +46,10 @@ export type AuditEvent = {
   readonly verifiedBy?: 'login' | undefined;
   readonly deadWindowMs?: number | undefined;
   readonly ageDaysBefore?: number | undefined;
+  /** The largest age that the policy of this account allows; without it, that of the fleet. */
+  readonly policyMaxAgeDays?: number | undefined;
+  /** Since when the password is valid, where that is known; UTC milliseconds. */
+  readonly passwordSinceMs?: number | undefined;
   /** When the policy asks for the next rotation; UTC milliseconds. */
   readonly nextDueMs?: number | undefined;
   readonly trigger: Trigger;
@@ -52,6 +60,13 @@ export type OpenIntent = {
   readonly rotationId: string;
   readonly account: string;
   readonly intendedAtMs: number;
+};
+
+/** The newest password of an account that a person stored (`secret put`), as the log has it. */
+export type StoredByHand = {
+  readonly versionId: string;
+  /** Since when it is in use; null when nobody said it. UTC milliseconds. */
+  readonly sinceMs: number | null;
 };
 
 /** A rotation whose password became the current version, as the audit log has it. */

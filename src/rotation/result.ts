@@ -26,12 +26,15 @@ export function auditOf(
   code: AuditEvent['code'],
   status: AuditEvent['status'],
   facts: Partial<
-    Omit<AuditEvent, 'code' | 'status' | 'account' | 'secretId' | 'trigger' | 'ageDaysBefore'>
+    Omit<
+      AuditEvent,
+      'code' | 'status' | 'account' | 'secretId' | 'trigger' | 'ageDaysBefore' | 'policyMaxAgeDays'
+    >
   >,
 ): AuditEvent {
-  const { account, secretId, trigger } = request;
-  const ageDaysBefore = tally.ageDays;
-  return { code, status, account, secretId, trigger, ...facts, ageDaysBefore };
+  const { account, secretId, trigger, policy } = request;
+  const known = { ageDaysBefore: tally.ageDays, policyMaxAgeDays: policy.maxAgeDays };
+  return { code, status, account, secretId, trigger, ...facts, ...known };
 }
 
 /** What a record keeps of the ones before it. */

@@ -2,7 +2,7 @@
 // by side is written side by side; nothing is decided here but what must be decided at the very
 // moment of sending.
 
-import { historyIn, openIn } from './classify.ts';
+import { historyIn, openIn, saidSinceMs } from './classify.ts';
 import type { AuditEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import { advance, begin, effectOf } from './machine.ts';
@@ -191,12 +191,12 @@ export async function survey(
   const current = answerOf(reads[0]);
   const record = answerOf(reads[1]);
   const pending = answerOf(reads[2]);
-  const { open: openIntents, last } = answerOf(reads[3]);
+  const { open: openIntents, last, stored = null } = answerOf(reads[3]);
   const isOwn = owner !== null && record?.record.holder.id === owner.id;
   const liveness = record === null || isOwn ? 'gone' : processes.liveness(record.record.holder);
   const lastRotation = last?.secretId === secretId ? last : null;
   const atMs = clock.nowMs();
-  return { atMs, current, record, pending, liveness, openIntents, lastRotation };
+  return { atMs, current, record, pending, liveness, openIntents, lastRotation, stored };
 }
 
 /** The answer, or the failure thrown. */
@@ -263,7 +263,7 @@ function sinceOf(store: SecretStore, evidence: Evidence): Promise<number | null>
   if (openIn(evidence)) return null;
   const { current } = evidence;
   const last = historyIn(evidence).find(({ versionId }) => versionId === current.versionId);
-  return last?.sinceMs ?? store.passwordSince(current);
+  return last?.sinceMs ?? saidSinceMs(evidence) ?? store.passwordSince(current);
 }
 
 async function performClaim(

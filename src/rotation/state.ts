@@ -14,7 +14,7 @@
 //      └── taken: survey again  └── failed, interrupted: released or suspended ───────────────┘
 
 import type { Secret } from '../secret.ts';
-import type { AuditEvent, LastRotation, OpenIntent, Trigger } from './event.ts';
+import type { AuditEvent, LastRotation, OpenIntent, StoredByHand, Trigger } from './event.ts';
 import type { Certainty, Facts, Failure, Reason, StopReason } from './failure.ts';
 import type {
   FoundReceipt,
@@ -308,6 +308,7 @@ export type Evidence = {
   readonly liveness: 'alive' | 'gone' | 'unknown';
   readonly openIntents: readonly OpenIntent[];
   readonly lastRotation: LastRotation | null;
+  readonly stored?: StoredByHand | null;
 };
 
 /** What the evidence leaves open; all of it is read side by side. */

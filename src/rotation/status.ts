@@ -25,6 +25,9 @@ export type AccountStatus = {
   readonly versionId?: string | undefined;
   /** When the password was first stored; UTC milliseconds. */
   readonly passwordSinceMs?: number | undefined;
+  /** Whether the age of the password is known: from a rotation, or from who stored it. */
+  readonly isAgeKnown?: boolean | undefined;
+  /** Absent when the age is not known; it is due as if it were new when it was stored. */
   readonly ageDays?: number | undefined;
   /** Days until the password is older than the policy's maxAgeDays; negative when overdue. */
   readonly daysLeft?: number | undefined;
@@ -62,7 +65,7 @@ export async function readStatus(ports: StatusPorts, request: Request): Promise<
       versionId: current.versionId,
       rotationId,
       loginsSpent,
-      ...ages(sinceMs, ports.clock.nowMs(), policy),
+      ...ages(sinceMs, isAgeKnown(finding), ports.clock.nowMs(), policy),
     };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -80,12 +83,16 @@ function sinceOf(finding: Finding, { current }: Evidence, { sinceMs }: Details):
   return sinceMs ?? current.createdAtMs;
 }
 
-function ages(sinceMs: number, nowMs: number, policy: Policy) {
+/** Where a rotation is open or in doubt, its reason is what people see. */
+const isAgeKnown = (finding: Finding): boolean =>
+  finding.finding !== 'closed' || finding.isAgeKnown;
+
+function ages(sinceMs: number, isAgeKnown: boolean, nowMs: number, policy: Policy) {
   const age = ageDays(sinceMs, nowMs);
   return {
     passwordSinceMs: sinceMs,
-    ageDays: age,
-    daysLeft: policy.maxAgeDays - age,
+    isAgeKnown,
+    ...(isAgeKnown ? { ageDays: age, daysLeft: policy.maxAgeDays - age } : {}),
     dueAtMs: dueAtMs(sinceMs, policy),
     dueness: dueness(age, policy),
   };

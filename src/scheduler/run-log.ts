@@ -1,15 +1,12 @@
-// What the service writes to the audit log besides the attempts: runs, the inventory of accounts,
-// the policy, and checkpoints. A failure to write delays nothing here: without the audit log no
-// attempt sends a reset.
+// What is written to the audit log besides attempts and facts: runs and checkpoints. A failure to
+// write delays nothing here: without the audit log no attempt sends a reset.
 
 import { randomUUID } from 'node:crypto';
 import type { Rotator } from '../app.ts';
-import { listRecords } from '../audit/query.ts';
-import type { RecordView } from '../audit/record.ts';
 import type { Trigger } from '../rotation/event.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
-import type { Policy, Result } from '../rotation/state.ts';
+import type { Result } from '../rotation/state.ts';
 import { hasChanged } from './keyed-queue.ts';
 
 /** One run over some accounts; it ends when its last account is finished. */
@@ -88,70 +85,4 @@ export function logRun(
 export function worstExitCode(results: readonly Result[]): 0 | 1 | 3 | 4 {
   const codes = results.map((result) => exitCodeOf(result.certainty, isGood(result)));
   return ([4, 3, 1] as const).find((code) => codes.includes(code)) ?? 0;
-}
-
-/** The audit log takes a bounded number of events at once. */
-const eventsPerAppend = 500;
-
-/** An account in the inventory. */
-type Named = { readonly name: string; readonly secretId?: string };
-
-/** Writes which accounts exist, and which were added and removed. */
-export function recordInventory(
-  { audit, write }: RunLog,
-  accounts: readonly Named[],
-  change: { readonly added: readonly Named[]; readonly removed: readonly Named[] },
-): Promise<void> {
-  const eventOf = (change: 'added' | 'removed', { name, secretId }: Named) => ({
-    code: 'inventory.changed' as const,
-    change,
-    account: name,
-    secretId,
-  });
-  const changes = [
-    ...change.added.map((account) => eventOf('added', account)),
-    ...change.removed.map((account) => eventOf('removed', account)),
-  ];
-  const summary = {
-    code: 'inventory.summary',
-    accounts: accounts.map(({ name }) => name),
-  } as const;
-  return write(async () => {
-    for (let from = 0; from < changes.length; from += eventsPerAppend)
-      await audit.append(changes.slice(from, from + eventsPerAppend));
-    await audit.append([summary]);
-  });
-}
-
-/** Writes the policy when the newest one in the log differs. */
-export function recordPolicy({ audit, write }: RunLog, policy: Policy): Promise<void> {
-  const { maxAgeDays, rotateAfterDays } = policy;
-  return write(async () => {
-    let before: Partial<Pick<RecordView, keyof Policy>> = {};
-    const newest = { event: 'policy.changed', last: 1 } as const;
-    for await (const { view } of listRecords(audit.source, newest)) before = view;
-    const { maxAgeDays: maxBefore, rotateAfterDays: rotateBefore } = before;
-    if (maxBefore === maxAgeDays && rotateBefore === rotateAfterDays) return;
-    const known =
-      maxBefore !== undefined && rotateBefore !== undefined
-        ? { maxAgeDaysBefore: maxBefore, rotateAfterDaysBefore: rotateBefore }
-        : {};
-    await audit.append([{ code: 'policy.changed', maxAgeDays, rotateAfterDays, ...known }]);
-  });
-}
-
-/** The accounts that exist according to the log; null when it cannot be read. */
-export async function readInventory({ audit }: RunLog): Promise<ReadonlySet<string> | null> {
-  const names = new Set<string>();
-  try {
-    for await (const { view } of listRecords(audit.source, { event: 'inventory.changed' })) {
-      if (view.account === undefined) continue;
-      if (view.change === 'removed') names.delete(view.account);
-      else names.add(view.account);
-    }
-    return names;
-  } catch (error) {
-    if (error instanceof Failure) return null;
-    throw error;
-  }
 }

@@ -27,14 +27,7 @@ import { createDueQueue } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
 import { createProbeSchedule } from './outage.ts';
-import {
-  checkpoint,
-  flush,
-  openRunLog,
-  readInventory,
-  recordInventory,
-  recordPolicy,
-} from './run-log.ts';
+import { checkpoint, flush, openRunLog } from './run-log.ts';
 import { createStatusCache } from './status-cache.ts';
 import { openTokenBucket, type Rate } from './token-bucket.ts';
 
@@ -164,17 +157,7 @@ function createState(options: SchedulerOptions): State {
 }
 
 async function start(state: State): Promise<void> {
-  const { rotator } = state.options;
-  const { runLog } = state.dispatcher;
   await readAccounts(state);
-  await recordPolicy(runLog, rotator.config.policy);
-  const accounts = accountsOf(state);
-  const logged = await readInventory(runLog);
-  const names = new Set(accounts.map(({ name }) => name));
-  await recordInventory(runLog, accounts, {
-    added: logged ? accounts.filter(({ name }) => !logged.has(name)) : [],
-    removed: [...(logged ?? [])].filter((name) => !names.has(name)).map((name) => ({ name })),
-  });
   openSchedules(state);
   checkAll(state.dispatcher);
   state.loop = loop(state);
@@ -186,17 +169,15 @@ const accountsOf = ({ dispatcher }: State): Account[] =>
 /** Reads the accounts again; keeps the known ones when discovery fails. */
 async function readAccounts(state: State): Promise<void> {
   const { rotator } = state.options;
-  const { runner, runLog } = state.dispatcher;
+  const { runner } = state.dispatcher;
   const accounts = await rotator.accounts().catch((error: unknown) => {
     if (error instanceof Failure) return null;
     throw error;
   });
   const isFirst = runner.statuses.entries().length === 0;
   if (accounts === null && !isFirst) return;
-  const change = runner.statuses.replaceAccounts(accounts ?? rotator.config.accounts);
-  for (const { name } of change.removed) forget(state.dispatcher, name);
-  if (isFirst || change.added.length + change.removed.length === 0) return;
-  await recordInventory(runLog, accountsOf(state), change);
+  const removed = runner.statuses.replaceAccounts(accounts ?? rotator.config.accounts);
+  for (const { name } of removed) forget(state.dispatcher, name);
 }
 
 /** Opens one cron task for each different schedule. */
@@ -261,7 +242,6 @@ function doDailyWork(state: State, nowMs: number): void {
   const { clock, emit } = state.options;
   const { runner, runLog } = state.dispatcher;
   state.nextDailyMs = nowMs + dayMs;
-  void recordInventory(runLog, accountsOf(state), { added: [], removed: [] });
   void checkpoint(runLog);
   emit({ event: 'day.passed', entries: runner.statuses.entries(), atMs: clock.nowMs() });
 }

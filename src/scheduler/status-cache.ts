@@ -26,6 +26,8 @@ export type AccountEntry = {
   blocked?: string | undefined;
   /** When the password was first stored. */
   passwordSinceMs?: number | undefined;
+  /** False: nobody said how old the password is; it is due as if it were new when stored. */
+  isAgeKnown?: boolean | undefined;
   checkedAtMs?: number | undefined;
   lastSuccessMs?: number | undefined;
   /** When an attempt of this process changed the password, or may have changed it. */
@@ -35,11 +37,8 @@ export type AccountEntry = {
 };
 
 export type StatusCache = {
-  /** Replaces the accounts and keeps what is known of those that stay. Returns the differences. */
-  replaceAccounts(accounts: readonly Account[]): {
-    readonly added: readonly Account[];
-    readonly removed: readonly Account[];
-  };
+  /** Replaces the accounts, and keeps what is known of those that stay. Returns the others. */
+  replaceAccounts(accounts: readonly Account[]): readonly Account[];
   get(name: string): AccountEntry | undefined;
   entries(): readonly AccountEntry[];
   /** Records how an attempt ended. */
@@ -68,12 +67,9 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
           return [account.name, Object.assign(entry, { account, policy: policyOf(account) })];
         }),
       );
-      return {
-        added: accounts.filter(({ name }) => !before.has(name)),
-        removed: [...before.values()]
-          .map(({ account }) => account)
-          .filter(({ name }) => !entries.has(name)),
-      };
+      return [...before.values()]
+        .map(({ account }) => account)
+        .filter(({ name }) => !entries.has(name));
     },
     get: (name) => entries.get(name),
     entries: () => [...entries.values()],
@@ -86,7 +82,8 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
       if (!entry) return;
       const { state, reason, detail, facts, next, username, passwordSinceMs } = status;
       Object.assign(entry, { state, reason, detail, facts, next, checkedAtMs: atMs });
-      if (passwordSinceMs !== undefined) entry.passwordSinceMs = passwordSinceMs;
+      if (passwordSinceMs !== undefined)
+        Object.assign(entry, { passwordSinceMs, isAgeKnown: status.isAgeKnown });
       if (username === undefined || username === entry.username) return;
       entry.username = username;
       blockSharedUsers([...entries.values()]);
@@ -119,6 +116,7 @@ function applyResult(entry: AccountEntry, result: Result): void {
     failures: isGood(result) ? 0 : entry.failures + 1,
   });
   if (isGood(result)) entry.lastSuccessMs = endedAtMs;
+  if (outcome === 'rotated' || outcome === 'recovered') entry.isAgeKnown = true;
   const sinceMs = passwordSinceMs(result);
   if (sinceMs !== undefined) entry.passwordSinceMs = sinceMs;
   // An earlier attempt issued this password; the next check reads its age from the store.

@@ -39,9 +39,6 @@ export function createComplianceReport(
       accounts: accounts.map(({ account }) => account.name),
       store: new Map(accounts.map((entry) => [entry.account.name, storeFactOf(entry)])),
       policy: config.policy,
-      exemptions: accounts.flatMap(({ account: { name, exempt } }) =>
-        exempt ? [{ account: name, ...exempt }] : [],
-      ),
     });
     return reportHtml(report);
   }

@@ -355,6 +355,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     rotationsOf: async () => ({ open: [], last: null }),
     rotationsOfUser: () => new Map(),
+    factsHash: () => undefined,
     checkpoint: async () => {
       counts.checkpoints += 1;
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');

@@ -71,17 +71,20 @@ test('the largest age of the period covers every day, not only the last one', as
     days((row?.largestAtMs ?? 0) - march),
     row?.bucket,
   ]).toEqual([20, 100, 110, 'inside']);
-  expect(report.verdict).toMatchObject({ inside: 1, outside: 0, everOutside: 1 });
+  expect(report.verdict).toMatchObject({ inside: 1, outside: 0 });
+  expect(report.period).toMatchObject({ accounts: 1, compliant: 0, overdue: 1 });
   expect(kindsOf(report)).toEqual(['over-age']);
   expect(report.exceptions.find(({ kind }) => kind === 'over-age')?.text).toBe(
     'The password was older than 90 days for 10 days, until 2026-06-19.',
   );
 });
 
-test('the age before the first rotation comes from its record', async () => {
+test('the age before the first rotation in the log is unknown', async () => {
   const report = await reportOf(rotation(5, 'r-1', { ageDaysBefore: 120 }));
-  expect(days(rowOf(report)?.largestAgeMs)).toBe(195);
-  expect(rowOf(report)?.stretches.map(({ ageMs }) => days(ageMs))).toEqual([115, 0]);
+
+  const row = rowOf(report);
+  expect(days(row?.largestAgeMs)).toBe(195);
+  expect(row?.days).toEqual({ all: 195, compliant: 90, overdue: 105, unknown: 0, exempt: 0 });
 });
 
 test('exactly 90 days is compliant, and a moment more is overdue and shown so', async () => {
@@ -178,11 +181,12 @@ test('a stored password that is not in the log is an exception', async () => {
   const same = await reportOf(events, store(180.001));
 
   expect([newer, older, same].map(kindsOf)).toEqual([
-    ['outside-change'],
+    ['unknown-age', 'outside-change'],
     ['over-age', 'outside-change'],
     [],
   ]);
-  expect([newer, older, same].map((report) => days(rowOf(report)?.ageMs))).toEqual([10, 150, 20]);
+  expect([newer, older, same].map((report) => days(rowOf(report)?.ageMs))).toEqual([null, 150, 20]);
+  expect(rowOf(newer)?.bucket).toBe('unknown');
   expect(newer.population.store).toEqual({ asked: 1, differing: 1, missing: [] });
   expect((await reportOf(events)).population.store).toBe('not performed');
 });
@@ -210,7 +214,7 @@ test('a change by hand is an exception, and so is a suspension until its end', a
       },
     ],
   ]);
-  expect(kindsOf(report)).toEqual(['over-age', 'stop', 'outside-change']);
+  expect(kindsOf(report)).toEqual(['unknown-age', 'stop', 'outside-change']);
   expect(
     rowOf(report)?.stops.map(({ fromMs, toMs }) => [
       days(fromMs - march),
@@ -242,18 +246,19 @@ test('the population adds up, and missing accounts are named', async () => {
 
   expect(report.population).toMatchObject({
     atStart: 2,
-    added: ['c', 'd'],
+    added: ['c'],
     removed: ['b'],
-    atEnd: 3,
+    atEnd: 2,
+    inPeriod: 3,
     unseen: ['d'],
     unlisted: ['c'],
     summary: 'matches',
   });
-  expect(report.population.atStart + 2 - 1).toBe(report.population.atEnd);
+  expect(report.population.atStart + 1 - 1).toBe(report.population.atEnd);
   expect(report.rows.map(({ account, bucket }) => [account, bucket])).toEqual([
     ['a', 'never'],
     ['c', 'never'],
-    ['d', 'never'],
+    ['b', 'removed'],
   ]);
   expect(
     (await reportOf([...events, [22, { code: 'inventory.summary', accounts: ['a'] }]])).population
@@ -261,13 +266,34 @@ test('the population adds up, and missing accounts are named', async () => {
   ).toBe('differs');
 });
 
-test('an exempt account is shown with person, reason and date', async () => {
-  const exemptions = [
-    { account: 'a', who: 'ciso', why: 'decommissioned in May', until: '2026-12-31' },
+test('an exemption counts from its record to its last day, and is shown', async () => {
+  const exempt = (until: string): Timed => [
+    20,
+    {
+      code: 'exemption.changed',
+      change: 'added',
+      account: 'a',
+      exemptBy: 'ciso',
+      exemptWhy: 'decommissioned in May',
+      exemptUntil: until,
+    },
   ];
-  const report = await reportOf(rotation(10, 'r-1'), { exemptions });
-  expect(report.verdict).toMatchObject({ inside: 0, outside: 0, exempt: 1 });
-  expect(reportHtml(report)).toContain('decommissioned in May');
+  const [open, over] = [
+    await reportOf([...rotation(10, 'r-1'), exempt('2026-12-31')]),
+    await reportOf([...rotation(10, 'r-1'), exempt('2026-08-31')]),
+  ];
+
+  expect(open.verdict).toMatchObject({ inside: 0, outside: 0, exempt: 1 });
+  expect(reportHtml(open)).toContain('decommissioned in May');
+  expect(over.verdict).toMatchObject({ inside: 0, outside: 1, exempt: 0 });
+  // The day 20, on which it was recorded, and the days up to 31 August; then overdue.
+  expect(rowOf(over)?.days).toEqual({
+    all: 190,
+    compliant: 10,
+    exempt: 164,
+    overdue: 16,
+    unknown: 0,
+  });
 });
 
 test('records after the period do not change the report', async () => {
@@ -315,7 +341,7 @@ test('the three files have the same facts and checkpoint, and no name can do har
       .sort(),
   ).toEqual([...hostileNames].sort());
   expect(json.verdict.text).toBe(
-    '9 of 9 accounts had a password of at most 90 days on 2026-10-31; 0 overdue; 0 unknown.',
+    '9 of 9 accounts were compliant on 2026-10-31; 0 overdue; 0 unknown.',
   );
 });
 

@@ -43,6 +43,7 @@ export function closed(
     versionBefore: replaced,
     versionAfter: versionId,
     verifiedBy: as === 'rotated' ? 'login' : undefined,
+    passwordSinceMs: sinceMs,
     nextDueMs: sinceMs === undefined ? undefined : dueAtMs(sinceMs, state.request.policy),
   });
 }

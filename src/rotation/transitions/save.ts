@@ -161,9 +161,10 @@ function afterRecovery(state: Is<'promoting'>, at: Moment): State {
 
 function savedEvents(state: Is<'promoting'> | Is<'verifying'>): AuditEvent[] {
   const { write, current, tally } = state;
-  const { rotationId, versionId } = write;
+  const { rotationId, versionId: versionAfter, sinceMs: passwordSinceMs } = write;
   const { username } = current.credentials;
-  const facts = { rotationId, username, versionBefore: current.versionId, versionAfter: versionId };
+  const { versionId: versionBefore } = current;
+  const facts = { rotationId, username, versionBefore, versionAfter, passwordSinceMs };
   const { deadWindowMs } = tally;
   return [
     auditOf(state, 'secret.stored', 'success', facts),

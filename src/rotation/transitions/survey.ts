@@ -11,6 +11,7 @@ import {
   openReasonOf,
   questionsOf,
   reasonOf,
+  saidSinceMs,
 } from '../classify.ts';
 import type { AuditEvent } from '../event.ts';
 import { Failure } from '../failure.ts';
@@ -62,7 +63,7 @@ export function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): Stat
   const questions = questionsOf(evidence, request);
   // A claim proves that no newer record exists, so a rotation that is due needs no further read.
   const last = historyIn(evidence).find(({ versionId }) => versionId === current.versionId);
-  const sinceMs = last?.sinceMs ?? current.createdAtMs;
+  const sinceMs = last?.sinceMs ?? saidSinceMs(evidence) ?? current.createdAtMs;
   const age = ageDays(sinceMs, outcome.atMs);
   const isDue = request.force || dueness(age, request.policy) !== 'not-due';
   const hasLogins = (record?.record.loginsSpent ?? 0) < loginLimit;

@@ -226,7 +226,8 @@ function statusOf(entry: AccountEntry, nowMs: number): readonly [Tone, string] {
   if (state === 'busy') return ['plain', 'Busy'];
   if (state === 'unknown') return ['plain', 'Not checked yet'];
   if (reason !== undefined) return ['warn', 'Failed'];
-  return ages && ages.dueAtMs <= nowMs ? ['warn', 'Due'] : ['good', 'Healthy'];
+  if (ages && ages.dueAtMs <= nowMs) return ['warn', 'Due'];
+  return entry.isAgeKnown === false ? ['doubt', 'Age unknown'] : ['good', 'Healthy'];
 }
 
 const Status = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
@@ -309,6 +310,8 @@ const AgeBar = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
   const { maxAgeDays, rotateAfterDays } = entry.policy;
   if (!ages) return <span class="soft">unknown</span>;
   const { ageDays, daysLeft } = ages;
+  if (entry.isAgeKnown === false)
+    return <span class="soft">{`unknown; stored ${counted(Math.floor(ageDays), 'day')} ago`}</span>;
   const at = (age: number): number =>
     Math.min(100, Math.round((Math.max(0, age) / maxAgeDays) * 7500) / 100);
   const tone: Tone = daysLeft < 0 ? 'bad' : ageDays >= rotateAfterDays ? 'warn' : 'good';
