@@ -2,13 +2,17 @@
 // happens to one account here, including a bug, does not affect another account.
 
 import type { Account, Ask, Rotator } from '../app.ts';
+import { nextStep } from '../rotation/catalogue.ts';
 import { ageDays, dueness } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 import type { CircuitBreaker, Observation } from './circuit-breaker.ts';
+import { within } from './deadline.ts';
 import type { DueItem } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { hasChanged, type KeyedQueue, partnersOf } from './keyed-queue.ts';
+import type { Pace } from './scheduler.ts';
 import type { AccountEntry, StatusCache } from './status-cache.ts';
 import type { TokenBucket } from './token-bucket.ts';
 
@@ -22,6 +26,7 @@ export type AttemptRunner = {
   /** Writes to the store. */
   readonly writes: TokenBucket;
   readonly clock: Clock;
+  readonly pace: Pick<Pace, 'checkMs' | 'slowAttemptMs'>;
   /** Aborted when the service ends. */
   readonly interrupt: AbortSignal;
   readonly emit: Emit;
@@ -119,9 +124,22 @@ export function isTooCloseToPair(runner: AttemptRunner, entry: AccountEntry): bo
   });
 }
 
+function noAnswer(
+  { account: { name: account, secretId } }: AccountEntry,
+  ms: number,
+): AccountStatus {
+  const detail = `the store did not answer within ${ms / 1000} s`;
+  const facts = { account, secretId, detail };
+  const reason = 'store-unavailable';
+  const next = nextStep(reason, facts);
+  return { account, secretId, state: 'unreadable', reason, detail, facts, next };
+}
+
 async function check(runner: AttemptRunner, entry: AccountEntry): Promise<void> {
   const { rotator, statuses, clock, emit } = runner;
-  const status = await rotator.status(entry.account);
+  const { checkMs } = runner.pace;
+  const answer = await within(clock, checkMs, rotator.status(entry.account));
+  const status = answer === 'late' ? noAnswer(entry, checkMs) : answer;
   const atMs = clock.nowMs();
   const wasBlocked = entry.blocked !== undefined;
   statuses.recordStatus(status, atMs);
@@ -130,14 +148,17 @@ async function check(runner: AttemptRunner, entry: AccountEntry): Promise<void> 
 }
 
 async function attempt(runner: AttemptRunner, entry: AccountEntry, ask: Ask): Promise<Result> {
-  const { rotator, statuses, calls, writes, clock, interrupt, emit } = runner;
+  const { rotator, statuses, calls, writes, clock, pace, interrupt, emit } = runner;
   const takesTokens = ask.force === true || mayRotate(entry, clock.nowMs());
   if (takesTokens)
     await Promise.all([
       writes.take(writesPerAttempt, interrupt),
       calls.take(callsPerAttempt, interrupt),
     ]);
-  const result = await rotator.attempt(entry.account, ask, interrupt);
+  const running = rotator.attempt(entry.account, ask, interrupt);
+  // What takes so long is not known here; the status says whether the store answers.
+  if ((await within(clock, pace.slowAttemptMs, running)) === 'late') await check(runner, entry);
+  const result = await running;
   const { account, reason, logins, endedAtMs } = result;
   if (takesTokens && logins === 0) {
     writes.giveBack(writesPerAttempt);

@@ -1,12 +1,14 @@
-// Schedules, by node-cron, and the fixed delay of each account within a run. A schedule only says
-// when a run starts; the age of each password decides what is rotated.
+// Schedules, and the fixed delay of each account within a run. A schedule only says when a run
+// starts; the age of each password decides what is rotated. node-cron reads and matches the
+// expressions; its timers are not used, because a clock that is set makes them wait for a wrong
+// time.
 //
 // node-cron 4.6, as measured (2026-11): a local time that the clocks skip has no run on that day,
-// and one that comes twice has one run. Missed runs are reported, not repeated. Day of month and
-// day of week must both match, unlike in Vixie cron.
+// and one that comes twice has one run. Day of month and day of week must both match, unlike in
+// Vixie cron.
 
 import { createHash } from 'node:crypto';
-import { createTask, schedule as startTask } from 'node-cron';
+import { createTask } from 'node-cron';
 
 export type Schedule = {
   /** Minute, hour, day of month, month, day of week. */
@@ -16,34 +18,13 @@ export type Schedule = {
   readonly jitterMinutes: number;
 };
 
-/** A schedule in progress. */
-export type CronTask = {
-  /** The time of the next run, UTC milliseconds; Infinity when there is none. */
-  nextMs(): number;
-  stop(): void;
-};
+/** The next time at which a run is due, later than now; UTC milliseconds. */
+export type NextRunMs = (schedule: Pick<Schedule, 'cron' | 'timezone'>) => number;
 
-/** Starts a schedule. `onRun` is called at every run, and for runs that were missed. */
-export type OpenCronTask = (
-  schedule: Pick<Schedule, 'cron' | 'timezone'>,
-  onRun: () => void,
-) => CronTask;
+export const nextRunMs: NextRunMs = (schedule) =>
+  nextRuns(schedule, 1)[0] ?? Number.POSITIVE_INFINITY;
 
 const silent = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
-
-/** Opens a task of node-cron. It calls `onRun` once for each missed run. */
-export const openCronTask: OpenCronTask = ({ cron, timezone }, onRun) => {
-  const task = startTask(cron, () => onRun(), {
-    timezone,
-    logger: silent,
-    suppressMissedWarning: true,
-  });
-  task.on('execution:missed', () => onRun());
-  return {
-    nextMs: () => task.getNextRun()?.getTime() ?? Number.POSITIVE_INFINITY,
-    stop: () => void task.destroy(),
-  };
-};
 
 /** Why a valid schedule has no run (30 February does not exist); null when it has one. */
 export function findScheduleProblem({

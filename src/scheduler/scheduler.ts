@@ -13,7 +13,8 @@ import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 import { type AttemptRunner, isTooCloseToPair } from './attempt-runner.ts';
 import { createCircuitBreaker, type Outage } from './circuit-breaker.ts';
-import { type CronTask, jitterMs, nextRuns, type OpenCronTask, type Schedule } from './cron.ts';
+import { jitterMs, type NextRunMs, nextRuns, type Schedule } from './cron.ts';
+import { within } from './deadline.ts';
 import {
   attemptNow,
   checkAll,
@@ -39,12 +40,21 @@ export type Pace = {
   readonly writes: Rate;
   /** The longest sleep of the scheduler loop. */
   readonly loopMs: number;
+  /**
+   * How long a status may take to be read: longer than the store's own limits. A file operation on
+   * a hung mount has none.
+   */
+  readonly checkMs: number;
+  /** After so long an attempt frees its place, and its account is checked. */
+  readonly slowAttemptMs: number;
 };
 
 export const defaultPace: Pace = {
   calls: { perSecond: 10, capacity: 60 },
   writes: { perSecond: 40, capacity: 50 },
   loopMs: 30_000,
+  checkMs: 60_000,
+  slowAttemptMs,
 };
 
 export type SchedulerOptions = {
@@ -53,23 +63,18 @@ export type SchedulerOptions = {
     'config' | 'accounts' | 'attempt' | 'status' | 'audit' | 'observe'
   >;
   readonly clock: Clock;
-  readonly openCronTask: OpenCronTask;
+  /** When a schedule is due next, by the wall clock. */
+  readonly nextRunMs: NextRunMs;
   readonly emit: Emit;
   readonly pace?: Pace;
 };
 
 const dayMs = 86_400_000;
-/** A scheduled run that is this late was missed. */
-const missedAfterMs = 60_000;
 /** A difference between the clocks that is reported. */
 const clockStepMs = 60_000;
 
-/** A schedule in progress; `expectedMs` is when its next run must start at the latest. */
-type ActiveSchedule = {
-  readonly task: CronTask;
-  readonly start: () => void;
-  expectedMs: number;
-};
+/** A schedule, and when its next run is due; UTC milliseconds. */
+type ActiveSchedule = { readonly schedule: Schedule; dueAtMs: number };
 
 /** Everything that the loop reads and changes. */
 type State = {
@@ -107,7 +112,7 @@ export function openScheduler(options: SchedulerOptions) {
     idleMs: (): number => runner.clock.monotonicMs() - state.loopedAtMs,
     /** The time of the next scheduled run, UTC milliseconds; Infinity when there is none. */
     nextRunMs: (): number =>
-      Math.min(Number.POSITIVE_INFINITY, ...state.schedules.map(({ task }) => task.nextMs())),
+      Math.min(Number.POSITIVE_INFINITY, ...state.schedules.map(({ dueAtMs }) => dueAtMs)),
     /** Resolves when every attempt has ended and the audit log has a checkpoint. */
     stop: (): Promise<void> => {
       state.stopped ??= stop(state);
@@ -125,11 +130,12 @@ function createState(options: SchedulerOptions): State {
   const runner: AttemptRunner = {
     rotator,
     statuses: createStatusCache((account) => account.policy ?? config.policy),
-    keyedQueue: openKeyedQueue({ concurrency, pairs, clock, slowAfterMs: slowAttemptMs }),
+    keyedQueue: openKeyedQueue({ concurrency, pairs, clock, slowAfterMs: pace.slowAttemptMs }),
     breaker,
     calls: openTokenBucket(pace.calls, clock),
     writes: openTokenBucket(pace.writes, clock),
     clock,
+    pace,
     interrupt: interrupt.signal,
     emit,
     pairGapMs: (account) => pairGapMs(account.schedule ?? config.schedule),
@@ -170,32 +176,38 @@ const accountsOf = ({ dispatcher }: State): Account[] =>
 async function readAccounts(state: State): Promise<void> {
   const { rotator } = state.options;
   const { runner } = state.dispatcher;
-  const accounts = await rotator.accounts().catch((error: unknown) => {
+  const read = rotator.accounts().catch((error: unknown) => {
     if (error instanceof Failure) return null;
     throw error;
   });
+  const found = await within(state.options.clock, state.pace.checkMs, read);
+  const accounts = found === 'late' ? null : found;
   const isFirst = runner.statuses.entries().length === 0;
   if (accounts === null && !isFirst) return;
   const removed = runner.statuses.replaceAccounts(accounts ?? rotator.config.accounts);
   for (const { name } of removed) forget(state.dispatcher, name);
 }
 
-/** Opens one cron task for each different schedule. */
+/** One entry for each different schedule. */
 function openSchedules(state: State): void {
-  const { rotator, openCronTask } = state.options;
+  const { rotator, nextRunMs } = state.options;
   const common = rotator.config.schedule;
   const all = [common, ...accountsOf(state).map((account) => account.schedule ?? common)];
-  for (const schedule of new Map(all.map((one) => [keyOf(one), one])).values()) {
-    const active: ActiveSchedule = {
-      task: openCronTask(schedule, () => active.start()),
-      start: () => {
-        active.expectedMs = active.task.nextMs();
-        void startScheduledRun(state, schedule);
-      },
-      expectedMs: Number.POSITIVE_INFINITY,
-    };
-    active.expectedMs = active.task.nextMs();
-    state.schedules.push(active);
+  for (const schedule of new Map(all.map((one) => [keyOf(one), one])).values())
+    state.schedules.push({ schedule, dueAtMs: nextRunMs(schedule) });
+}
+
+/**
+ * Starts the runs whose time has come, also those that were missed. A clock that was ahead and is
+ * set back must not make a schedule wait until the wrong time: the earlier time counts.
+ */
+function startDueRuns(state: State): void {
+  const { clock, nextRunMs } = state.options;
+  for (const active of state.schedules) {
+    const nextMs = nextRunMs(active.schedule);
+    const isDue = active.dueAtMs <= clock.nowMs();
+    active.dueAtMs = isDue ? nextMs : Math.min(active.dueAtMs, nextMs);
+    if (isDue) void startScheduledRun(state, active.schedule);
   }
 }
 
@@ -229,8 +241,7 @@ async function loop(state: State): Promise<void> {
       emit({ event: 'clock.stepped', byMs });
       differenceMs += byMs;
     }
-    for (const schedule of state.schedules)
-      if (clock.nowMs() > schedule.expectedMs + missedAfterMs) schedule.start();
+    startDueRuns(state);
     dispatchDue(state.dispatcher, nowMs);
     doDailyWork(state, nowMs);
     await sleepUntilDue(state, nowMs);
@@ -254,7 +265,9 @@ async function sleepUntilDue(state: State, nowMs: number): Promise<void> {
     state.wake = new AbortController();
     return;
   }
+  const dueAtMs = Math.min(...state.schedules.map((one) => one.dueAtMs));
   const untilMs = Math.min(
+    nowMs + (dueAtMs - clock.nowMs()),
     queue.nextAfterMs(nowMs),
     probes.nextAfterMs(nowMs),
     nowMs + state.pace.loopMs,
@@ -264,7 +277,6 @@ async function sleepUntilDue(state: State, nowMs: number): Promise<void> {
 
 async function stop(state: State): Promise<void> {
   const { runner, runLog } = state.dispatcher;
-  for (const { task } of state.schedules) task.stop();
   state.interrupt.abort();
   state.wake.abort();
   await state.loop;

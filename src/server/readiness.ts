@@ -5,6 +5,7 @@
 import type { Rotator } from '../app.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
+import { within } from '../scheduler/deadline.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 
 export type Check = {
@@ -57,18 +58,14 @@ export function createReadiness(options: ReadinessOptions): () => Promise<readon
 
   /** A failure is a negative check, and so is no response in time. */
   async function bounded(check: Check['check'], run: () => Promise<Check>): Promise<Check> {
-    const over = new AbortController();
-    const late = clock
-      .sleep(checkTimeoutMs, over.signal)
-      .then(() => ({ check, ok: false, detail: `no response within ${checkTimeoutMs} ms` }));
     const response = run().catch((error: unknown) => {
       const detail =
         error instanceof Failure ? `${error.reason}: ${error.message}` : 'an unexpected error';
       return { check, ok: false, detail };
     });
-    const first = await Promise.race([response, late]);
-    over.abort();
-    return first;
+    const first = await within(clock, checkTimeoutMs, response);
+    const detail = `no response within ${checkTimeoutMs} ms`;
+    return first === 'late' ? { check, ok: false, detail } : first;
   }
 
   return async () => {

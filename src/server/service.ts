@@ -9,7 +9,7 @@ import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { findScheduleProblem, openCronTask } from '../scheduler/cron.ts';
+import { findScheduleProblem, nextRunMs } from '../scheduler/cron.ts';
 import type { Emit } from '../scheduler/events.ts';
 import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
 import { type AccountEntry, agesOf } from '../scheduler/status-cache.ts';
@@ -75,7 +75,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
     observe: subscribers.observe,
     writeLine,
   });
-  const daemon = openScheduler({ rotator, clock, openCronTask, emit: subscribers.emit });
+  const daemon = openScheduler({ rotator, clock, nextRunMs, emit: subscribers.emit });
   const { statuses } = daemon;
   const { tokenFile } = config.http;
   let isClosing = false;

@@ -71,7 +71,7 @@ export async function servedWorld(
   const daemon = openScheduler({
     rotator: world.rotator,
     clock,
-    openCronTask: dailyCron(clock).open,
+    nextRunMs: dailyCron(clock).nextRunMs,
     emit: () => {},
   });
   const metrics = await openMetrics({

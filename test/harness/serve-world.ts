@@ -18,7 +18,7 @@ import type { AttemptRecord } from '../../src/rotation/record.ts';
 import { rotate } from '../../src/rotation/rotate.ts';
 import type { Request } from '../../src/rotation/state.ts';
 import { readStatus } from '../../src/rotation/status.ts';
-import type { CronTask, OpenCronTask } from '../../src/scheduler/cron.ts';
+import type { NextRunMs } from '../../src/scheduler/cron.ts';
 import { Secret } from '../../src/secret.ts';
 
 export const dayMs = 86_400_000;
@@ -81,42 +81,20 @@ export function virtualClock(startMs: number = december): VirtualClock {
   };
 }
 
-/** A run every day at 03:17 UTC of the virtual clock, and one when `runNow` is called. */
-export function dailyCron(clock: VirtualClock): {
-  open: OpenCronTask;
-  runNow(): void;
-  silence(): void;
-} {
-  const running = new Set<() => void>();
+/** A run every day at 03:17 UTC of the virtual clock, and one after `runNow` is called. */
+export function dailyCron(clock: VirtualClock): { nextRunMs: NextRunMs; runNow(): void } {
   const atMs = (3 * 60 + 17) * minuteMs;
-  let isSilent = false;
-  const nextMs = (): number => {
-    const today = Math.floor(clock.nowMs() / dayMs) * dayMs + atMs;
-    return today > clock.nowMs() ? today : today + dayMs;
-  };
+  let isWanted = false;
   return {
-    open: (_schedule, onRun): CronTask => {
-      const over = new AbortController();
-      running.add(onRun);
-      void (async () => {
-        while (!over.signal.aborted) {
-          await clock.sleep(nextMs() - clock.nowMs(), over.signal);
-          if (!over.signal.aborted && !isSilent) onRun();
-        }
-      })();
-      return {
-        nextMs,
-        stop: () => {
-          running.delete(onRun);
-          over.abort();
-        },
-      };
+    nextRunMs: () => {
+      const today = Math.floor(clock.nowMs() / dayMs) * dayMs + atMs;
+      const nextMs = today > clock.nowMs() ? today : today + dayMs;
+      const isNow = isWanted;
+      isWanted = false;
+      return isNow ? clock.nowMs() : nextMs;
     },
     runNow: () => {
-      for (const onRun of running) onRun();
-    },
-    silence: () => {
-      isSilent = true;
+      isWanted = true;
     },
   };
 }
@@ -169,6 +147,8 @@ export type FleetWorld = {
   };
   /** Called before each attempt, which waits for the promise. */
   hold: (name: string) => Promise<void> | undefined;
+  /** The same for the reading of a status. */
+  holdStatus: (name: string) => Promise<void> | undefined;
   /** The order in which attempts began. */
   readonly began: string[];
   ageDays(name: string): number;
@@ -413,6 +393,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     counts,
     began,
     hold: () => undefined,
+    holdStatus: () => undefined,
     rotator: {
       config,
       audit: log,
@@ -432,11 +413,13 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
           running -= 1;
         }
       },
-      status: (account) =>
-        readStatus(
+      status: async (account) => {
+        await world.holdStatus(account.name);
+        return readStatus(
           portsFor(account.name),
           requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
-        ),
+        );
+      },
     },
     ageDays: (name) =>
       (clock.nowMs() - (of(name).versions.get(of(name).current) as Version).createdAtMs) / dayMs,

@@ -152,7 +152,7 @@ test(
     const clock = hurried({ ...system, nowMs: () => system.nowMs() + 80 * 86_400_000 });
     const faulty = withStoreFaults(rotator, rig, createRandom(5), () => isOn);
     const outcomes = new Map<string, number>();
-    let startRun = (): void => {};
+    let isRunWanted = false;
     let [results, runs] = [0, 0];
     let finish = (): void => {};
     const finished = new Promise<void>((resolve) => {
@@ -167,16 +167,17 @@ test(
     const scheduler = openScheduler({
       rotator: faulty,
       clock,
-      openCronTask: (_schedule, onRun) => {
-        startRun = onRun;
-        return { nextMs: () => Number.POSITIVE_INFINITY, stop: () => {} };
+      nextRunMs: () => {
+        const isNow = isRunWanted;
+        isRunWanted = false;
+        return isNow ? clock.nowMs() : Number.POSITIVE_INFINITY;
       },
       emit: (one) => {
         emitted.push(one);
         if (!isOn && names.every(isFinished)) finish();
         if (one.event === 'run.ended') {
           runs += 1;
-          startRun();
+          isRunWanted = true;
         }
         if (one.event !== 'result.recorded') return;
         results += 1;
@@ -186,6 +187,8 @@ test(
       },
       pace: {
         ...defaultPace,
+        checkMs: 60_000 * hurry,
+        slowAttemptMs: 300_000 * hurry,
         calls: { perSecond: 5, capacity: 200 },
         writes: { perSecond: 5, capacity: 200 },
       },

@@ -19,7 +19,7 @@ test(
     const scheduler = openScheduler({
       rotator: world.rotator,
       clock,
-      openCronTask: dailyCron(clock).open,
+      nextRunMs: dailyCron(clock).nextRunMs,
       emit: () => {},
       pace: { ...defaultPace, loopMs: 30 * minuteMs },
     });

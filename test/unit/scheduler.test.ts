@@ -27,7 +27,7 @@ async function started(options: WorldOptions, pace: Partial<Pace> = {}) {
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: cron.open,
+    nextRunMs: cron.nextRunMs,
     emit: (one) => void emitted.push(one),
     pace: { ...defaultPace, ...pace },
   });
@@ -79,14 +79,60 @@ test('for a year every account is rotated when due, and doubled runs are harmles
 });
 
 test('a scheduled run that was missed is made up for', async () => {
-  const { world, scheduler, cron } = await started({ names: named(1) });
-  cron.silence();
+  const { world, scheduler } = await started({ names: named(1) });
+  await world.clock.advance(minuteMs);
   world.setAge('fleet-0000', 80);
 
-  await world.clock.advance(dayMs);
+  // The machine was suspended over the time of the run.
+  world.clock.step(dayMs);
+  await world.clock.advance(minuteMs * 40);
 
   expect(world.counts.resets).toBe(1);
   await ended(scheduler, world);
+});
+
+// Finding S2. In 0.1 the timer of the next run went on waiting for a time 20 days ahead.
+test('a clock that was 20 days ahead and is set back delays no run', async () => {
+  const { world, scheduler } = await started({ names: named(1) });
+  world.clock.step(20 * dayMs);
+  await world.clock.advance(hourMs);
+  world.clock.step(-20 * dayMs);
+  await world.clock.advance(minuteMs);
+  world.setAge('fleet-0000', 80);
+  const resets = world.counts.resets;
+
+  const next = scheduler.nextRunMs() - world.clock.nowMs();
+  await world.clock.advance(dayMs);
+
+  expect(next).toBeLessThanOrEqual(dayMs);
+  expect(world.counts.resets).toBe(resets + 1);
+  await ended(scheduler, world);
+});
+
+// Finding S1. In 0.1 nothing was said of such an account, and no further run started.
+test('an account whose store never answers is reported, and delays no other account', async () => {
+  const { world, scheduler } = await started({ names: named(3), age: () => 10 });
+  await world.clock.advance(minuteMs);
+  for (const name of named(3)) world.setAge(name, 80);
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  world.hold = (name) => (name === 'fleet-0001' ? released : undefined);
+  world.holdStatus = world.hold;
+
+  await world.clock.advance(dayMs);
+  const ages = named(3).map((name) => Math.floor(world.ageDays(name)));
+  const { state, reason, detail } = scheduler.statuses.get('fleet-0001') ?? {};
+  release();
+  await ended(scheduler, world);
+
+  expect(ages).toEqual([0, 81, 0]);
+  expect([state, reason, detail]).toEqual([
+    'unreadable',
+    'store-unavailable',
+    'the store did not answer within 60 s',
+  ]);
 });
 
 test('the accounts of a run are spread over the jitter, always in the same order', async () => {
@@ -101,13 +147,13 @@ test('the accounts of a run are spread over the jitter, always in the same order
   const atOnce = world.began.length;
   await world.clock.advance(15 * minuteMs);
   const half = world.began.length;
-  await world.clock.advance(15 * minuteMs);
+  await world.clock.advance(16 * minuteMs);
   const first = [...world.began];
   world.began.length = 0;
   // Doubled: an account that waits already is processed once.
   cron.runNow();
   cron.runNow();
-  await world.clock.advance(30 * minuteMs);
+  await world.clock.advance(31 * minuteMs);
 
   expect(atOnce).toBeLessThan(5);
   expect(half).toBeGreaterThan(15);
@@ -153,7 +199,7 @@ test('a disabled account completes its unfinished rotation and begins no other',
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit,
   });
 
@@ -204,7 +250,7 @@ test('accounts with the same ThingSpace user are not rotated; the others are', a
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: (one) => void emitted.push(one),
   });
 
@@ -232,7 +278,7 @@ test('a hanging attempt and a bug delay no account; no event holds the bug’s m
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: (one) => void emitted.push(one),
   });
 
@@ -256,7 +302,7 @@ test('an attempt that never ends frees its place for the next account', async ()
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: () => {},
   });
 
@@ -386,7 +432,7 @@ test('a store that is unreachable at start is not read by a thousand accounts', 
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: () => {},
   });
 
@@ -454,7 +500,7 @@ test('after HTTP 429 no attempt calls ThingSpace for a minute', async () => {
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: () => {},
   });
 
@@ -515,7 +561,7 @@ test('stop ends the attempts before their reset and waits for the others', async
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: () => {},
   });
   await scheduler.start();
@@ -548,7 +594,7 @@ test('a requested attempt starts at once, and a second one is refused meanwhile'
   const scheduler = openScheduler({
     rotator: world.rotator,
     clock: world.clock,
-    openCronTask: dailyCron(world.clock).open,
+    nextRunMs: dailyCron(world.clock).nextRunMs,
     emit: () => {},
   });
   await scheduler.start();
