@@ -82,6 +82,7 @@ function startWorker(bundles) {
       // A loop that never waits cannot end itself.
       timer = setTimeout(() => child.kill('SIGKILL'), message.limitMs + 5_000);
     } else if (message.broken !== undefined) console.error(`without a mutant: ${message.broken}`);
+    else if (message.note !== undefined) console.error(message.note);
     else if (!message.ready) settle(message);
   });
   child.on('exit', () => settle(null));
@@ -147,7 +148,7 @@ async function examine(room, listed) {
   const folder = mkdtempSync(join(cache, 'bundles-'));
   try {
     const open = chosen.filter((mutant) => !isKnown(mutant));
-    if (open.length > 0) await tryAll(room, codes, open, known, folder);
+    if (open.length > 0) await tryAll(room, { codes, count: mutants.length }, open, known, folder);
   } finally {
     rmSync(folder, { recursive: true });
     if (options.only === undefined) writeFileSync(place, JSON.stringify(known));
@@ -155,16 +156,11 @@ async function examine(room, listed) {
   report(room, chosen, known, listed);
 }
 
-async function tryAll(room, codes, open, known, folder) {
+async function tryAll(room, { codes, count }, open, known, folder) {
   const bundles = await bundleTests(rooms[room].tests, (path) => codes.get(path), folder);
   let worker = startWorker(bundles);
-  const answer = await worker.ask({ do: 'cover' });
+  const answer = await worker.ask({ do: 'cover', count });
   if (answer === null) throw new Error(`the tests of ${room} ended their process`);
-  if (options.only !== undefined)
-    for (const { name, tests } of answer.covered) {
-      const ms = tests.reduce((sum, test) => sum + test.ms, 0);
-      console.log(`${name}: ${tests.length} tests, ${(ms / 1000).toFixed(1)} s`);
-    }
   const killersOf = new Map();
   for (const { id, name, source, file, within, line, change } of open) {
     if (performance.now() > endsAtMs) break;
@@ -176,6 +172,8 @@ async function tryAll(room, codes, open, known, folder) {
     const { by, isTimeout = false } = tried ?? { by: 'the process ended', isTimeout: true };
     const seconds = (performance.now() - startedMs) / 1000;
     known[name] = { source, by, seconds: Number(seconds.toFixed(1)) };
+    const { length } = Object.keys(known);
+    if (length % 25 === 0) console.error(`${room}: ${length} mutants known`);
     if (by !== null && tried !== null) killersOf.set(where, killers.add(by));
     if (options.only !== undefined) console.log(`${line} ${within}: ${change}\n    ${by}`);
     if (!isTimeout && tried !== null) continue;

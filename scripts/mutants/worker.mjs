@@ -1,6 +1,6 @@
 // Runs tests against mutants, in a process that its parent ends when a mutant never returns.
 //
-//   { do: 'cover' }           runs every test without a mutant; answers what each test reaches
+//   { do: 'cover', count }    runs every test without a mutant; answers what each test reaches
 //   { do: 'try', id, plan }   runs the tests of the plan with one mutant until one fails
 
 import { readFileSync } from 'node:fs';
@@ -44,27 +44,36 @@ function load(name, isActive) {
   return tests;
 }
 
-async function cover() {
+const secondsSince = (ms) => ((performance.now() - ms) / 1000).toFixed(1);
+
+async function cover(count) {
   const covered = [];
   for (const name of scripts.keys()) {
-    let reached = new Set();
+    const beganMs = performance.now();
+    const reached = new Uint8Array(count);
+    const takeReached = () => {
+      const ids = [...reached.keys()].filter((id) => reached[id] === 1);
+      reached.fill(0);
+      return ids;
+    };
     const tests = load(name, (id) => {
-      reached.add(id);
+      reached[id] = 1;
       return false;
     });
-    const atLoad = [...reached];
+    const atLoad = takeReached();
     const found = [];
     for (const test of tests) {
-      reached = new Set();
       const startedMs = performance.now();
       const failure = await runTests([test], () => 300_000);
       if (failure !== null) {
+        takeReached();
         process.send({ broken: `${name}: ${failure.title}: ${failure.error?.stack}` });
         continue;
       }
-      found.push({ title: test.title, ms: performance.now() - startedMs, ids: [...reached] });
+      found.push({ title: test.title, ms: performance.now() - startedMs, ids: takeReached() });
     }
     covered.push({ name, atLoad, tests: found });
+    process.send({ note: `${name}: ${found.length} tests in ${secondsSince(beganMs)} s` });
   }
   return covered;
 }
@@ -93,7 +102,7 @@ async function tryMutant(id, plan) {
 }
 
 process.on('message', async (message) => {
-  if (message.do === 'cover') process.send({ covered: await cover() });
+  if (message.do === 'cover') process.send({ covered: await cover(message.count) });
   else process.send({ tried: message.id, ...(await tryMutant(message.id, message.plan)) });
 });
 process.send({ ready: true });
