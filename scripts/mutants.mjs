@@ -1,12 +1,12 @@
 // Mutation tests: changes the source in many small ways, one at a time, and runs the tests of that
-// room against each. A mutant that no test notices is a survivor; test/survivors.json lists the
+// room against each. A mutant that no test detects is a survivor; test/survivors.json lists the
 // known ones, each with a reason.
 //
 //   npm run mutants                         a sample of every room
 //   npm run mutants -- --rooms rotation --all     every mutant of a room
 //   npm run mutants -- --all --seconds 500  in slices: what is known is kept in node_modules/.cache
 //   npm run mutants -- --retry              survivors again, after tests were added
-//   npm run mutants -- --only claim.ts      mutants whose file and line match; what notices each
+//   npm run mutants -- --only claim.ts      mutants whose file and line match; what detects each
 //   npm run mutants -- --check              only whether test/survivors.json matches the source
 
 import { fork } from 'node:child_process';

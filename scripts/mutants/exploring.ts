@@ -1,4 +1,4 @@
-// Stands for test/simulation/exploring.ts in a mutation run: explores in this process, and less.
+// Replaces test/simulation/exploring.ts in a mutation run: explores in this process, and less.
 
 import { explore, parseScope } from '../../test/simulation/explore.ts';
 import { exploreSeed } from '../../test/simulation/swarm.ts';

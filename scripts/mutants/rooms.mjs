@@ -12,6 +12,7 @@ export const rooms = {
       'unit/rotation-machine',
       'unit/catalogue',
       'unit/retry',
+      'unit/transcripts',
       'simulation/found',
       'simulation/every-way',
       'integration/rotation',
