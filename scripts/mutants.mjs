@@ -7,6 +7,7 @@
 //   npm run mutants -- --all --seconds 500  in slices: what is known is kept in node_modules/.cache
 //   npm run mutants -- --retry              survivors again, after tests were added
 //   npm run mutants -- --only claim.ts      mutants whose file and line match; what detects each
+//   npm run mutants -- --examples            the changes that survived in version 0.1
 //   npm run mutants -- --check              only whether test/survivors.json matches the source
 
 import { fork } from 'node:child_process';
@@ -15,6 +16,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundleTests } from './mutants/bundle.mjs';
+import { examples } from './mutants/examples.mjs';
 import { mutate } from './mutants/mutate.mjs';
 import { rooms } from './mutants/rooms.mjs';
 
@@ -32,6 +34,7 @@ const { values: options } = parseArgs({
     retry: { type: 'boolean', default: false },
     only: { type: 'string' },
     check: { type: 'boolean', default: false },
+    examples: { type: 'boolean', default: false },
   },
 });
 const endsAtMs = performance.now() + Number(options.seconds) * 1000;
@@ -203,5 +206,24 @@ function report(room, chosen, known, listed) {
   if (score < atLeast) process.exitCode = 1;
 }
 
+/** Each example must be detected by one of its tests. */
+async function tryExamples() {
+  for (const { title, file, from, to, tests } of examples) {
+    const path = join(root, 'src', file);
+    const source = readFileSync(path, 'utf8');
+    if (source.split(from).length !== 2) throw new Error(`${file} does not have once: ${from}`);
+    const changed = source.replace(from, () => to);
+    const folder = mkdtempSync(join(cache, 'bundles-'));
+    const codeOf = (asked) => (asked === path ? changed : undefined);
+    const worker = startWorker(await bundleTests(tests, codeOf, folder));
+    const answer = await worker.ask({ do: 'all' });
+    worker.end();
+    rmSync(folder, { recursive: true });
+    console.log(`${title}\n    ${answer === null ? 'the process ended' : answer.by}`);
+    if (answer?.by === null) process.exitCode = 1;
+  }
+}
+
 const survivors = read(join(root, 'test/survivors.json'), []);
-for (const room of options.rooms.split(',')) await examine(room, survivors);
+if (options.examples) await tryExamples();
+else for (const room of options.rooms.split(',')) await examine(room, survivors);

@@ -3,7 +3,7 @@
 
 import { expect } from 'expect';
 
-/** The tests of a file in the order in which they are written, and the globals that collect them. */
+/** The tests of a file in their order, and the globals that collect them. */
 export function createCollector() {
   const root = { parent: null, before: [], after: [], beforeEach: [], afterEach: [] };
   const tests = [];

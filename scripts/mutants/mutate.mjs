@@ -1,7 +1,7 @@
 // Finds the mutants of a TypeScript source, and writes a source that contains all of them: each
 // mutated place asks at run time whether its mutant is the active one.
 //
-// A mutant is one small change that a test should notice: a condition that is always true or false,
+// A mutant is one small change that a test should detect: a condition that is always true or false,
 // an operand left out, a comparison at its boundary, another literal, a field without a value, a
 // statement left out.
 

@@ -1,6 +1,7 @@
 // Runs tests against mutants, in a process that its parent ends when a mutant never returns.
 //
 //   { do: 'cover', count }    runs every test without a mutant; answers what each test reaches
+//   { do: 'all' }             runs every test until one fails
 //   { do: 'try', id, plan }   runs the tests of the plan with one mutant until one fails
 
 import { readFileSync } from 'node:fs';
@@ -101,8 +102,20 @@ async function tryMutant(id, plan) {
   return { by: null };
 }
 
+async function tryAll() {
+  for (const name of scripts.keys()) {
+    const failure = await runTests(
+      load(name, () => false),
+      () => 60_000,
+    );
+    if (failure !== null) return { by: `${name}: ${failure.title}` };
+  }
+  return { by: null };
+}
+
 process.on('message', async (message) => {
   if (message.do === 'cover') process.send({ covered: await cover(message.count) });
+  else if (message.do === 'all') process.send(await tryAll());
   else process.send({ tried: message.id, ...(await tryMutant(message.id, message.plan)) });
 });
 process.send({ ready: true });

@@ -1,6 +1,7 @@
 // What the operator and the auditor read when one call of a rotation fails: the complete result,
-// records, log events and audit events of that run and of the next one ten minutes later, and the
-// status in between. `UPDATE_TRANSCRIPTS=1` writes the file; read the difference before you commit it.
+// records, log events and audit events of that run, the status after it, and ten minutes later a
+// check and the next run. `UPDATE_TRANSCRIPTS=1` writes the file; read the difference before you
+// commit it.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -162,8 +163,8 @@ async function tell(title: string, fault: Fault | null): Promise<string[]> {
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
   const lines = [`# ${title}`];
-  const run = async (): Promise<void> => {
-    const ask = { purpose: 'rotate', trigger: { kind: 'schedule' } } as const;
+  const run = async (purpose: 'rotate' | 'check'): Promise<void> => {
+    const ask = { purpose, trigger: { kind: 'schedule' } } as const;
     const running = world.rotator.attempt(account, ask, new AbortController().signal);
     // Waits between tries: the clock only moves when somebody moves it.
     let isOver = false;
@@ -176,10 +177,11 @@ async function tell(title: string, fault: Fault | null): Promise<string[]> {
     for (const event of world.audit.splice(0)) lines.push(lineOf('audit', event));
     lines.push(lineOf('result', result));
   };
-  await run();
+  await run('rotate');
   lines.push(lineOf('status', await world.rotator.status(account)));
   await world.clock.advance(600_000);
-  await run();
+  await run('check');
+  await run('rotate');
   return lines;
 }
 
