@@ -16,6 +16,10 @@ const common = {
 export default {
   maxWorkers: 2,
   testTimeout: limitMs(300_000),
+  // `npm run coverage`. istanbul's instrumentation does not see modules that Jest loads as ESM.
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['src/**/*.{ts,tsx}'],
+  coverageReporters: ['text', 'json'],
   projects: [
     { ...common, displayName: 'quick', testMatch: ['<rootDir>/test/{unit,contract}/**/*.test.ts'] },
     {

@@ -168,12 +168,15 @@ export type WorldOptions = {
   readonly config?: Partial<Pick<Config, 'concurrency' | 'pairs' | 'policy' | 'schedule'>>;
   readonly account?: (name: string) => Partial<Account>;
   readonly clock?: VirtualClock;
+  /** Changes the ports of every attempt. */
+  readonly wrap?: (ports: Ports) => Ports;
   /** Keeps the audit events; false for a test of a year. */
   readonly keepsAudit?: boolean;
 };
 
 export function fleetWorld(options: WorldOptions): FleetWorld {
   const { names, age = () => 10, clock = virtualClock(), keepsAudit = true } = options;
+  const { wrap = (ports: Ports): Ports => ports } = options;
   const config = {
     accounts: [],
     concurrency: 8,
@@ -320,11 +323,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
         ),
       };
     },
-    readNewPassword: (body) =>
-      new Secret(
-        (JSON.parse(new TextDecoder().decode(body.reveal())) as { newPassword: string })
-          .newPassword,
-      ),
+    readNewPassword: (body) => {
+      const { newPassword } = JSON.parse(new TextDecoder().decode(body.reveal()));
+      return typeof newPassword === 'string' ? new Secret(newPassword) : null;
+    },
     endSession: async () => {},
   };
 
@@ -408,7 +410,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
           await world.hold(account.name);
           if (broken.attempts.has(account.name))
             throw new TypeError(`Cannot read "${of(account.name).username}-password"`);
-          return await rotate(portsFor(account.name), requestFor(account, ask), interrupt);
+          return await rotate(wrap(portsFor(account.name)), requestFor(account, ask), interrupt);
         } finally {
           running -= 1;
         }

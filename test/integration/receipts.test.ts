@@ -5,14 +5,16 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
@@ -81,6 +83,29 @@ testWith('age')('the standard age program opens a receipt', async () => {
   const age = spawnSync('age', ['-d', '-i', key, place]);
 
   expect(age.stdout.equals(Buffer.from(answer))).toBe(true);
+});
+
+test('the bytes of a receipt and its name are on the disk when its place is returned', async () => {
+  const { receipts } = await openWithKey({ withIdentity: false });
+  await receipts.prepare(label);
+  await using file = await open(folder);
+  const handle = Object.getPrototypeOf(file) as FileHandle;
+  const { sync } = handle;
+  const synced: unknown[] = [];
+  using _restored = { [Symbol.dispose]: () => void Object.assign(handle, { sync }) };
+  handle.sync = function (this: FileHandle) {
+    const path = readlinkSync(`/proc/self/fd/${this.fd}`);
+    synced.push([relative(folder, path).split('.').at(-1), readdirSync(folder)]);
+    return sync.call(this);
+  };
+
+  await receipts.write(label, new Secret(answer));
+
+  const named = (ending: string): string[] => [`fleet%2Feast.${label.rotationId}.${ending}`];
+  expect(synced).toEqual([
+    ['reserved', named('reserved')],
+    ['', named('age')],
+  ]);
 });
 
 test('disk space is reserved before the reset, and the receipt uses it', async () => {

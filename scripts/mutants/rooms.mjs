@@ -1,0 +1,56 @@
+// Which tests judge which room: those that run in one process, the fastest first. A test that
+// starts the program is too slow to be run for each mutant.
+
+export const rooms = {
+  rotation: {
+    atLeast: 90,
+    tests: [
+      'unit/rotation-failure',
+      'unit/rotation-policy',
+      'unit/rotation-record',
+      'unit/rotation-classify',
+      'unit/rotation-machine',
+      'unit/catalogue',
+      'unit/retry',
+      'unit/transcripts',
+      'simulation/found',
+      'simulation/every-way',
+      'integration/rotation',
+    ],
+  },
+  thingspace: {
+    atLeast: 80,
+    tests: [
+      'contract/thingspace-response-body',
+      'contract/thingspace-connections',
+      'contract/thingspace-doubt',
+      'contract/thingspace-client',
+      'integration/rotation',
+    ],
+  },
+  stores: {
+    atLeast: 80,
+    tests: [
+      'contract/store-document',
+      'contract/file-store',
+      'contract/store',
+      'contract/secrets-manager',
+      'integration/rotation',
+    ],
+  },
+  receipts: { atLeast: 80, tests: ['integration/receipts', 'integration/rotation'] },
+  audit: {
+    atLeast: 80,
+    tests: [
+      'unit/audit-checkpoint',
+      'unit/audit-merkle',
+      'unit/audit-record',
+      'unit/audit-query',
+      'contract/audit-log',
+      'integration/audit-log',
+      'integration/audit-objects',
+      'integration/audit-tamper',
+      'integration/audit-doc',
+    ],
+  },
+};

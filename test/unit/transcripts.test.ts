@@ -1,0 +1,202 @@
+// What the operator and the auditor read when one call of a rotation fails: the complete result,
+// records, log events and audit events of that run, the status after it, and ten minutes later a
+// check and the next run. `UPDATE_TRANSCRIPTS=1` writes the file; read the difference before you
+// commit it.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Failure, type Reason } from '../../src/rotation/failure.ts';
+import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
+import { Secret } from '../../src/secret.ts';
+import { fleetWorld } from '../harness/serve-world.ts';
+
+const file = join(import.meta.dirname, '../fixtures/transcripts.txt');
+
+type Room = 'store' | 'thingspace' | 'receipts' | 'audit';
+/** What happens at the nth call of this method; `null` performs it. */
+type Fault = {
+  readonly room: Room;
+  readonly method: string;
+  readonly nth: number;
+  readonly act: (perform: () => Promise<unknown>) => Promise<unknown>;
+};
+
+const refuse = (reason: Reason) => async (): Promise<never> => {
+  throw new Failure(reason, 'it failed here', { path: '/some/file', host: 'api.test' });
+};
+/** The call has its effect, and its response is lost. */
+const afterwards =
+  (reason: Reason) =>
+  async (perform: () => Promise<unknown>): Promise<never> => {
+    await perform();
+    return refuse(reason)();
+  };
+const answers = (answer: LoginAnswer | ResetAnswer) => async (): Promise<unknown> => answer;
+const bytes = (text: string) => new Secret<Uint8Array>(new TextEncoder().encode(text));
+
+const at = (room: Room, method: string, nth: number, act: Fault['act']): Fault => ({
+  room,
+  method,
+  nth,
+  act,
+});
+
+const stories: Readonly<Record<string, Fault | null>> = {
+  'nothing fails': null,
+  'the secret cannot be read': at('store', 'readCurrent', 1, refuse('store-unavailable')),
+  'the record cannot be read': at('store', 'readRecord', 1, refuse('store-denied')),
+  'the claim is not written': at('store', 'putRecord', 1, refuse('store-unavailable')),
+  'the claim is written without a response': at(
+    'store',
+    'putRecord',
+    1,
+    afterwards('store-unavailable'),
+  ),
+  'another process has claimed the account': at('store', 'putRecord', 1, async () => 'taken'),
+  'the store has no room': at('store', 'roomAtMs', 1, async () => Date.UTC(2026, 11, 1, 6)),
+  'no API token': at('thingspace', 'authorize', 1, refuse('api-key-refused')),
+  'the login is refused': at(
+    'thingspace',
+    'login',
+    1,
+    answers({ login: 'refused', detail: 'login: HTTP 400' }),
+  ),
+  'the login has no response': at(
+    'thingspace',
+    'login',
+    1,
+    answers({ login: 'unknown', detail: 'login: HTTP 503' }),
+  ),
+  'the login is not sent': at(
+    'thingspace',
+    'login',
+    1,
+    answers({ login: 'not-sent', detail: 'login: no connection', facts: { host: 'api.test' } }),
+  ),
+  'the intent is not written': at('store', 'putRecord', 2, refuse('store-unavailable')),
+  'the audit log is not writable': at('audit', 'append', 1, refuse('audit-unavailable')),
+  'no receipt can be written': at('receipts', 'prepare', 1, refuse('receipt-unavailable')),
+  'the reset is not sent': at(
+    'thingspace',
+    'reset',
+    1,
+    answers({ reset: 'not-sent', detail: 'reset: no connection' }),
+  ),
+  'the reset is in doubt': at(
+    'thingspace',
+    'reset',
+    1,
+    answers({ reset: 'in-doubt', detail: 'reset: HTTP 503' }),
+  ),
+  'the reset is applied without a response': at('thingspace', 'reset', 1, async (perform) => {
+    await perform();
+    return { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' };
+  }),
+  'the response holds no password': at(
+    'thingspace',
+    'reset',
+    1,
+    answers({ reset: 'answered', body: bytes('{"newPassword":5}') }),
+  ),
+  'the receipt fails': at('receipts', 'write', 1, refuse('receipt-unavailable')),
+  'the password is stored at the second try': at(
+    'store',
+    'putPending',
+    1,
+    refuse('store-unavailable'),
+  ),
+  'the promotion has no response': at('store', 'promote', 1, afterwards('store-unavailable')),
+  'the current version changes before the promotion': at(
+    'store',
+    'promote',
+    1,
+    async () => 'conflict',
+  ),
+  'the verifying login has no response': at(
+    'thingspace',
+    'login',
+    2,
+    answers({ login: 'unknown', detail: 'login: HTTP 503' }),
+  ),
+  'the verifying login is not sent': at(
+    'thingspace',
+    'login',
+    2,
+    answers({ login: 'not-sent', detail: 'login: no connection' }),
+  ),
+  'the verifying login is refused': at(
+    'thingspace',
+    'login',
+    2,
+    answers({ login: 'refused', detail: 'login: HTTP 400' }),
+  ),
+  'the outcome is not recorded': at('audit', 'append', 2, refuse('audit-unavailable')),
+  'the closing record is not written': at('store', 'putRecord', 3, refuse('store-unavailable')),
+};
+
+/** The ports with one fault at one call of the world's life. */
+function withFault(ports: Ports, fault: Fault | null, calls: { count: number }): Ports {
+  if (fault === null) return ports;
+  const { room, method, nth, act } = fault;
+  const port = ports[room] as unknown as Record<string, (...given: unknown[]) => Promise<unknown>>;
+  const perform = port[method] as (typeof port)[string];
+  const faulty = (...given: unknown[]): Promise<unknown> => {
+    calls.count += 1;
+    return calls.count === nth ? act(() => perform(...given)) : perform(...given);
+  };
+  return { ...ports, [room]: { ...port, [method]: faulty } };
+}
+
+const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
+
+async function tell(title: string, fault: Fault | null): Promise<string[]> {
+  const calls = { count: 0 };
+  const wrap = (ports: Ports): Ports => {
+    const { store, ...others } = withFault(ports, fault, calls);
+    const putRecord: typeof store.putRecord = (record) => {
+      world.events.push({ record } as never);
+      return store.putRecord(record);
+    };
+    return { ...others, store: { ...store, putRecord } };
+  };
+  const world = fleetWorld({ names: ['east'], age: () => 80, wrap });
+  const [account] = world.accounts;
+  if (!account) throw new Error('no account');
+  const lines = [`# ${title}`];
+  const run = async (purpose: 'rotate' | 'check'): Promise<void> => {
+    const ask = { purpose, trigger: { kind: 'schedule' } } as const;
+    const running = world.rotator.attempt(account, ask, new AbortController().signal);
+    // Waits between tries: the clock only moves when somebody moves it.
+    let isOver = false;
+    void running.then(() => {
+      isOver = true;
+    });
+    for (let seconds = 0; !isOver && seconds < 600; seconds += 1) await world.clock.advance(1_000);
+    const result = await running;
+    for (const event of world.events.splice(0)) lines.push(lineOf('log', event));
+    for (const event of world.audit.splice(0)) lines.push(lineOf('audit', event));
+    lines.push(lineOf('result', result));
+  };
+  await run('rotate');
+  lines.push(lineOf('status', await world.rotator.status(account)));
+  await world.clock.advance(600_000);
+  await run('check');
+  await run('rotate');
+  return lines;
+}
+
+test.each(Object.entries(stories))(
+  'the result, the log and the audit records tell what happened: %s',
+  async (title, fault) => {
+    const known = readFileSync(file, 'utf8').split(/(?=^# )/m);
+
+    const told = `${(await tell(title, fault)).join('\n')}\n`;
+
+    if (process.env['UPDATE_TRANSCRIPTS'])
+      writeFileSync(
+        file,
+        [...known.filter((one) => !one.startsWith(`# ${title}\n`)), told].join(''),
+      );
+    else expect(told).toBe(known.find((one) => one.startsWith(`# ${title}\n`)));
+  },
+);
