@@ -84,7 +84,7 @@ export const Time = ({ ms, nowMs }: { ms: number; nowMs?: number | undefined }) 
 
 /** `2026-11-23`, or a dash. */
 export const Day = ({ ms }: { ms: number | null }) =>
-  ms === null ? <>—</> : <time datetime={isoTime(ms)}>{isoDay(ms)}</time>;
+  ms === null ? <>—</> : <time>{isoDay(ms)}</time>;
 
 export const Tag = ({ tone, children }: PropsWithChildren<{ tone: Tone }>) => (
   <span class={`tag ${tone}`}>{children}</span>

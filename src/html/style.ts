@@ -33,6 +33,12 @@ border-radius:6px;padding:1rem 1.2rem;margin:1rem 0}
 .verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
 .verdict strong{font-size:1.3rem;line-height:1.3;display:block}
 .verdict p:last-child{margin-bottom:0}
+.verdicts{display:grid;grid-template-columns:1fr 1fr;gap:.8rem;margin:1rem 0}
+.verdicts .verdict{margin:0}.verdicts h3{margin:0 0 .2rem;color:var(--soft)}
+.verdicts a{color:inherit;text-decoration-color:var(--rule);text-underline-offset:.2em}
+.contents{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;padding:.6rem 0;margin:1rem 0;
+border:1px solid var(--rule);border-width:1px 0}
+.sign,.report-id{display:none}
 .counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;
 list-style:none;margin:1rem 0;padding:0}
 .counts>li>*{display:block;height:100%;background:var(--card);border:1px solid var(--rule);
@@ -101,6 +107,16 @@ font-size:.85rem}
 .strip .outside{stroke:var(--warn);stroke-width:4}
 .strip .failed{stroke:var(--bad);stroke-width:3}
 .strip .stop{fill:var(--stop)}
+.strip .day{stroke:none}
+.day.compliant{fill:var(--good)}.day.exempt{fill:var(--soft)}
+.day.unknown{fill:var(--doubt)}.day.overdue{fill:var(--bad)}
+.band .strip{height:60px}
+.chunk{content-visibility:auto;contain-intrinsic-size:auto 5000px}
+.accounts table{font-size:.85rem}
+.histories{list-style:none;margin:.6rem 0;padding:0}
+.histories>li{border-bottom:1px solid var(--rule);padding:.3rem 0}
+.histories>li:target{background:var(--card)}
+.histories ol{list-style:none;margin:.1rem 0;padding:0 0 0 1rem;font-size:.85rem}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;
 font-size:.85rem;color:var(--soft)}
 .legend .strip{display:inline-block;width:1.6rem;height:1rem;vertical-align:-.2rem;
@@ -108,6 +124,7 @@ margin-right:.35rem}
 
 @media screen and (max-width:46rem){
 body{font-size:16px}
+.verdicts{grid-template-columns:1fr}
 .counts{grid-template-columns:1fr 1fr}
 .row{grid-template-columns:1fr auto;gap:0 .6rem;padding:.4rem 0}
 .row .name{grid-column:1;white-space:normal}.row .most{grid-column:2}
@@ -125,7 +142,12 @@ border:0;padding:0;text-align:left;white-space:normal}
 .stack time{white-space:normal}
 }
 @media print{
-@page{size:A4;margin:14mm 12mm}
+@page{size:A4;margin:14mm 12mm 18mm;@bottom-right{content:"Page " counter(page) " of "
+counter(pages);font-size:8pt}}
+.sign{display:block;margin:1rem 0}.sign span{display:inline-block;width:14rem;
+border-bottom:1px solid var(--ink);margin:1.2rem 1rem 0 .3rem}
+.report-id{display:block;position:fixed;bottom:-14mm;left:0;font-size:8pt}
+.chunk{content-visibility:visible}.contents{display:none}
 :root{color-scheme:light;--page:#fff;--card:#f6f7f9;--ink:#000;--soft:#444;--rule:#bbb;
 --good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;--area:#0b5cad1f;
 --stop:#7a3e9d33}

@@ -203,3 +203,18 @@ function largestOf(segments: readonly Segment[]): Pick<AccountRow, 'largestAgeMs
   }
   return largest;
 }
+
+/** A UTC day, by its number, and how many accounts were judged how. */
+export type DayCounts = { readonly day: number } & Readonly<Record<DayVerdict, number>>;
+
+export function dailyCounts(rows: readonly AccountRow[]): DayCounts[] {
+  const counts = new Map<number, { day: number } & Record<DayVerdict, number>>();
+  for (const { dayVerdicts } of rows)
+    for (const [day, verdict] of dayVerdicts) {
+      const empty = { day, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
+      const count = counts.get(day) ?? empty;
+      count[verdict] += 1;
+      counts.set(day, count);
+    }
+  return [...counts.values()].sort((a, b) => a.day - b.day);
+}

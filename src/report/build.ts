@@ -9,7 +9,13 @@ import { listRecords } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import { inventoryHash } from '../audit/record.ts';
 import { type Verification, verifyLog } from '../audit/verify.ts';
-import { type AccountRow, accountRow, type StoreFact } from './account.ts';
+import {
+  type AccountRow,
+  accountRow,
+  type DayCounts,
+  dailyCounts,
+  type StoreFact,
+} from './account.ts';
 import { type Exception, exceptionsOf } from './exceptions.ts';
 import { addRecord, createHistory, isMember, type LogHistory } from './history.ts';
 import { type DayVerdict, limitsAt } from './timeline.ts';
@@ -53,6 +59,8 @@ export type Sample = {
 };
 
 export type Report = {
+  /** The same for the same period of the same log. */
+  readonly id: string;
   readonly origin: string;
   readonly productVersion: string;
   readonly fromMs: number;
@@ -76,7 +84,7 @@ export type Report = {
    */
   readonly period: Readonly<Record<DayVerdict | 'accounts', number>>;
   /** How many accounts were judged how on each day. */
-  readonly days: readonly ({ readonly day: number } & Readonly<Record<DayVerdict, number>>)[];
+  readonly days: readonly DayCounts[];
   readonly buckets: Buckets;
   /** Worst first. */
   readonly rows: readonly AccountRow[];
@@ -151,6 +159,7 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   const buckets = countBuckets(rows);
   const { samples, proofs } = await drawSamples(options, read.rotations, verification);
   const report: Report = {
+    id: reportId(options, verification.root),
     origin: options.origin,
     productVersion: options.productVersion,
     fromMs,
@@ -184,6 +193,9 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   return { report, proofs };
 }
 
+const reportId = ({ origin, fromMs, toMs }: ReportOptions, root: string): string =>
+  hash('sha256', `${origin}\n${fromMs}\n${toMs}\n${root}`).slice(0, 16);
+
 function countBuckets(rows: readonly AccountRow[]): Buckets {
   const buckets = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0, removed: 0 };
   for (const { bucket } of rows) buckets[bucket] += 1;
@@ -195,18 +207,6 @@ function periodOf(rows: readonly AccountRow[]): Report['period'] {
   const order = ['overdue', 'unknown', 'exempt'] as const;
   for (const { days } of rows) period[order.find((one) => days[one] > 0) ?? 'compliant'] += 1;
   return period;
-}
-
-function dailyCounts(rows: readonly AccountRow[]): Report['days'] {
-  const counts = new Map<number, { day: number } & Record<DayVerdict, number>>();
-  for (const { dayVerdicts } of rows)
-    for (const [day, verdict] of dayVerdicts) {
-      const empty = { day, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
-      const count = counts.get(day) ?? empty;
-      count[verdict] += 1;
-      counts.set(day, count);
-    }
-  return [...counts.values()].sort((a, b) => a.day - b.day);
 }
 
 function reconciliationOf(

@@ -2,8 +2,10 @@
 // period against the limit. A strip stretches with the page, while its lines keep their width;
 // names and months are ordinary text outside it.
 
+import { counted } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
-import type { AccountRow } from './account.ts';
+import { type AccountRow, dailyCounts } from './account.ts';
+import type { DayVerdict } from './timeline.ts';
 
 /** The strip's own units; it holds no text. */
 const [width, height] = [1000, 40];
@@ -119,6 +121,50 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
           8,
         )}
       />
+    </svg>
+  );
+}
+
+/** From the bottom of the band to its top. */
+export const bandVerdicts = ['compliant', 'exempt', 'unknown', 'overdue'] as const;
+
+/** How many of many accounts were judged how on each day, one above the other. */
+export function DensityBand({ rows, scale }: { rows: readonly AccountRow[]; scale: Scale }) {
+  const { fromMs, endMs } = scale;
+  const days = new Map(dailyCounts(rows).map((counts) => [counts.day, counts]));
+  const numbers = [...days.keys()];
+  const { x } = project(scale, 1);
+  const worst = (verdict: DayVerdict): number =>
+    Math.max(0, ...[...days.values()].map((counts) => counts[verdict]));
+  const label =
+    `${counted(rows.length, 'account')}: on the worst day ${worst('overdue')} overdue, ` +
+    `${worst('unknown')} unknown, ${worst('exempt')} exempt`;
+  let below = new Map(numbers.map((day) => [day, 0]));
+  return (
+    <svg
+      class="strip"
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
+      {bandVerdicts.map((verdict) => {
+        const foot = below;
+        below = new Map(
+          numbers.map((day) => [day, (foot.get(day) ?? 0) + (days.get(day)?.[verdict] ?? 0)]),
+        );
+        const y = (count = 0): string => round(height - (count / rows.length) * height);
+        const boxes = numbers.flatMap((day) => {
+          if (foot.get(day) === below.get(day)) return [];
+          const [left, right] = [
+            x(Math.max(day * dayMs, fromMs)),
+            x(Math.min((day + 1) * dayMs, endMs)),
+          ];
+          const [bottom, top] = [y(foot.get(day)), y(below.get(day))];
+          return [`M${round(left)} ${bottom}V${top}H${round(right)}V${bottom}Z`];
+        });
+        return <Path kind={`day ${verdict}`} of={boxes} />;
+      })}
     </svg>
   );
 }

@@ -7,6 +7,7 @@ import { counted } from '../text.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
 import type { Change, LogHistory } from './history.ts';
+import type { Segment } from './timeline.ts';
 
 export type ExceptionKind =
   | 'integrity' // the log was altered, or is incomplete
@@ -55,6 +56,7 @@ export function exceptionsOf(given: Given): readonly Exception[] {
       ...ofStops(row),
       ...ofOutsideChanges(row, given.fromMs),
     ]),
+    ...ofUnknownAges(given.rows),
     ...ofFailures(given.rows),
     ...ofStorage(given),
   ];
@@ -129,47 +131,75 @@ function ofAttempts({ account, openAttempts, attempts, bucket }: AccountRow): Fo
 const withDetail = (sentence: string, detail: string | undefined): string =>
   detail ? `${sentence}: ${detail}` : `${sentence}.`;
 
-/** One for each time without a break in which the password was overdue, or of unknown age. */
-function ofAge({ account, timeline, segments }: AccountRow): Found[] {
-  const startMs = segments[0]?.fromMs ?? Number.POSITIVE_INFINITY;
-  const endMs = segments.at(-1)?.toMs ?? 0;
-  return spansOf(timeline)
-    .filter(({ toMs }) => toMs > startMs)
-    .map(({ fromMs, toMs, kind, limit, records }): Found => {
-      const days = counted(Math.max(1, Math.ceil((toMs - fromMs) / dayMs)), 'day');
-      const until = toMs === endMs ? 'and still is' : `until ${isoDay(toMs)}`;
-      const isOver = kind === 'over-age';
-      const text = isOver
-        ? `The password was older than ${limit} days for ${days}, ${until}.`
-        : `The age of the password was not known for ${days}, ${until}.`;
-      const id = `${kind}:${account}:${isoDay(fromMs)}`;
-      return { id, kind, account, atMs: fromMs, text, records, isOpen: toMs === endMs };
-    });
+/** One for each time without a break in which the password was overdue. */
+function ofAge(row: AccountRow): Found[] {
+  const { account } = row;
+  return spansOf(row, ({ ageClass }) => ageClass === 'outside').map((span): Found => {
+    const { fromMs, toMs, isOpen, records, limit } = span;
+    const days = counted(Math.max(1, Math.ceil((toMs - fromMs) / dayMs)), 'day');
+    const until = isOpen ? 'and still is' : `until ${isoDay(toMs)}`;
+    const text = `The password was older than ${limit} days for ${days}, ${until}.`;
+    const id = `over-age:${account}:${isoDay(fromMs)}`;
+    return { id, kind: 'over-age', account, atMs: fromMs, text, records, isOpen };
+  });
+}
+
+/**
+ * Two at most, of the accounts whose age is not known at the end and of the others; their history
+ * says when. A doubt about the password itself is an exception of another kind.
+ */
+function ofUnknownAges(rows: readonly AccountRow[]): Found[] {
+  const isUnknown = ({ ageClass, doubt }: Segment): boolean =>
+    ageClass === 'never' || (ageClass === 'unknown' && !doubt);
+  const found = rows.flatMap((row) =>
+    spansOf(row, isUnknown).map((span) => ({ ...span, account: row.account })),
+  );
+  return [true, false].flatMap((isOpen): Found[] => {
+    const spans = found.filter((span) => span.isOpen === isOpen);
+    const names = [...new Set(spans.map(({ account }) => account))];
+    const [name = ''] = names;
+    if (names.length === 0) return [];
+    const atMs = spans.reduce((latest, { fromMs }) => Math.max(latest, fromMs), 0);
+    const until = isOpen ? ', and still is not' : ' for some time';
+    return [
+      {
+        id: `unknown-age:${isOpen ? 'open' : 'over'}:${isoDay(atMs)}:${spans.length}`,
+        kind: 'unknown-age',
+        account: names.length === 1 ? name : null,
+        atMs,
+        text: `The age of the password was not known${until}: ${counted(names.length, 'account')}.`,
+        records: spans.flatMap(({ records }) => records).sort((a, b) => a - b),
+        isOpen,
+      },
+    ];
+  });
 }
 
 type Span = {
   readonly fromMs: number;
   toMs: number;
-  readonly kind: 'over-age' | 'unknown-age';
+  /** Whether it lasts to the end of the period. */
+  isOpen: boolean;
   readonly limit: number;
   readonly records: readonly number[];
 };
 
-/** A doubt about the password itself is an exception of another kind. */
-function spansOf(timeline: AccountRow['timeline']): Span[] {
+/** The times without a break, as far as they reach into the period, from their real beginning. */
+function spansOf({ timeline, segments }: AccountRow, isIn: (segment: Segment) => boolean): Span[] {
+  const startMs = segments[0]?.fromMs ?? Number.POSITIVE_INFINITY;
+  const endMs = segments.at(-1)?.toMs ?? 0;
   const spans: Span[] = [];
-  for (const { fromMs, toMs, ageClass, doubt, limits, change } of timeline) {
-    const isUnknown = ageClass === 'never' || (ageClass === 'unknown' && !doubt);
-    if (ageClass !== 'outside' && !isUnknown) continue;
-    const kind = isUnknown ? 'unknown-age' : 'over-age';
+  for (const segment of timeline.filter(isIn)) {
+    const { fromMs, toMs, limits, change } = segment;
     const last = spans.at(-1);
-    if (last?.toMs === fromMs && last.kind === kind) last.toMs = toMs;
+    const isOpen = toMs === endMs;
+    if (last?.toMs === fromMs) Object.assign(last, { toMs, isOpen });
     else {
       const records = change?.sequence == null ? [] : [change.sequence];
-      spans.push({ fromMs, toMs, kind, limit: limits.maxAgeDays, records });
+      spans.push({ fromMs, toMs, isOpen, limit: limits.maxAgeDays, records });
     }
   }
-  return spans;
+  return spans.filter(({ toMs }) => toMs > startMs);
 }
 
 function ofStops({ account, stops }: AccountRow): Found[] {

@@ -126,6 +126,7 @@ export function reportJson(report: Report): string {
   const { newest: _newest, ...integrity } = report.integrity;
   const document = {
     format: 'thingspace-rotator/report/1',
+    report_id: report.id,
     origin: report.origin,
     period: { from: isoTime(report.fromMs), to: isoTime(report.toMs), end: isoTime(report.endMs) },
     made_at: isoTime(report.madeAtMs),
@@ -183,6 +184,7 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['verified_by_login', ({ lastChange }) => lastChange && (lastChange.verified ? 'yes' : 'no')],
   ['record', ({ lastChange }) => lastChange?.sequence],
   ['store_state', ({ storeState }) => storeState],
+  ['report', () => report.id],
   ['period_from', () => isoTime(report.fromMs)],
   ['period_end', () => isoTime(report.endMs)],
   ['checkpoint_size', () => report.integrity.newest?.size],

@@ -1,5 +1,6 @@
 // The report as one self-contained HTML file. The sections are in the order in which an auditor
-// asks: verdict, chart, age classes, accounts, exceptions, population, integrity, controls, sample.
+// asks: verdict, exceptions, age classes, charts, accounts and their history, population,
+// integrity, controls, sample.
 
 import type { Child } from 'hono/jsx';
 import {
@@ -16,9 +17,11 @@ import {
   type Tone,
 } from '../html/page.tsx';
 import { counted, printable } from '../text.ts';
+import { isoDay } from '../time.ts';
 import type { AccountRow, Bucket } from './account.ts';
+import { chunkSize, chunksOf, Histories, historyId, recordsText } from './account-history.tsx';
 import type { Report } from './build.ts';
-import { AgeStrip, Axis, type Scale } from './chart.tsx';
+import { AgeStrip, Axis, bandVerdicts, DensityBand, type Scale } from './chart.tsx';
 import {
   basisText,
   bucketText,
@@ -54,39 +57,72 @@ const bucketTones: Readonly<Record<Bucket, Tone>> = {
   removed: 'plain',
 };
 
-function verdictTone({ verdict, integrity }: Report): Tone {
-  if (integrity.state === 'altered' || verdict.outside > 0) return 'bad';
-  const isComplete = integrity.state === 'intact' && verdict.accounts > 0 && verdict.unknown === 0;
-  return isComplete ? 'good' : 'warn';
+/** The tone of a number of accounts: whether somebody must act on it. */
+function countsTone(overdue: number, unknown: number, accounts: number): Tone {
+  if (overdue > 0) return 'bad';
+  return unknown > 0 || accounts === 0 ? 'warn' : 'good';
 }
 
-function openExceptionsText({ exceptions }: Report): string {
-  const open = exceptions.filter((one) => one.isOpen && !one.acknowledgement).length;
-  return open === 0
-    ? 'Every open exception is acknowledged.'
-    : `${counted(open, 'open exception is', 'open exceptions are')} not acknowledged.`;
+const integrityTones = { intact: 'good', incomplete: 'warn', altered: 'bad' } as const;
+
+const isOpenException = ({ isOpen, acknowledgement }: Report['exceptions'][number]): boolean =>
+  isOpen && !acknowledgement;
+
+function exceptionsText({ exceptions }: Report): string {
+  const open = exceptions.filter(isOpenException).length;
+  if (exceptions.length === 0) return 'There is no exception in the period.';
+  return `${counted(exceptions.length, 'exception')}; ${open} open and not acknowledged.`;
 }
+
+/** One of the statements of the verdict; all have the same weight. */
+const Statement = ({ tone, title, text, href }: Readonly<Record<string, string>>) => (
+  <div class={`verdict ${tone}`}>
+    <h3>{title}</h3>
+    <strong>
+      <a href={href}>{text}</a>
+    </strong>
+  </div>
+);
 
 const Verdict: Part = ({ report }) => {
-  const { integrity, policy } = report;
+  const { integrity, policy, verdict, period } = report;
   const { anchors, newest } = integrity;
   const key = newest?.note.signatures[0]?.name ?? '';
+  const days = `${isoDay(report.fromMs)} to ${isoDay(report.endMs - 1)}`;
+  const open = report.exceptions.filter(isOpenException).length;
   return (
     <Section id="verdict" title="Verdict">
-      <div class={`verdict ${verdictTone(report)}`}>
-        <strong>{verdictText(report)}</strong>
-        <p>{periodText(report)}</p>
-        <p>{integrityText(report)}</p>
-        {report.exceptions.length > 0 && <p>{openExceptionsText(report)}</p>}
+      <div class="verdicts">
+        <Statement
+          tone={countsTone(verdict.outside, verdict.unknown, verdict.accounts)}
+          title="On the last day"
+          text={verdictText(report)}
+          href="#accounts"
+        />
+        <Statement
+          tone={countsTone(period.overdue, period.unknown, period.accounts)}
+          title={`On every day, ${days}`}
+          text={periodText(report)}
+          href="#accounts"
+        />
+        <Statement
+          tone={integrityTones[integrity.state]}
+          title="Audit log"
+          text={integrityText(report)}
+          href="#integrity"
+        />
+        <Statement
+          tone={open > 0 ? 'bad' : 'good'}
+          title="Exceptions"
+          text={exceptionsText(report)}
+          href="#exceptions"
+        />
       </div>
       <Facts
         of={[
+          ['Report', <code>{report.id}</code>],
           ['Period', [<Day ms={report.fromMs} />, ' to ', <Day ms={report.toMs - 1} />]],
           ['Status as of', <Time ms={report.endMs} />],
-          [
-            'Log intact',
-            { intact: 'yes', incomplete: 'incomplete', altered: 'no' }[integrity.state],
-          ],
           [
             'Records in the log',
             `${integrity.records}, of which ${integrity.sealedRecords} sealed`,
@@ -98,14 +134,41 @@ const Verdict: Part = ({ report }) => {
             anchors.length === 0 ? 'none' : `${anchors.length}, at ${anchors.join(', ')} records`,
           ],
           [
-            'Policy',
+            'Policy of the fleet at the end',
             `rotation after ${policy.rotateAfterDays} days, limit ${policy.maxAgeDays} days`,
           ],
         ]}
       />
+      <div class="sign">
+        {['Prepared by', 'Reviewed by'].map((who) => (
+          <p>
+            {who} <span /> Date <span />
+          </p>
+        ))}
+      </div>
     </Section>
   );
 };
+
+const Contents: Part = ({ report: { exceptions, rows, samples } }) => (
+  <nav class="contents" aria-label="Contents">
+    {(
+      [
+        ['exceptions', `Exceptions (${exceptions.length})`],
+        ['buckets', 'Password age and exemptions'],
+        ['chart', 'Charts'],
+        ['accounts', `Accounts (${rows.length})`],
+        ['history', 'History of each account'],
+        ['population', 'Population'],
+        ['integrity', 'Integrity'],
+        ['controls', 'Control map'],
+        ['samples', `Sample (${samples.drawn.length})`],
+      ] as const
+    ).map(([id, title]) => (
+      <a href={`#${id}`}>{title}</a>
+    ))}
+  </nav>
+);
 
 const legend: readonly (readonly [Child, string])[] = [
   [<path class="age" d="M0 36L1000 6" />, 'age of the password'],
@@ -129,14 +192,19 @@ function stripLabel(row: AccountRow): string {
   return `${name}: ${parts.join(', ')}`;
 }
 
+/** So many accounts have a strip; the others share one band. */
+const stripCount = 50;
+
 const Chart: Part = ({ report: { rows, fromMs, endMs } }) => {
-  if (rows.length === 0) return null;
   const scale: Scale = { fromMs, endMs };
+  const [worst, others] = [rows.slice(0, stripCount), rows.slice(stripCount)];
   return (
     <Section id="chart" title="Password age over the period">
       <p class="soft">
-        One row per account, most urgent first. The number on the right is the largest age in the
-        period, in days.
+        {others.length === 0
+          ? 'One strip per account, most urgent first. '
+          : `One strip for each of the ${stripCount} most urgent accounts; one band for the rest. `}
+        The number on the right is the largest age in the period, in days.
       </p>
       <ul class="legend">
         {legend.map(([drawing, text]) => (
@@ -154,27 +222,52 @@ const Chart: Part = ({ report: { rows, fromMs, endMs } }) => {
           <Axis scale={scale} />
           <span class="most">largest</span>
         </div>
-        {rows.map((row) => (
+        {worst.map((row, index) => (
           <div class="row">
-            <span class="name" title={printable(row.account)}>
+            <a class="name" href={`#${historyId(index)}`} title={printable(row.account)}>
               <Name of={row.account} />
-            </span>
+            </a>
             <AgeStrip row={row} scale={scale} label={stripLabel(row)} />
             <span class={row.days.overdue > 0 ? 'most over' : 'most'}>
               {row.largestAgeMs === null ? 'no date' : `${age(row.largestAgeMs)} d`}
             </span>
           </div>
         ))}
+        {others.length > 0 && (
+          <div class="row band">
+            <span class="name">{`${others.length} other accounts`}</span>
+            <DensityBand rows={others} scale={scale} />
+            <span class="most" />
+          </div>
+        )}
       </div>
+      {others.length > 0 && (
+        <ul class="legend">
+          {bandVerdicts.map((verdict) => (
+            <li>
+              <svg class="strip" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
+                <rect class={`day ${verdict}`} width="1" height="1" />
+              </svg>
+              {`accounts ${verdict} on that day`}
+            </li>
+          ))}
+        </ul>
+      )}
     </Section>
   );
 };
 
+/** The first account of this bucket in the table. */
+const bucketId = (bucket: Bucket): string => `first-${bucket}`;
+
 const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
   const exempt = rows.flatMap(({ account, exemptions }) =>
-    exemptions.map(({ why, who, until }) => [
+    exemptions.map(({ why, who, fromMs, until, sequence }) => [
       <Name of={account} />,
-      ...[why, who, until].map(printable),
+      printable(why),
+      printable(who),
+      [<Day ms={fromMs} />, ` to ${printable(until)}`],
+      sequence,
     ]),
   );
   return (
@@ -182,13 +275,17 @@ const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
       <ul class="counts">
         {(Object.keys(buckets) as Bucket[]).map((bucket) => {
           const { title, says } = bucketText(bucket, policy);
+          const content = [<b>{buckets[bucket]}</b>, title, <span class="note">{says}</span>];
+          const tone = bucketTones[bucket];
           return (
             <li>
-              <div class={bucketTones[bucket]}>
-                <b>{buckets[bucket]}</b>
-                {title}
-                <span class="note">{says}</span>
-              </div>
+              {buckets[bucket] === 0 ? (
+                <div class={tone}>{content}</div>
+              ) : (
+                <a class={tone} href={`#${bucketId(bucket)}`}>
+                  {content}
+                </a>
+              )}
             </li>
           );
         })}
@@ -199,8 +296,9 @@ const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
           columns={[
             { title: 'Account' },
             { title: 'Why', kind: 'wide' },
-            { title: 'By whom' },
-            { title: 'Until' },
+            { title: 'Approved by' },
+            { title: 'Recorded, last day' },
+            { title: 'Record', kind: 'number' },
           ]}
           rows={exempt}
         />
@@ -218,20 +316,22 @@ const changedBy = {
 
 const accountColumns: readonly Column[] = [
   { title: 'Account' },
-  { title: 'Status', kind: 'wide' },
-  { title: 'Last confirmed change' },
+  { title: 'Status at the end', kind: 'wide' },
+  { title: 'Days compliant / overdue / unknown / exempt', kind: 'number' },
   { title: 'Age, days', kind: 'number' },
   { title: 'Largest age, days' },
+  { title: 'Limit, days', kind: 'number' },
   { title: 'Next due' },
-  { title: 'Succeeded / failed / unknown', kind: 'number' },
-  { title: 'By, why' },
+  { title: 'Attempts succeeded / failed / unknown', kind: 'number' },
+  { title: 'Last confirmed change' },
   { title: 'Verified by login' },
   { title: 'Record', kind: 'number' },
 ];
 
-function accountCells(row: AccountRow, policy: Report['policy']): Child[] {
-  const { account, username, bucket, note, storeState, lastChange, largestAgeMs } = row;
+function accountCells(row: AccountRow, index: number, isFirst: boolean): Child[] {
+  const { account, username, bucket, note, storeState, lastChange, largestAgeMs, days } = row;
   const hasOwnUsername = username !== null && username.toLowerCase() !== account.toLowerCase();
+  const href = `#${historyId(index)}`;
   const largest: Child = [
     age(largestAgeMs),
     <span class="soft">
@@ -239,12 +339,12 @@ function accountCells(row: AccountRow, policy: Report['policy']): Child[] {
       <Day ms={row.largestAtMs} />
     </span>,
   ];
+  const tag = <Tag tone={bucketTones[bucket]}>{bucketText(bucket, row.limits).title}</Tag>;
   const status: Child[] = [
-    <Tag tone={bucketTones[bucket]}>{bucketText(bucket, policy).title}</Tag>,
+    isFirst ? <span id={bucketId(bucket)}>{tag}</span> : tag,
     note === null ? null : printable(note),
     storeState === null || storeState === 'settled' ? null : `store: ${printable(storeState)}`,
   ];
-  const by = [lastChange?.actor, lastChange?.trigger].filter(Boolean).join(', ');
   return [
     <Lines
       of={[
@@ -257,30 +357,40 @@ function accountCells(row: AccountRow, policy: Report['policy']): Child[] {
       ]}
     />,
     <Lines of={status} />,
-    lastChange ? [<Day ms={lastChange.timeMs} />, changedBy[lastChange.by]] : 'none on record',
+    <a href={href}>{`${days.compliant} / ${days.overdue} / ${days.unknown} / ${days.exempt}`}</a>,
     age(row.ageMs),
     largestAgeMs === null ? '—' : largest,
+    row.limits.maxAgeDays,
     <Day ms={row.nextDueMs} />,
-    `${row.succeeded} / ${row.failed} / ${row.unknown}`,
-    by === '' ? '—' : printable(by),
+    <a href={href}>{`${row.succeeded} / ${row.failed} / ${row.unknown}`}</a>,
+    lastChange ? [<Day ms={lastChange.timeMs} />, changedBy[lastChange.by]] : 'none on record',
     lastChange ? (lastChange.verified ? 'yes' : 'no') : '—',
     lastChange?.sequence ?? '—',
   ];
 }
 
-const Accounts: Part = ({ report: { rows, policy } }) => (
-  <Section id="accounts" title="Accounts">
-    {rows.length === 0 ? (
-      <p>There were no accounts.</p>
-    ) : (
-      <Table
-        label="Accounts, most urgent first"
-        columns={accountColumns}
-        rows={rows.map((row) => accountCells(row, policy))}
-      />
-    )}
-  </Section>
-);
+const Accounts: Part = ({ report: { rows } }) => {
+  const seen = new Set<Bucket>();
+  const cells = rows.map((row, index) => {
+    const isFirst = !seen.has(row.bucket);
+    seen.add(row.bucket);
+    return accountCells(row, index, isFirst);
+  });
+  return (
+    <Section id="accounts" title="Accounts">
+      {rows.length === 0 && <p>There were no accounts.</p>}
+      {chunksOf(cells).map((chunk, part) => (
+        <div class="chunk accounts">
+          <Table
+            label={`Accounts from number ${part * chunkSize + 1}, most urgent first`}
+            columns={accountColumns}
+            rows={chunk}
+          />
+        </div>
+      ))}
+    </Section>
+  );
+};
 
 const exceptionColumns: readonly Column[] = [
   { title: 'Account' },
@@ -291,7 +401,7 @@ const exceptionColumns: readonly Column[] = [
 ];
 
 function exceptionCells(exception: Report['exceptions'][number]): Child[] {
-  const { account, atMs, text, isOpen, acknowledgement, id } = exception;
+  const { account, atMs, text, isOpen, acknowledgement, id, records } = exception;
   const note = acknowledgement && [
     printable(acknowledgement.note),
     <span class="note">
@@ -303,7 +413,11 @@ function exceptionCells(exception: Report['exceptions'][number]): Child[] {
   return [
     account === null ? '—' : <Name of={account} />,
     <Day ms={atMs} />,
-    [printable(text), isOpen && <b> Open.</b>],
+    [
+      isOpen && <b>Open exception. </b>,
+      printable(text),
+      <span class="note">{recordsText(records)}</span>,
+    ],
     note ?? <b>none</b>,
     <code>{printable(id)}</code>,
   ];
@@ -320,7 +434,10 @@ const Exceptions: Part = ({ report: { exceptions } }) => (
       </p>
     )}
     {[...new Set(exceptions.map(({ kind }) => kind))].map((kind) => {
-      const rows = exceptions.filter((one) => one.kind === kind).map(exceptionCells);
+      const rows = exceptions
+        .filter((one) => one.kind === kind)
+        .sort((a, b) => Number(isOpenException(b)) - Number(isOpenException(a)))
+        .map(exceptionCells);
       return (
         <>
           <h3>{`${exceptionTitles[kind]} (${rows.length})`}</h3>
@@ -349,6 +466,7 @@ const Population: Part = ({ report: { population: all } }) => (
         ['Added', names(all.added)],
         ['Removed', names(all.removed)],
         ['Accounts at the end', all.atEnd],
+        ['Accounts on any day of the period', all.inPeriod],
         ['Attempts', `${all.attempts} = ${all.withOutcome} with outcome + ${all.open} unfinished`],
         [
           'Records of the period',
@@ -494,10 +612,12 @@ const Samples: Part = ({ report: { samples } }) => (
 
 const parts: readonly Part[] = [
   Verdict,
-  Chart,
-  Buckets,
-  Accounts,
+  Contents,
   Exceptions,
+  Buckets,
+  Chart,
+  Accounts,
+  ({ report: { rows } }) => <Histories rows={rows} />,
   Population,
   Integrity,
   Controls,
@@ -514,6 +634,7 @@ export function reportHtml(report: Report): string {
       about={`${origin}: Verizon ThingSpace accounts`}
       footer={
         <p>
+          <span class="report-id">{`Report ${report.id}`}</span>
           {'Created '}
           <Time ms={report.madeAtMs} />
           {` by thingspace-rotator ${printable(report.productVersion)}. `}

@@ -265,10 +265,16 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
   const sinceMs = isNewest ? last?.sinceMs : undefined;
-  const isOurs = evidence.lastRotation?.versionId === current.versionId;
-  const isAgeKnown = sinceMs !== undefined || isOurs || saidSinceMs(evidence) !== null;
+  const isAgeKnown = sinceMs !== undefined || isCurrentDated(evidence);
   return { finding: 'closed', sinceMs: sinceMs ?? details.sinceMs, isAgeKnown };
 }
+
+/** Whether a rotation made the current version, or who stored it said how old the password is. */
+export const isCurrentDated = (evidence: Evidence): boolean => {
+  const { versionId } = evidence.current;
+  const isOurs = historyIn(evidence).some((one) => one.versionId === versionId);
+  return isOurs || evidence.lastRotation?.versionId === versionId || saidSinceMs(evidence) !== null;
+};
 
 /** Since when the current password is in use, as the person said who stored it; else null. */
 export const saidSinceMs = ({ current, stored }: Evidence): number | null =>

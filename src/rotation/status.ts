@@ -3,7 +3,15 @@
 // sends no login.
 
 import { nextStep } from './catalogue.ts';
-import { classify, detailOf, type Finding, openIn, questionsOf, reasonOf } from './classify.ts';
+import {
+  classify,
+  detailOf,
+  type Finding,
+  isCurrentDated,
+  openIn,
+  questionsOf,
+  reasonOf,
+} from './classify.ts';
 import { type Facts, Failure, failures, type Reason } from './failure.ts';
 import { ageDays, dueAtMs, dueness } from './policy.ts';
 import type { Ports } from './ports.ts';
@@ -65,7 +73,7 @@ export async function readStatus(ports: StatusPorts, request: Request): Promise<
       versionId: current.versionId,
       rotationId,
       loginsSpent,
-      ...ages(sinceMs, isAgeKnown(finding), ports.clock.nowMs(), policy),
+      ...ages(sinceMs, isAgeKnown(finding, evidence), ports.clock.nowMs(), policy),
     };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -83,9 +91,10 @@ function sinceOf(finding: Finding, { current }: Evidence, { sinceMs }: Details):
   return sinceMs ?? current.createdAtMs;
 }
 
-/** Where a rotation is open or in doubt, its reason is what people see. */
-const isAgeKnown = (finding: Finding): boolean =>
-  finding.finding !== 'closed' || finding.isAgeKnown;
+function isAgeKnown(finding: Finding, evidence: Evidence): boolean {
+  if (finding.finding === 'closed') return finding.isAgeKnown;
+  return finding.finding === 'verify' || isCurrentDated(evidence);
+}
 
 function ages(sinceMs: number, isAgeKnown: boolean, nowMs: number, policy: Policy) {
   const age = ageDays(sinceMs, nowMs);

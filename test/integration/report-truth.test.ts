@@ -1,5 +1,6 @@
 import { buildReport } from '../../src/report/build.ts';
 import { reportCsv, reportJson } from '../../src/report/export.ts';
+import { reportHtml } from '../../src/report/html.tsx';
 import { dayMs } from '../../src/time.ts';
 import { origin } from '../harness/audit.ts';
 import {
@@ -135,6 +136,50 @@ function truthInJson(truth: Truth) {
   };
 }
 
+/** The text of the cells of report.html by account and column, and the statements. */
+function foundInHtml(html: string) {
+  const textOf = (markup = ''): string => markup.replace(/<[^>]*>/g, '');
+  const table = html.slice(html.indexOf('<h2 id="accounts">'), html.indexOf('<h2 id="history">'));
+  const rows = [...table.matchAll(/<tr><th scope="row">(.*?)<\/th>(.*?)<\/tr>/g)].map(
+    ([, name, cells = '']) => {
+      const columns = [...cells.matchAll(/data-label="([^"]*)">(.*?)<\/td>/g)];
+      return [
+        textOf(name),
+        Object.fromEntries(columns.map(([, title, cell]) => [title, textOf(cell)])),
+      ] as const;
+    },
+  );
+  const statements = [...html.matchAll(/<strong>(.*?)<\/strong>/g)].map(([, text]) => textOf(text));
+  return { rows: Object.fromEntries(rows), statements };
+}
+
+function truthInHtml({ accounts }: Truth) {
+  const decimals = (hours: number | null): string =>
+    hours === null ? '—' : (Math.ceil((hours * 10) / 24) / 10).toFixed(1);
+  return Object.fromEntries(
+    Object.entries(accounts).map(([name, one]) => {
+      const { compliant, overdue, unknown, exempt } = one.days;
+      return [
+        name,
+        {
+          'Days compliant / overdue / unknown / exempt': [compliant, overdue, unknown, exempt].join(
+            ' / ',
+          ),
+          'Age, days': decimals(one.age),
+          'Largest age, days': expect.stringMatching(
+            new RegExp(`^${decimals(one.largestAge).replace('.', '\\.')}( on .*)?$`),
+          ),
+          'Limit, days': String(one.limits.maxAgeDays),
+          'Next due': one.nextDue === null ? '—' : timeOf(one.nextDue).slice(0, 10),
+          'Attempts succeeded / failed / unknown': [one.succeeded, one.failed, one.unknown].join(
+            ' / ',
+          ),
+        },
+      ];
+    }),
+  );
+}
+
 /** A year is reported in total, and in a part that begins and ends at any hour. */
 function periodsOf(seed: number): [from: number, end: number][] {
   const from = (seed * 997) % 4_000;
@@ -160,7 +205,20 @@ test('every number of the report is what happened, in random histories', async (
       );
 
       expect({ seed, from, end, found }).toEqual({ seed, from, end, found: truthInCsv(truth) });
-      expect(JSON.parse(reportJson(report))).toMatchObject(truthInJson(truth));
+      const totals = truthInJson(truth);
+      expect(JSON.parse(reportJson(report))).toMatchObject(totals);
+      const page = foundInHtml(reportHtml(report));
+      expect(Object.keys(page.rows).sort()).toEqual(Object.keys(truth.accounts).sort());
+      expect(page.rows).toMatchObject(truthInHtml(truth));
+      const { verdict, period_verdict: period } = totals;
+      expect(page.statements[0]).toContain(`${verdict.inside} of ${verdict.accounts} account`);
+      expect(page.statements[0]).toContain(
+        `; ${verdict.outside} overdue; ${verdict.unknown} unknown`,
+      );
+      expect(page.statements[1]).toContain(`${period.compliant} of ${period.accounts} account`);
+      expect(page.statements[1]).toContain(
+        `; ${period.overdue} overdue on at least one day; ${period.unknown} unknown`,
+      );
     }
   }
 }, 3_600_000);

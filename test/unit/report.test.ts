@@ -181,7 +181,7 @@ test('a stored password that is not in the log is an exception', async () => {
   const same = await reportOf(events, store(180.001));
 
   expect([newer, older, same].map(kindsOf)).toEqual([
-    ['unknown-age', 'outside-change'],
+    ['outside-change', 'unknown-age'],
     ['over-age', 'outside-change'],
     [],
   ]);
@@ -214,7 +214,7 @@ test('a change by hand is an exception, and so is a suspension until its end', a
       },
     ],
   ]);
-  expect(kindsOf(report)).toEqual(['unknown-age', 'stop', 'outside-change']);
+  expect(kindsOf(report)).toEqual(['stop', 'outside-change', 'unknown-age']);
   expect(
     rowOf(report)?.stops.map(({ fromMs, toMs }) => [
       days(fromMs - march),
@@ -343,6 +343,27 @@ test('the three files have the same facts and checkpoint, and no name can do har
   expect(json.verdict.text).toBe(
     '9 of 9 accounts were compliant on 2026-10-31; 0 overdue; 0 unknown.',
   );
+});
+
+test('every link of the page has a target, and every number the records behind it', async () => {
+  const { report } = await buildReport(reportOptions(await yearOf(fleetOf(120))));
+  const html = reportHtml(report);
+
+  const [targets, ids] = ['href="#', ' id="'].map(
+    (mark) =>
+      new Set(
+        html
+          .split(mark)
+          .slice(1)
+          .map((rest) => rest.split('"')[0]),
+      ),
+  );
+  expect([...(targets ?? [])].filter((target) => !ids?.has(target))).toEqual([]);
+  for (const row of report.rows)
+    for (const { sequence, closedBy } of row.attempts)
+      expect(html).toContain(closedBy ? `${sequence} and ${closedBy.sequence}` : `${sequence}`);
+  // Fifty strips and one band for the rest.
+  expect(html.match(/<svg class="strip"[^>]*role="img"/g)).toHaveLength(51);
 });
 
 // ocsf/ocsf-schema 1.5.0: events/findings/finding.json, compliance_finding.json,

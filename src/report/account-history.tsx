@@ -1,0 +1,123 @@
+// What happened to each account in the period, one entry a line, with the sequence numbers of the
+// records that show it. The numbers of the other tables link to here.
+
+import type { Child } from 'hono/jsx';
+import { Name, Section } from '../html/page.tsx';
+import { printable } from '../text.ts';
+import { dayMs, isoDay } from '../time.ts';
+import type { AccountRow } from './account.ts';
+import type { Attempt, Change } from './history.ts';
+import { bucketText } from './text.ts';
+
+/** The anchor of the account with this position in the table. */
+export const historyId = (index: number): string => `a${index + 1}`;
+
+type Entry = {
+  readonly atMs: number;
+  readonly text: string;
+  readonly records: readonly number[];
+};
+
+/** `record 7`, `records 7, 9 and 12`; of a long list the first ones. */
+export function recordsText(records: readonly number[], most = 12): string {
+  const shown = records.slice(0, most).map(String);
+  if (shown.length === 0) return 'no record';
+  if (shown.length === 1) return `record ${shown[0]}`;
+  const more = records.length - shown.length;
+  const last = more > 0 ? `${more} more (report.json has all)` : shown.pop();
+  return `records ${shown.join(', ')} and ${last}`;
+}
+
+function attemptText({ status, reason, intendedAtMs, closedAtMs, ...one }: Attempt): string {
+  const because = reason === undefined ? '' : ` (${reason})`;
+  const late = (closedAtMs ?? intendedAtMs) - intendedAtMs > dayMs;
+  const when = late && closedAtMs !== null ? `, determined on ${isoDay(closedAtMs)}` : '';
+  const verified = one.verified ? ', verified by a login' : '';
+  const by = [one.trigger, one.actor].filter((word) => word !== '').join(', ');
+  const said: Readonly<Record<Attempt['status'], string>> = {
+    success: `rotated${verified}${when}`,
+    failure: `attempt failed${because}`,
+    unknown: `outcome unknown${because}${when}`,
+    open: 'rotation without an outcome',
+  };
+  return by === '' ? said[status] : `${said[status]}; ${by}`;
+}
+
+function changeText({ by, sequence, sinceMs, actor }: Change): string {
+  if (sequence === null) return 'password changed: found in the store';
+  const since = sinceMs === null ? 'age not known' : `in use since ${isoDay(sinceMs)}`;
+  const what = by === 'first' ? 'first password stored' : 'password stored by hand';
+  return `${what}, ${since}; ${actor}`;
+}
+
+function entriesOf({ attempts, changes, stops, exemptions }: AccountRow): Entry[] {
+  return [
+    ...attempts.map((attempt) => ({
+      atMs: attempt.intendedAtMs,
+      text: attemptText(attempt),
+      records: [attempt.sequence, ...(attempt.closedBy ? [attempt.closedBy.sequence] : [])],
+    })),
+    ...changes
+      .filter(({ by }) => by === 'first' || by === 'outside')
+      .map((change) => ({
+        atMs: change.timeMs,
+        text: changeText(change),
+        records: change.sequence === null ? [] : [change.sequence],
+      })),
+    ...stops.map(({ fromMs, toMs, reason, sequence }) => ({
+      atMs: fromMs,
+      text: `suspended (${reason})${toMs === null ? '' : ` until ${isoDay(toMs)}`}`,
+      records: [sequence],
+    })),
+    ...exemptions.map(({ fromMs, who, why, until, sequence }) => ({
+      atMs: fromMs,
+      text: `exempt until ${until}, approved by ${who}: ${why}`,
+      records: [sequence],
+    })),
+  ].sort((a, b) => a.atMs - b.atMs);
+}
+
+const Entries = ({ row, index }: { row: AccountRow; index: number }) => {
+  const entries = entriesOf(row);
+  return (
+    <li id={historyId(index)}>
+      <b>
+        <Name of={row.account} />
+      </b>
+      <span class="soft">{` ${bucketText(row.bucket, row.limits).title}`}</span>
+      {entries.length === 0 ? (
+        <p class="soft">No record in the period.</p>
+      ) : (
+        <ol>
+          {entries.map(({ atMs, text, records }) => (
+            <li>{`${isoDay(atMs)} ${printable(text)}, ${recordsText(records)}`}</li>
+          ))}
+        </ol>
+      )}
+    </li>
+  );
+};
+
+/** So many accounts are laid out together, when they are scrolled to. */
+export const chunkSize = 100;
+
+export const chunksOf = <Item,>(items: readonly Item[]): readonly (readonly Item[])[] =>
+  Array.from({ length: Math.ceil(items.length / chunkSize) }, (_, index) =>
+    items.slice(index * chunkSize, (index + 1) * chunkSize),
+  );
+
+/** The section with the history of every account. */
+export const Histories = ({ rows }: { rows: readonly AccountRow[] }): Child => (
+  <Section id="history" title="History of each account">
+    <p class="soft">
+      The numbers are sequence numbers of records: <code>thingspace-rotator audit show NUMBER</code>
+    </p>
+    {chunksOf(rows).map((chunk, part) => (
+      <ul class="histories chunk">
+        {chunk.map((row, index) => (
+          <Entries row={row} index={part * chunkSize + index} />
+        ))}
+      </ul>
+    ))}
+  </Section>
+);
