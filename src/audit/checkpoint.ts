@@ -56,6 +56,10 @@ const hasControls = (text: string): boolean => /[\u0000-\u0009\u000b-\u001f]/.te
 /** A key id as it is written in keys. */
 export const hexOf = (keyId: number): string => keyId.toString(16).padStart(8, '0');
 
+/** A key by its name and id, for messages. */
+export const describeKey = ({ name, keyId }: Pick<Verifier, 'name' | 'keyId'>): string =>
+  `${name} (key id ${hexOf(keyId)})`;
+
 /** The key id of an Ed25519 public key (32 bytes) under a name. */
 export function keyIdOf(name: string, publicKey: Uint8Array): number {
   return createHash('sha256')

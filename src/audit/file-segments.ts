@@ -73,7 +73,7 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
 
   return {
     place: directory,
-    cacheFormat: 'thingspace-rotator/audit-state/1',
+    cacheFormat: 'thingspace-rotator/audit-state/2',
     exclusively: lock.hold,
     async readNew(_size, visit) {
       for (const { month, path, from } of changedMonths(directory, end)) {

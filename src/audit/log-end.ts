@@ -26,6 +26,8 @@ export type LogEnd = {
   lastTimeMs: number;
   /** The largest checkpoint size that a record mentions. */
   mentioned: number;
+  /** The verifier key in force, as the log names it; `null` in an empty log. */
+  key: string | null;
   /** Unfinished rotations by rotationId. */
   open: Map<string, OpenIntent>;
   /** The newest rotation whose password became current, by account. */
@@ -43,7 +45,16 @@ const verifiedMark = Buffer.from('"event_code":"credential.verified"');
 const summaryMark = Buffer.from('"event_code":"inventory.summary"');
 const storedMark = Buffer.from('"event_code":"secret.changed"');
 const sealedMark = Buffer.from('"sealed_size":');
-const marks = [rotationMark, promotedMark, verifiedMark, summaryMark, storedMark, sealedMark];
+const keyMark = Buffer.from('"verifier_key":');
+const marks = [
+  rotationMark,
+  promotedMark,
+  verifiedMark,
+  summaryMark,
+  storedMark,
+  sealedMark,
+  keyMark,
+];
 
 /**
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
@@ -63,6 +74,7 @@ function addLine(end: LogEnd, line: Buffer): boolean {
         versionId: versionAfter,
         sinceMs: parseIso(view.passwordSince ?? ''),
       });
+    if (code === 'log.genesis' || code === 'key.rotated') end.key = view.verifierKey ?? end.key;
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
         end.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
@@ -96,6 +108,7 @@ const emptyEnd = (): LogEnd => ({
   tree: new Tree(),
   lastTimeMs: 0,
   mentioned: 0,
+  key: null,
   open: new Map(),
   rotated: new Map(),
   stored: new Map(),
@@ -255,6 +268,7 @@ const cacheSchema = z.object({
       z.tuple([z.string(), z.object({ versionId: z.string(), sinceMs: z.number().nullable() })]),
     )
     .default([]),
+  key: z.string().nullable(),
   open: z.array(
     z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
   ),
@@ -274,7 +288,7 @@ const cacheSchema = z.object({
 });
 
 function formatCache(snapshot: Snapshot, format: string): string {
-  const { tree, position, lastTimeMs, mentioned, open, rotated, stored, factsHash } = snapshot;
+  const { tree, position, lastTimeMs, mentioned, key, open, rotated, stored, factsHash } = snapshot;
   return JSON.stringify({
     format,
     size: tree.size,
@@ -283,6 +297,7 @@ function formatCache(snapshot: Snapshot, format: string): string {
     lastTimeMs,
     mentioned,
     factsHash,
+    key,
     open: [...open.values()],
     rotated: [...rotated],
     stored: [...stored],
@@ -297,7 +312,7 @@ function parseCache(text: string | null, format: string): Snapshot | null {
   try {
     const cache = cacheSchema.parse(JSON.parse(text));
     if (cache.format !== format) return null;
-    const { month, position, lastTimeMs, mentioned, factsHash } = cache;
+    const { month, position, lastTimeMs, mentioned, key, factsHash } = cache;
     return {
       tree: new Tree(
         cache.size,
@@ -306,6 +321,7 @@ function parseCache(text: string | null, format: string): Snapshot | null {
       lastTimeMs,
       mentioned,
       factsHash,
+      key,
       open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
       rotated: new Map(cache.rotated),
       stored: new Map(cache.stored),

@@ -199,6 +199,13 @@ function stamp(
   return { size, timeMs, bytes: Buffer.from(`${texts.join('\n')}\n`, 'utf8') };
 }
 
+/** The record of the key that signs, where the log does not name it yet. */
+function keyEvents({ tree, key }: LogEnd, { verifierKey }: Signer): LogEvent[] {
+  if (tree.size === 0) return [{ code: 'log.genesis', verifierKey }];
+  if (key === null || key === verifierKey) return [];
+  return [{ code: 'key.rotated', verifierKey, verifierKeyBefore: key }];
+}
+
 /** Appends. Every method runs in `createSequence`, except `expectChanges` and `reportLost`. */
 function createWriter(options: AuditLogOptions, follower: LogFollower) {
   const { segments, signer, clock, origin, context, fallback } = options;
@@ -218,11 +225,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   async function write(events: readonly LoggedEvent[]): Promise<void> {
     if (mustFollow) await follow();
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
-      const genesis: LogEvent[] =
-        follower.end.tree.size === 0
-          ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }]
-          : [];
-      const all = [...genesis, ...notes, ...events];
+      const all = [...keyEvents(follower.end, signer), ...notes, ...events];
       // Another process may have begun the log meanwhile.
       if (all.length === 0) return;
       const batch = stamp(options, follower, all);
@@ -273,10 +276,10 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
     expectChanges() {
       mustFollow = true;
     },
-    /** The first record of an empty log, and what `follow` has to note. */
+    /** The key that signs, and what `follow` has to note. */
     async begin(): Promise<void> {
       await follow();
-      if (follower.end.tree.size === 0 || notes.length > 0) await write([]);
+      await write([]);
     },
     async snapshotForCheckpoint() {
       await follow();

@@ -58,7 +58,7 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
 
   return {
     place: objects.place,
-    cacheFormat: 'thingspace-rotator/audit-head/1',
+    cacheFormat: 'thingspace-rotator/audit-head/2',
     // Between processes the names decide.
     exclusively: (work) => work(false),
     async readNew(size, visit) {

@@ -4,7 +4,9 @@
 
 import { openAuditSource, openVerifiers } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
+import type { Finding } from '../audit/findings.ts';
 import { eventCodes } from '../audit/meanings.ts';
+import { base64Of } from '../audit/merkle.ts';
 import { proveRecord } from '../audit/proof.ts';
 import {
   type Cursor,
@@ -15,7 +17,7 @@ import {
 } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record.ts';
-import { verifyLog } from '../audit/verify.ts';
+import { type Verification, verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
@@ -181,12 +183,7 @@ export async function auditVerify(
     nowMs: clock.nowMs(),
   });
   if (flags.json) {
-    const { firstTimeMs, lastTimeMs, ...rest } = found;
-    const times = {
-      firstTime: firstTimeMs === null ? null : isoTime(firstTimeMs),
-      lastTime: lastTimeMs === null ? null : isoTime(lastTimeMs),
-    };
-    print(shell, JSON.stringify({ ...rest, ...times }));
+    print(shell, JSON.stringify(verificationJson(found)));
   } else if (!flags.quiet || found.exitCode !== 0) printVerification(shell, found);
   const { state, records: size, root } = found;
   const trigger = readingTrigger(shell);
@@ -197,18 +194,54 @@ export async function auditVerify(
   return found.exitCode;
 }
 
-function printVerification(shell: Shell, found: Awaited<ReturnType<typeof verifyLog>>): void {
+/** `verify --json`: an interface. Times are ISO 8601, hashes base64. */
+function verificationJson({ newest, firstTimeMs, lastTimeMs, findings, ...rest }: Verification) {
+  const timeOf = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
+  return {
+    ...rest,
+    newest: newest && {
+      origin: newest.origin,
+      size: newest.size,
+      root: base64Of(newest.root),
+      text: newest.text,
+    },
+    firstTime: timeOf(firstTimeMs),
+    lastTime: timeOf(lastTimeMs),
+    findings: findings.map(({ acknowledgement, ...finding }) => {
+      if (acknowledgement === undefined) return finding;
+      const { timeMs, ...acknowledged } = acknowledgement;
+      return { ...finding, acknowledgement: { ...acknowledged, time: isoTime(timeMs) } };
+    }),
+  };
+}
+
+function printVerification(shell: Shell, found: Verification): void {
   const { green, yellow, red } = paintFor(shell, shell.stdout);
   const colour = { intact: green, incomplete: yellow, altered: red }[found.state];
   const lines = [
     `${colour(found.state)}: ${found.records} records; ${found.checkpoints} checkpoints sign ` +
       `${found.sealedRecords} of them; root ${found.root}`,
-    ...found.findings.map(({ level, kind, message }) => `${level}: ${kind}: ${message}`),
-    ...(found.more > 0 ? [`${found.more} more findings are not shown.`] : []),
+    ...found.findings.map(findingLine),
+    ...notShown(found),
     ...found.keys.map((key) => `Signed by ${key}.`),
     ...found.anchors.map((size) => `Continues the given checkpoint of ${size} records.`),
   ];
   for (const line of lines) print(shell, line);
+}
+
+function findingLine({ level, kind, message, id, acknowledgement }: Finding): string {
+  const line = `${level}: ${kind}: ${message}`;
+  if (acknowledgement === undefined) return level === 'altered' ? line : `${line} [${id}]`;
+  const { by, note, sequence } = acknowledgement;
+  return `${line}. Acknowledged by ${by} in record ${sequence}: ${note}`;
+}
+
+/** How many findings of each kind are not in the list. */
+function notShown({ counts, findings }: Verification): string[] {
+  return Object.entries(counts).flatMap(([kind, count]) => {
+    const more = count - findings.filter((finding) => finding.kind === kind).length;
+    return more > 0 ? [`${more} more findings of the kind ${kind} are not shown.`] : [];
+  });
 }
 
 export async function auditProve(

@@ -2,6 +2,7 @@
 // heavier than commander. Every description is a sentence (test/unit/help.test.ts).
 
 import { Argument, Command, CommanderError, Option } from 'commander';
+import { WrongInput } from '../audit/findings.ts';
 import { UsageError } from '../config/errors.ts';
 import { explanationLines } from '../rotation/catalogue.ts';
 import { exitCodeOf, Failure, failures } from '../rotation/failure.ts';
@@ -35,8 +36,10 @@ function printError(shell: Shell, error: unknown, { config }: CommonFlags): numb
     for (const line of explanationLines(error.reason, facts)) tell(shell, line);
     return exitCodeOf(failures[error.reason].certainty, false);
   }
-  if (!(error instanceof UsageError)) throw error;
-  for (const problem of error.problems) tell(shell, `error: ${problem}`);
+  const isWrongInput = error instanceof WrongInput;
+  if (!(isWrongInput || error instanceof UsageError)) throw error;
+  const problems = isWrongInput ? [error.message] : error.problems;
+  for (const problem of problems) tell(shell, `error: ${problem}`);
   return 2;
 }
 
@@ -296,7 +299,7 @@ function addReadingCommands(add: Add, shell: Shell): void {
 function addAuditorCommands(add: Add, shell: Shell): void {
   add(
     'verify',
-    'Verify all records; exits with 0 (intact), 1 (incomplete) or 4 (altered).',
+    'Verify all records: exit code 0 intact, 1 incomplete, 2 wrong input, 4 altered.',
     'audit verify --consistent-with /mnt/auditor/000000000120.checkpoint',
     [checkpoint(), key()],
     async (_, flags) => (await import('./audit.ts')).auditVerify(shell, flags),

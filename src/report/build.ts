@@ -133,6 +133,7 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   const verification = await verifyLog(source, {
     verifiers,
     consistentWith: options.consistentWith ?? [],
+    nowMs,
   });
   const read = await readHistory(source, fromMs, endMs);
   const { history } = read;
