@@ -4,6 +4,7 @@
 //
 //   DIRECTORY/audit-2026-11.jsonl                    the records of one UTC month, one a line
 //   DIRECTORY/checkpoints/000000000042.checkpoint    the signed head at 42 records
+//   DIRECTORY/frontiers/000000004711.frontier        where the records go on after an archive
 //   DIRECTORY/.writer/state.json                     a cache; verification does not read it
 //   DIRECTORY/.writer/lock and others                the lock between processes (lock.ts)
 
@@ -21,15 +22,17 @@ import {
   readSync,
   renameSync,
   statSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errnoOf, systemFailure } from '../rotation/failure.ts';
 import { isoDay } from '../time.ts';
+import { frontierFile, frontierFolder } from './frontier.ts';
 import { type LockOptions, openLock } from './lock.ts';
-import type { AuditSource, Segment } from './reader.ts';
-import { viewLine } from './record.ts';
+import { type AuditSource, numberAfter, recordKeys, type Segment } from './reader.ts';
+import { maxLineBytes, viewLine } from './record.ts';
 import {
   type AuditSegments,
   checkpointFile,
@@ -44,6 +47,8 @@ const checkpointFolder = 'checkpoints';
 const batchMark = Buffer.from('"batch_remaining":');
 
 const monthFile = (month: string): string => `audit-${month}.jsonl`;
+const frontierPath = (directory: string, size: number): string =>
+  join(directory, frontierFolder, frontierFile(size));
 const checkpointPath = (directory: string, size: number): string =>
   join(directory, checkpointFolder, checkpointFile(size));
 
@@ -285,23 +290,48 @@ function createCheckpointFolder(directory: string) {
       const name = checkpointPath(directory, size);
       return { name, size, text: guarded(name, () => readFileSync(name, 'utf8')) };
     },
-    /** Writes under another name and renames: the checkpoint is complete and durable, or absent. */
     store(size: number, text: string): string {
-      const path = checkpointPath(directory, size);
-      guarded(path, () => {
-        const fd = openSync(`${path}.new`, 'w', 0o644);
-        try {
-          writeAll(fd, Buffer.from(text, 'utf8'));
-          fsyncSync(fd);
-        } finally {
-          closeSync(fd);
-        }
-        renameSync(`${path}.new`, path);
-      });
-      syncFolder(folder);
+      storeText(checkpointPath(directory, size), text);
       return text;
     },
   };
+}
+
+/** Writes under another name and renames: the file is complete and durable, or absent. */
+function storeText(path: string, text: string): void {
+  guarded(path, () => {
+    const fd = openSync(`${path}.new`, 'w', 0o644);
+    try {
+      writeAll(fd, Buffer.from(text, 'utf8'));
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(`${path}.new`, path);
+  });
+  syncFolder(dirname(path));
+}
+
+/** Stores a frontier in the log. Durable on return. Throws `audit-unavailable`. */
+export function storeFrontier(directory: string, size: number, text: string): void {
+  const path = frontierPath(directory, size);
+  guarded(path, () => mkdirSync(dirname(path), { recursive: true, mode: 0o750 }));
+  storeText(path, text);
+}
+
+/**
+ * Removes months that are archived, oldest first, and their checkpoints. The frontiers of these
+ * months MUST be stored; `size` is that of the last one. Throws `audit-unavailable`.
+ */
+export function removeMonths(directory: string, months: readonly string[], size: number): void {
+  const remove = (path: string): void => guarded(path, () => unlinkSync(path));
+  for (const month of [...months].sort()) remove(join(directory, monthFile(month)));
+  syncFolder(directory);
+  for (const covered of checkpointSizesIn(directory))
+    if (covered <= size) remove(checkpointPath(directory, covered));
+  const folder = join(directory, frontierFolder);
+  for (const name of guarded(folder, () => readdirSync(folder)))
+    if (name < frontierFile(size)) remove(join(folder, name));
 }
 
 /** The text of a file; `null` when it cannot be read. */
@@ -352,6 +382,23 @@ function syncFolder(folder: string): void {
   });
 }
 
+/** The sequence number of the first stored record; 0 when there is none. */
+function firstSequence(directory: string): number {
+  const [month] = monthsIn(directory);
+  if (month === undefined) return 0;
+  const path = join(directory, monthFile(month));
+  const line = Buffer.alloc(maxLineBytes);
+  return guarded(path, () => {
+    const fd = openSync(path, 'r');
+    try {
+      const length = readSync(fd, line, 0, line.length, 0);
+      return Math.max(0, numberAfter(line.subarray(0, length), recordKeys.sequence));
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
 function segmentOf(directory: string, month: string): Segment {
   const path = join(directory, monthFile(month));
   return {
@@ -378,6 +425,11 @@ export function openFileSource(directory: string): AuditSource {
     segments: async () => monthsIn(directory).map((month) => segmentOf(directory, month)),
     checkpoints: async () =>
       checkpointSizesIn(directory).map((size) => new CheckpointFile(directory, size)),
+    async frontier() {
+      const size = firstSequence(directory);
+      const text = readOptional(frontierPath(directory, size));
+      return text === null ? null : { name: frontierFile(size), text };
+    },
   };
 }
 

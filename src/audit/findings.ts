@@ -28,6 +28,8 @@ const levels = {
   'not-a-record': 'altered',
   /** The log does not continue a checkpoint that was kept elsewhere. */
   inconsistent: 'altered',
+  /** A checkpoint that was kept elsewhere ends in archived records. */
+  archived: 'incomplete',
   /** Another key signs than before, and no record says so. Version 0.1 wrote none. */
   'key-unrecorded': 'incomplete',
   /** The time goes back. */

@@ -48,83 +48,150 @@ function parseKey(text: string | undefined): Verifier | null {
   }
 }
 
-export function createKeyHistory(given: readonly Verifier[], findings: Findings) {
-  /** Keys that the log names, and the record that named each first. */
-  const named = new Map<string, { readonly verifier: Verifier; readonly sequence: number }>();
+/** What is known during the pass over the log. */
+type Keys = {
+  /** Keys that the log names, the record that named each first, and whether it was a record. */
+  readonly named: Map<string, Named>;
   /** Keys that signed, and the first checkpoint of each. */
-  const used = new Map<string, { readonly isGiven: boolean; readonly name: string }>();
-  const unsigned: Signed[] = [];
+  readonly used: Map<string, { readonly isGiven: boolean; readonly name: string }>;
+  readonly unsigned: Signed[];
   /** The key in force. */
-  let current: Verifier | null = null;
-  let genesisKey: string | undefined;
+  current: Verifier | null;
+  /** The key that was in force when the log began. */
+  first: string | undefined;
+  frontier: Signed | null;
   /** How many records the given keys signed. */
-  let sealed = 0;
+  sealed: number;
+};
 
-  function addNamed(text: string | undefined, sequence: number): Verifier | null {
-    const verifier = parseKey(text);
-    if (verifier && !named.has(verifier.verifierKey))
-      named.set(verifier.verifierKey, { verifier, sequence });
-    return verifier;
-  }
+/** `isRecorded`: a record names it, and not only the state of a frontier. */
+type Named = {
+  readonly verifier: Verifier;
+  readonly sequence: number;
+  readonly isRecorded: boolean;
+};
 
-  function compareWithRecords(signer: Verifier, { name, size }: Signed): void {
-    if (current !== null && current.verifierKey !== signer.verifierKey) {
-      const place = `${name} is signed by ${describeKey(signer)}`;
-      if (used.has(current.verifierKey)) {
-        const replaced = `and no record says that it replaced ${describeKey(current)}`;
-        findings.add('key-unrecorded', `${place}, ${replaced}`, size);
-      } else {
-        const expected = `but the log names ${describeKey(current)}, which signed no checkpoint`;
-        findings.add('key', `${place}, ${expected}`, name);
-      }
+function addNamed(
+  { named }: Keys,
+  text: string | undefined,
+  sequence: number,
+  isRecorded: boolean,
+): Verifier | null {
+  const verifier = parseKey(text);
+  const known = verifier && named.get(verifier.verifierKey);
+  if (verifier && !(known?.isRecorded || (known && !isRecorded)))
+    named.set(verifier.verifierKey, {
+      verifier,
+      sequence: known?.sequence ?? sequence,
+      isRecorded,
+    });
+  return verifier;
+}
+
+function compareWithRecords(
+  keys: Keys,
+  signer: Verifier,
+  { name, size }: Signed,
+  findings: Findings,
+) {
+  const { current, used, frontier } = keys;
+  if (current !== null && current.verifierKey !== signer.verifierKey) {
+    const place = `${name} is signed by ${describeKey(signer)}`;
+    if (used.has(current.verifierKey) || (frontier && current.verifierKey === keys.first)) {
+      const replaced = `and no record says that it replaced ${describeKey(current)}`;
+      findings.add('key-unrecorded', `${place}, ${replaced}`, size);
+    } else {
+      const expected = `but the log names ${describeKey(current)}, which signed no checkpoint`;
+      findings.add('key', `${place}, ${expected}`, name);
     }
-    current = signer;
   }
+  keys.current = signer;
+}
 
+/** Who signed a checkpoint: a given key, or one of `candidates`; else `null`. */
+function signerIn(
+  keys: Keys,
+  checkpoint: Signed,
+  candidates: readonly Named[],
+  findings: Findings,
+): Verifier | null {
+  const { name, signature, isAnchor, size } = checkpoint;
+  const isGiven = isVerifier(signature);
+  const known = candidates.map(({ verifier }) => verifier);
+  const signer = isGiven ? signature : signerOf(signature, known);
+  if (signer === 'unknown-key') keys.unsigned.push(checkpoint);
+  if (signer === 'invalid') findings.add('signature', `${name} ${signatureProblems[signer]}`, name);
+  if (typeof signer === 'string') return null;
+  if (isAnchor) return signer;
+  if (isGiven) keys.sealed = Math.max(keys.sealed, size);
+  return signer;
+}
+
+function addUsed({ used }: Keys, { verifierKey }: Verifier, { name, signature }: Signed): void {
+  if (!used.has(verifierKey)) used.set(verifierKey, { isGiven: isVerifier(signature), name });
+}
+
+export type KeyHistory = ReturnType<typeof createKeyHistory>;
+
+export function createKeyHistory(given: readonly Verifier[], findings: Findings) {
+  const keys: Keys = {
+    named: new Map(),
+    used: new Map(),
+    unsigned: [],
+    current: null,
+    first: undefined,
+    frontier: null,
+    sealed: 0,
+  };
   return {
+    /** The log begins with a frontier, which names the key in force. */
+    begin(signed: Signed, key: string | null): void {
+      keys.frontier = signed;
+      keys.first = key ?? undefined;
+      keys.current = addNamed(keys, keys.first, signed.size - 1, false);
+    },
     /** A record `log.genesis` or `key.rotated`. */
     addRecord({ code, sequence, verifierKey, verifierKeyBefore }: RecordView): void {
-      if (code === 'log.genesis') genesisKey = verifierKey;
-      addNamed(verifierKeyBefore, sequence);
-      current = addNamed(verifierKey, sequence) ?? current;
+      if (code === 'log.genesis') keys.first = verifierKey;
+      addNamed(keys, verifierKeyBefore, sequence, true);
+      keys.current = addNamed(keys, verifierKey, sequence, true) ?? keys.current;
     },
     /** Whether a key that is known so far signed the checkpoint, over all records so far. */
     accepts(checkpoint: Signed): boolean {
-      const { name, signature, size, isAnchor } = checkpoint;
-      const isGiven = isVerifier(signature);
-      const known = [...named.values()].map(({ verifier }) => verifier);
-      const signer = isGiven ? signature : signerOf(signature, known);
-      if (signer === 'unknown-key') unsigned.push(checkpoint);
-      if (signer === 'invalid')
-        findings.add('signature', `${name} ${signatureProblems[signer]}`, name);
-      if (typeof signer === 'string') return false;
-      if (isAnchor) return true;
-      compareWithRecords(signer, checkpoint);
-      if (!used.has(signer.verifierKey)) used.set(signer.verifierKey, { isGiven, name });
-      if (isGiven) sealed = Math.max(sealed, size);
+      const signer = signerIn(keys, checkpoint, [...keys.named.values()], findings);
+      if (signer === null || checkpoint.isAnchor) return signer !== null;
+      compareWithRecords(keys, signer, checkpoint, findings);
+      addUsed(keys, signer, checkpoint);
       return true;
     },
     /** The keys that signed. Throws a `WrongInput`, unless the log was altered in any case. */
     end(): readonly string[] {
-      const stored = unsigned.filter(({ isAnchor }) => !isAnchor);
-      const isOwnKey = given.some(({ verifierKey }) => verifierKey === genesisKey);
-      if (used.size > 0 || isOwnKey)
-        for (const { name } of stored)
+      const { frontier, named, used, unsigned } = keys;
+      // The key that signed the frontier is given, or a record names it: its state does not count.
+      const recorded = [...named.values()].filter(({ isRecorded }) => isRecorded);
+      const signer = frontier && signerIn(keys, frontier, recorded, findings);
+      if (frontier && signer) addUsed(keys, signer, frontier);
+      const isOwnKey = given.some(({ verifierKey }) => verifierKey === keys.first);
+      for (const { name, isAnchor } of used.size > 0 || isOwnKey ? unsigned : [])
+        if (!isAnchor)
           findings.add('signature', `${name} ${signatureProblems['unknown-key']}`, name);
-      const isUntrusted = ([key, { isGiven }]: [string, { isGiven: boolean }]): boolean =>
-        !isGiven && (named.get(key)?.sequence ?? 0) >= sealed;
-      const [untrusted] = [...used].filter(isUntrusted);
-      const [stranger] = unsigned;
-      if (!findings.isAltered() && untrusted)
-        throw otherKey(untrusted[1].name, [untrusted[0]], given);
-      if (!findings.isAltered() && stranger) {
-        const { signature, name } = stranger;
-        const signers = isVerifier(signature) ? [] : signature.signatures.map(describeKey);
-        throw otherKey(name, signers, given);
-      }
+      if (!findings.isAltered()) throwOtherKey(keys, given);
       return [...used.keys()];
     },
   };
+}
+
+/** Throws when a key that is not trusted signed. */
+function throwOtherKey({ named, used, unsigned, sealed }: Keys, given: readonly Verifier[]): void {
+  const untrusted = [...used].find(
+    ([key, { isGiven }]) => !isGiven && (named.get(key)?.sequence ?? 0) >= sealed,
+  );
+  if (untrusted) throw otherKey(untrusted[1].name, [untrusted[0]], given);
+  const [stranger] = unsigned;
+  if (stranger === undefined) return;
+  const { name, signature } = stranger;
+  const signers = isVerifier(signature) ? [] : signature.signatures.map(describeKey);
+  throw otherKey(name, signers, given);
 }
 
 function otherKey(

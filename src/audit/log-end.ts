@@ -15,6 +15,7 @@ import {
   parseVerifierKey,
   type Signer,
 } from './checkpoint.ts';
+import { type Frontier, frontierFormat, readFrontier } from './frontier.ts';
 import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
 import { type AuditSource, blocksOf, eachLine, numberAfter, recordKeys } from './reader.ts';
 import { viewLine } from './record.ts';
@@ -60,7 +61,7 @@ const marks = [
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
  * sequence number.
  */
-function addLine(end: LogEnd, line: Buffer): boolean {
+export function addLine(end: LogEnd, line: Buffer): boolean {
   const timeMs = numberAfter(line, recordKeys.loggedTime);
   if (timeMs < 0 || numberAfter(line, recordKeys.sequence) !== end.tree.size) return false;
   if (marks.some((mark) => line.includes(mark))) {
@@ -104,7 +105,7 @@ function markVerified({ rotated }: LogEnd, rotationId: string, account = ''): vo
   if (last?.rotationId === rotationId) rotated.set(account, { ...last, isVerified: true });
 }
 
-const emptyEnd = (): LogEnd => ({
+export const emptyEnd = (): LogEnd => ({
   tree: new Tree(),
   lastTimeMs: 0,
   mentioned: 0,
@@ -116,7 +117,8 @@ const emptyEnd = (): LogEnd => ({
 
 /** The end of a log for a reader. Throws `audit-unavailable` where the log is damaged. */
 export async function readLogEnd(source: AuditSource): Promise<LogEnd> {
-  const end = emptyEnd();
+  const frontier = await readFrontier(source);
+  const end = (frontier && readState(frontier)) ?? emptyEnd();
   for await (const block of blocksOf(source))
     eachLine(block, (bytes, from, to) => {
       if (!addLine(end, bytes.subarray(from, to)))
@@ -136,7 +138,8 @@ export type LogFollower = {
   /** The size of the newest checkpoint that is known; 0 when there is none. */
   sealedSize(): number;
   /**
-   * Starts from the cache, if it is valid. Throws when the log belongs to another origin.
+   * Starts from the cache, if it is valid, else from the frontier of an archive. Throws when the
+   * log belongs to another origin.
    */
   start(): Promise<void>;
   /**
@@ -173,6 +176,8 @@ export function createFollower(
 
   function add(lines: readonly Buffer[]): void {
     for (const line of lines) {
+      if (end.tree.size === 0 && numberAfter(line, recordKeys.sequence) > 0)
+        throw beginsLater(segments.place, numberAfter(line, recordKeys.sequence));
       if (!addLine(end, line))
         throw damagedLog(segments.place, `the log is damaged at record ${end.tree.size}`);
       checkRoot();
@@ -201,7 +206,10 @@ export function createFollower(
     add,
     async start() {
       await findCheckpoint();
-      end = (await readCachedEnd(segments, signer, newest)) ?? end;
+      const frontier = await readFrontier(segments.source);
+      const archived = frontier && readState(frontier);
+      const cached = await readCachedEnd(segments, signer, newest, archived?.tree.size ?? 0);
+      end = cached ?? archived ?? end;
     },
     async follow() {
       await findCheckpoint();
@@ -231,20 +239,30 @@ export function createFollower(
         await segments.storeCheckpoint(checkpoint.size, checkpoint.text),
       );
       if (stored?.root !== checkpoint.root) throw discontinued(checkpoint.size);
-      await segments.storeCache(checkpoint.size, formatCache(snapshot, segments.cacheFormat));
+      await segments.storeCache(checkpoint.size, formatState(snapshot, segments.cacheFormat));
       if (checkpoint.size > (newest?.size ?? 0)) newest = checkpoint;
     },
   };
 }
+
+/** Months were moved out of the log, and not with `audit archive`. */
+const beginsLater = (place: string, sequence: number): Failure =>
+  new Failure(
+    'audit-unavailable',
+    `audit log ${place}: it begins with record ${sequence}, and no frontier of that record exists`,
+    { cause: 'log-begins-later', path: place },
+  );
 
 /** The end in the cache, where a checkpoint that our key signed confirms it. */
 async function readCachedEnd(
   segments: AuditSegments,
   { verifierKey }: Pick<Signer, 'verifierKey'>,
   newest: Checkpoint | null,
+  leastSize: number,
 ): Promise<LogEnd | null> {
-  const cached = parseCache(await segments.readCache(), segments.cacheFormat);
-  if (cached === null) return null;
+  const cache = await segments.readCache();
+  const cached = cache === null ? null : parseState(cache, segments.cacheFormat);
+  if (cached === null || cached.tree.size < leastSize) return null;
   const { size } = cached.tree;
   const text = size === newest?.size ? newest.text : await segments.readCheckpoint(size);
   const checkpoint = text === null ? null : parseCheckpoint(text);
@@ -254,7 +272,7 @@ async function readCachedEnd(
   return isSigned && segments.seek(cached.position) ? cached : null;
 }
 
-const cacheSchema = z.object({
+const stateSchema = z.object({
   format: z.string(),
   size: z.int().nonnegative(),
   frontier: z.array(z.string()),
@@ -287,7 +305,12 @@ const cacheSchema = z.object({
   ),
 });
 
-function formatCache(snapshot: Snapshot, format: string): string {
+/** The end as JSON, for the cache and for a frontier, which adds the records that it carries. */
+export function formatState(
+  snapshot: LogEnd & { readonly position?: SegmentPosition },
+  format: string,
+  carried?: readonly string[],
+): string {
   const { tree, position, lastTimeMs, mentioned, key, open, rotated, stored, factsHash } = snapshot;
   return JSON.stringify({
     format,
@@ -301,16 +324,20 @@ function formatCache(snapshot: Snapshot, format: string): string {
     open: [...open.values()],
     rotated: [...rotated],
     stored: [...stored],
+    carried,
   });
 }
 
+/** The end of the archived records. Its signature is not checked. */
+export const readState = ({ state }: Frontier): LogEnd | null => parseState(state, frontierFormat);
+
 /**
- * The cached end; `null` when the text is no cache of that format. Nothing in it is verified yet.
+ * The end in a cache or a frontier; `null` when the text has another format. Nothing in it is
+ * verified yet.
  */
-function parseCache(text: string | null, format: string): Snapshot | null {
-  if (text === null) return null;
+function parseState(text: string, format: string): Snapshot | null {
   try {
-    const cache = cacheSchema.parse(JSON.parse(text));
+    const cache = stateSchema.parse(JSON.parse(text));
     if (cache.format !== format) return null;
     const { month, position, lastTimeMs, mentioned, key, factsHash } = cache;
     return {

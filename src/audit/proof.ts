@@ -17,6 +17,7 @@ import {
   signatureProblems,
   type Verifier,
 } from './checkpoint.ts';
+import { readFrontier } from './frontier.ts';
 import {
   base64Of,
   createRangeHasher,
@@ -55,10 +56,11 @@ export async function proofsOf(
   records: readonly { readonly index: number; readonly line: string }[],
   checkpoint: Checkpoint,
 ): Promise<readonly string[]> {
+  const start = (await readFrontier(source))?.tree;
   const hashers = records.map(({ index }) =>
-    createRangeHasher(inclusionRanges(index, checkpoint.size)),
+    createRangeHasher(inclusionRanges(index, checkpoint.size), start),
   );
-  let size = 0;
+  let size = start?.size ?? 0;
   for await (const block of blocksOf(source)) {
     eachLine(block, (bytes, start, end) => {
       const leaf = leafHashInPlace(bytes, start, end);

@@ -16,7 +16,8 @@ import {
   type Verified,
   WrongInput,
 } from './findings.ts';
-import { createKeyHistory, type Signed, signerOf } from './key-history.ts';
+import { type Frontier, parseFrontier } from './frontier.ts';
+import { createKeyHistory, type KeyHistory, type Signed, signerOf } from './key-history.ts';
 import { base64Of, type Hash, leafHashInPlace, Tree } from './merkle.ts';
 import {
   type AuditSource,
@@ -30,6 +31,8 @@ import { viewLine } from './record.ts';
 
 export type Verification = Verified & {
   readonly records: number;
+  /** How many of them are archived: the log goes on from the frontier at this record. */
+  readonly archivedRecords: number;
   /** Number of valid checkpoints. */
   readonly checkpoints: number;
   /** How many records the largest valid checkpoint covers. */
@@ -106,8 +109,9 @@ export async function verifyLog(
   options: VerifyOptions,
 ): Promise<Verification> {
   const findings = createFindings();
-  const signed = await readCheckpoints(source, options, findings);
-  const walk = createWalk(signed, options, findings);
+  const start = await readStart(source, options, findings);
+  const signed = await readCheckpoints(source, options, findings, start?.frontier.checkpoint);
+  const walk = createWalk(signed, options, findings, start);
   let incompleteBytes = 0;
   for await (const block of blocksOf(source)) {
     walk.visit(block);
@@ -132,6 +136,7 @@ export async function verifyLog(
   return {
     ...findings.end(new Map([...acknowledgements].filter(isSigned))),
     records: tree.size,
+    archivedRecords: start?.frontier.tree.size ?? 0,
     checkpoints: stored.length,
     sealedRecords,
     root: base64Of(tree.root()),
@@ -140,6 +145,32 @@ export async function verifyLog(
     ...times,
     anchors: valid.filter(({ isAnchor }) => isAnchor).map(({ size }) => size),
   };
+}
+
+type Start = { readonly frontier: Frontier; readonly signed: Signed };
+
+/** The frontier from which the records go on; `null` for record 0. */
+async function readStart(
+  source: AuditSource,
+  { verifiers }: VerifyOptions,
+  findings: Findings,
+): Promise<Start | null> {
+  const found = await source.frontier();
+  if (found === null) return null;
+  const { name, text } = found;
+  const frontier = parseFrontier(text);
+  const signer = frontier && signerOf(frontier.checkpoint.note, verifiers);
+  if (!frontier || !signer || signer === 'invalid') {
+    findings.add(
+      'signature',
+      `${name} ${frontier ? signatureProblems.invalid : 'is no frontier'}`,
+      name,
+    );
+    return null;
+  }
+  const { size, note } = frontier.checkpoint;
+  const signature = signer === 'unknown-key' ? note : signer;
+  return { frontier, signed: { name, size, isAnchor: false, signature } };
 }
 
 /** One by one: the text of a stored checkpoint is read when it is asked for. */
@@ -187,10 +218,11 @@ async function readCheckpoints(
   source: AuditSource,
   { verifiers, consistentWith = [] }: VerifyOptions,
   findings: Findings,
+  archived: Checkpoint | undefined,
 ): Promise<Checkpoints> {
   const bySize = new Map<number, Given[]>();
   const sizes = new Set<number>();
-  let origin: string | undefined;
+  let origin = archived?.origin;
   const stored = await source.checkpoints();
   for (const { name, text, isAnchor } of eachCheckpoint(stored, consistentWith)) {
     const checkpoint = isAnchor ? readAnchor(name, text) : parseCheckpoint(text);
@@ -208,6 +240,11 @@ async function readCheckpoints(
       if (isAnchor) throw new WrongInput(`${problem}.`);
       findings.add('origin', problem, name);
     }
+    if (archived && size < archived.size) {
+      const message = `${name} covers ${size} records, and the first ${archived.size} are archived`;
+      if (isAnchor) findings.add('archived', message, name);
+      continue;
+    }
     if (!isAnchor) sizes.add(size);
     const signature = signer === 'unknown-key' ? note : signer;
     bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, isAnchor, signature }]);
@@ -219,7 +256,7 @@ async function readCheckpoints(
 function createComparer(
   bySize: Checkpoints['bySize'],
   tree: Tree,
-  keys: ReturnType<typeof createKeyHistory>,
+  keys: KeyHistory,
   findings: Findings,
 ) {
   const valid: Given[] = [];
@@ -271,8 +308,8 @@ function createComparer(
 }
 
 /** Checks the order of the times, and the time between two records. */
-function createTimeCheck(gapMs: number, findings: Findings) {
-  let [first, last] = [null as number | null, null as number | null];
+function createTimeCheck(gapMs: number, findings: Findings, before: number | null) {
+  let [first, last] = [null as number | null, before];
   return {
     add(timeMs: number, sequence: number): void {
       if (last !== null && timeMs < last) {
@@ -302,10 +339,12 @@ function createWalk(
   { origin, bySize, sizes }: Checkpoints,
   { verifiers, gapMs = dayMs + 2 * 3_600_000 }: VerifyOptions,
   findings: Findings,
+  start: Start | null,
 ) {
-  const tree = new Tree();
-  const times = createTimeCheck(gapMs, findings);
+  const tree = start?.frontier.tree.copy() ?? new Tree();
+  const times = createTimeCheck(gapMs, findings, start?.frontier.lastTimeMs ?? null);
   const keys = createKeyHistory(verifiers, findings);
+  if (start) keys.begin(start.signed, start.frontier.key);
   const checkpoints = createComparer(bySize, tree, keys, findings);
   const facts = createFacts(origin, keys, findings);
   const logged = createFinder(recordKeys.loggedTime);
@@ -331,6 +370,7 @@ function createWalk(
   }
 
   checkpoints.compare();
+  const archived = tree.size;
   return {
     visit(block: LineBlock): void {
       facts.begin(block);
@@ -339,7 +379,7 @@ function createWalk(
     end(nowMs: number | undefined) {
       checkpoints.end();
       for (const size of facts.mentioned) {
-        if (sizes.has(size)) continue;
+        if (sizes.has(size) || size <= archived) continue;
         findings.add('checkpoint-missing', `the checkpoint at ${size} records is missing`, size);
       }
       return {
@@ -359,11 +399,7 @@ const rareCodes = ['key.rotated', 'exception.acknowledged'].map((code) =>
 );
 
 /** What the records say about keys, checkpoints and acknowledged findings. */
-function createFacts(
-  origin: string | undefined,
-  keys: ReturnType<typeof createKeyHistory>,
-  findings: Findings,
-) {
+function createFacts(origin: string | undefined, keys: KeyHistory, findings: Findings) {
   const mentioned = new Set<number>();
   const acknowledgements = new Map<string, Acknowledgement>();
   /** Where the next rare record of the block is, by its needle. */

@@ -221,6 +221,9 @@ function printVerification(shell: Shell, found: Verification): void {
   const lines = [
     `${colour(found.state)}: ${found.records} records; ${found.checkpoints} checkpoints sign ` +
       `${found.sealedRecords} of them; root ${found.root}`,
+    ...(found.archivedRecords > 0
+      ? [`The first ${found.archivedRecords} records are archived.`]
+      : []),
     ...found.findings.map(findingLine),
     ...notShown(found),
     ...found.keys.map((key) => `Signed by ${key}.`),

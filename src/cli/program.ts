@@ -7,6 +7,7 @@ import { UsageError } from '../config/errors.ts';
 import { explanationLines } from '../rotation/catalogue.ts';
 import { exitCodeOf, Failure, failures } from '../rotation/failure.ts';
 import { version } from '../version.ts';
+import type { ArchiveFlags } from './archive.ts';
 import type { ReportFlags } from './report.ts';
 import { type CommonFlags, type Shell, tell } from './terminal.ts';
 
@@ -318,6 +319,17 @@ function addAuditorCommands(add: Add, shell: Shell): void {
       option('--offline', 'Use the audit log only: contact no store, and append no record.'),
     ],
     async (_, flags) => (await import('./report.ts')).auditReport(shell, flags),
+  );
+  add<ArchiveFlags>(
+    'archive',
+    'Write complete months of the log into bundles, and remove them with --delete.',
+    'audit archive --before 2026-09 --out /mnt/archive --delete',
+    [
+      required('--before <month>', 'Archive the months before this one.'),
+      required('--out <folder>', 'Write the bundles into this folder; none is overwritten.'),
+      option('--delete', 'Remove the months from the log when their bundles are verified.'),
+    ],
+    async (_, flags) => (await import('./archive.ts')).auditArchive(shell, flags),
   );
   add<{ note: string }>(
     'acknowledge',

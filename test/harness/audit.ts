@@ -174,6 +174,7 @@ export function memorySource(
     bytes.copy(into, at, position);
   return {
     segments: async () => [{ name: 'memory', open: () => ({ read, close: () => undefined }) }],
+    frontier: async () => null,
     checkpoints: async () => checkpoints.map((text, index) => ({ name: String(index), text })),
   };
 }

@@ -361,7 +361,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
       return {} as never;
     },
-    source: { segments: async () => [], checkpoints: async () => [] },
+    source: { segments: async () => [], checkpoints: async () => [], frontier: async () => null },
     close: async () => {},
   };
 
