@@ -24,11 +24,11 @@ import {
   statSync,
   unlinkSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { errnoOf, systemFailure } from '../rotation/failure.ts';
+import { errnoOf } from '../rotation/failure.ts';
 import { isoDay } from '../time.ts';
+import { guarded, readOptional, storeText, syncFolder, writeAll } from './durable-text.ts';
 import { frontierFile, frontierFolder } from './frontier.ts';
 import { type LockOptions, openLock } from './lock.ts';
 import { type AuditSource, numberAfter, recordKeys, type Segment } from './reader.ts';
@@ -51,15 +51,6 @@ const frontierPath = (directory: string, size: number): string =>
   join(directory, frontierFolder, frontierFile(size));
 const checkpointPath = (directory: string, size: number): string =>
   join(directory, checkpointFolder, checkpointFile(size));
-
-/** Runs a system call on `path`; its error becomes `audit-unavailable`. */
-function guarded<T>(path: string, call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw systemFailure('audit-unavailable', `audit log ${path}`, path, error);
-  }
-}
 
 /** The first file of a log, or a position in a later one. */
 type End = { readonly month: string | null; readonly position: number };
@@ -102,6 +93,11 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
     newestCheckpoint: async () => checkpoints.newest(),
     readCheckpoint: async (size) => readOptional(checkpointPath(directory, size)),
     storeCheckpoint: async (size, text) => checkpoints.store(size, text),
+    async addSignature(size, line) {
+      const path = checkpointPath(directory, size);
+      const text = guarded(path, () => readFileSync(path, 'utf8'));
+      if (!text.includes(line)) storeText(path, `${text}${line}`);
+    },
     readCache: async () => readOptional(cache),
     async storeCache(_size, text) {
       try {
@@ -227,10 +223,6 @@ function eachStoredLine(path: string, position: number, visit: (line: Buffer) =>
   });
 }
 
-function writeAll(fd: number, bytes: Buffer): void {
-  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
-}
-
 /** Appends bytes to month files; keeps the newest one open. */
 function createAppender(directory: string) {
   let opened: { month: string; fd: number } | null = null;
@@ -297,21 +289,6 @@ function createCheckpointFolder(directory: string) {
   };
 }
 
-/** Writes under another name and renames: the file is complete and durable, or absent. */
-function storeText(path: string, text: string): void {
-  guarded(path, () => {
-    const fd = openSync(`${path}.new`, 'w', 0o644);
-    try {
-      writeAll(fd, Buffer.from(text, 'utf8'));
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(`${path}.new`, path);
-  });
-  syncFolder(dirname(path));
-}
-
 /** Stores a frontier in the log. Durable on return. Throws `audit-unavailable`. */
 export function storeFrontier(directory: string, size: number, text: string): void {
   const path = frontierPath(directory, size);
@@ -332,15 +309,6 @@ export function removeMonths(directory: string, months: readonly string[], size:
   const folder = join(directory, frontierFolder);
   for (const name of guarded(folder, () => readdirSync(folder)))
     if (name < frontierFile(size)) remove(join(folder, name));
-}
-
-/** The text of a file; `null` when it cannot be read. */
-function readOptional(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
 }
 
 /** Names of the months that have a file, oldest first. */
@@ -365,21 +333,6 @@ function checkpointSizesIn(directory: string): number[] {
     .map((name) => Number(checkpointPattern.exec(name)?.[1] ?? Number.NaN))
     .filter(Number.isSafeInteger)
     .sort((a, b) => a - b);
-}
-
-/**
- * Makes the names in a folder durable: without the fsync of the folder a new file can be lost in a
- * power failure.
- */
-function syncFolder(folder: string): void {
-  guarded(folder, () => {
-    const fd = openSync(folder, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  });
 }
 
 /** The sequence number of the first stored record; 0 when there is none. */

@@ -28,6 +28,10 @@ const levels = {
   'not-a-record': 'altered',
   /** The log does not continue a checkpoint that was kept elsewhere. */
   inconsistent: 'altered',
+  /** A witness has seen another history of this log. */
+  'witness-conflict': 'altered',
+  /** Fewer witnesses cosigned the newest checkpoint than the policy asks for. */
+  witness: 'incomplete',
   /** A checkpoint that was kept elsewhere ends in archived records. */
   archived: 'incomplete',
   /** Another key signs than before, and no record says so. Version 0.1 wrote none. */

@@ -16,7 +16,7 @@ import {
   type Signer,
 } from './checkpoint.ts';
 import { type Frontier, frontierFormat, readFrontier } from './frontier.ts';
-import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
+import { base64Of, type Hash, hashOf, leafHash, RecentLeaves, Tree } from './merkle.ts';
 import { type AuditSource, blocksOf, eachLine, numberAfter, recordKeys } from './reader.ts';
 import { viewLine } from './record.ts';
 import { type AuditSegments, damagedLog, type SegmentPosition } from './segments.ts';
@@ -135,7 +135,8 @@ export type Removed = { readonly bytes: number; readonly records: number };
 
 export type LogFollower = {
   readonly end: LogEnd;
-  /** The size of the newest checkpoint that is known; 0 when there is none. */
+  /** The newest checkpoint that is known, and its size; 0 when there is none. */
+  newest(): Checkpoint | null;
   sealedSize(): number;
   /**
    * Starts from the cache, if it is valid, else from the frontier of an archive. Throws when the
@@ -151,6 +152,10 @@ export type LogFollower = {
   /** Adds lines that this process appended. */
   add(lines: readonly Buffer[]): void;
   snapshot(): Snapshot;
+  /** From here on, `consistency` has what it needs. */
+  keepLeaves(): void;
+  /** RFC 6962 PROOF(older, D[size]); `null` when it needs records from before `keepLeaves`. */
+  consistency(older: number, size: number): readonly Hash[] | null;
   /**
    * Stores a signed checkpoint of `snapshot`, and the cache for it. Both are durable when it
    * resolves.
@@ -165,6 +170,7 @@ export function createFollower(
 ): LogFollower {
   let end = emptyEnd();
   let newest: Checkpoint | null = null;
+  let recent: RecentLeaves | null = null;
 
   const discontinued = (size: number): Failure =>
     damagedLog(segments.place, `the log does not continue its checkpoint at ${size} records`);
@@ -180,22 +186,13 @@ export function createFollower(
         throw beginsLater(segments.place, numberAfter(line, recordKeys.sequence));
       if (!addLine(end, line))
         throw damagedLog(segments.place, `the log is damaged at record ${end.tree.size}`);
+      recent?.add(leafHash(line));
       checkRoot();
     }
   }
 
   async function findCheckpoint(): Promise<void> {
-    const found = await segments.newestCheckpoint();
-    if (found === null || found.size <= (newest?.size ?? 0)) return;
-    const checkpoint = parseCheckpoint(found.text);
-    if (checkpoint?.size !== found.size)
-      throw damagedLog(found.name, 'the file is not a checkpoint of that size');
-    if (checkpoint.origin !== origin)
-      throw new Failure(
-        'audit-unavailable',
-        `audit log ${found.name}: the checkpoint belongs to the log "${checkpoint.origin}"`,
-      );
-    newest = checkpoint;
+    newest = (await readNewer(segments, origin, newest?.size ?? 0)) ?? newest;
   }
 
   return {
@@ -203,6 +200,11 @@ export function createFollower(
       return end;
     },
     sealedSize: () => newest?.size ?? 0,
+    newest: () => newest,
+    keepLeaves() {
+      recent = new RecentLeaves(end.tree);
+    },
+    consistency: (older, size) => recent?.consistency(older, size) ?? null,
     add,
     async start() {
       await findCheckpoint();
@@ -243,6 +245,25 @@ export function createFollower(
       if (checkpoint.size > (newest?.size ?? 0)) newest = checkpoint;
     },
   };
+}
+
+/** The newest checkpoint, when it is larger than `size`. */
+async function readNewer(
+  segments: AuditSegments,
+  origin: string,
+  size: number,
+): Promise<Checkpoint | null> {
+  const found = await segments.newestCheckpoint();
+  if (found === null || found.size <= size) return null;
+  const checkpoint = parseCheckpoint(found.text);
+  if (checkpoint?.size !== found.size)
+    throw damagedLog(found.name, 'the file is not a checkpoint of that size');
+  if (checkpoint.origin !== origin)
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${found.name}: the checkpoint belongs to the log "${checkpoint.origin}"`,
+    );
+  return checkpoint;
 }
 
 /** Months were moved out of the log, and not with `audit archive`. */

@@ -202,6 +202,33 @@ export function createRangeHasher(
 }
 
 /**
+ * The newest leaves of a growing tree, from which the proof that it continues one of its earlier
+ * sizes is made without reading the log.
+ */
+export class RecentLeaves {
+  readonly #base: Tree;
+  readonly #leaves: Hash[] = [];
+
+  constructor(base: Tree) {
+    this.#base = base.copy();
+  }
+
+  add(leaf: Hash): void {
+    this.#leaves.push(leaf);
+  }
+
+  /** RFC 6962 PROOF(older, D[size]); `null` when it needs leaves from before the base. */
+  consistency(older: number, size: number): Hash[] | null {
+    const { size: first } = this.#base;
+    if (older < first) return null;
+    const hasher = createRangeHasher(consistencyRanges(older, size), this.#base);
+    for (let index = first; index < size; index += 1)
+      hasher.add(index, this.#leaves[index - first] as Hash);
+    return hasher.hashes();
+  }
+}
+
+/**
  * The root that an inclusion proof leads to; `null` when the proof has another length than index
  * and size ask for.
  */

@@ -9,6 +9,7 @@ import {
   signatureProblems,
   type Verifier,
 } from './checkpoint.ts';
+import type { Cosignature } from './cosignature.ts';
 import {
   type Acknowledgement,
   createFindings,
@@ -28,6 +29,7 @@ import {
   recordKeys,
 } from './reader.ts';
 import { viewLine } from './record.ts';
+import { checkWitnesses, type WitnessPolicy } from './witness-check.ts';
 
 export type Verification = Verified & {
   readonly records: number;
@@ -40,6 +42,8 @@ export type Verification = Verified & {
   /** Base64 root over all records. */
   readonly root: string;
   readonly newest: Checkpoint | null;
+  /** The cosignatures of the newest checkpoint by the witnesses that were given. */
+  readonly cosignatures: readonly Cosignature[];
   /** Verifier keys, of those given, that signed. */
   readonly keys: readonly string[];
   readonly firstTimeMs: number | null;
@@ -52,6 +56,8 @@ export type VerifyOptions = {
   readonly verifiers: readonly Verifier[];
   /** Texts of checkpoints kept elsewhere. */
   readonly consistentWith?: readonly string[] | undefined;
+  /** Who cosigns the checkpoints. */
+  readonly witnesses?: WitnessPolicy | undefined;
   /** UTC milliseconds. With it, a log without recent records is reported too. */
   readonly nowMs?: number | undefined;
   /** The longest time without a record that is not reported; by default a day and two hours. */
@@ -131,6 +137,9 @@ export async function verifyLog(
     const message = `${unsealed} of ${tree.size} records are after the last checkpoint`;
     findings.add('unsealed', message, sealedRecords);
   }
+  const newest = await readAgain(source, stored.at(-1)?.name);
+  const policy = options.witnesses ?? { clients: [] };
+  const cosignatures = await checkWitnesses(source, newest, policy, findings);
   const isSigned = ([, { sequence }]: [string, Acknowledgement]): boolean =>
     sequence < sealedRecords;
   return {
@@ -140,7 +149,8 @@ export async function verifyLog(
     checkpoints: stored.length,
     sealedRecords,
     root: base64Of(tree.root()),
-    newest: await readAgain(source, stored.at(-1)?.name),
+    newest,
+    cosignatures,
     keys,
     ...times,
     anchors: valid.filter(({ isAnchor }) => isAnchor).map(({ size }) => size),

@@ -2,7 +2,7 @@
 // record of a verification write; the others need the folder of the log, and neither the signing
 // key nor the store.
 
-import { openAuditSource, openVerifiers } from '../app.ts';
+import { openAuditSource, openVerifiers, openWitnesses } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
 import type { Finding } from '../audit/findings.ts';
 import { eventCodes } from '../audit/meanings.ts';
@@ -173,13 +173,16 @@ export async function auditShow(shell: Shell, id: string, flags: CommonFlags): P
 
 export async function auditVerify(
   shell: Shell,
-  flags: CommonFlags & { consistentWith?: string[]; key?: string[] },
+  flags: CommonFlags & { consistentWith?: string[]; key?: string[]; witnessPolicy?: string },
 ): Promise<number> {
   const config = await readConfig(shell, flags);
   const clock = openClock();
+  const clients = await openWitnesses(config);
+  const required = parsePolicy(flags.witnessPolicy, clients.length);
   const found = await verifyLog(await openAuditSource(config, clock), {
     verifiers: await verifiersFor(shell, config, flags.key ?? []),
     consistentWith: readCheckpoints(shell, flags),
+    witnesses: { clients, required },
     nowMs: clock.nowMs(),
   });
   if (flags.json) {
@@ -194,8 +197,29 @@ export async function auditVerify(
   return found.exitCode;
 }
 
+/** How many of the configured witnesses must have cosigned. */
+function parsePolicy(policy: string | undefined, count: number): number | undefined {
+  if (policy === undefined) return undefined;
+  const [, required = 0, all = 0] = /^(\d{1,4})-of-(\d{1,4})$/.exec(policy)?.map(Number) ?? [];
+  if (count === 0)
+    throw new UsageError('--witness-policy needs witnesses: audit.witnesses names none.');
+  if (all !== count || required < 1 || required > all)
+    throw new UsageError(
+      `--witness-policy takes K-of-${count}, with K from 1 to ${count}: audit.witnesses names ` +
+        `${count}.`,
+    );
+  return required;
+}
+
 /** `verify --json`: an interface. Times are ISO 8601, hashes base64. */
-function verificationJson({ newest, firstTimeMs, lastTimeMs, findings, ...rest }: Verification) {
+function verificationJson({
+  newest,
+  cosignatures,
+  firstTimeMs,
+  lastTimeMs,
+  findings,
+  ...rest
+}: Verification) {
   const timeOf = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
   return {
     ...rest,
@@ -205,6 +229,9 @@ function verificationJson({ newest, firstTimeMs, lastTimeMs, findings, ...rest }
       root: base64Of(newest.root),
       text: newest.text,
     },
+    cosignatures: cosignatures.map(({ witness, verifierKey, timeMs }) => {
+      return { witness, verifierKey, time: isoTime(timeMs) };
+    }),
     firstTime: timeOf(firstTimeMs),
     lastTime: timeOf(lastTimeMs),
     findings: findings.map(({ acknowledgement, ...finding }) => {
@@ -227,6 +254,10 @@ function printVerification(shell: Shell, found: Verification): void {
     ...found.findings.map(findingLine),
     ...notShown(found),
     ...found.keys.map((key) => `Signed by ${key}.`),
+    ...found.cosignatures.map(
+      ({ witness, timeMs }) =>
+        `Cosigned by ${witness} at ${isoTime(timeMs)}, up to ${found.newest?.size} records.`,
+    ),
     ...found.anchors.map((size) => `Continues the given checkpoint of ${size} records.`),
   ];
   for (const line of lines) print(shell, line);

@@ -10,6 +10,7 @@ import { version } from '../version.ts';
 import type { ArchiveFlags } from './archive.ts';
 import type { ReportFlags } from './report.ts';
 import { type CommonFlags, type Shell, tell } from './terminal.ts';
+import type { WitnessFlags } from './witness.ts';
 
 /** The service, which is an entry point and therefore passed in. */
 export type Serve = (shell: Shell, flags: CommonFlags) => Promise<number>;
@@ -302,7 +303,11 @@ function addAuditorCommands(add: Add, shell: Shell): void {
     'verify',
     'Verify all records: exit code 0 intact, 1 incomplete, 2 wrong input, 4 altered.',
     'audit verify --consistent-with /mnt/auditor/000000000120.checkpoint',
-    [checkpoint(), key()],
+    [
+      checkpoint(),
+      key(),
+      option('--witness-policy <k-of-n>', 'Ask the witnesses; K must have cosigned.'),
+    ],
     async (_, flags) => (await import('./audit.ts')).auditVerify(shell, flags),
   );
   add<ReportFlags>(
@@ -376,6 +381,18 @@ function addSetupCommands(add: Add, shell: Shell, program: Command): void {
       option('--port <number>', 'Listen on this port (default: a free one).'),
     ],
     async (_, flags) => (await import('./simulate.ts')).simulate(shell, flags),
+  );
+  add<WitnessFlags>(
+    'witness',
+    'Run a witness on another machine: it cosigns checkpoints, and refuses forks.',
+    "witness --listen 0.0.0.0:9465 --state state --key witness.key --log 'ops-1/audit+be41…'",
+    [
+      required('--listen <host:port>', 'Listen on this address; port 0 selects a free one.'),
+      required('--state <folder>', 'Keep the newest checkpoint of each log in this folder.'),
+      required('--key <file>', 'Cosign with the key in this file; it is created if missing.'),
+      repeated('--log <key>', 'Cosign the log with this verifier key.').makeOptionMandatory(),
+    ],
+    async (_, flags) => (await import('./witness.ts')).witness(shell, flags),
   );
   add(
     'completion',

@@ -356,6 +356,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     rotationsOf: async () => ({ open: [], last: null }),
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
+    witnessed: async () => {},
     checkpoint: async () => {
       counts.checkpoints += 1;
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
