@@ -127,7 +127,7 @@ class Tree:
 def read_checkpoints(keys):
     by_size, count, newest = {}, 0, None
     paths = sorted(glob.glob("checkpoints/*.checkpoint"))
-    for path in paths + sorted(glob.glob("frontiers/*.frontier")):
+    for path in paths + sorted(glob.glob("frontiers/*.frontier") + glob.glob("log/*.frontier")):
         lines, witnesses = check_note(path, read(path).decode(), keys)
         by_size.setdefault(int(lines[1]), []).append((path, lines))
         if path.endswith(".checkpoint"):
@@ -208,8 +208,25 @@ def check_proofs(keys):
         print(f"{len(paths)} proofs place their records in the signed log")
 
 
+def check_report():
+    if not os.path.exists("report.json"):
+        return
+    report, page, table = json.loads(read("report.json")), read("report.html"), read("report.csv")
+    expected = {name: sha(read(name)).hex() for name in ("report.csv", "report.json")}
+    if report["sha256"]["report.csv"] != expected["report.csv"]:
+        fail("report.json was made with another report.csv")
+    for name, digest in expected.items():
+        if digest.encode() not in page:
+            fail("report.html was made with another " + name)
+    text = report["integrity"]["checkpointText"]
+    if text and not any(read(path).decode() == text for path in glob.glob("checkpoints/*")):
+        fail("the checkpoint of report.json is not in checkpoints/")
+    print(f"report {report['report_id']}: the three files belong together")
+
+
 def main():
     check_manifest()
+    check_report()
     keys = read_keys()
     check_log(read_checkpoints(keys))
     check_proofs(keys)

@@ -1,6 +1,5 @@
-// audit list, show, verify, prove and acknowledge: the audit log for readers. `acknowledge` and the
-// record of a verification write; the others need the folder of the log, and neither the signing
-// key nor the store.
+// audit list, show, verify and prove: the audit log for readers. The record of a verification is
+// written; the others need the folder of the log, and neither the signing key nor the store.
 
 import { openAuditSource, openVerifiers, openWitnesses } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
@@ -21,10 +20,9 @@ import { type Verification, verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import { parseFreeText } from '../order.ts';
 import { failures } from '../rotation/failure.ts';
 import { isoTime, parseEnd, parseWhen } from '../time.ts';
-import { readConfig, readingTrigger, recordReading, withSession } from './context.ts';
+import { readConfig, readingTrigger, recordReading } from './context.ts';
 import { readGivenFile, writeNewFile } from './files.ts';
 import {
   type CommonFlags,
@@ -297,29 +295,6 @@ export async function auditProve(
   if (!flags.quiet)
     tell(shell, `Wrote ${flags.out}. docs/AUDIT.md describes how other programs check it.`);
   return 0;
-}
-
-/** Records that a person reviewed an exception of the report. */
-export async function auditAcknowledge(
-  shell: Shell,
-  id: string,
-  flags: CommonFlags & { note: string; account?: string },
-): Promise<number> {
-  const note = parseFreeText('--note', flags.note);
-  return withSession(shell, flags, async ({ rotator, trigger }) => {
-    const { account } = flags;
-    const event = {
-      code: 'exception.acknowledged',
-      exceptionId: id,
-      note,
-      trigger: trigger('manual'),
-    } as const;
-    await rotator.audit.append([{ ...event, account }]);
-    await rotator.audit.checkpoint();
-    if (!flags.quiet)
-      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `Acknowledged ${id}.`);
-    return 0;
-  });
 }
 
 /** The checkpoints that --consistent-with names. */

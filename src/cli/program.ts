@@ -298,6 +298,16 @@ function addReadingCommands(add: Add, shell: Shell): void {
   );
 }
 
+const reportParts = (out: Option): Option[] => [
+  required('--from <date>', 'Start at this date, such as 2026-07-01 or "90 days ago".'),
+  option('--to <date>', 'End with this date, which is included.', 'now'),
+  out,
+  checkpoint(),
+  key(),
+  option('--sample <count>', 'Select this many attempts and changes at random, with proofs.'),
+  option('--offline', 'Use the audit log only: contact no store, and append no record.'),
+];
+
 function addAuditorCommands(add: Add, shell: Shell): void {
   add(
     'verify',
@@ -314,16 +324,15 @@ function addAuditorCommands(add: Add, shell: Shell): void {
     'report',
     'Write report.html, report.csv and report.json for a period.',
     'audit report --from 2026-07-01 --to 2026-09-30 --out q3',
-    [
-      required('--from <date>', 'Start at this date, such as 2026-07-01 or "90 days ago".'),
-      option('--to <date>', 'End with this date, which is included.', 'now'),
-      required('--out <folder>', 'Write into this folder, which must be new or empty.'),
-      checkpoint(),
-      key(),
-      option('--sample <count>', 'Select this many rotations at random, each with a proof file.'),
-      option('--offline', 'Use the audit log only: contact no store, and append no record.'),
-    ],
+    reportParts(required('--out <folder>', 'Write into this folder, which must be new or empty.')),
     async (_, flags) => (await import('./report.ts')).auditReport(shell, flags),
+  );
+  add<ReportFlags>(
+    'bundle',
+    'Write one zip file for an auditor: report, log, checkpoints, proofs, verifier.',
+    'audit bundle --from 2026-01-01 --to 2026-12-31 --out evidence-2026.zip',
+    reportParts(required('--out <file>', 'Write this zip file, which must not exist.')),
+    async (_, flags) => (await import('./bundle.ts')).auditBundle(shell, flags),
   );
   add<ArchiveFlags>(
     'archive',
@@ -345,7 +354,8 @@ function addAuditorCommands(add: Add, shell: Shell): void {
       required('--note <text>', 'Record this finding.'),
       option('--account <name>', 'Name the account of the exception.'),
     ],
-    async ([id = ''], flags) => (await import('./audit.ts')).auditAcknowledge(shell, id, flags),
+    async ([id = ''], flags) =>
+      (await import('./acknowledge.ts')).auditAcknowledge(shell, id, flags),
   );
 }
 

@@ -4,7 +4,6 @@
 import { hash } from 'node:crypto';
 import { hexOf, parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
 import type { Limits } from '../audit/facts.ts';
-import { proofsOf } from '../audit/proof.ts';
 import { listRecords } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import { inventoryHash } from '../audit/record.ts';
@@ -12,6 +11,7 @@ import { type Verification, verifyLog } from '../audit/verify.ts';
 import { type AccountRow, accountRow, type StoreFact } from './account.ts';
 import { type Exception, exceptionsOf } from './exceptions.ts';
 import { addRecord, createHistory, isMember, type LogHistory } from './history.ts';
+import { createSampling, drawSamples, type Proof, type Samples } from './sample.ts';
 import { type DayVerdict, limitsAt } from './timeline.ts';
 
 export type ReportOptions = {
@@ -43,16 +43,9 @@ export type ReportOptions = {
 
 export type Buckets = Readonly<Record<AccountRow['bucket'], number>>;
 
-export type Sample = {
-  readonly sequence: number;
-  readonly uid: string;
-  readonly account: string;
-  readonly timeMs: number;
-  /** The name of the proof file beside the report. */
-  readonly file: string;
-};
-
 export type Report = {
+  /** Printed on each of its files; the same for the same log, period and moment. */
+  readonly id: string;
   readonly origin: string;
   readonly productVersion: string;
   readonly fromMs: number;
@@ -111,16 +104,12 @@ export type Report = {
     readonly keyId: string | null;
     readonly previous: 'consistent' | 'inconsistent' | 'not given';
   };
-  readonly samples: {
-    readonly seed: string;
-    readonly population: number;
-    readonly drawn: readonly Sample[];
-  };
+  readonly samples: Samples;
 };
 
 export type BuiltReport = {
   readonly report: Report;
-  readonly proofs: readonly { readonly file: string; readonly text: string }[];
+  readonly proofs: readonly Proof[];
 };
 
 /**
@@ -150,8 +139,14 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   );
   rows.sort(worstFirst);
   const buckets = countBuckets(rows);
-  const { samples, proofs } = await drawSamples(options, read.rotations, verification);
+  const { samples, proofs } = await drawSamples(
+    source,
+    read.sampling,
+    verification,
+    options.sample ?? { count: 5 },
+  );
   const report: Report = {
+    id: reportId(options, verification),
     origin: options.origin,
     productVersion: options.productVersion,
     fromMs,
@@ -183,6 +178,11 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
     samples,
   };
   return { report, proofs };
+}
+
+function reportId({ origin, fromMs, toMs, nowMs }: ReportOptions, { root }: Verification): string {
+  const id = hash('sha256', JSON.stringify([origin, fromMs, toMs, nowMs, root]));
+  return `${id.slice(0, 8)}-${id.slice(8, 16)}`;
 }
 
 function countBuckets(rows: readonly AccountRow[]): Buckets {
@@ -250,34 +250,21 @@ function previousOf(
   return anchors.length === consistentWith.length ? 'consistent' : 'inconsistent';
 }
 
-type Rotation = {
-  readonly line: string;
-  readonly index: number;
-  readonly uid: string;
-  readonly account: string;
-  readonly timeMs: number;
-};
-
 async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   const history = createHistory();
-  const rotations: Omit<Rotation, 'line'>[] = [];
+  const sampling = createSampling(fromMs);
   let [firstSequence, lastSequence, records] = [null as number | null, null as number | null, 0];
-  for await (const { view, index } of listRecords(source, {})) {
+  for await (const { view } of listRecords(source, {})) {
     // Later records belong to another report: an outcome after the end does not close an intent
     // before it. An acknowledgement counts whenever it is made.
     if (view.timeMs >= endMs && view.code !== 'exception.acknowledged') continue;
     addRecord(history, view);
     if (view.timeMs >= endMs) continue;
+    sampling.add(view);
     if (view.timeMs < fromMs) continue;
     firstSequence ??= view.sequence;
     lastSequence = view.sequence;
     records += 1;
-    if (
-      (view.code === 'rotation.outcome' || view.code === 'rotation.reconciled') &&
-      view.status === 'success' &&
-      view.account !== undefined
-    )
-      rotations.push({ index, uid: view.uid, account: view.account, timeMs: view.timeMs });
   }
   const inPeriod = [...history.accounts.values()]
     .flatMap(({ attempts }) => attempts)
@@ -285,7 +272,7 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   const open = inPeriod.filter(({ closedAtMs }) => closedAtMs === null).length;
   return {
     history,
-    rotations,
+    sampling,
     counts: {
       attempts: inPeriod.length,
       withOutcome: inPeriod.length - open,
@@ -354,49 +341,4 @@ function worstFirst(a: AccountRow, b: AccountRow): number {
     (b.largestAgeMs ?? 0) - (a.largestAgeMs ?? 0) ||
     (a.account < b.account ? -1 : a.account > b.account ? 1 : 0)
   );
-}
-
-/**
- * Draws rotations by hash. The seed and the log determine which ones, so that the choice can be
- * checked and cannot be influenced.
- */
-async function drawSamples(
-  options: ReportOptions,
-  rotations: readonly Omit<Rotation, 'line'>[],
-  verification: Verification,
-) {
-  const { count = 5, seed: given } = options.sample ?? {};
-  const { newest } = verification;
-  const seed = given ?? newest?.note.text.split('\n')[2] ?? '';
-  const sealed = rotations.filter(({ index }) => newest !== null && index < newest.size);
-  const ranked = sealed
-    .map((rotation) => ({ rotation, rank: hash('sha256', `${seed}\n${rotation.uid}`) }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    .slice(0, count)
-    .map(({ rotation }) => rotation)
-    .sort((a, b) => a.index - b.index);
-  const wanted = new Set(ranked.map(({ index }) => index));
-  const lines = new Map<number, string>();
-  if (wanted.size > 0)
-    for await (const { line, index } of listRecords(options.source, {}))
-      if (wanted.has(index)) lines.set(index, line);
-  const isProvable = newest !== null && verification.state !== 'altered';
-  const texts = isProvable
-    ? await proofsOf(
-        options.source,
-        ranked.map(({ index }) => ({ index, line: lines.get(index) ?? '' })),
-        newest,
-      )
-    : [];
-  const drawn = ranked.map(({ index, uid, account, timeMs }) => ({
-    sequence: index,
-    uid,
-    account,
-    timeMs,
-    file: `record-${index}.tlog-proof`,
-  }));
-  return {
-    samples: { seed, population: sealed.length, drawn },
-    proofs: texts.map((text, place) => ({ file: drawn[place]?.file ?? '', text })),
-  };
 }

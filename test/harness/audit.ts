@@ -75,7 +75,7 @@ export type TestLog = AuditWriter & {
 };
 
 export async function openTestLog(
-  given: Partial<Pick<AuditLogOptions, 'witnesses' | 'onCosigning'>> & {
+  given: Partial<Pick<AuditLogOptions, 'witnesses' | 'onCosigning' | 'origin'>> & {
     directory?: string;
     clock?: TestClock;
     signingKey?: string;
@@ -90,7 +90,7 @@ export async function openTestLog(
     segments: openFileSegments({ directory, processes, clock }),
     signer,
     clock,
-    origin,
+    origin: given.origin ?? origin,
     context,
     fallback: (line) => strays.push(line),
     witnesses: given.witnesses,
