@@ -9,6 +9,7 @@ import {
   type Signer,
   type Verifier,
 } from './audit/checkpoint.ts';
+import type { CosigningEvent, WitnessClient } from './audit/cosigning.ts';
 import { recordFacts } from './audit/facts.ts';
 import { type AuditWriter, openAuditLog, openAuditReader } from './audit/log.ts';
 import type { AuditSource } from './audit/reader.ts';
@@ -310,7 +311,7 @@ async function discovered(config: Config, { discover }: Secrets): Promise<Accoun
  */
 export async function openAuditWriter(
   config: Config,
-  runtime: Pick<Runtime, 'clock' | 'context' | 'writeLine'>,
+  runtime: Pick<Runtime, 'clock' | 'context' | 'writeLine' | 'observe'>,
   processes: ProcessIdentity,
 ): Promise<AuditWriter> {
   const { audit, policy } = config;
@@ -325,6 +326,9 @@ export async function openAuditWriter(
       policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays },
     },
     fallback: runtime.writeLine,
+    witnesses: await openWitnesses(config),
+    onCosigning: ({ event, witness, detail }: CosigningEvent) =>
+      runtime.observe({ event, account: '*', witness, detail }),
   };
   if (audit.s3 === undefined) {
     const { openFileSegments } = await import('./audit/file-segments.ts');
@@ -334,6 +338,19 @@ export async function openAuditWriter(
   const { openObjectSegments } = await import('./audit/object-segments.ts');
   const objects = await openBucket(config, audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
+}
+
+/** The witnesses of the audit log. Contacts none of them. Throws a UsageError. */
+export async function openWitnesses({ audit }: Config): Promise<WitnessClient[]> {
+  if (audit.witnesses.length === 0) return [];
+  const { openWitnessClient } = await import('./audit/witness-client.ts');
+  return audit.witnesses.map((witness, index) => {
+    try {
+      return openWitnessClient(witness);
+    } catch (error) {
+      throw new UsageError(`audit.witnesses[${index}].key: ${(error as Error).message}.`);
+    }
+  });
 }
 
 async function openBucket(

@@ -43,7 +43,10 @@ export type Verifier = {
   readonly key: KeyObject;
 };
 
+/** What a key signs: the text of a note (1), or a cosignature/v1 of it (4). */
 const ed25519 = 1;
+const cosignature = 4;
+export type KeyType = typeof ed25519 | typeof cosignature;
 /** What precedes the 32 bytes of an Ed25519 public key in DER (RFC 8410). */
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -56,11 +59,15 @@ const hasControls = (text: string): boolean => /[\u0000-\u0009\u000b-\u001f]/.te
 /** A key id as it is written in keys. */
 export const hexOf = (keyId: number): string => keyId.toString(16).padStart(8, '0');
 
+/** A key by its name and id, for messages. */
+export const describeKey = ({ name, keyId }: Pick<Verifier, 'name' | 'keyId'>): string =>
+  `${name} (key id ${hexOf(keyId)})`;
+
 /** The key id of an Ed25519 public key (32 bytes) under a name. */
-export function keyIdOf(name: string, publicKey: Uint8Array): number {
+export function keyIdOf(name: string, publicKey: Uint8Array, type: KeyType = ed25519): number {
   return createHash('sha256')
     .update(`${name}\n`)
-    .update(Uint8Array.of(ed25519))
+    .update(Uint8Array.of(type))
     .update(publicKey)
     .digest()
     .readUInt32BE(0);
@@ -78,9 +85,9 @@ function publicKeyOf(key: KeyObject): Buffer {
 }
 
 /** The verifier key of an Ed25519 public key (32 bytes) under a name. */
-export function verifierKeyOf(name: string, publicKey: Buffer): string {
-  const encoded = Buffer.concat([Uint8Array.of(ed25519), publicKey]).toString('base64');
-  return `${name}+${hexOf(keyIdOf(name, publicKey))}+${encoded}`;
+export function verifierKeyOf(name: string, publicKey: Buffer, type: KeyType = ed25519): string {
+  const encoded = Buffer.concat([Uint8Array.of(type), publicKey]).toString('base64');
+  return `${name}+${hexOf(keyIdOf(name, publicKey, type))}+${encoded}`;
 }
 
 /**
@@ -100,8 +107,12 @@ export function generateSigningKey(name: string): { signingKey: string; verifier
   };
 }
 
-/** A signer from the text of a key file. Throws an Error that never quotes the key. */
-export function openSigningKey(signingKey: string): Signer {
+/** The private key in the text of a key file. Throws an Error that never quotes the key. */
+export function parseSigningKey(signingKey: string): {
+  readonly name: string;
+  readonly key: KeyObject;
+  readonly publicKey: Buffer;
+} {
   const found = /^PRIVATE\+KEY\+([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(
     signingKey.trim(),
   );
@@ -114,33 +125,49 @@ export function openSigningKey(signingKey: string): Signer {
     format: 'der',
     type: 'pkcs8',
   });
-  const raw = publicKeyOf(createPublicKey(key));
-  const keyId = keyIdOf(name, raw);
-  if (hexOf(keyId) !== id) throw new Error('the id of the signing key does not fit the key');
+  const publicKey = publicKeyOf(createPublicKey(key));
+  if (hexOf(keyIdOf(name, publicKey)) !== id)
+    throw new Error('the id of the signing key does not fit the key');
+  return { name, key, publicKey };
+}
+
+/** A signer from the text of a key file. Throws an Error that never quotes the key. */
+export function openSigningKey(signingKey: string): Signer {
+  const { name, key, publicKey } = parseSigningKey(signingKey);
   return {
     name,
-    keyId,
-    verifierKey: verifierKeyOf(name, raw),
+    keyId: keyIdOf(name, publicKey),
+    verifierKey: verifierKeyOf(name, publicKey),
     sign: async (bytes) => sign(null, bytes, key),
   };
 }
 
 /** A verifier from `name+id+base64`. Throws an Error that says what is wrong with it. */
-export function parseVerifierKey(verifierKey: string): Verifier {
+export const parseVerifierKey = (verifierKey: string): Verifier => parseKey(verifierKey, ed25519);
+
+/** The verifier of a witness's cosignatures, likewise. */
+export const parseWitnessKey = (verifierKey: string): Verifier =>
+  parseKey(verifierKey, cosignature);
+
+function parseKey(verifierKey: string, type: KeyType): Verifier {
   const found = /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(verifierKey.trim());
   const [name, id, encoded] = [found?.[1] ?? '', found?.[2] ?? '', found?.[3] ?? ''];
   const bytes = Buffer.from(encoded, 'base64');
-  if (!found || bytes.length !== 33 || bytes[0] !== ed25519)
-    throw new Error('a verifier key is name+id+base64 of an Ed25519 key');
+  if (!found || bytes.length !== 33 || bytes[0] !== type)
+    throw new Error(
+      type === ed25519
+        ? 'a verifier key is name+id+base64 of an Ed25519 key'
+        : 'a witness key is name+id+base64 of an Ed25519 key for cosignature/v1',
+    );
   const raw = bytes.subarray(1);
-  const keyId = keyIdOf(name, raw);
+  const keyId = keyIdOf(name, raw, type);
   if (hexOf(keyId) !== id) throw new Error('the id of the verifier key does not fit the key');
   const key = createPublicKey({
     key: Buffer.concat([spkiPrefix, raw]),
     format: 'der',
     type: 'spki',
   });
-  return { name, keyId, verifierKey: verifierKeyOf(name, raw), key };
+  return { name, keyId, verifierKey: verifierKeyOf(name, raw, type), key };
 }
 
 /** The parts of a note. Do not trust them before `checkNote`. */
@@ -155,13 +182,18 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
     throw new Error('a note must end in a newline and hold no control characters');
   const bytes = Buffer.from(text, 'utf8');
   let note = `${text}\n`;
-  for (const signer of signers) {
-    const id = Buffer.alloc(4);
-    id.writeUInt32BE(signer.keyId);
-    const signature = Buffer.concat([id, await signer.sign(bytes)]).toString('base64');
-    note += `— ${signer.name} ${signature}\n`;
-  }
+  for (const signer of signers) note += signatureLine(signer, await signer.sign(bytes));
   return note;
+}
+
+/** One signature of a note as a line. */
+export function signatureLine(
+  { name, keyId }: Pick<Verifier, 'name' | 'keyId'>,
+  signature: Uint8Array,
+): string {
+  const id = Buffer.alloc(4);
+  id.writeUInt32BE(keyId);
+  return `— ${name} ${Buffer.concat([id, signature]).toString('base64')}\n`;
 }
 
 /** The parts of a signed note; `null` when it is not one. */

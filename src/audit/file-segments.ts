@@ -4,6 +4,7 @@
 //
 //   DIRECTORY/audit-2026-11.jsonl                    the records of one UTC month, one a line
 //   DIRECTORY/checkpoints/000000000042.checkpoint    the signed head at 42 records
+//   DIRECTORY/frontiers/000000004711.frontier        where the records go on after an archive
 //   DIRECTORY/.writer/state.json                     a cache; verification does not read it
 //   DIRECTORY/.writer/lock and others                the lock between processes (lock.ts)
 
@@ -21,15 +22,17 @@ import {
   readSync,
   renameSync,
   statSync,
+  unlinkSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { errnoOf, systemFailure } from '../rotation/failure.ts';
+import { errnoOf } from '../rotation/failure.ts';
 import { isoDay } from '../time.ts';
+import { guarded, readOptional, storeText, syncFolder, writeAll } from './durable-text.ts';
+import { frontierFile, frontierFolder } from './frontier.ts';
 import { type LockOptions, openLock } from './lock.ts';
-import type { AuditSource, Segment } from './reader.ts';
-import { viewLine } from './record.ts';
+import { type AuditSource, numberAfter, recordKeys, type Segment } from './reader.ts';
+import { maxLineBytes, viewLine } from './record.ts';
 import {
   type AuditSegments,
   checkpointFile,
@@ -44,17 +47,10 @@ const checkpointFolder = 'checkpoints';
 const batchMark = Buffer.from('"batch_remaining":');
 
 const monthFile = (month: string): string => `audit-${month}.jsonl`;
+const frontierPath = (directory: string, size: number): string =>
+  join(directory, frontierFolder, frontierFile(size));
 const checkpointPath = (directory: string, size: number): string =>
   join(directory, checkpointFolder, checkpointFile(size));
-
-/** Runs a system call on `path`; its error becomes `audit-unavailable`. */
-function guarded<T>(path: string, call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw systemFailure('audit-unavailable', `audit log ${path}`, path, error);
-  }
-}
 
 /** The first file of a log, or a position in a later one. */
 type End = { readonly month: string | null; readonly position: number };
@@ -73,7 +69,7 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
 
   return {
     place: directory,
-    cacheFormat: 'thingspace-rotator/audit-state/1',
+    cacheFormat: 'thingspace-rotator/audit-state/2',
     exclusively: lock.hold,
     async readNew(_size, visit) {
       for (const { month, path, from } of changedMonths(directory, end)) {
@@ -97,6 +93,11 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
     newestCheckpoint: async () => checkpoints.newest(),
     readCheckpoint: async (size) => readOptional(checkpointPath(directory, size)),
     storeCheckpoint: async (size, text) => checkpoints.store(size, text),
+    async addSignature(size, line) {
+      const path = checkpointPath(directory, size);
+      const text = guarded(path, () => readFileSync(path, 'utf8'));
+      if (!text.includes(line)) storeText(path, `${text}${line}`);
+    },
     readCache: async () => readOptional(cache),
     async storeCache(_size, text) {
       try {
@@ -222,10 +223,6 @@ function eachStoredLine(path: string, position: number, visit: (line: Buffer) =>
   });
 }
 
-function writeAll(fd: number, bytes: Buffer): void {
-  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
-}
-
 /** Appends bytes to month files; keeps the newest one open. */
 function createAppender(directory: string) {
   let opened: { month: string; fd: number } | null = null;
@@ -285,32 +282,33 @@ function createCheckpointFolder(directory: string) {
       const name = checkpointPath(directory, size);
       return { name, size, text: guarded(name, () => readFileSync(name, 'utf8')) };
     },
-    /** Writes under another name and renames: the checkpoint is complete and durable, or absent. */
     store(size: number, text: string): string {
-      const path = checkpointPath(directory, size);
-      guarded(path, () => {
-        const fd = openSync(`${path}.new`, 'w', 0o644);
-        try {
-          writeAll(fd, Buffer.from(text, 'utf8'));
-          fsyncSync(fd);
-        } finally {
-          closeSync(fd);
-        }
-        renameSync(`${path}.new`, path);
-      });
-      syncFolder(folder);
+      storeText(checkpointPath(directory, size), text);
       return text;
     },
   };
 }
 
-/** The text of a file; `null` when it cannot be read. */
-function readOptional(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
+/** Stores a frontier in the log. Durable on return. Throws `audit-unavailable`. */
+export function storeFrontier(directory: string, size: number, text: string): void {
+  const path = frontierPath(directory, size);
+  guarded(path, () => mkdirSync(dirname(path), { recursive: true, mode: 0o750 }));
+  storeText(path, text);
+}
+
+/**
+ * Removes months that are archived, oldest first, and their checkpoints. The frontiers of these
+ * months MUST be stored; `size` is that of the last one. Throws `audit-unavailable`.
+ */
+export function removeMonths(directory: string, months: readonly string[], size: number): void {
+  const remove = (path: string): void => guarded(path, () => unlinkSync(path));
+  for (const month of [...months].sort()) remove(join(directory, monthFile(month)));
+  syncFolder(directory);
+  for (const covered of checkpointSizesIn(directory))
+    if (covered <= size) remove(checkpointPath(directory, covered));
+  const folder = join(directory, frontierFolder);
+  for (const name of guarded(folder, () => readdirSync(folder)))
+    if (name < frontierFile(size)) remove(join(folder, name));
 }
 
 /** Names of the months that have a file, oldest first. */
@@ -337,15 +335,17 @@ function checkpointSizesIn(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/**
- * Makes the names in a folder durable: without the fsync of the folder a new file can be lost in a
- * power failure.
- */
-function syncFolder(folder: string): void {
-  guarded(folder, () => {
-    const fd = openSync(folder, 'r');
+/** The sequence number of the first stored record; 0 when there is none. */
+function firstSequence(directory: string): number {
+  const [month] = monthsIn(directory);
+  if (month === undefined) return 0;
+  const path = join(directory, monthFile(month));
+  const line = Buffer.alloc(maxLineBytes);
+  return guarded(path, () => {
+    const fd = openSync(path, 'r');
     try {
-      fsyncSync(fd);
+      const length = readSync(fd, line, 0, line.length, 0);
+      return Math.max(0, numberAfter(line.subarray(0, length), recordKeys.sequence));
     } finally {
       closeSync(fd);
     }
@@ -378,6 +378,11 @@ export function openFileSource(directory: string): AuditSource {
     segments: async () => monthsIn(directory).map((month) => segmentOf(directory, month)),
     checkpoints: async () =>
       checkpointSizesIn(directory).map((size) => new CheckpointFile(directory, size)),
+    async frontier() {
+      const size = firstSequence(directory);
+      const text = readOptional(frontierPath(directory, size));
+      return text === null ? null : { name: frontierFile(size), text };
+    },
   };
 }
 

@@ -15,7 +15,8 @@ import {
   parseVerifierKey,
   type Signer,
 } from './checkpoint.ts';
-import { base64Of, hashOf, leafHash, Tree } from './merkle.ts';
+import { type Frontier, frontierFormat, readFrontier } from './frontier.ts';
+import { base64Of, type Hash, hashOf, leafHash, RecentLeaves, Tree } from './merkle.ts';
 import { type AuditSource, blocksOf, eachLine, numberAfter, recordKeys } from './reader.ts';
 import { viewLine } from './record.ts';
 import { type AuditSegments, damagedLog, type SegmentPosition } from './segments.ts';
@@ -26,6 +27,8 @@ export type LogEnd = {
   lastTimeMs: number;
   /** The largest checkpoint size that a record mentions. */
   mentioned: number;
+  /** The verifier key in force, as the log names it; `null` in an empty log. */
+  key: string | null;
   /** Unfinished rotations by rotationId. */
   open: Map<string, OpenIntent>;
   /** The newest rotation whose password became current, by account. */
@@ -43,13 +46,22 @@ const verifiedMark = Buffer.from('"event_code":"credential.verified"');
 const summaryMark = Buffer.from('"event_code":"inventory.summary"');
 const storedMark = Buffer.from('"event_code":"secret.changed"');
 const sealedMark = Buffer.from('"sealed_size":');
-const marks = [rotationMark, promotedMark, verifiedMark, summaryMark, storedMark, sealedMark];
+const keyMark = Buffer.from('"verifier_key":');
+const marks = [
+  rotationMark,
+  promotedMark,
+  verifiedMark,
+  summaryMark,
+  storedMark,
+  sealedMark,
+  keyMark,
+];
 
 /**
  * Adds one stored line. Returns false, and adds nothing, when it is not the record of the next
  * sequence number.
  */
-function addLine(end: LogEnd, line: Buffer): boolean {
+export function addLine(end: LogEnd, line: Buffer): boolean {
   const timeMs = numberAfter(line, recordKeys.loggedTime);
   if (timeMs < 0 || numberAfter(line, recordKeys.sequence) !== end.tree.size) return false;
   if (marks.some((mark) => line.includes(mark))) {
@@ -63,6 +75,7 @@ function addLine(end: LogEnd, line: Buffer): boolean {
         versionId: versionAfter,
         sinceMs: parseIso(view.passwordSince ?? ''),
       });
+    if (code === 'log.genesis' || code === 'key.rotated') end.key = view.verifierKey ?? end.key;
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
         end.open.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
@@ -92,10 +105,11 @@ function markVerified({ rotated }: LogEnd, rotationId: string, account = ''): vo
   if (last?.rotationId === rotationId) rotated.set(account, { ...last, isVerified: true });
 }
 
-const emptyEnd = (): LogEnd => ({
+export const emptyEnd = (): LogEnd => ({
   tree: new Tree(),
   lastTimeMs: 0,
   mentioned: 0,
+  key: null,
   open: new Map(),
   rotated: new Map(),
   stored: new Map(),
@@ -103,7 +117,8 @@ const emptyEnd = (): LogEnd => ({
 
 /** The end of a log for a reader. Throws `audit-unavailable` where the log is damaged. */
 export async function readLogEnd(source: AuditSource): Promise<LogEnd> {
-  const end = emptyEnd();
+  const frontier = await readFrontier(source);
+  const end = (frontier && readState(frontier)) ?? emptyEnd();
   for await (const block of blocksOf(source))
     eachLine(block, (bytes, from, to) => {
       if (!addLine(end, bytes.subarray(from, to)))
@@ -120,10 +135,12 @@ export type Removed = { readonly bytes: number; readonly records: number };
 
 export type LogFollower = {
   readonly end: LogEnd;
-  /** The size of the newest checkpoint that is known; 0 when there is none. */
+  /** The newest checkpoint that is known, and its size; 0 when there is none. */
+  newest(): Checkpoint | null;
   sealedSize(): number;
   /**
-   * Starts from the cache, if it is valid. Throws when the log belongs to another origin.
+   * Starts from the cache, if it is valid, else from the frontier of an archive. Throws when the
+   * log belongs to another origin.
    */
   start(): Promise<void>;
   /**
@@ -135,6 +152,10 @@ export type LogFollower = {
   /** Adds lines that this process appended. */
   add(lines: readonly Buffer[]): void;
   snapshot(): Snapshot;
+  /** From here on, `consistency` has what it needs. */
+  keepLeaves(): void;
+  /** RFC 6962 PROOF(older, D[size]); `null` when it needs records from before `keepLeaves`. */
+  consistency(older: number, size: number): readonly Hash[] | null;
   /**
    * Stores a signed checkpoint of `snapshot`, and the cache for it. Both are durable when it
    * resolves.
@@ -149,6 +170,7 @@ export function createFollower(
 ): LogFollower {
   let end = emptyEnd();
   let newest: Checkpoint | null = null;
+  let recent: RecentLeaves | null = null;
 
   const discontinued = (size: number): Failure =>
     damagedLog(segments.place, `the log does not continue its checkpoint at ${size} records`);
@@ -160,24 +182,17 @@ export function createFollower(
 
   function add(lines: readonly Buffer[]): void {
     for (const line of lines) {
+      if (end.tree.size === 0 && numberAfter(line, recordKeys.sequence) > 0)
+        throw beginsLater(segments.place, numberAfter(line, recordKeys.sequence));
       if (!addLine(end, line))
         throw damagedLog(segments.place, `the log is damaged at record ${end.tree.size}`);
+      recent?.add(leafHash(line));
       checkRoot();
     }
   }
 
   async function findCheckpoint(): Promise<void> {
-    const found = await segments.newestCheckpoint();
-    if (found === null || found.size <= (newest?.size ?? 0)) return;
-    const checkpoint = parseCheckpoint(found.text);
-    if (checkpoint?.size !== found.size)
-      throw damagedLog(found.name, 'the file is not a checkpoint of that size');
-    if (checkpoint.origin !== origin)
-      throw new Failure(
-        'audit-unavailable',
-        `audit log ${found.name}: the checkpoint belongs to the log "${checkpoint.origin}"`,
-      );
-    newest = checkpoint;
+    newest = (await readNewer(segments, origin, newest?.size ?? 0)) ?? newest;
   }
 
   return {
@@ -185,10 +200,18 @@ export function createFollower(
       return end;
     },
     sealedSize: () => newest?.size ?? 0,
+    newest: () => newest,
+    keepLeaves() {
+      recent = new RecentLeaves(end.tree);
+    },
+    consistency: (older, size) => recent?.consistency(older, size) ?? null,
     add,
     async start() {
       await findCheckpoint();
-      end = (await readCachedEnd(segments, signer, newest)) ?? end;
+      const frontier = await readFrontier(segments.source);
+      const archived = frontier && readState(frontier);
+      const cached = await readCachedEnd(segments, signer, newest, archived?.tree.size ?? 0);
+      end = cached ?? archived ?? end;
     },
     async follow() {
       await findCheckpoint();
@@ -218,20 +241,49 @@ export function createFollower(
         await segments.storeCheckpoint(checkpoint.size, checkpoint.text),
       );
       if (stored?.root !== checkpoint.root) throw discontinued(checkpoint.size);
-      await segments.storeCache(checkpoint.size, formatCache(snapshot, segments.cacheFormat));
+      await segments.storeCache(checkpoint.size, formatState(snapshot, segments.cacheFormat));
       if (checkpoint.size > (newest?.size ?? 0)) newest = checkpoint;
     },
   };
 }
+
+/** The newest checkpoint, when it is larger than `size`. */
+async function readNewer(
+  segments: AuditSegments,
+  origin: string,
+  size: number,
+): Promise<Checkpoint | null> {
+  const found = await segments.newestCheckpoint();
+  if (found === null || found.size <= size) return null;
+  const checkpoint = parseCheckpoint(found.text);
+  if (checkpoint?.size !== found.size)
+    throw damagedLog(found.name, 'the file is not a checkpoint of that size');
+  if (checkpoint.origin !== origin)
+    throw new Failure(
+      'audit-unavailable',
+      `audit log ${found.name}: the checkpoint belongs to the log "${checkpoint.origin}"`,
+    );
+  return checkpoint;
+}
+
+/** Months were moved out of the log, and not with `audit archive`. */
+const beginsLater = (place: string, sequence: number): Failure =>
+  new Failure(
+    'audit-unavailable',
+    `audit log ${place}: it begins with record ${sequence}, and no frontier of that record exists`,
+    { cause: 'log-begins-later', path: place },
+  );
 
 /** The end in the cache, where a checkpoint that our key signed confirms it. */
 async function readCachedEnd(
   segments: AuditSegments,
   { verifierKey }: Pick<Signer, 'verifierKey'>,
   newest: Checkpoint | null,
+  leastSize: number,
 ): Promise<LogEnd | null> {
-  const cached = parseCache(await segments.readCache(), segments.cacheFormat);
-  if (cached === null) return null;
+  const cache = await segments.readCache();
+  const cached = cache === null ? null : parseState(cache, segments.cacheFormat);
+  if (cached === null || cached.tree.size < leastSize) return null;
   const { size } = cached.tree;
   const text = size === newest?.size ? newest.text : await segments.readCheckpoint(size);
   const checkpoint = text === null ? null : parseCheckpoint(text);
@@ -241,7 +293,7 @@ async function readCachedEnd(
   return isSigned && segments.seek(cached.position) ? cached : null;
 }
 
-const cacheSchema = z.object({
+const stateSchema = z.object({
   format: z.string(),
   size: z.int().nonnegative(),
   frontier: z.array(z.string()),
@@ -255,6 +307,7 @@ const cacheSchema = z.object({
       z.tuple([z.string(), z.object({ versionId: z.string(), sinceMs: z.number().nullable() })]),
     )
     .default([]),
+  key: z.string().nullable(),
   open: z.array(
     z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
   ),
@@ -273,8 +326,13 @@ const cacheSchema = z.object({
   ),
 });
 
-function formatCache(snapshot: Snapshot, format: string): string {
-  const { tree, position, lastTimeMs, mentioned, open, rotated, stored, factsHash } = snapshot;
+/** The end as JSON, for the cache and for a frontier, which adds the records that it carries. */
+export function formatState(
+  snapshot: LogEnd & { readonly position?: SegmentPosition },
+  format: string,
+  carried?: readonly string[],
+): string {
+  const { tree, position, lastTimeMs, mentioned, key, open, rotated, stored, factsHash } = snapshot;
   return JSON.stringify({
     format,
     size: tree.size,
@@ -283,21 +341,26 @@ function formatCache(snapshot: Snapshot, format: string): string {
     lastTimeMs,
     mentioned,
     factsHash,
+    key,
     open: [...open.values()],
     rotated: [...rotated],
     stored: [...stored],
+    carried,
   });
 }
 
+/** The end of the archived records. Its signature is not checked. */
+export const readState = ({ state }: Frontier): LogEnd | null => parseState(state, frontierFormat);
+
 /**
- * The cached end; `null` when the text is no cache of that format. Nothing in it is verified yet.
+ * The end in a cache or a frontier; `null` when the text has another format. Nothing in it is
+ * verified yet.
  */
-function parseCache(text: string | null, format: string): Snapshot | null {
-  if (text === null) return null;
+function parseState(text: string, format: string): Snapshot | null {
   try {
-    const cache = cacheSchema.parse(JSON.parse(text));
+    const cache = stateSchema.parse(JSON.parse(text));
     if (cache.format !== format) return null;
-    const { month, position, lastTimeMs, mentioned, factsHash } = cache;
+    const { month, position, lastTimeMs, mentioned, key, factsHash } = cache;
     return {
       tree: new Tree(
         cache.size,
@@ -306,6 +369,7 @@ function parseCache(text: string | null, format: string): Snapshot | null {
       lastTimeMs,
       mentioned,
       factsHash,
+      key,
       open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
       rotated: new Map(cache.rotated),
       stored: new Map(cache.stored),

@@ -11,7 +11,9 @@ import type { LastRotation } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock } from '../rotation/ports.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
+import { type CosigningEvent, createCosigning, type WitnessClient } from './cosigning.ts';
 import { createFollower, type LogEnd, type LogFollower, readLogEnd } from './log-end.ts';
+import { consistencyOf } from './proof.ts';
 import type { AuditSource } from './reader.ts';
 import { type AuditContext, formatRecord, stampAll, uuidv7 } from './record.ts';
 import type { LogEvent, LoggedEvent } from './schema.ts';
@@ -28,6 +30,9 @@ export type AuditLogOptions = {
    */
   readonly origin: string;
   readonly context: AuditContext;
+  /** Cosign the checkpoints. A witness that fails delays nothing. */
+  readonly witnesses?: readonly WitnessClient[] | undefined;
+  readonly onCosigning?: ((event: CosigningEvent) => void) | undefined;
   /** Receives each record that the audit storage did not take, as one line. Must not throw. */
   readonly fallback?: ((line: string) => void) | undefined;
 };
@@ -53,6 +58,8 @@ export interface AuditWriter extends AuditLog {
   checkpoint(): Promise<Checkpoint>;
   /** The same log for readers. */
   readonly source: AuditSource;
+  /** Resolves when no checkpoint is on its way to a witness; within a bounded time. */
+  witnessed(): Promise<void>;
   /** Closes the storage after the appends that are in progress. */
   close(): Promise<void>;
 }
@@ -80,10 +87,11 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
     // Rotations that run side by side append at the same moment, and share one write.
     follower.end.open.size > 1 ? clock.sleep(0) : Promise.resolve(),
   );
+  const cosigning = openCosigning(options, follower, sequence.run);
   try {
     await sequence.run(async () => {
       await follower.start();
-      await writer.begin();
+      await writer.begin(cosigning.begin);
     });
   } catch (error) {
     segments.close();
@@ -95,8 +103,10 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
       const snapshot = await sequence.run(writer.snapshotForCheckpoint);
       const checkpoint = await sign(options, snapshot.tree.size, snapshot.tree.root());
       await follower.store(snapshot, checkpoint);
+      cosigning.submit(checkpoint);
       return checkpoint;
     },
+    witnessed: cosigning.idle,
     rotationsOf: (account) =>
       sequence.run(async () => {
         await writer.follow();
@@ -112,6 +122,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
     source: segments.source,
     async close() {
       await queue.idle();
+      await cosigning.idle();
       await sequence.idle();
       segments.close();
     },
@@ -137,6 +148,7 @@ export function openAuditReader(source: AuditSource): AuditWriter {
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
     source,
+    witnessed: async () => {},
     close: async () => {},
   };
 }
@@ -146,6 +158,33 @@ function rotationsIn({ open, rotated, stored }: LogEnd, account: string) {
   const intents = [...open.values()].filter((intent) => intent.account === account);
   const last = rotated.get(account) ?? null;
   return { open: intents, last, stored: stored.get(account) ?? null };
+}
+
+/** Sends the checkpoints of this process to the witnesses. */
+function openCosigning(
+  { segments, witnesses = [], onCosigning = () => {}, clock }: AuditLogOptions,
+  follower: LogFollower,
+  run: (work: () => Promise<void>) => Promise<void>,
+) {
+  const { source } = segments;
+  const cosigning = createCosigning({
+    witnesses,
+    proveFrom: async (older, { size }) =>
+      follower.consistency(older, size) ?? consistencyOf(source, older, size, () => clock.sleep(0)),
+    store: (size, line) => run(() => segments.addSignature(size, line)),
+    newestSize: async () =>
+      parseCheckpoint((await source.checkpoints()).at(-1)?.text ?? '')?.size ?? 0,
+    report: onCosigning,
+  });
+  return {
+    ...cosigning,
+    /** What was signed before is known; what is appended from now on is kept for the proofs. */
+    begin(): void {
+      const newest = follower.newest();
+      if (newest) cosigning.begin(newest);
+      if (witnesses.length > 0) follower.keepLeaves();
+    },
+  };
 }
 
 async function sign(
@@ -199,6 +238,13 @@ function stamp(
   return { size, timeMs, bytes: Buffer.from(`${texts.join('\n')}\n`, 'utf8') };
 }
 
+/** The record of the key that signs, where the log does not name it yet. */
+function keyEvents({ tree, key }: LogEnd, { verifierKey }: Signer): LogEvent[] {
+  if (tree.size === 0) return [{ code: 'log.genesis', verifierKey }];
+  if (key === null || key === verifierKey) return [];
+  return [{ code: 'key.rotated', verifierKey, verifierKeyBefore: key }];
+}
+
 /** Appends. Every method runs in `createSequence`, except `expectChanges` and `reportLost`. */
 function createWriter(options: AuditLogOptions, follower: LogFollower) {
   const { segments, signer, clock, origin, context, fallback } = options;
@@ -218,11 +264,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   async function write(events: readonly LoggedEvent[]): Promise<void> {
     if (mustFollow) await follow();
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
-      const genesis: LogEvent[] =
-        follower.end.tree.size === 0
-          ? [{ code: 'log.genesis', verifierKey: signer.verifierKey }]
-          : [];
-      const all = [...genesis, ...notes, ...events];
+      const all = [...keyEvents(follower.end, signer), ...notes, ...events];
       // Another process may have begun the log meanwhile.
       if (all.length === 0) return;
       const batch = stamp(options, follower, all);
@@ -273,10 +315,11 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
     expectChanges() {
       mustFollow = true;
     },
-    /** The first record of an empty log, and what `follow` has to note. */
-    async begin(): Promise<void> {
+    /** The key that signs, and what `follow` has to note. */
+    async begin(afterFollow: () => void): Promise<void> {
       await follow();
-      if (follower.end.tree.size === 0 || notes.length > 0) await write([]);
+      afterFollow();
+      await write([]);
     },
     async snapshotForCheckpoint() {
       await follow();

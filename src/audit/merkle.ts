@@ -82,6 +82,24 @@ export class Tree {
     return new Tree(this.#size, this.#subtrees);
   }
 
+  /**
+   * The tree over the leaves `[from, to)` as far as this tree has them: the subtrees of its
+   * frontier in that range. A range of a proof for a later leaf, or for a larger tree, never begins
+   * or ends inside one of them; throws for other ranges.
+   */
+  part([from, to]: Range): Tree {
+    const size = Math.max(0, Math.min(this.#size, to) - from);
+    const inRange: Hash[] = [];
+    let start = 0;
+    for (const subtree of this.#subtrees) {
+      let count = 1;
+      while (count * 2 <= this.#size - start) count *= 2;
+      if (start >= from && start < to) inRange.push(subtree);
+      start += count;
+    }
+    return new Tree(size, inRange);
+  }
+
   append(leaf: Hash): void {
     const subtrees = this.#subtrees;
     let node = leaf;
@@ -154,13 +172,19 @@ export function consistencyRanges(older: number, size: number): Range[] {
   return path.reverse();
 }
 
-/** Computes the hashes of disjoint ranges from every leaf, once, in order. O(log n) memory. */
-export function createRangeHasher(ranges: readonly Range[]): {
+/**
+ * Computes the hashes of disjoint ranges of a proof from every leaf after `start`, once, in order.
+ * What lies before comes from the frontier of `start`. O(log n) memory.
+ */
+export function createRangeHasher(
+  ranges: readonly Range[],
+  start: Tree = new Tree(),
+): {
   add(index: number, leaf: Hash): void;
   hashes(): Hash[];
 } {
   const ordered = ranges
-    .map((range, place) => ({ range, place, tree: new Tree() }))
+    .map((range, place) => ({ range, place, tree: start.part(range) }))
     .sort((a, b) => a.range[0] - b.range[0]);
   let current = 0;
   return {
@@ -175,6 +199,33 @@ export function createRangeHasher(ranges: readonly Range[]): {
       return [...ordered].sort((a, b) => a.place - b.place).map(({ tree }) => tree.root());
     },
   };
+}
+
+/**
+ * The newest leaves of a growing tree, from which the proof that it continues one of its earlier
+ * sizes is made without reading the log.
+ */
+export class RecentLeaves {
+  readonly #base: Tree;
+  readonly #leaves: Hash[] = [];
+
+  constructor(base: Tree) {
+    this.#base = base.copy();
+  }
+
+  add(leaf: Hash): void {
+    this.#leaves.push(leaf);
+  }
+
+  /** RFC 6962 PROOF(older, D[size]); `null` when it needs leaves from before the base. */
+  consistency(older: number, size: number): Hash[] | null {
+    const { size: first } = this.#base;
+    if (older < first) return null;
+    const hasher = createRangeHasher(consistencyRanges(older, size), this.#base);
+    for (let index = first; index < size; index += 1)
+      hasher.add(index, this.#leaves[index - first] as Hash);
+    return hasher.hashes();
+  }
 }
 
 /**

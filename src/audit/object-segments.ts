@@ -5,8 +5,10 @@
 //
 //   records/000000000042.jsonl             one append: complete lines, each ended by LF
 //   checkpoints/000000000045.checkpoint    the signed head at 45 records
+//   checkpoints/000000000045.checkpoint.0f3a…    the line of a witness that cosigned it
 //   heads/999999999954.json                the cache for it: the newest is the first by name
 
+import { hash } from 'node:crypto';
 import { Failure } from '../rotation/failure.ts';
 import { parseCheckpoint } from './checkpoint.ts';
 import type { AuditSource, Segment } from './reader.ts';
@@ -45,6 +47,11 @@ export interface ObjectStore {
 
 const recordName = (sequence: number): string => `records/${paddedSize(sequence)}.jsonl`;
 const checkpointName = (size: number): string => `checkpoints/${checkpointFile(size)}`;
+/** Beside the checkpoint, which cannot be replaced. The name ends with a hash of the witness. */
+const cosignatureName = (size: number, line: string): string => {
+  const witness = hash('sha256', line.split(' ')[1] ?? '').slice(0, 16);
+  return `${checkpointName(size)}.${witness}`;
+};
 const headName = (size: number): string => `heads/${paddedSize(largestSize - size)}.json`;
 const sizeOfHead = (name: string): number =>
   largestSize - Number(/(\d+)\.json$/.exec(name)?.[1] ?? Number.NaN);
@@ -58,7 +65,7 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
 
   return {
     place: objects.place,
-    cacheFormat: 'thingspace-rotator/audit-head/1',
+    cacheFormat: 'thingspace-rotator/audit-head/2',
     // Between processes the names decide.
     exclusively: (work) => work(false),
     async readNew(size, visit) {
@@ -104,6 +111,9 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
     async storeCheckpoint(size, text) {
       const answer = await objects.put(checkpointName(size), Buffer.from(text, 'utf8'));
       return answer === 'written' ? text : ((await getText(checkpointName(size))) ?? '');
+    },
+    async addSignature(size, line) {
+      await objects.put(cosignatureName(size, line), Buffer.from(line, 'utf8'));
     },
     readCache: () => head,
     async storeCache(size, text) {
@@ -155,14 +165,22 @@ export function openObjectSource(objects: ObjectStore): AuditSource {
         }),
       );
     },
+    // Object Lock keeps objects, and `audit archive` is for files.
+    frontier: async () => null,
     async checkpoints() {
       const names = await objects.list('checkpoints/');
-      return Promise.all(
-        names.map(async (name) => ({
-          name,
-          text: (await objects.get(name))?.toString('utf8') ?? '',
-        })),
+      const texts = await Promise.all(
+        names.map(async (name) => (await objects.get(name))?.toString('utf8') ?? ''),
       );
+      const notes: { name: string; text: string }[] = [];
+      // The name of a cosignature begins with that of its checkpoint, and follows it.
+      for (const [index, name] of names.entries()) {
+        const text = texts[index] ?? '';
+        const note = notes.at(-1);
+        if (note !== undefined && name.startsWith(`${note.name}.`)) note.text += text;
+        else notes.push({ name, text });
+      }
+      return notes;
     },
   };
 }

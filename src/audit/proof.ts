@@ -17,8 +17,10 @@ import {
   signatureProblems,
   type Verifier,
 } from './checkpoint.ts';
+import { readFrontier } from './frontier.ts';
 import {
   base64Of,
+  consistencyRanges,
   createRangeHasher,
   type Hash,
   hashOf,
@@ -55,10 +57,11 @@ export async function proofsOf(
   records: readonly { readonly index: number; readonly line: string }[],
   checkpoint: Checkpoint,
 ): Promise<readonly string[]> {
+  const start = (await readFrontier(source))?.tree;
   const hashers = records.map(({ index }) =>
-    createRangeHasher(inclusionRanges(index, checkpoint.size)),
+    createRangeHasher(inclusionRanges(index, checkpoint.size), start),
   );
-  let size = 0;
+  let size = start?.size ?? 0;
   for await (const block of blocksOf(source)) {
     eachLine(block, (bytes, start, end) => {
       const leaf = leafHashInPlace(bytes, start, end);
@@ -77,6 +80,33 @@ export async function proofsOf(
       throw notSigned();
     return formatProof({ line, index, path, checkpoint: checkpoint.text });
   });
+}
+
+/**
+ * The proof that the first `size` records continue the first `older` ones, from all records;
+ * `null` when those are archived. `pause` is awaited between blocks, so that other work goes on.
+ */
+export async function consistencyOf(
+  source: AuditSource,
+  older: number,
+  size: number,
+  pause: () => Promise<void> = async () => {},
+): Promise<Hash[] | null> {
+  const start = (await readFrontier(source))?.tree;
+  if (older < (start?.size ?? 0)) return null;
+  const hasher = createRangeHasher(consistencyRanges(older, size), start);
+  let next = start?.size ?? 0;
+  for await (const block of blocksOf(source)) {
+    eachLine(block, (bytes, from, to) => {
+      const leaf = leafHashInPlace(bytes, from, to);
+      if (next < size) hasher.add(next, leaf);
+      next += 1;
+    });
+    if (next >= size) break;
+    await pause();
+  }
+  if (next < size) throw notSigned();
+  return hasher.hashes();
 }
 
 const notSigned = (): Failure =>

@@ -4,6 +4,7 @@
 
 import type { Clock } from '../rotation/ports.ts';
 import { isoDay } from '../time.ts';
+import { readFrontier } from './frontier.ts';
 import { type AuditSource, blocksOf, type Segment } from './reader.ts';
 import { type RecordView, storedStatus, viewLine } from './record.ts';
 
@@ -71,7 +72,8 @@ function matches(view: RecordView, filter: RecordFilter): boolean {
 }
 
 /**
- * Every record whose line contains all needles, in log order. Continues at `cursor`, and moves it.
+ * Every record whose line contains all needles, in log order; first those that a frontier carries.
+ * Continues at `cursor`, and moves it.
  */
 async function* scan(
   source: AuditSource,
@@ -80,6 +82,13 @@ async function* scan(
   cursor: Cursor = { segment: '', position: 0 },
 ): AsyncGenerator<FoundRecord, void, undefined> {
   const [first, ...others] = needles;
+  if (cursor.segment === '') {
+    for (const line of (await readFrontier(source))?.carried ?? []) {
+      const bytes = Buffer.from(line);
+      const view = needles.every((needle) => bytes.includes(needle)) ? viewLine(line) : null;
+      if (view) yield { line, index: view.sequence, view };
+    }
+  }
   const since = sinceMs === undefined ? '' : isoDay(sinceMs).slice(0, 7);
   const skip = ({ month }: Segment): boolean => month !== undefined && month < since;
   for await (const block of blocksOf(source, {
@@ -190,7 +199,7 @@ export async function findRecord(source: AuditSource, id: string): Promise<Found
   const needle = Buffer.from(
     wanted === null ? `"uid":${JSON.stringify(id)}` : `"sequence":${wanted},`,
   );
-  let index = 0;
+  let index = (await readFrontier(source))?.tree.size ?? 0;
   for await (const { bytes, start, end } of blocksOf(source)) {
     const hit = bytes.indexOf(needle, start);
     for (let from = start; from < end; index += 1) {

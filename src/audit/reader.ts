@@ -31,8 +31,12 @@ export type AuditSource = {
   /** In log order. */
   segments(): Promise<readonly Segment[]>;
   /** The signed notes, ascending by size; `name` is for messages. */
-  checkpoints(): Promise<readonly { readonly name: string; readonly text: string }[]>;
+  checkpoints(): Promise<readonly SignedText[]>;
+  /** The signed frontier (frontier.ts) from which the records go on; `null` for record 0. */
+  frontier(): Promise<SignedText | null>;
 };
+
+export type SignedText = { readonly name: string; readonly text: string };
 
 /**
  * A block of memory with complete lines in `bytes[start, end)`. The byte before `start` may be

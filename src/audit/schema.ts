@@ -90,6 +90,17 @@ export type LogEvent =
       readonly root: string;
       readonly trigger?: Trigger | undefined;
     }
+  /** A month of the log was written to a bundle, or removed from the log after that. */
+  | {
+      readonly code: 'log.archived';
+      readonly change: 'written' | 'removed';
+      readonly month: string;
+      /** The number of records up to its end. */
+      readonly size: number;
+      /** Of the bundle, hex. */
+      readonly sha256: string;
+      readonly trigger?: Trigger | undefined;
+    }
   | {
       readonly code: 'key.rotated';
       readonly verifierKey: string;
@@ -183,6 +194,7 @@ export const fields = {
   from: text('unmapped.from'),
   to: text('unmapped.to'),
   state: text('unmapped.state'),
+  month: text('unmapped.month'),
   size: integer('unmapped.size'),
   root: text('unmapped.root'),
   verifierKey: text('unmapped.verifier_key'),

@@ -82,6 +82,11 @@ export interface AuditSegments {
    * this size.
    */
   storeCheckpoint(size: number, text: string): Promise<string>;
+  /**
+   * Keeps a signature line of a witness with the stored checkpoint of that size; readers get it as
+   * the last line of its text. Once more is no error.
+   */
+  addSignature(size: number, line: string): Promise<void>;
   /** The newest cache; `null` when there is none. Never throws for a missing cache. */
   readCache(): Promise<string | null>;
   /** Stores a cache for the checkpoint of that size. Best effort: never throws a Failure. */

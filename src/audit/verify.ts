@@ -5,11 +5,20 @@
 import { dayMs, isoTime } from '../time.ts';
 import {
   type Checkpoint,
-  checkNote,
   parseCheckpoint,
   signatureProblems,
   type Verifier,
 } from './checkpoint.ts';
+import type { Cosignature } from './cosignature.ts';
+import {
+  type Acknowledgement,
+  createFindings,
+  type Findings,
+  type Verified,
+  WrongInput,
+} from './findings.ts';
+import { type Frontier, parseFrontier } from './frontier.ts';
+import { createKeyHistory, type KeyHistory, type Signed, signerOf } from './key-history.ts';
 import { base64Of, type Hash, leafHashInPlace, Tree } from './merkle.ts';
 import {
   type AuditSource,
@@ -19,39 +28,13 @@ import {
   numberAt,
   recordKeys,
 } from './reader.ts';
+import { viewLine } from './record.ts';
+import { checkWitnesses, type WitnessPolicy } from './witness-check.ts';
 
-/**
- * `altered`: something is not what was signed. `incomplete`: nothing was altered, but something is
- * missing.
- */
-export type FindingLevel = 'altered' | 'incomplete';
-
-export type FindingKind =
-  | 'root' // the records before this checkpoint are not those that were signed
-  | 'shortened' // the log has fewer records than a signed checkpoint
-  | 'signature' // a checkpoint has no valid signature by a given key, or is no checkpoint
-  | 'origin' // a checkpoint of another log
-  | 'checkpoint-missing' // a record mentions a checkpoint that does not exist
-  | 'sequence' // a sequence number is missing, repeated or out of order
-  | 'not-a-record' // a line without sequence number or time
-  | 'inconsistent' // the log does not continue a checkpoint that was kept elsewhere
-  | 'clock' // the time goes back
-  | 'gap' // no record for more than a day and two hours
-  | 'half-written' // the last line is incomplete
-  | 'unsealed'; // records after the last checkpoint
-
-export type Finding = {
-  readonly kind: FindingKind;
-  readonly level: FindingLevel;
-  readonly message: string;
-  readonly sequence?: number | undefined;
-};
-
-export type Verification = {
-  readonly state: 'intact' | 'incomplete' | 'altered';
-  /** 0 intact, 1 incomplete, 4 altered. */
-  readonly exitCode: 0 | 1 | 4;
+export type Verification = Verified & {
   readonly records: number;
+  /** How many of them are archived: the log goes on from the frontier at this record. */
+  readonly archivedRecords: number;
   /** Number of valid checkpoints. */
   readonly checkpoints: number;
   /** How many records the largest valid checkpoint covers. */
@@ -59,22 +42,22 @@ export type Verification = {
   /** Base64 root over all records. */
   readonly root: string;
   readonly newest: Checkpoint | null;
+  /** The cosignatures of the newest checkpoint by the witnesses that were given. */
+  readonly cosignatures: readonly Cosignature[];
   /** Verifier keys, of those given, that signed. */
   readonly keys: readonly string[];
   readonly firstTimeMs: number | null;
   readonly lastTimeMs: number | null;
   /** Sizes of the checkpoints of `consistentWith` that the log continues. */
   readonly anchors: readonly number[];
-  /** At most 100. */
-  readonly findings: readonly Finding[];
-  /** How many findings were left out. */
-  readonly more: number;
 };
 
 export type VerifyOptions = {
   readonly verifiers: readonly Verifier[];
   /** Texts of checkpoints kept elsewhere. */
   readonly consistentWith?: readonly string[] | undefined;
+  /** Who cosigns the checkpoints. */
+  readonly witnesses?: WitnessPolicy | undefined;
   /** UTC milliseconds. With it, a log without recent records is reported too. */
   readonly nowMs?: number | undefined;
   /** The longest time without a record that is not reported; by default a day and two hours. */
@@ -121,78 +104,83 @@ function createFinder(needle: Buffer): { find(bytes: Buffer, start: number, end:
 }
 
 /** What is kept of a checkpoint during the pass; a log can have thousands. */
-type Given = {
-  readonly name: string;
-  readonly size: number;
-  readonly root: Hash;
-  readonly isAnchor: boolean;
-};
-
-function createFindings() {
-  const kept: Finding[] = [];
-  let more = 0;
-  return {
-    add(level: FindingLevel, kind: FindingKind, message: string, sequence?: number): void {
-      if (kept.length < 100) kept.push({ level, kind, message, sequence });
-      else more += 1;
-    },
-    done: (): { findings: readonly Finding[]; more: number } => ({ findings: kept, more }),
-  };
-}
-type Findings = ReturnType<typeof createFindings>;
-
-const exitCodes = { intact: 0, incomplete: 1, altered: 4 } as const;
+type Given = Signed & { readonly root: Hash };
 
 /**
  * Checks every record. Memory does not grow with the log. Throws `audit-unavailable` when it cannot
- * be read.
+ * be read, and `WrongInput` when a key or a checkpoint that was given does not belong to this log.
  */
 export async function verifyLog(
   source: AuditSource,
   options: VerifyOptions,
 ): Promise<Verification> {
   const findings = createFindings();
-  const signed = await signedCheckpoints(source, options, findings);
-  const walk = createWalk(signed.bySize, options.gapMs ?? dayMs + 2 * 3_600_000, findings);
+  const start = await readStart(source, options, findings);
+  const signed = await readCheckpoints(source, options, findings, start?.frontier.checkpoint);
+  const walk = createWalk(signed, options, findings, start);
   let incompleteBytes = 0;
   for await (const block of blocksOf(source)) {
     walk.visit(block);
     incompleteBytes = block.incompleteBytes;
     if (incompleteBytes > 0)
       findings.add(
-        'incomplete',
         'half-written',
         `${block.segment.name} ends with ${incompleteBytes} bytes of an incomplete record`,
+        block.segment.name,
       );
   }
-  const { tree, mentioned, valid, times } = walk.end(options.nowMs);
+  const { tree, valid, times, keys, acknowledgements } = walk.end(options.nowMs);
   const stored = valid.filter(({ isAnchor }) => !isAnchor);
   const sealedRecords = stored.reduce((most, { size }) => Math.max(most, size), 0);
-  for (const size of mentioned) {
-    if (!signed.sizes.has(size))
-      findings.add('altered', 'checkpoint-missing', `the checkpoint at ${size} records is missing`);
-  }
   const unsealed = tree.size - sealedRecords;
   if (unsealed > 0 && incompleteBytes === 0) {
     const message = `${unsealed} of ${tree.size} records are after the last checkpoint`;
-    findings.add('incomplete', 'unsealed', message, sealedRecords);
+    findings.add('unsealed', message, sealedRecords);
   }
-  const found = findings.done();
-  const isAltered = found.findings.some(({ level }) => level === 'altered');
-  const state = isAltered ? 'altered' : found.findings.length > 0 ? 'incomplete' : 'intact';
+  const newest = await readAgain(source, stored.at(-1)?.name);
+  const policy = options.witnesses ?? { clients: [] };
+  const cosignatures = await checkWitnesses(source, newest, policy, findings);
+  const isSigned = ([, { sequence }]: [string, Acknowledgement]): boolean =>
+    sequence < sealedRecords;
   return {
-    state,
-    exitCode: exitCodes[state],
+    ...findings.end(new Map([...acknowledgements].filter(isSigned))),
     records: tree.size,
+    archivedRecords: start?.frontier.tree.size ?? 0,
     checkpoints: stored.length,
     sealedRecords,
     root: base64Of(tree.root()),
-    newest: await readAgain(source, stored.at(-1)?.name),
-    keys: signed.keys,
+    newest,
+    cosignatures,
+    keys,
     ...times,
     anchors: valid.filter(({ isAnchor }) => isAnchor).map(({ size }) => size),
-    ...found,
   };
+}
+
+type Start = { readonly frontier: Frontier; readonly signed: Signed };
+
+/** The frontier from which the records go on; `null` for record 0. */
+async function readStart(
+  source: AuditSource,
+  { verifiers }: VerifyOptions,
+  findings: Findings,
+): Promise<Start | null> {
+  const found = await source.frontier();
+  if (found === null) return null;
+  const { name, text } = found;
+  const frontier = parseFrontier(text);
+  const signer = frontier && signerOf(frontier.checkpoint.note, verifiers);
+  if (!frontier || !signer || signer === 'invalid') {
+    findings.add(
+      'signature',
+      `${name} ${frontier ? signatureProblems.invalid : 'is no frontier'}`,
+      name,
+    );
+    return null;
+  }
+  const { size, note } = frontier.checkpoint;
+  const signature = signer === 'unknown-key' ? note : signer;
+  return { frontier, signed: { name, size, isAnchor: false, signature } };
 }
 
 /** One by one: the text of a stored checkpoint is read when it is asked for. */
@@ -215,50 +203,70 @@ async function readAgain(
   return found ? parseCheckpoint(found.text) : null;
 }
 
-/** The checkpoints with a valid signature by a given key, by size. The others become findings. */
-async function signedCheckpoints(
+/**
+ * A checkpoint that was kept elsewhere; editors and mail programs change the ends of its lines.
+ * Throws a `WrongInput`.
+ */
+function readAnchor(name: string, text: string): Checkpoint {
+  const lines = text.replace(/^\ufeff/, '').replaceAll('\r\n', '\n');
+  const checkpoint = parseCheckpoint(lines.endsWith('\n') ? lines : `${lines}\n`);
+  if (checkpoint) return checkpoint;
+  throw new WrongInput(
+    `${name} is not a checkpoint: a text of origin, size and root, an empty line, and a signature.`,
+  );
+}
+
+type Checkpoints = {
+  readonly origin: string | undefined;
+  readonly bySize: ReadonlyMap<number, readonly Given[]>;
+  /** The sizes of the stored ones. */
+  readonly sizes: ReadonlySet<number>;
+};
+
+/** The checkpoints by size. What is damaged becomes a finding; what was given, a `WrongInput`. */
+async function readCheckpoints(
   source: AuditSource,
   { verifiers, consistentWith = [] }: VerifyOptions,
   findings: Findings,
-) {
+  archived: Checkpoint | undefined,
+): Promise<Checkpoints> {
   const bySize = new Map<number, Given[]>();
   const sizes = new Set<number>();
-  const keys = new Set<string>();
-  let origin: string | undefined;
+  let origin = archived?.origin;
   const stored = await source.checkpoints();
   for (const { name, text, isAnchor } of eachCheckpoint(stored, consistentWith)) {
-    const checkpoint = parseCheckpoint(text);
-    if (checkpoint === null) {
-      findings.add('altered', 'signature', `${name} is no checkpoint`);
+    const checkpoint = isAnchor ? readAnchor(name, text) : parseCheckpoint(text);
+    const signer = checkpoint && signerOf(checkpoint.note, verifiers);
+    if (checkpoint === null || signer === 'invalid' || signer === null) {
+      const problem = checkpoint ? signatureProblems.invalid : 'is no checkpoint';
+      if (isAnchor) throw new WrongInput(`${name} ${problem}.`);
+      findings.add('signature', `${name} ${problem}`, name);
       continue;
     }
-    const signature = checkNote(checkpoint.note, verifiers);
-    if (signature !== 'valid') {
-      findings.add('altered', 'signature', `${name} ${signatureProblems[signature]}`);
-      continue;
-    }
+    const { size, root, note } = checkpoint;
     origin ??= checkpoint.origin;
-    if (checkpoint.origin !== origin)
-      findings.add(
-        'altered',
-        'origin',
-        `${name} belongs to the log "${checkpoint.origin}", not to "${origin}"`,
-      );
-    if (!isAnchor) sizes.add(checkpoint.size);
-    const { size, root } = checkpoint;
-    bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, isAnchor }]);
-    for (const { name: keyName, keyId, verifierKey } of verifiers) {
-      if (checkpoint.note.signatures.some((line) => line.name === keyName && line.keyId === keyId))
-        keys.add(verifierKey);
+    if (checkpoint.origin !== origin) {
+      const problem = `${name} belongs to the log "${checkpoint.origin}", not to "${origin}"`;
+      if (isAnchor) throw new WrongInput(`${problem}.`);
+      findings.add('origin', problem, name);
     }
+    if (archived && size < archived.size) {
+      const message = `${name} covers ${size} records, and the first ${archived.size} are archived`;
+      if (isAnchor) findings.add('archived', message, name);
+      continue;
+    }
+    if (!isAnchor) sizes.add(size);
+    const signature = signer === 'unknown-key' ? note : signer;
+    bySize.set(size, [...(bySize.get(size) ?? []), { name, size, root, isAnchor, signature }]);
   }
-  return { bySize, sizes, keys: [...keys] };
+  return { origin, bySize, sizes };
 }
 
 /** Compares the tree with the checkpoints of its size. */
 function createComparer(
-  bySize: ReadonlyMap<number, readonly Given[]>,
+  bySize: Checkpoints['bySize'],
   tree: Tree,
+  keys: KeyHistory,
   findings: Findings,
 ) {
   const valid: Given[] = [];
@@ -267,17 +275,20 @@ function createComparer(
 
   function compareOne(given: Given): void {
     const { size, isAnchor, name } = given;
+    const isAccepted = keys.accepts(given);
+    // A checkpoint that an unknown key signed shows nothing.
+    if (isAnchor && !isAccepted) return;
     if (given.root === tree.root()) {
+      if (!isAccepted) return;
       valid.push(given);
       if (!isAnchor) validSize = size;
     } else if (isAnchor) {
       const message = `the first ${size} records are not those that ${name} was signed over`;
-      findings.add('altered', 'inconsistent', message);
+      findings.add('inconsistent', message, name);
     } else if (!isBroken) {
       isBroken = true;
       const records = `records ${validSize} to ${size - 1}`;
       findings.add(
-        'altered',
         'root',
         `${records} are not those that ${name} was signed over; no later record can be trusted`,
         validSize,
@@ -293,34 +304,38 @@ function createComparer(
     /** Checkpoints of more records than the log has. */
     end(): void {
       for (const [size, given] of bySize)
-        for (const { name } of size > tree.size ? given : [])
-          findings.add(
-            'altered',
-            'shortened',
-            `${name} was signed over ${size} records, and the log has ${tree.size}`,
-          );
+        for (const checkpoint of size > tree.size ? given : []) {
+          const { name } = checkpoint;
+          if (keys.accepts(checkpoint) || !checkpoint.isAnchor)
+            findings.add(
+              'shortened',
+              `${name} was signed over ${size} records, and the log has ${tree.size}`,
+              name,
+            );
+        }
     },
   };
 }
 
 /** Checks the order of the times, and the time between two records. */
-function createTimeCheck(gapMs: number, findings: Findings) {
-  let [first, last] = [null as number | null, null as number | null];
+function createTimeCheck(gapMs: number, findings: Findings, before: number | null) {
+  let [first, last] = [null as number | null, before];
   return {
     add(timeMs: number, sequence: number): void {
       if (last !== null && timeMs < last) {
         const message = `the time goes back from ${isoTime(last)} to ${isoTime(timeMs)}`;
-        findings.add('incomplete', 'clock', message, sequence);
+        findings.add('clock', message, sequence);
       } else if (last !== null && timeMs - last > gapMs) {
         const message = `no record and no heartbeat from ${isoTime(last)} to ${isoTime(timeMs)}`;
-        findings.add('incomplete', 'gap', message, sequence);
+        findings.add('gap', message, sequence);
       }
       first ??= timeMs;
       last = timeMs;
     },
-    end(nowMs: number | undefined) {
+    /** `sequence`: of the next record. */
+    end(nowMs: number | undefined, sequence: number) {
       if (nowMs !== undefined && last !== null && nowMs - last > gapMs)
-        findings.add('incomplete', 'gap', `no record and no heartbeat since ${isoTime(last)}`);
+        findings.add('gap', `no record and no heartbeat since ${isoTime(last)}`, sequence);
       return { firstTimeMs: first, lastTimeMs: last };
     },
   };
@@ -331,14 +346,17 @@ function createTimeCheck(gapMs: number, findings: Findings) {
  * checkpoint.
  */
 function createWalk(
-  bySize: ReadonlyMap<number, readonly Given[]>,
-  gapMs: number,
+  { origin, bySize, sizes }: Checkpoints,
+  { verifiers, gapMs = dayMs + 2 * 3_600_000 }: VerifyOptions,
   findings: Findings,
+  start: Start | null,
 ) {
-  const tree = new Tree();
-  const times = createTimeCheck(gapMs, findings);
-  const checkpoints = createComparer(bySize, tree, findings);
-  const mentioned = new Set<number>();
+  const tree = start?.frontier.tree.copy() ?? new Tree();
+  const times = createTimeCheck(gapMs, findings, start?.frontier.lastTimeMs ?? null);
+  const keys = createKeyHistory(verifiers, findings);
+  if (start) keys.begin(start.signed, start.frontier.key);
+  const checkpoints = createComparer(bySize, tree, keys, findings);
+  const facts = createFacts(origin, keys, findings);
   const logged = createFinder(recordKeys.loggedTime);
   const sequences = createFinder(recordKeys.sequence);
 
@@ -347,28 +365,84 @@ function createWalk(
     const loggedAt = logged.find(bytes, start, end);
     const sequenceAt = loggedAt < 0 ? -1 : sequences.find(bytes, loggedAt, end);
     if (sequenceAt < 0) {
-      findings.add('altered', 'not-a-record', `line ${expected} is no record`, expected);
+      findings.add('not-a-record', `line ${expected} is no record`, expected);
     } else {
       const sequence = numberAt(bytes, sequenceAt + recordKeys.sequence.length);
       if (sequence !== expected) {
         const message = `record ${expected} carries the sequence number ${sequence}`;
-        findings.add('altered', 'sequence', message, expected);
+        findings.add('sequence', message, expected);
       }
       times.add(numberAt(bytes, loggedAt + recordKeys.loggedTime.length), expected);
     }
+    facts.add(bytes, start, end, expected);
     tree.append(leafHashInPlace(bytes, start, end));
     checkpoints.compare();
   }
 
   checkpoints.compare();
+  const archived = tree.size;
   return {
     visit(block: LineBlock): void {
-      addMentioned(block, mentioned);
+      facts.begin(block);
       eachLine(block, addLine);
     },
     end(nowMs: number | undefined) {
       checkpoints.end();
-      return { tree, mentioned, valid: checkpoints.valid, times: times.end(nowMs) };
+      for (const size of facts.mentioned) {
+        if (sizes.has(size) || size <= archived) continue;
+        findings.add('checkpoint-missing', `the checkpoint at ${size} records is missing`, size);
+      }
+      return {
+        tree,
+        valid: checkpoints.valid,
+        times: times.end(nowMs, tree.size),
+        keys: keys.end(),
+        acknowledgements: facts.acknowledgements,
+      };
+    },
+  };
+}
+
+/** Records that a verification reads; they are rare, and only they are parsed. */
+const rareCodes = ['key.rotated', 'exception.acknowledged'].map((code) =>
+  Buffer.from(`"event_code":"${code}"`),
+);
+
+/** What the records say about keys, checkpoints and acknowledged findings. */
+function createFacts(origin: string | undefined, keys: KeyHistory, findings: Findings) {
+  const mentioned = new Set<number>();
+  const acknowledgements = new Map<string, Acknowledgement>();
+  /** Where the next rare record of the block is, by its needle. */
+  let next: { readonly code: Buffer; at: number }[] = [];
+
+  function addRecord(line: Buffer, sequence: number): void {
+    const view = viewLine(line);
+    if (view === null) return;
+    const { code, exceptionId, logName, timeMs, note = '', requestedBy, actor } = view;
+    if (code === 'log.genesis' || code === 'key.rotated') keys.addRecord({ ...view, sequence });
+    if (sequence === 0 && origin !== undefined && logName !== origin)
+      findings.add('origin', `record 0 belongs to the log "${logName}", not to "${origin}"`, 0);
+    if (code === 'exception.acknowledged' && exceptionId !== undefined)
+      acknowledgements.set(exceptionId, { by: requestedBy ?? actor, timeMs, note, sequence });
+  }
+
+  return {
+    mentioned,
+    acknowledgements,
+    begin(block: LineBlock): void {
+      addMentioned(block, mentioned);
+      next = rareCodes
+        .map((code) => ({ code, at: block.bytes.indexOf(code, block.start) }))
+        .filter(({ at }) => at >= 0 && at < block.end);
+    },
+    add(bytes: Buffer, start: number, end: number, sequence: number): void {
+      let isRare = sequence === 0;
+      for (const one of next) {
+        if (one.at < start || one.at >= end) continue;
+        isRare = true;
+        one.at = bytes.indexOf(one.code, end);
+      }
+      if (isRare) addRecord(bytes.subarray(start, end), sequence);
     },
   };
 }

@@ -1,10 +1,11 @@
-// audit list, show, verify, prove and acknowledge: the audit log for readers. `acknowledge` and the
-// record of a verification write; the others need the folder of the log, and neither the signing
-// key nor the store.
+// audit list, show, verify and prove: the audit log for readers. The record of a verification is
+// written; the others need the folder of the log, and neither the signing key nor the store.
 
-import { openAuditSource, openVerifiers } from '../app.ts';
+import { openAuditSource, openVerifiers, openWitnesses } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
+import type { Finding } from '../audit/findings.ts';
 import { eventCodes } from '../audit/meanings.ts';
+import { base64Of } from '../audit/merkle.ts';
 import { proveRecord } from '../audit/proof.ts';
 import {
   type Cursor,
@@ -15,14 +16,13 @@ import {
 } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record.ts';
-import { verifyLog } from '../audit/verify.ts';
+import { type Verification, verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import { parseFreeText } from '../order.ts';
 import { failures } from '../rotation/failure.ts';
 import { isoTime, parseEnd, parseWhen } from '../time.ts';
-import { readConfig, readingTrigger, recordReading, withSession } from './context.ts';
+import { readConfig, readingTrigger, recordReading } from './context.ts';
 import { readGivenFile, writeNewFile } from './files.ts';
 import {
   type CommonFlags,
@@ -171,22 +171,20 @@ export async function auditShow(shell: Shell, id: string, flags: CommonFlags): P
 
 export async function auditVerify(
   shell: Shell,
-  flags: CommonFlags & { consistentWith?: string[]; key?: string[] },
+  flags: CommonFlags & { consistentWith?: string[]; key?: string[]; witnessPolicy?: string },
 ): Promise<number> {
   const config = await readConfig(shell, flags);
   const clock = openClock();
+  const clients = await openWitnesses(config);
+  const required = parsePolicy(flags.witnessPolicy, clients.length);
   const found = await verifyLog(await openAuditSource(config, clock), {
     verifiers: await verifiersFor(shell, config, flags.key ?? []),
     consistentWith: readCheckpoints(shell, flags),
+    witnesses: { clients, required },
     nowMs: clock.nowMs(),
   });
   if (flags.json) {
-    const { firstTimeMs, lastTimeMs, ...rest } = found;
-    const times = {
-      firstTime: firstTimeMs === null ? null : isoTime(firstTimeMs),
-      lastTime: lastTimeMs === null ? null : isoTime(lastTimeMs),
-    };
-    print(shell, JSON.stringify({ ...rest, ...times }));
+    print(shell, JSON.stringify(verificationJson(found)));
   } else if (!flags.quiet || found.exitCode !== 0) printVerification(shell, found);
   const { state, records: size, root } = found;
   const trigger = readingTrigger(shell);
@@ -197,18 +195,85 @@ export async function auditVerify(
   return found.exitCode;
 }
 
-function printVerification(shell: Shell, found: Awaited<ReturnType<typeof verifyLog>>): void {
+/** How many of the configured witnesses must have cosigned. */
+function parsePolicy(policy: string | undefined, count: number): number | undefined {
+  if (policy === undefined) return undefined;
+  const [, required = 0, all = 0] = /^(\d{1,4})-of-(\d{1,4})$/.exec(policy)?.map(Number) ?? [];
+  if (count === 0)
+    throw new UsageError('--witness-policy needs witnesses: audit.witnesses names none.');
+  if (all !== count || required < 1 || required > all)
+    throw new UsageError(
+      `--witness-policy takes K-of-${count}, with K from 1 to ${count}: audit.witnesses names ` +
+        `${count}.`,
+    );
+  return required;
+}
+
+/** `verify --json`: an interface. Times are ISO 8601, hashes base64. */
+function verificationJson({
+  newest,
+  cosignatures,
+  firstTimeMs,
+  lastTimeMs,
+  findings,
+  ...rest
+}: Verification) {
+  const timeOf = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
+  return {
+    ...rest,
+    newest: newest && {
+      origin: newest.origin,
+      size: newest.size,
+      root: base64Of(newest.root),
+      text: newest.text,
+    },
+    cosignatures: cosignatures.map(({ witness, verifierKey, timeMs }) => {
+      return { witness, verifierKey, time: isoTime(timeMs) };
+    }),
+    firstTime: timeOf(firstTimeMs),
+    lastTime: timeOf(lastTimeMs),
+    findings: findings.map(({ acknowledgement, ...finding }) => {
+      if (acknowledgement === undefined) return finding;
+      const { timeMs, ...acknowledged } = acknowledgement;
+      return { ...finding, acknowledgement: { ...acknowledged, time: isoTime(timeMs) } };
+    }),
+  };
+}
+
+function printVerification(shell: Shell, found: Verification): void {
   const { green, yellow, red } = paintFor(shell, shell.stdout);
   const colour = { intact: green, incomplete: yellow, altered: red }[found.state];
   const lines = [
     `${colour(found.state)}: ${found.records} records; ${found.checkpoints} checkpoints sign ` +
       `${found.sealedRecords} of them; root ${found.root}`,
-    ...found.findings.map(({ level, kind, message }) => `${level}: ${kind}: ${message}`),
-    ...(found.more > 0 ? [`${found.more} more findings are not shown.`] : []),
+    ...(found.archivedRecords > 0
+      ? [`The first ${found.archivedRecords} records are archived.`]
+      : []),
+    ...found.findings.map(findingLine),
+    ...notShown(found),
     ...found.keys.map((key) => `Signed by ${key}.`),
+    ...found.cosignatures.map(
+      ({ witness, timeMs }) =>
+        `Cosigned by ${witness} at ${isoTime(timeMs)}, up to ${found.newest?.size} records.`,
+    ),
     ...found.anchors.map((size) => `Continues the given checkpoint of ${size} records.`),
   ];
   for (const line of lines) print(shell, line);
+}
+
+function findingLine({ level, kind, message, id, acknowledgement }: Finding): string {
+  const line = `${level}: ${kind}: ${message}`;
+  if (acknowledgement === undefined) return level === 'altered' ? line : `${line} [${id}]`;
+  const { by, note, sequence } = acknowledgement;
+  return `${line}. Acknowledged by ${by} in record ${sequence}: ${note}`;
+}
+
+/** How many findings of each kind are not in the list. */
+function notShown({ counts, findings }: Verification): string[] {
+  return Object.entries(counts).flatMap(([kind, count]) => {
+    const more = count - findings.filter((finding) => finding.kind === kind).length;
+    return more > 0 ? [`${more} more findings of the kind ${kind} are not shown.`] : [];
+  });
 }
 
 export async function auditProve(
@@ -230,29 +295,6 @@ export async function auditProve(
   if (!flags.quiet)
     tell(shell, `Wrote ${flags.out}. docs/AUDIT.md describes how other programs check it.`);
   return 0;
-}
-
-/** Records that a person reviewed an exception of the report. */
-export async function auditAcknowledge(
-  shell: Shell,
-  id: string,
-  flags: CommonFlags & { note: string; account?: string },
-): Promise<number> {
-  const note = parseFreeText('--note', flags.note);
-  return withSession(shell, flags, async ({ rotator, trigger }) => {
-    const { account } = flags;
-    const event = {
-      code: 'exception.acknowledged',
-      exceptionId: id,
-      note,
-      trigger: trigger('manual'),
-    } as const;
-    await rotator.audit.append([{ ...event, account }]);
-    await rotator.audit.checkpoint();
-    if (!flags.quiet)
-      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `Acknowledged ${id}.`);
-    return 0;
-  });
 }
 
 /** The checkpoints that --consistent-with names. */

@@ -5,7 +5,10 @@ import { randomUUID } from 'node:crypto';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { platform } from 'node:os';
 import { dirname } from 'node:path';
-import { openSigningKey } from '../audit/checkpoint.ts';
+import { openWitnesses } from '../app.ts';
+import { openSigningKey, parseNote } from '../audit/checkpoint.ts';
+import { cosignatureOf } from '../audit/cosignature.ts';
+import type { AuditSource } from '../audit/reader.ts';
 import { osErrorCode, osErrorText } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { openReceipts } from '../receipts/receipts.ts';
@@ -13,6 +16,7 @@ import { nextStep } from '../rotation/catalogue.ts';
 import { type Facts, Failure } from '../rotation/failure.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
+import { dayMs, isoTime } from '../time.ts';
 import { readConfig, type Session } from './context.ts';
 import {
   type CommonFlags,
@@ -48,11 +52,12 @@ export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<nu
 
 /** What an attempt needs besides the account. */
 export async function checkEnvironment(
-  { config, clock }: Session,
+  { config, clock, rotator }: Session,
   statuses: readonly AccountStatus[],
 ): Promise<Finding[]> {
   return [
     ...(await checkFiles(config)),
+    ...(await checkWitnesses(config, rotator.audit.source, clock.nowMs())),
     await checkReceipts(config),
     checkClock(statuses, clock.nowMs()),
   ];
@@ -80,6 +85,39 @@ export function printFindings(
   }
   return findings.every(({ state }) => state !== 'failed');
 }
+
+/** Whether each witness cosigned a checkpoint within a day. Contacts none of them. */
+async function checkWitnesses(
+  config: Config,
+  source: AuditSource,
+  nowMs: number,
+): Promise<Finding[]> {
+  const witnesses = await openWitnesses(config);
+  if (witnesses.length === 0) return [];
+  const newest = new Map<string, number>();
+  for (const { text } of (await source.checkpoints()).slice(-checkedCheckpoints)) {
+    const note = parseNote(text);
+    for (const { verifier } of witnesses) {
+      const found = note && cosignatureOf(note, verifier);
+      if (found && found !== 'invalid') newest.set(verifier.verifierKey, found.timeMs);
+    }
+  }
+  return witnesses.map(({ verifier: { name, verifierKey } }) => {
+    const timeMs = newest.get(verifierKey) ?? 0;
+    const detail =
+      timeMs === 0
+        ? `${name} cosigned none of the newest checkpoints. Check that it runs.`
+        : `${name} cosigned a checkpoint at ${isoTime(timeMs)}.`;
+    return {
+      check: 'audit.witnesses',
+      state: nowMs - timeMs > 2 * dayMs ? 'warning' : 'ok',
+      detail,
+    };
+  });
+}
+
+/** More than a day has of them. */
+const checkedCheckpoints = 100;
 
 /**
  * A password that was stored in the future: this clock and the one of the store differ, so ages are

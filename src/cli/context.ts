@@ -103,7 +103,11 @@ export async function recordReading(
   config: Config,
   append: (audit: AuditWriter) => Promise<void>,
 ): Promise<boolean> {
-  const runtime = { clock: openClock(), context: auditContextOf(shell.user) };
+  const runtime = {
+    clock: openClock(),
+    context: auditContextOf(shell.user),
+    observe: () => undefined,
+  };
   try {
     const processes = openProcessIdentity(shell.pid);
     const { writeLine } = shell;

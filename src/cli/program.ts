@@ -2,12 +2,15 @@
 // heavier than commander. Every description is a sentence (test/unit/help.test.ts).
 
 import { Argument, Command, CommanderError, Option } from 'commander';
+import { WrongInput } from '../audit/findings.ts';
 import { UsageError } from '../config/errors.ts';
 import { explanationLines } from '../rotation/catalogue.ts';
 import { exitCodeOf, Failure, failures } from '../rotation/failure.ts';
 import { version } from '../version.ts';
+import type { ArchiveFlags } from './archive.ts';
 import type { ReportFlags } from './report.ts';
 import { type CommonFlags, type Shell, tell } from './terminal.ts';
+import type { WitnessFlags } from './witness.ts';
 
 /** The service, which is an entry point and therefore passed in. */
 export type Serve = (shell: Shell, flags: CommonFlags) => Promise<number>;
@@ -35,8 +38,10 @@ function printError(shell: Shell, error: unknown, { config }: CommonFlags): numb
     for (const line of explanationLines(error.reason, facts)) tell(shell, line);
     return exitCodeOf(failures[error.reason].certainty, false);
   }
-  if (!(error instanceof UsageError)) throw error;
-  for (const problem of error.problems) tell(shell, `error: ${problem}`);
+  const isWrongInput = error instanceof WrongInput;
+  if (!(isWrongInput || error instanceof UsageError)) throw error;
+  const problems = isWrongInput ? [error.message] : error.problems;
+  for (const problem of problems) tell(shell, `error: ${problem}`);
   return 2;
 }
 
@@ -293,28 +298,52 @@ function addReadingCommands(add: Add, shell: Shell): void {
   );
 }
 
+const reportParts = (out: Option): Option[] => [
+  required('--from <date>', 'Start at this date, such as 2026-07-01 or "90 days ago".'),
+  option('--to <date>', 'End with this date, which is included.', 'now'),
+  out,
+  checkpoint(),
+  key(),
+  option('--sample <count>', 'Select this many attempts and changes at random, with proofs.'),
+  option('--offline', 'Use the audit log only: contact no store, and append no record.'),
+];
+
 function addAuditorCommands(add: Add, shell: Shell): void {
   add(
     'verify',
-    'Verify all records; exits with 0 (intact), 1 (incomplete) or 4 (altered).',
+    'Verify all records: exit code 0 intact, 1 incomplete, 2 wrong input, 4 altered.',
     'audit verify --consistent-with /mnt/auditor/000000000120.checkpoint',
-    [checkpoint(), key()],
+    [
+      checkpoint(),
+      key(),
+      option('--witness-policy <k-of-n>', 'Ask the witnesses; K must have cosigned.'),
+    ],
     async (_, flags) => (await import('./audit.ts')).auditVerify(shell, flags),
   );
   add<ReportFlags>(
     'report',
     'Write report.html, report.csv and report.json for a period.',
     'audit report --from 2026-07-01 --to 2026-09-30 --out q3',
-    [
-      required('--from <date>', 'Start at this date, such as 2026-07-01 or "90 days ago".'),
-      option('--to <date>', 'End with this date, which is included.', 'now'),
-      required('--out <folder>', 'Write into this folder, which must be new or empty.'),
-      checkpoint(),
-      key(),
-      option('--sample <count>', 'Select this many rotations at random, each with a proof file.'),
-      option('--offline', 'Use the audit log only: contact no store, and append no record.'),
-    ],
+    reportParts(required('--out <folder>', 'Write into this folder, which must be new or empty.')),
     async (_, flags) => (await import('./report.ts')).auditReport(shell, flags),
+  );
+  add<ReportFlags>(
+    'bundle',
+    'Write one zip file for an auditor: report, log, checkpoints, proofs, verifier.',
+    'audit bundle --from 2026-01-01 --to 2026-12-31 --out evidence-2026.zip',
+    reportParts(required('--out <file>', 'Write this zip file, which must not exist.')),
+    async (_, flags) => (await import('./bundle.ts')).auditBundle(shell, flags),
+  );
+  add<ArchiveFlags>(
+    'archive',
+    'Write complete months of the log into bundles, and remove them with --delete.',
+    'audit archive --before 2026-09 --out /mnt/archive --delete',
+    [
+      required('--before <month>', 'Archive the months before this one.'),
+      required('--out <folder>', 'Write the bundles into this folder; none is overwritten.'),
+      option('--delete', 'Remove the months from the log when their bundles are verified.'),
+    ],
+    async (_, flags) => (await import('./archive.ts')).auditArchive(shell, flags),
   );
   add<{ note: string }>(
     'acknowledge',
@@ -325,7 +354,8 @@ function addAuditorCommands(add: Add, shell: Shell): void {
       required('--note <text>', 'Record this finding.'),
       option('--account <name>', 'Name the account of the exception.'),
     ],
-    async ([id = ''], flags) => (await import('./audit.ts')).auditAcknowledge(shell, id, flags),
+    async ([id = ''], flags) =>
+      (await import('./acknowledge.ts')).auditAcknowledge(shell, id, flags),
   );
 }
 
@@ -361,6 +391,18 @@ function addSetupCommands(add: Add, shell: Shell, program: Command): void {
       option('--port <number>', 'Listen on this port (default: a free one).'),
     ],
     async (_, flags) => (await import('./simulate.ts')).simulate(shell, flags),
+  );
+  add<WitnessFlags>(
+    'witness',
+    'Run a witness on another machine: it cosigns checkpoints, and refuses forks.',
+    "witness --listen 0.0.0.0:9465 --state state --key witness.key --log 'ops-1/audit+be41…'",
+    [
+      required('--listen <host:port>', 'Listen on this address; port 0 selects a free one.'),
+      required('--state <folder>', 'Keep the newest checkpoint of each log in this folder.'),
+      required('--key <file>', 'Cosign with the key in this file; it is created if missing.'),
+      repeated('--log <key>', 'Cosign the log with this verifier key.').makeOptionMandatory(),
+    ],
+    async (_, flags) => (await import('./witness.ts')).witness(shell, flags),
   );
   add(
     'completion',

@@ -10,7 +10,7 @@ import { openClock } from '../clock.ts';
 import { osErrorText, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { StoreFact } from '../report/account.ts';
-import { type BuiltReport, buildReport, type ReportOptions } from '../report/build.ts';
+import { type BuiltReport, buildReport, type Report, type ReportOptions } from '../report/build.ts';
 import { reportCsv, reportJson } from '../report/export.ts';
 import { reportHtml } from '../report/html.tsx';
 import { verdictText } from '../report/text.ts';
@@ -34,14 +34,26 @@ export type ReportFlags = CommonFlags & {
 type Period = { readonly fromMs: number; readonly toMs: number; readonly nowMs: number };
 
 export async function auditReport(shell: Shell, flags: ReportFlags): Promise<number> {
-  const period = parsePeriod(flags);
   const folder = freshFolder(shell, flags.out);
+  return createReport(shell, flags, async (built) => write(shell, flags, folder, built));
+}
+
+/**
+ * Builds the report, passes it to `write`, and records that; returns what `write` does. Throws a
+ * UsageError.
+ */
+export async function createReport(
+  shell: Shell,
+  flags: ReportFlags,
+  write: (built: BuiltReport, config: Config) => Promise<number>,
+): Promise<number> {
+  const period = parsePeriod(flags);
   // For the machine of an auditor: the folder of the log is enough, and no record is appended.
   if (flags.offline) {
     const config = await readConfig(shell, flags);
     const accounts = config.discover ? null : config.accounts;
     const report = await build(shell, flags, config, period, { accounts, store: null });
-    return write(shell, flags, folder, report);
+    return write(report, config);
   }
   const config = await readConfig(shell, flags);
   return withSession(
@@ -53,7 +65,7 @@ export async function auditReport(shell: Shell, flags: ReportFlags): Promise<num
       const isWritable = await recordReading(shell, config, (audit) => recordFacts(audit, facts));
       const store = await readStore(rotator, accounts);
       const built = await build(shell, flags, config, period, { accounts, store });
-      const exitCode = write(shell, flags, folder, built);
+      const exitCode = await write(built, config);
       const sha256 = createHash('sha256').update(reportJson(built.report)).digest('hex');
       const { fromMs, toMs } = period;
       const dates = { from: isoDay(fromMs), to: isoDay(toMs - 1) };
@@ -135,6 +147,18 @@ async function readStore(
   );
 }
 
+/** The three files of a report; the page names the SHA-256 of the others. */
+export function reportFiles(report: Report): { readonly file: string; readonly text: string }[] {
+  const others = [
+    { file: 'report.csv', text: reportCsv(report) },
+    { file: 'report.json', text: reportJson(report) },
+  ];
+  const hashes = Object.fromEntries(
+    others.map(({ file, text }) => [file, createHash('sha256').update(text).digest('hex')]),
+  );
+  return [{ file: 'report.html', text: reportHtml(report, hashes) }, ...others];
+}
+
 /** Returns the exit code of the verification: the report of an altered log is written, too. */
 function write(
   shell: Shell,
@@ -142,12 +166,7 @@ function write(
   folder: string,
   { report, proofs }: BuiltReport,
 ): number {
-  const files = [
-    { file: 'report.html', text: reportHtml(report) },
-    { file: 'report.csv', text: reportCsv(report) },
-    { file: 'report.json', text: reportJson(report) },
-    ...proofs,
-  ];
+  const files = [...reportFiles(report), ...proofs];
   try {
     mkdirSync(folder, { recursive: true });
     for (const { file, text } of files) writeFileSync(join(folder, file), text, { flag: 'wx' });

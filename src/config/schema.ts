@@ -196,6 +196,24 @@ const audit = section('The audit log.', {
   signingKeySecretId: secret(
     'A secret that contains only the signing key, instead of `signingKeyFile`.',
   ).exactOptional(),
+  witnesses: z
+    .array(
+      z.strictObject({
+        url: z
+          .string()
+          .refine(isSafeUrl)
+          .describe('The URL of the witness, without `/add-checkpoint`.')
+          .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
+        key: z
+          .string()
+          .regex(/^[^+\s]+\+[0-9a-f]{8}\+B[A-Za-z0-9+/]{43}$/)
+          .describe('The verifier key that the witness prints when it starts.')
+          .meta({ accepts: 'a witness key: name+id+base64' }),
+      }),
+    )
+    .default([])
+    .describe('Other machines that cosign each checkpoint, so that the log has one history.')
+    .meta({ accepts: 'a list of witnesses, each with `url` and `key`' }),
   s3: section('An S3 bucket with Object Lock, instead of `directory`.', {
     bucket: z
       .string()

@@ -105,7 +105,7 @@ export function createInstance(platform: Platform): LambdaInstance {
         });
         const log = openInvocationLog(config, requestId, writeLine);
         current.log = log;
-        return await work({
+        const result = await work({
           config,
           rotator,
           clock,
@@ -116,6 +116,9 @@ export function createInstance(platform: Platform): LambdaInstance {
           queue: queueOf(env, config, clock),
           inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
         });
+        // Nothing runs between invocations.
+        await rotator.audit.witnessed();
+        return result;
       } finally {
         for (const line of metrics.flush(clock.nowMs())) writeLine(line);
         await current.log?.close();

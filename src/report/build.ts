@@ -4,7 +4,6 @@
 import { hash } from 'node:crypto';
 import { hexOf, parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
 import type { Limits } from '../audit/facts.ts';
-import { proofsOf } from '../audit/proof.ts';
 import { listRecords } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import { inventoryHash } from '../audit/record.ts';
@@ -18,6 +17,7 @@ import {
 } from './account.ts';
 import { type Exception, exceptionsOf } from './exceptions.ts';
 import { addRecord, createHistory, isMember, type LogHistory } from './history.ts';
+import { createSampling, drawSamples, type Proof, type Samples } from './sample.ts';
 import { type DayVerdict, limitsAt } from './timeline.ts';
 
 export type ReportOptions = {
@@ -48,15 +48,6 @@ export type ReportOptions = {
 };
 
 export type Buckets = Readonly<Record<AccountRow['bucket'], number>>;
-
-export type Sample = {
-  readonly sequence: number;
-  readonly uid: string;
-  readonly account: string;
-  readonly timeMs: number;
-  /** The name of the proof file beside the report. */
-  readonly file: string;
-};
 
 export type Report = {
   /** The same for the same period of the same log. */
@@ -119,16 +110,12 @@ export type Report = {
     readonly keyId: string | null;
     readonly previous: 'consistent' | 'inconsistent' | 'not given';
   };
-  readonly samples: {
-    readonly seed: string;
-    readonly population: number;
-    readonly drawn: readonly Sample[];
-  };
+  readonly samples: Samples;
 };
 
 export type BuiltReport = {
   readonly report: Report;
-  readonly proofs: readonly { readonly file: string; readonly text: string }[];
+  readonly proofs: readonly Proof[];
 };
 
 /**
@@ -141,6 +128,7 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   const verification = await verifyLog(source, {
     verifiers,
     consistentWith: options.consistentWith ?? [],
+    nowMs,
   });
   const read = await readHistory(source, fromMs, endMs);
   const { history } = read;
@@ -157,7 +145,12 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
   );
   rows.sort(worstFirst);
   const buckets = countBuckets(rows);
-  const { samples, proofs } = await drawSamples(options, read.rotations, verification);
+  const { samples, proofs } = await drawSamples(
+    source,
+    read.sampling,
+    verification,
+    options.sample ?? { count: 5 },
+  );
   const report: Report = {
     id: reportId(options, verification.root),
     origin: options.origin,
@@ -249,34 +242,21 @@ function previousOf(
   return anchors.length === consistentWith.length ? 'consistent' : 'inconsistent';
 }
 
-type Rotation = {
-  readonly line: string;
-  readonly index: number;
-  readonly uid: string;
-  readonly account: string;
-  readonly timeMs: number;
-};
-
 async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   const history = createHistory();
-  const rotations: Omit<Rotation, 'line'>[] = [];
+  const sampling = createSampling(fromMs);
   let [firstSequence, lastSequence, records] = [null as number | null, null as number | null, 0];
-  for await (const { view, index } of listRecords(source, {})) {
+  for await (const { view } of listRecords(source, {})) {
     // Later records belong to another report: an outcome after the end does not close an intent
     // before it. An acknowledgement counts whenever it is made.
     if (view.timeMs >= endMs && view.code !== 'exception.acknowledged') continue;
     addRecord(history, view);
     if (view.timeMs >= endMs) continue;
+    sampling.add(view);
     if (view.timeMs < fromMs) continue;
     firstSequence ??= view.sequence;
     lastSequence = view.sequence;
     records += 1;
-    if (
-      (view.code === 'rotation.outcome' || view.code === 'rotation.reconciled') &&
-      view.status === 'success' &&
-      view.account !== undefined
-    )
-      rotations.push({ index, uid: view.uid, account: view.account, timeMs: view.timeMs });
   }
   const inPeriod = [...history.accounts.values()]
     .flatMap(({ attempts }) => attempts)
@@ -284,7 +264,7 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
   const open = inPeriod.filter(({ closedAtMs }) => closedAtMs === null).length;
   return {
     history,
-    rotations,
+    sampling,
     counts: {
       attempts: inPeriod.length,
       withOutcome: inPeriod.length - open,
@@ -353,49 +333,4 @@ function worstFirst(a: AccountRow, b: AccountRow): number {
     (b.largestAgeMs ?? 0) - (a.largestAgeMs ?? 0) ||
     (a.account < b.account ? -1 : a.account > b.account ? 1 : 0)
   );
-}
-
-/**
- * Draws rotations by hash. The seed and the log determine which ones, so that the choice can be
- * checked and cannot be influenced.
- */
-async function drawSamples(
-  options: ReportOptions,
-  rotations: readonly Omit<Rotation, 'line'>[],
-  verification: Verification,
-) {
-  const { count = 5, seed: given } = options.sample ?? {};
-  const { newest } = verification;
-  const seed = given ?? newest?.note.text.split('\n')[2] ?? '';
-  const sealed = rotations.filter(({ index }) => newest !== null && index < newest.size);
-  const ranked = sealed
-    .map((rotation) => ({ rotation, rank: hash('sha256', `${seed}\n${rotation.uid}`) }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    .slice(0, count)
-    .map(({ rotation }) => rotation)
-    .sort((a, b) => a.index - b.index);
-  const wanted = new Set(ranked.map(({ index }) => index));
-  const lines = new Map<number, string>();
-  if (wanted.size > 0)
-    for await (const { line, index } of listRecords(options.source, {}))
-      if (wanted.has(index)) lines.set(index, line);
-  const isProvable = newest !== null && verification.state !== 'altered';
-  const texts = isProvable
-    ? await proofsOf(
-        options.source,
-        ranked.map(({ index }) => ({ index, line: lines.get(index) ?? '' })),
-        newest,
-      )
-    : [];
-  const drawn = ranked.map(({ index, uid, account, timeMs }) => ({
-    sequence: index,
-    uid,
-    account,
-    timeMs,
-    file: `record-${index}.tlog-proof`,
-  }));
-  return {
-    samples: { seed, population: sealed.length, drawn },
-    proofs: texts.map((text, place) => ({ file: drawn[place]?.file ?? '', text })),
-  };
 }

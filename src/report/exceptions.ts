@@ -85,14 +85,14 @@ function ofIntegrity({ findings }: Verification): Found[] {
   return findings
     .filter(({ kind }) => kind !== 'unsealed')
     .map(
-      ({ kind, level, message, sequence }): Found => ({
-        id: `${kind}:${sequence ?? 0}`,
+      ({ id, level, message, sequence }): Found => ({
+        id,
         kind: 'integrity',
         account: null,
         atMs: null,
         text: `The log ${level === 'altered' ? 'was altered' : 'is incomplete'}: ${message}.`,
         records: sequence === undefined ? [] : [sequence],
-        isOpen: true,
+        isOpen: level !== 'explained',
       }),
     );
 }

@@ -2,6 +2,7 @@
 // same facts as the page. The names of columns and fields are interfaces: they keep words that the
 // texts for people no longer use.
 
+import { hash } from 'node:crypto';
 import { uuidv7 } from '../audit/record.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
@@ -121,12 +122,13 @@ const attemptJson = ({ intendedAtMs, closedAtMs, status, reason, ...one }: Attem
   records: [one.sequence, ...(one.closedBy ? [one.closedBy.sequence] : [])],
 });
 
-/** `report.json`: one document. */
+/** `report.json`: one document. It names the SHA-256 of `report.csv`. */
 export function reportJson(report: Report): string {
   const { newest: _newest, ...integrity } = report.integrity;
   const document = {
     format: 'thingspace-rotator/report/1',
     report_id: report.id,
+    sha256: { 'report.csv': hash('sha256', reportCsv(report)) },
     origin: report.origin,
     period: { from: isoTime(report.fromMs), to: isoTime(report.toMs), end: isoTime(report.endMs) },
     made_at: isoTime(report.madeAtMs),
@@ -190,6 +192,7 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['checkpoint_size', () => report.integrity.newest?.size],
   ['checkpoint_root', () => report.integrity.newest?.note.text.split('\n')[2]],
   ['log', () => report.integrity.state],
+  ['report_id', () => report.id],
 ];
 
 const csvBuckets: Readonly<Record<AccountRow['bucket'], string>> = {

@@ -579,16 +579,23 @@ const Controls: Part = () => (
   </Section>
 );
 
+const sampledKinds = {
+  rotation: 'rotation',
+  attempt: 'failed attempt',
+  change: 'change by hand',
+} as const;
+
 const Samples: Part = ({ report: { samples } }) => (
   <Section id="samples" title="Sample">
     {samples.drawn.length === 0 ? (
-      <p>The log holds no sealed rotation in the period.</p>
+      <p>The log holds no sealed rotation, failed attempt or change by hand in the period.</p>
     ) : (
       <>
         <p>
-          {`${samples.drawn.length} of ${counted(samples.population, 'successful rotation')}. `}
-          The sample has the smallest SHA-256 values of seed, newline and record id. Seed:{' '}
-          <code>{printable(samples.seed)}</code>
+          {`${samples.drawn.length} of ${samples.population}: rotations, failed attempts and `}
+          {'changes by hand. '}
+          The sample has the smallest SHA-256 values of seed, newline and the id of the first
+          record. Seed: <code>{printable(samples.seed)}</code>
         </p>
         <Table
           label="Sample of rotations"
@@ -596,13 +603,15 @@ const Samples: Part = ({ report: { samples } }) => (
             { title: 'Record' },
             { title: 'Account' },
             { title: 'When' },
-            { title: 'Proof file', kind: 'wide' },
+            { title: 'What' },
+            { title: 'Proof files', kind: 'wide' },
           ]}
-          rows={samples.drawn.map(({ sequence, account, timeMs, file }) => [
+          rows={samples.drawn.map(({ sequence, account, timeMs, kind, status, files }) => [
             sequence,
             <Name of={account} />,
             <Time ms={timeMs} />,
-            <code>{printable(file)}</code>,
+            `${sampledKinds[kind]}: ${status}`,
+            <code>{printable(files.join(' '))}</code>,
           ])}
         />
       </>
@@ -624,8 +633,8 @@ const parts: readonly Part[] = [
   Samples,
 ];
 
-/** `report.html`. */
-export function reportHtml(report: Report): string {
+/** `report.html`. `files`: the SHA-256 of the files that come with it, by name. */
+export function reportHtml(report: Report, files: Readonly<Record<string, string>> = {}): string {
   const origin = printable(report.origin);
   return renderPage(
     <Page
@@ -638,7 +647,15 @@ export function reportHtml(report: Report): string {
           {'Created '}
           <Time ms={report.madeAtMs} />
           {` by thingspace-rotator ${printable(report.productVersion)}. `}
-          The files report.csv and report.json hold the same facts and the same checkpoint.
+          The files report.csv and report.json hold the same facts and the same checkpoint.{' '}
+          {'Report '}
+          <code>{report.id}</code>.
+          {Object.entries(files).map(([name, sha256]) => (
+            <>
+              {` SHA-256 of ${name}: `}
+              <code>{sha256}</code>.
+            </>
+          ))}
         </p>
       }
     >

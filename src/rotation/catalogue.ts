@@ -204,6 +204,14 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
       command: ownCommand(facts, 'audit', 'verify'),
     },
   ],
+  'log-begins-later': (facts) => [
+    {
+      text:
+        'Copy the months that were moved, or the file that `audit archive` wrote to frontiers/, ' +
+        `back into ${where(facts)}`,
+    },
+    retry(facts),
+  ],
 };
 
 /** When a retry can succeed, in parentheses; empty where it is not known. */

@@ -138,6 +138,15 @@ export type RotationEvent = {
    * runs.
    */
   | { readonly event: 'audit.failed'; readonly detail: string }
+  /**
+   * A witness cosigned a checkpoint of the audit log, or could not, or refused: it has seen another
+   * history of this log. The account is `*`.
+   */
+  | {
+      readonly event: 'witness.cosigned' | 'witness.failed' | 'witness.refused';
+      readonly witness: string;
+      readonly detail?: string | undefined;
+    }
   /** The attempt ended. The last event of every attempt. */
   | {
       readonly event: 'attempt.finished';

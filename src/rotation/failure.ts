@@ -137,6 +137,8 @@ export const causes = [
   'shared-user',
   /** The audit log at `path` is not as it was written. */
   'log-damaged',
+  /** The first records of the audit log at `path` were moved, and no frontier continues them. */
+  'log-begins-later',
 ] as const;
 
 export type Cause = (typeof causes)[number];

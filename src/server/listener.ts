@@ -5,10 +5,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Clock } from '../rotation/ports.ts';
-import type { App } from './app.ts';
 
 export type ListenerOptions = {
-  readonly app: App;
+  readonly app: { fetch(request: Request): Response | Promise<Response> };
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;

@@ -9,6 +9,8 @@ import type { Emit } from '../scheduler/events.ts';
 import { type AccountEntry, agesOf } from '../scheduler/status-cache.ts';
 import type { Alert, Notifier } from './webhook.ts';
 
+type WitnessEvent = Extract<RotationEvent, { event: `witness.${string}` }>;
+
 /** A later run retries these reasons, and only a person can correct them. */
 const personalReasons: readonly Reason[] = [
   'store-denied',
@@ -73,12 +75,28 @@ export function createAlerts(
   return {
     notify,
     observe: (event) => {
+      if (event.event === 'witness.failed' || event.event === 'witness.refused')
+        send(witnessAlert(event));
       if (event.event !== 'audit.failed') return;
       // The event says nothing about a password: a record may be missing before or after a reset.
       const text = `An audit record could not be written: ${event.detail}.`;
       const next = nextStep('audit-unavailable', { detail: event.detail });
       send({ kind: 'audit-failed', reason: 'audit-unavailable', text, next });
     },
+  };
+}
+
+function witnessAlert({ event, witness, detail = '' }: WitnessEvent): Alert {
+  const isRefused = event === 'witness.refused';
+  return {
+    kind: 'audit-failed',
+    reason: event,
+    text: isRefused
+      ? `Witness ${witness} has another history of the audit log: ${detail}.`
+      : `Witness ${witness} did not cosign the newest checkpoint: ${detail}.`,
+    next: isRefused
+      ? 'Keep the log and the folder of the witness as they are, and compare both with a backup'
+      : 'Check that the witness runs and can be reached. Rotations continue without it',
   };
 }
 

@@ -99,6 +99,7 @@ export const loggedFields = [
   'outcome',
   'certainty',
   'accounts',
+  'witness',
   'count',
   'nextRun',
   'url',
@@ -200,13 +201,16 @@ function levelOf(event: RotationEvent): LogOptions['level'] {
     case 'receipt.failed':
     case 'audit.failed':
     case 'login.refused':
+    case 'witness.refused':
       return 'error';
     case 'login.unknown':
     case 'reset.refused':
     case 'reset.not-sent':
+    case 'witness.failed':
       return 'warn';
     case 'survey.finished':
     case 'attempt.claimed':
+    case 'witness.cosigned':
       return 'debug';
     default:
       return 'info';

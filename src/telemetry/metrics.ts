@@ -58,6 +58,10 @@ export const metricTable = {
   ),
   last_run_timestamp_seconds: gauge('Unix time at which the last run over the accounts ended.'),
   audit_failures_total: counter('Audit records that could not be written to the audit log.'),
+  witness_requests_total: counter(
+    'Checkpoints sent to witnesses by result: cosigned, failed, or refused (another history).',
+    'result',
+  ),
   receipts_written_total: counter('Receipts written. A receipt is an encrypted reset response.'),
   saving_retries_total: counter('Retries to store a new password.'),
   notices_total: counter('Webhook notifications by result.', 'result'),
@@ -109,6 +113,12 @@ export function samplesOfEvent(event: RotationEvent): Sample[] {
       return [{ name: 'saving_retries_total', value: 1 }];
     case 'audit.failed':
       return [{ name: 'audit_failures_total', value: 1 }];
+    case 'witness.cosigned':
+    case 'witness.failed':
+    case 'witness.refused': {
+      const result = event.event.slice('witness.'.length);
+      return [{ name: 'witness_requests_total', value: 1, labels: { result } }];
+    }
     default:
       return [];
   }

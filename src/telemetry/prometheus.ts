@@ -104,6 +104,9 @@ function zeroSamples(): Sample[] {
     ...['accepted', 'refused', 'unknown', 'not-sent'].map((result) =>
       zero('logins_total', { result }),
     ),
+    ...['cosigned', 'failed', 'refused'].map((result) =>
+      zero('witness_requests_total', { result }),
+    ),
     ...['delivered', 'failed', 'dropped'].map((result) => zero('notices_total', { result })),
   ];
 }

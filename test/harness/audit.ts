@@ -12,7 +12,7 @@ import {
   type Verifier,
 } from '../../src/audit/checkpoint.ts';
 import { openFileSegments } from '../../src/audit/file-segments.ts';
-import { type AuditWriter, openAuditLog } from '../../src/audit/log.ts';
+import { type AuditLogOptions, type AuditWriter, openAuditLog } from '../../src/audit/log.ts';
 import type { AuditSource } from '../../src/audit/reader.ts';
 import type { AuditContext } from '../../src/audit/record.ts';
 import { openProcessIdentity } from '../../src/process-identity.ts';
@@ -75,7 +75,11 @@ export type TestLog = AuditWriter & {
 };
 
 export async function openTestLog(
-  given: { directory?: string; clock?: TestClock; signingKey?: string } = {},
+  given: Partial<Pick<AuditLogOptions, 'witnesses' | 'onCosigning' | 'origin'>> & {
+    directory?: string;
+    clock?: TestClock;
+    signingKey?: string;
+  } = {},
 ): Promise<TestLog> {
   const directory = given.directory ?? join(tempFolder(), 'audit');
   const clock = given.clock ?? testClock();
@@ -86,9 +90,11 @@ export async function openTestLog(
     segments: openFileSegments({ directory, processes, clock }),
     signer,
     clock,
-    origin,
+    origin: given.origin ?? origin,
     context,
     fallback: (line) => strays.push(line),
+    witnesses: given.witnesses,
+    onCosigning: given.onCosigning,
   });
   return {
     ...log,
@@ -174,6 +180,7 @@ export function memorySource(
     bytes.copy(into, at, position);
   return {
     segments: async () => [{ name: 'memory', open: () => ({ read, close: () => undefined }) }],
+    frontier: async () => null,
     checkpoints: async () => checkpoints.map((text, index) => ({ name: String(index), text })),
   };
 }

@@ -338,12 +338,13 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     rotationsOf: async () => ({ open: [], last: null }),
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
+    witnessed: async () => {},
     checkpoint: async () => {
       counts.checkpoints += 1;
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
       return {} as never;
     },
-    source: { segments: async () => [], checkpoints: async () => [] },
+    source: { segments: async () => [], checkpoints: async () => [], frontier: async () => null },
     close: async () => {},
   };
 

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
+import { openFileSource } from '../../src/audit/file-segments.ts';
 import { viewLine } from '../../src/audit/record.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { openClock } from '../../src/clock.ts';
@@ -323,4 +324,32 @@ test('a log of another origin is rejected, and closing leaves no files', async (
       .message,
   ).toContain('belongs to the log');
   expect(existsSync(join(log.directory, '.writer', 'lock'))).toBe(false);
+});
+
+// A14. 03af53f wrote no record.
+test('a signing key that was replaced is recorded before anything that it signs', async () => {
+  const first = await openTestLog();
+  await first.append([intended('r-1')]);
+  await first.checkpoint();
+  await first.close();
+  const { directory, clock } = first;
+
+  const second = await openTestLog({ directory, clock });
+  await second.checkpoint();
+  await second.close();
+
+  const [, , rotated = ''] = linesIn(directory);
+  expect(linesIn(directory).length).toBe(3);
+  expect(JSON.parse(rotated)).toMatchObject({
+    metadata: { event_code: 'key.rotated' },
+    unmapped: {
+      verifier_key: second.verifier.verifierKey,
+      verifier_key_before: first.verifier.verifierKey,
+    },
+  });
+  const verifiers = [second.verifier];
+  expect(await verifyLog(openFileSource(directory), { verifiers })).toMatchObject({
+    state: 'intact',
+    keys: [first.verifier.verifierKey, second.verifier.verifierKey],
+  });
 });

@@ -275,7 +275,11 @@ test('every default is filled in, and paths start at the folder of the file', as
     schedule: { cron: '17 3 * * *', timezone: 'UTC', jitterMinutes: 30 },
     concurrency: 8,
     receipts: { recipients: [] },
-    audit: { directory: '/etc/rotator/audit', signingKeyFile: '/etc/rotator/audit.key' },
+    audit: {
+      directory: '/etc/rotator/audit',
+      signingKeyFile: '/etc/rotator/audit.key',
+      witnesses: [],
+    },
     http: { host: '127.0.0.1', port: 9464 },
     log: { level: 'info' },
   });

@@ -39,6 +39,7 @@ const events: RotationEvent[] = [
     detail: '',
   },
   { event: 'audit.failed', account: 'east', detail: '' },
+  { event: 'witness.cosigned', account: '*', witness: 'w1' },
 ];
 
 type Line = {

@@ -313,9 +313,12 @@ test('a sample has valid proofs, and one seed draws the same rotations', async (
   expect(report.integrity).toMatchObject({ state: 'intact', previous: 'not given' });
   expect(report.population.attempts).toBe(report.population.withOutcome + report.population.open);
   expect(Object.values(report.buckets).reduce((sum, count) => sum + count)).toBe(200);
-  expect(proofs.map(({ text }) => checkProof(text, year.verifiers).proven)).toEqual(
-    Array(7).fill(true),
+  // Every record of the seven, from the intent to the outcome.
+  expect(report.samples.drawn.length).toBe(7);
+  expect(proofs.map(({ file }) => file).sort()).toEqual(
+    report.samples.drawn.flatMap(({ files }) => files).sort(),
   );
+  expect(proofs.every(({ text }) => checkProof(text, year.verifiers).proven)).toBe(true);
   expect(again.report.samples).toEqual(report.samples);
   expect(other.report.samples.drawn).not.toEqual(report.samples.drawn);
 });

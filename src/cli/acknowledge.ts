@@ -1,0 +1,72 @@
+// audit acknowledge: a person reviewed an exception of the report. Only what is an exception can be
+// acknowledged, so that a wrong id is not taken for a review.
+
+import { openVerifiers } from '../app.ts';
+import { findRecord, listRecords } from '../audit/query.ts';
+import { UsageError } from '../config/errors.ts';
+import { parseFreeText } from '../order.ts';
+import { buildReport } from '../report/build.ts';
+import { version } from '../version.ts';
+import { type Session, withSession } from './context.ts';
+import { type CommonFlags, print, type Shell } from './terminal.ts';
+
+export async function auditAcknowledge(
+  shell: Shell,
+  id: string,
+  flags: CommonFlags & { note: string; account?: string },
+): Promise<number> {
+  const note = parseFreeText('--note', flags.note);
+  return withSession(shell, flags, async (session) => {
+    const { rotator, trigger } = session;
+    if (!(await isException(session, id)))
+      throw new UsageError(
+        `There is no exception ${id}. \`audit report\` and \`audit verify\` print the ids.`,
+      );
+    const { account } = flags;
+    await rotator.audit.append([
+      {
+        code: 'exception.acknowledged',
+        exceptionId: id,
+        note,
+        account,
+        trigger: trigger('manual'),
+      },
+    ]);
+    await rotator.audit.checkpoint();
+    if (!flags.quiet)
+      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `Acknowledged ${id}.`);
+    return 0;
+  });
+}
+
+/** Whether a report of some period has an exception with this id. */
+async function isException({ config, clock, rotator }: Session, id: string): Promise<boolean> {
+  const { source } = rotator.audit;
+  const [, kind, subject = '', end = ''] = /^(failures|store):(.+):([\d-]+)$/.exec(id) ?? [];
+  // The newest failure of a reason depends on the period, and the store is not asked here.
+  if (kind === 'failures') return (await findRecord(source, end))?.view.reason === subject;
+  if (kind === 'store') return (await rotator.accounts()).some(({ name }) => name === subject);
+  const nowMs = clock.nowMs();
+  const { report } = await buildReport({
+    source,
+    verifiers: await openVerifiers(config, clock),
+    fromMs: await firstTime(source, nowMs),
+    toMs: nowMs,
+    nowMs,
+    origin: config.audit.origin ?? '',
+    productVersion: version,
+    accounts: null,
+    store: null,
+    policy: config.policy,
+    sample: { count: 0 },
+  });
+  return report.exceptions.some((exception) => exception.id === id);
+}
+
+async function firstTime(
+  source: Parameters<typeof listRecords>[0],
+  nowMs: number,
+): Promise<number> {
+  for await (const { view } of listRecords(source, {})) return Math.min(view.timeMs, nowMs - 1);
+  return nowMs - 1;
+}
