@@ -30,7 +30,7 @@ const exemptionOf = (from: Exemption | undefined) => from && [from.who, from.why
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /** SHA-256, hex, over all facts: `inventory.summary` carries it. */
-export function factsHash({ accounts, policy }: Facts): string {
+function factsHash({ accounts, policy }: Facts): string {
   const hash = createHash('sha256').update(`${JSON.stringify(limitsOf(policy))}\n`);
   for (const one of [...accounts].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const facts = [one.name, one.secretId, limitsOf(one.policy), exemptionOf(one.exempt)];

@@ -74,7 +74,7 @@ export type Finding = {
 export type Verdict = 'intact' | 'incomplete' | 'altered';
 
 /** 0 intact, 1 incomplete, 4 altered. Wrong input is 2 (`WrongInput`). */
-export const verdictCodes = { intact: 0, incomplete: 1, altered: 4 } as const;
+const verdictCodes = { intact: 0, incomplete: 1, altered: 4 } as const;
 
 export type Verified = {
   readonly state: Verdict;
