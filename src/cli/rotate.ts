@@ -11,6 +11,7 @@ import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
 import { Secret } from '../secret.ts';
+import { type Heartbeat, openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
 import { checkEnvironment, printFindings } from './check.ts';
 import { type Session, withSession } from './context.ts';
 import { readGivenFile } from './files.ts';
@@ -44,11 +45,16 @@ export async function rotate(
   return withSession(shell, flags, async (session) => {
     const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
     if (accounts.length > 1) refuseSharedUsers(await readStatuses(session.rotator, accounts));
-    return attempt(shell, flags, session, accounts, {
+    const { config, clock, log } = session;
+    const { heartbeat } = config;
+    const isFleet = order.accounts.length === 0;
+    const ask: Ask = {
       purpose: 'rotate',
       force: order.force,
       trigger: { ...session.trigger('manual', order), ...(kind ? { kind } : {}) },
-    });
+    };
+    const monitor = heartbeat && isFleet ? openHeartbeat({ ...heartbeat, clock, log }) : undefined;
+    return attempt(shell, flags, session, accounts, ask, monitor);
   });
 }
 
@@ -181,6 +187,7 @@ async function attempt(
   session: Session,
   accounts: readonly Account[],
   ask: Ask,
+  heartbeat?: Heartbeat,
 ): Promise<number> {
   const { rotator, interrupt, config } = session;
   if (accounts.length === 0) {
@@ -199,7 +206,9 @@ async function attempt(
     progress.advance(`${failures}last: ${result.account} ${outcomeWords[result.outcome]}`);
   };
   try {
-    const { results, exitCode } = await run(rotator, { accounts, ask, interrupt, onResult });
+    const { results, exitCode } = await withHeartbeat(heartbeat, () =>
+      run(rotator, { accounts, ask, interrupt, onResult }),
+    );
     progress.end();
     if (shell.stdout.isTTY && !isQuiet && results.length > 1) print(shell, summary(results));
     return exitCode;

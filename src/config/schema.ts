@@ -239,9 +239,18 @@ const notify = section('Notifications about failures, overdue and suspended acco
     'A file whose content signs the body of the webhook (HMAC-SHA256).',
   ).exactOptional(),
   allIsWell: toggle(
-    '`true`: sends a notification once a day also when there is no problem.',
+    '`true`: also sends a notification, at most once a day, after a run without problems.',
     false,
   ),
+});
+
+const heartbeat = section('Tells a monitor that a run over all accounts started and ended.', {
+  url: z
+    .string()
+    .refine(isSafeUrl)
+    .describe('A ping URL of Healthchecks.io, or a push URL of Uptime Kuma.')
+    .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
+  timeoutMs: count(100, 60_000, 'The longest time for one request.').default(5_000),
 });
 
 const http = section('The HTTP interface of `serve`.', {
@@ -298,6 +307,7 @@ export const schema = z
     receipts: receipts.prefault({}),
     audit: audit.prefault({}),
     notify: notify.exactOptional(),
+    heartbeat: heartbeat.exactOptional(),
     http: http.prefault({}),
     log: section('The log on standard error.', {
       level: z

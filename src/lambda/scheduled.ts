@@ -10,6 +10,7 @@ import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
+import { openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
 import { formatWork, readOrder, type ScheduledOrder } from './messages.ts';
 import type { Invocation } from './runtime.ts';
 
@@ -56,17 +57,23 @@ async function dispatch(
       return done;
     }
   }
-  const { results, exitCode } = await run(invocation.rotator, {
-    accounts: needed,
-    ask: {
-      purpose: order.action,
-      force: order.force,
-      trigger: order.trigger,
-      ...(order.action === 'recover' ? { impatient: true } : {}),
-    },
-    interrupt: invocation.interrupt,
-    onResult: (result) => metrics.recordResult(result),
-  });
+  const { config, clock, log } = invocation;
+  const isFleet = order.action === 'rotate' && order.accounts.length === 0;
+  const monitor =
+    config.heartbeat && isFleet ? openHeartbeat({ ...config.heartbeat, clock, log }) : undefined;
+  const { results, exitCode } = await withHeartbeat(monitor, () =>
+    run(invocation.rotator, {
+      accounts: needed,
+      ask: {
+        purpose: order.action,
+        force: order.force,
+        trigger: order.trigger,
+        ...(order.action === 'recover' ? { impatient: true } : {}),
+      },
+      interrupt: invocation.interrupt,
+      onResult: (result) => metrics.recordResult(result),
+    }),
+  );
   for (const status of await readStatuses(invocation, accounts)) metrics.recordAccount(status);
   return { exitCode, results: results.map(resultJson), queued: [] };
 }

@@ -51,7 +51,9 @@ export function startRun(
     !queue.get(name)?.run && !runner.keyedQueue.isBusy(name);
   const enabled = accounts.filter((account) => account.enabled && isFree(account));
   const run =
-    enabled.length === 0 ? null : openRun(dispatcher, enabled, { kind: 'schedule', reason });
+    enabled.length === 0
+      ? null
+      : openRun(dispatcher, enabled, { kind: 'schedule', reason }, 'scheduled');
   const nowMs = runner.clock.monotonicMs();
   for (const account of enabled)
     queue.add({ name: account.name, task: 'attempt', atMs: nowMs + delayMs(account), run });
@@ -61,12 +63,17 @@ export function startRun(
 }
 
 function openRun(
-  { runLog, runner: { emit, clock } }: Dispatcher,
+  { runLog, runner: { emit, clock, statuses } }: Dispatcher,
   accounts: readonly { readonly name: string }[],
   trigger: Trigger,
+  scheduled?: 'scheduled',
 ): Run {
   const names = accounts.map(({ name }) => name);
-  return logRun(runLog, names, trigger, () => emit({ event: 'run.ended', atMs: clock.nowMs() }));
+  const isScheduled = scheduled !== undefined;
+  emit({ event: 'run.started', isScheduled });
+  return logRun(runLog, names, trigger, () =>
+    emit({ event: 'run.ended', isScheduled, entries: statuses.entries(), atMs: clock.nowMs() }),
+  );
 }
 
 /** Forgets an account that is no longer configured. */

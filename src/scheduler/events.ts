@@ -37,8 +37,20 @@ type OutageEnded = {
   readonly atMs: number;
 };
 
+/**
+ * A run started. `isScheduled`: over all accounts of a schedule, and not a retry or an attempt that
+ * a person asked for.
+ */
+type RunStarted = { readonly event: 'run.started'; readonly isScheduled: boolean };
+
 /** The last account of a run was processed. */
-type RunEnded = { readonly event: 'run.ended'; readonly atMs: number };
+type RunEnded = {
+  readonly event: 'run.ended';
+  readonly isScheduled: boolean;
+  /** All accounts, also those of other runs. */
+  readonly entries: readonly AccountEntry[];
+  readonly atMs: number;
+};
 
 /** Another 24 hours have passed since the start. */
 type DayPassed = {
@@ -56,6 +68,7 @@ export type SchedulerEvent =
   | AccountBlocked
   | OutageBegan
   | OutageEnded
+  | RunStarted
   | RunEnded
   | DayPassed
   | ClockStepped;

@@ -152,6 +152,13 @@ export function agesOf({ passwordSinceMs, policy }: AccountEntry, nowMs: number)
   };
 }
 
+/** Whether nothing is wrong with an account, as far as the newest check says. */
+export function isWell(entry: AccountEntry, nowMs: number): boolean {
+  const { state, reason, blocked, account } = entry;
+  if (reason !== undefined || blocked !== undefined || state !== 'settled') return false;
+  return !account.enabled || (agesOf(entry, nowMs)?.daysLeft ?? -1) >= 0;
+}
+
 /** How urgently an account needs a person; 0 is the most urgent. */
 export function rankOf(entry: AccountEntry, nowMs: number): number {
   const daysLeft = agesOf(entry, nowMs)?.daysLeft;

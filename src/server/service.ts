@@ -12,8 +12,9 @@ import type { Clock } from '../rotation/ports.ts';
 import { findScheduleProblem, nextRunMs } from '../scheduler/cron.ts';
 import type { Emit } from '../scheduler/events.ts';
 import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
-import { type AccountEntry, agesOf } from '../scheduler/status-cache.ts';
+import { type AccountEntry, agesOf, isWell } from '../scheduler/status-cache.ts';
 import { createAlerts } from '../telemetry/alerts.ts';
+import { heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
 import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
 import type { AccountFigures } from '../telemetry/metrics.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
@@ -115,16 +116,23 @@ export async function openService(config: Config, surroundings: Surroundings): P
 
 /** Who receives events: the log, the metrics, the alerts, and the list of unsaved accounts. */
 function createSubscribers(
-  { notify }: Config,
-  { log, metrics }: Surroundings,
+  { notify, heartbeat: monitor }: Config,
+  { log, metrics, clock }: Surroundings,
   notifier: Notifier | null,
 ) {
   const alerts = notifier && createAlerts(notifier, notify?.allIsWell ?? false);
+  const heartbeat = monitor && openHeartbeat({ ...monitor, clock, log });
   const unsaved = new Set<string>();
   const emit: Emit = (event) => {
     logSchedulerEvent(log, event);
     if (event.event === 'result.recorded') metrics.recordResult(event.result);
-    if (event.event === 'run.ended') metrics.recordRun(event.atMs);
+    if (event.event === 'run.started' && event.isScheduled) void heartbeat?.start();
+    if (event.event === 'run.ended' && event.isScheduled) {
+      metrics.recordRun(event.atMs);
+      const unwell = event.entries.filter((entry) => !isWell(entry, event.atMs));
+      const names = unwell.map(({ account }) => account.name);
+      void heartbeat?.end(unwell.length === 0, heartbeatText(event.entries.length, names));
+    }
     alerts?.notify(event);
   };
   return {

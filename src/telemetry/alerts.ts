@@ -6,7 +6,7 @@ import type { RotationEvent } from '../rotation/event.ts';
 import { type Facts, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Emit } from '../scheduler/events.ts';
-import { type AccountEntry, agesOf } from '../scheduler/status-cache.ts';
+import { type AccountEntry, agesOf, isWell } from '../scheduler/status-cache.ts';
 import type { Alert, Notifier } from './webhook.ts';
 
 type WitnessEvent = Extract<RotationEvent, { event: `witness.${string}` }>;
@@ -69,7 +69,9 @@ export function createAlerts(
           send(overdueAlert(entry, event.atMs));
           send(blockedAlert(entry) ?? dailyAlert(entry));
         }
-        if (allIsWell) send(healthyAlert(event.entries, event.atMs));
+        break;
+      case 'run.ended':
+        if (allIsWell && event.isScheduled) send(healthyAlert(event.entries, event.atMs));
     }
   };
   return {
@@ -165,14 +167,9 @@ function overdueAlert(entry: AccountEntry, atMs: number): Alert | null {
   return { account: account.name, kind: 'overdue', text, daysLeft };
 }
 
-/** The daily message that there are no problems; null when there is one. */
+/** The message after a run that there are no problems; null when there is one. */
 function healthyAlert(entries: readonly AccountEntry[], atMs: number): Alert | null {
-  const isHealthy = (entry: AccountEntry): boolean =>
-    entry.reason === undefined &&
-    entry.blocked === undefined &&
-    entry.state === 'settled' &&
-    (agesOf(entry, atMs)?.daysLeft ?? -1) >= 0;
-  if (!entries.every(isHealthy)) return null;
+  if (!entries.every((entry) => isWell(entry, atMs))) return null;
   const ages = entries.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0);
   const days = Math.floor(Math.max(0, ...ages));
   const text = `No problems. Accounts: ${entries.length}. The oldest password is ${days} days old.`;

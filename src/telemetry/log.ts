@@ -46,6 +46,10 @@ export type ProgramEvent =
   /** A person requested an attempt over HTTP. */
   | 'http.rotate'
   /** The webhook did not accept a notification; it is sent again later. */
+  | 'heartbeat.retried'
+  /** The monitor did not get a heartbeat; it raises the alarm. */
+  | 'heartbeat.failed'
+  /** A heartbeat is sent again. */
   | 'notify.retried'
   /** The webhook did not accept a notification, and it is not sent again. */
   | 'notify.failed'

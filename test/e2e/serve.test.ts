@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { openFileSource } from '../../src/audit/file-segments.ts';
 import { listRecords } from '../../src/audit/query.ts';
 import { type Child, openPlace, type Place, type RunOptions } from '../harness/cli.ts';
+import { openMonitor } from '../harness/monitor.ts';
 import { testWith } from '../harness/tools.ts';
 
 let place: Place;
@@ -237,6 +238,33 @@ test('failures reach the webhook, signed and without a secret', async () => {
   });
   expect(received[0]?.headers['webhook-signature']).toMatch(/^v1,[0-9A-Za-z+/]{43}=$/);
   expect(received[0]?.body).not.toMatch(/planted|not-the-live-one|webhook secret/);
+});
+
+test('a monitor is notified of each run, and of the accounts with a problem after it', async () => {
+  place = await openPlace({
+    east: { ageDays: 80 },
+    south: { ageDays: 80, password: 'not-the-live-one' },
+  });
+  await using monitor = await openMonitor();
+  appendFileSync(
+    join(place.folder, 'rotator.yaml'),
+    `\nheartbeat: { url: "${monitor.url}/ping/planted-key" }\n`,
+  );
+
+  const command = await place.run(['rotate']);
+  const one = await place.run(['rotate', 'east']);
+  const { child } = await serving();
+  await monitor.received(4);
+  child.process.kill('SIGTERM');
+  const { stderr } = await child.ended;
+
+  const run = [
+    'POST /ping/planted-key/start',
+    'POST /ping/planted-key/fail 1 account of 2 with a problem: south',
+  ];
+  expect([command.code, one.code]).toEqual([4, 0]);
+  expect(monitor.signals).toEqual([...run, ...run]);
+  expect(command.stderr + stderr).not.toContain('planted-key');
 });
 
 testWith('systemd-notify', 'python3')(

@@ -1,0 +1,113 @@
+// The heartbeat: tells a monitor outside that a run over the accounts started and ended. A monitor
+// that receives nothing in time raises the alarm: this program may not be able to. Delivery is
+// bounded, never delays a rotation, and the address, which is a secret, never reaches a log.
+//
+//   Healthchecks.io and what follows it     POST {url}/start, POST {url}, POST {url}/fail, with a
+//                                           short text as body (healthchecks.io/docs, read 2026-11)
+//   Uptime Kuma push ({…}/api/push/{key})   GET {url}?status=up|down&msg={text}, and no start
+
+import type { Clock } from '../rotation/ports.ts';
+import { isGood } from '../rotation/result.ts';
+import type { RunResult } from '../scheduler/run.ts';
+import { counted } from '../text.ts';
+import type { Log } from './log.ts';
+
+export type Heartbeat = {
+  /** A run over the accounts started. Never rejects. */
+  start(): Promise<void>;
+  /** It ended; `isGood`: no account needs attention. Never rejects. */
+  end(isGood: boolean, text: string): Promise<void>;
+};
+
+export type HeartbeatOptions = {
+  readonly url: string;
+  /** The longest time for one request; milliseconds. */
+  readonly timeoutMs: number;
+  readonly clock: Pick<Clock, 'sleep' | 'remainingMs'>;
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
+};
+
+/** Between the tries. Without a signal, the monitor raises the alarm. */
+const retryDelaysMs = [2_000, 10_000];
+/** A function needs so long for its metrics and its log after the last try. */
+const reservedMs = 5_000;
+
+export function openHeartbeat(options: HeartbeatOptions): Heartbeat {
+  const { url } = options;
+  const isPush = /\/api\/push\/[^/]+\/?$/.test(new URL(url).pathname);
+  /** One after the other, so that the end of a run does not overtake its start. */
+  let last: Promise<void> = Promise.resolve();
+  const send = (request: Signal): Promise<void> => {
+    last = last.then(() => deliver(options, request));
+    return last;
+  };
+  return {
+    start: () => (isPush ? Promise.resolve() : send(posted(url, '/start', ''))),
+    end: (isGood, text) => {
+      if (!isPush) return send(posted(url, isGood ? '' : '/fail', text));
+      const target = new URL(url);
+      target.searchParams.set('status', isGood ? 'up' : 'down');
+      target.searchParams.set('msg', text);
+      return send({ target, method: 'GET' });
+    },
+  };
+}
+
+/** The text of a signal: how many accounts there are, and how many need attention. */
+export const heartbeatText = (accounts: number, unwell: readonly string[]): string =>
+  unwell.length === 0
+    ? `${counted(accounts, 'account')}, no problems`
+    : `${counted(unwell.length, 'account')} of ${accounts} with a problem: ` +
+      `${unwell.slice(0, 5).join(', ')}${unwell.length > 5 ? ', …' : ''}`;
+
+/** Makes a run over all accounts, between the signals that it starts and how it ended. */
+export async function withHeartbeat(
+  heartbeat: Heartbeat | undefined,
+  makeRun: () => Promise<RunResult>,
+): Promise<RunResult> {
+  void heartbeat?.start();
+  const done = await makeRun();
+  const unwell = done.results.flatMap((result) => (isGood(result) ? [] : [result.account]));
+  await heartbeat?.end(done.exitCode === 0, heartbeatText(done.results.length, unwell));
+  return done;
+}
+
+type Signal = { readonly target: URL; readonly method: string; readonly body?: string };
+
+function posted(url: string, step: string, body: string): Signal {
+  const target = new URL(url);
+  target.pathname = `${target.pathname.replace(/\/$/, '')}${step}`;
+  return { target, method: 'POST', body };
+}
+
+async function deliver(options: HeartbeatOptions, signal: Signal): Promise<void> {
+  const { clock, log, timeoutMs } = options;
+  for (let tries = 1; ; tries += 1) {
+    const detail = await request(timeoutMs, signal);
+    if (detail === null) return;
+    const delayMs = retryDelaysMs[tries - 1] ?? Number.POSITIVE_INFINITY;
+    if (delayMs + timeoutMs + reservedMs >= clock.remainingMs())
+      return log.error('heartbeat.failed', { detail, tries });
+    log.warn('heartbeat.retried', { detail, tries });
+    await clock.sleep(delayMs);
+  }
+}
+
+/** What went wrong; null when the monitor accepted the signal. */
+async function request(timeoutMs: number, { target, ...sent }: Signal): Promise<string | null> {
+  try {
+    // A redirect would tell the address to somebody else.
+    const response = await fetch(target, {
+      ...sent,
+      headers: { 'user-agent': 'thingspace-rotator' },
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    await response.body?.cancel();
+    return response.ok ? null : `the monitor answered HTTP ${response.status}`;
+  } catch (error) {
+    // The message of the error is left out: it may quote the address.
+    const isLate = error instanceof Error && error.name === 'TimeoutError';
+    return isLate ? 'the monitor did not answer in time' : 'the monitor is unreachable';
+  }
+}
