@@ -91,7 +91,7 @@ const account = z.strictObject({
     clientId: field('clientId'),
     clientSecret: field('clientSecret'),
   }).exactOptional(),
-  exempt: section('Exempts the account from the policy, from its audit record on; the report lists it.', {
+  exempt: section('Exempts the account, from the audit record of it on; the report lists it.', {
     who: text('Who approved the exemption.', 200),
     why: text('Why the account is exempt.'),
     until: z
