@@ -102,7 +102,8 @@ type Row = {
 
 /** The fields of `status --json`; null where there is no value. */
 function jsonOf({ status, enabled, last }: Row): object {
-  const { ageDays, daysLeft, dueAtMs } = status;
+  const { dueAtMs } = status;
+  const { ageDays, daysLeft } = knownAges(status);
   return {
     account: status.account,
     secretId: status.secretId,
@@ -161,8 +162,10 @@ export const stateWords: Record<AccountStatus['state'], string> = {
 };
 
 function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): Cell[] {
-  const { account, ageDays, daysLeft, dueness, state, reason } = row.status;
+  const { account, dueness, state, reason } = row.status;
+  const { ageDays, daysLeft } = knownAges(row.status);
   const word = isTerminal ? stateWords[state] : state;
+  const isGreen = dueness === 'not-due' && daysLeft !== undefined;
   return [
     account,
     ageDays === undefined ? unknownAge(row.status) : String(Math.floor(ageDays)),
@@ -172,7 +175,7 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
         daysLeft === undefined
           ? unknownAge(row.status)
           : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)),
-      paint: dueness === 'overdue' ? red : dueness === 'due' ? yellow : green,
+      paint: dueness === 'overdue' ? red : isGreen ? green : yellow,
     },
     nextRotation(row),
     {
@@ -182,6 +185,10 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
     row.last === null ? '-' : `${row.last.reason ?? row.last.status} ${isoDay(row.last.timeMs)}`,
   ];
 }
+
+/** Age and days left; none where nobody said how old the password is. */
+const knownAges = (status: AccountStatus): Pick<AccountStatus, 'ageDays' | 'daysLeft'> =>
+  status.isAgeKnown === false ? {} : status;
 
 /** The password can be read, and nobody said how old it is. */
 const unknownAge = ({ isAgeKnown }: AccountStatus): string =>

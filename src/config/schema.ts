@@ -91,13 +91,13 @@ const account = z.strictObject({
     clientId: field('clientId'),
     clientSecret: field('clientSecret'),
   }).exactOptional(),
-  exempt: section('Exempts the account from the policy; the report lists the exemption.', {
+  exempt: section('Exempts the account, from the audit record of it on; the report lists it.', {
     who: text('Who approved the exemption.', 200),
     why: text('Why the account is exempt.'),
     until: z
       .string()
       .regex(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/)
-      .describe('The last day of the exemption.')
+      .describe('The last day of the exemption, which is included.')
       .meta({ accepts: 'an ISO date, such as 2027-01-31' }),
   }).exactOptional(),
   oauthSecretId: secret(

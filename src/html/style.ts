@@ -106,13 +106,14 @@ font-size:.85rem}
 .strip .changed{stroke:var(--good);stroke-width:2}
 .strip .outside{stroke:var(--warn);stroke-width:4}
 .strip .failed{stroke:var(--bad);stroke-width:3}
-.strip .stop{fill:var(--stop)}
+.strip .stop{fill:var(--stop)}.strip .unknown{fill:var(--track)}
+.strip .exempted{fill:none;stroke:var(--soft);stroke-dasharray:2 3}
 .strip .day{stroke:none}
 .day.compliant{fill:var(--good)}.day.exempt{fill:var(--soft)}
 .day.unknown{fill:var(--doubt)}.day.overdue{fill:var(--bad)}
 .band .strip{height:60px}
 .chunk{content-visibility:auto;contain-intrinsic-size:auto 5000px}
-.accounts table{font-size:.85rem}
+.accounts table{font-size:.85rem}.accounts .wide{min-width:13rem}
 .histories{list-style:none;margin:.6rem 0;padding:0}
 .histories>li{border-bottom:1px solid var(--rule);padding:.3rem 0}
 .histories>li:target{background:var(--card)}

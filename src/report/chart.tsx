@@ -5,7 +5,7 @@
 import { counted } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import { type AccountRow, dailyCounts } from './account.ts';
-import type { DayVerdict } from './timeline.ts';
+import type { DayVerdict, Segment } from './timeline.ts';
 
 /** The strip's own units; it holds no text. */
 const [width, height] = [1000, 40];
@@ -17,54 +17,37 @@ const topOfLimit = 1.5;
 
 export type Scale = { readonly fromMs: number; readonly endMs: number };
 
-/** From `fromMs` to `toMs` the age of the password grew from `ageMs`. */
-type AgeStretch = { readonly fromMs: number; toMs: number; readonly ageMs: number };
-
-/** The ages of a row; one stretch from each change of the password to the next. */
-function stretchesOf({ segments }: AccountRow): AgeStretch[] {
-  const stretches: AgeStretch[] = [];
-  for (const { fromMs, toMs, ageMs } of segments) {
-    if (ageMs === null) continue;
-    const last = stretches.at(-1);
-    if (last?.toMs === fromMs && last.ageMs + fromMs - last.fromMs === ageMs) last.toMs = toMs;
-    else stretches.push({ fromMs, toMs, ageMs });
-  }
-  return stretches;
-}
-
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
-function project({ fromMs, endMs }: Scale, maxAgeDays: number) {
+function project({ fromMs, endMs }: Scale) {
   const span = Math.max(1, endMs - fromMs);
-  const limitMs = maxAgeDays * dayMs;
-  const topMs = limitMs * topOfLimit;
-  const x = (ms: number): number =>
-    ((Math.min(Math.max(ms, fromMs), endMs) - fromMs) / span) * width;
-  const y = (ageMs: number): number =>
-    height - (Math.min(Math.max(ageMs, 0), topMs) / topMs) * height;
-  return { x, y, limitMs, topMs };
+  return {
+    x: (ms: number): number => ((Math.min(Math.max(ms, fromMs), endMs) - fromMs) / span) * width,
+    /** The height of an age, as a part of the limit. */
+    y: (ofLimit: number): number =>
+      height - (Math.min(Math.max(ofLimit, 0), topOfLimit) / topOfLimit) * height,
+  };
 }
 
 type Projection = ReturnType<typeof project>;
 
 /**
- * The line of a stretch, divided where it crosses the limit, with a bend where it reaches the top
- * edge.
+ * The line of a segment and the area under it, with a bend where it reaches the top edge. The age
+ * is drawn as a part of the limit of that day.
  */
-function agePaths({ fromMs, toMs, ageMs }: AgeStretch, { x, y, limitMs, topMs }: Projection) {
-  const point = (ms: number): string => `${round(x(ms))} ${round(y(ageMs + ms - fromMs))}`;
+function agePath({ fromMs, toMs, ageMs, limits, ageClass }: Segment, { x, y }: Projection) {
+  if (ageMs === null) return null;
+  const limitMs = limits.maxAgeDays * dayMs;
+  const point = (ms: number): string =>
+    `${round(x(ms))} ${round(y((ageMs + ms - fromMs) / limitMs))}`;
   const foot = (ms: number): string => `${round(x(ms))} ${height}`;
-  const crossMs = fromMs + limitMs - ageMs;
-  const bendMs = fromMs + topMs - ageMs;
-  const line = (a: number, b: number): string => {
-    if (b <= a) return '';
-    return `M${point(a)}${a < bendMs && bendMs < b ? `L${point(bendMs)}` : ''}L${point(b)}`;
-  };
+  const bendMs = fromMs + limitMs * topOfLimit - ageMs;
   const bend = bendMs > fromMs && bendMs < toMs ? `L${point(bendMs)}` : '';
+  const line = `${point(fromMs)}${bend}L${point(toMs)}`;
   return {
-    under: line(fromMs, Math.min(toMs, crossMs)),
-    over: line(Math.max(fromMs, crossMs), toMs),
-    area: `M${foot(fromMs)}L${point(fromMs)}${bend}L${point(toMs)}L${foot(toMs)}Z`,
+    isOver: ageClass === 'outside',
+    line: `M${line}`,
+    area: `M${foot(fromMs)}L${line}L${foot(toMs)}Z`,
   };
 }
 
@@ -73,14 +56,36 @@ const Path = ({ of, kind }: { of: readonly string[]; kind: string }) => {
   return d === '' ? null : <path class={kind} d={d} />;
 };
 
+/** Times as boxes over the height of the strip. */
+const Times = ({
+  kind,
+  of,
+  x,
+}: {
+  kind: string;
+  of: readonly { readonly fromMs: number; readonly toMs: number | null }[];
+  x: Projection['x'];
+}) => {
+  const boxes = of.map(({ fromMs, toMs }) => {
+    const left = x(fromMs);
+    const right = Math.max(left + 2, x(toMs ?? Infinity));
+    return `M${round(left)} 0H${round(right)}V${height}H${round(left)}Z`;
+  });
+  return <Path kind={kind} of={boxes} />;
+};
+
 const hasFailed = ({ status }: AccountRow['attempts'][number]): boolean =>
   status === 'failure' || status === 'unknown';
 
 /** The strip of one account. `label` says in words what it shows. */
 export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale; label: string }) {
-  const projection = project(scale, row.limits.maxAgeDays);
-  const { x, y, limitMs } = projection;
-  const paths = stretchesOf(row).map((stretch) => agePaths(stretch, projection));
+  const projection = project(scale);
+  const { x, y } = projection;
+  const paths = row.segments.flatMap((segment) => agePath(segment, projection) ?? []);
+  const lines = (isOver: boolean): string[] =>
+    paths.filter((path) => path.isOver === isOver).map(({ line }) => line);
+  const unknown = row.segments.filter(({ ageMs }) => ageMs === null);
+  const exempt = row.segments.filter(({ ageClass }) => ageClass === 'exempt');
   const changes = row.changes.filter(
     ({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs,
   );
@@ -96,21 +101,13 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
       role="img"
       aria-label={label}
     >
-      {row.stops.map(({ fromMs, toMs }) => {
-        const [left, right] = [x(fromMs), x(toMs ?? scale.endMs)];
-        return right <= left ? null : (
-          <rect
-            class="stop"
-            x={round(left)}
-            width={round(Math.max(2, right - left))}
-            height={height}
-          />
-        );
-      })}
+      <Times kind="stop" of={row.stops} x={x} />
+      <Times kind="exempted" of={exempt} x={x} />
+      <Times kind="unknown" of={unknown} x={x} />
       <Path kind="area" of={paths.map(({ area }) => area)} />
-      <path class="limit" d={`M0 ${round(y(limitMs))}H${width}`} />
-      <Path kind="age" of={paths.map(({ under }) => under)} />
-      <Path kind="age over" of={paths.map(({ over }) => over)} />
+      <path class="limit" d={`M0 ${round(y(1))}H${width}`} />
+      <Path kind="age" of={lines(false)} />
+      <Path kind="age over" of={lines(true)} />
       <Path kind="changed" of={marks(changedBy(false), height - 8, height)} />
       <Path kind="outside" of={marks(changedBy(true), height - 14, height)} />
       <Path
@@ -133,7 +130,7 @@ export function DensityBand({ rows, scale }: { rows: readonly AccountRow[]; scal
   const { fromMs, endMs } = scale;
   const days = new Map(dailyCounts(rows).map((counts) => [counts.day, counts]));
   const numbers = [...days.keys()];
-  const { x } = project(scale, 1);
+  const { x } = project(scale);
   const worst = (verdict: DayVerdict): number =>
     Math.max(0, ...[...days.values()].map((counts) => counts[verdict]));
   const label =

@@ -173,11 +173,13 @@ const Contents: Part = ({ report: { exceptions, rows, samples } }) => (
 const legend: readonly (readonly [Child, string])[] = [
   [<path class="age" d="M0 36L1000 6" />, 'age of the password'],
   [<path class="age over" d="M0 36L1000 6" />, 'age over the limit'],
-  [<path class="limit" d="M0 20H1000" />, 'limit'],
+  [<path class="limit" d="M0 20H1000" />, 'limit of the day'],
   [<path class="changed" d="M500 0V40" />, 'rotated'],
   [<path class="outside" d="M500 0V40" />, 'changed outside a rotation'],
-  [<path class="failed" d="M500 0V40" />, 'failed or unknown'],
-  [<rect class="stop" width="1000" height="40" />, 'automatic rotation suspended'],
+  [<path class="failed" d="M500 0V40" />, 'attempt failed or unknown'],
+  [<path class="stop" d="M0 0H1000V40H0Z" />, 'automatic rotation suspended'],
+  [<path class="unknown" d="M0 0H1000V40H0Z" />, 'password or age not known'],
+  [<path class="exempted" d="M0 0H1000V40H0Z" />, 'exempt'],
 ];
 
 function stripLabel(row: AccountRow): string {

@@ -35,7 +35,7 @@ export type AccountStatus = {
   readonly passwordSinceMs?: number | undefined;
   /** Whether the age of the password is known: from a rotation, or from who stored it. */
   readonly isAgeKnown?: boolean | undefined;
-  /** Absent when the age is not known; it is due as if it were new when it was stored. */
+  /** Where the age is not known: since it was stored, which decides when it is due. */
   readonly ageDays?: number | undefined;
   /** Days until the password is older than the policy's maxAgeDays; negative when overdue. */
   readonly daysLeft?: number | undefined;
@@ -101,7 +101,8 @@ function ages(sinceMs: number, isAgeKnown: boolean, nowMs: number, policy: Polic
   return {
     passwordSinceMs: sinceMs,
     isAgeKnown,
-    ...(isAgeKnown ? { ageDays: age, daysLeft: policy.maxAgeDays - age } : {}),
+    ageDays: age,
+    daysLeft: policy.maxAgeDays - age,
     dueAtMs: dueAtMs(sinceMs, policy),
     dueness: dueness(age, policy),
   };
