@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import {
+  type Checkpoint,
   openSigningKey,
+  parseCheckpoint,
   parseVerifierKey,
   type Signer,
   type Verifier,
@@ -14,7 +16,7 @@ import { recordFacts } from './audit/facts.ts';
 import { type AuditWriter, openAuditLog, openAuditReader } from './audit/log.ts';
 import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
-import { UsageError } from './config/errors.ts';
+import { osErrorText, UsageError } from './config/errors.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
@@ -316,6 +318,7 @@ export async function openAuditWriter(
 ): Promise<AuditWriter> {
   const { audit, policy } = config;
   const { clock } = runtime;
+  const { predecessor } = audit;
   const signer = await openSigner(config, clock);
   const common = {
     signer,
@@ -326,6 +329,7 @@ export async function openAuditWriter(
       policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays },
     },
     fallback: runtime.writeLine,
+    predecessor: predecessor === undefined ? undefined : () => readPredecessor(predecessor),
     witnesses: await openWitnesses(config),
     onCosigning: ({ event, witness, detail }: CosigningEvent) =>
       runtime.observe({ event, account: '*', witness, detail }),
@@ -338,6 +342,18 @@ export async function openAuditWriter(
   const { openObjectSegments } = await import('./audit/object-segments.ts');
   const objects = await openBucket(config, audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
+}
+
+/** Throws a UsageError. */
+function readPredecessor(file: string): Checkpoint {
+  let checkpoint: Checkpoint | null = null;
+  try {
+    checkpoint = parseCheckpoint(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`audit.predecessor ${file}: ${osErrorText(error)}.`);
+  }
+  if (checkpoint) return checkpoint;
+  throw new UsageError(`audit.predecessor ${file}: the file is not a checkpoint.`);
 }
 
 /** The witnesses of the audit log. Contacts none of them. Throws a UsageError. */

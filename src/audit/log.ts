@@ -30,6 +30,8 @@ export type AuditLogOptions = {
    */
   readonly origin: string;
   readonly context: AuditContext;
+  /** Reads the last checkpoint of the log that this one follows; for the first record. */
+  readonly predecessor?: (() => Checkpoint) | undefined;
   /** Cosign the checkpoints. A witness that fails delays nothing. */
   readonly witnesses?: readonly WitnessClient[] | undefined;
   readonly onCosigning?: ((event: CosigningEvent) => void) | undefined;
@@ -239,15 +241,19 @@ function stamp(
 }
 
 /** The record of the key that signs, where the log does not name it yet. */
-function keyEvents({ tree, key }: LogEnd, { verifierKey }: Signer): LogEvent[] {
-  if (tree.size === 0) return [{ code: 'log.genesis', verifierKey }];
+function keyEvents({ tree, key }: LogEnd, { signer, predecessor }: AuditLogOptions): LogEvent[] {
+  const { verifierKey } = signer;
+  if (tree.size === 0) {
+    const last = predecessor?.().note.text.split('\n').slice(0, 3).join(' ');
+    return [{ code: 'log.genesis', verifierKey, predecessor: last }];
+  }
   if (key === null || key === verifierKey) return [];
   return [{ code: 'key.rotated', verifierKey, verifierKeyBefore: key }];
 }
 
 /** Appends. Every method runs in `createSequence`, except `expectChanges` and `reportLost`. */
 function createWriter(options: AuditLogOptions, follower: LogFollower) {
-  const { segments, signer, clock, origin, context, fallback } = options;
+  const { segments, clock, origin, context, fallback } = options;
   /** What the log has to say about itself in the next append. */
   let notes: LogEvent[] = [];
   let mustFollow = true;
@@ -264,7 +270,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   async function write(events: readonly LoggedEvent[]): Promise<void> {
     if (mustFollow) await follow();
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
-      const all = [...keyEvents(follower.end, signer), ...notes, ...events];
+      const all = [...keyEvents(follower.end, options), ...notes, ...events];
       // Another process may have begun the log meanwhile.
       if (all.length === 0) return;
       const batch = stamp(options, follower, all);

@@ -101,6 +101,7 @@ export const fieldMeanings: Readonly<Record<FieldName, string>> = {
   root: '`log.verified`: root hash, base64',
   verifierKey: '`log.genesis`, `key.rotated`: verifier key',
   verifierKeyBefore: '`key.rotated`: verifier key before',
+  predecessor: '`log.genesis`: last checkpoint of the log that this one follows',
   exceptionId: '`exception.acknowledged`: id in the report',
   note: '`exception.acknowledged`: what the person wrote',
   productVersion: 'Version of this program',

@@ -11,7 +11,12 @@ import type { AuditEvent, Trigger } from '../rotation/event.ts';
  */
 export type LogEvent =
   /** Written by the log itself: `verifierKey` belongs to the key that signs it. */
-  | { readonly code: 'log.genesis'; readonly verifierKey: string }
+  | {
+      readonly code: 'log.genesis';
+      readonly verifierKey: string;
+      /** Origin, size and root of the last checkpoint of the log that this one follows. */
+      readonly predecessor?: string | undefined;
+    }
   /**
    * Written by the log itself, so that a log without activity differs from a log with missing
    * records.
@@ -199,6 +204,7 @@ export const fields = {
   root: text('unmapped.root'),
   verifierKey: text('unmapped.verifier_key'),
   verifierKeyBefore: text('unmapped.verifier_key_before'),
+  predecessor: text('unmapped.predecessor', 512),
   exceptionId: text('unmapped.exception_id', 256),
   note: text('unmapped.note', 2048),
   productVersion: text('metadata.product.version'),

@@ -170,7 +170,7 @@ function complete(parsed: Parsed, folder: string): Config {
       ...(schedule === undefined ? {} : { schedule: { ...parsed.schedule, ...schedule } }),
     })),
     receipts: withPaths(receipts, 'directory', 'identityFile'),
-    audit: withPaths(audit, 'directory', 'signingKeyFile'),
+    audit: withPaths(audit, 'directory', 'signingKeyFile', 'predecessor'),
     ...(notify === undefined ? {} : { notify: withPaths(notify, 'secretFile') }),
     http: withPaths(http, 'tokenFile'),
   };

@@ -187,6 +187,9 @@ const audit = section('The audit log.', {
     .describe('The permanent name of this log. Default: the name in the signing key.')
     .meta({ accepts: 'a name without spaces and +' })
     .exactOptional(),
+  predecessor: path(
+    'The last checkpoint of the log that this one follows. The first record names it.',
+  ).exactOptional(),
   kmsKeyId: z
     .string()
     .min(1)

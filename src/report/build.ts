@@ -4,10 +4,13 @@
 import { hash } from 'node:crypto';
 import { hexOf, parseCheckpoint, type Verifier } from '../audit/checkpoint.ts';
 import type { Limits } from '../audit/facts.ts';
+import { WrongInput } from '../audit/findings.ts';
+import { readFrontier } from '../audit/frontier.ts';
 import { listRecords } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import { inventoryHash } from '../audit/record.ts';
 import { type Verification, verifyLog } from '../audit/verify.ts';
+import { isoTime } from '../time.ts';
 import {
   type AccountRow,
   accountRow,
@@ -130,6 +133,7 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
     consistentWith: options.consistentWith ?? [],
     nowMs,
   });
+  await checkPeriod(options);
   const read = await readHistory(source, fromMs, endMs);
   const { history } = read;
   const names = populationOf(history, options.accounts, fromMs, endMs);
@@ -188,6 +192,16 @@ export async function buildReport(options: ReportOptions): Promise<BuiltReport> 
 
 const reportId = ({ origin, fromMs, toMs }: ReportOptions, root: string): string =>
   hash('sha256', `${origin}\n${fromMs}\n${toMs}\n${root}`).slice(0, 16);
+
+/** The records of the period are in the log. Throws a `WrongInput`. */
+async function checkPeriod({ source, fromMs }: ReportOptions): Promise<void> {
+  const archivedMs = (await readFrontier(source))?.lastTimeMs ?? Number.NEGATIVE_INFINITY;
+  if (fromMs > archivedMs) return;
+  throw new WrongInput(
+    `The period begins in a month that is archived: the log holds records after ` +
+      `${isoTime(archivedMs)}. Restore the months (docs/AUDIT.md), or begin the period later.`,
+  );
+}
 
 function countBuckets(rows: readonly AccountRow[]): Buckets {
   const buckets = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0, removed: 0 };

@@ -192,7 +192,6 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['checkpoint_size', () => report.integrity.newest?.size],
   ['checkpoint_root', () => report.integrity.newest?.note.text.split('\n')[2]],
   ['log', () => report.integrity.state],
-  ['report_id', () => report.id],
 ];
 
 const csvBuckets: Readonly<Record<AccountRow['bucket'], string>> = {

@@ -650,8 +650,6 @@ export function reportHtml(report: Report, files: Readonly<Record<string, string
           <Time ms={report.madeAtMs} />
           {` by thingspace-rotator ${printable(report.productVersion)}. `}
           The files report.csv and report.json hold the same facts and the same checkpoint.{' '}
-          {'Report '}
-          <code>{report.id}</code>.
           {Object.entries(files).map(([name, sha256]) => (
             <>
               {` SHA-256 of ${name}: `}

@@ -4,8 +4,11 @@
 
 import type { Rotator } from '../app.ts';
 import { openVerifiers } from '../app.ts';
+import { WrongInput } from '../audit/findings.ts';
+import { readFrontier } from '../audit/frontier.ts';
 import { buildReport } from '../report/build.ts';
 import { reportHtml } from '../report/html.tsx';
+import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { AccountEntry } from '../scheduler/status-cache.ts';
 import { dayMs } from '../time.ts';
@@ -27,11 +30,13 @@ export function createComplianceReport(
   async function create(): Promise<string> {
     const nowMs = clock.nowMs();
     const verifiers = await openVerifiers(config, clock);
+    const frontier = await readFrontier(audit.source);
     const accounts = entries();
     const { report } = await buildReport({
       source: audit.source,
       verifiers,
-      fromMs: nowMs - periodDays * dayMs,
+      // Three months are always in the log, and they can be shorter.
+      fromMs: Math.max(nowMs - periodDays * dayMs, (frontier?.lastTimeMs ?? 0) + 1),
       toMs: nowMs,
       nowMs,
       origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',
@@ -46,7 +51,11 @@ export function createComplianceReport(
   return () => {
     const nowMs = clock.monotonicMs();
     if (last && nowMs - last.atMs < keptMs) return last.html;
-    const html = create();
+    const html = create().catch((error: unknown) => {
+      throw error instanceof WrongInput
+        ? new Failure('audit-unavailable', error.message, { cause: 'log-damaged' })
+        : error;
+    });
     last = { atMs: nowMs, html };
     html.catch(() => {
       last = null;

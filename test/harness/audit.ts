@@ -75,7 +75,7 @@ export type TestLog = AuditWriter & {
 };
 
 export async function openTestLog(
-  given: Partial<Pick<AuditLogOptions, 'witnesses' | 'onCosigning' | 'origin'>> & {
+  given: Partial<Pick<AuditLogOptions, 'witnesses' | 'onCosigning' | 'origin' | 'predecessor'>> & {
     directory?: string;
     clock?: TestClock;
     signingKey?: string;
@@ -95,6 +95,7 @@ export async function openTestLog(
     fallback: (line) => strays.push(line),
     witnesses: given.witnesses,
     onCosigning: given.onCosigning,
+    predecessor: given.predecessor,
   });
   return {
     ...log,

@@ -20,11 +20,13 @@ import { openFileSource, removeMonths, storeFrontier } from '../../src/audit/fil
 import { checkProof, proveRecord } from '../../src/audit/proof.ts';
 import { listRecords } from '../../src/audit/query.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
+import { buildReport } from '../../src/report/build.ts';
 import type { AuditEvent } from '../../src/rotation/event.ts';
 import { Failure } from '../../src/rotation/failure.ts';
 import {
   dayMs,
   intended,
+  linesIn,
   openTestLog,
   origin,
   outcome,
@@ -52,7 +54,9 @@ beforeAll(async () => {
   await year.append([
     { code: 'inventory.changed', change: 'added', account: 'fleet-a', secretId: 'thingspace/a' },
     { code: 'inventory.changed', change: 'added', account: 'idle', secretId: 'thingspace/b' },
+    intended('r-idle', 'idle'),
     promoted('r-idle'),
+    outcome('r-idle', 'idle'),
   ]);
   for (let week = 0; week < 52; week += 1) {
     year.clock.atMs = january + 7 * week * dayMs;
@@ -104,7 +108,7 @@ test('ten of twelve months and the cache are removed, and everything goes on', a
   const before = await verifyLog(log.source, { verifiers, gapMs });
   const oldProof = (await proveRecord(log.source, '5')) ?? '';
   const kept = before.newest?.text ?? '';
-  const early = readFileSync(join(directory, 'checkpoints', '000000000006.checkpoint'), 'utf8');
+  const early = readFileSync(join(directory, 'checkpoints', '000000000008.checkpoint'), 'utf8');
 
   const months = await archive(log, '2026-11');
   await log.close();
@@ -154,7 +158,7 @@ test('ten of twelve months and the cache are removed, and everything goes on', a
     state: 'intact',
     root: grown.root,
     archivedRecords: 0,
-    anchors: [6, before.records],
+    anchors: [8, before.records],
   });
 }, 60_000);
 
@@ -187,11 +191,60 @@ test('a reader has the newest state of each account after an archive', async () 
   expect(read).toEqual([
     'inventory.changed fleet-a',
     'inventory.changed idle',
+    'rotation.intended idle r-idle',
     'secret.promoted idle r-idle',
+    'rotation.outcome idle r-idle',
     'rotation.intended fleet-a r-47',
     'rotation.outcome fleet-a r-47',
   ]);
 }, 60_000);
+
+test('a report says that its period begins in an archived month', async () => {
+  const log = await yearLog();
+  await archive(log, '2026-11');
+  const { source, verifier } = log;
+  const nowMs = log.clock.atMs;
+  await log.close();
+  const reportFrom = (fromMs: number) =>
+    buildReport({
+      source,
+      verifiers: [verifier],
+      fromMs,
+      toMs: nowMs,
+      nowMs,
+      origin,
+      productVersion: '1',
+      accounts: null,
+      store: null,
+      policy: { maxAgeDays: 90, rotateAfterDays: 75 },
+    });
+
+  await expect(reportFrom(january)).rejects.toThrow(
+    'The period begins in a month that is archived: the log holds records after 2026-10-29',
+  );
+  const { report } = await reportFrom(Date.UTC(2026, 10, 1));
+  // The inventory and the last change of both are archived, and are carried.
+  expect(report.rows.map(({ account, lastChange }) => [account, lastChange !== null])).toEqual(
+    expect.arrayContaining([
+      ['fleet-a', true],
+      ['idle', true],
+    ]),
+  );
+});
+
+test('a new log names the last checkpoint of the one before it', async () => {
+  const old = await yearLog();
+  const last = await old.checkpoint();
+  await old.close();
+
+  const next = await openTestLog({ predecessor: () => last });
+  await next.close();
+
+  const [genesis = ''] = linesIn(next.directory);
+  expect(JSON.parse(genesis).unmapped.predecessor).toBe(
+    last.text.split('\n').slice(0, 3).join(' '),
+  );
+});
 
 test('what is changed after an archive is altered: records, frontier, missing months', async () => {
   const log = await yearLog();

@@ -1,13 +1,16 @@
 // The Python in docs/AUDIT.md, run with python3 and openssl; and the tables of that page.
 
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { archivedMonths } from '../../src/audit/archive.ts';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
+import { openWitnessKey } from '../../src/audit/cosignature.ts';
 import { eventMeanings, fieldMeanings } from '../../src/audit/meanings.ts';
 import { proveRecord } from '../../src/audit/proof.ts';
 import { type FieldName, fields } from '../../src/audit/schema.ts';
-import { filledLog, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
+import { filledLog, linesIn, origin, removeTempFolders, tempFolder } from '../harness/audit.ts';
 import { testWith } from '../harness/tools.ts';
 
 afterAll(removeTempFolders);
@@ -120,6 +123,87 @@ testWith('python3')('the first records have the root of an older checkpoint', as
   );
 
   expect(output.trim()).toBe(`${size} ${root}`);
+});
+
+// Written from the page alone, with the SHA-256 and Ed25519 of Node and nothing of this program.
+describe('a verifier that is written from the page', () => {
+  const sha = (...parts: (Buffer | string)[]): Buffer =>
+    parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
+  const [leafByte, nodeByte] = [Buffer.of(0), Buffer.of(1)];
+
+  function rootOf(lines: readonly string[], start: readonly Buffer[] = [], count = 0): string {
+    const stack = [...start];
+    for (const [index, line] of lines.entries()) {
+      let node = sha(leafByte, line);
+      for (let n = count + index; n % 2 === 1; n = (n - 1) / 2)
+        node = sha(nodeByte, stack.pop() ?? '', node);
+      stack.push(node);
+    }
+    let node = stack.pop() ?? sha('');
+    while (stack.length > 0) node = sha(nodeByte, stack.pop() ?? '', node);
+    return node.toString('base64');
+  }
+
+  function isSigned(text: string, verifierKey: string): boolean {
+    const [body = '', lines = ''] = text.split('\n\n');
+    const [name = '', id = '', ...rest] = verifierKey.split('+');
+    const key = Buffer.from(rest.join('+'), 'base64');
+    if (sha(`${name}\n`, key).subarray(0, 4).toString('hex') !== id) return false;
+    const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key.subarray(1)]);
+    const signatures = lines
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split(' '));
+    const found = signatures
+      .filter(([, signer]) => signer === name)
+      .map(([, , data = '']) => Buffer.from(data, 'base64'))
+      .find((data) => data.subarray(0, 4).toString('hex') === id);
+    if (!found) return false;
+    const isWitness = key[0] === 4;
+    const seconds = isWitness ? found.readBigUInt64BE(4) : 0n;
+    const message = isWitness ? `cosignature/v1\ntime ${seconds}\n${body}\n` : `${body}\n`;
+    const signature = found.subarray(isWitness ? 12 : 4);
+    const publicKey = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+    return verify(null, Buffer.from(message), publicKey, signature);
+  }
+
+  test('accepts checkpoints, cosignatures and an archive, and no other signature', async () => {
+    const log = await filledLog(40, 4);
+    const witness = openWitnessKey(generateSigningKey('witness.example/w1').signingKey);
+    const all = linesIn(log.directory);
+    const checkpoints = readdirSync(join(log.directory, 'checkpoints')).map((name) =>
+      readFileSync(join(log.directory, 'checkpoints', name), 'utf8'),
+    );
+    const { verifierKey } = log.verifier;
+    const other = generateSigningKey(origin).verifierKey;
+
+    for (const text of checkpoints) {
+      const [first, size, root] = text.split('\n');
+      const note = text.slice(0, text.indexOf('\n\n') + 1);
+      const cosigned = `${text}${witness.cosign(note, 1_700_000_000_000)}`;
+      expect([first, root]).toEqual([origin, rootOf(all.slice(0, Number(size)))]);
+      expect(isSigned(cosigned, verifierKey)).toBe(true);
+      expect(isSigned(cosigned, witness.verifierKey)).toBe(true);
+      expect(isSigned(text, other)).toBe(false);
+      const forged = cosigned.replace(`\n${size}\n`, '\n1\n');
+      for (const key of [verifierKey, witness.verifierKey])
+        expect(isSigned(forged, key)).toBe(false);
+    }
+    const { source, signer } = log;
+    for await (const { frontier, size } of archivedMonths({
+      ...{ source, signer, origin },
+      before: '2026-04',
+    })) {
+      const [, , , state = ''] = frontier.text.split('\n');
+      const { frontier: hashes } = JSON.parse(
+        Buffer.from(state.slice('state '.length), 'base64').toString(),
+      );
+      const start = hashes.map((hash: string) => Buffer.from(hash, 'base64'));
+      expect(isSigned(frontier.text, verifierKey)).toBe(true);
+      expect(rootOf(all.slice(size), start, size)).toBe(rootOf(all));
+    }
+    await log.close();
+  });
 });
 
 /** The text between `<!-- name -->` and `<!-- /name -->`. */
