@@ -13,11 +13,12 @@ import { fleetWorld } from '../harness/serve-world.ts';
 const file = join(import.meta.dirname, '../fixtures/transcripts.txt');
 
 type Room = 'store' | 'thingspace' | 'receipts' | 'audit';
-/** What happens at the nth call of this method; `null` performs it. */
+/** What happens at the nth call of this method; `lasts`: and at the later ones of that run. */
 type Fault = {
   readonly room: Room;
   readonly method: string;
   readonly nth: number;
+  readonly lasts?: boolean;
   readonly act: (perform: () => Promise<unknown>) => Promise<unknown>;
 };
 
@@ -40,6 +41,8 @@ const at = (room: Room, method: string, nth: number, act: Fault['act']): Fault =
   nth,
   act,
 });
+
+const lasting = (fault: Fault): Fault => ({ ...fault, lasts: true });
 
 const stories: Readonly<Record<string, Fault | null>> = {
   'nothing fails': null,
@@ -132,17 +135,27 @@ const stories: Readonly<Record<string, Fault | null>> = {
   ),
   'the outcome is not recorded': at('audit', 'append', 2, refuse('audit-unavailable')),
   'the closing record is not written': at('store', 'putRecord', 3, refuse('store-unavailable')),
+  'the outcome is never recorded': lasting(at('audit', 'append', 2, refuse('audit-unavailable'))),
+  'the closing record is never written': lasting(
+    at('store', 'putRecord', 3, refuse('store-denied')),
+  ),
+  'the promotion is denied': lasting(at('store', 'promote', 1, refuse('store-denied'))),
+  'the API is unreachable': lasting(at('thingspace', 'authorize', 1, refuse('api-unavailable'))),
+  'the secret is invalid': lasting(at('store', 'readCurrent', 1, refuse('secret-invalid'))),
 };
 
-/** The ports with one fault at one call of the world's life. */
-function withFault(ports: Ports, fault: Fault | null, calls: { count: number }): Ports {
+type Calls = { count: number; isFirstRun: boolean };
+
+/** The ports with a fault at one call of the world's life, or at the last ones of the first run. */
+function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
   if (fault === null) return ports;
-  const { room, method, nth, act } = fault;
+  const { room, method, nth, lasts = false, act } = fault;
   const port = ports[room] as unknown as Record<string, (...given: unknown[]) => Promise<unknown>>;
   const perform = port[method] as (typeof port)[string];
   const faulty = (...given: unknown[]): Promise<unknown> => {
     calls.count += 1;
-    return calls.count === nth ? act(() => perform(...given)) : perform(...given);
+    const isMet = lasts ? calls.isFirstRun && calls.count >= nth : calls.count === nth;
+    return isMet ? act(() => perform(...given)) : perform(...given);
   };
   return { ...ports, [room]: { ...port, [method]: faulty } };
 }
@@ -150,14 +163,17 @@ function withFault(ports: Ports, fault: Fault | null, calls: { count: number }):
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
 async function tell(title: string, fault: Fault | null): Promise<string[]> {
-  const calls = { count: 0 };
+  const calls = { count: 0, isFirstRun: true };
   const wrap = (ports: Ports): Ports => {
-    const { store, ...others } = withFault(ports, fault, calls);
+    const { store, receipts, ...others } = withFault(ports, fault, calls);
     const putRecord: typeof store.putRecord = (record) => {
       world.events.push({ record } as never);
       return store.putRecord(record);
     };
-    return { ...others, store: { ...store, putRecord } };
+    const discard = async (discarded: string): Promise<void> => {
+      world.events.push({ discarded } as never);
+    };
+    return { ...others, store: { ...store, putRecord }, receipts: { ...receipts, discard } };
   };
   const world = fleetWorld({ names: ['east'], age: () => 80, wrap });
   const [account] = world.accounts;
@@ -178,6 +194,7 @@ async function tell(title: string, fault: Fault | null): Promise<string[]> {
     lines.push(lineOf('result', result));
   };
   await run('rotate');
+  calls.isFirstRun = false;
   lines.push(lineOf('status', await world.rotator.status(account)));
   await world.clock.advance(600_000);
   await run('check');
