@@ -1,16 +1,12 @@
 // What the operator and the auditor read when one call of a rotation fails: the complete result,
 // records, log events and audit events of that run, the status after it, and ten minutes later a
-// check and the next run. `UPDATE_TRANSCRIPTS=1` writes the file; read the difference before you
-// commit it.
+// check and the next run. The texts are in test/fixtures/transcripts.txt.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
 import { Secret } from '../../src/secret.ts';
+import { expectGolden } from '../harness/golden.ts';
 import { fleetWorld } from '../harness/serve-world.ts';
-
-const file = join(import.meta.dirname, '../fixtures/transcripts.txt');
 
 type Room = 'store' | 'thingspace' | 'receipts' | 'audit';
 /** What happens at the nth call of this method; `lasts`: and at the later ones of that run. */
@@ -162,7 +158,7 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
 
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
-async function tell(title: string, fault: Fault | null): Promise<string[]> {
+async function tell(fault: Fault | null): Promise<string[]> {
   const calls = { count: 0, isFirstRun: true };
   const wrap = (ports: Ports): Ports => {
     const { store, receipts, ...others } = withFault(ports, fault, calls);
@@ -178,7 +174,7 @@ async function tell(title: string, fault: Fault | null): Promise<string[]> {
   const world = fleetWorld({ names: ['east'], age: () => 80, wrap });
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
-  const lines = [`# ${title}`];
+  const lines: string[] = [];
   const run = async (purpose: 'rotate' | 'check'): Promise<void> => {
     const ask = { purpose, trigger: { kind: 'schedule' } } as const;
     const running = world.rotator.attempt(account, ask, new AbortController().signal);
@@ -205,15 +201,6 @@ async function tell(title: string, fault: Fault | null): Promise<string[]> {
 test.each(Object.entries(stories))(
   'the result, the log and the audit records tell what happened: %s',
   async (title, fault) => {
-    const known = readFileSync(file, 'utf8').split(/(?=^# )/m);
-
-    const told = `${(await tell(title, fault)).join('\n')}\n`;
-
-    if (process.env['UPDATE_TRANSCRIPTS'])
-      writeFileSync(
-        file,
-        [...known.filter((one) => !one.startsWith(`# ${title}\n`)), told].join(''),
-      );
-    else expect(told).toBe(known.find((one) => one.startsWith(`# ${title}\n`)));
+    expectGolden('transcripts.txt', title, (await tell(fault)).join('\n'));
   },
 );
