@@ -7,6 +7,7 @@ export const rooms = {
     tests: [
       'unit/rotation-failure',
       'unit/rotation-policy',
+      'unit/rotation-result',
       'unit/rotation-record',
       'unit/rotation-classify',
       'unit/rotation-machine',

@@ -4,6 +4,7 @@
 
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
+import type { Request } from '../../src/rotation/state.ts';
 import { Secret } from '../../src/secret.ts';
 import { expectGolden } from '../harness/golden.ts';
 import { fleetWorld } from '../harness/serve-world.ts';
@@ -158,7 +159,9 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
 
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
-async function tell(fault: Fault | null): Promise<string[]> {
+type Purpose = Request['purpose'];
+
+async function tell(fault: Fault | null, later: readonly Purpose[]): Promise<string[]> {
   const calls = { count: 0, isFirstRun: true };
   const wrap = (ports: Ports): Ports => {
     const { store, receipts, ...others } = withFault(ports, fault, calls);
@@ -175,7 +178,7 @@ async function tell(fault: Fault | null): Promise<string[]> {
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
   const lines: string[] = [];
-  const run = async (purpose: 'rotate' | 'check'): Promise<void> => {
+  const run = async (purpose: Purpose): Promise<void> => {
     const ask = { purpose, trigger: { kind: 'schedule' } } as const;
     const running = world.rotator.attempt(account, ask, new AbortController().signal);
     // Waits between tries: the clock only moves when somebody moves it.
@@ -193,14 +196,36 @@ async function tell(fault: Fault | null): Promise<string[]> {
   calls.isFirstRun = false;
   lines.push(lineOf('status', await world.rotator.status(account)));
   await world.clock.advance(600_000);
-  await run('check');
-  await run('rotate');
+  for (const purpose of later) await run(purpose);
   return lines;
 }
 
 test.each(Object.entries(stories))(
   'the result, the log and the audit records tell what happened: %s',
   async (title, fault) => {
-    expectGolden('transcripts.txt', title, (await tell(fault)).join('\n'));
+    expectGolden('transcripts.txt', title, (await tell(fault, ['check', 'rotate'])).join('\n'));
   },
 );
+
+/** What a person does after a failure. */
+const repairs: [story: string, ...later: Purpose[]][] = [
+  ['the claim is written without a response', 'recover', 'resume'],
+  ['the login is refused', 'recover', 'resume', 'resume'],
+  ['the reset is in doubt', 'recover', 'recover'],
+  ['the reset is applied without a response', 'recover', 'resume', 'check'],
+  ['the promotion is denied', 'recover', 'recover'],
+  ['the promotion has no response', 'recover'],
+  ['the verifying login has no response', 'recover'],
+  ['the verifying login is refused', 'recover', 'resume', 'check'],
+  ['the closing record is never written', 'recover'],
+];
+
+test.each(repairs)('after "%s" the repair tells what it did: %s', async (story, ...later) => {
+  const fault = stories[story] ?? null;
+
+  expectGolden(
+    'transcripts.txt',
+    `${story}; ${later.join()}`,
+    (await tell(fault, later)).join('\n'),
+  );
+});
