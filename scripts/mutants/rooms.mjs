@@ -16,7 +16,6 @@ export const rooms = {
       'unit/transcripts',
       'simulation/found',
       'simulation/every-way',
-      'integration/rotation',
     ],
   },
   thingspace: {
