@@ -165,7 +165,9 @@ async function tryAll(room, { codes, count }, open, known, folder) {
   const answer = await worker.ask({ do: 'cover', count });
   if (answer === null) throw new Error(`the tests of ${room} ended their process`);
   const killersOf = new Map();
-  for (const { id, name, source, file, within, line, change } of open) {
+  for (const [index, mutant] of open.entries()) {
+    const { id, name, source, file, within, line, change } = mutant;
+    if (index % 25 === 24) console.error(`${room}: ${index + 1} of ${open.length}`);
     if (performance.now() > endsAtMs) break;
     const where = `${file} ${within}`;
     const killers = killersOf.get(where) ?? new Set();
@@ -175,8 +177,6 @@ async function tryAll(room, { codes, count }, open, known, folder) {
     const { by, isTimeout = false } = tried ?? { by: 'the process ended', isTimeout: true };
     const seconds = (performance.now() - startedMs) / 1000;
     known[name] = { source, by, seconds: Number(seconds.toFixed(1)) };
-    const { length } = Object.keys(known);
-    if (length % 25 === 0) console.error(`${room}: ${length} mutants known`);
     if (by !== null && tried !== null) killersOf.set(where, killers.add(by));
     if (options.only !== undefined) console.log(`${line} ${within}: ${change}\n    ${by}`);
     if (!isTimeout && tried !== null) continue;

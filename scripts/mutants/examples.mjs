@@ -64,14 +64,14 @@ export const examples = [
     file: 'report/export.ts',
     from: 'verified_by_login: row.lastChange?.verified ?? false',
     to: 'verified_by_login: false',
-    tests: ['unit/report'],
+    tests: ['unit/report-verified'],
   },
   {
     title: 'a report does not know that a login verified the password',
     file: 'report/history.ts',
     from: "attempt.verified ||= view.verifiedBy === 'login';",
     to: '',
-    tests: ['unit/report'],
+    tests: ['unit/report-verified'],
   },
   {
     title: 'an altered log is recorded as verified with success',

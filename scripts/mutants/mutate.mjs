@@ -69,8 +69,9 @@ const isOptionalField = ({ type, consequent }) =>
 
 const methods = { some: 'every', every: 'some', min: 'max', max: 'min' };
 
-/** The replacements of an expression. `text` gives the source of a node. */
-function replacementsOf(node, key, text) {
+/** The replacements of an expression. `source` gives the source of a node. */
+function replacementsOf(node, key, source) {
+  const text = (part) => (part.extra?.parenthesized ? `(${source(part)})` : source(part));
   switch (node.type) {
     case 'LogicalExpression': {
       const [left, right] = [text(node.left), text(node.right)];
@@ -172,7 +173,8 @@ export function mutate(file, source, firstId) {
     const inner = emitInside(node, inside);
     if (node.type === 'ExpressionStatement') {
       const id = add(node, inside, `${short(text(node))} → left out`);
-      return `if (!__mutant(${id})) { ${inner} }`;
+      // In braces, or an `else` after it would belong to it.
+      return `{ if (!__mutant(${id})) { ${inner} } }`;
     }
     return ids.reduce((code, [id, other]) => `(__mutant(${id}) ? (${other}) : (${code}))`, inner);
   }

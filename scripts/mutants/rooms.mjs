@@ -7,6 +7,7 @@ export const rooms = {
     tests: [
       'unit/rotation-failure',
       'unit/rotation-policy',
+      'unit/rotation-result',
       'unit/rotation-record',
       'unit/rotation-classify',
       'unit/rotation-machine',
@@ -15,7 +16,6 @@ export const rooms = {
       'unit/transcripts',
       'simulation/found',
       'simulation/every-way',
-      'integration/rotation',
     ],
   },
   thingspace: {

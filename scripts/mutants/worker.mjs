@@ -68,7 +68,9 @@ async function cover(count) {
       const failure = await runTests([test], () => 300_000);
       if (failure !== null) {
         takeReached();
-        process.send({ broken: `${name}: ${failure.title}: ${failure.error?.stack}` });
+        process.send({
+          broken: `${name}: ${failure.title}: ${String(failure.error?.message).split('\n')[0]}`,
+        });
         continue;
       }
       found.push({ title: test.title, ms: performance.now() - startedMs, ids: takeReached() });

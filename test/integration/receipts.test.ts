@@ -16,7 +16,12 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { openReceipt, openReceipts, rotationIdOf } from '../../src/receipts/receipts.ts';
+import {
+  openReceipt,
+  openReceipts,
+  parseReceiptLine,
+  rotationIdOf,
+} from '../../src/receipts/receipts.ts';
 import { Secret } from '../../src/secret.ts';
 import { testWith } from '../harness/tools.ts';
 
@@ -241,4 +246,37 @@ test('without recipients no receipt is written and no space is reserved', async 
 
   expect(await receipts.write(label, new Secret(answer))).toBeNull();
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test('a receipt in the log is recognised, and no other line is taken for one', async () => {
+  const { lines, receipts } = await openWithKey({ withIdentity: false });
+  await receipts.write(label, new Secret(answer));
+  const line = JSON.parse(lines[0] ?? '');
+
+  expect(line).toEqual({ event: 'receipt.sealed', ...label, sealed: line.sealed });
+  expect(parseReceiptLine(lines[0] ?? '')).toEqual({
+    rotationId: label.rotationId,
+    sealed: line.sealed,
+  });
+  for (const other of [
+    { ...line, event: 'receipt.written' },
+    { ...line, rotationId: 7 },
+    { ...line, sealed: null },
+    null,
+    'text',
+  ])
+    expect(parseReceiptLine(JSON.stringify(other))).toBeNull();
+  expect(parseReceiptLine('no JSON')).toBeNull();
+});
+
+test('without a folder the receipt is in the log, and no receipt is found', async () => {
+  const lines: string[] = [];
+  const recipients = [await identityToRecipient(await generateIdentity())];
+  const receipts = openReceipts({ recipients, writeLine: (line) => lines.push(line) });
+
+  await receipts.prepare(label);
+
+  expect(await receipts.write(label, new Secret(answer))).toBe('the log');
+  expect(lines.map((line) => parseReceiptLine(line)?.rotationId)).toEqual([label.rotationId]);
+  expect(await receipts.find(label.rotationId)).toBeNull();
 });

@@ -194,6 +194,16 @@ test('severity follows status, reason and age', () => {
   ).toBe(5);
 });
 
+test.each([
+  ['intact', 'Success', 1],
+  ['incomplete', 'Success', 1],
+  ['altered', 'Failure', 3],
+] as const)('a verification that found the log %s is recorded as %s', (state, status, severity) => {
+  const record = parsed({ code: 'log.verified', state, size: 7, root: 'AA==' });
+
+  expect([record['status'], record['severity_id']]).toEqual([status, severity]);
+});
+
 test('every record is one line of JSON of at most 64 KiB, whatever its texts are', () => {
   const strange = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 60 }),

@@ -4,6 +4,7 @@
 import { explain, explanationLines, nextStep, reasons } from '../../src/rotation/catalogue.ts';
 import { causes, type Facts, type Reason } from '../../src/rotation/failure.ts';
 import { notes } from '../../src/rotation/notes.ts';
+import { expectGolden } from '../harness/golden.ts';
 import { openParser } from '../harness/parser.ts';
 
 const known: Facts = {
@@ -118,4 +119,23 @@ test('a title has at most five words, and a sentence at most 25', () => {
       true,
     ]);
   }
+});
+
+/** What a terminal shows for a reason: with the facts of both stores, and without any fact. */
+const blocksOf = (reason: Reason): string =>
+  [{ ...known, store: 'file' }, { ...known, store: 'secrets-manager' }, {}]
+    .map((facts) => explanationLines(reason, facts as Facts).join('\n'))
+    .join('\n\n');
+
+test.each(reasons)('an operator reads this for the reason %s', (reason) => {
+  expectGolden('explanations.txt', reason, blocksOf(reason));
+});
+
+test.each(causes)('an operator reads this for the cause %s', (cause) => {
+  const stores = ['file', 'secrets-manager'] as const;
+  const lines = [...stores.map((store) => ({ ...known, store, cause })), { cause }].flatMap(
+    (facts) => explain('store-unavailable', facts).steps.map((step) => JSON.stringify(step)),
+  );
+
+  expectGolden('explanations.txt', `cause ${cause}`, lines.join('\n'));
 });

@@ -1,23 +1,21 @@
 // What the operator and the auditor read when one call of a rotation fails: the complete result,
 // records, log events and audit events of that run, the status after it, and ten minutes later a
-// check and the next run. `UPDATE_TRANSCRIPTS=1` writes the file; read the difference before you
-// commit it.
+// check and the next run. The texts are in test/fixtures/transcripts.txt.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
+import type { Request } from '../../src/rotation/state.ts';
 import { Secret } from '../../src/secret.ts';
+import { expectGolden } from '../harness/golden.ts';
 import { fleetWorld } from '../harness/serve-world.ts';
 
-const file = join(import.meta.dirname, '../fixtures/transcripts.txt');
-
 type Room = 'store' | 'thingspace' | 'receipts' | 'audit';
-/** What happens at the nth call of this method; `null` performs it. */
+/** What happens at the nth call of this method; `lasts`: and at the later ones of that run. */
 type Fault = {
   readonly room: Room;
   readonly method: string;
   readonly nth: number;
+  readonly lasts?: boolean;
   readonly act: (perform: () => Promise<unknown>) => Promise<unknown>;
 };
 
@@ -40,6 +38,8 @@ const at = (room: Room, method: string, nth: number, act: Fault['act']): Fault =
   nth,
   act,
 });
+
+const lasting = (fault: Fault): Fault => ({ ...fault, lasts: true });
 
 const stories: Readonly<Record<string, Fault | null>> = {
   'nothing fails': null,
@@ -132,38 +132,53 @@ const stories: Readonly<Record<string, Fault | null>> = {
   ),
   'the outcome is not recorded': at('audit', 'append', 2, refuse('audit-unavailable')),
   'the closing record is not written': at('store', 'putRecord', 3, refuse('store-unavailable')),
+  'the outcome is never recorded': lasting(at('audit', 'append', 2, refuse('audit-unavailable'))),
+  'the closing record is never written': lasting(
+    at('store', 'putRecord', 3, refuse('store-denied')),
+  ),
+  'the promotion is denied': lasting(at('store', 'promote', 1, refuse('store-denied'))),
+  'the API is unreachable': lasting(at('thingspace', 'authorize', 1, refuse('api-unavailable'))),
+  'the secret is invalid': lasting(at('store', 'readCurrent', 1, refuse('secret-invalid'))),
 };
 
-/** The ports with one fault at one call of the world's life. */
-function withFault(ports: Ports, fault: Fault | null, calls: { count: number }): Ports {
+type Calls = { count: number; isFirstRun: boolean };
+
+/** The ports with a fault at one call of the world's life, or at the last ones of the first run. */
+function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
   if (fault === null) return ports;
-  const { room, method, nth, act } = fault;
+  const { room, method, nth, lasts = false, act } = fault;
   const port = ports[room] as unknown as Record<string, (...given: unknown[]) => Promise<unknown>>;
   const perform = port[method] as (typeof port)[string];
   const faulty = (...given: unknown[]): Promise<unknown> => {
     calls.count += 1;
-    return calls.count === nth ? act(() => perform(...given)) : perform(...given);
+    const isMet = lasts ? calls.isFirstRun && calls.count >= nth : calls.count === nth;
+    return isMet ? act(() => perform(...given)) : perform(...given);
   };
   return { ...ports, [room]: { ...port, [method]: faulty } };
 }
 
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
-async function tell(title: string, fault: Fault | null): Promise<string[]> {
-  const calls = { count: 0 };
+type Purpose = Request['purpose'];
+
+async function tell(fault: Fault | null, later: readonly Purpose[]): Promise<string[]> {
+  const calls = { count: 0, isFirstRun: true };
   const wrap = (ports: Ports): Ports => {
-    const { store, ...others } = withFault(ports, fault, calls);
+    const { store, receipts, ...others } = withFault(ports, fault, calls);
     const putRecord: typeof store.putRecord = (record) => {
       world.events.push({ record } as never);
       return store.putRecord(record);
     };
-    return { ...others, store: { ...store, putRecord } };
+    const discard = async (discarded: string): Promise<void> => {
+      world.events.push({ discarded } as never);
+    };
+    return { ...others, store: { ...store, putRecord }, receipts: { ...receipts, discard } };
   };
   const world = fleetWorld({ names: ['east'], age: () => 80, wrap });
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
-  const lines = [`# ${title}`];
-  const run = async (purpose: 'rotate' | 'check'): Promise<void> => {
+  const lines: string[] = [];
+  const run = async (purpose: Purpose): Promise<void> => {
     const ask = { purpose, trigger: { kind: 'schedule' } } as const;
     const running = world.rotator.attempt(account, ask, new AbortController().signal);
     // Waits between tries: the clock only moves when somebody moves it.
@@ -178,25 +193,39 @@ async function tell(title: string, fault: Fault | null): Promise<string[]> {
     lines.push(lineOf('result', result));
   };
   await run('rotate');
+  calls.isFirstRun = false;
   lines.push(lineOf('status', await world.rotator.status(account)));
   await world.clock.advance(600_000);
-  await run('check');
-  await run('rotate');
+  for (const purpose of later) await run(purpose);
   return lines;
 }
 
 test.each(Object.entries(stories))(
   'the result, the log and the audit records tell what happened: %s',
   async (title, fault) => {
-    const known = readFileSync(file, 'utf8').split(/(?=^# )/m);
-
-    const told = `${(await tell(title, fault)).join('\n')}\n`;
-
-    if (process.env['UPDATE_TRANSCRIPTS'])
-      writeFileSync(
-        file,
-        [...known.filter((one) => !one.startsWith(`# ${title}\n`)), told].join(''),
-      );
-    else expect(told).toBe(known.find((one) => one.startsWith(`# ${title}\n`)));
+    expectGolden('transcripts.txt', title, (await tell(fault, ['check', 'rotate'])).join('\n'));
   },
 );
+
+/** What a person does after a failure. */
+const repairs: [story: string, ...later: Purpose[]][] = [
+  ['the claim is written without a response', 'recover', 'resume'],
+  ['the login is refused', 'recover', 'resume', 'resume'],
+  ['the reset is in doubt', 'recover', 'recover'],
+  ['the reset is applied without a response', 'recover', 'resume', 'check'],
+  ['the promotion is denied', 'recover', 'recover'],
+  ['the promotion has no response', 'recover'],
+  ['the verifying login has no response', 'recover'],
+  ['the verifying login is refused', 'recover', 'resume', 'check'],
+  ['the closing record is never written', 'recover'],
+];
+
+test.each(repairs)('after "%s" the repair tells what it did: %s', async (story, ...later) => {
+  const fault = stories[story] ?? null;
+
+  expectGolden(
+    'transcripts.txt',
+    `${story}; ${later.join()}`,
+    (await tell(fault, later)).join('\n'),
+  );
+});
