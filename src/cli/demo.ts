@@ -177,7 +177,7 @@ async function perform(demo: Demo, session: Session): Promise<number> {
   });
   for (const result of results) {
     if (flags.json) print(shell, JSON.stringify(resultJson(result)));
-    else say(...humanLines(shell, { config }, result, session.config.policy, 'rotate'));
+    else say(...humanLines(shell, { config }, result, 'rotate'));
   }
   say('', bold('What the simulated ThingSpace received'));
   for (const line of await requestLines(demo, session))

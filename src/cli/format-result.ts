@@ -1,9 +1,7 @@
 // How a result is printed: one tab-separated line for a pipe, sentences for a person.
 
-import type { Account, Ask } from '../app.ts';
-import type { Config } from '../config/load.ts';
+import type { Ask } from '../app.ts';
 import { explanationLines } from '../rotation/catalogue.ts';
-import { dayMs, dueAtMs } from '../rotation/policy.ts';
 import { isGood } from '../rotation/result.ts';
 import { rounded } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
@@ -25,18 +23,13 @@ export function humanLines(
   shell: Shell,
   flags: CommonFlags,
   result: Result,
-  policy: Config['policy'],
   purpose: Ask['purpose'],
 ): string[] {
   const { green, yellow, red, bold } = paintFor(shell, shell.stdout);
   const { account, reason, detail, facts } = result;
   const columns = columnsOf(shell.stdout) - 2;
   if (reason === undefined || isGood(result)) {
-    const [first = '', ...rest] = wrapped(
-      columns,
-      `${account}  ${goodText(result, policy, purpose)}`,
-      4,
-    );
+    const [first = '', ...rest] = wrapped(columns, `${account}  ${goodText(result, purpose)}`, 4);
     return [`${green('✓')} ${bold(account)}${first.slice(account.length)}`, ...rest];
   }
   const colour = result.certainty === 'unchanged' ? yellow : red;
@@ -48,12 +41,8 @@ export function humanLines(
   return [`${colour('✗')} ${colour(first)}`, ...rest];
 }
 
-/** The policy that an account follows. */
-export const policyOf = (account: Account | undefined, config: Config): Config['policy'] =>
-  account?.policy ?? config.policy;
-
-function goodText(result: Result, policy: Config['policy'], purpose: Ask['purpose']): string {
-  const { outcome, ageDays, startedAtMs, deadWindowMs, detail } = result;
+function goodText(result: Result, purpose: Ask['purpose']): string {
+  const { outcome, ageDays, deadWindowMs, detail } = result;
   const age = ageDays === undefined ? 'of unknown age' : `${countDays(ageDays)} old`;
   switch (outcome) {
     case 'rotated':
@@ -66,14 +55,12 @@ function goodText(result: Result, policy: Config['policy'], purpose: Ask['purpos
       ].join(' ');
     case 'recovered':
       return 'recovered: the new password of the unfinished rotation is current.';
-    case 'not-due': {
-      const dueMs = dueAtMs(startedAtMs - (ageDays ?? 0) * dayMs, policy);
-      return `not due: ${age}. The next rotation is on ${isoDay(dueMs)}.`;
-    }
+    case 'not-due':
+      return detail === undefined ? `not due: ${age}. ${nextOf(result)}` : `${detail}.`;
     case 'checked':
       return (
         'ready: secret, attempt record, API token, login and session work. The password is ' +
-        `${age}.`
+        `${age}. ${nextOf(result)}`
       );
     default:
       if (detail !== undefined) return `${detail}.`;
@@ -81,6 +68,14 @@ function goodText(result: Result, policy: Config['policy'], purpose: Ask['purpos
         ? 'resumed: the next run rotates the account when it is due.'
         : 'healthy: no rotation is in progress.';
   }
+}
+
+/** What the next run does, which decides by the same date. */
+function nextOf({ dueAtMs, endedAtMs }: Result): string {
+  if (dueAtMs === undefined) return '';
+  return dueAtMs <= endedAtMs
+    ? 'It is due: the next run rotates it.'
+    : `The next rotation is on ${isoDay(dueAtMs)}.`;
 }
 
 const countDays = (days: number): string =>

@@ -15,7 +15,7 @@ import { type Heartbeat, openHeartbeat, withHeartbeat } from '../telemetry/heart
 import { checkEnvironment, printFindings } from './check.ts';
 import { type Session, withSession } from './context.ts';
 import { readGivenFile } from './files.ts';
-import { humanLines, outcomeWords, plainLine, policyOf, summary } from './format-result.ts';
+import { humanLines, outcomeWords, plainLine, summary } from './format-result.ts';
 import { openProgress } from './progress.ts';
 import { readStatuses, refuseSharedUsers } from './status.ts';
 import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
@@ -189,19 +189,17 @@ async function attempt(
   ask: Ask,
   heartbeat?: Heartbeat,
 ): Promise<number> {
-  const { rotator, interrupt, config } = session;
+  const { rotator, interrupt } = session;
   if (accounts.length === 0) {
     if (!flags.json) tell(shell, 'No account is enabled. Name an account to work on it.');
     return 0;
   }
   const isQuiet = flags.quiet === true || flags.json === true;
   const progress = openProgress(shell, accounts.length, isQuiet);
-  const byName = new Map(accounts.map((account) => [account.name, account]));
   let failed = 0;
   const onResult = (result: Result): void => {
     if (!isGood(result)) failed += 1;
-    const policy = policyOf(byName.get(result.account), config);
-    progress.aside(() => printResult(shell, flags, result, policy, ask.purpose));
+    progress.aside(() => printResult(shell, flags, result, ask.purpose));
     const failures = failed === 0 ? '' : `${failed} failed, `;
     progress.advance(`${failures}last: ${result.account} ${outcomeWords[result.outcome]}`);
   };
@@ -221,11 +219,10 @@ function printResult(
   shell: Shell,
   flags: CommonFlags,
   result: Result,
-  policy: ReturnType<typeof policyOf>,
   purpose: Ask['purpose'],
 ): void {
   if (flags.json) print(shell, JSON.stringify(resultJson(result)));
   else if (flags.quiet && isGood(result)) return;
   else if (!shell.stdout.isTTY) print(shell, plainLine(result));
-  else for (const line of humanLines(shell, flags, result, policy, purpose)) print(shell, line);
+  else for (const line of humanLines(shell, flags, result, purpose)) print(shell, line);
 }

@@ -8,7 +8,7 @@ export type ResultJson = ReturnType<typeof resultJson>;
 
 /** The fields of `rotate --json`; null where there is no value. Never a secret. */
 export function resultJson(result: Result) {
-  const { ageDays, deadWindowMs } = result;
+  const { ageDays, deadWindowMs, dueAtMs, endedAtMs } = result;
   return {
     account: result.account,
     secretId: result.secretId,
@@ -18,6 +18,8 @@ export function resultJson(result: Result) {
     rotationId: result.rotationId ?? null,
     versionId: result.versionId ?? null,
     ageDays: ageDays === undefined ? null : rounded(ageDays),
+    due: dueAtMs === undefined ? null : dueAtMs <= endedAtMs,
+    nextDueAt: dueAtMs === undefined ? null : isoTime(dueAtMs),
     logins: result.logins,
     startedAt: isoTime(result.startedAtMs, true),
     endedAt: isoTime(result.endedAtMs, true),

@@ -11,6 +11,7 @@ import {
   type Reason,
   type StopReason,
 } from './failure.ts';
+import { dueAtMs } from './policy.ts';
 import type { SecretVersion } from './ports.ts';
 import {
   type AttemptRecord,
@@ -152,6 +153,8 @@ export type Verdict = {
   readonly facts?: Facts | undefined;
   /** The current version, where it is not the one of the moment. */
   readonly versionId?: string | undefined;
+  /** Since when the current password counts for the policy, where this attempt changed it. */
+  readonly sinceMs?: number | undefined;
 };
 
 /** A failure as a verdict. */
@@ -174,7 +177,8 @@ export function ending(
   const verdict = withOpenReason(tally.openReason, given);
   const { reason, detail, rotationId } = verdict;
   const versionId = verdict.versionId ?? at.current?.versionId;
-  const { account, secretId, store } = request;
+  const { account, secretId, store, policy } = request;
+  const sinceMs = verdict.sinceMs ?? tally.sinceMs;
   const loginsSpent = last.record?.loginsSpent;
   const known = { account, secretId, store, detail, rotationId, versionId, loginsSpent };
   const facts: Facts = { ...verdict.facts, ...known };
@@ -191,6 +195,7 @@ export function ending(
     rotationId,
     versionId,
     ageDays: tally.ageDays,
+    dueAtMs: sinceMs === undefined ? undefined : dueAtMs(sinceMs, policy),
     deadWindowMs: tally.deadWindowMs,
     logins: tally.logins,
     startedAtMs: tally.startedAtMs,

@@ -130,6 +130,8 @@ export type Result = {
   readonly versionId?: string | undefined;
   /** Age of the password when the attempt read it, in days. */
   readonly ageDays?: number | undefined;
+  /** When the policy asks for the next rotation; UTC milliseconds. */
+  readonly dueAtMs?: number | undefined;
   readonly logins: number;
   readonly startedAtMs: number;
   readonly endedAtMs: number;
@@ -157,6 +159,8 @@ export type Tally = {
   /** How many surveys were repeated because a read was outdated. */
   readonly staleReads: number;
   readonly ageDays?: number;
+  /** Since when the current password counts for the policy; UTC milliseconds. */
+  readonly sinceMs?: number;
   /** Audit events that the next audit write takes along. */
   readonly carried: readonly AuditEvent[];
   /**

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Encrypter } from 'age-encryption';
 import { reasons } from '../../src/rotation/catalogue.ts';
+import { isoDay } from '../../src/time.ts';
 import {
   killLeftovers,
   openFakeStore,
@@ -59,6 +60,8 @@ const resultFields = [
   'rotationId',
   'versionId',
   'ageDays',
+  'due',
+  'nextDueAt',
   'logins',
   'startedAt',
   'endedAt',
@@ -66,6 +69,7 @@ const resultFields = [
   'next',
 ];
 
+const dayMs = 86_400_000;
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
 test('an unknown command, flag, account, event or fault ends with 2 and a suggestion', async () => {
@@ -264,6 +268,8 @@ test('rotate --json prints one line per account, with the documented fields', as
     rotationId: expect.stringMatching(/^[0-9a-f-]{36}$/),
     versionId: byAccount['due'].rotationId,
     ageDays: 80,
+    due: false,
+    nextDueAt: expect.stringMatching(isoDay(Date.now() + 75 * dayMs)),
     logins: 2,
     startedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
     endedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
@@ -290,6 +296,38 @@ test('rotate --json prints one line per account, with the documented fields', as
     change_ref: 'CHG-1',
     trigger: 'unattended',
   });
+});
+
+// Finding S17. Version 0.1 said "would rotate" of accounts that rotate then called not due.
+test('a dry run and a run share one decision, and both say when the next rotation is', async () => {
+  const opened = await place({ due: { ageDays: 80 }, young: { ageDays: 3 } });
+  const nextDays = { due: isoDay(Date.now() - 5 * dayMs), young: isoDay(Date.now() + 72 * dayMs) };
+
+  const dry = await opened.run(['rotate', '--dry-run', '--json']);
+  const { stdout: text } = await startOnTerminal(['check', 'due', 'young'], {
+    cwd: opened.folder,
+  }).ended;
+  const rotated = await opened.run(['rotate', '--json']);
+
+  const said = linesOf(dry.stdout).map((line) => JSON.parse(line));
+  const done = linesOf(rotated.stdout).map((line) => JSON.parse(line));
+  const decided = (results: typeof said): unknown =>
+    results.map(({ account, outcome, due, nextDueAt }) => [
+      account,
+      outcome,
+      due,
+      nextDueAt.slice(0, 10),
+    ]);
+  expect(decided(said)).toEqual([
+    ['due', 'checked', true, nextDays.due],
+    ['young', 'checked', false, nextDays.young],
+  ]);
+  expect(decided(done)).toEqual([
+    ['due', 'rotated', false, isoDay(Date.now() + 75 * dayMs)],
+    ['young', 'not-due', false, nextDays.young],
+  ]);
+  expect(text).toContain('It is due: the next run rotates it.');
+  expect(text).toContain(`The next rotation is on ${nextDays.young}.`);
 });
 
 test('each certainty has its exit code', async () => {

@@ -197,7 +197,7 @@ function afterVerified(
     return ending(
       done,
       at,
-      { outcome: 'checked', rotationId },
+      { outcome: 'checked', rotationId, sinceMs },
       { record: release, session, audit: [verified] },
     );
   }
@@ -207,7 +207,7 @@ function afterVerified(
   return ending(
     done,
     at,
-    { outcome, rotationId },
+    { outcome, rotationId, sinceMs },
     {
       record: released(state, at, record, 0, { history }),
       session,

@@ -119,7 +119,7 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
   return ending(
     native,
     at,
-    { outcome: 'rotated', rotationId, versionId },
+    { outcome: 'rotated', rotationId, versionId, sinceMs: write.sinceMs },
     {
       record: released(state, at, reset.record, 0, { open, history }),
       session: reset.session,
@@ -150,7 +150,7 @@ function afterRecovery(state: Is<'promoting'>, at: Moment): State {
   return ending(
     done,
     at,
-    { outcome: 'recovered', rotationId, versionId },
+    { outcome: 'recovered', rotationId, versionId, sinceMs },
     {
       record: released(state, at, claim, 0, { history: withClosed(claim.history, closing) }),
       audit: [...saved, closed(state, at.current, closing)],
@@ -235,7 +235,7 @@ function rotated(
   return ending(
     done,
     at,
-    { outcome: 'rotated', rotationId, versionId, detail },
+    { outcome: 'rotated', rotationId, versionId, sinceMs, detail },
     {
       record: released(state, at, record, 0, { history }),
       session,

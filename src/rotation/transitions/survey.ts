@@ -240,11 +240,12 @@ function afterClosed(
 ): State {
   const { request } = before;
   const { current } = evidence;
-  const age = ageDays(sinceMs ?? current.createdAtMs, at.atMs);
+  const countedMs = sinceMs ?? current.createdAtMs;
+  const age = ageDays(countedMs, at.atMs);
   const audit = reconciled(before, evidence);
   const state = {
     ...before,
-    tally: { ...before.tally, ageDays: age, openReason: undefined },
+    tally: { ...before.tally, ageDays: age, sinceMs: countedMs, openReason: undefined },
   };
   if (request.receipt) {
     const detail = `the receipt is of rotation ${request.receipt.rotationId}; no rotation is open`;
@@ -309,9 +310,9 @@ function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<
   const { rotationId, basis: replaced, startedAtMs: sinceMs } = open;
   // Under native rotation setSecret is done here; testSecret verifies.
   const isSetStep = request.native?.rotationId === rotationId && request.purpose === 'rotate';
-  if (isSetStep) return ending(state, at, { outcome: 'rotated', rotationId });
+  if (isSetStep) return ending(state, at, { outcome: 'rotated', rotationId, sinceMs });
   if (isVerified && request.native && request.purpose === 'check')
-    return ending(state, at, { outcome: 'checked', rotationId });
+    return ending(state, at, { outcome: 'checked', rotationId, sinceMs });
   if (!isVerified)
     return claim(state, at, evidence, { plan: 'verify', rotationId, replaced, sinceMs });
   const record = evidence.record?.record;
@@ -325,7 +326,7 @@ function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<
   return ending(
     done,
     at,
-    { outcome: 'recovered', rotationId },
+    { outcome: 'recovered', rotationId, sinceMs },
     {
       record: released(state, at, record, 0, { history }),
       audit: [closed(state, at.current, closing, code)],
