@@ -59,7 +59,7 @@ export const fieldMeanings: Readonly<Record<FieldName, string>> = {
   actorUid: 'Id of that user',
   app: 'This program',
   trigger: 'What started it: schedule, manual, native, recovery or unattended',
-  requestedBy: 'Who requested it',
+  requestedBy: 'Who requested it; with sudo, the user in SUDO_USER',
   triggerReason: 'Why it was requested',
   changeRef: 'Reference of the change, for example a ticket',
   secretId: 'Secret that holds the password',

@@ -169,7 +169,8 @@ export function rankOf(entry: AccountEntry, nowMs: number): number {
   if (entry.state === 'changed') return 4;
   if (entry.state === 'unreadable') return 5;
   if (entry.reason !== undefined && entry.state !== 'busy') return 6;
-  return entry.state === 'unknown' ? 8 : 7;
+  if (entry.state === 'unknown') return 9;
+  return entry.isAgeKnown === false ? 7 : 8;
 }
 
 /** Most urgent first; among equals the one with the fewest days left. */

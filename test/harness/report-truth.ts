@@ -28,6 +28,8 @@ export type Truth = {
   readonly added: readonly string[];
   readonly removed: readonly string[];
   readonly open: number;
+  /** Exceptions of these kinds. */
+  readonly exceptions: Readonly<Record<'over-age' | 'outside-change' | 'unknown-outcome', number>>;
 };
 
 /** The password at an hour, as far as it is known before the hour `end`. */
@@ -119,8 +121,29 @@ export function truthOf(script: Script, from: number, end: number): Truth {
     atStart: before.length,
     added: names.filter((name) => !before.includes(name)).sort(),
     removed: names.filter((name) => !after.includes(name)).sort(),
+    exceptions: exceptionsOf(script, from, end),
     open: deeds.filter((deed) => isOpen(deed, end) && deed.at >= from && deed.at < end).length,
   };
+}
+
+/** Overdue times without a break that reach into the period, and what happened in it. */
+function exceptionsOf(script: Script, from: number, end: number): Truth['exceptions'] {
+  const counts = { 'over-age': 0, 'outside-change': 0, 'unknown-outcome': 0 };
+  for (const account of script.accounts) {
+    const isOverdue = (hour: number): boolean =>
+      isThere(account, hour) && judge(script, account, hour, end) === 'overdue';
+    for (let hour = from; hour < end; hour += 1)
+      if (isOverdue(hour) && (hour === from || !isOverdue(hour - 1))) counts['over-age'] += 1;
+    const isInPeriod = (hour: number): boolean =>
+      account.stays.some((stay) => stay.from < end && stay.to > from) && hour >= from && hour < end;
+    for (const deed of account.deeds) {
+      if (!isInPeriod(deed.at)) continue;
+      if (deed.deed === 'by-hand' && !deed.isFirst) counts['outside-change'] += 1;
+      if (deed.deed !== 'rotation' || isOpen(deed, end)) continue;
+      if (deed.knownAt >= end || deed.ended === 'superseded') counts['unknown-outcome'] += 1;
+    }
+  }
+  return counts;
 }
 
 /** An intent without any outcome. */

@@ -207,6 +207,11 @@ test('every number of the report is what happened, in random histories', async (
       expect({ seed, from, end, found }).toEqual({ seed, from, end, found: truthInCsv(truth) });
       const totals = truthInJson(truth);
       expect(JSON.parse(reportJson(report))).toMatchObject(totals);
+      for (const [kind, count] of Object.entries(truth.exceptions))
+        expect([kind, report.exceptions.filter((one) => one.kind === kind).length]).toEqual([
+          kind,
+          count,
+        ]);
       const page = foundInHtml(reportHtml(report));
       expect(Object.keys(page.rows).sort()).toEqual(Object.keys(truth.accounts).sort());
       expect(page.rows).toMatchObject(truthInHtml(truth));

@@ -35,11 +35,13 @@ async function rowOf(state: string) {
   const [row] = report.rows;
   if (!row) return null;
   const { bucket, succeeded, failed, unknown, lastChange } = row;
-  return `${bucket}, attempts ${succeeded}/${failed}/${unknown}, change ${lastChange?.by ?? 'none'}`;
+  const change = lastChange?.by ?? 'none';
+  return `${bucket}, attempts ${succeeded}/${failed}/${unknown}, change ${change}`;
 }
 
 test('the report reads the logs that version 0.1 wrote', async () => {
-  const states = readdirSync(fixtures, { withFileTypes: true })
+  const entries = readdirSync(fixtures, { withFileTypes: true });
+  const states = entries
     .filter(
       (entry) => entry.isDirectory() && readdirSync(join(fixtures, entry.name)).includes('audit'),
     )

@@ -41,8 +41,9 @@ const groups: readonly Group[] = [
   { key: 'overdue', title: 'Over the age limit', tone: 'bad', ranks: [2] },
   { key: 'unfinished', title: 'Rotation unfinished', tone: 'doubt', ranks: [3, 4] },
   { key: 'failing', title: 'Failed, will be retried', tone: 'warn', ranks: [5, 6] },
-  { key: 'healthy', title: 'Healthy', tone: 'good', ranks: [7] },
-  { key: 'unknown', title: 'Not checked yet', tone: 'plain', ranks: [8] },
+  { key: 'undated', title: 'Age unknown', tone: 'doubt', ranks: [7] },
+  { key: 'healthy', title: 'Healthy', tone: 'good', ranks: [8] },
+  { key: 'unknown', title: 'Not checked yet', tone: 'plain', ranks: [9] },
 ];
 
 const countOf = ({ entries, nowMs }: PageOptions, ranks: readonly number[]): number =>
@@ -87,14 +88,15 @@ export function statusPage(options: PageOptions): string {
 function verdictOf(options: PageOptions): readonly [Tone, string] {
   const { entries } = options;
   const all = counted(entries.length, 'account');
-  const [action, overdue, failing, unknown] = [[0, 1], [2], [3, 4, 5, 6], [8]].map((ranks) =>
-    countOf(options, ranks),
+  const [action, overdue, failing, undated, unknown] = [[0, 1], [2], [3, 4, 5, 6], [7], [9]].map(
+    (ranks) => countOf(options, ranks),
   );
   if (entries.length === 0) return ['warn', 'No accounts are configured.'];
   if (action) return ['bad', `Action required for ${action} of ${all}.`];
   if (overdue) return ['bad', `${overdue} of ${all}: the password is over the age limit.`];
   if (failing) return ['warn', `${failing} of ${all} failed and will be retried.`];
   if (unknown) return ['warn', `${unknown} of ${all} not checked yet.`];
+  if (undated) return ['warn', `The age of the password is not known for ${undated} of ${all}.`];
   return ['good', entries.length === 1 ? 'The account is healthy.' : `All ${all} are healthy.`];
 }
 
