@@ -2,6 +2,7 @@
 // records, log events and audit events of that run, the status after it, and ten minutes later a
 // check and the next run. The texts are in test/fixtures/transcripts.txt.
 
+import type { Ask } from '../../src/app.ts';
 import type { AuditEvent, OpenIntent } from '../../src/rotation/event.ts';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
@@ -163,6 +164,18 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
 type Purpose = Request['purpose'];
+/** The steps of Secrets Manager's own rotation, as lambda/rotation-steps.ts asks for them. */
+type NativeStep = 'setSecret' | 'testSecret' | 'finishSecret';
+
+const native = { native: { rotationId: 'native-token' }, trigger: { kind: 'native' } } as const;
+const steps: Readonly<Record<NativeStep, Ask>> = {
+  setSecret: { purpose: 'rotate', force: true, ...native },
+  testSecret: { purpose: 'check', force: false, ...native },
+  finishSecret: { purpose: 'recover', force: false, ...native },
+};
+
+/** Ends the attempt as a signal does. */
+let interrupt = new AbortController();
 
 /** The audit log remembers which rotations have no outcome, as the real one does. */
 function openIntents(events: readonly AuditEvent[]): OpenIntent[] {
@@ -175,7 +188,10 @@ function openIntents(events: readonly AuditEvent[]): OpenIntent[] {
   return [...open.values()];
 }
 
-async function tell(faults: readonly Fault[], later: readonly Purpose[]): Promise<string[]> {
+async function tell(
+  faults: readonly Fault[],
+  later: readonly (Purpose | NativeStep)[],
+): Promise<string[]> {
   const calls = faults.map(() => ({ count: 0, isFirstRun: true }));
   const appended: AuditEvent[] = [];
   const wrap = (given: Ports): Ports => {
@@ -203,9 +219,13 @@ async function tell(faults: readonly Fault[], later: readonly Purpose[]): Promis
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
   const lines: string[] = [];
-  const run = async (purpose: Purpose): Promise<void> => {
-    const ask = { purpose, trigger: { kind: 'schedule' } } as const;
-    const running = world.rotator.attempt(account, ask, new AbortController().signal);
+  const run = async (what: Purpose | NativeStep): Promise<void> => {
+    const ask: Ask =
+      what in steps
+        ? steps[what as NativeStep]
+        : { purpose: what as Purpose, trigger: { kind: 'schedule' } };
+    interrupt = new AbortController();
+    const running = world.rotator.attempt(account, ask, interrupt.signal);
     // Waits between tries: the clock only moves when somebody moves it.
     let isOver = false;
     void running.then(() => {
@@ -237,7 +257,12 @@ test.each(Object.entries(stories))(
 );
 
 /** What a person does after a failure. */
-const repairs: [story: string, ...later: Purpose[]][] = [
+const repairs: [story: string, ...later: (Purpose | NativeStep)[]][] = [
+  ['nothing fails', 'resume', 'recover'],
+  ['the API is unreachable', 'setSecret', 'setSecret', 'testSecret', 'testSecret', 'finishSecret'],
+  ['the API is unreachable', 'setSecret', 'rotate', 'testSecret'],
+  ['the promotion is denied', 'setSecret', 'testSecret', 'finishSecret'],
+  ['the login is refused', 'setSecret', 'testSecret'],
   ['the claim is written without a response', 'recover', 'resume'],
   ['the login is refused', 'recover', 'resume', 'resume'],
   ['the reset is in doubt', 'recover', 'recover'],
@@ -307,6 +332,18 @@ const findings: Readonly<Record<string, readonly Fault[]>> = {
         isVerified: true,
       },
     })),
+  ],
+  'a signal arrives during the login': [
+    at('thingspace', 'login', 1, async (perform) => {
+      interrupt.abort();
+      return perform();
+    }),
+  ],
+  'a signal arrives during the reset': [
+    at('thingspace', 'reset', 1, async (perform) => {
+      interrupt.abort();
+      return perform();
+    }),
   ],
   'the audit log cannot be read': [
     lasting(at('audit', 'rotationsOf', 1, refuse('audit-unavailable'))),
