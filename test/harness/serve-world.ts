@@ -419,7 +419,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       status: async (account) => {
         await world.holdStatus(account.name);
         return readStatus(
-          portsFor(account.name),
+          wrap(portsFor(account.name)),
           requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
         );
       },

@@ -1,6 +1,15 @@
 // The failure table holds together: what is known, who acts, and what the process exits with.
 
-import { type Certainty, exitCodeOf, failures, stopReasons } from '../../src/rotation/failure.ts';
+import {
+  type Certainty,
+  errnoOf,
+  exitCodeOf,
+  Failure,
+  failures,
+  stopReasons,
+  systemFailure,
+} from '../../src/rotation/failure.ts';
+import { describeSharedUser, findSharedUsers } from '../../src/rotation/shared-users.ts';
 
 const rows = Object.entries(failures);
 
@@ -36,4 +45,63 @@ test.each<[Certainty, number]>([
 ])('%s exits with %d, and with 0 when that is what was asked for', (certainty, code) => {
   expect(exitCodeOf(certainty, false)).toBe(code);
   expect(exitCodeOf(certainty, true)).toBe(0);
+});
+
+const systemError = (code: unknown, errno?: number): Error =>
+  Object.assign(new Error('of the system'), { code, errno });
+
+test.each<[unknown, string]>([
+  [systemError('ENOSPC', -28), 'ENOSPC'],
+  [systemError('Unknown system error -122', -122), 'EDQUOT'],
+  [systemError('Unknown system error -116', -116), 'ESTALE'],
+  [systemError('Unknown system error -37', -37), 'ENOLCK'],
+  [systemError('enospc'), ''],
+  [systemError(7), ''],
+  [new Error('no code'), ''],
+  [null, ''],
+  [undefined, ''],
+])('the errno name of an error of the operating system: %#', (error, name) => {
+  expect(errnoOf(error)).toBe(name);
+});
+
+test.each<[string, string, string | undefined]>([
+  ['EACCES', 'permission denied', 'file-denied'],
+  ['EDQUOT', 'disk quota exceeded', 'disk-full'],
+  ['EIO', 'input or output error', 'disk-error'],
+  ['ENOENT', 'no such file or folder', 'file-missing'],
+  ['ENOSPC', 'no space left on the disk', 'disk-full'],
+  ['EPERM', 'operation not permitted', 'file-denied'],
+  ['EROFS', 'the file system is read-only', 'file-denied'],
+  ['ELOOP', 'the operating system reported an error', undefined],
+])('%s is explained, with the path and the cause', (code, meaning, cause) => {
+  const failure = systemFailure('store-unavailable', 'index', '/a/file', systemError(code));
+
+  expect([failure.reason, failure.message]).toEqual([
+    'store-unavailable',
+    `index: ${meaning} (${code})`,
+  ]);
+  expect(failure.facts).toEqual({ cause, path: '/a/file' });
+});
+
+test('a failure stays what it is, and a bug is thrown', () => {
+  const failure = new Failure('store-denied', 'no');
+  const bug = new TypeError('a bug');
+
+  expect(systemFailure('store-unavailable', 'x', '/x', failure)).toBe(failure);
+  expect(() => systemFailure('store-unavailable', 'x', '/x', bug)).toThrow(bug);
+});
+
+test('accounts that hold one ThingSpace user are found, and the user is not printed', () => {
+  const accounts = [
+    { account: 'a', username: 'UWS1' },
+    { account: 'b', username: 'UWS2' },
+    { account: 'c', username: 'UWS1' },
+    { account: 'd' },
+    { account: 'e' },
+  ];
+
+  expect(findSharedUsers(accounts)).toEqual([['a', 'c']]);
+  expect(describeSharedUser(['a', 'c'])).toBe(
+    'accounts a and c have the same ThingSpace user; each account needs its own',
+  );
 });

@@ -2,6 +2,8 @@
 // records, log events and audit events of that run, the status after it, and ten minutes later a
 // check and the next run. The texts are in test/fixtures/transcripts.txt.
 
+import type { Ask } from '../../src/app.ts';
+import type { AuditEvent, OpenIntent } from '../../src/rotation/event.ts';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
 import type { Request } from '../../src/rotation/state.ts';
@@ -15,7 +17,7 @@ type Fault = {
   readonly room: Room;
   readonly method: string;
   readonly nth: number;
-  readonly lasts?: boolean;
+  readonly lasts?: boolean | 'for ever';
   readonly act: (perform: () => Promise<unknown>) => Promise<unknown>;
 };
 
@@ -151,7 +153,9 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
   const perform = port[method] as (typeof port)[string];
   const faulty = (...given: unknown[]): Promise<unknown> => {
     calls.count += 1;
-    const isMet = lasts ? calls.isFirstRun && calls.count >= nth : calls.count === nth;
+    const isMet = lasts
+      ? (calls.isFirstRun || lasts === 'for ever') && calls.count >= nth
+      : calls.count === nth;
     return isMet ? act(() => perform(...given)) : perform(...given);
   };
   return { ...ports, [room]: { ...port, [method]: faulty } };
@@ -160,11 +164,48 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
 type Purpose = Request['purpose'];
+/** The steps of Secrets Manager's own rotation, as lambda/rotation-steps.ts asks for them. */
+type NativeStep = 'setSecret' | 'testSecret' | 'finishSecret';
 
-async function tell(fault: Fault | null, later: readonly Purpose[]): Promise<string[]> {
-  const calls = { count: 0, isFirstRun: true };
-  const wrap = (ports: Ports): Ports => {
-    const { store, receipts, ...others } = withFault(ports, fault, calls);
+const native = { native: { rotationId: 'native-token' }, trigger: { kind: 'native' } } as const;
+const steps: Readonly<Record<NativeStep, Ask>> = {
+  setSecret: { purpose: 'rotate', force: true, ...native },
+  testSecret: { purpose: 'check', force: false, ...native },
+  finishSecret: { purpose: 'recover', force: false, ...native },
+};
+
+/** Ends the attempt as a signal does. */
+let interrupt = new AbortController();
+
+/** The audit log remembers which rotations have no outcome, as the real one does. */
+function openIntents(events: readonly AuditEvent[]): OpenIntent[] {
+  const open = new Map<string, OpenIntent>();
+  for (const { code, account, rotationId = '' } of events) {
+    if (code === 'rotation.intended')
+      open.set(rotationId, { rotationId, account, intendedAtMs: 0 });
+    if (code === 'rotation.outcome' || code === 'rotation.reconciled') open.delete(rotationId);
+  }
+  return [...open.values()];
+}
+
+async function tell(
+  faults: readonly Fault[],
+  later: readonly (Purpose | NativeStep)[],
+): Promise<string[]> {
+  const calls = faults.map(() => ({ count: 0, isFirstRun: true }));
+  const appended: AuditEvent[] = [];
+  const wrap = (given: Ports): Ports => {
+    const audit: Ports['audit'] = {
+      append: async (events) => {
+        await given.audit.append(events);
+        appended.push(...events);
+      },
+      rotationsOf: async () => ({ open: openIntents(appended), last: null }),
+    };
+    const { store, receipts, ...others } = faults.reduce(
+      (ports, fault, index) => withFault(ports, fault, calls[index] as Calls),
+      { ...given, audit },
+    );
     const putRecord: typeof store.putRecord = (record) => {
       world.events.push({ record } as never);
       return store.putRecord(record);
@@ -178,9 +219,13 @@ async function tell(fault: Fault | null, later: readonly Purpose[]): Promise<str
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
   const lines: string[] = [];
-  const run = async (purpose: Purpose): Promise<void> => {
-    const ask = { purpose, trigger: { kind: 'schedule' } } as const;
-    const running = world.rotator.attempt(account, ask, new AbortController().signal);
+  const run = async (what: Purpose | NativeStep): Promise<void> => {
+    const ask: Ask =
+      what in steps
+        ? steps[what as NativeStep]
+        : { purpose: what as Purpose, trigger: { kind: 'schedule' } };
+    interrupt = new AbortController();
+    const running = world.rotator.attempt(account, ask, interrupt.signal);
     // Waits between tries: the clock only moves when somebody moves it.
     let isOver = false;
     void running.then(() => {
@@ -193,7 +238,7 @@ async function tell(fault: Fault | null, later: readonly Purpose[]): Promise<str
     lines.push(lineOf('result', result));
   };
   await run('rotate');
-  calls.isFirstRun = false;
+  for (const one of calls) one.isFirstRun = false;
   lines.push(lineOf('status', await world.rotator.status(account)));
   await world.clock.advance(600_000);
   for (const purpose of later) await run(purpose);
@@ -203,12 +248,21 @@ async function tell(fault: Fault | null, later: readonly Purpose[]): Promise<str
 test.each(Object.entries(stories))(
   'the result, the log and the audit records tell what happened: %s',
   async (title, fault) => {
-    expectGolden('transcripts.txt', title, (await tell(fault, ['check', 'rotate'])).join('\n'));
+    expectGolden(
+      'transcripts.txt',
+      title,
+      (await tell(fault ? [fault] : [], ['check', 'rotate'])).join('\n'),
+    );
   },
 );
 
 /** What a person does after a failure. */
-const repairs: [story: string, ...later: Purpose[]][] = [
+const repairs: [story: string, ...later: (Purpose | NativeStep)[]][] = [
+  ['nothing fails', 'resume', 'recover'],
+  ['the API is unreachable', 'setSecret', 'setSecret', 'testSecret', 'testSecret', 'finishSecret'],
+  ['the API is unreachable', 'setSecret', 'rotate', 'testSecret'],
+  ['the promotion is denied', 'setSecret', 'testSecret', 'finishSecret'],
+  ['the login is refused', 'setSecret', 'testSecret'],
   ['the claim is written without a response', 'recover', 'resume'],
   ['the login is refused', 'recover', 'resume', 'resume'],
   ['the reset is in doubt', 'recover', 'recover'],
@@ -221,11 +275,122 @@ const repairs: [story: string, ...later: Purpose[]][] = [
 ];
 
 test.each(repairs)('after "%s" the repair tells what it did: %s', async (story, ...later) => {
-  const fault = stories[story] ?? null;
+  const fault = stories[story];
 
   expectGolden(
     'transcripts.txt',
     `${story}; ${later.join()}`,
-    (await tell(fault, later)).join('\n'),
+    (await tell(fault ? [fault] : [], later)).join('\n'),
   );
 });
+
+const lost = at('thingspace', 'reset', 1, async (perform) => {
+  const answer = (await perform()) as Extract<ResetAnswer, { reset: 'answered' }>;
+  lostBody = answer.body;
+  return { reset: 'in-doubt', detail: 'reset: the connection failed (ECONNRESET)' };
+});
+let lostBody: Secret<Uint8Array> | null = null;
+const always = (room: Room, method: string, answer: () => unknown): Fault => ({
+  room,
+  method,
+  nth: 1,
+  lasts: 'for ever',
+  act: async () => answer(),
+});
+
+/** What else can be in the store, in the receipts folder and in the audit log. */
+const findings: Readonly<Record<string, readonly Fault[]>> = {
+  'the response is in a sealed receipt': [
+    lost,
+    always('receipts', 'find', () => ({ place: '/receipts/east.age', body: null })),
+  ],
+  'the response is in a readable receipt': [
+    lost,
+    always('receipts', 'find', () => ({ place: '/receipts/east.age', body: lostBody })),
+  ],
+  'the receipt holds no password': [
+    lost,
+    always('receipts', 'find', () => ({ place: '/receipts/east.age', body: bytes('{}') })),
+  ],
+  'the response is kept in the secret': [
+    lost,
+    always('store', 'readAnswer', () => ({ versionId: 'answer-1', body: lostBody })),
+  ],
+  'the kept response holds no password': [
+    lost,
+    always('store', 'readAnswer', () => ({ versionId: 'answer-1', body: bytes('{}') })),
+  ],
+  'another program left a pending version': [always('store', 'readPending', () => 'foreign-1')],
+  'the audit log knows a newer version': [
+    always('audit', 'rotationsOf', () => ({
+      open: [],
+      last: {
+        rotationId: 'rotation-9',
+        secretId: 'east',
+        versionId: 'v-9',
+        atMs: Date.UTC(2026, 10, 30),
+        isVerified: true,
+      },
+    })),
+  ],
+  'a signal arrives during the login': [
+    at('thingspace', 'login', 1, async (perform) => {
+      interrupt.abort();
+      return perform();
+    }),
+  ],
+  'a signal arrives during the reset': [
+    at('thingspace', 'reset', 1, async (perform) => {
+      interrupt.abort();
+      return perform();
+    }),
+  ],
+  'the audit log cannot be read': [
+    lasting(at('audit', 'rotationsOf', 1, refuse('audit-unavailable'))),
+  ],
+  'the claim dies with its attempt': [
+    at('store', 'readRecord', 2, refuse('store-unavailable')),
+    lasting(at('thingspace', 'login', 1, answers({ login: 'unknown', detail: 'login: HTTP 503' }))),
+  ],
+  'the reset is refused: session': [
+    at(
+      'thingspace',
+      'reset',
+      1,
+      answers({ reset: 'refused', because: 'session', detail: 'reset: HTTP 401' }),
+    ),
+  ],
+  'the reset is refused: api-token': [
+    at(
+      'thingspace',
+      'reset',
+      1,
+      answers({ reset: 'refused', because: 'api-token', detail: 'reset: HTTP 401' }),
+    ),
+  ],
+  'the reset is refused: throttled': [
+    at(
+      'thingspace',
+      'reset',
+      1,
+      answers({ reset: 'refused', because: 'throttled', detail: 'reset: HTTP 429' }),
+    ),
+  ],
+  'the reset is refused: code': [
+    at(
+      'thingspace',
+      'reset',
+      1,
+      answers({ reset: 'refused', because: 'code', detail: 'reset: HTTP 400' }),
+    ),
+  ],
+};
+
+test.each(Object.entries(findings))(
+  'the result, the log and the audit records tell what was found: %s',
+  async (title, faults) => {
+    const told = await tell(faults, ['check', 'recover', 'rotate']);
+
+    expectGolden('transcripts.txt', title, told.join('\n'));
+  },
+);
