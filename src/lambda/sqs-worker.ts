@@ -3,7 +3,8 @@
 // delivered three times and then moves to the dead-letter queue. Never throws because of one
 // message.
 
-import { z } from 'zod';
+// Not `{ z }`: esbuild keeps all of zod then.
+import * as z from 'zod';
 import type { Account } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import { failures } from '../rotation/failure.ts';

@@ -5,7 +5,10 @@ import {
   openSigningKey,
   parseCheckpoint,
   parseVerifierKey,
+  parseWitnessKey,
 } from '../../src/audit/checkpoint.ts';
+import { openWitnessKey } from '../../src/audit/cosignature.ts';
+import type { WitnessClient } from '../../src/audit/cosigning.ts';
 import { type AuditWriter, openAuditLog } from '../../src/audit/log.ts';
 import { openObjectSegments } from '../../src/audit/object-segments.ts';
 import { viewLine } from '../../src/audit/record.ts';
@@ -34,7 +37,10 @@ afterEach(async () => {
   await aws.close();
 });
 
-async function open(prefix = 'audit/'): Promise<AuditWriter> {
+async function open(
+  prefix = 'audit/',
+  witnesses: readonly WitnessClient[] = [],
+): Promise<AuditWriter> {
   const objects = openS3Objects({
     bucket: aws.bucket,
     prefix,
@@ -53,6 +59,7 @@ async function open(prefix = 'audit/'): Promise<AuditWriter> {
       policy: { maxAgeDays: 90, warnAgeDays: 75 },
     },
     fallback: (line) => stray.push(line),
+    witnesses,
   });
   logs.push(log);
   return log;
@@ -275,6 +282,39 @@ test('verify reports an intact log, and a record that was changed', async () => 
   });
 
   expect([intact.state, altered.state]).toEqual(['intact', 'altered']);
+});
+
+test('a cosignature is an object beside its checkpoint, which cannot be replaced', async () => {
+  const cosigner = openWitnessKey(generateSigningKey('witness.example/w1').signingKey);
+  const client: WitnessClient = {
+    verifier: parseWitnessKey(cosigner.verifierKey),
+    send: async (body) => {
+      const text = body.slice(body.indexOf('\n\n') + 2);
+      return { status: 200, body: cosigner.cosign(parseCheckpoint(text)?.note.text ?? '', 9_000) };
+    },
+  };
+  const log = await open('audit/', [client]);
+  await log.append([event('rotation.intended', 'r1')]);
+  await log.checkpoint();
+  await log.witnessed();
+
+  const [checkpoint, cosignature, ...more] = stored('checkpoints').map(([name]) => name);
+  expect(checkpoint).toBe('audit/checkpoints/000000000002.checkpoint');
+  expect(cosignature).toMatch(/^audit\/checkpoints\/000000000002\.checkpoint\.[0-9a-f]{16}$/);
+  expect(more).toEqual([]);
+  const found = await verifyLog(log.source, {
+    verifiers: [parseVerifierKey(verifierKey)],
+    witnesses: { clients: [client] },
+  });
+  expect(found).toMatchObject({
+    state: 'intact',
+    checkpoints: 1,
+    cosignatures: [{ witness: 'witness.example/w1', timeMs: 9_000 }],
+  });
+  // The next cold start finds the checkpoint, and not its cosignature.
+  const again = await open('audit/', [client]);
+  await again.append([event('rotation.outcome', 'r1')]);
+  expect(sequences()).toEqual([0, 1, 2]);
 });
 
 test('an unusable KMS key is named, with the missing permission or as missing', async () => {
