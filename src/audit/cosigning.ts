@@ -47,10 +47,15 @@ export async function cosign(
     if (response === null) return failed('no response');
     const { status, body } = response;
     if (status === 200) return readCosignature(checkpoint, verifier, body);
-    if (status === 422) return conflict(`it has seen other records before ${checkpoint.size}`);
+    if (status === 422)
+      return conflict(
+        old === checkpoint.size
+          ? `it has seen another checkpoint of ${old} records`
+          : `it has seen other records before ${checkpoint.size}`,
+      );
     if (status !== 409) return failed(`HTTP status ${status}`);
     const size = /^\d{1,15}\n?$/.test(body) ? Number(body) : Number.NaN;
-    if (size === old) return conflict(`it has seen another checkpoint of ${size} records`);
+    if (size === old) return failed('HTTP status 409 with the size that was sent');
     if (size > checkpoint.size) return { result: 'behind', size };
     if (Number.isNaN(size)) return failed('HTTP status 409 without a size');
     old = size;

@@ -38,6 +38,11 @@ export type WitnessAnswer = {
 export type Witness = {
   /** `body`: old size, consistency proof, empty line, checkpoint. Throws `audit-unavailable`. */
   addCheckpoint(body: string): Promise<WitnessAnswer>;
+  /**
+   * The newest cosigned checkpoint of the log whose origin has this SHA-256 (hex, lower case);
+   * `null` when there is none. Throws `audit-unavailable`.
+   */
+  checkpointOf(originHash: string): string | null;
   close(): void;
 };
 
@@ -48,6 +53,8 @@ export function openWitness(options: WitnessOptions): Witness {
   const { directory, logs, cosigner, clock, processes } = options;
   const lock = openLock({ directory, processes, clock });
   let last: Promise<unknown> = Promise.resolve();
+
+  const pathOf = (originHash: string): string => join(directory, `${originHash}.checkpoint`);
 
   /** The size and root that were cosigned last; the empty tree when there is none. */
   function latest(path: string): { readonly size: number; readonly root: Hash } {
@@ -64,10 +71,9 @@ export function openWitness(options: WitnessOptions): Witness {
     if (checkNote(note, keys) !== 'valid')
       return answer(403, `The checkpoint has no valid signature by a known key of "${origin}".`);
     if (old > size) return answer(400, 'The old size is larger than the checkpoint.');
-    const path = join(directory, `${createHash('sha256').update(origin).digest('hex')}.checkpoint`);
+    const path = pathOf(createHash('sha256').update(origin).digest('hex'));
     const seen = latest(path);
-    if (old !== seen.size || (size === old && root !== seen.root))
-      return answer(409, `${seen.size}`);
+    if (old !== seen.size) return answer(409, `${seen.size}`);
     if (!isConsistent(old, seen.root, size, root, proof))
       return answer(422, 'The proof does not show that the checkpoint continues the latest one.');
     const line = cosigner.cosign(note.text, clock.nowMs());
@@ -86,6 +92,11 @@ export function openWitness(options: WitnessOptions): Witness {
       const result = last.then(job, job);
       last = result;
       return result;
+    },
+    checkpointOf(originHash) {
+      const path = pathOf(originHash);
+      if (!/^[0-9a-f]{64}$/.test(originHash)) return null;
+      return guarded(path, () => (existsSync(path) ? readFileSync(path, 'utf8') : null));
     },
     close: () => lock.close(),
   };

@@ -1,4 +1,4 @@
-// The HTTP interface of a witness: POST /add-checkpoint.
+// The HTTP interface of a witness: POST /add-checkpoint, and GET /HASH/checkpoint for monitors.
 
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -16,7 +16,13 @@ export function createWitnessApp(witness: Witness, report: (detail: string) => v
     const type = status === 409 ? 'text/x.tlog.size' : 'text/plain; charset=utf-8';
     return c.body(body, status, { 'content-type': type });
   });
-  app.notFound((c) => c.text('The path is /add-checkpoint, and takes POST.\n', 404));
+  app.get('/:hash/checkpoint', (c) => {
+    const text = witness.checkpointOf(c.req.param('hash'));
+    return text === null ? c.notFound() : c.text(text);
+  });
+  app.notFound((c) =>
+    c.text('The paths are POST /add-checkpoint and GET /SHA-256-OF-ORIGIN/checkpoint.\n', 404),
+  );
   app.onError((error, c) => {
     report(error instanceof Failure ? error.message : error.name);
     return c.text('The state of the witness cannot be read or written.\n', 500);

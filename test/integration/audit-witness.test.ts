@@ -2,6 +2,7 @@
 // Version 0.1 (03af53f) had none: a log that was changed and signed again with the real key was
 // intact without a checkpoint that somebody kept.
 
+import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -112,14 +113,18 @@ test('the witness answers as C2SP tlog-witness says', async () => {
   expect(await post(`old 0\n\n${await checkpointOf(5)}`)).toEqual(cosigned);
   // Once more, and the same size with another root.
   expect(await post(`old 5\n\n${await checkpointOf(5)}`)).toEqual(cosigned);
-  expect(await post(`old 5\n\n${await checkpointOf(5, signer, origin, leaves[0])}`)).toEqual(
-    sizeIs(5),
-  );
+  expect(await statusOf(`old 5\n\n${await checkpointOf(5, signer, origin, leaves[0])}`)).toBe(422);
   expect(await post(`old 0\n\n${await checkpointOf(9)}`)).toEqual(sizeIs(5));
   expect(await statusOf(`old 5\n${proofOf(4, 9)}\n${await checkpointOf(9)}`)).toBe(422);
   expect(await post(`old 5\n${proofOf(5, 9)}\n${await checkpointOf(9)}`)).toEqual(cosigned);
   expect(await post(`old 5\n${proofOf(5, 9)}\n${await checkpointOf(9)}`)).toEqual(sizeIs(9));
   expect(await fetch(witness.url).then(({ status }) => status)).toBe(404);
+  // Monitors read what was cosigned last: the log's signature and the witness's.
+  const hash = createHash('sha256').update(origin).digest('hex');
+  const newest = await fetch(`${witness.url}/${hash}/checkpoint`).then((answer) => answer.text());
+  expect(newest.startsWith(await checkpointOf(9))).toBe(true);
+  expect(newest).toMatch(/\n— witness\.example\/w1 \S+\n$/);
+  expect((await fetch(`${witness.url}/${hash.replace(/./g, '0')}/checkpoint`)).status).toBe(404);
 });
 
 test('a cosignature is what C2SP tlog-cosignature says', async () => {
