@@ -6,10 +6,11 @@ import { openAuditSource } from '../app.ts';
 import { type BundleFiles, sha256Of, zipBundle } from '../audit/bundle-files.ts';
 import { type AuditSource, blocksOf } from '../audit/reader.ts';
 import { openClock } from '../clock.ts';
-import { osErrorText, UsageError } from '../config/errors.ts';
+import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { BuiltReport } from '../report/build.ts';
 import { verdictText } from '../report/text.ts';
+import { osErrorText } from '../rotation/failure.ts';
 import { createReport, type ReportFlags, reportFiles } from './report.ts';
 import { print, type Shell, tell } from './terminal.ts';
 

@@ -9,11 +9,11 @@ import { openWitnesses } from '../app.ts';
 import { openSigningKey, parseNote } from '../audit/checkpoint.ts';
 import { cosignatureOf } from '../audit/cosignature.ts';
 import type { AuditSource } from '../audit/reader.ts';
-import { osErrorCode, osErrorText } from '../config/errors.ts';
+
 import type { Config } from '../config/load.ts';
 import { openReceipts } from '../receipts/receipts.ts';
 import { nextStep } from '../rotation/catalogue.ts';
-import { type Facts, Failure } from '../rotation/failure.ts';
+import { errnoOf, type Facts, Failure, osErrorText } from '../rotation/failure.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
 import { dayMs, isoTime } from '../time.ts';
@@ -188,7 +188,7 @@ function checkFolder(folder: string): string {
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return `${folder} is writable.`;
   } catch (error) {
-    if (osErrorCode(error) !== 'ENOENT') throw accessFailure(error, folder);
+    if (errnoOf(error) !== 'ENOENT') throw accessFailure(error, folder);
   }
   const parent = dirname(folder);
   try {
@@ -216,7 +216,7 @@ function checkPrivateFile(file: string): string {
 }
 
 function accessFailure(error: unknown, path: string): Failure {
-  const isMissing = osErrorCode(error) === 'ENOENT';
+  const isMissing = errnoOf(error) === 'ENOENT';
   const cause = isMissing ? 'file-missing' : 'file-denied';
   return fileFailure(`${path}: ${osErrorText(error)}`, { cause, path });
 }

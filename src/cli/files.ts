@@ -2,7 +2,8 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { osErrorText, UsageError } from '../config/errors.ts';
+import { UsageError } from '../config/errors.ts';
+import { osErrorText } from '../rotation/failure.ts';
 import type { Shell } from './terminal.ts';
 
 /** The content of the file that `flag` names. Throws a UsageError. */

@@ -20,8 +20,9 @@ import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
 import { recordFacts } from '../audit/facts.ts';
 import { openFileSegments } from '../audit/file-segments.ts';
 import { openAuditLog } from '../audit/log.ts';
-import { osErrorCode, osErrorText, UsageError } from '../config/errors.ts';
+import { UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
+import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Shell } from './terminal.ts';
 
@@ -71,7 +72,7 @@ export async function createFiles(
     for (const file of written) rmSync(file, { force: true });
     rmSync(audit, { recursive: true, force: true });
     if (createdFolder !== undefined) rmdirSync(folder);
-    if (osErrorCode(error) === undefined) throw error;
+    if (errnoOf(error) === '') throw error;
     throw new UsageError(
       `Cannot write in ${folder}: ${osErrorText(error)}. All new files were removed.`,
     );

@@ -2,7 +2,8 @@
 // from a file, standard input or the environment, so that none has to be in the arguments.
 
 import * as z from 'zod';
-import { osErrorText, suggestion, UsageError } from '../config/errors.ts';
+import { suggestion, UsageError } from '../config/errors.ts';
+import { osErrorText } from '../rotation/failure.ts';
 import {
   type Application,
   type CallName,

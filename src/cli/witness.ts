@@ -7,8 +7,9 @@ import { generateSigningKey, parseVerifierKey, type Verifier } from '../audit/ch
 import { type Cosigner, openWitnessKey } from '../audit/cosignature.ts';
 import { openWitness } from '../audit/witness.ts';
 import { openClock } from '../clock.ts';
-import { osErrorCode, osErrorText, UsageError } from '../config/errors.ts';
+import { UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
+import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import { type Listener, openListener } from '../server/listener.ts';
 import { createWitnessApp } from '../server/witness-app.ts';
 import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
@@ -77,7 +78,7 @@ function openKey(file: string): Cosigner {
   try {
     return openWitnessKey(readKey(file));
   } catch (error) {
-    const why = osErrorCode(error) === undefined ? (error as Error).message : osErrorText(error);
+    const why = errnoOf(error) === '' ? (error as Error).message : osErrorText(error);
     throw new UsageError(`--key ${file}: ${why}.`);
   }
 }
@@ -86,7 +87,7 @@ function readKey(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    if (osErrorCode(error) !== 'ENOENT') throw error;
+    if (errnoOf(error) !== 'ENOENT') throw error;
     const { signingKey } = generateSigningKey(`${hostname()}/witness`);
     writeFileSync(file, `${signingKey}\n`, { flag: 'wx', mode: 0o600 });
     return signingKey;

@@ -13,32 +13,6 @@ export class UsageError extends Error {
   }
 }
 
-const osErrors: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EADDRINUSE: 'the address is in use',
-  EADDRNOTAVAIL: 'this machine does not have the address',
-  EEXIST: 'the file exists already',
-  EIO: 'input or output error',
-  EISDIR: 'it is a folder',
-  ENOENT: 'no such file or folder',
-  ENOSPC: 'the disk is full',
-  ENOTDIR: 'it is not a folder',
-  EPERM: 'operation not permitted',
-  EROFS: 'the file system is read-only',
-};
-
-/** An operating-system error in words; never its message, which can quote arguments. */
-export function osErrorText(error: unknown): string {
-  const code = osErrorCode(error) ?? 'unknown';
-  return osErrors[code] ?? `system error ${code}`;
-}
-
-/** Such as `ENOENT`; undefined for another kind of error. */
-export function osErrorCode(error: unknown): string | undefined {
-  const isCoded = typeof error === 'object' && error !== null && 'code' in error;
-  return isCoded && typeof error.code === 'string' ? error.code : undefined;
-}
-
 /** A sentence that names the nearest known name, or the known names. `wrong` is not repeated. */
 export function suggestion(wrong: string, known: readonly string[]): string {
   const near = nearest(wrong, known);

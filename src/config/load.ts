@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
+import { osErrorText } from '../rotation/failure.ts';
 import {
   type Input,
   type Node,
@@ -15,7 +16,7 @@ import {
   showPath,
   withEnvironment,
 } from './environment.ts';
-import { osErrorText, suggestion, UsageError } from './errors.ts';
+import { suggestion, UsageError } from './errors.ts';
 import { schema } from './schema.ts';
 
 type Parsed = z.output<typeof schema>;

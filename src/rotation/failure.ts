@@ -205,16 +205,27 @@ export function errnoOf(error: unknown): string {
   return unnamed[Number(errno)] ?? '';
 }
 
-/** What an error code of the operating system means. */
-const systemErrors: Readonly<Record<string, readonly [meaning: string, cause: Cause]>> = {
+/** What an error of the operating system means, and the cause that `catalogue.ts` explains. */
+const systemErrors: Readonly<Record<string, readonly [meaning: string, cause?: Cause]>> = {
   EACCES: ['permission denied', 'file-denied'],
+  EADDRINUSE: ['the address is in use'],
+  EADDRNOTAVAIL: ['this machine does not have the address'],
   EDQUOT: ['disk quota exceeded', 'disk-full'],
+  EEXIST: ['the file exists already'],
   EIO: ['input or output error', 'disk-error'],
+  EISDIR: ['it is a folder'],
   ENOENT: ['no such file or folder', 'file-missing'],
   ENOSPC: ['no space left on the disk', 'disk-full'],
+  ENOTDIR: ['it is not a folder'],
   EPERM: ['operation not permitted', 'file-denied'],
   EROFS: ['the file system is read-only', 'file-denied'],
 };
+
+/** An operating-system error in words; never its message, which can quote arguments. */
+export function osErrorText(error: unknown): string {
+  const code = errnoOf(error) || 'unknown';
+  return systemErrors[code]?.[0] ?? `system error ${code}`;
+}
 
 /** The failure for an error of the operating system. Rethrows an error without a code: a bug. */
 export function systemFailure(
@@ -226,7 +237,7 @@ export function systemFailure(
   if (error instanceof Failure) return error;
   const code = errnoOf(error);
   if (code === '') throw error;
-  const [meaning, cause] = systemErrors[code] ?? ['the operating system reported an error'];
+  const [meaning = 'the operating system reported an error', cause] = systemErrors[code] ?? [];
   return new Failure(reason, `${subject}: ${meaning} (${code})`, { cause, path });
 }
 
