@@ -38,7 +38,7 @@ border-radius:6px;padding:1rem 1.2rem;margin:1rem 0}
 .verdicts a{color:inherit;text-decoration-color:var(--rule);text-underline-offset:.2em}
 .contents{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;padding:.6rem 0;margin:1rem 0;
 border:1px solid var(--rule);border-width:1px 0}
-.sign,.report-id{display:none}
+.sign{display:none}
 .counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;
 list-style:none;margin:1rem 0;padding:0}
 .counts>li>*{display:block;height:100%;background:var(--card);border:1px solid var(--rule);
@@ -147,7 +147,6 @@ border:0;padding:0;text-align:left;white-space:normal}
 counter(pages);font-size:8pt}}
 .sign{display:block;margin:1rem 0}.sign span{display:inline-block;width:14rem;
 border-bottom:1px solid var(--ink);margin:1.2rem 1rem 0 .3rem}
-.report-id{display:block;position:fixed;bottom:-14mm;left:0;font-size:8pt}
 .chunk{content-visibility:visible}.contents{display:none}
 :root{color-scheme:light;--page:#fff;--card:#f6f7f9;--ink:#000;--soft:#444;--rule:#bbb;
 --good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;--area:#0b5cad1f;
@@ -155,7 +154,8 @@ border-bottom:1px solid var(--ink);margin:1.2rem 1rem 0 .3rem}
 body{max-width:none;padding:0;font-size:10pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}
-table{font-size:8pt}td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}
+table{font-size:8pt}.note{font-size:7pt}
+td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}
 td{min-width:3.4rem}.year{display:none}.strip{height:16px}
 .row{padding:0;grid-template-columns:9rem 1fr 3.4rem;font-size:8pt}
 a{color:inherit;text-decoration:none}

@@ -640,12 +640,11 @@ export function reportHtml(report: Report, files: Readonly<Record<string, string
   const origin = printable(report.origin);
   return renderPage(
     <Page
-      title={`Password rotation report: ${origin}`}
+      title={`Password rotation report ${report.id}: ${origin}`}
       heading="Password rotation report"
       about={`${origin}: Verizon ThingSpace accounts`}
       footer={
         <p>
-          <span class="report-id">{`Report ${report.id}`}</span>
           {'Created '}
           <Time ms={report.madeAtMs} />
           {` by thingspace-rotator ${printable(report.productVersion)}. `}
