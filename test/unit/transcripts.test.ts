@@ -5,7 +5,7 @@
 import type { Ask } from '../../src/app.ts';
 import type { AuditEvent, OpenIntent } from '../../src/rotation/event.ts';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
-import type { LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
+import type { FoundRecord, LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
 import type { Request } from '../../src/rotation/state.ts';
 import { Secret } from '../../src/secret.ts';
 import { expectGolden } from '../harness/golden.ts';
@@ -17,7 +17,7 @@ type Fault = {
   readonly room: Room;
   readonly method: string;
   readonly nth: number;
-  readonly lasts?: boolean | 'for ever';
+  readonly lasts?: boolean | 'for ever' | 'later';
   readonly act: (perform: () => Promise<unknown>) => Promise<unknown>;
 };
 
@@ -153,9 +153,8 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
   const perform = port[method] as (typeof port)[string];
   const faulty = (...given: unknown[]): Promise<unknown> => {
     calls.count += 1;
-    const isMet = lasts
-      ? (calls.isFirstRun || lasts === 'for ever') && calls.count >= nth
-      : calls.count === nth;
+    const isInTime = calls.isFirstRun ? lasts !== 'later' : lasts !== true;
+    const isMet = lasts ? isInTime && calls.count >= nth : calls.count === nth;
     return isMet ? act(() => perform(...given)) : perform(...given);
   };
   return { ...ports, [room]: { ...port, [method]: faulty } };
@@ -298,6 +297,14 @@ const always = (room: Room, method: string, answer: () => unknown): Fault => ({
   act: async () => answer(),
 });
 
+const later = (room: Room, method: string, act: Fault['act']): Fault => ({
+  room,
+  method,
+  nth: 1,
+  lasts: 'later',
+  act,
+});
+
 /** What else can be in the store, in the receipts folder and in the audit log. */
 const findings: Readonly<Record<string, readonly Fault[]>> = {
   'the response is in a sealed receipt': [
@@ -344,6 +351,26 @@ const findings: Readonly<Record<string, readonly Fault[]>> = {
       interrupt.abort();
       return perform();
     }),
+  ],
+  'another process takes over during the login': [
+    at('store', 'readRecord', 2, async (perform) => {
+      const found = (await perform()) as FoundRecord;
+      return { ...found, record: { ...found.record, holder: { id: 'other' }, sequence: 2 } };
+    }),
+  ],
+  'an old version cannot be read after a lost reset': [
+    lost,
+    later('store', 'readVersion', refuse('store-unavailable')),
+  ],
+  'the audit log has an intent that no record names': [
+    always('audit', 'rotationsOf', () => ({
+      open: [{ rotationId: 'rotation-x', account: 'east', intendedAtMs: 0 }],
+      last: null,
+    })),
+  ],
+  'the verification cannot be repeated': [
+    at('thingspace', 'login', 2, answers({ login: 'unknown', detail: 'login: HTTP 503' })),
+    later('thingspace', 'login', answers({ login: 'refused', detail: 'login: HTTP 400' })),
   ],
   'the audit log cannot be read': [
     lasting(at('audit', 'rotationsOf', 1, refuse('audit-unavailable'))),
