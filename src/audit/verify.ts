@@ -404,8 +404,8 @@ function createWalk(
 }
 
 /**
- * Parts of the codes of the records that a verification reads; only these lines are parsed. A search
- * runs at the speed of its first byte, and `k` is rare in a record.
+ * Parts of the codes of the records that a verification reads; only these lines are parsed. A
+ * search runs at the speed of its first byte, and `k` is rare in a record.
  */
 const rareCodes = ['key.rotated', 'knowledged"'].map((part) => Buffer.from(part));
 

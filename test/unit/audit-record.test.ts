@@ -90,7 +90,6 @@ const samples: readonly LoggedEvent[] = [
   { code: 'sink.failed', sink: '/audit', detail: 'ENOSPC', lost: 2 },
   { code: 'report.exported', from: '2026-01-01', to: '2026-03-31', sha256: 'ff' },
   { code: 'log.verified', state: 'intact', size: 7, root: 'AA==' },
-  { code: 'log.archived', change: 'written', month: '2026-03', size: 7, sha256: 'ab' },
   { code: 'key.rotated', verifierKey: 'new', verifierKeyBefore: 'old' },
   { code: 'log.archived', change: 'written', month: '2026-03', size: 9, sha256: 'ab' },
   { code: 'exception.acknowledged', exceptionId: 'r-9', account: 'a', note: 'seen' },
