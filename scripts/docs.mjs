@@ -1,5 +1,6 @@
-// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the schema, and the reasons of
-// docs/RUNBOOK.md from the catalogue of failures. `--check` writes nothing and exits 1 when a file
+// Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the schema, the reasons of
+// docs/RUNBOOK.md from the catalogue of failures, and docs/audit-record.schema.json from the fields of
+// a record. `--check` writes nothing and exits 1 when a file
 // is out of date.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,8 @@ await build({
       "export { keysOf, nodeAt, variableOf } from './src/config/environment.ts';" +
       "export { explain, reasons } from './src/rotation/catalogue.ts';" +
       "export { failures } from './src/rotation/failure.ts';" +
+      "export { fields } from './src/audit/schema.ts';" +
+      "export { eventCodes, fieldMeanings } from './src/audit/meanings.ts';" +
       "export { notes } from './src/rotation/notes.ts';",
     resolveDir: root,
   },
@@ -27,7 +30,7 @@ await build({
   mainFields: ['module', 'main'],
   logLevel: 'error',
 });
-const { describeConfig, keysOf, nodeAt, variableOf, explain, reasons, failures, notes } =
+const { describeConfig, keysOf, nodeAt, variableOf, explain, reasons, failures, notes, ...audit } =
   await import(pathToFileURL(bundle).href).finally(() => rmSync(bundle));
 
 const introduction = `# Configuration
@@ -149,7 +152,39 @@ function runbookSection(reason) {
   return `${sections.join('\n\n')}\n`;
 }
 
+/** The JSON Schema of a record. A field without a value is absent; these are in every record. */
+function recordSchema() {
+  const required = ['sequence', 'uid', 'code', 'timeMs', 'eventTimeMs', 'logName', 'classUid'];
+  const types = {
+    text: { type: 'string' },
+    integer: { type: 'integer' },
+    list: { type: 'array', items: { type: 'string' } },
+  };
+  const root = { type: 'object', properties: {} };
+  for (const [name, { path, type }] of Object.entries(audit.fields)) {
+    let node = root;
+    for (const step of path.split('.').slice(0, -1)) {
+      if (required.includes(name)) node.required = [...new Set([...(node.required ?? []), step])];
+      node.properties[step] ??= { type: 'object', properties: {} };
+      node = node.properties[step];
+    }
+    const key = path.split('.').at(-1);
+    if (required.includes(name)) node.required = [...(node.required ?? []), key];
+    const values = name === 'code' ? { examples: audit.eventCodes } : {};
+    node.properties[key] = { ...types[type], ...values, description: audit.fieldMeanings[name] };
+  }
+  const schema = {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'thingspace-rotator audit record',
+    description:
+      'One line of the audit log: an OCSF 1.5.0 event of class 3001. A later version may add fields and events.',
+    ...root,
+  };
+  return `${JSON.stringify(schema, null, 2)}\n`;
+}
+
 const files = {
+  'docs/audit-record.schema.json': recordSchema(),
   'docs/RUNBOOK.md': runbook(),
   'docs/CONFIGURATION.md': configurationPage(),
   'docs/rotator.schema.json': publishedSchema(),

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
+import * as z from 'zod';
 import { eventCodes } from '../../src/audit/meanings.ts';
 import {
   formatRecord,
@@ -90,7 +92,6 @@ const samples: readonly LoggedEvent[] = [
   { code: 'sink.failed', sink: '/audit', detail: 'ENOSPC', lost: 2 },
   { code: 'report.exported', from: '2026-01-01', to: '2026-03-31', sha256: 'ff' },
   { code: 'log.verified', state: 'intact', size: 7, root: 'AA==' },
-  { code: 'log.archived', change: 'written', month: '2026-03', size: 7, sha256: 'ab' },
   { code: 'key.rotated', verifierKey: 'new', verifierKeyBefore: 'old' },
   { code: 'log.archived', change: 'written', month: '2026-03', size: 9, sha256: 'ab' },
   { code: 'exception.acknowledged', exceptionId: 'r-9', account: 'a', note: 'seen' },
@@ -121,6 +122,18 @@ test('a record is stored byte for byte as version 0.1 stored it', () => {
       'on_before":"v1"},"user":{"account":{"name":"a"},"name":"uws-a"}}',
     ].join(''),
   );
+});
+
+test('every record is valid by the published JSON Schema, and a changed one is not', () => {
+  const published = JSON.parse(readFileSync('docs/audit-record.schema.json', 'utf8'));
+  const schema = z.fromJSONSchema(published);
+
+  for (const event of samples)
+    expect(schema.safeParse(parsed(event))).toMatchObject({ success: true });
+  const [record] = samples.map(parsed) as Record<string, unknown>[];
+  expect(schema.safeParse({ ...record, time: 'now' }).success).toBe(false);
+  expect(schema.safeParse({ ...record, metadata: {} }).success).toBe(false);
+  expect(Object.keys(published.properties).sort()).toEqual([...allowed].sort());
 });
 
 // The published schema (ocsf/ocsf-schema 1.5.0: events/iam/account_change.json,
