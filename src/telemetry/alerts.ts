@@ -170,8 +170,13 @@ function overdueAlert(entry: AccountEntry, atMs: number): Alert | null {
 /** The message after a run that there are no problems; null when there is one. */
 function healthyAlert(entries: readonly AccountEntry[], atMs: number): Alert | null {
   if (!entries.every((entry) => isWell(entry, atMs))) return null;
-  const ages = entries.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0);
-  const days = Math.floor(Math.max(0, ...ages));
-  const text = `No problems. Accounts: ${entries.length}. The oldest password is ${days} days old.`;
-  return { kind: 'all-is-well', text };
+  const known = entries.filter(({ isAgeKnown }) => isAgeKnown !== false);
+  const days = Math.floor(Math.max(0, ...known.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0)));
+  const unknown = entries.length - known.length;
+  const sentences = [
+    `No problems. Accounts: ${entries.length}.`,
+    ...(known.length > 0 ? [`The oldest password is ${days} days old.`] : []),
+    ...(unknown > 0 ? [`Passwords of unknown age: ${unknown}.`] : []),
+  ];
+  return { kind: 'all-is-well', text: sentences.join(' ') };
 }

@@ -153,12 +153,18 @@ test('"no problems" is sent after a run over all accounts, where it is configure
   after(true, east, entryOf('fleet-west', 95));
   after(true, east, entryOf('newcomer', null, { state: 'unknown' }));
   after(true, east, west);
+  const dated = subscribed(true);
+  const entries = [east, entryOf('fleet-west', 41, { isAgeKnown: false })];
+  dated.notify({ event: 'run.ended', isScheduled: true, entries, atMs: nowMs });
   const silent = subscribed(false);
   silent.notify({ event: 'run.ended', isScheduled: true, entries: [east], atMs: nowMs });
 
   expect(sent.map(({ kind, text }) => [kind, text])).toEqual([
     ['all-is-well', 'No problems. Accounts: 2. The oldest password is 41 days old.'],
   ]);
+  expect(dated.sent[0]?.text).toBe(
+    'No problems. Accounts: 2. The oldest password is 12 days old. Passwords of unknown age: 1.',
+  );
   expect(silent.sent).toEqual([]);
 });
 
