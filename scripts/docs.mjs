@@ -1,6 +1,6 @@
 // Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the schema, the reasons of
-// docs/RUNBOOK.md from the catalogue of failures, and docs/audit-record.schema.json from the fields of
-// a record. `--check` writes nothing and exits 1 when a file
+// docs/RUNBOOK.md from the catalogue of failures, and docs/audit-record.schema.json from the fields
+// of a record. `--check` writes nothing and exits 1 when a file
 // is out of date.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -177,7 +177,8 @@ function recordSchema() {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'thingspace-rotator audit record',
     description:
-      'One line of the audit log: an OCSF 1.5.0 event of class 3001. A later version may add fields and events.',
+      'One line of the audit log: an OCSF 1.5.0 event of class 3001. A later version may add ' +
+      'fields and events.',
     ...root,
   };
   return `${JSON.stringify(schema, null, 2)}\n`;

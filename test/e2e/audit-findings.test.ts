@@ -179,7 +179,7 @@ function verifyBundle(box: BlackBox, file: string, changed?: string, given: stri
   return { folder, status: ran.status, out: ran.stdout, error: ran.stderr };
 }
 
-/** Each file of the bundle, and one of each folder. */
+/** The files of the bundle, and one of each folder. */
 function oneOfEachKind({ folder }: BlackBox): string[] {
   const names = Object.keys(unzipSync(readFileSync(join(folder, 'evidence.zip')))).sort();
   return [...new Map(names.map((name) => [name.split('/')[0], name])).values()];
@@ -228,7 +228,8 @@ test('an evidence bundle is checked with Python and openssl, and any change is f
   ]);
   for (const file of ['report.html', 'report.csv'])
     expect(readFileSync(join(good.folder, file), 'utf8')).toContain(report_id);
-  for (const name of oneOfEachKind(box).filter((file) => file !== 'verify.py'))
+  // The next test has the other files.
+  for (const name of ['report.html', 'README.txt', 'manifest.json'])
     expect([name, verifyBundle(box, 'evidence.zip', name).status]).toEqual([name, 1]);
 });
 
