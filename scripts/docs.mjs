@@ -1,7 +1,6 @@
 // Writes docs/CONFIGURATION.md and docs/rotator.schema.json from the schema, the reasons of
 // docs/RUNBOOK.md from the catalogue of failures, and docs/audit-record.schema.json from the fields
-// of a record. `--check` writes nothing and exits 1 when a file
-// is out of date.
+// of a record. `--check` writes nothing and exits 1 when a file is out of date.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
