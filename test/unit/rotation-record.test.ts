@@ -114,6 +114,69 @@ test('a record without one of its fields is refused', () => {
   );
 });
 
+const legacy = {
+  format: 'thingspace-rotator/attempt/1',
+  sequence: 4,
+  basis: 'v1',
+  holder: { id: 'h1' },
+  writtenAtMs: 5,
+  leaseMs: 0,
+  loginsSpent: 1,
+};
+const openRotation = { rotationId: 'r', basis: 'v', startedAtMs: 1, settleLeftMs: 0 };
+const closedRotation = {
+  rotationId: 'r',
+  as: 'rotated',
+  versionId: 'w',
+  replaced: 'v',
+  sinceMs: 1,
+};
+
+test.each<[string, object]>([
+  ['"phase" is unknown', { phase: 'sleeping' }],
+  ['"sequence" is not a count', { sequence: -1 }],
+  ['"leaseMs" is not a count', { leaseMs: 0.5 }],
+  ['"loginsSpent" is not a count', { loginsSpent: '1' }],
+  ['"writtenAtMs" is not a count', { writtenAtMs: null }],
+  ['"basis" is missing', { basis: '' }],
+  ['"holder" is missing', { holder: 'h1' }],
+  ['"holder" is missing', { holder: { id: 7 } }],
+  ['"open" is not an open rotation', { phase: 'resetting', open: undefined }],
+  ['"open" is not an open rotation', { open: 'r' }],
+  ['"open" is not an open rotation', { open: { ...openRotation, rotationId: '' } }],
+  ['"open" is not an open rotation', { open: { ...openRotation, basis: 7 } }],
+  ['"open" is not an open rotation', { open: { ...openRotation, startedAtMs: -1 } }],
+  ['"open" is not an open rotation', { open: { ...openRotation, settleLeftMs: 'x' } }],
+  ['"open" is not an open rotation', { open: { ...openRotation, verified: false } }],
+  ['"history" is not a list of closed rotations', { history: {} }],
+  ['"history" is not a list of closed rotations', { history: ['r'] }],
+  ['"history" is not a list of closed rotations', { history: [{ ...closedRotation, as: 'x' }] }],
+  [
+    '"history" is not a list of closed rotations',
+    { history: [{ ...closedRotation, rotationId: 1 }] },
+  ],
+  [
+    '"history" is not a list of closed rotations',
+    { history: [{ ...closedRotation, versionId: 1 }] },
+  ],
+  [
+    '"history" is not a list of closed rotations',
+    { history: [{ ...closedRotation, replaced: '' }] },
+  ],
+  [
+    '"history" is not a list of closed rotations',
+    { history: [{ ...closedRotation, sinceMs: 'x' }] },
+  ],
+  ['"planned" is not a text', { planned: 7 }],
+  ['"refused" is not a text', { refused: '' }],
+  ['"reason" is unknown', { phase: 'stopped', refused: 'v1', reason: 'tired' }],
+])('a damaged record is refused: %s', (problem, damage) => {
+  const sound = { ...legacy, format: 'thingspace-rotator/attempt/2', phase: 'released' };
+  expect(reasonOf(() => parseRecord(JSON.stringify(sound)))).toBe('nothing was refused');
+
+  expect(() => parseRecord(JSON.stringify({ ...sound, ...damage }))).toThrow(problem);
+});
+
 test('any other text is refused', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (other) => {
@@ -129,16 +192,6 @@ test('a record of a newer release is recognised as a record, and refused', () =>
   expect(reasonOf(() => parseRecord(JSON.stringify(newer)))).toBe('record-invalid');
   expect(isRecord({ username: 'UWSFLEET' })).toBe(false);
 });
-
-const legacy = {
-  format: 'thingspace-rotator/attempt/1',
-  sequence: 4,
-  basis: 'v1',
-  holder: { id: 'h1' },
-  writtenAtMs: 5,
-  leaseMs: 0,
-  loginsSpent: 1,
-};
 
 test.each<[string, object, object]>([
   [

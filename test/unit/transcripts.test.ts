@@ -163,14 +163,17 @@ function withFault(ports: Ports, fault: Fault | null, calls: Calls): Ports {
 const lineOf = (kind: string, value: object): string => `  ${kind} ${JSON.stringify(value)}`;
 
 type Purpose = Request['purpose'];
-/** The steps of Secrets Manager's own rotation, as lambda/rotation-steps.ts asks for them. */
-type NativeStep = 'setSecret' | 'testSecret' | 'finishSecret';
+/** Steps of Secrets Manager's own rotation, as lambda/rotation-steps.ts asks for them; abandon. */
+type SpecialStep = 'setSecret' | 'testSecret' | 'finishSecret' | 'abandon' | 'abandon another';
 
 const native = { native: { rotationId: 'native-token' }, trigger: { kind: 'native' } } as const;
-const steps: Readonly<Record<NativeStep, Ask>> = {
+const byHand = { trigger: { kind: 'manual', reason: 'it was reset in the portal' } } as const;
+const steps: Readonly<Record<SpecialStep, Ask>> = {
   setSecret: { purpose: 'rotate', force: true, ...native },
   testSecret: { purpose: 'check', force: false, ...native },
   finishSecret: { purpose: 'recover', force: false, ...native },
+  abandon: { purpose: 'resume', abandon: 'rotation-2', ...byHand },
+  'abandon another': { purpose: 'resume', abandon: 'rotation-7', ...byHand },
 };
 
 /** Ends the attempt as a signal does. */
@@ -189,7 +192,7 @@ function openIntents(events: readonly AuditEvent[]): OpenIntent[] {
 
 async function tell(
   faults: readonly Fault[],
-  later: readonly (Purpose | NativeStep)[],
+  later: readonly (Purpose | SpecialStep)[],
 ): Promise<string[]> {
   const calls = faults.map(() => ({ count: 0, isFirstRun: true }));
   const appended: AuditEvent[] = [];
@@ -218,10 +221,10 @@ async function tell(
   const [account] = world.accounts;
   if (!account) throw new Error('no account');
   const lines: string[] = [];
-  const run = async (what: Purpose | NativeStep): Promise<void> => {
+  const run = async (what: Purpose | SpecialStep): Promise<void> => {
     const ask: Ask =
       what in steps
-        ? steps[what as NativeStep]
+        ? steps[what as SpecialStep]
         : { purpose: what as Purpose, trigger: { kind: 'schedule' } };
     interrupt = new AbortController();
     const running = world.rotator.attempt(account, ask, interrupt.signal);
@@ -256,8 +259,11 @@ test.each(Object.entries(stories))(
 );
 
 /** What a person does after a failure. */
-const repairs: [story: string, ...later: (Purpose | NativeStep)[]][] = [
+const repairs: [story: string, ...later: (Purpose | SpecialStep)[]][] = [
   ['nothing fails', 'resume', 'recover'],
+  ['the secret cannot be read', 'resume'],
+  ['the reset is in doubt', 'abandon another', 'abandon'],
+  ['the verifying login is refused', 'abandon', 'check'],
   ['the API is unreachable', 'setSecret', 'setSecret', 'testSecret', 'testSecret', 'finishSecret'],
   ['the API is unreachable', 'setSecret', 'rotate', 'testSecret'],
   ['the promotion is denied', 'setSecret', 'testSecret', 'finishSecret'],
