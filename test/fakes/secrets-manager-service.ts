@@ -436,7 +436,7 @@ export function changeStages(service: Service, secret: SecretState, change: () =
   secret.changedMs = service.nowMs();
 }
 
-function moveStage(secret: SecretState, stage: string, target: Version | null): void {
+export function moveStage(secret: SecretState, stage: string, target: Version | null): void {
   const labelled = secret.versions.find(({ stages }) => stages.includes(stage));
   for (const version of secret.versions)
     version.stages = version.stages.filter((other) => other !== stage);

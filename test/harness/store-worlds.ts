@@ -20,8 +20,8 @@ import {
   type SecretsManagerSimulator,
   type SecretsManagerSimulatorOptions,
 } from '../fakes/secrets-manager.ts';
-import { limitMs } from './limits.mjs';
 import { createSecret, putSecretValue, type Service } from '../fakes/secrets-manager-service.ts';
+import { limitMs } from './limits.mjs';
 import { modelStore } from './model-store.ts';
 import type { StoreWorld } from './store-contract.ts';
 
