@@ -262,6 +262,10 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
     last?.versionId === current.versionId || (newest && hasSamePassword(current, newest));
   const restored = isNewest ? null : oldPassword(evidence, details);
   if (restored) return restored;
+  // The version that replaced this password is gone: the store is an older copy.
+  const { versionId } = last ?? {};
+  if (!isNewest && versionId !== undefined && !newest && holdsOldPassword(evidence, details))
+    return { finding: 'store-older', versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
   const sinceMs = isNewest ? last?.sinceMs : undefined;

@@ -252,3 +252,19 @@ test('a suspension that is recorded half way is recorded again', async () => {
   expect(ends(results)).toEqual(['died', 'verify-refused']);
   expect(world.audit.map(({ code }) => code)).toContain('account.stopped');
 });
+
+test('a copy of the store that is restored between two reads costs no login', async () => {
+  // The record was of the new store and AWSCURRENT of the old one: the replaced password was tried.
+  const { results } = await story(
+    { by: 'somebody makes a backup' },
+    {
+      after: 1,
+      mishaps: [
+        ['readRecord', 'served first'],
+        ['readCurrent', 'somebody restores the backup'],
+      ],
+    },
+  );
+
+  expect(ends(results)).toEqual(['rotated', 'store-older-than-audit']);
+});
