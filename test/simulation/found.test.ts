@@ -268,3 +268,18 @@ test('a copy of the store that is restored between two reads costs no login', as
 
   expect(ends(results)).toEqual(['rotated', 'store-older-than-audit']);
 });
+
+test('a foreign AWSPENDING does not keep an outcome out of the audit log', async () => {
+  const { world, results } = await story(
+    {
+      mishaps: [
+        ['putRecord released', 'served first'],
+        ['append secret.stored', 'crash'],
+      ],
+    },
+    { after: 200, by: 'somebody stages a password' },
+  );
+
+  expect(ends(results)).toEqual(['died', 'foreign-pending']);
+  expect(openIntents(world)).toEqual([]);
+});

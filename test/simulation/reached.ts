@@ -19,7 +19,6 @@ const unreachable: Readonly<Record<string, string>> = {
   'reason store-full': 'fewer than 90 versions a day; test/e2e/findings.test.ts, F4',
   'reason record-invalid': 'nobody writes under ROTATION; test/unit/rotation-record.test.ts',
   'claiming: no room': 'as store-full',
-  'surveying: busy': 'a read by VersionId is never outdated; test/unit/rotation-machine.test.ts',
 };
 
 const rows = [

@@ -156,8 +156,9 @@ function follow(
         ...reconciled(state, evidence),
         ...unrecordedEnd(state, evidence, finding),
       ]);
-    case 'busy':
     case 'foreign-pending':
+      return refuse(state, at, evidence, finding, reconciled(state, evidence));
+    case 'busy':
     case 'store-older':
     case 'wait':
     case 'outdated':

@@ -85,9 +85,10 @@ const closedPasswords = (world: World): (string | null)[] =>
   rotatedIn(world).map(({ versionId }) => passwordOf(world, versionId));
 
 /** Exit code 0 of `settled`, `not-due`, and the status `settled`. */
-function healthUntruth({ world }: Simulation, { isDisturbed }: Attempted): string | null {
+function healthUntruth({ world }: Simulation, attempt: Attempted): string | null {
   const current = currentOf(world);
-  if (isDisturbed || current.password === world.live) return null;
+  // What a person did so short a time ago that a read is outdated, nobody can know.
+  if (attempt.isDisturbed || attempt.isBlind || current.password === world.live) return null;
   const isReplaced = rotatedIn(world).some(
     ({ replaced }) => passwordOf(world, replaced) === current.password,
   );
