@@ -4,12 +4,23 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { buildSync } from 'esbuild';
+import { build } from 'esbuild';
+
+/** The loop gets the machine that counts what was reached. */
+const counting = {
+  name: 'counting',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\/machine\.ts$/ }, ({ importer }) =>
+      importer.endsWith('rotation/rotate.ts')
+        ? { path: join(import.meta.dirname, '../test/simulation/reached-machine.ts') }
+        : undefined,
+    ),
+};
 
 const folder = mkdtempSync(join(tmpdir(), 'thingspace-rotator-sim-'));
 try {
   const outfile = join(folder, 'sim.mjs');
-  buildSync({
+  await build({
     entryPoints: [join(import.meta.dirname, '../test/simulation/sim.ts')],
     outfile,
     bundle: true,
@@ -17,6 +28,7 @@ try {
     platform: 'node',
     target: 'node20',
     logLevel: 'error',
+    plugins: [counting],
   });
   await import(pathToFileURL(outfile).href);
 } finally {

@@ -250,12 +250,18 @@ async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array):
   return file;
 }
 
+/** A folder that does not exist holds no receipt; one that cannot be read may hold one. */
+function noFolder(error: NodeJS.ErrnoException): string[] {
+  if (error.code === 'ENOENT') return [];
+  throw error;
+}
+
 /**
  * The receipt, and the reservation, which has the same bytes when a process was killed before it
  * renamed the file.
  */
 async function filesOf(directory: string, rotationId: string): Promise<string[]> {
-  const names = await readdir(directory).catch(() => []);
+  const names = await guarded(directory, () => readdir(directory).catch(noFolder));
   return ['age', 'reserved'].flatMap((ending) =>
     names
       .filter((name) => name.endsWith(`.${rotationId}.${ending}`))

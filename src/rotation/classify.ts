@@ -105,7 +105,7 @@ export function historyIn(evidence: Evidence): readonly ClosedRotation[] {
  * Whether the record's owner may still be working: its lease, on the store's clock, is valid, and
  * its process is not known to have ended.
  */
-function hasValidLease({ record, liveness }: Evidence): boolean {
+export function hasValidLease({ record, liveness }: Evidence): boolean {
   return record !== null && liveness !== 'gone' && record.ageMs < record.record.leaseMs;
 }
 
@@ -262,6 +262,10 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
     last?.versionId === current.versionId || (newest && hasSamePassword(current, newest));
   const restored = isNewest ? null : oldPassword(evidence, details);
   if (restored) return restored;
+  // The version that replaced this password is gone: the store is an older copy.
+  const { versionId } = last ?? {};
+  if (!isNewest && versionId !== undefined && !newest && holdsOldPassword(evidence, details))
+    return { finding: 'store-older', versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
   const sinceMs = isNewest ? last?.sinceMs : undefined;
@@ -358,6 +362,8 @@ export function openReasonOf(finding: Finding): OpenReason | undefined {
     case 'verify':
       return 'verify-unavailable';
     case 'write':
+      // A password that a person typed is not known to be that of the reset.
+      if (finding.isGiven) return 'answer-lost';
       return heldIn(finding.write) === undefined ? 'not-stored' : 'not-promoted';
     case 'test':
       return finding.isKnown ? 'not-promoted' : 'answer-lost';

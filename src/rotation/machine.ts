@@ -6,7 +6,7 @@ import type { AuditEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import type { ReceiptLabel } from './ports.ts';
 import type { Owner } from './record.ts';
-import { auditOf, finishedWith } from './result.ts';
+import { auditOf, ending, failedWith, finishedWith } from './result.ts';
 import type { Effect, Is, Of, Outcome, Request, State } from './state.ts';
 import { afterClaim, afterLogin } from './transitions/claim.ts';
 import { afterIntent, afterKeep, afterReset } from './transitions/reset.ts';
@@ -61,7 +61,8 @@ export function effectOf(state: State): Effect | null {
       const { current, write, reset } = state;
       if (!reset) throw new Error('bug: only a reset of this attempt is verified here');
       const credentials = { ...current.credentials, password: write.password };
-      return { effect: 'verify', credentials, session: reset.session };
+      const { session, verifyByMonotonicMs } = reset;
+      return { effect: 'verify', credentials, session, verifyByMonotonicMs };
     }
     case 'ending': {
       const { record, isUncertain, session, audit, discardReceipt, result } = state;
@@ -129,6 +130,13 @@ function intent(state: Is<'intending'>): AuditEvent[] {
 }
 
 function afterEnd(state: Is<'ending'>, outcome: Of<'end'>): State {
+  const { record } = outcome;
+  // A resume is its record: without it nothing was resumed.
+  if (state.request.purpose === 'resume' && state.record !== null && record !== 'written') {
+    const detail = 'another process changed the account meanwhile';
+    const failure = record === 'taken' ? ({ reason: 'busy', detail } as const) : failedWith(record);
+    return ending(state, outcome, failure);
+  }
   const unrecorded = [outcome.record, outcome.audit]
     .filter((tried) => tried instanceof Failure)
     .map((failure) => failure.message);

@@ -103,7 +103,7 @@ export interface SecretStore {
   /**
    * When the password in `current` was first stored. Reads older versions as long as they have the
    * same password, so that an edit of another key does not change the age. UTC milliseconds.
-   * Bounded; falls back to what it has read.
+   * Bounded; ends at a version that may not be read. Throws as readCurrent.
    */
   passwordSince(current: SecretVersion): Promise<number>;
 }
@@ -203,7 +203,7 @@ export interface Receipts {
   write(label: ReceiptLabel, body: Secret<Uint8Array>): Promise<string | null>;
   /**
    * The receipt of this rotation on this machine: its file, and its bytes where an identity here
-   * opens it; null when there is none. Never throws: a folder that cannot be read is null.
+   * opens it; null when there is none. Throws `receipt-unavailable` when the folder cannot be read.
    */
   find(rotationId: string): Promise<FoundReceipt | null>;
   /** Removes the receipt; best effort, never throws. Only after promote and verify. */

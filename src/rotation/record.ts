@@ -141,11 +141,6 @@ function invalid(what: string): Failure {
   );
 }
 
-/** Whether a parsed JSON value is marked as an attempt record of some release. */
-export function isRecord(value: unknown): boolean {
-  return isObject(value) && String(value['format']).startsWith('thingspace-rotator/attempt/');
-}
-
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;

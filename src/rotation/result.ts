@@ -138,9 +138,10 @@ export function suspensionEvents(
     return [auditOf(state, 'account.stopped', 'failure', facts)];
   const about = { ...facts, rotationId };
   const outcome = reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome';
+  // The outcome is last: until it is durable, a later attempt records both again.
   return [
-    auditOf(state, outcome, 'failure', about),
     auditOf(state, 'account.stopped', 'failure', about),
+    auditOf(state, outcome, 'failure', about),
   ];
 }
 

@@ -479,11 +479,13 @@ async function performPromote(
 }
 
 async function performVerify(
-  { thingspace }: Ports,
-  { credentials, session }: Performing<'verify'>,
+  { thingspace, clock }: Ports,
+  { credentials, session, verifyByMonotonicMs }: Performing<'verify'>,
 ): Promise<Performed> {
+  const mayStillSend = (): string | null =>
+    clock.monotonicMs() > verifyByMonotonicMs ? 'the lease ended before the verifying login' : null;
   const [login] = await Promise.all([
-    thingspace.login(credentials, () => null),
+    thingspace.login(credentials, mayStillSend),
     thingspace.endSession(session),
   ]);
   return { of: 'verify', login };
@@ -499,11 +501,15 @@ async function performEnd(attempt: Attempt, effect: Performing<'end'>): Promise<
   const { ports } = attempt;
   const { record, audit, session, discardReceipt } = effect.ending;
   const writing = record ? putLast(attempt, effect.ending, record) : ('written' as const);
-  // A suspension is recorded in the audit log only when its record is durable: until then nothing
-  // is suspended.
-  const isSuspension = record?.phase === 'stopped';
-  const events =
-    isSuspension && (await writing) !== 'written' ? audit.filter(isNoSuspension) : audit;
+  // A suspension and its end are recorded in the audit log only when their record is durable: until
+  // then nothing is suspended or resumed. With the token of Secrets Manager another attempt may
+  // have reset the password, unless this record is the newest.
+  const { purpose, native } = attempt.request;
+  const isFirst = record?.phase === 'stopped' || purpose === 'resume' || native !== undefined;
+  const isMissing = isFirst && (await writing) !== 'written';
+  const events = isMissing
+    ? audit.filter((event) => purpose !== 'resume' && isTrueAlone(event))
+    : audit;
   const [written, durable] = await Promise.all([
     writing,
     events.length > 0
@@ -518,7 +524,8 @@ async function performEnd(attempt: Attempt, effect: Performing<'end'>): Promise<
   return { of: 'end', record: written, audit: durable };
 }
 
-const isNoSuspension = ({ code }: AuditEvent): boolean => code !== 'account.stopped';
+const isTrueAlone = ({ code, certainty }: AuditEvent): boolean =>
+  code !== 'account.stopped' && certainty !== 'unchanged';
 
 /** The last record; above this attempt's own one, where that exists after all (invariant R3). */
 async function putLast(

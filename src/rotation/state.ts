@@ -238,7 +238,13 @@ type Saving = {
   /** The version that is replaced: the document is its own, and AWSCURRENT moves from it. */
   current: SecretVersion;
   write: Write;
-  reset: { session: Session; record: ResettingRecord; answeredAtMonotonicMs: number } | null;
+  reset: {
+    session: Session;
+    record: ResettingRecord;
+    answeredAtMonotonicMs: number;
+    /** The end of the lease: afterwards the account may belong to another process. */
+    verifyByMonotonicMs: number;
+  } | null;
   /**
    * The claim whose login has proven the password; null in a recovery without one, and after a
    * reset.
@@ -396,6 +402,7 @@ export type Effect =
     }
   | {
       readonly effect: 'verify';
+      readonly verifyByMonotonicMs: number;
       readonly credentials: SecretVersion['credentials'];
       readonly session: Session;
     }

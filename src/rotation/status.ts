@@ -7,6 +7,7 @@ import {
   classify,
   detailOf,
   type Finding,
+  fresherCurrent,
   isCurrentDated,
   openIn,
   questionsOf,
@@ -57,9 +58,7 @@ export async function readStatus(ports: StatusPorts, request: Request): Promise<
   const { account, secretId, store, policy } = request;
   const known: Facts = { account, secretId, store };
   try {
-    const evidence = await survey(ports, request);
-    const questions = questionsOf(evidence, request);
-    const details = await examine(ports, request, { evidence, questions });
+    const { evidence, details } = await readFresh(ports, request);
     const finding = classify(evidence, details, request);
     const { current, record } = evidence;
     const loginsSpent = record?.record.loginsSpent ?? 0;
@@ -82,6 +81,26 @@ export async function readStatus(ports: StatusPorts, request: Request): Promise<
     const state = found.state === 'settled' ? 'unreadable' : found.state;
     return { account, secretId, ...found, state };
   }
+}
+
+/** How often what is outdated is read again. */
+const readingTries = 3;
+
+/** The evidence and the answers, unless they show that a read was outdated. Throws a Failure. */
+async function readFresh(
+  ports: StatusPorts,
+  request: Request,
+): Promise<{ evidence: Evidence; details: Details }> {
+  let atLeast = 0;
+  for (let tries = 0; tries < readingTries; tries += 1) {
+    const evidence = await survey(ports, request, atLeast);
+    const questions = questionsOf(evidence, request);
+    const details = await examine(ports, request, { evidence, questions });
+    if (details.newer === null && fresherCurrent(evidence, details) === null)
+      return { evidence, details };
+    atLeast = details.newer?.record.sequence ?? atLeast;
+  }
+  throw new Failure('busy', 'the secret store returns outdated data');
 }
 
 /** Since when the current password is valid. */

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { Failure } from '../rotation/failure.ts';
 import type { Credentials, FoundRecord, SecretStore, SecretVersion } from '../rotation/ports.ts';
-import { type AttemptRecord, formatRecord, isRecord, parseRecord } from '../rotation/record.ts';
+import { type AttemptRecord, formatRecord, parseRecord } from '../rotation/record.ts';
 import { Secret } from '../secret.ts';
 import { defaultFields, type Fields, readFields, replaceField } from './secret-document.ts';
 import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
@@ -193,9 +193,11 @@ async function findPasswordSince(
 ): Promise<number> {
   let since = current.createdAtMs;
   for (const { versionId } of candidates.slice(0, maxVersionsRead)) {
-    const older = await versions.read({ versionId }).catch(unreadable);
-    if (older && holdsRecord(older)) continue;
-    if (!older || !passwordIn(older, fields, where)?.equals(current.credentials.password)) break;
+    const older = await versions.read({ versionId }).catch(deniedOnly);
+    if (older === 'denied') break;
+    // A version is empty until the rotation that Secrets Manager began has filled it.
+    if (older === null || holdsOwn(older)) continue;
+    if (!passwordIn(older, fields, where)?.equals(current.credentials.password)) break;
     since = Math.min(since, older.createdAtMs);
   }
   return since;
@@ -288,10 +290,12 @@ function recordIn(version: StoredVersion): FoundRecord {
   };
 }
 
-function holdsRecord(version: StoredVersion): boolean {
+/** Whether a version is an attempt record or a kept response, and no document with a password. */
+function holdsOwn(version: StoredVersion): boolean {
   if (version.value === 'binary') return false;
   try {
-    return isRecord(JSON.parse(version.value.reveal()));
+    const { format } = JSON.parse(version.value.reveal()) as { format?: unknown };
+    return String(format).startsWith('thingspace-rotator/');
   } catch {
     return false;
   }
@@ -302,7 +306,7 @@ function holdsRecord(version: StoredVersion): boolean {
  * newest is not readable.
  */
 function knownRecords(newest: StoredVersion | null): ReadonlySet<string> {
-  if (!newest || !holdsRecord(newest)) return new Set();
+  if (!newest) return new Set();
   try {
     const { sequence } = recordIn(newest).record;
     const count = Math.min(sequence, maxRecordsKnown);
@@ -329,6 +333,12 @@ function olderThan(
         !records.has(versionId),
     )
     .sort((a, b) => b.createdAtMs - a.createdAtMs);
+}
+
+/** An older version may have a key that is gone. Without an answer the age would be wrong. */
+function deniedOnly(error: unknown): 'denied' {
+  if (error instanceof Failure && error.reason === 'store-denied') return 'denied';
+  throw error;
 }
 
 /** `null` for a Failure; anything else is a bug and is thrown again. */

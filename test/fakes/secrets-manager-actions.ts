@@ -17,6 +17,7 @@ import {
   getSecretValue,
   invalidParameter,
   invalidRequest,
+  listedVersions,
   putSecretValue,
   type SecretState,
   type Service,
@@ -63,7 +64,7 @@ export const actions: Readonly<Record<string, Action>> = {
 
   ListSecretVersionIds(service, input) {
     const secret = findSecret(service, input['SecretId']);
-    const versions = secret.versions.filter(
+    const versions = listedVersions(service, secret).filter(
       ({ stages }) => stages.length > 0 || input['IncludeDeprecated'] === true,
     );
     const { page, next } = pageOf(versions, input);
@@ -72,7 +73,9 @@ export const actions: Readonly<Record<string, Action>> = {
 
   ListSecrets(service, input) {
     const filters = (input['Filters'] ?? []) as { Key: string; Values: string[] }[];
+    const sinceMs = service.nowMs() - (service.quirks.listsStale ?? 0);
     const secrets = [...service.secrets.values()]
+      .filter(({ createdMs }) => createdMs <= sinceMs)
       .filter(({ deletedMs }) => deletedMs === null || input['IncludePlannedDeletion'] === true)
       .filter((secret) => filters.every((filter) => isMatch(secret, filter)));
     const { page, next } = pageOf(secrets, input);

@@ -49,10 +49,8 @@ export type SecretState = {
   policy: string | null;
   /** Oldest first. */
   versions: Version[];
-  /** The labels before the newest change, for a read that is served from yesterday. */
-  staleStages: ReadonlyMap<string, readonly string[]>;
-  /** Every change of labels, oldest first, with the labels before it. */
-  readonly stageChanges: {
+  /** The changes of labels, oldest first, with the labels before each. */
+  stageChanges: readonly {
     readonly atMs: number;
     readonly before: ReadonlyMap<string, readonly string[]>;
   }[];
@@ -71,7 +69,8 @@ export type Service = {
 /**
  * `limitsYoung`: no new version beside 100 of the last 24 hours, as AWS documents (its number is
  * approximate). `stale`: a read by one of these labels is served from the labels as they were `ms`
- * ago; a read by VersionId is not.
+ * ago; a read by VersionId is not. `listsStale`: ListSecretVersionIds and ListSecrets show what
+ * there was so many milliseconds ago.
  * `ignoresRemoveFrom`: labels move wherever they are. `notFoundStatus`: 404 where AWS says 400.
  * `staleUnqualified`: a read without label and id is served from the labels before their newest
  * change.
@@ -79,6 +78,7 @@ export type Service = {
 export type Quirks = {
   readonly limitsYoung?: boolean;
   readonly stale?: { readonly stages: readonly string[]; readonly ms: number };
+  readonly listsStale?: number;
   readonly ignoresRemoveFrom?: boolean;
   readonly notFoundStatus?: 400 | 404;
   readonly staleUnqualified?: boolean;
@@ -192,7 +192,6 @@ export function createSecret(service: Service, input: Fields): Fields {
       : null,
     policy: null,
     versions: [],
-    staleStages: new Map(),
     stageChanges: [],
     rotation: null,
   };
@@ -209,7 +208,7 @@ export function getSecretValue(service: Service, input: Fields, isStale: boolean
   const isOld =
     isStale || (service.quirks.staleUnqualified === true && id === null && stage === null);
   const old = isOld
-    ? secret.staleStages
+    ? (secret.stageChanges.at(-1)?.before ?? new Map<string, string[]>())
     : id === null
       ? stagesBefore(service, secret, stage)
       : null;
@@ -398,25 +397,46 @@ export function addVersion(
   return made;
 }
 
-/** The labels before the first change within the quirk's time; `null` for a read that is fresh. */
+/** The labels that a read by this label is served from; `null` for a read that is fresh. */
 function stagesBefore(
   { quirks, nowMs }: Service,
-  { stageChanges }: SecretState,
+  secret: SecretState,
   stage: string | null,
 ): ReadonlyMap<string, readonly string[]> | null {
-  if (!quirks.stale?.stages.includes(stage ?? 'AWSCURRENT')) return null;
-  const sinceMs = nowMs() - quirks.stale.ms;
-  return stageChanges.find(({ atMs }) => atMs > sinceMs)?.before ?? null;
+  return quirks.stale?.stages.includes(stage ?? 'AWSCURRENT')
+    ? stagesAt(secret, nowMs() - quirks.stale.ms)
+    : null;
 }
 
+/** The labels at a time in the last hour; `null` where they have not changed since. */
+const stagesAt = (
+  { stageChanges }: SecretState,
+  sinceMs: number,
+): ReadonlyMap<string, readonly string[]> | null =>
+  stageChanges.find(({ atMs }) => atMs > sinceMs)?.before ?? null;
+
+/** The versions that a list shows, with their labels; late by the quirk's time. */
+export function listedVersions({ quirks, nowMs }: Service, secret: SecretState): Version[] {
+  const sinceMs = nowMs() - (quirks.listsStale ?? 0);
+  const before = stagesAt(secret, sinceMs);
+  return secret.versions
+    .filter(({ createdMs }) => createdMs <= sinceMs)
+    .map((version) => ({ ...version, stages: [...(before?.get(version.id) ?? version.stages)] }));
+}
+
+/** How long the labels before a change are kept, for reads that are served from them. */
+const changesKeptMs = 3_600_000;
+
 export function changeStages(service: Service, secret: SecretState, change: () => void): void {
-  secret.staleStages = new Map(secret.versions.map(({ id, stages }) => [id, [...stages]]));
-  secret.stageChanges.push({ atMs: service.nowMs(), before: secret.staleStages });
+  const atMs = service.nowMs();
+  const before = new Map(secret.versions.map(({ id, stages }) => [id, [...stages]]));
+  const kept = secret.stageChanges.filter((one) => one.atMs > atMs - changesKeptMs);
+  secret.stageChanges = [...kept, { atMs, before }];
   change();
   secret.changedMs = service.nowMs();
 }
 
-function moveStage(secret: SecretState, stage: string, target: Version | null): void {
+export function moveStage(secret: SecretState, stage: string, target: Version | null): void {
   const labelled = secret.versions.find(({ stages }) => stages.includes(stage));
   for (const version of secret.versions)
     version.stages = version.stages.filter((other) => other !== stage);

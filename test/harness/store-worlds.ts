@@ -20,7 +20,9 @@ import {
   type SecretsManagerSimulator,
   type SecretsManagerSimulatorOptions,
 } from '../fakes/secrets-manager.ts';
+import { createSecret, putSecretValue, type Service } from '../fakes/secrets-manager-service.ts';
 import { limitMs } from './limits.mjs';
+import { modelStore } from './model-store.ts';
 import type { StoreWorld } from './store-contract.ts';
 
 /** The system's clock plus `ahead.ms`; its sleeps are real. */
@@ -58,6 +60,42 @@ export async function openFileWorld(): Promise<FileWorld> {
     // Real time passes too.
     resolutionMs: limitMs(10_000),
     close: () => rm(parent, { recursive: true, force: true }),
+  };
+}
+
+/** The store that the simulation runs on: the model of Secrets Manager without HTTP. */
+export async function openModelWorld(): Promise<StoreWorld> {
+  let aheadMs = 0;
+  const model: Service = {
+    secrets: new Map(),
+    region: 'us-east-1',
+    accountId: '111111111111',
+    nowMs: () => Date.now() + aheadMs,
+    quirks: { limitsYoung: true },
+  };
+  return {
+    versions: (secretId) => {
+      const store = modelStore(model, secretId);
+      return {
+        youngVersionLimit: 100,
+        read: async (which) => store.read(which),
+        put: async (version) => store.put(version),
+        move: async (...move) => store.move(...move),
+        list: async () => store.list(),
+      };
+    },
+    async putByHand(Name, SecretString) {
+      const ClientRequestToken = randomUUID();
+      const value = { ClientRequestToken, SecretString };
+      if (model.secrets.has(Name)) putSecretValue(model, { ...value, SecretId: Name });
+      else createSecret(model, { ...value, Name });
+      return ClientRequestToken;
+    },
+    advance: (ms) => {
+      aheadMs += ms;
+    },
+    resolutionMs: 10_000,
+    close: async () => {},
   };
 }
 

@@ -5,14 +5,19 @@
 
 import { createHash } from 'node:crypto';
 import {
-  answerId,
+  answersIn,
   beginsAtMs,
+  currentOf,
   isOutcome,
   labelled,
   lastRotation,
   newestRecord,
-  recordToken,
-  recoveryId,
+  passwordOf,
+  recordAt,
+  recoveryIdOf,
+  staleForMs,
+  tokenOf,
+  versionOf,
   type World,
 } from './world.ts';
 import type { Process, Simulation } from './world-run.ts';
@@ -61,10 +66,8 @@ export function keyWithin(simulation: Simulation): string {
   return createHash('sha1').update(text).digest('base64');
 }
 
-function processKey(
-  { name, alive, digest, calls, timers, pausedUntilMs, loginOrder, owner, wallOffsetMs }: Process,
-  world: World,
-): string {
+function processKey(process: Process, world: World): string {
+  const { name, alive, digest, calls, timers, pausedUntilMs, loginOrder, owner } = process;
   if (!alive) return `${name} ended`;
   const sessions = world.sessions.length;
   const unproven = world.resets
@@ -72,10 +75,12 @@ function processKey(
       response === 'nothing' && endedOrder >= loginOrder ? 'x' : '.',
     )
     .join('');
-  const waits = timers.map(({ atMs }) => atMs).join();
+  const waits = timers.map(({ atMs, what }) => `${atMs}${what}`).join();
+  const { wallOffsetMs, staleAtMs, interrupt, attempt } = process;
+  const calling = calls.map(({ what, madeAtMs }) => `${what}${madeAtMs}`).join();
   return (
-    `${name} ${digest} ${calls.map(({ what }) => what).join()} ${waits} ${pausedUntilMs} ` +
-    `${owner?.id} ${wallOffsetMs} ${unproven} ${sessions}`
+    `${name} ${digest} ${calling} ${waits} ${pausedUntilMs} ${owner?.id} ${wallOffsetMs} ` +
+    `${staleAtMs} ${interrupt.signal.aborted} ${attempt.isDisturbed} ${unproven} ${sessions}`
   );
 }
 
@@ -83,32 +88,26 @@ export const mayReadStale = ({ enabled }: Simulation['config']): boolean =>
   enabled?.has('stale') ?? true;
 
 function worldKey(world: World, name: Name, stales: boolean): string {
-  const passwordAt = (id: string | undefined): string => {
-    const version = world.versions.get(id ?? '');
-    return version?.value ? name(version.value.password) : '-';
-  };
+  const passwordAt = (id: string | undefined): string => name(passwordOf(world, id) ?? '-');
   const parts: string[] = [];
   for (const label of ['AWSCURRENT', 'AWSPENDING', 'AWSPREVIOUS'] as const) {
-    const id = world.labels.get(label);
-    const before = world.before.get(label);
-    const stale =
-      stales && before && before.untilMs > world.nowMs
-        ? `<${name(before.id ?? '')}${before.untilMs - world.nowMs}`
-        : '';
-    parts.push(`${label}=${name(id ?? '')}:${passwordAt(id)}${stale}`);
+    const id = labelled(world, label)?.id;
+    parts.push(`${label}=${name(id ?? '')}:${passwordAt(id)}`);
   }
-  const current = world.versions.get(world.labels.get('AWSCURRENT') ?? '');
-  const same = [...world.versions.values()].filter(
-    ({ value }) => value?.password === current?.value?.password,
-  );
-  const sinceMs = Math.min(...same.map(({ createdAtMs }) => createdAtMs));
+  if (stales) parts.push(staleKey(world, name));
+  const current = currentOf(world);
+  const same = world.secret.versions.filter(({ id }) => passwordOf(world, id) === current.password);
+  const sinceMs = Math.min(...same.map(({ createdMs }) => createdMs)) - beginsAtMs;
   parts.push(
-    `live=${name(world.live)} since ${maturity(world, current?.createdAtMs ?? 0)} ` +
-      `${maturity(world, sinceMs)}`,
+    `live=${name(world.live)} ${maturity(world, world.liveSinceMs)} since ` +
+      `${maturity(world, current.createdMs - beginsAtMs)} ${maturity(world, sinceMs)}`,
   );
   parts.push(
-    `hand=${world.byHand.has(current?.value?.password ?? '')}`,
-    `strikes=${world.strikes}`,
+    `hand=${world.byHand.has(current.password)}`,
+    `strikes=${world.strikes} ${world.foreignStrikes}`,
+    `denied=${Math.max(0, world.deniedUntilMs - world.nowMs)}`,
+    `audit down=${Math.max(0, world.auditDownUntilMs - world.nowMs)}`,
+    `backup=${name(world.backup?.versions.at(-1)?.id ?? '')}`,
   );
 
   const closed = new Set(world.audit.filter(isOutcome).map(({ rotationId }) => rotationId));
@@ -132,6 +131,20 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   return parts.join(';');
 }
 
+/** Where the labels were, for as long as a read may be outdated. */
+function staleKey(world: World, name: Name): string {
+  const since = beginsAtMs + world.nowMs - staleForMs;
+  const changes = world.secret.stageChanges.filter(({ atMs }) => atMs > since);
+  return changes
+    .map(({ atMs, before }) => {
+      const labels = [...before].flatMap(([id, stages]) =>
+        stages.length === 0 ? [] : [`${name(id)}:${stages}`],
+      );
+      return `${atMs - since} ${labels}`;
+    })
+    .join('|');
+}
+
 /**
  * The labelled record and those above it. One that our own promotion has made history is no longer
  * asked how old it is.
@@ -144,37 +157,32 @@ function recordParts(
   passwordAt: (id: string | undefined) => string,
 ): string[] {
   const parts: string[] = [];
-  const last = lastRotation(world)?.rotationId;
-  if (last !== undefined) parts.push(`last ${name(last)}`);
-  const label = labelled(world, 'ROTATION')?.record;
+  const last = lastRotation(world);
+  if (last !== null) {
+    const ageMs = Math.min(world.nowMs + beginsAtMs - last.atMs, oldMs);
+    parts.push(`last ${name(last.rotationId)} ${ageMs} ${last.isVerified}`);
+  }
   const newest = newestRecord(world);
-  if (!label || !newest) return parts;
-  const current = world.labels.get('AWSCURRENT');
-  const before = stales ? world.before.get('ROTATION') : undefined;
-  const isStale = before !== undefined && before.untilMs > world.nowMs;
-  // AWSPENDING only ever moves to a rotation that is new; the others have no way back.
-  const pendingBefore = stales ? world.before.get('AWSPENDING')?.id : undefined;
-  const mayMatter = [current, world.labels.get('AWSPENDING'), pendingBefore, last, ...intents];
-  if (isStale) parts.push(`stale ${before.id === undefined} ${before.untilMs - world.nowMs}`);
-  for (
-    let sequence = Math.max(1, label.sequence - (isStale ? 1 : 0));
-    sequence <= newest.sequence;
-    sequence += 1
-  ) {
-    const version = world.versions.get(recordToken(sequence));
-    const record = version?.record;
+  if (!newest) return parts;
+  const labelledAt = labelledSequence(world);
+  const current = labelled(world, 'AWSCURRENT')?.id ?? '';
+  const pending = labelled(world, 'AWSPENDING')?.id;
+  const mayMatter = [current, pending, last?.rotationId, ...intents];
+  const first = Math.max(1, labelledAt - (stales ? 1 : 0));
+  for (let sequence = first; sequence <= newest.sequence; sequence += 1) {
+    const version = versionOf(world, tokenOf(world, sequence));
+    const record = recordAt(world, sequence);
     if (!version || !record) continue;
     const { open, history = [], holder: owner } = record;
     const ageOf = (sinceMs = 0): string => maturity(world, sinceMs - beginsAtMs);
     const openPart = open
       ? [
-          ...[open.rotationId, open.basis, recoveryId(open.rotationId, current ?? '')].map(
+          ...[open.rotationId, open.basis, recoveryIdOf(open.rotationId, current)].map(
             (id) => `${name(id)}:${passwordAt(id)}`,
           ),
           Math.min(open.settleLeftMs, oldMs),
           ageOf(open.startedAtMs),
           open.verified,
-          world.versions.has(answerId(open.rotationId)),
           world.receipts.has(open.rotationId),
         ].join(' ')
       : '';
@@ -187,7 +195,7 @@ function recordParts(
           name(versionId),
           passwordAt(versionId),
           passwordAt(replaced),
-          passwordAt(recoveryId(rotationId, current ?? '')),
+          passwordAt(recoveryIdOf(rotationId, current)),
           ageOf(sinceMs),
         ].join(' '),
       );
@@ -199,13 +207,20 @@ function recordParts(
         : '';
     const ages =
       `${name(owner.id)} ${record.leaseMs} ` +
-      `${Math.min(world.nowMs - version.createdAtMs, oldMs)}`;
+      `${Math.min(world.nowMs + beginsAtMs - version.createdMs, oldMs)}`;
     parts.push(
-      `${sequence - label.sequence} ${record.phase} ${name(record.basis)} ${record.loginsSpent} ` +
+      `${sequence - labelledAt} ${record.phase} ${name(record.basis)} ${record.loginsSpent} ` +
         `${openPart} ${past.join('|')} ${planned} ${reason} ${ages}`,
     );
   }
   return parts;
+}
+
+function labelledSequence(world: World): number {
+  const id = labelled(world, 'ROTATION')?.id;
+  let sequence = newestRecord(world)?.sequence ?? 0;
+  while (sequence > 0 && tokenOf(world, sequence) !== id) sequence -= 1;
+  return sequence;
 }
 
 /**
@@ -214,12 +229,15 @@ function recordParts(
  */
 function answerParts(world: World, name: Name): string[] {
   const isStored = (['AWSCURRENT', 'AWSPENDING'] as const).some(
-    (label) => labelled(world, label)?.value?.password === world.live,
+    (label) => passwordOf(world, labelled(world, label)?.id) === world.live,
   );
   if (isStored) return [];
-  const parts = [...world.receipts].map(
-    ([rotationId, body]) => `receipt ${name(rotationId)} ${body.includes(world.live)}`,
-  );
+  const parts = [
+    `kept ${answersIn(world).map((answer) => answer.includes(world.live))}`,
+    ...[...world.receipts].map(
+      ([rotationId, body]) => `receipt ${name(rotationId)} ${body.includes(world.live)}`,
+    ),
+  ];
   const answer = world.answers.findLast(({ password }) => password === world.live);
   if (!answer) return parts;
   const said = world.audit

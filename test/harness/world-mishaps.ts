@@ -3,18 +3,17 @@
 // next one, which differs in nothing that lasts; so is a crash at a read beside others, hence only
 // the calls listed here can be crashed at.
 
-import type { Handiwork } from './world.ts';
+import type { Handiwork } from './world-people.ts';
 
 export type Method =
   | 'readCurrent'
   | 'readPending'
   | 'readVersion'
   | 'readRecord'
-  | 'passwordSince'
+  | 'list'
   | 'putRecord'
   | 'putPending'
   | 'putAnswer'
-  | 'readAnswer'
   | 'promote'
   | 'authorize'
   | 'login'
@@ -27,11 +26,21 @@ export type Method =
   | 'append'
   | 'rotationsOf';
 
-/** How long a process is paused, in milliseconds. */
+/**
+ * How long a process is paused before its call is sent, in milliseconds. For a login and a reset
+ * that is after the last check of the clock, and before the first byte.
+ */
 export const pauses = {
   'paused past the time to send': 11_000,
   'paused past the lease': 100_000,
   'paused past the settle time': 250_000,
+} as const;
+
+/** The call is done at once, and its response is read after a pause; milliseconds. */
+export const latePauses = {
+  'answered, then paused past the time to send': 11_000,
+  'answered, then paused past the lease': 100_000,
+  'answered, then paused past the settle time': 250_000,
 } as const;
 
 /** Milliseconds by which a process's wall clock steps. */
@@ -50,15 +59,28 @@ export type Mishap =
   /** The reset is done, then the process dies before the answer's bytes are in memory. */
   | 'crash, but done'
   | 'crash, then very late'
+  /** SIGTERM: the attempt may end before its reset, and must not after it. */
+  | 'interrupted'
   | 'unavailable'
   /** Done, and the answer is lost: the call throws. */
   | 'answer lost'
+  /** Done, the answer is lost, and the adapter repeats it: what the repetition says is believed. */
+  | 'repeated'
   /** Throws at the timeout, and is done a second, or minutes, after that. */
   | 'late'
   | 'very late'
+  /** No response, ever; the platform ends the process. */
+  | 'never returns'
+  /** One read is outdated, or all reads of this process until time passes. */
   | 'stale'
+  | 'stale for a while'
+  /** The store denies this write and every later one, for ten minutes. */
+  | 'denied'
+  /** The audit log cannot be written for a minute. */
+  | 'down for a while'
   | 'not sent'
   | 'refused'
+  | 'key refused'
   | 'session refused'
   | 'throttled'
   | 'dropped'
@@ -71,40 +93,94 @@ export type Mishap =
   | 'truncated'
   | 'garbage, done'
   | 'garbage, dropped'
+  /** The new password is in the response, and this program cannot find it. */
+  | 'unreadable'
   | keyof typeof pauses
+  | keyof typeof latePauses
   | keyof typeof clockSteps
   | Handiwork;
 
 const hands = [
   'operator edits a note',
   'operator stores a wrong password',
+  'operator stores the old password',
   'operator moves AWSCURRENT back',
 ] as const;
 const pause = Object.keys(pauses) as (keyof typeof pauses)[];
+const latePause = Object.keys(latePauses) as (keyof typeof latePauses)[];
 const clocks = Object.keys(clockSteps) as (keyof typeof clockSteps)[];
-const write = ['unavailable', 'answer lost', 'late', 'very late'] as const;
+const read = ['unavailable', 'stale', 'stale for a while', 'never returns'] as const;
+const write = [
+  'unavailable',
+  'answer lost',
+  'repeated',
+  'late',
+  'very late',
+  'never returns',
+] as const;
+const done = ['unavailable', 'answer lost', 'repeated', 'late', 'very late', 'denied'] as const;
 
-/**
- * Every mishap of every method. No pause at a login or a reset: the request is sent as soon as
- * the loop has read the clock. A process is paused before that, at the calls that come earlier.
- */
+/** Every mishap of every method. */
 export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
-  readCurrent: ['crash', 'unavailable', 'stale', ...hands, 'operator stores the right password'],
+  readCurrent: [
+    'crash',
+    ...read,
+    ...hands,
+    'operator stores the right password',
+    'operator moves ROTATION back',
+    'operator removes AWSPENDING',
+    'somebody stages a password',
+    'somebody makes a backup',
+    'somebody restores the backup',
+    'another program fails to log in',
+    'interrupted',
+  ],
   readPending: ['unavailable', 'stale'],
-  readVersion: ['unavailable'],
+  readVersion: ['unavailable', 'crash', ...latePause],
   readRecord: ['unavailable', 'stale'],
-  passwordSince: ['crash', 'unavailable'],
-  putRecord: ['crash', 'crash, the others done', ...write, ...pause, ...clocks, ...hands],
-  putPending: ['crash', ...write, ...pause, ...hands],
-  putAnswer: ['crash', ...write],
-  readAnswer: ['unavailable'],
-  promote: ['crash', ...write, ...pause, ...hands],
-  authorize: ['unavailable', ...pause],
-  login: ['crash', 'not sent', 'dropped', 'answer lost', 'late', 'refused', ...hands],
+  list: ['unavailable', 'stale'],
+  putRecord: [
+    'crash',
+    'crash, the others done',
+    ...write,
+    'denied',
+    ...pause,
+    ...latePause,
+    ...clocks,
+    ...hands,
+    'interrupted',
+  ],
+  putPending: [
+    'crash',
+    ...done,
+    'never returns',
+    ...pause,
+    ...latePause,
+    ...hands,
+    'somebody stages a password',
+  ],
+  putAnswer: ['crash', ...done, 'never returns'],
+  promote: ['crash', ...done, 'never returns', ...pause, ...latePause, ...hands],
+  authorize: ['unavailable', 'key refused', 'never returns', ...pause, ...latePause],
+  login: [
+    'crash',
+    'not sent',
+    'dropped',
+    'answer lost',
+    'late',
+    'refused',
+    'never returns',
+    'interrupted',
+    'another program fails to log in',
+    ...pause,
+    ...latePause,
+    ...hands,
+  ],
   reset: [
     'crash',
     'crash, but done',
     'crash, then very late',
+    'not sent',
     'refused',
     'session refused',
     'throttled',
@@ -113,18 +189,31 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
     'late',
     'very late',
     'cut, then very late',
+    'never returns',
     'slow',
     'truncated',
     'garbage, done',
     'garbage, dropped',
+    'unreadable',
+    'interrupted',
+    ...pause,
+    ...latePause,
     ...hands,
   ],
   endSession: [],
-  prepare: ['unavailable'],
-  write: ['crash', 'unavailable', 'answer lost', ...pause],
+  prepare: ['unavailable', 'interrupted', ...latePause],
+  write: ['crash', 'unavailable', 'answer lost', 'never returns', ...pause],
   find: ['crash', 'unavailable'],
   discard: ['crash'],
-  append: ['crash', 'crash half way', 'unavailable', 'answer lost', ...pause],
+  append: [
+    'crash',
+    'crash half way',
+    'unavailable',
+    'answer lost',
+    'down for a while',
+    ...pause,
+    ...latePause,
+  ],
   rotationsOf: ['unavailable'],
 };
 

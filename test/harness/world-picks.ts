@@ -106,3 +106,14 @@ export function listedPicks(list: readonly number[]): Picks {
   };
   return { pick, mishap: (n) => pick(n + 1), taken };
 }
+
+/** The same for a list that was changed: a choice that there is no more is the first one. */
+export function lenientPicks(list: readonly number[]): Picks {
+  const taken: number[] = [];
+  const pick = (n: number): number => {
+    const value = list[taken.length] ?? 0;
+    taken.push(value < n ? value : 0);
+    return value < n ? value : 0;
+  };
+  return { pick, mishap: (n) => pick(n + 1), taken };
+}

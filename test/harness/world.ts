@@ -1,22 +1,15 @@
 // A world for the loop: one account's secret, its user at Verizon, receipts, the audit log, and
 // time. Plain data and what may happen to it; who acts, and what goes wrong, is in world-run.ts.
+// The secret is the model of Secrets Manager (test/fakes), to which the store contract applies.
 // Every secret value in it carries the mark §, so that one that leaks is seen.
 
-import { isDeepStrictEqual } from 'node:util';
 import type { AuditEvent, LastRotation, OpenIntent } from '../../src/rotation/event.ts';
-import type { AttemptRecord } from '../../src/rotation/record.ts';
+import { type AttemptRecord, parseRecord } from '../../src/rotation/record.ts';
+import { openSecretStore, recordToken } from '../../src/stores/secret-store.ts';
+import type { SecretState, Service, Value, Version } from '../fakes/secrets-manager-service.ts';
+import { addVersion, changeStages, moveStage } from '../fakes/secrets-manager-service.ts';
 
 export type Label = 'AWSCURRENT' | 'AWSPENDING' | 'AWSPREVIOUS' | 'ROTATION' | 'ROTATION_ANSWER';
-
-/** A version of the secret: a value, or an attempt record. Never changes. */
-export type Version = {
-  readonly id: string;
-  readonly createdAtMs: number;
-  readonly value: { readonly password: string; readonly note: string } | null;
-  readonly record: AttemptRecord | null;
-  /** The bytes of a response that could not be read. */
-  readonly answer?: string;
-};
 
 /** A login that Verizon accepted. */
 export type OpenSession = { readonly token: string; readonly order: number };
@@ -43,6 +36,7 @@ export type Answer = {
   readonly rotationId: string;
   readonly password: string;
   readonly process: string;
+  readonly atMs: number;
   /** How far its receipt has come. */
   receipt: 'none' | 'begun' | 'failed' | 'written';
   /** Its owner was killed before the attempt ended. */
@@ -54,8 +48,13 @@ export type Promotion = {
   readonly process: string;
   readonly attempt: number;
   readonly order: number;
+  readonly atMs: number;
   readonly was: string;
   readonly to: string;
+  /** The passwords of both, and the rest of both documents: versions may be forgotten. */
+  readonly wasPassword: string;
+  readonly password: string;
+  readonly isEditKept: boolean;
 };
 
 /** A write that is done after its caller has timed out. */
@@ -64,6 +63,9 @@ export type Commit = {
   readonly what: string;
   readonly apply: (world: World) => void;
 };
+
+/** An audit record and when it was appended: on the world's clock, and after which step. */
+export type Audited = AuditEvent & { readonly atMs: number; readonly order: number };
 
 export type World = {
   /**
@@ -74,21 +76,30 @@ export type World = {
   order: number;
   /** How many names have been given. */
   names: number;
-  versions: Map<string, Version>;
-  labels: Map<Label, string>;
-  /** Where a label was before it last moved, for stale reads. */
-  before: Map<Label, { readonly id: string | undefined; readonly untilMs: number }>;
-  /** The password that lives at Verizon. */
+  secret: SecretState;
+  /** A copy of the file store that somebody made. */
+  backup: SecretState | null;
+  /** Until then the store denies every write. */
+  deniedUntilMs: number;
+  /** Until then the audit log cannot be written. */
+  auditDownUntilMs: number;
+  /** The password that lives at Verizon, and since when. */
   live: string;
-  /** Consecutive failed logins since the last accepted one, ours and nobody else's. */
+  liveSinceMs: number;
+  /** Consecutive failed logins since the last accepted one: ours, and those of other programs. */
   strikes: number;
+  foreignStrikes: number;
   sessions: OpenSession[];
   resets: Reset[];
   receipts: Map<string, string>;
-  audit: AuditEvent[];
+  audit: Audited[];
   answers: Answer[];
   promotions: Promotion[];
   commits: Commit[];
+  /** Passwords whose login was accepted, and this program received the answer. */
+  proven: Set<string>;
+  /** Valid passwords that ThingSpace refused all the same, as it does for a locked user. */
+  refused: Set<string>;
   /** Passwords that a person stored. */
   byHand: Set<string>;
 };
@@ -96,28 +107,50 @@ export type World = {
 /** The store's clock when the world begins. */
 export const beginsAtMs = 1_800_000_000_000;
 export const dayMs = 86_400_000;
+export const account = 'fleet-east';
+export const secretId = 'secret';
+
+/** Ids are as long as Secrets Manager asks for, and short where people read them. */
+export const idOf = (name: string): string => name.padEnd(32, '-');
+export const shortId = (id: string): string =>
+  /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 8) : id.replace(/-+$/, '');
+
+const document = (password: string, note: string): Value => ({
+  SecretString: JSON.stringify({
+    username: 'UWSFLEET',
+    password,
+    clientId: 'client',
+    clientSecret: '§client',
+    note,
+  }),
+});
 
 /** An account whose password is 61 days old and was rotated by hand. */
 export function createWorld(): World {
+  const createdMs = beginsAtMs - 61 * dayMs;
+  const first: Version = {
+    id: idOf('v0'),
+    createdMs,
+    value: document('§p0', 'n0'),
+    stages: ['AWSCURRENT'],
+    accessedMs: null,
+  };
+  const unset = { description: null, kmsKeyId: null, deletedMs: null, tags: null, policy: null };
+  const times = { createdMs, changedMs: createdMs, accessedMs: null };
+  const arn = `arn:aws:secretsmanager:us-east-1:111111111111:secret:${secretId}-aaaaaa`;
+  const versions = { versions: [first], stageChanges: [], rotation: null };
   return {
     nowMs: 0,
     order: 0,
     names: 0,
-    versions: new Map([
-      [
-        'v0',
-        {
-          id: 'v0',
-          createdAtMs: -61 * dayMs,
-          value: { password: '§p0', note: 'n0' },
-          record: null,
-        },
-      ],
-    ]),
-    labels: new Map([['AWSCURRENT', 'v0']]),
-    before: new Map(),
+    secret: { arn, name: secretId, ...times, ...unset, ...versions },
+    backup: null,
+    deniedUntilMs: 0,
+    auditDownUntilMs: 0,
     live: '§p0',
+    liveSinceMs: -61 * dayMs,
     strikes: 0,
+    foreignStrikes: 0,
     sessions: [],
     resets: [],
     receipts: new Map(),
@@ -125,17 +158,23 @@ export function createWorld(): World {
     answers: [],
     promotions: [],
     commits: [],
+    proven: new Set(),
+    refused: new Set(),
     byHand: new Set(['§p0']),
   };
 }
+
+/** Versions never change, so the copy shares their values. */
+export const copySecret = (secret: SecretState): SecretState => ({
+  ...secret,
+  versions: secret.versions.map((version) => ({ ...version, stages: [...version.stages] })),
+});
 
 /** An independent world with the same past. */
 export function copyWorld(world: World): World {
   return {
     ...world,
-    versions: new Map(world.versions),
-    labels: new Map(world.labels),
-    before: new Map(world.before),
+    secret: copySecret(world.secret),
     sessions: [...world.sessions],
     resets: world.resets.map((reset) => ({ ...reset })),
     receipts: new Map(world.receipts),
@@ -143,6 +182,8 @@ export function copyWorld(world: World): World {
     answers: world.answers.map((answer) => ({ ...answer })),
     promotions: [...world.promotions],
     commits: [...world.commits],
+    proven: new Set(world.proven),
+    refused: new Set(world.refused),
     byHand: new Set(world.byHand),
   };
 }
@@ -154,84 +195,203 @@ export const nameOf = (world: World, kind: string): string => {
 
 // The store.
 
-/** A stale read may show a label where it was, this long after it moved; milliseconds. */
-const staleForMs = 30_000;
+/** How old an outdated read may be, and an outdated list; milliseconds. */
+export const staleForMs = 30_000;
+const listStaleForMs = 60_000;
+const labels = ['AWSCURRENT', 'AWSPENDING', 'AWSPREVIOUS', 'ROTATION', 'ROTATION_ANSWER'];
 
-export function moveLabel(world: World, label: Label, id: string): void {
-  const from = world.labels.get(label);
-  if (from === id) return;
-  world.before.set(label, { id: from, untilMs: world.nowMs + staleForMs });
-  world.labels.set(label, id);
-  if (label !== 'AWSCURRENT' || from === undefined) return;
-  moveLabel(world, 'AWSPREVIOUS', from);
-  if (world.labels.get('AWSPENDING') === from) world.labels.delete('AWSPENDING');
+/** The service as it answers now, or as it answered some time ago where `isStale`. */
+export function serviceOf(world: World, isStale = false): Service {
+  const stale = isStale
+    ? { stale: { stages: labels, ms: staleForMs }, listsStale: listStaleForMs }
+    : {};
+  return {
+    secrets: new Map([[secretId, world.secret]]),
+    region: 'us-east-1',
+    accountId: '111111111111',
+    nowMs: () => beginsAtMs + world.nowMs,
+    quirks: { limitsYoung: true, ...stale },
+  };
 }
 
-/** The version under a label; `stale` asks for where the label was before. */
-export function labelled(world: World, label: Label, stale = false): Version | null {
-  const before = world.before.get(label);
-  const id = stale && before && before.untilMs > world.nowMs ? before.id : world.labels.get(label);
-  return id === undefined ? null : (world.versions.get(id) ?? null);
-}
+/** Whether a label was elsewhere so short a time ago that a read may be outdated. */
+export const mayBeStale = ({ secret, nowMs }: World): boolean =>
+  (secret.stageChanges.at(-1)?.atMs ?? 0) > beginsAtMs + nowMs - staleForMs;
 
-export function isStale(world: World, label: Label): boolean {
-  return (world.before.get(label)?.untilMs ?? 0) > world.nowMs;
-}
-
-export const currentOf = (world: World): Version & { value: NonNullable<Version['value']> } => {
-  const version = labelled(world, 'AWSCURRENT');
-  if (!version?.value) throw new Error('bug: a world without AWSCURRENT');
-  return { ...version, value: version.value };
+type Content = {
+  readonly password: string | null;
+  readonly note: string;
+  readonly record: AttemptRecord | null;
+  readonly answer: string | null;
 };
 
-/**
- * Stores a version and moves a label to it; `taken` when the token holds another value. The same
- * value again moves nothing.
- */
-export function putVersion(
-  world: World,
-  id: string,
-  content: Pick<Version, 'value' | 'record' | 'answer'>,
-  label: Label,
-): 'written' | 'taken' {
-  const there = world.versions.get(id);
-  if (there)
-    return isDeepStrictEqual(
-      { value: there.value, record: there.record, answer: there.answer },
-      { value: content.value, record: content.record, answer: content.answer },
-    )
-      ? 'written'
-      : 'taken';
-  world.versions.set(id, { id, createdAtMs: world.nowMs, ...content });
-  moveLabel(world, label, id);
-  return 'written';
+/** Values never change, and copies of a world share them. */
+const contents = new WeakMap<object, Content>();
+
+function contentOf(value: Value | null): Content {
+  if (value === null || !('SecretString' in value))
+    return { password: null, note: '', record: null, answer: null };
+  const known = contents.get(value);
+  if (known) return known;
+  const { format, password = null, note = '', bytes = '' } = JSON.parse(value.SecretString);
+  const isRecord = String(format).startsWith('thingspace-rotator/attempt/');
+  const isAnswer = String(format).startsWith('thingspace-rotator/answer/');
+  const content = {
+    password,
+    note,
+    record: isRecord ? parseRecord(value.SecretString) : null,
+    answer: isAnswer ? Buffer.from(bytes, 'base64').toString() : null,
+  };
+  contents.set(value, content);
+  return content;
 }
 
-export const recordToken = (sequence: number): string => `record-${sequence}`;
-export const recoveryId = (rotationId: string, replaced: string): string =>
-  `${rotationId}>${replaced}`;
-export const answerId = (rotationId: string): string => `answer-${rotationId}`;
+export const versionOf = ({ secret }: World, id: string | undefined): Version | undefined =>
+  id === undefined ? undefined : secret.versions.find((version) => version.id === id);
+export const labelled = ({ secret }: World, label: Label): Version | undefined =>
+  secret.versions.find(({ stages }) => stages.includes(label));
+export const passwordOf = (world: World, id: string | undefined): string | null =>
+  contentOf(versionOf(world, id)?.value ?? null).password;
+
+/** The version under AWSCURRENT. */
+export function currentOf(world: World): {
+  readonly id: string;
+  readonly createdMs: number;
+  readonly password: string;
+  readonly note: string;
+} {
+  const version = labelled(world, 'AWSCURRENT');
+  const { password, note } = contentOf(version?.value ?? null);
+  if (!version || password === null) throw new Error('bug: a world without AWSCURRENT');
+  return { id: version.id, createdMs: version.createdMs, password, note };
+}
+
+/**
+ * How old the password under AWSCURRENT is by the versions since another one, and no older than at
+ * Verizon; milliseconds.
+ */
+export function currentAgeMs(world: World): number {
+  const { password, createdMs } = currentOf(world);
+  let sinceMs = createdMs;
+  for (const version of [...world.secret.versions].sort((a, b) => b.createdMs - a.createdMs)) {
+    const older = contentOf(version.value).password;
+    if (version.createdMs > createdMs || older === null) continue;
+    if (older !== password) break;
+    sinceMs = Math.min(sinceMs, version.createdMs);
+  }
+  return world.nowMs - Math.max(sinceMs - beginsAtMs, world.liveSinceMs);
+}
+
+/** Every password that some version still holds. */
+export const passwordsIn = ({ secret }: World): (string | null)[] =>
+  secret.versions.map(({ value }) => contentOf(value).password);
+/** The responses that are kept in the secret. */
+export const answersIn = ({ secret }: World): string[] =>
+  secret.versions.flatMap(({ value }) => contentOf(value).answer ?? []);
+
+const tokens = new Map<number, string>();
+/** The version id of an attempt record. */
+export function tokenOf({ secret }: World, sequence: number): string {
+  const token = tokens.get(sequence) ?? recordToken(secret.arn, sequence);
+  tokens.set(sequence, token);
+  return token;
+}
+
+export const recordAt = (world: World, sequence: number): AttemptRecord | null =>
+  contentOf(versionOf(world, tokenOf(world, sequence))?.value ?? null).record;
 
 /** The record of the highest sequence, whatever the label says: what a judge goes by. */
 export function newestRecord(world: World): AttemptRecord | null {
-  const label = labelled(world, 'ROTATION')?.record ?? null;
-  if (!label) return null;
-  let newest = label;
+  let newest = contentOf(labelled(world, 'ROTATION')?.value ?? null).record;
+  if (!newest) return null;
   for (;;) {
-    const next = world.versions.get(recordToken(newest.sequence + 1))?.record;
+    const next = recordAt(world, newest.sequence + 1);
     if (!next) return newest;
     newest = next;
   }
 }
 
+const recoveryIds = new Map<string, string>();
+const { recoveryId } = openSecretStore({} as Parameters<typeof openSecretStore>[0], { secretId });
+/** The version id under which a recovery writes the password of a rotation. */
+export function recoveryIdOf(rotationId: string, replaced: string): string {
+  const key = `${rotationId} ${replaced}`;
+  const id = recoveryIds.get(key) ?? recoveryId(rotationId, replaced);
+  recoveryIds.set(key, id);
+  return id;
+}
+
+/** Notes who moved AWSCURRENT, from where and to where, if `move` moves it. */
+export function asPromotion<T>(
+  world: World,
+  by: { readonly process: string; readonly attempt: number },
+  move: () => T,
+): T {
+  const was = currentOf(world);
+  const moved = move();
+  const now = currentOf(world);
+  if (now.id !== was.id)
+    world.promotions.push({
+      ...by,
+      order: world.order,
+      atMs: world.nowMs,
+      was: was.id,
+      to: now.id,
+      wasPassword: was.password,
+      password: now.password,
+      isEditKept: was.note === now.note,
+    });
+  return moved;
+}
+
+export function moveLabel(world: World, label: Label, to: string | null): void {
+  const { secret } = world;
+  const target = versionOf(world, to ?? undefined) ?? null;
+  changeStages(serviceOf(world), secret, () => moveStage(secret, label, target));
+}
+
+/** A person stores a document. */
+export function putByHand(world: World, password: string, note: string): void {
+  world.byHand.add(password);
+  storeVersion(world, idOf(nameOf(world, 'hand')), password, 'AWSCURRENT', note);
+}
+
+export function storeVersion(
+  world: World,
+  id: string,
+  password: string,
+  label: Label,
+  note = currentOf(world).note,
+): void {
+  addVersion(serviceOf(world), world.secret, id, document(password, note), [label]);
+}
+
+/** Secrets Manager begins a rotation: an empty version under AWSPENDING. */
+export function beginNatively(world: World): string {
+  const pending = labelled(world, 'AWSPENDING');
+  // "A previous rotation isn't complete. That rotation will be reattempted."
+  if (pending && !pending.stages.includes('AWSCURRENT')) return pending.id;
+  const token = idOf(nameOf(world, 'native'));
+  addVersion(serviceOf(world), world.secret, token, null, ['AWSPENDING']);
+  return token;
+}
+
 // Verizon.
 
+/** Verizon locks a user after so many consecutive failed logins. */
+export const isLocked = ({ strikes, foreignStrikes }: World): boolean =>
+  strikes + foreignStrikes >= 5;
+
+export function refuse(world: World, password: string): null {
+  world.strikes += 1;
+  if (password === world.live) world.refused.add(password);
+  return null;
+}
+
 export function logIn(world: World, password: string, token: string): OpenSession | null {
-  if (password !== world.live || world.strikes >= 5) {
-    world.strikes += 1;
-    return null;
-  }
+  if (password !== world.live || isLocked(world)) return refuse(world, password);
   world.strikes = 0;
+  world.foreignStrikes = 0;
   const session = { token, order: world.order };
   world.sessions.push(session);
   return session;
@@ -243,10 +403,15 @@ export function applyReset(world: World, sentOrder: number, endsSessions: boolea
   const isRepeated = world.resets.some(
     (one) => one.rotationId === rotationId && one.fate === 'done',
   );
-  world.live = `§p-${rotationId}${isRepeated ? '-again' : ''}`;
+  setPassword(world, `§p-${shortId(rotationId)}${isRepeated ? '-again' : ''}`);
   if (endsSessions) world.sessions = [];
   endReset(world, sentOrder, 'done');
   return world.live;
+}
+
+export function setPassword(world: World, password: string): void {
+  world.live = password;
+  world.liveSinceMs = world.nowMs;
 }
 
 export function resetAt(world: World, sentOrder: number): Reset {
@@ -261,18 +426,18 @@ export function endReset(world: World, sentOrder: number, fate: 'done' | 'droppe
   reset.endedOrder = world.order;
 }
 
-// The audit log.
+// The audit log, as the writer of the program knows its end (src/audit/log-end.ts).
 
-export function openIntents(world: World, account: string): OpenIntent[] {
-  const closed = new Set(world.audit.filter(isOutcome).map(({ rotationId }) => rotationId));
-  const intents = world.audit.filter(
-    ({ code, rotationId }) => code === 'rotation.intended' && !closed.has(rotationId),
-  );
-  return intents.map(({ rotationId }) => ({
-    rotationId: rotationId ?? '',
-    account,
-    intendedAtMs: 0,
-  }));
+export function openIntents(world: World): OpenIntent[] {
+  const open = new Map<string, OpenIntent>();
+  for (const event of world.audit) {
+    const { code, rotationId, atMs } = event;
+    if (rotationId === undefined) continue;
+    if (code === 'rotation.intended')
+      open.set(rotationId, { rotationId, account, intendedAtMs: beginsAtMs + atMs });
+    if (isOutcome(event)) open.delete(rotationId);
+  }
+  return [...open.values()];
 }
 
 export const isOutcome = ({ code }: AuditEvent): boolean =>
@@ -280,46 +445,20 @@ export const isOutcome = ({ code }: AuditEvent): boolean =>
 
 /** The newest rotation whose password became current, as the log has it. */
 export function lastRotation(world: World): LastRotation | null {
-  const event = world.audit.findLast(({ code }) => code === 'secret.promoted');
+  const at = world.audit.findLastIndex(({ code }) => code === 'secret.promoted');
+  const event = world.audit[at];
   if (event?.rotationId === undefined || event.versionAfter === undefined) return null;
-  const { rotationId, versionAfter: versionId, secretId } = event;
-  return { rotationId, versionId, secretId, atMs: 0, isVerified: false };
-}
-
-// A person.
-
-/** What an operator may do at any moment. */
-export const handiwork = {
-  /** Edits another key: a new version with the same password. */
-  'operator edits a note': (world: World): void =>
-    putByHand(world, currentOf(world).value.password),
-  'operator stores a wrong password': (world: World): void =>
-    putByHand(world, nameOf(world, '§wrong')),
-  'operator moves AWSCURRENT back': (world: World): void => {
-    const previous = labelled(world, 'AWSPREVIOUS');
-    if (!previous?.value) return;
-    moveLabel(world, 'AWSCURRENT', previous.id);
-    world.byHand.add(previous.value.password);
-  },
-  /** Verizon support resets the password, and the operator stores it. */
-  'operator stores the right password': (world: World): void => {
-    world.strikes = 0;
-    world.live = nameOf(world, '§support');
-    world.sessions = [];
-    putByHand(world, world.live);
-  },
-} as const;
-
-export type Handiwork = keyof typeof handiwork;
-
-function putByHand(world: World, password: string): void {
-  world.byHand.add(password);
-  putVersion(
-    world,
-    nameOf(world, 'hand'),
-    { value: { password, note: nameOf(world, 'note') }, record: null },
-    'AWSCURRENT',
-  );
+  const { rotationId, versionAfter: versionId, secretId: id, username, atMs } = event;
+  const isVerified = world.audit
+    .slice(at)
+    .some(
+      (one) =>
+        one.code === 'credential.verified' &&
+        one.status === 'success' &&
+        one.rotationId === rotationId,
+    );
+  const about = { rotationId, versionId, secretId: id, username };
+  return { ...about, atMs: beginsAtMs + atMs, isVerified };
 }
 
 /** Lets time pass; what was still under way happens when its time comes. */

@@ -157,6 +157,22 @@ test('a receipt named as a reservation is found; an empty reservation is not', a
   expect(found?.body && Buffer.from(found.body.reveal()).equals(answer)).toBe(true);
 });
 
+test('a folder that cannot be read is a failure, one that does not exist is empty', async () => {
+  // 0.1 took both for an empty folder: it spent a login, and the audit log said `lost`.
+  const inFile = join(folder, 'a-file');
+  writeFileSync(inFile, '');
+  const options = { recipients: [], writeLine: () => {} };
+
+  const missing = openReceipts({ ...options, directory: join(folder, 'missing') });
+  const unreadable = openReceipts({ ...options, directory: inFile });
+
+  expect(await missing.find(label.rotationId)).toBeNull();
+  await expect(unreadable.find(label.rotationId)).rejects.toMatchObject({
+    reason: 'receipt-unavailable',
+    message: `the receipts folder ${inFile}: ENOTDIR`,
+  });
+});
+
 test('a log that fails loses no receipt file; without a folder it is an error', async () => {
   const identity = await generateIdentity();
   const recipients = [await identityToRecipient(identity)];

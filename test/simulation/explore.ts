@@ -22,6 +22,8 @@ import {
   simulate,
   timing,
 } from '../harness/world-run.ts';
+import { waitsForPerson } from './judges/7-settles.ts';
+import { isDueAndHealthy, rotated } from './judges/9-rotated.ts';
 import {
   Broken,
   type Budget,
@@ -131,7 +133,7 @@ const gapsOf = (world: World): readonly number[] => (isOpen(world) ? [0, 1, 2] :
 function isOpen(world: World): boolean {
   const record = newestRecord(world);
   const current = currentOf(world);
-  if (world.commits.length > 0 || current.value.password !== world.live) return true;
+  if (world.commits.length > 0 || current.password !== world.live) return true;
   return record !== null && (record.phase !== 'released' || record.open !== undefined);
 }
 
@@ -255,11 +257,11 @@ async function expectFinished(
     passed.push(key);
     explored.worlds += 1;
     run.world = copyWorld(run.world);
-    objection = await runWithoutFaults(run, runs, config).catch((error: unknown) => {
+    ({ objection } = await runWithoutFaults(run, runs, config).catch((error: unknown) => {
       throw error instanceof Objection
         ? broken(error, { ...node, steps: run.steps }, scope)
         : error;
-    });
+    }));
     if (objection === null) break;
   }
   if (
@@ -282,13 +284,14 @@ async function expectFinished(
  * One run without faults, and what is still unfinished after it. A wrong password that a person
  * stored is only detected when it is due.
  */
-export async function runWithoutFaults(
+async function runWithoutFaults(
   run: { world: World; readonly steps: Step[] },
   runs: number,
   config: Config,
-): Promise<Objection | null> {
+): Promise<{ objection: Objection | null; waits: boolean }> {
   const { world } = run;
-  const simulation = simulationOf(world, config, listedPicks([]), { faults: 0, switches: 0 });
+  const { planned: _, ...quiet } = config;
+  const simulation = simulationOf(world, quiet, listedPicks([]), { faults: 0, switches: 0 });
   const gap = runs === 3 ? 3 : 2;
   try {
     passTime(world, world.nowMs + gapsMs[gap], () => judge(simulation));
@@ -296,7 +299,38 @@ export async function runWithoutFaults(
   } finally {
     run.steps.push(...simulation.steps);
   }
-  return unfinished(simulation);
+  const last = simulation.processes.at(-1)?.results.at(-1);
+  return { objection: unfinished(simulation), waits: waitsForPerson.includes(last?.reason) };
+}
+
+/**
+ * Runs without faults until the account has come to rest, and until it has been rotated once more
+ * where it is healthy; what a judge still waits for then.
+ */
+export async function finish(
+  world: World,
+  config: Config,
+  steps: Step[],
+): Promise<Objection | null> {
+  let objection: Objection | null = null;
+  for (let runs = 0; runs < runsToFinish; runs += 1) {
+    ({ objection } = await runWithoutFaults({ world, steps }, runs, config));
+    if (objection === null) break;
+  }
+  if (objection !== null)
+    return new Objection(
+      objection.promise,
+      `after ${runsToFinish} runs without faults: ${objection.message}`,
+    );
+  passTime(world, world.nowMs + gapsMs[3], () => {});
+  if (!isDueAndHealthy(world)) return null;
+  const before = copyWorld(world);
+  for (let runs = 0; runs < 2 && world.live === before.live; runs += 1) {
+    const { waits } = await runWithoutFaults({ world, steps }, runs, config);
+    if (waits) return null;
+  }
+  const wrong = rotated(before, world);
+  return wrong === null ? null : new Objection('promise 9', wrong);
 }
 
 function broken(objection: Objection, last: Node, scope: Scope): Broken {

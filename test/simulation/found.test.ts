@@ -1,61 +1,8 @@
 // What the exploration has found, each as the schedule that broke a promise: run after run, with
 // all judges.
 
-import type { Request, Result } from '../../src/rotation/state.ts';
-import {
-  createWorld,
-  type Handiwork,
-  handiwork,
-  nameOf,
-  newestRecord,
-  openIntents,
-  passTime,
-  type World,
-} from '../harness/world.ts';
-import type { Mishap } from '../harness/world-mishaps.ts';
-import { listedPicks } from '../harness/world-picks.ts';
-import { account, simulate, timing } from '../harness/world-run.ts';
-import { judge, simulationOf } from './judging.ts';
-
-type Run = {
-  /** Seconds since the run before. */
-  readonly after?: number;
-  readonly by?: Handiwork;
-  readonly purpose?: Request['purpose'];
-  readonly mishaps?: [call: string, mishap: Mishap][];
-};
-
-/** The world after these runs, and how each of them ended; null for one that died. */
-async function story(...runs: Run[]): Promise<{ world: World; results: (Result | null)[] }> {
-  const world = createWorld();
-  const results: (Result | null)[] = [];
-  for (const { after = 0, by, purpose = 'rotate', mishaps = [] } of runs) {
-    const config = {
-      receipts: 'off',
-      resetEndsSessions: true,
-      machines: 'many',
-      timing,
-      planned: mishaps,
-    } as const;
-    const simulation = simulationOf(world, config, listedPicks([]), { faults: 0, switches: 0 });
-    passTime(world, world.nowMs + after * 1_000, () => judge(simulation));
-    if (by) handiwork[by](world);
-    await simulate(simulation, [
-      {
-        name: nameOf(world, 'p'),
-        run: async (attempt) => {
-          await attempt.rotate(purpose);
-        },
-      },
-    ]);
-    expect(mishaps).toEqual([]);
-    results.push(simulation.processes[0]?.results[0] ?? null);
-  }
-  return { world, results };
-}
-
-const ends = (results: readonly (Result | null)[]): string[] =>
-  results.map((result) => result?.reason ?? result?.outcome ?? 'died');
+import { newestRecord, openIntents } from '../harness/world.ts';
+import { ends, story, storyIn } from './story.ts';
 
 test('a reset whose connection is cut at once gets the time that the server can take', async () => {
   const { world, results } = await story(
@@ -108,7 +55,7 @@ test('a suspension that the audit log lacks is recorded by the next run', async 
   );
 
   expect(ends(results)).toEqual(['died', 'verify-refused']);
-  expect(openIntents(world, account)).toEqual([]);
+  expect(openIntents(world)).toEqual([]);
 });
 
 test('a record that reaches the store late moves the label but hides no newer record', async () => {
@@ -156,16 +103,16 @@ test('resume records the outcome of the suspended rotation, which is not unchang
     {
       mishaps: [
         ['promote', 'operator stores a wrong password'],
-        ['append rotation.outcome', 'crash'],
+        ['append account.stopped', 'crash'],
       ],
     },
-    { after: 200, purpose: 'resume' },
+    { after: 200, act: 'resume' },
     { after: 1 },
   );
 
   expect(ends(results)).toEqual(['died', 'settled', 'store-conflict']);
   expect(world.audit.map(({ certainty }) => certainty)).not.toContain('unchanged');
-  expect(openIntents(world, account)).toEqual([]);
+  expect(openIntents(world)).toEqual([]);
 });
 
 test('a process that is paused past its lease does not log in', async () => {
@@ -185,4 +132,154 @@ test('a process that is paused past its time to send sends no reset', async () =
 
   expect(ends(results)).toEqual(['busy']);
   expect(world.resets).toEqual([]);
+});
+
+test('a login that was accepted is not counted when somebody edits the secret', async () => {
+  // The count went up with each edit, and the third suspended the account without a failed login.
+  const { world, results } = await story(
+    {},
+    {
+      after: 200,
+      by: 'operator moves AWSCURRENT back',
+      mishaps: [['promote', 'operator edits a note']],
+    },
+  );
+
+  expect(ends(results)).toEqual(['rotated', 'recovered']);
+  expect(newestRecord(world)).toMatchObject({ phase: 'released', loginsSpent: 0 });
+});
+
+test('an empty version of Secrets Manager does not make an edited password young', async () => {
+  // The age was that of the edit, so the account was not due for another 60 days.
+  const { results } = await story(
+    { act: 'native rotation', mishaps: [['readCurrent', 'crash']] },
+    { after: 1, by: 'operator edits a note' },
+  );
+
+  expect(ends(results)).toEqual(['died', 'rotated']);
+});
+
+test('a read of the status that is outdated is read again', async () => {
+  // With a clock an hour ahead it said that the store is older than the audit log.
+  const { world } = await story(
+    {},
+    {
+      after: 1,
+      processes: [{ acts: ['status'], clockHours: 1 }],
+      mishaps: [['readRecord', 'stale']],
+    },
+  );
+
+  expect(newestRecord(world)).toMatchObject({ phase: 'released' });
+});
+
+test('a wrong password that a person typed says nothing about the reset', async () => {
+  // It was `not-stored`: the password is changed, although the reset may not have happened.
+  const { results } = await story(
+    { mishaps: [['reset', 'dropped']] },
+    { after: 200, act: 'recover with a wrong password' },
+  );
+
+  expect(ends(results)).toEqual(['answer-lost', 'answer-lost']);
+});
+
+test('an edited secret whose reset did not happen is not called not-due', async () => {
+  const { results } = await story(
+    { mishaps: [['reset', 'dropped']] },
+    { after: 200, by: 'operator edits a note' },
+    { after: 1 },
+  );
+
+  expect(ends(results)).toEqual(['answer-lost', 'settled', 'rotated']);
+});
+
+test('a receipts folder that cannot be read costs no login', async () => {
+  // The old password was tried, and the audit log said that the new one is lost.
+  const { world, results } = await storyIn(
+    { receipts: 'readable' },
+    { mishaps: [['putPending', 'crash']] },
+    { after: 200, mishaps: [['find the receipt', 'unavailable']] },
+    { after: 1 },
+  );
+
+  expect(ends(results)).toEqual(['died', 'answer-lost', 'recovered']);
+  expect(world.audit.map(({ certainty }) => certainty)).not.toContain('lost');
+});
+
+test('a resume whose record cannot be written fails, and is not audited', async () => {
+  // It ended with exit code 0 and an audit record, and the account stayed suspended.
+  const { world, results } = await story(
+    { mishaps: [['log in', 'refused']] },
+    { after: 1, act: 'resume', mishaps: [['putRecord released', 'denied']] },
+  );
+
+  expect(ends(results)).toEqual(['login-refused', 'store-denied']);
+  expect(world.audit.map(({ code }) => code)).toEqual(['account.stopped']);
+});
+
+test('a process that is paused past its lease does not verify', async () => {
+  // The login failed with a password that the next rotation had replaced, and was not counted.
+  const { world, results } = await story({
+    processes: [{ acts: ['rotate'] }, { acts: [[200, 'rotate --force']] }],
+    mishaps: [['p1 promote', 'answered, then paused past the settle time']],
+  });
+
+  expect(ends(results)).toEqual(['verify-unavailable']);
+  expect(world.strikes).toBe(0);
+});
+
+test('recover says nothing about what the owner of a valid lease may still send', async () => {
+  // The audit log said `unchanged` about a rotation that was reset a moment later.
+  const { world } = await story({
+    processes: [{ acts: ['rotate'] }, { acts: ['recover'] }],
+    mishaps: [['p1 putRecord resetting', 'switch to p2']],
+  });
+
+  expect(world.audit.map(({ certainty }) => certainty)).not.toContain('unchanged');
+});
+
+test('a suspension that is recorded half way is recorded again', async () => {
+  const { world, results } = await story(
+    {
+      mishaps: [
+        ['log in with §p-r', 'refused'],
+        ['append secret.stored', 'crash half way'],
+      ],
+    },
+    { after: 1 },
+  );
+
+  expect(ends(results)).toEqual(['died', 'verify-refused']);
+  expect(world.audit.map(({ code }) => code)).toContain('account.stopped');
+});
+
+test('a copy of the store that is restored between two reads costs no login', async () => {
+  // The record was of the new store and AWSCURRENT of the old one: the replaced password was tried.
+  const { results } = await story(
+    { by: 'somebody makes a backup' },
+    {
+      after: 1,
+      mishaps: [
+        ['readRecord', 'served first'],
+        ['readCurrent', 'somebody restores the backup'],
+      ],
+    },
+  );
+
+  expect(ends(results)).toEqual(['rotated', 'store-older-than-audit']);
+});
+
+test('a foreign AWSPENDING does not keep an outcome out of the audit log', async () => {
+  const { world, results } = await story(
+    {
+      mishaps: [
+        ['putRecord released', 'served first'],
+        ['append secret.stored', 'crash'],
+      ],
+    },
+    { after: 200, by: 'somebody stages a password' },
+  );
+
+  expect(ends(results)).toEqual(['died', 'foreign-pending']);
+  expect(openIntents(world)).toEqual([]);
 });

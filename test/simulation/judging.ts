@@ -21,7 +21,6 @@ import { unsettled } from './judges/7-settles.ts';
 import { nothingLeaks } from './judges/8-nothing-leaks.ts';
 import { truthful } from './judges/10-truthful.ts';
 import { needed } from './judges/11-needed.ts';
-import { resultsAreTrue } from './judges/results-are-true.ts';
 
 const judges = [
   ['promise 1', neverLost],
@@ -33,7 +32,6 @@ const judges = [
   ['promise 8', nothingLeaks],
   ['promise 10', truthful],
   ['promise 11', needed],
-  ['the outcomes', resultsAreTrue],
 ] as const;
 
 /** What a judge says; a schedule is put to it where one is known. */
@@ -51,9 +49,16 @@ export class Broken extends Error {
   readonly promise: string;
   readonly schedule: string;
 
-  constructor({ promise, message }: Objection, steps: readonly Step[], replay: string) {
+  constructor(
+    { promise, message }: Objection,
+    steps: readonly Step[],
+    replay: string,
+    story?: string,
+  ) {
     const schedule = steps.map(show).join('\n');
-    super(`${promise} is broken: ${message}\n\n${schedule}\n\nreplay: npm run sim -- ${replay}`);
+    const test = story === undefined ? '' : `\n\nas a test for found.test.ts:\n\n${story}`;
+    const command = `replay: npm run sim -- ${replay}`;
+    super(`${promise} is broken: ${message}\n\n${schedule}${test}\n\n${command}`);
     this.name = 'Broken';
     this.promise = promise;
     this.schedule = schedule;
@@ -102,7 +107,9 @@ export function simulationOf(
     running: null,
     steps: [],
     said: [],
+    statements: [],
     logins: [],
+    records: [],
     auditJudged: world.audit.length,
   };
   return {

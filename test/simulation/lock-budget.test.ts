@@ -4,15 +4,18 @@
 
 import { retryDelayMs } from '../../src/scheduler/retry.ts';
 import {
+  beginsAtMs,
   createWorld,
   dayMs,
-  handiwork,
+  idOf,
+  moveLabel,
   nameOf,
   newestRecord,
   passTime,
   type World,
 } from '../harness/world.ts';
 import type { Method, Mishap } from '../harness/world-mishaps.ts';
+import { handiwork } from '../harness/world-people.ts';
 import { randomOf, seedPicks } from '../harness/world-picks.ts';
 import { type Config, type Script, simulate, timing } from '../harness/world-run.ts';
 import { judge, simulationOf } from './judging.ts';
@@ -92,7 +95,7 @@ test.each(rhythms)(
   async (_, everyMs) => {
     const world = createWorld();
     handiwork['operator stores the right password'](world);
-    world.labels.set('AWSCURRENT', 'v0');
+    moveLabel(world, 'AWSCURRENT', idOf('v0'));
 
     const most = await live(world, { everyMs, enabled: [], rate: 0, seed: 1 });
 
@@ -193,9 +196,10 @@ test('an operator who stores a wrong password every day is stopped at the third'
   for (let day = 0; day < 10; day += 1) {
     // A wrong value with the age of the old one, so that it is tried at once.
     handiwork['operator stores a wrong password'](world);
-    const current = world.labels.get('AWSCURRENT') ?? '';
-    const version = world.versions.get(current);
-    if (version) world.versions.set(current, { ...version, createdAtMs: world.nowMs - 61 * dayMs });
+    const createdMs = beginsAtMs + world.nowMs - 61 * dayMs;
+    world.secret.versions = world.secret.versions.map((version) =>
+      version.stages.includes('AWSCURRENT') ? { ...version, createdMs } : version,
+    );
     await live(world, { everyMs: 30 * dayMs, enabled: [], rate: 0, seed: 1 });
   }
 

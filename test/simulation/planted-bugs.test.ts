@@ -2,18 +2,31 @@
 // around its ports, and the schedule by which the judge finds out.
 
 import type { SecretStore } from '../../src/rotation/ports.ts';
-import { copyWorld, createWorld, nameOf, passTime, type World } from '../harness/world.ts';
+import {
+  asPromotion,
+  beginsAtMs,
+  copyWorld,
+  createWorld,
+  currentOf,
+  idOf,
+  moveLabel,
+  nameOf,
+  passTime,
+  tokenOf,
+  type World,
+} from '../harness/world.ts';
 import { listedPicks } from '../harness/world-picks.ts';
 import {
   type Config,
   type Process,
-  promote,
   type Simulation,
   simulate,
   timing,
 } from '../harness/world-run.ts';
-import { exploreOneByOne, exploreTwo, type Scope } from './explore.ts';
+import { exploreOneByOne, exploreTwo, finish, type Scope } from './explore.ts';
+import { oneInFlight } from './judges/5-one-in-flight.ts';
 import { Broken, judge, simulationOf } from './judging.ts';
+import { defaults, storyIn } from './story.ts';
 
 type Plant = NonNullable<Scope['plant']>;
 
@@ -64,9 +77,10 @@ const storesTheOldPassword = inStore((store) => ({
 
 const promotesWhateverIsCurrent = inStore((store, simulation, process) => ({
   promote: async (from, to) => {
-    const moved = await store.promote(from, to);
-    if (moved === 'conflict' && simulation.world.labels.get('AWSCURRENT') !== to)
-      promote(simulation.world, { process: process.name, attempt: process.attempts }, to);
+    const { world } = simulation;
+    const by = { process: process.name, attempt: process.attempt.number };
+    if ((await store.promote(from, to)) === 'conflict' && currentOf(world).id !== to)
+      asPromotion(world, by, () => moveLabel(world, 'AWSCURRENT', to));
     return 'promoted';
   },
 }));
@@ -100,7 +114,9 @@ const retriesTheReset: Plant = (ports) => ({
 
 const lastWriterWins = inStore((store, simulation) => ({
   putRecord: async (record) => {
-    simulation.world.versions.delete(`record-${record.sequence}`);
+    const { world } = simulation;
+    const token = tokenOf(world, record.sequence);
+    world.secret.versions = world.secret.versions.filter(({ id }) => id !== token);
     await store.putRecord(record);
     return 'written';
   },
@@ -116,10 +132,19 @@ const auditsWithoutWriting =
     },
   });
 
-const forgetsStops = inStore((store) => ({
-  putRecord: (record) =>
-    record.phase === 'stopped' ? Promise.resolve('written') : store.putRecord(record),
-}));
+/** Neither writes that it is suspended, nor says so in the audit log. */
+const forgetsStops: Plant = (ports) => ({
+  ...ports,
+  store: {
+    ...ports.store,
+    putRecord: (record) =>
+      record.phase === 'stopped' ? Promise.resolve('written') : ports.store.putRecord(record),
+  },
+  audit: {
+    ...ports.audit,
+    append: (events) => ports.audit.append(events.filter(({ code }) => code !== 'account.stopped')),
+  },
+});
 
 const tellsThePassword: Plant = (ports) => ({
   ...ports,
@@ -205,7 +230,7 @@ async function dieFourTimes(refused: World, plant?: Plant): Promise<void> {
 test('a program that compares no versions is found by an outdated read', async () => {
   const found = await brokenBy(exploreOneByOne({ ...world, plant: readsNoOtherVersion }));
 
-  expect(found).toEqual({ promise: 'promise 11', mishaps: [expect.any(String)] });
+  expect(found).toEqual({ promise: 'promise 10', mishaps: [expect.any(String)] });
 });
 
 test('a client that retries the reset is found by an answer that is lost', async () => {
@@ -215,15 +240,19 @@ test('a client that retries the reset is found by an answer that is lost', async
 });
 
 test('a settle time of nothing is found by a reset that is late', async () => {
-  const found = await brokenBy(exploreOneByOne({ ...world, timing: { ...timing, settleMs: 0 } }));
+  const told = storyIn(
+    { timing: { ...timing, settleMs: 0 } },
+    { mishaps: [['reset', 'very late']] },
+    { after: 61 },
+  );
 
-  expect(found).toEqual({ promise: 'promise 5', mishaps: [expect.stringContaining('late')] });
+  await expect(told).rejects.toMatchObject({ promise: 'promise 6' });
 });
 
 test('attempt records that the last writer wins are found by two processes', async () => {
   const found = await brokenBy(exploreTwo({ ...two, faults: 0, plant: lastWriterWins }));
 
-  expect(found).toEqual({ promise: 'promise 11', mishaps: [] });
+  expect(found).toEqual({ promise: 'promise 11', mishaps: [expect.stringMatching('switch')] });
 });
 
 test('a reset without a durable intent is found without any fault', async () => {
@@ -261,5 +290,97 @@ test('a password in a detail is found when it is said', async () => {
 test('a promote that only says so is found by what the run says', async () => {
   const found = await brokenBy(exploreOneByOne({ ...world, faults: 0, plant: saysPromoted }));
 
-  expect(found).toEqual({ promise: 'the outcomes', mishaps: [] });
+  expect(found).toEqual({ promise: 'promise 6', mishaps: [] });
+});
+
+test('two processes without a lock are found by resets that overlap', () => {
+  const reset = {
+    rotationId: 'r1',
+    attempt: 1,
+    sentOrder: 1,
+    loginOrder: 0,
+    fate: 'in-flight',
+    endedOrder: Number.POSITIVE_INFINITY,
+    response: 'nothing',
+  } as const;
+  const overlapping = createWorld();
+  overlapping.resets = ['p1', 'p2'].map((process) => ({ ...reset, process }));
+  const budget = { faults: 0, switches: 0 };
+
+  const found = oneInFlight(simulationOf(overlapping, defaults, listedPicks([]), budget));
+
+  expect(found).toBe('resets of p1 and p2 were in flight at the same time');
+});
+
+test('an account that is never due is found by a rotation that does not follow', async () => {
+  const plant = inStore(({ readCurrent }, { world }) => ({
+    readCurrent: async () => ({
+      ...(await readCurrent()),
+      createdAtMs: beginsAtMs + world.nowMs,
+      versionId: idOf('v0'),
+    }),
+    passwordSince: async () => beginsAtMs + world.nowMs,
+  }));
+  const quiet = { ...defaults, plant };
+
+  const objection = await finish(createWorld(), quiet, []).catch((error: unknown) => error);
+
+  expect(objection).toMatchObject({ promise: expect.stringMatching(/promise (9|10)/) });
+});
+
+test('a run that says not-due to everything is found by the age of the password', async () => {
+  const plant = inStore(() => ({ passwordSince: async (current) => current.createdAtMs }));
+
+  const told = storyIn({ plant }, { by: 'operator edits a note' });
+
+  await expect(told).rejects.toMatchObject({ promise: 'promise 10' });
+});
+
+test('a login that is counted although it was not sent is found by the record', async () => {
+  const plant: Plant = (ports) => ({
+    ...ports,
+    thingspace: {
+      ...ports.thingspace,
+      login: async (credentials, mayStillSend) => {
+        const answer = await ports.thingspace.login(credentials, mayStillSend);
+        return answer.login === 'not-sent' ? { ...answer, login: 'unknown' } : answer;
+      },
+    },
+  });
+
+  const told = storyIn({ plant }, { mishaps: [['log in', 'not sent']] });
+
+  await expect(told).rejects.toMatchObject({ promise: 'promise 3' });
+});
+
+test('a receipt that is deleted before the outcome is durable is found by a crash', async () => {
+  const plant: Plant = (ports) => ({
+    ...ports,
+    store: {
+      ...ports.store,
+      putPending: async (versionId, ...rest) => {
+        await ports.receipts.discard(versionId);
+        return ports.store.putPending(versionId, ...rest);
+      },
+    },
+  });
+  const mishaps = [['putPending', 'crash']] as const;
+
+  const told = storyIn({ receipts: 'readable', plant }, { mishaps });
+
+  await expect(told).rejects.toMatchObject({ promise: 'promise 1' });
+});
+
+test('an audit record of a login that was not accepted is found when it is written', async () => {
+  const plant: Plant = (ports) => ({
+    ...ports,
+    audit: {
+      ...ports.audit,
+      append: (events) =>
+        ports.audit.append(events.map((event) => ({ ...event, code: 'credential.verified' }))),
+    },
+  });
+  const told = storyIn({ plant }, { mishaps: [['log in with §p-r', 'dropped']] });
+
+  await expect(told).rejects.toMatchObject({ promise: 'promise 6' });
 });

@@ -114,7 +114,7 @@ export function afterLogin(entered: Is<'entering'>, outcome: Of<'log-in'>): Stat
           state,
           at,
           {
-            reason: 'not-stored',
+            reason: 'answer-lost',
             detail: `the given password was rejected: ${detail}`,
             rotationId,
           },
@@ -244,9 +244,11 @@ function afterTested(
   const release = { record: released(tested, at, record, 0), session };
   const isDue =
     request.force || dueness(ageDays(current.createdAtMs, at.atMs), request.policy) !== 'not-due';
-  if (request.purpose === 'recover') return ending(tested, at, { outcome: 'settled' }, release);
-  // A young version can hold an old password; the next run dates it.
-  if (!isDue) return ending(tested, at, { outcome: 'not-due' }, release);
+  // The reset of a rotation that is superseded may have happened. A young version can hold an old
+  // password; the next run dates it.
+  const ended = ifAccepted === 'superseded' ? 'recovered' : 'settled';
+  if (request.purpose === 'recover' || !isDue)
+    return ending(tested, at, { outcome: ended }, release);
   return announce(tested, at, outcome, session);
 }
 

@@ -59,7 +59,9 @@ function notApplied(
   const release = released(state, at, { ...record, sequence }, 0, { history });
   const { reason = 'reset-refused', detail } = verdict;
   const about = { rotationId, reason, detail, certainty: 'unchanged' } as const;
-  const audit = hasIntent ? [outcomeOf(state, current, about)] : [];
+  // Who took over may have reset with the same token of Secrets Manager.
+  const isCertain = isOurs || state.request.native === undefined;
+  const audit = hasIntent && isCertain ? [outcomeOf(state, current, about)] : [];
   const last = { record: isOurs ? release : null, isUncertain, session, audit };
   return ending(state, at, { ...verdict, rotationId }, last);
 }
@@ -77,7 +79,10 @@ export function afterReset(state: Is<'resetting'>, outcome: Of<'reset'>): State 
   const { rotationId, startedAtMs: sinceMs } = record.open;
   if (password) {
     const write = { rotationId, versionId: rotationId, password, sinceMs };
-    const reset = { session, record, answeredAtMonotonicMs: outcome.atMonotonicMs };
+    const { resetTimeoutMs, requestTimeoutMs } = request.timing;
+    const verifyByMonotonicMs = state.sendByMonotonicMs + resetTimeoutMs + 2 * requestTimeoutMs;
+    const answeredAtMonotonicMs = outcome.atMonotonicMs;
+    const reset = { session, record, answeredAtMonotonicMs, verifyByMonotonicMs };
     const unsaved = { ...write, isStored: false, isVerified: false };
     const saving = { current, write: unsaved, reset, claim: null };
     const open = openTally(tally, 'not-stored');

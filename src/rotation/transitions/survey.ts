@@ -6,6 +6,7 @@ import {
   detailOf,
   type Finding,
   fresherCurrent,
+  hasValidLease,
   historyIn,
   openIn,
   openReasonOf,
@@ -56,8 +57,10 @@ export function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): Stat
   if (evidence instanceof Failure) return ending(state, outcome, failedWith(evidence));
   const { request, tally } = state;
   const { current, record } = evidence;
-  // Nothing that this attempt knows is forgotten because one read does not show it.
-  const openReason = tally.openReason ?? (openIn(evidence) ? 'answer-lost' : undefined);
+  // Nothing that this attempt knows is forgotten because one read does not show it. That a rotation
+  // is open is known from the newest record only.
+  const known = tally.openReason === 'answer-lost' ? undefined : tally.openReason;
+  const openReason = known ?? (openIn(evidence) ? ('answer-lost' as const) : undefined);
   const atLeast = Math.max(tally.atLeast, record?.record.sequence ?? 0);
   const surveyed = { ...state, tally: { ...tally, openReason, atLeast } };
   const questions = questionsOf(evidence, request);
@@ -153,8 +156,9 @@ function follow(
         ...reconciled(state, evidence),
         ...unrecordedEnd(state, evidence, finding),
       ]);
-    case 'busy':
     case 'foreign-pending':
+      return refuse(state, at, evidence, finding, reconciled(state, evidence));
+    case 'busy':
     case 'store-older':
     case 'wait':
     case 'outdated':
@@ -288,7 +292,11 @@ function reconciled(state: Surveyed, evidence: Evidence): AuditEvent[] {
   const history = historyIn(evidence);
   const unsent = unsentIntent(evidence);
   const open = openIn(evidence)?.rotationId;
-  const others = openIntents.filter(({ rotationId }) => rotationId !== open);
+  // `recover` does not wait for a lease: its owner may still send what it planned.
+  const planned = hasValidLease(evidence) ? plannedIn(evidence) : undefined;
+  const others = openIntents.filter(
+    ({ rotationId }) => rotationId !== open && rotationId !== planned,
+  );
   return others.map(({ rotationId }) => {
     if (rotationId === unsent)
       return closed(state, current, { rotationId, as: 'not-applied' }, 'rotation.reconciled');
@@ -380,7 +388,9 @@ function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): Sta
   const unrecorded = reconciled(state, evidence);
   const { current, openIntents } = evidence;
   const before = evidence.record?.record;
-  const spentBefore = before?.loginsSpent ?? 0;
+  // The count in this attempt's own record is over once its login was accepted.
+  const isAccepted = tally.session !== undefined && before?.holder.id === tally.owner.id;
+  const spentBefore = isAccepted ? 0 : (before?.loginsSpent ?? 0);
   const sequence = Math.max(before?.sequence ?? 0, tally.atLeast) + 1;
   const carried = carriedBy(evidence);
   if (spentBefore >= loginLimit) {
@@ -415,10 +425,14 @@ function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): Sta
  * The rotation whose intent is in the audit log, and whose attempt ended before its `resetting`
  * record was written: its reset was never sent (invariant R2).
  */
-function unsentIntent({ record, openIntents }: Evidence): string | undefined {
-  const planned = record?.record.phase === 'claimed' ? record.record.planned : undefined;
-  return openIntents.find(({ rotationId }) => rotationId === planned)?.rotationId;
+function unsentIntent(evidence: Evidence): string | undefined {
+  const planned = plannedIn(evidence);
+  return evidence.openIntents.find(({ rotationId }) => rotationId === planned)?.rotationId;
 }
+
+/** The rotation that the owner of the newest claim may start. */
+const plannedIn = ({ record }: Evidence): string | undefined =>
+  record?.record.phase === 'claimed' ? record.record.planned : undefined;
 
 /**
  * What the next record carries on: the open rotation, with the settle time that is left of it, and

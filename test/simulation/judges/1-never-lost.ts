@@ -1,7 +1,14 @@
 // Promise 1: a password that this program has received is in the store or in a receipt at the end.
 // Otherwise its owner was killed before the receipt was written, and the account says in-doubt.
 
-import { newestRecord, openIntents, type World } from '../../harness/world.ts';
+import {
+  answersIn,
+  newestRecord,
+  openIntents,
+  passwordsIn,
+  shortId,
+  type World,
+} from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
 
 export function neverLost({ world, processes, config }: Simulation): string | null {
@@ -11,24 +18,21 @@ export function neverLost({ world, processes, config }: Simulation): string | nu
   if (receiver?.alive && receiver.owner !== null) return null;
 
   const { rotationId } = answer;
+  const name = shortId(rotationId);
   if (!answer.ownerDied)
-    return `the attempt that received the password of ${rotationId} ended without saving it`;
+    return `the attempt that received the password of ${name} ended without saving it`;
   if (answer.receipt === 'written')
-    return `the receipt and the store have both forgotten the password of ${rotationId}`;
+    return `the receipt and the store have both forgotten the password of ${name}`;
   if (config.receipts !== 'off' && answer.receipt === 'none')
-    return `something came between the answer of ${rotationId} and its receipt`;
-  return isSaid(world, rotationId)
-    ? null
-    : `the password of ${rotationId} is lost, and nothing says so`;
+    return `something came between the answer of ${name} and its receipt`;
+  return isSaid(world, rotationId) ? null : `the password of ${name} is lost, and nothing says so`;
 }
 
-/** Under a label of the store, sealed, or replaced by a person after it was current. */
-function isKept({ labels, versions, receipts, promotions }: World, password: string): boolean {
-  if (promotions.some(({ to }) => versions.get(to)?.value?.password === password)) return true;
-  for (const label of ['AWSCURRENT', 'AWSPENDING', 'AWSPREVIOUS'] as const)
-    if (versions.get(labels.get(label) ?? '')?.value?.password === password) return true;
-  const answers = [...versions.values()].map(({ answer = '' }) => answer);
-  return [...receipts.values(), ...answers].some((body) => body.includes(password));
+/** In a version of the store, sealed, or replaced by a person after it was current. */
+function isKept(world: World, password: string): boolean {
+  if (world.promotions.some((promotion) => promotion.password === password)) return true;
+  if (passwordsIn(world).includes(password)) return true;
+  return [...world.receipts.values(), ...answersIn(world)].some((body) => body.includes(password));
 }
 
 function isSaid(world: World, rotationId: string): boolean {
@@ -36,7 +40,7 @@ function isSaid(world: World, rotationId: string): boolean {
   if (record?.open?.rotationId === rotationId) return true;
   // Once a person has moved AWSCURRENT, the record is about another version. The unfinished
   // rotation in the audit log still says it.
-  if (openIntents(world, '').some((intent) => intent.rotationId === rotationId)) return true;
+  if (openIntents(world).some((intent) => intent.rotationId === rotationId)) return true;
   return world.audit.some(
     (event) =>
       event.rotationId === rotationId &&

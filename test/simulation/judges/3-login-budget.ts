@@ -1,8 +1,27 @@
 // Promise 3: consecutive failed logins caused by us never exceed 3, over all processes and
-// restarts.
+// restarts. Every record that counts them counts each login that may have failed, and no other one.
 
-import type { Simulation } from '../../harness/world-run.ts';
+import type { AttemptRecord } from '../../../src/rotation/record.ts';
+import type { Attempted, Simulation } from '../../harness/world-run.ts';
 
-export function loginBudget({ world }: Simulation): string | null {
-  return world.strikes > 3 ? `${world.strikes} failed logins in a row` : null;
+export function loginBudget({ world, records }: Simulation): string | null {
+  if (world.strikes > 3) return `${world.strikes} failed logins in a row`;
+  for (const { attempt, record } of records.splice(0)) {
+    const objection = miscounted(attempt, record);
+    if (objection !== null) return objection;
+  }
+  return null;
+}
+
+/** A claim and an intent count the login that follows them as well. */
+function miscounted(attempt: Attempted, { phase, sequence, loginsSpent }: AttemptRecord) {
+  if (attempt.request?.purpose === 'resume') return null;
+  const sent = attempt.logins.filter(({ told }) => told !== 'not-sent');
+  const accepted = sent.findLastIndex(({ told }) => told === 'accepted');
+  const below = accepted < 0 ? attempt.countedBelow : 0;
+  const next = phase === 'claimed' || phase === 'resetting' ? 1 : 0;
+  const expected = below + sent.length - accepted - 1 + next;
+  return loginsSpent === expected
+    ? null
+    : `record ${sequence} (${phase}) counts ${loginsSpent} logins and not ${expected}`;
 }

@@ -6,7 +6,12 @@ import { currentOf, newestRecord } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
 
 /** Reasons that wait for a person without a suspension. */
-const waitsForPerson = ['receipt-sealed', 'answer-unreadable'];
+export const waitsForPerson: readonly (string | undefined)[] = [
+  'receipt-sealed',
+  'answer-unreadable',
+  'foreign-pending',
+  'store-older-than-audit',
+];
 
 /**
  * Why the account is still unfinished; null when it is not. `result` is what the last run without
@@ -16,13 +21,11 @@ export function unsettled({ world }: Simulation, result: Result | undefined): st
   const record = newestRecord(world);
   const said = result?.reason ?? result?.outcome;
   if (record?.phase === 'stopped' && said === record.reason) return null;
-  if (record?.open)
-    return waitsForPerson.includes(said ?? '')
-      ? null
-      : `rotation ${record.open.rotationId} is open, while the run says ${said}`;
+  if (waitsForPerson.includes(said)) return null;
+  if (record?.open) return `rotation ${record.open.rotationId} is open, while the run says ${said}`;
   if (record?.phase === 'stopped')
     return `suspended for ${record.reason}, while the run says ${said}`;
-  if (currentOf(world).value.password !== world.live)
+  if (currentOf(world).password !== world.live)
     return 'AWSCURRENT does not log in, and nothing says so';
   return result?.reason === undefined ? null : `the run says ${result.reason}`;
 }
