@@ -312,12 +312,14 @@ test('a dry run and a run share one decision, and both say when the next rotatio
   const said = linesOf(dry.stdout).map((line) => JSON.parse(line));
   const done = linesOf(rotated.stdout).map((line) => JSON.parse(line));
   const decided = (results: typeof said): unknown =>
-    results.map(({ account, outcome, due, nextDueAt }) => [
-      account,
-      outcome,
-      due,
-      nextDueAt.slice(0, 10),
-    ]);
+    results
+      .map(({ account, outcome, due, nextDueAt }) => [
+        account,
+        outcome,
+        due,
+        nextDueAt.slice(0, 10),
+      ])
+      .sort();
   expect(decided(said)).toEqual([
     ['due', 'checked', true, nextDays.due],
     ['young', 'checked', false, nextDays.young],
