@@ -2,20 +2,23 @@
 // store. It reads the complete audit log, so it is created at most once a minute, and once at a
 // time.
 
+import { hash } from 'node:crypto';
 import type { Rotator } from '../app.ts';
 import { openVerifiers } from '../app.ts';
 import { WrongInput } from '../audit/findings.ts';
 import { readFrontier } from '../audit/frontier.ts';
-import { buildReport } from '../report/build.ts';
+import { buildReport, type Report } from '../report/build.ts';
 import { reportHtml } from '../report/html.tsx';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { AccountEntry } from '../scheduler/status-cache.ts';
-import { dayMs } from '../time.ts';
+import { dayMs, isoTime } from '../time.ts';
 import { version } from '../version.ts';
 
 const periodDays = 90;
 const keptMs = 60_000;
+/** Readers of the page are recorded, but one record for each reload would fill the log. */
+const recordedEveryMs = 3_600_000;
 
 /**
  * Creates the report as HTML. Throws `audit-unavailable`, or a UsageError without a verifier key.
@@ -25,6 +28,7 @@ export function createComplianceReport(
   clock: Clock,
   entries: () => readonly AccountEntry[],
 ): () => Promise<string> {
+  let recordedAtMs = Number.NEGATIVE_INFINITY;
   let last: { readonly atMs: number; readonly html: Promise<string> } | null = null;
 
   async function create(): Promise<string> {
@@ -45,7 +49,24 @@ export function createComplianceReport(
       store: new Map(accounts.map((entry) => [entry.account.name, storeFactOf(entry)])),
       policy: config.policy,
     });
-    return reportHtml(report);
+    const html = reportHtml(report);
+    await record(report, html);
+    return html;
+  }
+
+  /** A log that cannot be written is no reason to show no report. */
+  async function record({ fromMs, toMs }: Report, html: string): Promise<void> {
+    const nowMs = clock.monotonicMs();
+    if (nowMs - recordedAtMs < recordedEveryMs) return;
+    const trigger = { kind: 'unattended', requestedBy: 'GET /audit' } as const;
+    const dates = { from: isoTime(fromMs), to: isoTime(toMs) };
+    const sha256 = hash('sha256', html);
+    try {
+      await audit.append([{ code: 'report.exported', ...dates, sha256, trigger }]);
+      recordedAtMs = nowMs;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+    }
   }
 
   return () => {

@@ -96,6 +96,7 @@ test('the service rotates due passwords at start, and others on request', async 
     requested_by: 'http token http.token from 127.0.0.1',
   });
   expect(await audited('inventory.changed')).toHaveLength(3);
+  expect(await audited('report.exported')).toHaveLength(1);
 
   child.process.kill('SIGTERM');
   const { code, stderr } = await child.ended;
