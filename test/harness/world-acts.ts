@@ -71,7 +71,7 @@ async function rotateNatively(
   }
 }
 
-export const acts = {
+const acts = {
   rotate: ordering(() => ({})),
   'rotate --force': ordering(() => ({ force: true })),
   check: ordering(() => ({ purpose: 'check' })),

@@ -373,7 +373,7 @@ const nextMoment = ({ calls, timers, pausedUntilMs, deadlineMs }: Process): numb
 };
 
 /** Everybody but `by` finds the world changed. */
-export function disturb({ processes }: Simulation, by: Process | null): void {
+function disturb({ processes }: Simulation, by: Process | null): void {
   for (const process of processes) if (process !== by) process.attempt.isDisturbed = true;
 }
 

@@ -379,8 +379,7 @@ export function beginNatively(world: World): string {
 // Verizon.
 
 /** Verizon locks a user after so many consecutive failed logins. */
-export const isLocked = ({ strikes, foreignStrikes }: World): boolean =>
-  strikes + foreignStrikes >= 5;
+const isLocked = ({ strikes, foreignStrikes }: World): boolean => strikes + foreignStrikes >= 5;
 
 export function refuse(world: World, password: string): null {
   world.strikes += 1;

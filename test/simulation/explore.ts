@@ -53,7 +53,7 @@ type Count = { -readonly [Key in keyof Explored]: Explored[Key] };
  * Milliseconds between two runs: at once, when leases are over, when doubts have settled, when the
  * next rotation is due.
  */
-export const gapsMs = [0, 100_000, 200_000, 61 * dayMs] as const;
+const gapsMs = [0, 100_000, 200_000, 61 * dayMs] as const;
 
 /** Runs without faults in which every account must come to rest. */
 const runsToFinish = 5;

@@ -8,7 +8,7 @@ import type { Step } from '../harness/world-run.ts';
 
 const counts = new Map<string, number>();
 
-export function reached(name: string): void {
+function reached(name: string): void {
   counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
