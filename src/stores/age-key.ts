@@ -103,7 +103,8 @@ function refuse(error: unknown, path: string): never {
       `the identity does not open ${path}; it was sealed to another key`,
     );
   }
-  throw new Failure('store-unavailable', `${path} is damaged: age cannot open it`);
+  const detail = `${path} is damaged: age cannot open it`;
+  throw new Failure('store-unavailable', detail, { cause: 'damaged', path });
 }
 
 function asText(plaintext: Uint8Array): Secret | 'binary' {

@@ -193,8 +193,8 @@ async function findPasswordSince(
 ): Promise<number> {
   let since = current.createdAtMs;
   for (const { versionId } of candidates.slice(0, maxVersionsRead)) {
-    const older = await versions.read({ versionId }).catch(deniedOnly);
-    if (older === 'denied') break;
+    const older = await versions.read({ versionId }).catch(closedForGood);
+    if (older === 'closed') break;
     // A version is empty until the rotation that Secrets Manager began has filled it.
     if (older === null || holdsOwn(older)) continue;
     if (!passwordIn(older, fields, where)?.equals(current.credentials.password)) break;
@@ -335,11 +335,17 @@ function olderThan(
     .sort((a, b) => b.createdAtMs - a.createdAtMs);
 }
 
-/** An older version may have a key that is gone. Without an answer the age would be wrong. */
-function deniedOnly(error: unknown): 'denied' {
-  if (error instanceof Failure && error.reason === 'store-denied') return 'denied';
+/**
+ * The key of an older version may be gone, or its file damaged: no later read shows more. Without
+ * an answer at all the age would be wrong.
+ */
+function closedForGood(error: unknown): 'closed' {
+  if (error instanceof Failure && (error.reason === 'store-denied' || isDamaged(error)))
+    return 'closed';
   throw error;
 }
+
+const isDamaged = ({ facts }: Failure): boolean => facts.cause === 'damaged';
 
 /** `null` for a Failure; anything else is a bug and is thrown again. */
 function unreadable(error: unknown): null {
