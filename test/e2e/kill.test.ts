@@ -110,7 +110,9 @@ const moments: [Moment, CallName, number][] = (['arrived', 'committed'] as const
 );
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
-  test.each(moments)(
+  // Each store has every second moment; the protocol does not know which store it has.
+  const own = moments.filter((_, index) => (index % 2 === 0) === (store === 'file'));
+  test.each(own)(
     'a kill when ThingSpace has %s a %s (number %i) loses no password',
     async (moment, call, number) => {
       await openKillRig(store);
@@ -152,6 +154,8 @@ test.each(secretsManagerCalls)(
  * System calls that make something durable or visible. Each thread has its own count, so the
  * program gets one pool thread.
  */
+/** Every third one; all of them with the complete matrix. */
+const step = process.env['MATRIX'] === 'complete' ? 1 : 3;
 const systemCalls = ['fsync', 'fdatasync', 'link', 'rename', 'unlink', 'connect'];
 
 /** Runs the program under strace, which applies `what` to call number `when`. */
@@ -171,10 +175,10 @@ function startTraced(call: string, what: string, when: number): Program {
 }
 
 testWith('strace').each(systemCalls)(
-  'a kill at every %s of the file store, the audit log and the receipts loses no password',
+  'a kill at a %s of the file store, the audit log or the receipts loses no password',
   async (call) => {
     const verdicts: string[] = [];
-    for (let when = 1; ; when += 1) {
+    for (let when = 1; ; when += step) {
       await openKillRig('file');
       const { code } = await startTraced(call, 'signal=SIGKILL', when).finished;
       if (code === 0) break;
@@ -192,7 +196,7 @@ testWith('strace').each([
   ['link', 'EIO'],
   ['rename', 'ENOSPC'],
 ])('every %s refused once with %s: a clear end, and nothing lost', async (call, errno) => {
-  for (let when = 1; ; when += 1) {
+  for (let when = 1; ; when += step) {
     await openKillRig('file');
     const { code, result, said } = await startTraced(call, `error=${errno}`, when).finished;
     const wasMet = readFileSync(join(rig.folder, 'strace.log'), 'utf8').includes('(INJECTED)');

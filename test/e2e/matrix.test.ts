@@ -49,7 +49,7 @@ type Kill = { readonly nth: number; readonly fault: Fault; readonly isRead: bool
 
 /**
  * All kills of a row; or a sample with an offset by row, so that each write is killed in one row at
- * least: every fourth write and every twelfth read.
+ * least: every fifth write and every fifteenth read.
  */
 function sampleOf(kills: readonly Kill[], row: string): readonly Kill[] {
   if (isComplete) return kills;
@@ -57,7 +57,7 @@ function sampleOf(kills: readonly Kill[], row: string): readonly Kill[] {
     kills
       .filter((kill) => kill.isRead === isRead)
       .filter((_, index) => index % step === (rows.indexOf(row) + step) % step);
-  return [...every(4, false), ...every(12, true)];
+  return [...every(5, false), ...every(15, true)];
 }
 
 /** Reads have no effect, so that before and after are the same. */

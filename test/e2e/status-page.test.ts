@@ -5,7 +5,7 @@ import { openClock } from '../../src/clock.ts';
 import { createApp } from '../../src/server/app.ts';
 import { type Listener, openListener } from '../../src/server/listener.ts';
 import type { PageOptions } from '../../src/server/pages/status.tsx';
-import { examinePage, inBrowser, openBrowser } from '../harness/browser.ts';
+import { darkScreen, examinePage, inBrowser, openBrowser } from '../harness/browser.ts';
 import { memoryLog } from '../harness/serve-http.ts';
 import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../harness/serve-pages.ts';
 
@@ -58,7 +58,9 @@ inBrowser.each(cases)(
     if (!browser) throw new Error('no browser');
     shown = page;
 
-    await examinePage(browser, `status of ${name}`, `http://127.0.0.1:${http.port}/${query}`);
+    const more = name === 'every state' ? [darkScreen] : [];
+    const url = `http://127.0.0.1:${http.port}/${query}`;
+    await examinePage(browser, `status of ${name}`, url, more);
   },
 );
 

@@ -23,19 +23,26 @@ export async function openBrowser(): Promise<Browser | null> {
   return hasTool('chromium') ? chromium.launch({ executablePath, args: flags.split(' ') }) : null;
 }
 
-const screens = [
+type Screen = readonly [kind: string, width: number, colorScheme: 'light' | 'dark'];
+const screens: readonly Screen[] = [
   ['desktop', 1280, 'light'],
-  ['dark', 1280, 'dark'],
   ['phone', 360, 'light'],
-] as const;
+];
+/** The colours are the same on every page: one page with every state shows them. */
+export const darkScreen: Screen = ['dark', 1280, 'dark'];
 
 /**
- * Opens a page on a desktop, in dark mode and on a phone. It must fit the width and apply its
+ * Opens a page on a desktop, on a phone and on the `more` screens. It must fit the width and apply its
  * style sheet under its policy. It must run no script, load nothing else, print no error, and have
  * no violation of axe.
  */
-export async function examinePage(browser: Browser, name: string, url: string): Promise<void> {
-  for (const [kind, width, colorScheme] of screens) {
+export async function examinePage(
+  browser: Browser,
+  name: string,
+  url: string,
+  more: readonly Screen[] = [],
+): Promise<void> {
+  for (const [kind, width, colorScheme] of [...screens, ...more]) {
     const viewport = { width, height: 800 };
     const context = await browser.newContext({ viewport, colorScheme });
     const tab = await context.newPage();
