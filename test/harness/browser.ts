@@ -33,8 +33,8 @@ export const darkScreen: Screen = ['dark', 1280, 'dark'];
 
 /**
  * Opens a page on a desktop, on a phone and on the `more` screens. It must fit the width and apply
- * its style sheet under its policy. It must run no script, load nothing else, print no error, and have
- * no violation of axe.
+ * its style sheet under its policy. It must run no script, load nothing else, print no error, and
+ * have no violation of axe.
  */
 export async function examinePage(
   browser: Browser,
