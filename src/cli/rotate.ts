@@ -204,7 +204,7 @@ async function attempt(
     progress.advance(`${failures}last: ${result.account} ${outcomeWords[result.outcome]}`);
   };
   try {
-    const { results, exitCode } = await withHeartbeat(heartbeat, () =>
+    const { results, exitCode } = await withHeartbeat(heartbeat, accounts.length, () =>
       run(rotator, { accounts, ask, interrupt, onResult }),
     );
     progress.end();

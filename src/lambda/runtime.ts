@@ -92,6 +92,10 @@ export function createInstance(platform: Platform): LambdaInstance {
     return { config, rotator };
   }
 
+  const writeMetrics = (): void => {
+    for (const line of metrics.flush(clock.nowMs())) writeLine(line);
+  };
+
   return {
     async invoke(context, work) {
       const requestId = context.awsRequestId;
@@ -116,11 +120,13 @@ export function createInstance(platform: Platform): LambdaInstance {
           queue: queueOf(env, config, clock),
           inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
         });
-        // Nothing runs between invocations.
+        // Nothing runs between invocations. A witness that does not answer must not cost the
+        // metrics: the function may reach its time limit here.
+        writeMetrics();
         await rotator.audit.witnessed();
         return result;
       } finally {
-        for (const line of metrics.flush(clock.nowMs())) writeLine(line);
+        writeMetrics();
         await current.log?.close();
         current.log = null;
         current.context = null;

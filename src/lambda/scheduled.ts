@@ -61,7 +61,7 @@ async function dispatch(
   const isFleet = order.action === 'rotate' && order.accounts.length === 0;
   const monitor =
     config.heartbeat && isFleet ? openHeartbeat({ ...config.heartbeat, clock, log }) : undefined;
-  const { results, exitCode } = await withHeartbeat(monitor, () =>
+  const { results, exitCode } = await withHeartbeat(monitor, accounts.length, () =>
     run(invocation.rotator, {
       accounts: needed,
       ask: {

@@ -9,6 +9,7 @@
 
 import { createHash } from 'node:crypto';
 import { createTask } from 'node-cron';
+import type { Clock } from '../rotation/ports.ts';
 
 export type Schedule = {
   /** Minute, hour, day of month, month, day of week. */
@@ -18,11 +19,29 @@ export type Schedule = {
   readonly jitterMinutes: number;
 };
 
+/** The same for schedules with the same runs. */
+export const keyOf = ({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>): string =>
+  `${cron} ${timezone}`;
+
 /** The next time at which a run is due, later than now; UTC milliseconds. */
 export type NextRunMs = (schedule: Pick<Schedule, 'cron' | 'timezone'>) => number;
 
-export const nextRunMs: NextRunMs = (schedule) =>
-  nextRuns(schedule, 1)[0] ?? Number.POSITIVE_INFINITY;
+/**
+ * Answers by node-cron, which takes a millisecond. The scheduler asks whenever an account is
+ * finished, and an expression without seconds has one answer for a minute.
+ */
+export function createNextRunMs({ nowMs }: Pick<Clock, 'nowMs'>): NextRunMs {
+  const known = new Map<string, { readonly minute: number; readonly nextMs: number }>();
+  return (schedule) => {
+    const key = keyOf(schedule);
+    const minute = Math.floor(nowMs() / minuteMs);
+    const last = known.get(key);
+    if (last?.minute === minute) return last.nextMs;
+    const nextMs = nextRuns(schedule, 1)[0] ?? Number.POSITIVE_INFINITY;
+    known.set(key, { minute, nextMs });
+    return nextMs;
+  };
+}
 
 const silent = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
 

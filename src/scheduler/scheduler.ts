@@ -13,7 +13,7 @@ import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 import { type AttemptRunner, isTooCloseToPair } from './attempt-runner.ts';
 import { createCircuitBreaker, type Outage } from './circuit-breaker.ts';
-import { jitterMs, type NextRunMs, nextRuns, type Schedule } from './cron.ts';
+import { jitterMs, keyOf, type NextRunMs, nextRuns, type Schedule } from './cron.ts';
 import { within } from './deadline.ts';
 import {
   attemptNow,
@@ -210,9 +210,6 @@ function startDueRuns(state: State): void {
     if (isDue) void startScheduledRun(state, active.schedule);
   }
 }
-
-const keyOf = ({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>): string =>
-  `${cron} ${timezone}`;
 
 async function startScheduledRun(state: State, schedule: Schedule): Promise<void> {
   const { dispatcher, interrupt, options } = state;

@@ -9,7 +9,7 @@ import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { RotationEvent } from '../rotation/event.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { findScheduleProblem, nextRunMs } from '../scheduler/cron.ts';
+import { createNextRunMs, findScheduleProblem } from '../scheduler/cron.ts';
 import type { Emit } from '../scheduler/events.ts';
 import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
 import { type AccountEntry, agesOf, isWell } from '../scheduler/status-cache.ts';
@@ -76,7 +76,9 @@ export async function openService(config: Config, surroundings: Surroundings): P
     observe: subscribers.observe,
     writeLine,
   });
-  const daemon = openScheduler({ rotator, clock, nextRunMs, emit: subscribers.emit });
+  const { emit } = subscribers;
+  const nextRunMs = createNextRunMs(clock);
+  const daemon = openScheduler({ rotator, clock, nextRunMs, emit });
   const { statuses } = daemon;
   const { tokenFile } = config.http;
   let isClosing = false;

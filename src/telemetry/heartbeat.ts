@@ -60,15 +60,19 @@ export const heartbeatText = (accounts: number, unwell: readonly string[]): stri
     : `${counted(unwell.length, 'account')} of ${accounts} with a problem: ` +
       `${unwell.slice(0, 5).join(', ')}${unwell.length > 5 ? ', …' : ''}`;
 
-/** Makes a run over all accounts, between the signals that it starts and how it ended. */
+/**
+ * Makes a run, between the signals that it starts and how it ended. `accounts`: how many there are,
+ * also those for which no attempt was needed.
+ */
 export async function withHeartbeat(
   heartbeat: Heartbeat | undefined,
+  accounts: number,
   makeRun: () => Promise<RunResult>,
 ): Promise<RunResult> {
   void heartbeat?.start();
   const done = await makeRun();
   const unwell = done.results.flatMap((result) => (isGood(result) ? [] : [result.account]));
-  await heartbeat?.end(done.exitCode === 0, heartbeatText(done.results.length, unwell));
+  await heartbeat?.end(done.exitCode === 0, heartbeatText(accounts, unwell));
   return done;
 }
 

@@ -45,11 +45,11 @@ export type ProgramEvent =
   | 'http.failed'
   /** A person requested an attempt over HTTP. */
   | 'http.rotate'
-  /** The webhook did not accept a notification; it is sent again later. */
+  /** The monitor did not accept a heartbeat; it is sent again. */
   | 'heartbeat.retried'
-  /** The monitor did not get a heartbeat; it raises the alarm. */
+  /** The monitor did not accept a heartbeat, and it is not sent again: the monitor alarms. */
   | 'heartbeat.failed'
-  /** A heartbeat is sent again. */
+  /** The webhook did not accept a notification; it is sent again later. */
   | 'notify.retried'
   /** The webhook did not accept a notification, and it is not sent again. */
   | 'notify.failed'

@@ -1,7 +1,12 @@
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { Cron } from 'croner';
 import fc from 'fast-check';
-import { findScheduleProblem, jitterMs, nextRuns } from '../../src/scheduler/cron.ts';
+import {
+  createNextRunMs,
+  findScheduleProblem,
+  jitterMs,
+  nextRuns,
+} from '../../src/scheduler/cron.ts';
 
 const dayMs = 86_400_000;
 const zones = [
@@ -117,6 +122,29 @@ test('over a daylight-saving change a local time that the clocks skip has no run
     '2027-03-13T07:30',
     '2027-03-15T06:30',
     '2027-03-16T06:30',
+  ]);
+});
+
+test('the next run is right in every minute, also after the clock was set back', () => {
+  const nextRunMs = createNextRunMs({ nowMs: () => Date.now() });
+  const askAt = (ms: number): string => {
+    itIs(ms);
+    return new Date(nextRunMs({ cron: '17 3 * * *', timezone: 'UTC' })).toISOString();
+  };
+  const dayAt = (...time: [number, number, number?]) => Date.UTC(2027, 2, 21, ...time);
+
+  expect([
+    askAt(dayAt(3, 16, 1)),
+    askAt(dayAt(3, 16, 59)),
+    askAt(dayAt(3, 17)),
+    askAt(dayAt(3, 17, 30)),
+    askAt(dayAt(3, 17, 30) - 20 * dayMs),
+  ]).toEqual([
+    '2027-03-21T03:17:00.000Z',
+    '2027-03-21T03:17:00.000Z',
+    '2027-03-22T03:17:00.000Z',
+    '2027-03-22T03:17:00.000Z',
+    '2027-03-02T03:17:00.000Z',
   ]);
 });
 
