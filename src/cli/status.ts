@@ -165,7 +165,7 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
   const { account, dueness, state, reason } = row.status;
   const { ageDays, daysLeft } = knownAges(row.status);
   const word = isTerminal ? stateWords[state] : state;
-  const isGreen = dueness === 'not-due' && daysLeft !== undefined;
+  const isGreen = state === 'settled' && dueness === 'not-due' && daysLeft !== undefined;
   return [
     account,
     ageDays === undefined ? unknownAge(row.status) : String(Math.floor(ageDays)),

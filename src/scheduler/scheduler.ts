@@ -17,6 +17,7 @@ import { jitterMs, keyOf, type NextRunMs, nextRuns, type Schedule } from './cron
 import { within } from './deadline.ts';
 import {
   attemptNow,
+  checkAgain,
   checkAll,
   type Dispatcher,
   dispatchDue,
@@ -129,7 +130,14 @@ function createState(options: SchedulerOptions): State {
   const breaker = createCircuitBreaker();
   const runner: AttemptRunner = {
     rotator,
-    statuses: createStatusCache((account) => account.policy ?? config.policy),
+    statuses: createStatusCache({
+      policyOf: (account) => account.policy ?? config.policy,
+      nextRunMs: (account) => {
+        const schedule = account.schedule ?? config.schedule;
+        return options.nextRunMs(schedule) + jitterMs(account.name, schedule.jitterMinutes);
+      },
+      clock,
+    }),
     keyedQueue: openKeyedQueue({ concurrency, pairs, clock, slowAfterMs: pace.slowAttemptMs }),
     breaker,
     calls: openTokenBucket(pace.calls, clock),
@@ -237,6 +245,8 @@ async function loop(state: State): Promise<void> {
     if (Math.abs(byMs) > clockStepMs) {
       emit({ event: 'clock.stepped', byMs });
       differenceMs += byMs;
+      // The evidence is dated in the future.
+      if (byMs < 0) checkAgain(state.dispatcher);
     }
     startDueRuns(state);
     dispatchDue(state.dispatcher, nowMs);

@@ -5,6 +5,7 @@
 import type { Account } from '../app.ts';
 import type { Facts, Reason } from '../rotation/failure.ts';
 import { ageDays, dayMs, dueAtMs } from '../rotation/policy.ts';
+import type { Clock } from '../rotation/ports.ts';
 import { isGood } from '../rotation/result.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
 import type { Policy, Result } from '../rotation/state.ts';
@@ -28,8 +29,16 @@ export type AccountEntry = {
   passwordSinceMs?: number | undefined;
   /** False: nobody said how old the password is; it is due as if it were new when stored. */
   isAgeKnown?: boolean | undefined;
+  /** When the account was checked last, with or without an answer. */
   checkedAtMs?: number | undefined;
+  /** When the store last gave what the status rests on. */
+  evidenceAtMs?: number | undefined;
+  /** The scheduled run that has to renew the evidence. */
+  nextRunMs: number;
   lastSuccessMs?: number | undefined;
+  /** The first failure of those in a row, and the last one. */
+  failingSinceMs?: number | undefined;
+  failedAtMs?: number | undefined;
   /** When an attempt of this process changed the password, or may have changed it. */
   changedMs?: number | undefined;
   /** Failures in a row. */
@@ -49,8 +58,20 @@ export type StatusCache = {
   recordBug(name: string, detail: string, atMs: number): void;
 };
 
-export function createStatusCache(policyOf: (account: Account) => Policy): StatusCache {
+export type StatusCacheOptions = {
+  readonly policyOf: (account: Account) => Policy;
+  /** The next run of the account's schedule, with its delay in that run; UTC milliseconds. */
+  readonly nextRunMs: (account: Account) => number;
+  readonly clock: Pick<Clock, 'nowMs'>;
+};
+
+export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOptions): StatusCache {
   let entries = new Map<string, AccountEntry>();
+
+  function recordEvidence(entry: AccountEntry, atMs: number): void {
+    entry.evidenceAtMs = atMs;
+    entry.nextRunMs = nextRunMs(entry.account);
+  }
 
   return {
     replaceAccounts: (accounts) => {
@@ -59,12 +80,10 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
       // The objects stay the same: an attempt in progress holds one.
       entries = new Map(
         accounts.map((account) => {
-          const entry = before.get(account.name) ?? {
-            ...blank,
-            account,
-            policy: policyOf(account),
-          };
-          return [account.name, Object.assign(entry, { account, policy: policyOf(account) })];
+          const policy = policyOf(account);
+          // A new account is checked now.
+          const entry = before.get(account.name) ?? { ...blank, nextRunMs: clock.nowMs() };
+          return [account.name, Object.assign(entry, { account, policy })];
         }),
       );
       return [...before.values()]
@@ -75,13 +94,16 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
     entries: () => [...entries.values()],
     recordResult: (result) => {
       const entry = entries.get(result.account);
-      if (entry) applyResult(entry, result);
+      if (!entry) return;
+      applyResult(entry, result);
+      if (isGood(result)) recordEvidence(entry, result.endedAtMs);
     },
     recordStatus: (status, atMs) => {
       const entry = entries.get(status.account);
       if (!entry) return;
-      const { state, reason, detail, facts, next, username, passwordSinceMs } = status;
-      Object.assign(entry, { state, reason, detail, facts, next, checkedAtMs: atMs });
+      const { username, passwordSinceMs } = status;
+      applyStatus(entry, status, atMs);
+      if (status.state !== 'unreadable') recordEvidence(entry, atMs);
       if (passwordSinceMs !== undefined)
         Object.assign(entry, { passwordSinceMs, isAgeKnown: status.isAgeKnown });
       if (username === undefined || username === entry.username) return;
@@ -98,10 +120,25 @@ export function createStatusCache(policyOf: (account: Account) => Policy): Statu
         facts: undefined,
         next: 'Report this bug with the log. The next scheduled run retries.',
         checkedAtMs: atMs,
-        failures: entry.failures + 1,
       });
+      countFailure(entry, atMs);
     },
   };
+}
+
+/** A failure stays until an attempt succeeds, unless it was that of reading, which works now. */
+function applyStatus(entry: AccountEntry, status: AccountStatus, atMs: number): void {
+  const { state, reason, detail, facts, next } = status;
+  const isFailing = entry.failures > 0 && entry.reason !== undefined;
+  const staysFailed = isFailing && reason === undefined && entry.state !== 'unreadable';
+  Object.assign(entry, { state, checkedAtMs: atMs });
+  if (!staysFailed) Object.assign(entry, { reason, detail, facts, next });
+}
+
+function countFailure(entry: AccountEntry, atMs: number): void {
+  entry.failures += 1;
+  entry.failedAtMs = atMs;
+  entry.failingSinceMs ??= atMs;
 }
 
 function applyResult(entry: AccountEntry, result: Result): void {
@@ -113,9 +150,9 @@ function applyResult(entry: AccountEntry, result: Result): void {
     facts,
     next,
     checkedAtMs: endedAtMs,
-    failures: isGood(result) ? 0 : entry.failures + 1,
   });
-  if (isGood(result)) entry.lastSuccessMs = endedAtMs;
+  if (!isGood(result)) countFailure(entry, endedAtMs);
+  else Object.assign(entry, { failures: 0, failingSinceMs: undefined, lastSuccessMs: endedAtMs });
   if (outcome === 'rotated' || outcome === 'recovered') entry.isAgeKnown = true;
   const sinceMs = passwordSinceMs(result);
   if (sinceMs !== undefined) entry.passwordSinceMs = sinceMs;
@@ -152,9 +189,20 @@ export function agesOf({ passwordSinceMs, policy }: AccountEntry, nowMs: number)
   };
 }
 
-/** Whether nothing is wrong with an account, as far as the newest check says. */
+/** A scheduled run has so long to reach an account, and to renew its evidence. */
+const graceMs = 2 * 3_600_000;
+/** A date that is further ahead was written while the clock was wrong. */
+const clockToleranceMs = 60_000;
+
+/** Whether nothing positive may be said of an account: its evidence is too old, or misdated. */
+export function isStale({ evidenceAtMs = 0, nextRunMs }: AccountEntry, nowMs: number): boolean {
+  return nowMs > nextRunMs + graceMs || evidenceAtMs > nowMs + clockToleranceMs;
+}
+
+/** Whether nothing is wrong with an account, by evidence that is not stale. */
 export function isWell(entry: AccountEntry, nowMs: number): boolean {
   const { state, reason, blocked, account } = entry;
+  if (isStale(entry, nowMs)) return false;
   if (reason !== undefined || blocked !== undefined || state !== 'settled') return false;
   return !account.enabled || (agesOf(entry, nowMs)?.daysLeft ?? -1) >= 0;
 }
@@ -169,8 +217,9 @@ export function rankOf(entry: AccountEntry, nowMs: number): number {
   if (entry.state === 'changed') return 4;
   if (entry.state === 'unreadable') return 5;
   if (entry.reason !== undefined && entry.state !== 'busy') return 6;
-  if (entry.state === 'unknown') return 9;
-  return entry.isAgeKnown === false ? 7 : 8;
+  if (isStale(entry, nowMs)) return 7;
+  if (entry.state === 'unknown') return 10;
+  return entry.isAgeKnown === false ? 8 : 9;
 }
 
 /** Most urgent first; among equals the one with the fewest days left. */

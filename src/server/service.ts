@@ -82,6 +82,8 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const { statuses } = daemon;
   const { tokenFile } = config.http;
   let isClosing = false;
+  // While a service closes, its scheduler does not run, and it must not be killed for that.
+  const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
   await daemon.start();
   return {
     config,
@@ -94,11 +96,11 @@ export async function openService(config: Config, surroundings: Surroundings): P
       nextRunMs: daemon.nextRunMs(),
       timezone: config.schedule.timezone,
       outage: daemon.outage(),
+      isAlive: isAlive(),
       facts: { store: config.store.type, config: configFile },
     }),
     readiness: createReadiness({ rotator, daemon, clock }),
-    // While a service closes, its scheduler does not run, and it must not be killed for that.
-    isAlive: () => isClosing || daemon.idleMs() < stuckAfterMs,
+    isAlive,
     metrics,
     report: createComplianceReport(rotator, clock, statuses.entries),
     rotateRequests: openRotateRequests(daemon, clock),

@@ -87,6 +87,7 @@ export async function servedWorld(
       nextRunMs: daemon.nextRunMs(),
       timezone: 'UTC',
       outage: daemon.outage(),
+      isAlive: true,
       facts: { store: 'file' },
     }),
     readiness: createReadiness({ rotator: world.rotator, daemon, clock }),

@@ -22,6 +22,8 @@ export function entryOf(
     next: '',
     ...(days === null ? {} : { passwordSinceMs: nowMs - days * dayMs }),
     checkedAtMs: nowMs - 17 * 60_000,
+    evidenceAtMs: nowMs - 17 * 60_000,
+    nextRunMs: nowMs + dayMs / 2,
     failures: 0,
     ...more,
   };
@@ -39,6 +41,8 @@ const failed = (
   facts,
   next: nextStep(reason),
   failures: 1,
+  failingSinceMs: nowMs - 3 * dayMs,
+  failedAtMs: nowMs - 17 * 60_000,
 });
 
 /** One of each kind. */
@@ -94,6 +98,7 @@ export const everyState: readonly AccountEntry[] = [
   entryOf('twin-a', 30, {
     blocked: describeSharedUser(['twin-a', 'twin-b']),
   }),
+  entryOf('frozen', 30, { evidenceAtMs: nowMs - 2 * dayMs, nextRunMs: nowMs - dayMs }),
   entryOf('newcomer', null, { state: 'unknown', checkedAtMs: undefined }),
 ];
 
@@ -135,6 +140,7 @@ export const pageOf = (
   nextRunMs: Date.UTC(2026, 10, 24, 3, 17),
   timezone: 'UTC',
   outage: null,
+  isAlive: true,
   facts: { store: 'file' },
   ...more,
 });

@@ -13,7 +13,11 @@ const trigger = { kind: 'manual', requestedBy: 'test' } as const;
 
 function requestsOver(finish: () => Promise<Result | null>) {
   const clock = virtualClock();
-  const statuses = createStatusCache(() => ({ rotateAfterDays: 75, maxAgeDays: 90 }));
+  const statuses = createStatusCache({
+    policyOf: () => ({ rotateAfterDays: 75, maxAgeDays: 90 }),
+    nextRunMs: () => 0,
+    clock,
+  });
   statuses.replaceAccounts(accounts);
   return {
     clock,

@@ -5,6 +5,7 @@ import {
   type Pace,
   type Scheduler,
 } from '../../src/scheduler/scheduler.ts';
+import { isStale, isWell } from '../../src/scheduler/status-cache.ts';
 import {
   dailyCron,
   dayMs,
@@ -133,6 +134,47 @@ test('an account whose store never answers is reported, and delays no other acco
     'store-unavailable',
     'the store did not answer within 60 s',
   ]);
+});
+
+// In 0.1 an account was healthy for as long as its newest check said so, whatever its date.
+test('an account that no run reaches is stale two hours after the run, and not healthy', async () => {
+  const { world, scheduler } = await started({ names: named(1), age: () => 10 });
+  await world.clock.advance(minuteMs);
+  world.hold = () => new Promise(() => {});
+  world.holdStatus = world.hold;
+  const status = (): boolean[] => {
+    const [entry] = scheduler.statuses.entries();
+    const nowMs = world.clock.nowMs();
+    return entry ? [isStale(entry, nowMs), isWell(entry, nowMs)] : [];
+  };
+
+  const atFirst = status();
+  await world.clock.advance(scheduler.nextRunMs() - world.clock.nowMs() + 2 * hourMs);
+  const inTime = status();
+  await world.clock.advance(hourMs);
+
+  // Before it is stale, the store that does not answer is reported.
+  expect([atFirst, inTime, status()]).toEqual([
+    [false, true],
+    [false, false],
+    [true, false],
+  ]);
+});
+
+// Finding S2: the evidence was dated 20 days ahead.
+test('evidence that a wrong clock dated is not believed, and is renewed at once', async () => {
+  const { world, scheduler } = await started({ names: named(1), age: () => 10 });
+  world.clock.step(20 * dayMs);
+  await world.clock.advance(hourMs);
+  world.clock.step(-20 * dayMs);
+  const [entry] = scheduler.statuses.entries();
+
+  const before = entry && isWell(entry, world.clock.nowMs());
+  await world.clock.advance(minuteMs);
+
+  expect([before, entry && isWell(entry, world.clock.nowMs())]).toEqual([false, true]);
+  expect(entry?.evidenceAtMs).toBeLessThanOrEqual(world.clock.nowMs());
+  await ended(scheduler, world);
 });
 
 test('the accounts of a run are spread over the jitter, always in the same order', async () => {

@@ -1,7 +1,6 @@
 import { statusPage } from '../../src/server/pages/status.tsx';
-import { entryOf } from '../harness/serve-pages.ts';
+import { entryOf, nowMs } from '../harness/serve-pages.ts';
 
-const nowMs = Date.UTC(2026, 10, 30);
 const pageOf = (...entries: ReturnType<typeof entryOf>[]): string =>
   statusPage({
     entries,
@@ -11,6 +10,7 @@ const pageOf = (...entries: ReturnType<typeof entryOf>[]): string =>
     nextRunMs: nowMs,
     timezone: 'UTC',
     outage: null,
+    isAlive: true,
     facts: {},
     query: new URLSearchParams(),
     refreshSeconds: 60,
@@ -24,4 +24,15 @@ test('the page calls no account healthy while the age of its password is not kno
   expect(page).toContain('The age of the password is not known for 1 of 2 accounts.');
   expect(page).toContain('Age unknown</span>');
   expect(page).not.toContain('are healthy');
+});
+
+test('the page calls no account healthy that was not checked in its last scheduled run', () => {
+  const hourMs = 3_600_000;
+  const fresh = entryOf('a', 3, { nextRunMs: nowMs - hourMs });
+  const stale = entryOf('b', 3, { nextRunMs: nowMs - 3 * hourMs });
+
+  expect(pageOf(fresh)).toContain('The account is healthy.');
+  const page = pageOf(fresh, stale);
+  expect(page).toContain('1 of 2 accounts: not checked since the last scheduled run.');
+  expect(page).toContain('Not checked in time</span>');
 });

@@ -6,7 +6,14 @@ import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/
 import { explain } from '../../rotation/catalogue.ts';
 import type { Facts, Reason } from '../../rotation/failure.ts';
 import type { Outage } from '../../scheduler/circuit-breaker.ts';
-import { type AccountEntry, agesOf, rankOf, worstFirst } from '../../scheduler/status-cache.ts';
+import {
+  type AccountEntry,
+  agesOf,
+  isStale,
+  isWell,
+  rankOf,
+  worstFirst,
+} from '../../scheduler/status-cache.ts';
 import { counted, printable } from '../../text.ts';
 
 export type PageOptions = {
@@ -18,6 +25,8 @@ export type PageOptions = {
   readonly nextRunMs: number;
   readonly timezone: string;
   readonly outage: Outage | null;
+  /** False: the scheduler loop does not run. */
+  readonly isAlive: boolean;
   /** What is known about every account: the kind of store, the configuration file. */
   readonly facts: Facts;
   /** Seconds until the browser loads the page again; 0: it does not. */
@@ -41,9 +50,10 @@ const groups: readonly Group[] = [
   { key: 'overdue', title: 'Over the age limit', tone: 'bad', ranks: [2] },
   { key: 'unfinished', title: 'Rotation unfinished', tone: 'doubt', ranks: [3, 4] },
   { key: 'failing', title: 'Failed, will be retried', tone: 'warn', ranks: [5, 6] },
-  { key: 'undated', title: 'Age unknown', tone: 'doubt', ranks: [7] },
-  { key: 'healthy', title: 'Healthy', tone: 'good', ranks: [8] },
-  { key: 'unknown', title: 'Not checked yet', tone: 'plain', ranks: [9] },
+  { key: 'stale', title: 'Not checked in time', tone: 'bad', ranks: [7] },
+  { key: 'undated', title: 'Age unknown', tone: 'doubt', ranks: [8] },
+  { key: 'healthy', title: 'Healthy', tone: 'good', ranks: [9] },
+  { key: 'unknown', title: 'Not checked yet', tone: 'plain', ranks: [10] },
 ];
 
 const countOf = ({ entries, nowMs }: PageOptions, ranks: readonly number[]): number =>
@@ -62,7 +72,7 @@ export function statusPage(options: PageOptions): string {
   const pages = Math.max(1, Math.ceil(matching.length / accountsPerPage));
   const page = Math.min(pages, Math.max(1, Math.floor(Number(query.get('page') ?? 1)) || 1));
   const shown = matching.slice((page - 1) * accountsPerPage, page * accountsPerPage);
-  const urgent = countOf(options, [0, 1, 2]);
+  const urgent = countOf(options, [0, 1, 2, 7]);
   return renderPage(
     <Page
       title={`${urgent > 0 ? `(${urgent}) ` : ''}ThingSpace passwords`}
@@ -88,12 +98,15 @@ export function statusPage(options: PageOptions): string {
 function verdictOf(options: PageOptions): readonly [Tone, string] {
   const { entries } = options;
   const all = counted(entries.length, 'account');
-  const [action, overdue, failing, undated, unknown] = [[0, 1], [2], [3, 4, 5, 6], [7], [9]].map(
-    (ranks) => countOf(options, ranks),
+  const counts = [[0, 1], [2], [7], [3, 4, 5, 6], [8], [10]].map((ranks) =>
+    countOf(options, ranks),
   );
+  const [action, overdue, stale, failing, undated, unknown] = counts;
+  if (!options.isAlive) return ['bad', 'The scheduler has stopped. No account is being checked.'];
   if (entries.length === 0) return ['warn', 'No accounts are configured.'];
   if (action) return ['bad', `Action required for ${action} of ${all}.`];
   if (overdue) return ['bad', `${overdue} of ${all}: the password is over the age limit.`];
+  if (stale) return ['bad', `${stale} of ${all}: not checked since the last scheduled run.`];
   if (failing) return ['warn', `${failing} of ${all} failed and will be retried.`];
   if (unknown) return ['warn', `${unknown} of ${all} not checked yet.`];
   if (undated) return ['warn', `The age of the password is not known for ${undated} of ${all}.`];
@@ -226,8 +239,9 @@ function statusOf(entry: AccountEntry, nowMs: number): readonly [Tone, string] {
   if (state === 'unreadable') return ['warn', 'Not readable'];
   if (ages && ages.daysLeft < 0) return ['bad', 'Over the age limit'];
   if (state === 'busy') return ['plain', 'Busy'];
-  if (state === 'unknown') return ['plain', 'Not checked yet'];
   if (reason !== undefined) return ['warn', 'Failed'];
+  if (isStale(entry, nowMs)) return ['bad', 'Not checked in time'];
+  if (state === 'unknown') return ['plain', 'Not checked yet'];
   if (ages && ages.dueAtMs <= nowMs) return ['warn', 'Due'];
   return entry.isAgeKnown === false ? ['doubt', 'Age unknown'] : ['good', 'Healthy'];
 }
@@ -242,6 +256,18 @@ const Status = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
         <span class="note">
           {'Checked '}
           <Time ms={entry.checkedAtMs} nowMs={nowMs} />
+        </span>
+      )}
+      {entry.evidenceAtMs !== undefined && entry.evidenceAtMs !== entry.checkedAtMs && (
+        <span class="note">
+          {'Last confirmed '}
+          <Time ms={entry.evidenceAtMs} nowMs={nowMs} />
+        </span>
+      )}
+      {entry.failedAtMs !== undefined && entry.failures > 0 && (
+        <span class="note">
+          {`Failed ${counted(entry.failures, 'time')}, last `}
+          <Time ms={entry.failedAtMs} nowMs={nowMs} />
         </span>
       )}
     </>
@@ -310,13 +336,14 @@ const Failure = ({ reason, facts }: Failed) => {
 const AgeBar = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
   const ages = agesOf(entry, nowMs);
   const { maxAgeDays, rotateAfterDays } = entry.policy;
-  if (!ages) return <span class="soft">unknown</span>;
+  if (!ages || entry.reason === 'password-lost') return <span class="soft">unknown</span>;
   const { ageDays, daysLeft } = ages;
   if (entry.isAgeKnown === false)
     return <span class="soft">{`unknown; stored ${counted(Math.floor(ageDays), 'day')} ago`}</span>;
   const at = (age: number): number =>
     Math.min(100, Math.round((Math.max(0, age) / maxAgeDays) * 7500) / 100);
-  const tone: Tone = daysLeft < 0 ? 'bad' : ageDays >= rotateAfterDays ? 'warn' : 'good';
+  const isWarned = ageDays >= rotateAfterDays || !isWell(entry, nowMs);
+  const tone: Tone = daysLeft < 0 ? 'bad' : isWarned ? 'warn' : 'good';
   return (
     <>
       <svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
