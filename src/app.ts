@@ -17,6 +17,7 @@ import { type AuditWriter, openAuditLog, openAuditReader } from './audit/log.ts'
 import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
 import { UsageError } from './config/errors.ts';
+import { describeLost, isFolderLost, markFolder, markOf } from './config/folders.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
@@ -336,12 +337,21 @@ export async function openAuditWriter(
   };
   if (audit.s3 === undefined) {
     const { openFileSegments } = await import('./audit/file-segments.ts');
+    refuseLost(audit.directory);
     const segments = openFileSegments({ directory: audit.directory, processes, clock });
+    markFolder(audit.directory);
     return openAuditLog({ ...common, segments });
   }
   const { openObjectSegments } = await import('./audit/object-segments.ts');
   const objects = await openBucket(config, audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
+}
+
+/** Throws `audit-unavailable` when the folder of the audit log was in use and is gone. */
+function refuseLost(directory: string): void {
+  if (!isFolderLost(directory)) return;
+  const facts = { cause: 'folder-missing', path: directory, mark: markOf(directory) } as const;
+  throw new Failure('audit-unavailable', `audit log: ${describeLost(directory)}`, facts);
 }
 
 /** Throws a UsageError. */
@@ -386,7 +396,13 @@ export async function openAuditSource(config: Config, clock: Clock): Promise<Aud
   const { audit } = config;
   if (audit.s3 === undefined) {
     const { openFileSource } = await import('./audit/file-segments.ts');
-    return openFileSource(audit.directory);
+    const source = openFileSource(audit.directory);
+    // What needs no audit log can still be read.
+    const segments = async () => {
+      refuseLost(audit.directory);
+      return source.segments();
+    };
+    return { ...source, segments };
   }
   const { openObjectSource } = await import('./audit/object-segments.ts');
   return openObjectSource(await openBucket(config, audit.s3, clock));

@@ -21,6 +21,7 @@ import { recordFacts } from '../audit/facts.ts';
 import { openFileSegments } from '../audit/file-segments.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { UsageError } from '../config/errors.ts';
+import { markFolder } from '../config/folders.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
@@ -161,6 +162,7 @@ async function createAuditLog(
   try {
     await recordFacts(log, { accounts, policy: initialPolicy });
     await log.checkpoint();
+    markFolder(directory);
   } finally {
     await log.close();
   }

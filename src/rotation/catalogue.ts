@@ -115,6 +115,14 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
     {
       text: `Mount or restore the folder ${where(facts)}, or correct its path in the configuration`,
     },
+    ...(facts.mark === undefined
+      ? []
+      : [
+          {
+            text: 'Only if it must begin anew, empty: delete its mark',
+            command: `rm ${quoted(facts.mark)}`,
+          },
+        ]),
   ],
   'disk-full': (facts) => [
     {
@@ -262,6 +270,11 @@ const catalogue: Record<Reason, Entry> = {
     title: 'access to secret store denied',
     meaning: unchangedSince('The secret store refused access.'),
     steps: (facts) => [{ text: 'Grant the access that the detail names' }, retry(facts)],
+  },
+  'store-missing': {
+    title: 'secret store is missing',
+    meaning: unchangedSince('The folder of the file store is not there.'),
+    steps: (facts) => causeSteps['folder-missing'](facts),
   },
   'secret-not-found': {
     title: 'secret not found',

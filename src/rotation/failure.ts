@@ -41,6 +41,7 @@ export const failures = {
   'out-of-time': unchanged,
   'store-unavailable': unchanged,
   'store-denied': unchanged,
+  'store-missing': unchanged,
   'secret-not-found': unchanged,
   'secret-invalid': unchanged,
   'foreign-pending': unchanged,
@@ -97,7 +98,7 @@ export const causes = [
   'file-denied',
   /** The file `path` does not exist. */
   'file-missing',
-  /** The folder `path` of the store does not exist: it is not mounted, or was never created. */
+  /** The folder `path` was in use before, and it is missing or empty; `mark` says so. */
   'folder-missing',
   /** The disk that holds `path` is full. */
   'disk-full',
@@ -152,6 +153,8 @@ export type Facts = {
   readonly detail?: string | undefined;
   readonly cause?: Cause | undefined;
   readonly path?: string | undefined;
+  /** The file that marks `path` as in use. */
+  readonly mark?: string | undefined;
   /** Octal permission bits of `path`. */
   readonly mode?: string | undefined;
   readonly host?: string | undefined;

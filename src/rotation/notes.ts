@@ -17,6 +17,9 @@ export const notes: Record<Reason, string> = {
     'Do not delete files of the file store. Versions never change, so what exists can be read.',
   'store-denied':
     'Do not grant secretsmanager:*. The files in infra/ list the permissions that are needed.',
+  'store-missing':
+    'Do not store the passwords again in a new folder: a backup or the unmounted disk holds the ' +
+    'attempt records, which say whether a rotation is unfinished.',
   'secret-not-found':
     'Do not create an empty secret: it needs username, password, clientId and clientSecret.',
   'secret-invalid':

@@ -150,6 +150,7 @@ function described(finding: Finding, evidence: Evidence, known: Facts): Describe
 const unreadable: readonly Reason[] = [
   'store-unavailable',
   'store-denied',
+  'store-missing',
   'secret-not-found',
   'secret-invalid',
 ];

@@ -73,6 +73,7 @@ function evidenceOf({ reason, logins }: Pick<Observation, 'reason' | 'logins'>):
 } {
   switch (reason) {
     case 'store-unavailable':
+    case 'store-missing':
       return { unreachable: 'store', reachable: [] };
     case 'api-unavailable':
     case 'login-unavailable':

@@ -11,8 +11,9 @@
 // after a day.
 
 import { randomUUID } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { describeLost, isFolderLost, markFolder, markOf } from '../config/folders.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
@@ -36,7 +37,7 @@ import {
 import type { StoredVersion, VersionStore } from './version-store.ts';
 
 export type FileStoreOptions = {
-  /** Made when it is missing, 0700. */
+  /** Made by the first `putCurrent`, 0700, and marked (folders.ts). */
   readonly directory: string;
   /** The contents of the identity file (`readIdentityFile`). */
   readonly identity: Secret;
@@ -69,20 +70,26 @@ const dayMs = 86_400_000;
 const maxValueBytes = 65_536;
 
 /**
- * Opens or makes the folder, and sweeps what crashes of more than a day ago left. Throws
- * `store-unavailable`, `store-denied`.
+ * Opens the folder, which need not exist, and sweeps what crashes of more than a day ago left.
+ * Throws `store-unavailable`, `store-denied`.
  */
 export async function openFileStore(options: FileStoreOptions): Promise<FileStore> {
   const { directory, clock } = options;
   const key = await openAgeKey(options.identity);
-  await makeFolder(directory);
-  const folders = (await namesIn(directory)) ?? [];
+  const folders = await onDisk('read the folder', directory, () => readdir(directory), [
+    'ENOENT',
+  ]).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  if (folders.length > 0) markFolder(directory);
   await Promise.all(folders.map((name) => sweep(join(directory, name), clock.nowMs() - dayMs)));
   const placeOf = (secretId: string): Place => {
     if (secretId === '') throw new Failure('secret-not-found', 'a secret without a name');
     const folder = join(directory, safeName(secretId));
     return {
       secretId,
+      directory,
       index: join(folder, 'index'),
       versions: join(folder, 'versions'),
       key,
@@ -94,8 +101,10 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
 
     async putCurrent(secretId, value) {
       const place = placeOf(secretId);
+      refuseLost(directory);
       for (const folder of [place.versions, place.index]) await makeFolder(folder);
       for (const folder of [dirname(place.index), directory]) await syncFolder(folder);
+      markFolder(directory);
       const token = randomUUID();
       await putAt(place, { token, value, stages: ['AWSCURRENT'] }, () => emptySecret(secretId));
       return token;
@@ -113,6 +122,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
 /** One secret's folders, and what opens and dates its versions. */
 type Place = {
   readonly secretId: string;
+  readonly directory: string;
   readonly index: string;
   readonly versions: string;
   readonly key: AgeKey;
@@ -164,6 +174,7 @@ async function readAt(
         ? version.stages.includes(which.stage)
         : version.versionId === which.versionId,
     );
+    if (!index) refuseLost(place.directory);
     if (!index || !found) return null;
     try {
       const value = await openVersion(place, found, isSecondRead ? [] : ['ENOENT']);
@@ -273,7 +284,15 @@ function emptySecret(secretId: string): IndexContent {
   return { name: secretId, identity: `file:${secretId}#${randomUUID()}`, versions: [] };
 }
 
+/** Throws `store-missing` when the folder was in use and is gone. */
+function refuseLost(directory: string): void {
+  if (!isFolderLost(directory)) return;
+  const facts = { cause: 'folder-missing', path: directory, mark: markOf(directory) } as const;
+  throw new Failure('store-missing', describeLost(directory), facts);
+}
+
 function missing(place: Place): never {
+  refuseLost(place.directory);
   throw new Failure(
     'secret-not-found',
     `secret ${place.secretId} does not exist in the file store`,

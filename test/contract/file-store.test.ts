@@ -4,9 +4,20 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { generateHybridIdentity, generateIdentity } from 'age-encryption';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
@@ -222,6 +233,7 @@ test('the first key of the identity file encrypts, and the other keys still open
 });
 
 test('an error about an identity file names the defect and never its content', async () => {
+  await mkdir(world.directory);
   const path = join(world.directory, 'rotator.key');
   const open = async (contents: string): Promise<unknown> =>
     openFileStore({
@@ -359,6 +371,7 @@ test('a token that contains a path is a defect, and throws', async () => {
 });
 
 test('an error names the file that is where a folder should be', async () => {
+  await mkdir(world.directory);
   const file = join(world.directory, 'file');
   await writeFile(file, '');
   const open = (directory: string): Promise<unknown> =>
@@ -367,9 +380,38 @@ test('an error names the file that is where a folder should be', async () => {
   const failures = [await failureOf(open(join(file, 'secrets'))), await failureOf(open(file))];
 
   expect(failures.map(({ detail }) => detail)).toEqual([
-    `cannot make the folder ${join(file, 'secrets')}: ENOTDIR`,
-    `cannot make the folder ${file}: EEXIST`,
+    `cannot read the folder ${join(file, 'secrets')}: ENOTDIR`,
+    `cannot read the folder ${file}: ENOTDIR`,
   ]);
+});
+
+// Finding S5. 0.1 made an empty store where a disk was not mounted, and said "Create the secret".
+test.each([
+  ['missing', async () => {}],
+  ['empty', async (directory: string) => void (await mkdir(directory))],
+])('a store that was in use and is %s is an error, and is not made again', async (_, leave) => {
+  await world.putByHand(secretId, documentText);
+  await rename(world.directory, `${world.directory}.away`);
+  await leave(world.directory);
+  const mark = join(dirname(world.directory), '.secrets.mark');
+  const open = (): Promise<FileStore> =>
+    openFileStore({
+      directory: world.directory,
+      identity: new Secret(world.identity),
+      clock: openClock(),
+    });
+
+  const store = await open();
+  const failures = [
+    await failureOf(store.versions(secretId).read({ stage: 'AWSCURRENT' })),
+    await failureOf(store.versions(secretId).list()),
+    await failureOf(store.putCurrent(secretId, new Secret(documentText))),
+  ];
+  await rm(mark);
+  await (await open()).putCurrent(secretId, new Secret(documentText));
+
+  const detail = `the folder ${world.directory} is missing or empty, and it was in use before`;
+  expect(failures).toEqual(Array(3).fill({ reason: 'store-missing', detail }));
 });
 
 const mount = (...options: string[]): Buffer => execFileSync('mount', options);

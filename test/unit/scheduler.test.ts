@@ -137,7 +137,7 @@ test('an account whose store never answers is reported, and delays no other acco
 });
 
 // In 0.1 an account was healthy for as long as its newest check said so, whatever its date.
-test('an account that no run reaches is stale two hours after the run, and not healthy', async () => {
+test('an account that no run reaches is stale two hours after it, and not healthy', async () => {
   const { world, scheduler } = await started({ names: named(1), age: () => 10 });
   await world.clock.advance(minuteMs);
   world.hold = () => new Promise(() => {});
