@@ -82,6 +82,11 @@ export type Rotator = {
   attempt(account: Account, ask: Ask, interrupt: AbortSignal): Promise<Result>;
   /** The status of an account. Read-only; sends no login. */
   status(account: Account): Promise<AccountStatus>;
+  /**
+   * The clock of the store, UTC milliseconds: of a test write where the store allows one, else of
+   * a read of the account's secret. Throws as the store does.
+   */
+  storeClock(account: Account): Promise<number>;
   readonly audit: AuditWriter;
   readonly clock: Clock;
   /** The runtime's observer, for what happens around the attempts. */
@@ -163,6 +168,11 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
         portsFor(storeFor(account)),
         requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
       ),
+    storeClock: async ({ secretId }) => {
+      if (secrets.files) return secrets.files.probe();
+      const current = await secrets.versions(secretId).read({ stage: 'AWSCURRENT' });
+      return current?.storeNowMs ?? clock.nowMs();
+    },
     audit,
     clock,
     observe,

@@ -41,6 +41,9 @@ import {
   type StoredCheckpoint,
 } from './segments.ts';
 
+/** As large as an append of one rotation can be. */
+const probeBytes = 65_536;
+
 const monthPattern = /^audit-(\d{4}-\d{2})\.jsonl$/;
 const checkpointPattern = /^(\d{12,16})\.checkpoint$/;
 const checkpointFolder = 'checkpoints';
@@ -108,6 +111,13 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
       }
     },
     position: () => ({ month: end.month ?? undefined, position: end.position }),
+    async probe() {
+      const path = join(writer, 'probe');
+      guarded(path, () => {
+        writeFileSync(path, Buffer.alloc(probeBytes), { mode: 0o640, flush: true });
+        unlinkSync(path);
+      });
+    },
     seek({ month, position }) {
       if (month === undefined || position === undefined) return false;
       end = { month, position };

@@ -51,6 +51,12 @@ export interface AuditWriter extends AuditLog {
    * has been read: another process may have made them.
    */
   rotationsOfUser(username: string): ReadonlyMap<string, LastRotation>;
+  /**
+   * Shows that records can be written: tries it where the storage allows that, and throws
+   * `audit-unavailable` when that or the newest append failed. Resolves with the time of the newest
+   * record.
+   */
+  probe(): Promise<number>;
   /** What the newest `inventory.summary` carries (facts.ts), as far as the log has been read. */
   factsHash(): string | undefined;
   /**
@@ -121,6 +127,14 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
       return found;
     },
     factsHash: () => follower.end.factsHash,
+    probe: () =>
+      sequence.run(async () => {
+        await writer.follow();
+        await segments.probe();
+        const failure = writer.lastFailure();
+        if (failure) throw failure;
+        return follower.end.lastTimeMs;
+      }),
     source: segments.source,
     async close() {
       await queue.idle();
@@ -149,6 +163,7 @@ export function openAuditReader(source: AuditSource): AuditWriter {
     },
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
+    probe: refuse,
     source,
     witnessed: async () => {},
     close: async () => {},
@@ -257,6 +272,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   /** What the log has to say about itself in the next append. */
   let notes: LogEvent[] = [];
   let mustFollow = true;
+  let lastFailure: Failure | null = null;
 
   async function follow(): Promise<void> {
     for (const { bytes, records } of await follower.follow()) {
@@ -280,6 +296,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
         follower.add(linesOf(batch.bytes));
         notes = [];
         mustFollow = false;
+        lastFailure = null;
         return;
       }
       await follow();
@@ -293,6 +310,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
 
   /** Promise 4. */
   function reportLost(events: readonly LoggedEvent[], failure: Failure): void {
+    lastFailure = failure;
     const lost = events.filter(({ code }) => code !== 'rotation.intended');
     const earlier = notes.reduce(
       (sum, note) => sum + (note.code === 'sink.failed' ? note.lost : 0),
@@ -318,6 +336,8 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
     follow,
     write,
     reportLost,
+    /** Why the newest append failed; null when it was written. */
+    lastFailure: () => lastFailure,
     expectChanges() {
       mustFollow = true;
     },

@@ -125,6 +125,8 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
       }
     },
     position: () => ({}),
+    // A test object under Object Lock would stay. The newest append is the evidence.
+    probe: async () => {},
     seek: () => true,
     source: openObjectSource(objects),
     close: () => objects.close(),

@@ -2,10 +2,12 @@
 // finishes.
 
 import type { Account, Ask } from '../app.ts';
+import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import { type Order, parseOrder, selectAccounts } from '../order.ts';
 import { openReceipt, parseReceiptLine, rotationIdOf } from '../receipts/receipts.ts';
-import { Failure } from '../rotation/failure.ts';
+import { nextStep } from '../rotation/catalogue.ts';
+import { Failure, failures } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
@@ -13,7 +15,7 @@ import { run } from '../scheduler/run.ts';
 import { Secret } from '../secret.ts';
 import { type Heartbeat, openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
 import { checkEnvironment, printFindings } from './check.ts';
-import { type Session, withSession } from './context.ts';
+import { readConfig, type Session, withSession } from './context.ts';
 import { readGivenFile } from './files.ts';
 import { humanLines, outcomeWords, plainLine, summary } from './format-result.ts';
 import { openProgress } from './progress.ts';
@@ -42,7 +44,7 @@ export async function rotate(
   }
   const order = orderOf('rotate', names, flags);
   const { trigger: kind } = flags;
-  return withSession(shell, flags, async (session) => {
+  return withOrder(shell, flags, order, async (session) => {
     const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
     if (accounts.length > 1) refuseSharedUsers(await readStatuses(session.rotator, accounts));
     const { config, clock, log } = session;
@@ -65,7 +67,7 @@ export async function check(
   flags: OrderFlags,
 ): Promise<number> {
   const order = orderOf('check', names, flags);
-  return withSession(shell, flags, async (session) => {
+  return withOrder(shell, flags, order, async (session) => {
     const { rotator } = session;
     const accounts = selectAccounts(await rotator.accounts(), order.accounts);
     const statuses = await readStatuses(rotator, accounts);
@@ -103,7 +105,7 @@ export async function recover(
   if ((receipt !== undefined || passwordStdin) && names.length !== 1)
     throw new UsageError('--receipt and --password-stdin are for one account. Name that account.');
   const order = orderOf('recover', names, {});
-  return withSession(shell, flags, async (session) => {
+  return withOrder(shell, flags, order, async (session) => {
     const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
     const [account] = accounts;
     const isGiven = receipt !== undefined || passwordStdin === true;
@@ -165,7 +167,7 @@ export async function resume(
 ): Promise<number> {
   const { abandon, ...orderFlags } = flags;
   const order = orderOf('resume', [name], orderFlags);
-  return withSession(shell, flags, async (session) => {
+  return withOrder(shell, flags, order, async (session) => {
     const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
     const trigger = session.trigger('manual', order);
     const [account] = accounts;
@@ -178,6 +180,47 @@ export async function resume(
     }
     return attempt(shell, flags, session, accounts, { purpose: 'resume', trigger, abandon });
   });
+}
+
+/**
+ * A session for an order. When no attempt can begin, because the store or the audit log cannot be
+ * opened, `--json` still prints one object per account.
+ */
+async function withOrder(
+  shell: Shell,
+  flags: CommonFlags,
+  { accounts }: Order,
+  work: (session: Session) => Promise<number>,
+): Promise<number> {
+  const startedAtMs = openClock().nowMs();
+  try {
+    return await withSession(shell, flags, work);
+  } catch (error) {
+    if (!(error instanceof Failure && flags.json)) throw error;
+    const config = await readConfig(shell, flags);
+    for (const account of selectAccounts(config.accounts, accounts))
+      printResult(shell, flags, notBegun(account, error, startedAtMs), 'rotate');
+    throw error;
+  }
+}
+
+/** The result of an attempt that could not begin. */
+function notBegun({ name, secretId }: Account, failure: Failure, startedAtMs: number): Result {
+  const { reason, message: detail } = failure;
+  const facts = { ...failure.facts, account: name, secretId, detail };
+  return {
+    account: name,
+    secretId,
+    outcome: 'failed',
+    certainty: failures[reason].certainty,
+    reason,
+    detail,
+    logins: 0,
+    startedAtMs,
+    endedAtMs: openClock().nowMs(),
+    next: nextStep(reason, facts),
+    facts,
+  };
 }
 
 /** One attempt for each account; prints each result. Returns the worst exit code. */

@@ -36,7 +36,7 @@ export async function status(
     const all = await rotator.accounts();
     const accounts = names.length === 0 ? all : selectAccounts(all, names);
     const statuses = await readStatuses(rotator, accounts);
-    const results = await readLastResults(rotator);
+    const results = await readLastResults(shell, rotator);
     const rows = statuses.map((status, index) => ({
       status,
       enabled: accounts[index]?.enabled ?? true,
@@ -46,7 +46,7 @@ export async function status(
     else printRows(shell, flags, rows);
     const shared = findSharedUsers(statuses).map(describeSharedUser);
     for (const problem of shared) tell(shell, `error: ${problem}`);
-    return shared.length > 0 ? 2 : Math.max(0, ...statuses.map(exitCodeOf));
+    return shared.length > 0 ? 2 : Math.max(0, ...rows.map(exitCodeOf));
   };
   return withSession(shell, flags, show, { reads: true });
 }
@@ -68,10 +68,18 @@ export function refuseSharedUsers(statuses: readonly AccountStatus[]): void {
 
 type LastResult = Pick<RecordView, 'status' | 'reason' | 'timeMs'>;
 
-const resultCodes = ['rotation.outcome', 'account.stopped', 'rotation.reconciled'];
+const resultCodes = [
+  'rotation.outcome',
+  'account.stopped',
+  'rotation.reconciled',
+  'attempt.failed',
+];
 
-/** The newest result of each account in the audit log; empty when the log cannot be read. */
-async function readLastResults(rotator: Rotator): Promise<ReadonlyMap<string, LastResult>> {
+/** The newest result of each account in the audit log, as far as the log can be read. */
+async function readLastResults(
+  shell: Shell,
+  rotator: Rotator,
+): Promise<ReadonlyMap<string, LastResult>> {
   const found = new Map<string, LastResult>();
   try {
     for await (const { view } of listRecords(rotator.audit.source, {}))
@@ -79,6 +87,7 @@ async function readLastResults(rotator: Rotator): Promise<ReadonlyMap<string, La
         found.set(view.account, view);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
+    tell(shell, `The audit log cannot be read: ${error.message}. The last results are missing.`);
   }
   return found;
 }
@@ -92,13 +101,17 @@ const exitCodes: Record<AccountStatus['state'], number> = {
   stopped: 4,
 };
 
-const exitCodeOf = ({ state }: AccountStatus): number => exitCodes[state];
-
 type Row = {
   readonly status: AccountStatus;
   readonly enabled: boolean;
   readonly last: LastResult | null;
 };
+
+/** Whether the password is due, and the last attempt to change it failed. */
+const isFailing = ({ status: { state, dueness }, last }: Row): boolean =>
+  state === 'settled' && dueness !== 'not-due' && last?.status === 'failure';
+
+const exitCodeOf = (row: Row): number => (isFailing(row) ? 1 : exitCodes[row.status.state]);
 
 /** The fields of `status --json`; null where there is no value. */
 function jsonOf({ status, enabled, last }: Row): object {
@@ -165,6 +178,7 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
   const { account, dueness, state, reason } = row.status;
   const { ageDays, daysLeft } = knownAges(row.status);
   const word = isTerminal ? stateWords[state] : state;
+  const isHealthy = state === 'settled' && !isFailing(row);
   const isGreen = state === 'settled' && dueness === 'not-due' && daysLeft !== undefined;
   return [
     account,
@@ -179,8 +193,8 @@ function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): 
     },
     nextRotation(row),
     {
-      text: state === 'settled' || reason === undefined ? word : `${word}: ${reason}`,
-      paint: state === 'settled' ? green : state === 'busy' ? yellow : red,
+      text: isFailing(row) ? 'failing' : reason === undefined ? word : `${word}: ${reason}`,
+      paint: isHealthy ? green : state === 'busy' ? yellow : red,
     },
     row.last === null ? '-' : `${row.last.reason ?? row.last.status} ${isoDay(row.last.timeMs)}`,
   ];

@@ -57,17 +57,31 @@ type StatusPorts = Omit<Ports, 'observe'>;
 export async function readStatus(ports: StatusPorts, request: Request): Promise<AccountStatus> {
   const { account, secretId, store, policy } = request;
   const known: Facts = { account, secretId, store };
+  const unread: Failure[] = [];
+  // What the store says is worth knowing, also without the audit log.
+  const audit: Ports['audit'] = {
+    ...ports.audit,
+    rotationsOf: (name) =>
+      ports.audit.rotationsOf(name).catch((error: unknown) => {
+        if (!(error instanceof Failure)) throw error;
+        unread.push(error);
+        return { open: [], last: null };
+      }),
+  };
   try {
-    const { evidence, details } = await readFresh(ports, request);
+    const { evidence, details } = await readFresh({ ...ports, audit }, request);
     const finding = classify(evidence, details, request);
     const { current, record } = evidence;
     const loginsSpent = record?.record.loginsSpent ?? 0;
     const sinceMs = sinceOf(finding, evidence, details);
     const rotationId = record?.record.open?.rotationId ?? record?.record.history?.[0]?.rotationId;
+    const facts = { ...known, versionId: current.versionId, loginsSpent };
+    const found = described(finding, evidence, facts);
+    const [failure] = unread;
     return {
       account,
       secretId,
-      ...described(finding, evidence, { ...known, versionId: current.versionId, loginsSpent }),
+      ...(failure && found.state === 'settled' ? unreadableBy(failure, facts) : found),
       username: current.credentials.username,
       versionId: current.versionId,
       rotationId,
@@ -76,11 +90,14 @@ export async function readStatus(ports: StatusPorts, request: Request): Promise<
     };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const found = failed(error.reason, { ...known, ...error.facts, detail: error.message });
-    // Nothing was read, so nothing is known to be in order.
-    const state = found.state === 'settled' ? 'unreadable' : found.state;
-    return { account, secretId, ...found, state };
+    return { account, secretId, ...unreadableBy(error, known) };
   }
+}
+
+/** What could not be read is not known to be in order. */
+function unreadableBy({ reason, facts, message: detail }: Failure, known: Facts): Described {
+  const found = failed(reason, { ...known, ...facts, detail });
+  return { ...found, state: found.state === 'settled' ? 'unreadable' : found.state };
 }
 
 /** How often what is outdated is read again. */

@@ -1,24 +1,34 @@
-// Whether the service could rotate now: the store responds, the audit log is writable, the clock
-// agrees with the store, the scheduler runs. Orchestrators ask often, so responses are kept for a
-// while.
+// Whether the service could rotate now: the store answers and can be written, the audit log takes
+// records, the clock agrees with the store, the scheduler runs, and no evidence is stale. A check
+// that is good says when that was seen. Orchestrators ask often, so answers are kept for a while.
 
 import type { Rotator } from '../app.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { within } from '../scheduler/deadline.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
+import { isStale } from '../scheduler/status-cache.ts';
+import { counted } from '../text.ts';
+import { isoTime } from '../time.ts';
 
 export type Check = {
-  readonly check: 'store' | 'audit' | 'clock' | 'loop';
+  readonly check: 'store' | 'audit' | 'clock' | 'evidence' | 'loop';
   readonly ok: boolean;
   readonly detail: string;
+  /** When that was seen; ISO 8601. */
+  readonly at: string;
 };
 
 export type ReadinessOptions = {
-  readonly rotator: Pick<Rotator, 'accounts' | 'status' | 'audit'>;
+  readonly rotator: Pick<Rotator, 'storeClock' | 'status' | 'audit'>;
   readonly daemon: Pick<Scheduler, 'statuses' | 'idleMs'>;
   readonly clock: Clock;
 };
+
+export type Readiness = () => Promise<readonly Check[]>;
+
+/** What was found, before it is dated. */
+type Found = { readonly ok: boolean; readonly detail: string };
 
 const keptMs = 15_000;
 const checkTimeoutMs = 8_000;
@@ -26,75 +36,112 @@ const checkTimeoutMs = 8_000;
 export const stuckAfterMs = 150_000;
 /** The release date of this program: an earlier clock was never set. */
 const earliestMs = 1_793_491_200_000; // 2026-11-01
-/** How far the dates of the store may be ahead of this clock. */
-const maxAheadMs = 300_000;
+/** How far the clock of the store may differ from this one. */
+const maxDifferenceMs = 300_000;
 
 /** Never rejects. */
-export function createReadiness(options: ReadinessOptions): () => Promise<readonly Check[]> {
-  const { rotator, daemon, clock } = options;
-  let kept: { readonly atMs: number; readonly checks: Promise<readonly Check[]> } | null = null;
+export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): Readiness {
+  const { statuses } = daemon;
   let nextEntry = 0;
+  /** Of the last answer; positive when the store is ahead. */
+  let differenceMs = 0;
 
   /** One account per call, in turn. */
-  async function checkStore(): Promise<Check> {
-    const entries = daemon.statuses.entries();
+  async function checkStore(): Promise<Found> {
+    const entries = statuses.entries();
     const entry = entries[nextEntry++ % Math.max(1, entries.length)];
-    if (!entry) return { check: 'store', ok: true, detail: 'no accounts' };
-    const { state, reason, detail = '' } = await rotator.status(entry.account);
+    if (!entry) return { ok: true, detail: 'no accounts' };
+    const storeMs = await rotator.storeClock(entry.account);
+    const nowMs = clock.nowMs();
+    const { state, reason, detail = '', passwordSinceMs = 0 } = await rotator.status(entry.account);
+    differenceMs = Math.max(storeMs, passwordSinceMs) - nowMs;
     // A single secret that is missing or malformed says nothing about the store.
-    const isFailing =
-      state === 'unreadable' && (reason === 'store-unavailable' || reason === 'store-denied');
-    return {
-      check: 'store',
-      ok: !isFailing,
-      detail: isFailing ? `${reason}: ${detail}` : 'reachable',
-    };
+    const isFailing = state === 'unreadable' && reason?.startsWith('store-') === true;
+    return isFailing
+      ? { ok: false, detail: `${reason}: ${detail}` }
+      : { ok: true, detail: `answers for ${entry.account.name}` };
   }
 
-  async function checkAudit(): Promise<Check> {
-    (await rotator.audit.rotationsOf('')).open;
-    return { check: 'audit', ok: true, detail: 'writable' };
+  async function checkAudit(): Promise<Found> {
+    const newestMs = await rotator.audit.probe();
+    return { ok: true, detail: `takes records; the newest is of ${isoTime(newestMs)}` };
   }
 
-  /** A failure is a negative check, and so is no response in time. */
-  async function bounded(check: Check['check'], run: () => Promise<Check>): Promise<Check> {
-    const response = run().catch((error: unknown) => {
-      const detail =
-        error instanceof Failure ? `${error.reason}: ${error.message}` : 'an unexpected error';
-      return { check, ok: false, detail };
-    });
-    const first = await within(clock, checkTimeoutMs, response);
-    const detail = `no response within ${checkTimeoutMs} ms`;
-    return first === 'late' ? { check, ok: false, detail } : first;
-  }
+  const store = createProbe(clock, checkStore);
+  const audit = createProbe(clock, checkAudit);
 
   return async () => {
-    const nowMs = clock.monotonicMs();
-    if (!kept || nowMs - kept.atMs > keptMs)
-      kept = {
-        atMs: nowMs,
-        checks: Promise.all([bounded('store', checkStore), bounded('audit', checkAudit)]),
-      };
-    return [...(await kept.checks), checkClock(daemon, clock.nowMs()), checkLoop(daemon)];
+    const [storeCheck, auditCheck] = await Promise.all([store(), audit()]);
+    const nowMs = clock.nowMs();
+    const dated = (check: Check['check'], found: Found): Check => {
+      return { check, ...found, at: isoTime(nowMs) };
+    };
+    return [
+      { check: 'store', ...storeCheck },
+      { check: 'audit', ...auditCheck },
+      dated('clock', checkClock(nowMs, differenceMs)),
+      dated('evidence', checkEvidence(statuses, nowMs)),
+      dated('loop', checkLoop(daemon.idleMs())),
+    ];
   };
 }
 
-function checkClock({ statuses }: ReadinessOptions['daemon'], nowMs: number): Check {
-  const newestMs = Math.max(0, ...statuses.entries().map((entry) => entry.passwordSinceMs ?? 0));
-  const aheadMs = newestMs - nowMs;
-  if (nowMs < earliestMs)
-    return { check: 'clock', ok: false, detail: 'the clock is before the release of this program' };
-  return aheadMs > maxAheadMs
-    ? {
-        check: 'clock',
+type Dated = Omit<Check, 'check'>;
+
+/**
+ * Runs a check that can hang, and keeps what it found for a while. A failure is a negative answer,
+ * and so is none in time. While one run hangs, no other one begins: each would keep a thread of the
+ * file system.
+ */
+function createProbe(clock: Clock, check: () => Promise<Found>): () => Promise<Dated> {
+  let running: Promise<Dated> | null = null;
+  let kept: { readonly atMs: number; readonly found: Dated } | null = null;
+
+  async function run(): Promise<Dated> {
+    const found = await check().catch((error: unknown): Found => {
+      const isKnown = error instanceof Failure;
+      return {
         ok: false,
-        detail: `the store is ${Math.round(aheadMs / 1000)} s ahead of this clock`,
-      }
-    : { check: 'clock', ok: true, detail: 'in agreement with the store' };
+        detail: isKnown ? `${error.reason}: ${error.message}` : 'an unexpected error',
+      };
+    });
+    const dated = { ...found, at: isoTime(clock.nowMs()) };
+    kept = { atMs: clock.monotonicMs(), found: dated };
+    running = null;
+    return dated;
+  }
+
+  return async () => {
+    if (kept && clock.monotonicMs() - kept.atMs < keptMs) return kept.found;
+    running ??= run();
+    const found = await within(clock, checkTimeoutMs, running);
+    if (found !== 'late') return found;
+    const last = kept ? ` since ${kept.found.at}` : '';
+    return { ok: false, detail: `no answer${last}`, at: isoTime(clock.nowMs()) };
+  };
 }
 
-function checkLoop({ idleMs }: ReadinessOptions['daemon']): Check {
-  const idle = idleMs();
-  const detail = `the scheduler ran ${Math.round(idle / 1000)} s ago`;
-  return { check: 'loop', ok: idle < stuckAfterMs, detail };
+function checkClock(nowMs: number, differenceMs: number): Found {
+  if (nowMs < earliestMs)
+    return { ok: false, detail: 'the clock is before the release of this program' };
+  if (Math.abs(differenceMs) <= maxDifferenceMs)
+    return { ok: true, detail: 'in agreement with the store' };
+  const seconds = Math.round(Math.abs(differenceMs) / 1000);
+  const where = differenceMs > 0 ? 'ahead of' : 'behind';
+  return { ok: false, detail: `the store is ${seconds} s ${where} this clock` };
 }
+
+function checkEvidence({ entries }: Scheduler['statuses'], nowMs: number): Found {
+  const all = entries();
+  const stale = all.filter((entry) => isStale(entry, nowMs)).length;
+  const newestMs = Math.max(0, ...all.map(({ evidenceAtMs = 0 }) => evidenceAtMs));
+  const newest = newestMs === 0 ? 'none yet' : `the newest is of ${isoTime(newestMs)}`;
+  return stale === 0
+    ? { ok: true, detail: newest }
+    : { ok: false, detail: `stale for ${stale} of ${counted(all.length, 'account')}; ${newest}` };
+}
+
+const checkLoop = (idleMs: number): Found => ({
+  ok: idleMs < stuckAfterMs,
+  detail: `the scheduler ran ${Math.round(idleMs / 1000)} s ago`,
+});

@@ -11,7 +11,7 @@
 // after a day.
 
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describeLost, isFolderLost, markFolder, markOf } from '../config/folders.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
@@ -56,6 +56,11 @@ export type FileStore = {
    * when it resolves.
    */
   putCurrent(secretId: string, value: Secret): Promise<string>;
+  /**
+   * Shows that a version can be stored: writes and removes a file. Resolves with the time of the
+   * disk, UTC milliseconds. Throws as `versions`, and `store-missing`.
+   */
+  probe(): Promise<number>;
   /** The names of all secrets, sorted. */
   list(): Promise<readonly string[]>;
 };
@@ -108,6 +113,15 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
       const token = randomUUID();
       await putAt(place, { token, value, stages: ['AWSCURRENT'] }, () => emptySecret(secretId));
       return token;
+    },
+
+    async probe() {
+      refuseLost(directory);
+      const path = join(directory, `.probe-${randomUUID()}`);
+      await writeDurably(path, Buffer.alloc(maxValueBytes));
+      const { mtimeMs } = await onDisk('read', path, () => stat(path));
+      await onDisk('remove', path, () => unlink(path));
+      return mtimeMs;
     },
 
     async list() {

@@ -117,7 +117,7 @@ export type FleetWorld = {
   readonly clock: VirtualClock;
   readonly rotator: Pick<
     Rotator,
-    'config' | 'accounts' | 'attempt' | 'status' | 'audit' | 'observe'
+    'config' | 'accounts' | 'attempt' | 'status' | 'storeClock' | 'audit' | 'observe'
   >;
   readonly audit: LoggedEvent[];
   readonly events: RotationEvent[];
@@ -338,6 +338,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     rotationsOf: async () => ({ open: [], last: null }),
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
+    probe: async () => {
+      if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
+      return clock.nowMs();
+    },
     witnessed: async () => {},
     checkpoint: async () => {
       counts.checkpoints += 1;
@@ -415,6 +419,11 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
         } finally {
           running -= 1;
         }
+      },
+      storeClock: async ({ name }) => {
+        await world.holdStatus(name);
+        if (broken.store) throw new Failure('store-unavailable', 'the store is unreachable');
+        return clock.nowMs();
       },
       status: async (account) => {
         await world.holdStatus(account.name);

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { Failure } from '../../src/rotation/failure.ts';
+import type { Check } from '../../src/server/readiness.ts';
 import { type ServedWorld, servedWorld, token } from '../harness/serve-http.ts';
 import { dayMs, minuteMs } from '../harness/serve-world.ts';
 
@@ -14,6 +15,8 @@ async function open(...given: Parameters<typeof servedWorld>): Promise<ServedWor
   return served;
 }
 
+const checksIn = (body: string): readonly Check[] =>
+  (JSON.parse(body) as { checks: readonly Check[] }).checks;
 const json = (body: string): Record<string, unknown> => JSON.parse(body) as Record<string, unknown>;
 
 test('a requested rotation can be followed, and is audited with who asked for it', async () => {
@@ -289,13 +292,14 @@ test('health, readiness and metrics show the state of the service', async () => 
   expect([ready.status, notReady.status]).toEqual([200, 503]);
   expect(json(ready.body)).toMatchObject({
     ready: true,
-    checks: [{ check: 'store' }, { check: 'audit' }, { check: 'clock' }, { check: 'loop' }],
+    checks: ['store', 'audit', 'clock', 'evidence', 'loop'].map((check) => ({ check, ok: true })),
   });
   expect(json(notReady.body)).toMatchObject({
     ready: false,
     checks: [
       { check: 'store', ok: false, detail: 'store-unavailable: the store is unreachable' },
-      {},
+      { ok: false, detail: 'audit-unavailable: no space left on device (ENOSPC)' },
+      { ok: true },
       { ok: true },
       { ok: true },
     ],
@@ -317,7 +321,39 @@ test('a service whose clock is far behind the store is not ready', async () => {
     check: 'clock',
     ok: false,
     detail: 'the store is 604740 s ahead of this clock',
+    at: expect.any(String),
   });
+});
+
+// Finding S1: each question kept a thread of the file system until none was left.
+test('readiness says since when the store is silent, and asks it only once meanwhile', async () => {
+  const { ask, world } = await open({ names: ['fleet-east'] });
+  const before = await ask('GET', '/readyz');
+  let asked = 0;
+  world.holdStatus = () => {
+    asked += 1;
+    return new Promise(() => {});
+  };
+
+  const answers: unknown[] = [];
+  for (let count = 0; count < 5; count += 1) {
+    await world.clock.advance(minuteMs);
+    let isAnswered = false;
+    const answer = ask('GET', '/readyz').finally(() => {
+      isAnswered = true;
+    });
+    while (!isAnswered) {
+      await world.clock.advance(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const { status, body } = await answer;
+    answers.push([status, checksIn(body)[0]?.detail]);
+  }
+
+  const [{ at } = { at: '' }] = checksIn(before.body);
+  expect(before.status).toBe(200);
+  expect(answers).toEqual(Array(5).fill([503, `no answer since ${at}`]));
+  expect(asked).toBe(1);
 });
 
 test('the report is created on request, and an unreadable audit log is named', async () => {
