@@ -50,8 +50,11 @@ export type Runtime = {
    * storage did not accept.
    */
   readonly writeLine: (line: string) => void;
-  /** Opens the audit log for reading only: nothing is appended, and no attempt is made. */
-  readonly reads?: boolean | undefined;
+  /**
+   * `read`: nothing is appended, and no attempt is made. `write-if-possible`: the same where the
+   * log cannot be written, which is observed. Default: `write`.
+   */
+  readonly auditAccess?: 'write' | 'read' | 'write-if-possible' | undefined;
 };
 
 /** Who acts and on which host, for the audit records. */
@@ -113,9 +116,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   });
   const secrets = await openSecrets(config, clock);
   const processes = openProcessIdentity(runtime.pid);
-  const audit = runtime.reads
-    ? openAuditReader(await openAuditSource(config, clock))
-    : await openAuditWriter(config, runtime, processes);
+  const audit = await openAudit(config, runtime, processes);
   const receipts = await openReceiptFiles(config, runtime);
 
   const storeFor = (account: Account): SecretStore => {
@@ -158,7 +159,8 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     accounts: async () => {
       const accounts = [...config.accounts, ...(await discovered(config, secrets))];
       const { policy } = config;
-      if (!runtime.reads) await observed(runtime, '*', recordFacts(audit, { accounts, policy }));
+      if (runtime.auditAccess !== 'read')
+        await observed(runtime, '*', recordFacts(audit, { accounts, policy }));
       return accounts;
     },
     attempt: (account, ask, interrupt) =>
@@ -355,6 +357,23 @@ export async function openAuditWriter(
   const { openObjectSegments } = await import('./audit/object-segments.ts');
   const objects = await openBucket(config, audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
+}
+
+async function openAudit(
+  config: Config,
+  runtime: Runtime,
+  processes: ProcessIdentity,
+): Promise<AuditWriter> {
+  const { auditAccess, clock, observe } = runtime;
+  const openReader = async () => openAuditReader(await openAuditSource(config, clock));
+  if (auditAccess === 'read') return openReader();
+  try {
+    return await openAuditWriter(config, runtime, processes);
+  } catch (error) {
+    if (!(error instanceof Failure) || auditAccess !== 'write-if-possible') throw error;
+    observe({ event: 'audit.failed', account: '*', detail: error.message });
+    return openReader();
+  }
 }
 
 /** Throws `audit-unavailable` when the folder of the audit log was in use and is gone. */

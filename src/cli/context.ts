@@ -3,7 +3,14 @@
 // of its response.
 
 import { Writable } from 'node:stream';
-import { type Account, auditContextOf, compose, openAuditWriter, type Rotator } from '../app.ts';
+import {
+  type Account,
+  auditContextOf,
+  compose,
+  openAuditWriter,
+  type Rotator,
+  type Runtime,
+} from '../app.ts';
 import type { AuditWriter } from '../audit/log.ts';
 import { openClock } from '../clock.ts';
 import { type Config, loadConfig } from '../config/load.ts';
@@ -23,6 +30,8 @@ export type Session = {
   readonly clock: Clock;
   /** Aborted by the first signal. */
   readonly interrupt: AbortSignal;
+  /** False: a record could not be written to the audit log. */
+  readonly isAudited: () => boolean;
   /** Who asks, and why. */
   trigger(kind: Trigger['kind'], order?: Pick<Trigger, 'reason' | 'changeRef'>): Trigger;
   /** Adds an observer. */
@@ -38,14 +47,14 @@ const shownByResults: ReadonlySet<RotationEvent['event']> = new Set([
 ]);
 
 /**
- * Opens a session, runs `work` in it, and closes it also when `work` throws. With `reads` the audit
- * log is opened for reading only, so that a read-only or full disk does not matter.
+ * Opens a session, runs `work` in it, and closes it also when `work` throws. With `read`
+ * the audit log is opened for reading only, so that a read-only or full disk does not matter.
  */
 export async function withSession<T>(
   shell: Shell,
   flags: CommonFlags,
   work: (session: Session) => Promise<T>,
-  { reads = false } = {},
+  auditAccess: Runtime['auditAccess'] = 'write',
 ): Promise<T> {
   const config = await readConfig(shell, flags);
   const log = openCommandLog(shell, config, flags);
@@ -54,7 +63,11 @@ export async function withSession<T>(
   const signals = openSignals(shell, log);
   const isLogged = ({ event }: RotationEvent): boolean =>
     !(shell.stderr.isTTY && shownByResults.has(event));
+  let isAudited = true;
   const observers: Observer[] = [
+    ({ event }) => {
+      if (event === 'audit.failed') isAudited = false;
+    },
     (event) => isLogged(event) && logEvent(log, event),
     lines.observe,
     signals.observe,
@@ -68,7 +81,7 @@ export async function withSession<T>(
         for (const observer of observers) observer(event);
       },
       writeLine: lines.write,
-      reads,
+      auditAccess,
     });
     try {
       return await work({
@@ -77,6 +90,7 @@ export async function withSession<T>(
         log,
         clock,
         interrupt: signals.interrupt,
+        isAudited: () => isAudited,
         trigger: (kind, order) => ({
           kind: kind === 'manual' && !shell.isAttended ? 'unattended' : kind,
           requestedBy: shell.user.requestedBy,

@@ -76,7 +76,7 @@ export async function createReport(
         await recordReading(shell, config, (audit) => audit.append([{ ...event, trigger }]));
       return exitCode;
     },
-    { reads: true },
+    'read',
   );
 }
 

@@ -83,7 +83,7 @@ export async function secretGet(
   // biome-ignore lint/nursery/noJsRestrictedProperties: the flag of this name, not a Secret
   if (!flags.reveal)
     throw new UsageError('secret get prints the password in plain text. Add --reveal to confirm.');
-  return withSession(shell, flags, async (session) => {
+  const show = async (session: Session): Promise<number> => {
     const files = needFiles(session);
     const { name: account, secretId } = await findAccount(session.rotator, name);
     const facts = { account, secretId, store: 'file' } as const;
@@ -96,7 +96,8 @@ export async function secretGet(
     // biome-ignore lint/nursery/noJsRestrictedProperties: only this command prints a value
     print(shell, version.value.reveal().replace(/\n$/, ''));
     return 0;
-  });
+  };
+  return withSession(shell, flags, show, 'read');
 }
 
 function needFiles({ rotator }: Session): FileStore {

@@ -48,7 +48,7 @@ export async function status(
     for (const problem of shared) tell(shell, `error: ${problem}`);
     return shared.length > 0 ? 2 : Math.max(0, ...rows.map(exitCodeOf));
   };
-  return withSession(shell, flags, show, { reads: true });
+  return withSession(shell, flags, show, 'read');
 }
 
 /** The statuses of these accounts, in their order. */
