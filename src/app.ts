@@ -69,7 +69,7 @@ export type Account = AccountConfig;
 
 /** What one attempt is asked for; the rest of a `Request` comes from the configuration. */
 export type Ask = Pick<Request, 'purpose' | 'trigger'> &
-  Partial<Pick<Request, 'force' | 'impatient' | 'native' | 'receipt' | 'abandon'>>;
+  Partial<Pick<Request, 'force' | 'keyDigest' | 'impatient' | 'native' | 'receipt' | 'abandon'>>;
 
 export type Rotator = {
   readonly config: Config;

@@ -5,6 +5,7 @@
 // accepted, and never repeats a value, which can be a secret in the wrong place.
 
 // Not `{ z }`: esbuild keeps all of zod then (444 kB instead of 83 kB).
+import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { suggestion, UsageError } from './config/errors.ts';
 
@@ -23,6 +24,12 @@ export const freeText = z
 
 const acceptedText = `1 to ${maxTextLength} characters on one line, without control characters`;
 
+export const idempotencyKey = z.string().regex(/^[\x21-\x7e]{1,255}$/);
+
+/** What records keep of an idempotency key: 128 bits of its SHA-256, hex. */
+export const keyDigestOf = (key: string): string =>
+  createHash('sha256').update(key).digest('hex').slice(0, 32);
+
 const schema = z.strictObject({
   action: z.enum(orderActions),
   /** Names of accounts; none: all that are enabled. */
@@ -33,10 +40,8 @@ const schema = z.strictObject({
   changeRef: freeText.optional(),
   /** Who asks, as the caller says; not proven. */
   requestedBy: freeText.optional(),
-  idempotencyKey: z
-    .string()
-    .regex(/^[\x21-\x7e]{1,255}$/)
-    .optional(),
+  /** Names the order: however often it is delivered, each account is reset at most once. */
+  idempotencyKey: idempotencyKey.optional(),
 });
 
 export type Order = z.output<typeof schema>;
@@ -55,9 +60,9 @@ const accepted: Record<Key, string> = {
 
 /** Where an order comes from, and which keys may be given there. */
 const places = {
-  'command line': ['accounts', 'force', 'reason', 'changeRef'],
+  'command line': ['accounts', 'force', 'reason', 'changeRef', 'idempotencyKey'],
   'request body': ['force', 'reason', 'changeRef'],
-  event: ['action', 'accounts', 'force', 'reason', 'changeRef', 'requestedBy'],
+  event: ['action', 'accounts', 'force', 'reason', 'changeRef', 'requestedBy', 'idempotencyKey'],
 } as const satisfies Record<string, readonly Key[]>;
 
 export type OrderPlace = keyof typeof places;
@@ -108,11 +113,12 @@ const flags: Partial<Record<Key, string>> = {
   accounts: 'ACCOUNT',
   reason: '--reason',
   changeRef: '--change-ref',
+  idempotencyKey: '--idempotency-key',
 };
 
 /** A key as the person who wrote it knows it. */
 function nameOf(key: Key, place: OrderPlace): string {
-  if (key === 'idempotencyKey') return 'The header Idempotency-Key';
+  if (key === 'idempotencyKey' && place === 'request body') return 'The header Idempotency-Key';
   if (place === 'command line') return flags[key] ?? `--${key}`;
   return `"${key}" in the ${place}`;
 }

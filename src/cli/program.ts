@@ -165,6 +165,10 @@ function addRotationCommands(add: Add, shell: Shell): void {
       reason(),
       option('--change-ref <text>', 'Write this change or ticket number into the audit record.'),
       option(
+        '--idempotency-key <key>',
+        'Name the order: repeated with this key, it resets no password again.',
+      ),
+      option(
         '--trigger <kind>',
         'Record what called the program: schedule for cron (default: manual with a terminal).',
       ).choices(['schedule', 'manual']),

@@ -4,7 +4,7 @@
 import type { Account, Ask } from '../app.ts';
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
-import { type Order, parseOrder, selectAccounts } from '../order.ts';
+import { keyDigestOf, type Order, parseOrder, selectAccounts } from '../order.ts';
 import { openReceipt, parseReceiptLine, rotationIdOf } from '../receipts/receipts.ts';
 import { nextStep } from '../rotation/catalogue.ts';
 import { Failure, failures } from '../rotation/failure.ts';
@@ -22,15 +22,21 @@ import { openProgress } from './progress.ts';
 import { readStatuses, refuseSharedUsers } from './status.ts';
 import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
 
-type OrderFlags = CommonFlags & { force?: boolean; reason?: string; changeRef?: string };
+type OrderFlags = CommonFlags & {
+  force?: boolean;
+  reason?: string;
+  changeRef?: string;
+  idempotencyKey?: string;
+};
 
 /** The order in the arguments. Throws a UsageError. */
 function orderOf(
   action: Order['action'],
   accounts: readonly string[],
-  { force, reason, changeRef }: OrderFlags,
+  { force, reason, changeRef, idempotencyKey }: OrderFlags,
 ): Order {
-  return parseOrder({ accounts, force, reason, changeRef }, 'command line', { action });
+  const input = { accounts, force, reason, changeRef, idempotencyKey };
+  return parseOrder(input, 'command line', { action });
 }
 
 export async function rotate(
@@ -53,6 +59,7 @@ export async function rotate(
     const ask: Ask = {
       purpose: 'rotate',
       force: order.force,
+      keyDigest: order.idempotencyKey && keyDigestOf(order.idempotencyKey),
       trigger: { ...session.trigger('manual', order), ...(kind ? { kind } : {}) },
     };
     const monitor = heartbeat && isFleet ? openHeartbeat({ ...heartbeat, clock, log }) : undefined;

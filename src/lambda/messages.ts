@@ -3,25 +3,27 @@
 
 import * as z from 'zod';
 import { UsageError } from '../config/errors.ts';
-import { freeText, maxTextLength, type Order, parseOrder } from '../order.ts';
+import { freeText, idempotencyKey, maxTextLength, type Order, parseOrder } from '../order.ts';
 import { type Trigger, triggerKinds } from '../rotation/event.ts';
 
 /** What one invocation of `scheduled` does. Without names: all enabled accounts. */
-export type ScheduledOrder = Order & { readonly trigger: Trigger };
+export type ScheduledOrder = Order & { readonly trigger: Trigger; readonly idempotencyKey: string };
 
 /**
  * The order in an event. An event with a `source` or a `detail-type` and without an `action` is one
  * of the schedule. Throws a UsageError. `requestId` goes into the audit record: CloudTrail knows
- * its caller.
+ * its caller. It is the idempotency key of an order without one: when Lambda repeats an invocation,
+ * it repeats the id.
  */
 export function readOrder(event: unknown, requestId: string): ScheduledOrder {
   const request = `lambda:${requestId}`;
   if (isScheduleEvent(event)) {
     const order = parseOrder({}, 'event', { action: 'rotate' });
-    return { ...order, trigger: { kind: 'schedule', requestedBy: request } };
+    const trigger: Trigger = { kind: 'schedule', requestedBy: request };
+    return { ...order, trigger, idempotencyKey: requestId };
   }
   const order = parseOrder(event, 'event');
-  const { action, requestedBy, reason, changeRef } = order;
+  const { action, requestedBy, reason, changeRef, idempotencyKey = requestId } = order;
   const trigger: Trigger = {
     kind: action === 'recover' ? 'recovery' : 'manual',
     // The name is what the caller claims; CloudTrail proves the request id.
@@ -29,7 +31,7 @@ export function readOrder(event: unknown, requestId: string): ScheduledOrder {
     reason,
     changeRef,
   };
-  return { ...order, trigger };
+  return { ...order, trigger, idempotencyKey };
 }
 
 function isScheduleEvent(event: unknown): boolean {
@@ -44,11 +46,8 @@ const workSchema = z.object({
   account: freeText,
   secretId: z.string().min(1),
   force: z.boolean(),
-  /**
-   * A password stored after this time was rotated by an earlier copy of the message; UTC
-   * milliseconds.
-   */
-  requestedAtMs: z.int(),
+  /** SQS can deliver a message twice. Absent in messages of 0.1. */
+  idempotencyKey: idempotencyKey.optional(),
   trigger: z.object({
     kind: z.enum(triggerKinds),
     // The name, and the request id in parentheses.

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Account } from '../app.ts';
-import { selectAccounts } from '../order.ts';
+import { keyDigestOf, selectAccounts } from '../order.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
 import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
@@ -67,6 +67,7 @@ async function dispatch(
       ask: {
         purpose: order.action,
         force: order.force,
+        keyDigest: keyDigestOf(order.idempotencyKey),
         trigger: order.trigger,
         ...(order.action === 'recover' ? { impatient: true } : {}),
       },
@@ -130,14 +131,13 @@ async function hasOpenIntent(rotator: Invocation['rotator'], { name }: Account):
 async function sendToQueue(
   invocation: Invocation,
   accounts: readonly Account[],
-  { force, trigger }: ScheduledOrder,
+  { force, trigger, idempotencyKey }: ScheduledOrder,
 ): Promise<Done> {
-  const { queue, clock, rotator, log, interrupt } = invocation;
+  const { queue, rotator, log, interrupt } = invocation;
   if (queue === null) throw new Error('bug: no queue to send to');
-  const requestedAtMs = clock.nowMs();
   const messages = accounts.map(({ name: account, secretId }) => ({
     account,
-    body: formatWork({ account, secretId, force, requestedAtMs, trigger }),
+    body: formatWork({ account, secretId, force, idempotencyKey, trigger }),
   }));
   const failed = await (await queue()).send(messages, randomUUID());
   for (const account of failed) log.error('work.not-queued', { account });

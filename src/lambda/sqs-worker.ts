@@ -7,6 +7,7 @@
 import * as z from 'zod';
 import type { Account } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
+import { keyDigestOf } from '../order.ts';
 import { failures } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
@@ -43,13 +44,11 @@ async function processMessage(body: string, invocation: Invocation): Promise<boo
     log.error('work.poisoned', { detail: error.message });
     return false;
   }
-  if (work.force && (await isRotatedAlready(work, account, invocation))) {
-    log.info('work.repeated', { account: account.name });
-    return true;
-  }
+  const { force, trigger, idempotencyKey } = work;
+  const keyDigest = idempotencyKey && keyDigestOf(idempotencyKey);
   const { results } = await run(rotator, {
     accounts: [account],
-    ask: { purpose: 'rotate', force: work.force, trigger: work.trigger },
+    ask: { purpose: 'rotate', force, keyDigest, trigger },
     interrupt: invocation.interrupt,
     onResult: (result) => metrics.recordResult(result),
   });
@@ -66,19 +65,6 @@ function accountOf({ account: name, secretId }: Work, { config }: Invocation): A
   if (configured) return configured;
   if (config.discover) return { name, secretId, enabled: true };
   throw new UsageError(`There is no account ${name}.`);
-}
-
-/**
- * SQS can deliver a message twice. Without `force` the age of the password shows it, with `force`
- * only this.
- */
-async function isRotatedAlready(
-  { requestedAtMs }: Work,
-  account: Account,
-  { rotator }: Invocation,
-): Promise<boolean> {
-  const { passwordSinceMs, state } = await rotator.status(account);
-  return state === 'settled' && passwordSinceMs !== undefined && passwordSinceMs > requestedAtMs;
 }
 
 /**

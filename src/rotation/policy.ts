@@ -1,7 +1,8 @@
 // When a password is due, and how old it is. Ages are of the password, in days of 24 hours; nothing
 // here reads a clock.
 
-import type { Policy } from './state.ts';
+import type { ClosedRotation } from './record.ts';
+import type { Policy, Request } from './state.ts';
 
 export const dayMs = 86_400_000;
 
@@ -19,4 +20,31 @@ export function dueness(age: number, policy: Policy): 'not-due' | 'due' | 'overd
 /** When the policy asks for the next rotation; UTC milliseconds. */
 export function dueAtMs(sinceMs: number, policy: Policy): number {
   return sinceMs + policy.rotateAfterDays * dayMs;
+}
+
+/**
+ * The rotation that an earlier delivery of this order started and that may have changed the
+ * password; undefined: there is none.
+ */
+export const orderedBefore = (
+  { keyDigest }: Pick<Request, 'keyDigest'>,
+  history: readonly ClosedRotation[] | undefined,
+): ClosedRotation | undefined =>
+  keyDigest === undefined
+    ? undefined
+    : history?.find((one) => one.keyDigest === keyDigest && one.as !== 'not-applied');
+
+/**
+ * Whether a password of this age is rotated for this request. An order that was delivered before
+ * starts no second reset: it forces nothing, and after a rotation whose end is not known it waits
+ * for an order with another key, or none.
+ */
+export function isDue(
+  request: Pick<Request, 'force' | 'keyDigest' | 'policy'>,
+  history: readonly ClosedRotation[] | undefined,
+  age: number,
+): boolean {
+  const isOld = dueness(age, request.policy) !== 'not-due';
+  const before = orderedBefore(request, history);
+  return before === undefined ? request.force || isOld : before.as === 'rotated' && isOld;
 }

@@ -53,6 +53,8 @@ export type OpenRotation = {
    * process the reset.
    */
   readonly settleLeftMs: number;
+  /** Digest of the idempotency key of the order that started it. */
+  readonly keyDigest?: string | undefined;
   /** A login with its password was accepted; only the closing is missing (native rotation). */
   readonly verified?: true | undefined;
   /** Read from a record of version 0.1; never written. */
@@ -71,6 +73,8 @@ export type ClosedRotation = {
   readonly replaced?: string | undefined;
   /** `rotated`: since when its password is valid; UTC milliseconds. */
   readonly sinceMs?: number | undefined;
+  /** Digest of the idempotency key of the order that started it. */
+  readonly keyDigest?: string | undefined;
 };
 
 type Common = {
@@ -176,6 +180,7 @@ function isOpen(value: unknown): boolean {
     isText(value['basis']) &&
     isCount(value['startedAtMs']) &&
     isCount(value['settleLeftMs']) &&
+    isAbsentOr(isText, value['keyDigest']) &&
     isAbsentOr((verified) => verified === true, value['verified'])
   );
 }
@@ -190,7 +195,8 @@ function isHistory(value: unknown): boolean {
         (closings as readonly unknown[]).includes(entry['as']) &&
         isAbsentOr(isText, entry['versionId']) &&
         isAbsentOr(isText, entry['replaced']) &&
-        isAbsentOr(isCount, entry['sinceMs']),
+        isAbsentOr(isCount, entry['sinceMs']) &&
+        isAbsentOr(isText, entry['keyDigest']),
     )
   );
 }

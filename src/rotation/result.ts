@@ -1,6 +1,7 @@
 // How attempts end: the last record, the audit events and the result. They are made in one place,
 // so that all of them give the same reason. Pure.
 
+import { isoTime } from '../time.ts';
 import { nextStep } from './catalogue.ts';
 import type { AuditEvent } from './event.ts';
 import {
@@ -75,21 +76,28 @@ export function released(
 /**
  * The history with one more closing, newest first. The newest rotation that made its password
  * current is never forgotten, nor the one that `pending`, the version under AWSPENDING, belongs to.
+ * Of the others, those that a repeated order must find are kept longest.
  */
 export function withClosed(
-  history: readonly ClosedRotation[] | undefined,
-  closed: ClosedRotation,
+  { open, history = [] }: Carried,
+  closing: ClosedRotation,
   pending: string | null = null,
 ): readonly ClosedRotation[] {
-  const others = (history ?? []).filter(({ rotationId }) => rotationId !== closed.rotationId);
-  const all = [closed, ...others];
+  const { rotationId } = closing;
+  // A password that was restored closes its rotation once more.
+  const before = [open, ...history].find((one) => one?.rotationId === rotationId);
+  const keyDigest = before?.keyDigest;
+  const others = history.filter((one) => one.rotationId !== rotationId);
+  const all = [keyDigest === undefined ? closing : { ...closing, keyDigest }, ...others];
   const newest = all.find(({ as }) => as === 'rotated');
   const ofPending = all.find(({ rotationId, versionId }) =>
     [rotationId, versionId].includes(pending ?? ''),
   );
-  const needed = new Set([newest, ofPending]);
-  const room = historyKept - all.slice(historyKept).filter((one) => needed.has(one)).length;
-  return all.filter((one, index) => index < room || needed.has(one)).slice(0, historyKept);
+  const needed = new Set([all[0], newest, ofPending]);
+  const rankOf = (one: ClosedRotation): number =>
+    needed.has(one) ? 0 : one.keyDigest !== undefined && one.as !== 'not-applied' ? 1 : 2;
+  const kept = new Set(all.toSorted((a, b) => rankOf(a) - rankOf(b)).slice(0, historyKept));
+  return all.filter((one) => kept.has(one));
 }
 
 /** What a suspension says: the record, the audit events, and the result. */
@@ -164,6 +172,17 @@ export const failedWith = (failure: Failure): Verdict => ({
   detail: failure.message,
   facts: failure.facts,
 });
+
+/** What became of the rotation that an earlier delivery of the same order started. */
+export function repeatedVerdict(ordered: ClosedRotation | undefined): Verdict {
+  if (ordered === undefined) return {};
+  const { rotationId, as, sinceMs } = ordered;
+  const when = sinceMs === undefined ? '' : ` at ${isoTime(sinceMs)}`;
+  const what =
+    as === 'rotated' ? `rotated the password${when}` : `began a rotation that is closed as ${as}`;
+  const detail = `the first order with this idempotency key ${what} (rotation ${rotationId})`;
+  return { rotationId, detail };
+}
 
 type LastActs = Partial<Omit<Ending, 'result'>>;
 

@@ -42,6 +42,11 @@ export type Request = {
   /** Rotate although not due. */
   readonly force: boolean;
   /**
+   * Digest of the order's idempotency key: one key starts one reset, whoever delivers the order
+   * again (promise 12).
+   */
+  readonly keyDigest?: string | undefined;
+  /**
    * Under Secrets Manager's own rotation: the ClientRequestToken becomes the rotationId, a doubt
    * fails before any login (Secrets Manager repeats the complete rotation), and testSecret
    * verifies the password.

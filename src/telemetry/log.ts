@@ -62,9 +62,7 @@ export type ProgramEvent =
   /** The work queue did not accept the message for an account. */
   | 'work.not-queued'
   /** A message of the work queue is not valid. */
-  | 'work.poisoned'
-  /** A message of the work queue was delivered twice; the work was done before. */
-  | 'work.repeated';
+  | 'work.poisoned';
 
 /** Every event of a log line. */
 export type LogEvent = RotationEvent['event'] | SchedulerEvent['event'] | ProgramEvent;

@@ -241,13 +241,12 @@ test('two workers rotate ten accounts from SQS once each, despite duplicate mess
     Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
   );
   rig = await openLambdaRig({ users });
-  const requestedAtMs = Date.now() + 1;
   const messages = Object.keys(users).map((account) =>
     formatWork({
       account: `thingspace/${account}`,
       secretId: rig.arn(account),
       force: true,
-      requestedAtMs,
+      idempotencyKey: 'order-1',
       trigger: { kind: 'schedule' },
     }),
   );

@@ -74,6 +74,8 @@ async function rotateNatively(
 const acts = {
   rotate: ordering(() => ({})),
   'rotate --force': ordering(() => ({ force: true })),
+  /** The same order each time, delivered again. */
+  'rotate --force with a key': ordering(() => ({ force: true, keyDigest: 'one order' })),
   check: ordering(() => ({ purpose: 'check' })),
   recover: ordering(() => recovering),
   'recover with the receipt': ordering(withReceipt),

@@ -8,6 +8,7 @@ import {
   labelled,
   moveLabel,
   nameOf,
+  newestRecord,
   passwordOf,
   putByHand,
   setPassword,
@@ -85,6 +86,11 @@ export function isPossible(deed: Handiwork, world: World): boolean {
       return labelled(world, 'AWSPENDING') !== undefined;
     case 'somebody restores the backup':
       return world.backup !== null;
+    case 'somebody stages a password': {
+      // Who stores a value under the token of a rotation that is open, gives it a password.
+      const open = newestRecord(world)?.open?.rotationId;
+      return open === undefined || open !== labelled(world, 'AWSPENDING')?.id;
+    }
     default:
       return true;
   }

@@ -166,7 +166,7 @@ export type Script = {
 };
 /** What is asked for; the rest is as the command line and the scheduler fill it in. */
 export type Order = Partial<
-  Pick<Request, 'purpose' | 'force' | 'native' | 'impatient' | 'receipt' | 'abandon'>
+  Pick<Request, 'purpose' | 'force' | 'keyDigest' | 'native' | 'impatient' | 'receipt' | 'abandon'>
 >;
 export type StepName = 'createSecret' | 'setSecret' | 'testSecret' | 'finishSecret';
 export type Attempt = {

@@ -22,8 +22,11 @@ export type Reset = {
   readonly rotationId: string;
   readonly process: string;
   readonly attempt: number;
+  readonly sentAtMs: number;
   readonly sentOrder: number;
   readonly loginOrder: number;
+  /** Of the order that asked for it. */
+  readonly keyDigest?: string | undefined;
   /** What Verizon did with it; `in-flight` until it commits or drops it. */
   fate: 'in-flight' | 'done' | 'dropped';
   endedOrder: number;

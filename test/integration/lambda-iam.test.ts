@@ -168,7 +168,7 @@ test('worker calls what its role allows, and its role allows what it calls', asy
     account: 'thingspace/east',
     secretId: rig.arn('east'),
     force: true,
-    requestedAtMs: Date.now(),
+    idempotencyKey: 'order-1',
     trigger: { kind: 'manual' },
   });
   await rig.instance().invoke(runWorker, sqsEvent(work));

@@ -259,6 +259,41 @@ test('with many accounts, a message is queued for each account that needs an att
   expect(rig.thingspace.requests).toEqual([]);
 });
 
+// S7: 03af53f rotated the account twice, and takes no idempotencyKey in an order.
+test('a forced order that is sent to the function twice resets the password once', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const order = { ...byHand, idempotencyKey: 'CHG-7' };
+
+  const first = await rig.instance().invoke(runScheduled, order);
+  const second = await rig.instance().invoke(runScheduled, order);
+
+  expect(first.results).toMatchObject([{ outcome: 'rotated' }]);
+  const [{ rotationId } = {}] = first.results;
+  expect(second).toMatchObject({ exitCode: 0, results: [{ outcome: 'not-due', rotationId }] });
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
+});
+
+test('a queued order has its own key, or the id of the invocation that queued it', async () => {
+  rig = await openLambdaRig({ users: { east: 'a', west: 'b' } });
+  const instance = rig.instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' });
+
+  await instance.invoke(runScheduled, { ...byHand, idempotencyKey: 'CHG-7' });
+  await instance.invoke(runScheduled, { ...byHand });
+
+  const works = rig.aws.messages.map(({ body }) => parseWork(body));
+  expect(
+    works.map(({ idempotencyKey, trigger }) => [
+      idempotencyKey,
+      idempotencyKey === trigger.requestedBy?.replace('lambda:', ''),
+    ]),
+  ).toEqual([
+    ['CHG-7', false],
+    ['CHG-7', false],
+    [expect.stringMatching(/^[0-9a-f-]{36}$/), true],
+    [works[2]?.idempotencyKey, true],
+  ]);
+});
+
 test('a message that the queue rejects makes the run fail', async () => {
   const users = Object.fromEntries(
     Array.from({ length: 5 }, (_, index) => [`u${index}`, `old-${index}`]),
@@ -279,7 +314,7 @@ const work = (account: string, more: object = {}) =>
     account: `thingspace/${account}`,
     secretId: rig.arn(account),
     force: true,
-    requestedAtMs: Date.now(),
+    idempotencyKey: 'order-1',
     trigger: { kind: 'manual' },
     ...more,
   });
@@ -290,8 +325,7 @@ test('duplicate messages reset each account once, and an invalid one is repeated
   );
   rig = await openLambdaRig({ users });
   const instance = rig.instance();
-  const requestedAtMs = Date.now();
-  const messages = Object.keys(users).map((account) => work(account, { requestedAtMs }));
+  const messages = Object.keys(users).map((account) => work(account));
 
   const first = await instance.invoke(
     runWorker,

@@ -283,3 +283,37 @@ test('a foreign AWSPENDING does not keep an outcome out of the audit log', async
   expect(ends(results)).toEqual(['died', 'foreign-pending']);
   expect(openIntents(world)).toEqual([]);
 });
+
+// Version 0.1 has no such key on the command line and in the function; over HTTP the second order
+// reset the password again after SIGHUP (finding S6).
+test('an order that is delivered again resets nothing, whatever the first one met', async () => {
+  const act = 'rotate --force with a key';
+  const after = 200;
+
+  const answered = await story({ act }, { act, after });
+  const crashed = await story({ act, mishaps: [['promote', 'crash']] }, { act, after }, { act });
+  const lost = await story({ act, mishaps: [['reset', 'dropped']] }, { act, after }, { act });
+  const replaced = await story(
+    { act, mishaps: [['reset', 'answer lost']] },
+    { act, after, by: 'operator stores the right password' },
+    { act },
+  );
+
+  const told = [answered, crashed, lost, replaced];
+  expect(told.map(({ results }) => ends(results))).toEqual([
+    ['rotated', 'not-due'],
+    ['died', 'recovered', 'not-due'],
+    ['answer-lost', 'rotated', 'not-due'],
+    ['answer-lost', 'recovered', 'not-due'],
+  ]);
+  expect(told.map(({ world }) => world.resets.length)).toEqual([1, 1, 2, 1]);
+});
+
+test('of two processes with the same order one resets the password', async () => {
+  const act = 'rotate --force with a key';
+
+  const { world, results } = await story({ processes: [{ acts: [act] }, { acts: [[90, act]] }] });
+
+  expect(ends(results)).toEqual(['rotated']);
+  expect(world.resets).toHaveLength(1);
+});

@@ -21,6 +21,7 @@ import { unsettled } from './judges/7-settles.ts';
 import { nothingLeaks } from './judges/8-nothing-leaks.ts';
 import { truthful } from './judges/10-truthful.ts';
 import { needed } from './judges/11-needed.ts';
+import { oneReset } from './judges/12-one-reset.ts';
 
 const judges = [
   ['promise 1', neverLost],
@@ -32,6 +33,7 @@ const judges = [
   ['promise 8', nothingLeaks],
   ['promise 10', truthful],
   ['promise 11', needed],
+  ['promise 12', oneReset],
 ] as const;
 
 /** What a judge says; a schedule is put to it where one is known. */

@@ -297,6 +297,7 @@ test('two processes without a lock are found by resets that overlap', () => {
   const reset = {
     rotationId: 'r1',
     attempt: 1,
+    sentAtMs: 0,
     sentOrder: 1,
     loginOrder: 0,
     fate: 'in-flight',
@@ -383,4 +384,18 @@ test('an audit record of a login that was not accepted is found when it is writt
   const told = storyIn({ plant }, { mishaps: [['log in with §p-r', 'dropped']] });
 
   await expect(told).rejects.toMatchObject({ promise: 'promise 6' });
+});
+
+test('a record that loses the key of its order is found by a second delivery', async () => {
+  const plant = inStore((store) => ({
+    putRecord: (record) => {
+      const history = record.history?.map(({ keyDigest: _, ...one }) => one);
+      return store.putRecord({ ...record, history });
+    },
+  }));
+  const act = 'rotate --force with a key';
+
+  const told = storyIn({ plant }, { act }, { act, after: 200 });
+
+  await expect(told).rejects.toMatchObject({ promise: 'promise 12' });
 });

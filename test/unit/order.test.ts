@@ -72,6 +72,18 @@ test.each<[OrderPlace, object, object, string]>([
     { action: 'rotate', idempotencyKey: 'a b' },
     'The header Idempotency-Key takes 1 to 255 visible ASCII characters.',
   ],
+  [
+    'command line',
+    { idempotencyKey: '' },
+    { action: 'rotate' },
+    '--idempotency-key takes 1 to 255 visible ASCII characters.',
+  ],
+  [
+    'event',
+    { action: 'rotate', idempotencyKey: 7 },
+    {},
+    '"idempotencyKey" in the event takes 1 to 255 visible ASCII characters.',
+  ],
   ['event', { action: 'rotat' }, {}, '"action" in the event takes rotate, check, recover, resume.'],
   [
     'event',

@@ -28,6 +28,7 @@ const open = fc.record(
     basis: text,
     startedAtMs: fc.maxSafeNat(),
     settleLeftMs: fc.maxSafeNat(),
+    keyDigest: text,
     verified: fc.constant(true as const),
   },
   { requiredKeys: ['rotationId', 'basis', 'startedAtMs', 'settleLeftMs'] },
@@ -39,6 +40,7 @@ const closed = fc.record(
     versionId: text,
     replaced: text,
     sinceMs: fc.maxSafeNat(),
+    keyDigest: text,
   },
   { requiredKeys: ['rotationId', 'as'] },
 );
@@ -165,6 +167,10 @@ test.each<[string, object]>([
   [
     '"history" is not a list of closed rotations',
     { history: [{ ...closedRotation, sinceMs: 'x' }] },
+  ],
+  [
+    '"history" is not a list of closed rotations',
+    { history: [{ ...closedRotation, keyDigest: '' }] },
   ],
   ['"planned" is not a text', { planned: 7 }],
   ['"refused" is not a text', { refused: '' }],

@@ -1,7 +1,7 @@
 // The claim and the login that it has counted. Pure; the arrows that leave claiming and entering.
 
 import { Failure } from '../failure.ts';
-import { ageDays, dueness } from '../policy.ts';
+import { ageDays, isDue } from '../policy.ts';
 import type { Session } from '../ports.ts';
 import type { AttemptRecord, ClosedRotation } from '../record.ts';
 import {
@@ -202,7 +202,7 @@ function afterVerified(
     );
   }
   const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
-  const history = withClosed(record.history, closing);
+  const history = withClosed(record, closing);
   const outcome = request.purpose === 'check' ? 'checked' : 'recovered';
   return ending(
     done,
@@ -237,17 +237,16 @@ function afterTested(
 ): State {
   const { current, request, tally } = state;
   const closing: ClosedRotation = { rotationId, as: ifAccepted };
-  const history = withClosed(state.record.history, closing);
+  const history = withClosed(state.record, closing);
   const record = { ...state.record, open: undefined, history };
   const carried = [...tally.carried, closed(state, current, closing)];
   const tested = { ...state, record, tally: { ...tally, carried, openReason: undefined } };
   const release = { record: released(tested, at, record, 0), session };
-  const isDue =
-    request.force || dueness(ageDays(current.createdAtMs, at.atMs), request.policy) !== 'not-due';
+  const isNextDue = isDue(request, history, ageDays(current.createdAtMs, at.atMs));
   // The reset of a rotation that is superseded may have happened. A young version can hold an old
   // password; the next run dates it.
   const ended = ifAccepted === 'superseded' ? 'recovered' : 'settled';
-  if (request.purpose === 'recover' || !isDue)
+  if (request.purpose === 'recover' || !isNextDue)
     return ending(tested, at, { outcome: ended }, release);
   return announce(tested, at, outcome, session);
 }
@@ -282,6 +281,7 @@ function announce(
     basis,
     startedAtMs: at.atMs,
     settleLeftMs: settledAfterMs(request.timing),
+    keyDigest: request.keyDigest,
   };
   const { history } = record satisfies AttemptRecord;
   const resetting = {

@@ -54,7 +54,7 @@ function notApplied(
   const { hasIntent, isOurs, isUncertain } = facts;
   const { record, current, session } = state;
   const { rotationId } = record.open;
-  const history = withClosed(record.history, closingOf(rotationId));
+  const history = withClosed(record, closingOf(rotationId));
   const sequence = record.sequence - (isUncertain ? 1 : 0);
   const release = released(state, at, { ...record, sequence }, 0, { history });
   const { reason = 'reset-refused', detail } = verdict;
@@ -137,7 +137,7 @@ function afterRefusedReset(
     loginsSpent: 1,
     leaseMs: claimLeaseMs(request.timing),
   };
-  const history = withClosed(record.history, closingOf(rotationId));
+  const history = withClosed(record, closingOf(rotationId));
   const claim = { phase: 'claimed', ...recordFields(state, at, fields), history, planned } as const;
   const plan = { plan: 'rotate' } as const;
   const claiming = { current, plan, record: claim, spentBefore: 0, reconciled: [] };

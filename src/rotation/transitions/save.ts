@@ -152,7 +152,7 @@ function afterRecovery(state: Is<'promoting'>, at: Moment): State {
     at,
     { outcome: 'recovered', rotationId, versionId, sinceMs },
     {
-      record: released(state, at, claim, 0, { history: withClosed(claim.history, closing) }),
+      record: released(state, at, claim, 0, { history: withClosed(claim, closing) }),
       audit: [...saved, closed(state, at.current, closing)],
       discardReceipt: rotationId,
     },
@@ -223,7 +223,7 @@ function rotated(
   const { record } = reset;
   const replaced = current.versionId;
   const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
-  const history = withClosed(record.history, closing);
+  const history = withClosed(record, closing);
   const isSame = password.equals(current.credentials.password);
   const detail = isSame ? 'warning: the new password equals the old one' : undefined;
   const { username } = current.credentials;

@@ -16,7 +16,7 @@ import {
 } from '../classify.ts';
 import type { AuditEvent } from '../event.ts';
 import { Failure } from '../failure.ts';
-import { ageDays, dueness } from '../policy.ts';
+import { ageDays, isDue, orderedBefore } from '../policy.ts';
 import type { ClosedRotation, OpenRotation, StoppedRecord } from '../record.ts';
 import {
   auditOf,
@@ -26,6 +26,7 @@ import {
   failedWith,
   recordFields,
   released,
+  repeatedVerdict,
   suspended,
   suspensionEvents,
   withClosed,
@@ -68,9 +69,9 @@ export function afterSurvey(state: Is<'surveying'>, outcome: Of<'survey'>): Stat
   const last = historyIn(evidence).find(({ versionId }) => versionId === current.versionId);
   const sinceMs = last?.sinceMs ?? saidSinceMs(evidence) ?? current.createdAtMs;
   const age = ageDays(sinceMs, outcome.atMs);
-  const isDue = request.force || dueness(age, request.policy) !== 'not-due';
   const hasLogins = (record?.record.loginsSpent ?? 0) < loginLimit;
-  if (isDue && hasLogins && request.purpose === 'rotate' && questions.versionIds.length === 0) {
+  const mayClaim = request.purpose === 'rotate' && hasLogins && questions.versionIds.length === 0;
+  if (mayClaim && isDue(request, historyIn(evidence), age)) {
     const details = { ...noDetails, sinceMs };
     if (classify(evidence, details, request).finding === 'closed')
       return follow(surveyed, outcome, evidence, details);
@@ -270,10 +271,10 @@ function afterClosed(
   }
   if (request.purpose === 'recover') return ending(state, at, { outcome: 'settled' }, { audit });
   if (request.purpose === 'check') return claim(state, at, evidence, { plan: 'check' });
-  const isDue = request.force || dueness(age, request.policy) !== 'not-due';
-  return isDue
-    ? claim(state, at, evidence, { plan: 'rotate' })
-    : ending(state, at, { outcome: 'not-due' }, { audit });
+  const history = historyIn(evidence);
+  if (isDue(request, history, age)) return claim(state, at, evidence, { plan: 'rotate' });
+  const repeated = repeatedVerdict(orderedBefore(request, history));
+  return ending(state, at, { outcome: 'not-due', ...repeated }, { audit });
 }
 
 const isDoneNatively = (evidence: Evidence, token: string): boolean =>
@@ -327,7 +328,7 @@ function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<
   if (!record) throw new Error('bug: an open rotation without a record');
   const { versionId } = at.current;
   const closing: ClosedRotation = { rotationId, as: 'rotated', versionId, replaced, sinceMs };
-  const history = withClosed(record.history, closing, evidence.pending);
+  const history = withClosed(record, closing, evidence.pending);
   const isOwn = request.native?.rotationId === rotationId;
   const code = isOwn ? 'rotation.outcome' : 'rotation.reconciled';
   const done = { ...state, tally: { ...state.tally, openReason: undefined } };
@@ -446,7 +447,7 @@ function carriedBy(evidence: Evidence): Carried {
   const complete =
     unsent === undefined
       ? history
-      : withClosed(history, { rotationId: unsent, as: 'not-applied' }, pending);
+      : withClosed({ history }, { rotationId: unsent, as: 'not-applied' }, pending);
   if (open === undefined || !record) return { history: complete };
   const { isLegacy: _, ...kept } = open;
   const settleLeftMs = Math.max(0, open.settleLeftMs - record.ageMs);
@@ -480,7 +481,7 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
     ...(isOlder && missing ? [{ rotationId: missing, as: 'abandoned' as const }] : []),
   ];
   const history = closings.reduce(
-    (known, closing) => withClosed(known, closing, evidence.pending),
+    (known, closing) => withClosed({ ...carried, history: known }, closing, evidence.pending),
     carried.history ?? [],
   );
   const kept = { open: abandon === undefined ? carried.open : undefined, history };

@@ -207,12 +207,14 @@ function keptCopy(world: World, receipts: string): boolean {
   return isStored || (isReadable && passwordsIn(world).length > 0);
 }
 
-function isOlderThanAudit(world: World): boolean {
+/** Whether the store is a copy from before the last rotation that the audit log has. */
+export function isOlderThanAudit(world: World): boolean {
   const last = lastRotation(world);
   return last !== null && !namesRotation(world, last.rotationId);
 }
 
-function namesRotation(world: World, rotationId: string): boolean {
+/** Whether a record still names this rotation. */
+export function namesRotation(world: World, rotationId: string): boolean {
   for (let sequence = newestRecord(world)?.sequence ?? 0; sequence > 0; sequence -= 1) {
     const record = recordAt(world, sequence);
     if (!record) return false;

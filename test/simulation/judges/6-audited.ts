@@ -13,6 +13,7 @@ import {
   type World,
 } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
+import { isOlderThanAudit } from './10-truthful.ts';
 
 export function audited(simulation: Simulation): string | null {
   const { world } = simulation;
@@ -134,7 +135,9 @@ const isStored = (world: World, rotationId: string): boolean =>
 /** When no rotation is in progress, everything that happened has its record. */
 export function auditedAtEnd({ world }: Simulation): string | null {
   const ends = world.audit.filter(isOutcome);
-  for (const { rotationId } of world.resets)
+  // The store that knows the end was replaced by an older copy, and a person may restore it.
+  const known = isOlderThanAudit(world) ? [] : world.resets;
+  for (const { rotationId } of known)
     if (!ends.some((event) => event.rotationId === rotationId))
       return `the audit log has no outcome for ${shortId(rotationId)}`;
   const record = newestRecord(world);
