@@ -37,6 +37,8 @@ export async function serve(
   const current: { service: Service | null } = { service: null };
   const metrics = await openMetrics({
     figures: () => figuresOf(current.service?.daemon.statuses.entries() ?? [], clock.nowMs()),
+    readiness: () => current.service?.lastReadiness() ?? null,
+    clock,
     version,
   });
   const common = { pid, user, writeLine, log, clock, metrics };

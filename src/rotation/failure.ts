@@ -171,6 +171,8 @@ export type Facts = {
   readonly retryAtMs?: number | undefined;
   /** When automatic rotation was suspended; UTC milliseconds. */
   readonly suspendedAtMs?: number | undefined;
+  /** When the rotation began that is not complete; UTC milliseconds. */
+  readonly unfinishedSinceMs?: number | undefined;
   /** A receipt file of this rotation. */
   readonly receipt?: string | undefined;
   /** The configuration file that was named on the command line; printed commands name it too. */

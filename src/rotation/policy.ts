@@ -1,6 +1,7 @@
 // When a password is due, and how old it is. Ages are of the password, in days of 24 hours; nothing
 // here reads a clock.
 
+import { parseIso } from '../time.ts';
 import type { ClosedRotation } from './record.ts';
 import type { Policy, Request } from './state.ts';
 
@@ -15,6 +16,12 @@ export function ageDays(sinceMs: number, nowMs: number): number {
 export function dueness(age: number, policy: Policy): 'not-due' | 'due' | 'overdue' {
   if (age > policy.maxAgeDays) return 'overdue';
   return age >= policy.rotateAfterDays ? 'due' : 'not-due';
+}
+
+/** When an exemption ends, which includes its last day; UTC milliseconds, undefined without one. */
+export function exemptUntilMs({ exempt }: { readonly exempt?: { readonly until: string } }) {
+  const lastDayMs = exempt && parseIso(exempt.until);
+  return lastDayMs == null ? undefined : lastDayMs + dayMs;
 }
 
 /** When the policy asks for the next rotation; UTC milliseconds. */

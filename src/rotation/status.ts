@@ -154,6 +154,7 @@ function described(finding: Finding, evidence: Evidence, known: Facts): Describe
     ...known,
     detail: detailOf(finding, evidence),
     rotationId: open?.rotationId,
+    unfinishedSinceMs: open?.startedAtMs,
     receipt: 'place' in finding ? finding.place : undefined,
     suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
     pendingVersionId:

@@ -4,7 +4,7 @@
 
 import type { Account } from '../app.ts';
 import type { Facts, Reason } from '../rotation/failure.ts';
-import { ageDays, dayMs, dueAtMs } from '../rotation/policy.ts';
+import { ageDays, dayMs, dueAtMs, exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { isGood } from '../rotation/result.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
@@ -36,7 +36,10 @@ export type AccountEntry = {
   /** The scheduled run that has to renew the evidence. */
   nextRunMs: number;
   lastSuccessMs?: number | undefined;
-  /** The first failure of those in a row, and the last one. */
+  /**
+   * Since when the account fails: the first failure of those in a row, or what the store knows of
+   * a suspension or an unfinished rotation; and the last failure.
+   */
   failingSinceMs?: number | undefined;
   failedAtMs?: number | undefined;
   /** When an attempt of this process changed the password, or may have changed it. */
@@ -133,6 +136,9 @@ function applyStatus(entry: AccountEntry, status: AccountStatus, atMs: number): 
   const staysFailed = isFailing && reason === undefined && entry.state !== 'unreadable';
   Object.assign(entry, { state, checkedAtMs: atMs });
   if (!staysFailed) Object.assign(entry, { reason, detail, facts, next });
+  if (entry.failures > 0) return;
+  const knownMs = facts?.suspendedAtMs ?? facts?.unfinishedSinceMs ?? entry.failingSinceMs;
+  entry.failingSinceMs = reason === undefined || reason === 'busy' ? undefined : (knownMs ?? atMs);
 }
 
 function countFailure(entry: AccountEntry, atMs: number): void {
@@ -178,9 +184,9 @@ function passwordSinceMs(result: Result): number | undefined {
   return startedAtMs - age * dayMs;
 }
 
-/** The age of the password at `nowMs`; undefined when it is not known. */
-export function agesOf({ passwordSinceMs, policy }: AccountEntry, nowMs: number) {
-  if (passwordSinceMs === undefined) return undefined;
+/** The age of the password at `nowMs`; undefined when it, or the password, is not known. */
+export function agesOf({ passwordSinceMs, policy, reason }: AccountEntry, nowMs: number) {
+  if (passwordSinceMs === undefined || reason === 'password-lost') return undefined;
   const age = ageDays(passwordSinceMs, nowMs);
   return {
     ageDays: age,
@@ -199,26 +205,39 @@ export function isStale({ evidenceAtMs = 0, nextRunMs }: AccountEntry, nowMs: nu
   return nowMs > nextRunMs + graceMs || evidenceAtMs > nowMs + clockToleranceMs;
 }
 
+/** Whether the policy does not apply today, because somebody approved that. */
+export const isExempt = ({ account }: Pick<AccountEntry, 'account'>, nowMs: number): boolean =>
+  nowMs < (exemptUntilMs(account) ?? 0);
+
+/**
+ * Whether the password is older than the policy permits, for the page, the metrics, the alerts and
+ * the notifications. An exempt account is not overdue, nor is one that only a command rotates.
+ */
+export function isOverdue(entry: AccountEntry, nowMs: number): boolean {
+  const isOver = (agesOf(entry, nowMs)?.daysLeft ?? 0) < 0;
+  return isOver && entry.account.enabled && !isExempt(entry, nowMs);
+}
+
 /** Whether nothing is wrong with an account, by evidence that is not stale. */
 export function isWell(entry: AccountEntry, nowMs: number): boolean {
   const { state, reason, blocked, account } = entry;
-  if (isStale(entry, nowMs)) return false;
+  if (isStale(entry, nowMs) || isOverdue(entry, nowMs)) return false;
   if (reason !== undefined || blocked !== undefined || state !== 'settled') return false;
-  return !account.enabled || (agesOf(entry, nowMs)?.daysLeft ?? -1) >= 0;
+  return !account.enabled || agesOf(entry, nowMs) !== undefined;
 }
 
 /** How urgently an account needs a person; 0 is the most urgent. */
 export function rankOf(entry: AccountEntry, nowMs: number): number {
-  const daysLeft = agesOf(entry, nowMs)?.daysLeft;
   if (entry.reason === 'password-lost') return 0;
   if (entry.state === 'stopped' || entry.blocked !== undefined) return 1;
-  if (daysLeft !== undefined && daysLeft < 0) return 2;
+  if (isOverdue(entry, nowMs)) return 2;
   if (entry.state === 'in-doubt') return 3;
   if (entry.state === 'changed') return 4;
   if (entry.state === 'unreadable') return 5;
   if (entry.reason !== undefined && entry.state !== 'busy') return 6;
   if (isStale(entry, nowMs)) return 7;
   if (entry.state === 'unknown') return 10;
+  if (isExempt(entry, nowMs)) return 11;
   return entry.isAgeKnown === false ? 8 : 9;
 }
 

@@ -8,16 +8,24 @@ import { auditContextOf, compose, type Runtime } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { RotationEvent } from '../rotation/event.ts';
+import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { createNextRunMs, findScheduleProblem } from '../scheduler/cron.ts';
 import type { Emit } from '../scheduler/events.ts';
 import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
-import { type AccountEntry, agesOf, isWell } from '../scheduler/status-cache.ts';
+import {
+  type AccountEntry,
+  agesOf,
+  isExempt,
+  isOverdue,
+  isStale,
+  isWell,
+} from '../scheduler/status-cache.ts';
 import { createAlerts } from '../telemetry/alerts.ts';
 import { heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
 import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
 import type { AccountFigures } from '../telemetry/metrics.ts';
-import type { Metrics } from '../telemetry/prometheus.ts';
+import type { Metrics, MetricsOptions } from '../telemetry/prometheus.ts';
 import { type Notifier, openNotifier } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
 import type { AppService } from './app.ts';
@@ -43,6 +51,8 @@ export type Surroundings = {
 export type Service = AppService & {
   readonly config: Config;
   readonly daemon: Scheduler;
+  /** The last results of the readiness checks; null before the first ones. Checks nothing. */
+  readonly lastReadiness: NonNullable<MetricsOptions['readiness']>;
   /** The accounts whose new password is not stored yet. */
   unsavedAccounts(): readonly string[];
   /**
@@ -81,6 +91,8 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const daemon = openScheduler({ rotator, clock, nextRunMs, emit });
   const { statuses } = daemon;
   const { tokenFile } = config.http;
+  const checkReadiness = createReadiness({ rotator, daemon, clock });
+  let lastReadiness: ReturnType<Service['lastReadiness']> = null;
   let isClosing = false;
   // While a service closes, its scheduler does not run, and it must not be killed for that.
   const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
@@ -99,7 +111,12 @@ export async function openService(config: Config, surroundings: Surroundings): P
       isAlive: isAlive(),
       facts: { store: config.store.type, config: configFile },
     }),
-    readiness: createReadiness({ rotator, daemon, clock }),
+    readiness: async () => {
+      const checks = await checkReadiness();
+      lastReadiness = { atMs: clock.nowMs(), checks };
+      return checks;
+    },
+    lastReadiness: () => lastReadiness,
     isAlive,
     metrics,
     report: createComplianceReport(rotator, clock, statuses.entries),
@@ -186,12 +203,26 @@ function readWebhookKey(file: string): KeyObject {
 /** What the metrics show of the accounts. */
 export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
   return entries.map((entry) => {
+    const { account, policy, blocked, reason, failingSinceMs: sinceMs } = entry;
     const ages = agesOf(entry, nowMs);
     return {
-      account: entry.account.name,
-      state: entry.state,
-      ...(ages ? { ageDays: ages.ageDays, daysLeft: ages.daysLeft } : {}),
+      account: account.name,
+      state: blocked === undefined ? entry.state : 'stopped',
+      ageDays: ages?.ageDays,
+      daysLeft: ages?.daysLeft,
       lastSuccessMs: entry.lastSuccessMs,
+      condition: {
+        isEnabled: account.enabled,
+        isExempt: isExempt(entry, nowMs),
+        isOverdue: isOverdue(entry, nowMs),
+        isStale: isStale(entry, nowMs),
+        exemptUntilMs: exemptUntilMs(account),
+        limitDays: policy.maxAgeDays,
+        dueAtMs: ages?.dueAtMs,
+        nextRunMs: entry.nextRunMs,
+        evidenceAtMs: entry.evidenceAtMs,
+        failing: reason && sinceMs !== undefined ? { sinceMs, reason } : undefined,
+      },
     };
   });
 }

@@ -42,6 +42,45 @@ export const metricTable = {
     'account',
     'state',
   ),
+  account_enabled: gauge('1 when the schedule rotates the account, else 0.', 'account'),
+  account_exempt: gauge('1 while the account is exempt from the policy, else 0.', 'account'),
+  account_overdue: gauge(
+    '1 when the password is older than maxAgeDays, unless the account is exempt or not enabled.',
+    'account',
+  ),
+  account_stale: gauge(
+    '1 when the status of the account rests on evidence that is too old or misdated, else 0.',
+    'account',
+  ),
+  exempt_until_timestamp_seconds: gauge('Unix time at which the exemption ends.', 'account'),
+  password_limit_days: gauge('The policy of the account: maxAgeDays.', 'account'),
+  password_due_timestamp_seconds: gauge(
+    'Unix time from which the policy of the account asks for a rotation.',
+    'account',
+  ),
+  next_run_timestamp_seconds: gauge(
+    'Unix time of the scheduled run that has to renew the evidence of the account.',
+    'account',
+  ),
+  evidence_timestamp_seconds: gauge(
+    'Unix time at which the secret store last showed the status of the account.',
+    'account',
+  ),
+  failing_since_timestamp_seconds: gauge(
+    'Unix time since which the account fails or is suspended, by the newest reason.',
+    'account',
+    'reason',
+  ),
+  last_receipt_timestamp_seconds: gauge(
+    'Unix time of the last receipt that this process wrote.',
+    'account',
+  ),
+  last_event_timestamp_seconds: gauge(
+    'Unix time of the last event of this kind. docs/RUNBOOK.md explains each event.',
+    'event',
+  ),
+  ready: gauge('Readiness checks of the last five minutes: 1 succeeded, 0 failed.', 'check'),
+  clock_timestamp_seconds: gauge('Unix time by the clock of this machine.'),
   attempts_total: counter(
     'Attempts by outcome and reason. docs/RUNBOOK.md explains each reason.',
     'outcome',
@@ -85,6 +124,23 @@ export type AccountFigures = {
   readonly daysLeft?: number | undefined;
   /** UTC milliseconds. */
   readonly lastSuccessMs?: number | undefined;
+  /** Only the service knows it. */
+  readonly condition?: AccountCondition;
+};
+
+/** What the service knows of an account beyond its password. Times are UTC milliseconds. */
+export type AccountCondition = {
+  readonly isEnabled: boolean;
+  readonly isExempt: boolean;
+  readonly isOverdue: boolean;
+  readonly isStale: boolean;
+  readonly exemptUntilMs?: number | undefined;
+  /** `maxAgeDays` of the policy. */
+  readonly limitDays: number;
+  readonly dueAtMs?: number | undefined;
+  readonly nextRunMs: number;
+  readonly evidenceAtMs?: number | undefined;
+  readonly failing?: { readonly sinceMs: number; readonly reason: string } | undefined;
 };
 
 /** The values of the label `state`; `unknown` until the account was checked. */
@@ -141,6 +197,28 @@ export function samplesOfAccount(figures: AccountFigures): Sample[] {
     ...sampleOf('password_age_days', figures.ageDays, 1, labels),
     ...sampleOf('password_days_left', figures.daysLeft, 1, labels),
     ...sampleOf('last_success_timestamp_seconds', figures.lastSuccessMs, 1000, labels),
+  ];
+}
+
+/** The samples of an account that a scrape needs in addition, for rules that survive a restart. */
+export function samplesOfCondition(account: string, condition: AccountCondition): Sample[] {
+  const labels = { account };
+  const { failing } = condition;
+  const timeOf = (name: MetricName, ms: number | undefined) => sampleOf(name, ms, 1000, labels);
+  return [
+    { name: 'account_enabled', value: Number(condition.isEnabled), labels },
+    { name: 'account_exempt', value: Number(condition.isExempt), labels },
+    { name: 'account_overdue', value: Number(condition.isOverdue), labels },
+    { name: 'account_stale', value: Number(condition.isStale), labels },
+    { name: 'password_limit_days', value: condition.limitDays, labels },
+    ...timeOf('exempt_until_timestamp_seconds', condition.exemptUntilMs),
+    ...timeOf('password_due_timestamp_seconds', condition.dueAtMs),
+    ...timeOf('next_run_timestamp_seconds', condition.nextRunMs),
+    ...timeOf('evidence_timestamp_seconds', condition.evidenceAtMs),
+    ...sampleOf('failing_since_timestamp_seconds', failing?.sinceMs, 1000, {
+      account,
+      reason: failing?.reason ?? '',
+    }),
   ];
 }
 

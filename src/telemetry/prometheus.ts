@@ -2,6 +2,7 @@
 
 import type { RotationEvent } from '../rotation/event.ts';
 import { failures } from '../rotation/failure.ts';
+import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 import {
   type AccountFigures,
@@ -12,6 +13,7 @@ import {
   metricTable,
   type Sample,
   samplesOfAccount,
+  samplesOfCondition,
   samplesOfEvent,
   samplesOfResult,
 } from './metrics.ts';
@@ -19,6 +21,12 @@ import {
 export type MetricsOptions = {
   /** Called at every scrape. */
   readonly figures: () => Iterable<AccountFigures>;
+  /** The last results of the readiness checks, and when they were made. Called at every scrape. */
+  readonly readiness?: () => {
+    readonly atMs: number;
+    readonly checks: readonly { readonly check: string; readonly ok: boolean }[];
+  } | null;
+  readonly clock: Pick<Clock, 'nowMs'>;
   readonly version: string;
 };
 
@@ -35,25 +43,38 @@ export type Metrics = {
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 };
 
+/** Older results of the readiness checks are not shown. */
+const readyForMs = 300_000;
+
+/** Events after which a rule asks. A counter would hide what happens before the first scrape. */
+const datedEvents: readonly RotationEvent['event'][] = [
+  'audit.failed',
+  'saving.retried',
+  'witness.cosigned',
+  'witness.failed',
+  'witness.refused',
+];
+
 type Record = (labels: Labels, value: number) => void;
 
 /** Opens a registry. Loads prom-client, which only the service needs. */
-export async function openMetrics({ figures, version }: MetricsOptions): Promise<Metrics> {
+export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
+  const { figures, readiness = () => null, clock, version } = options;
   const { Counter, Gauge, Histogram, Registry } = (await import('prom-client')).default;
   const registry = new Registry();
 
   function open(name: MetricName): Record {
     const { type, help, labels, buckets } = metricTable[name];
-    const options = { name: metricPrefix + name, help, labelNames: labels, registers: [registry] };
+    const common = { name: metricPrefix + name, help, labelNames: labels, registers: [registry] };
     if (type === 'counter') {
-      const counter = new Counter(options);
+      const counter = new Counter(common);
       return (given, value) => counter.inc(given, value);
     }
     if (type === 'gauge') {
-      const gauge = new Gauge(options);
+      const gauge = new Gauge(common);
       return (given, value) => gauge.set(given, value);
     }
-    const histogram = new Histogram({ ...options, buckets: [...buckets] });
+    const histogram = new Histogram({ ...common, buckets: [...buckets] });
     return (given, value) => histogram.observe(given, value);
   }
 
@@ -62,6 +83,8 @@ export async function openMetrics({ figures, version }: MetricsOptions): Promise
   const record = ({ name, value, labels = {} }: Sample): void => series.get(name)?.(labels, value);
   record({ name: 'build_info', value: 1, labels: { version } });
   zeroSamples().forEach(record);
+  /** When the last receipt of an account was written. */
+  const receiptsMs = new Map<string, number>();
 
   /** Sets the gauges of accounts again, so that a removed account leaves no series. */
   function updateAccounts(): void {
@@ -74,17 +97,40 @@ export async function openMetrics({ figures, version }: MetricsOptions): Promise
         record({ name: 'account_state', value: state === one.state ? 1 : 0, labels });
       }
       samplesOfAccount(one).forEach(record);
+      if (one.condition) samplesOfCondition(one.account, one.condition).forEach(record);
+      const receiptMs = receiptsMs.get(one.account);
+      if (receiptMs === undefined) continue;
+      const labels = { account: one.account };
+      record({ name: 'last_receipt_timestamp_seconds', value: receiptMs / 1000, labels });
     }
   }
 
+  function updateProcess(): void {
+    const nowMs = clock.nowMs();
+    record({ name: 'clock_timestamp_seconds', value: nowMs / 1000 });
+    registry.getSingleMetric(`${metricPrefix}ready`)?.reset();
+    const { atMs = 0, checks = [] } = readiness() ?? {};
+    if (nowMs - atMs > readyForMs) return;
+    for (const { check, ok } of checks)
+      record({ name: 'ready', value: Number(ok), labels: { check } });
+  }
+
   return {
-    observe: (event) => samplesOfEvent(event).forEach(record),
+    observe: (event) => {
+      samplesOfEvent(event).forEach(record);
+      const nowMs = clock.nowMs();
+      if (event.event === 'receipt.written') receiptsMs.set(event.account, nowMs);
+      if (!datedEvents.includes(event.event)) return;
+      const labels = { event: event.event };
+      record({ name: 'last_event_timestamp_seconds', value: nowMs / 1000, labels });
+    },
     recordResult: (result) => samplesOfResult(result).forEach(record),
     recordDelivery: (result, count) =>
       record({ name: 'notices_total', value: count, labels: { result } }),
     recordRun: (atMs) => record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
     expose: async () => {
       updateAccounts();
+      updateProcess();
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
   };

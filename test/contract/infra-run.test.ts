@@ -223,6 +223,7 @@ const alerts = read('prometheus/alerts.yaml');
 test('alerts and dashboards speak of metrics, labels and reasons that exist', async () => {
   const metrics = await openMetrics({
     version: '0',
+    clock: { nowMs: () => 0 },
     figures: () => [{ account: 'a', state: 'settled', ageDays: 1, daysLeft: 1, lastSuccessMs: 1 }],
   });
   const { text } = await metrics.expose();
@@ -239,7 +240,11 @@ test('alerts and dashboards speak of metrics, labels and reasons that exist', as
 });
 
 test('every metric is on the dashboard, and each action required has an alert', async () => {
-  const metrics = await openMetrics({ version: '0', figures: () => [] });
+  const metrics = await openMetrics({
+    version: '0',
+    clock: { nowMs: () => 0 },
+    figures: () => [],
+  });
   const known = [...(await metrics.expose()).text.matchAll(/^# TYPE (thingspace_rotator_\S+)/gm)]
     .map((found) => found[1] ?? '')
     .filter((name) => !name.endsWith('build_info'));

@@ -76,6 +76,7 @@ export async function servedWorld(
   });
   const metrics = await openMetrics({
     figures: () => figuresOf(daemon.statuses.entries(), clock.nowMs()),
+    clock,
     version: '0.1.0',
   });
   const service: AppService = {

@@ -5,8 +5,25 @@ import type { Result } from '../../src/rotation/state.ts';
 import { createEmfMetrics, emfNamespace } from '../../src/telemetry/emf.ts';
 import { openMetrics } from '../../src/telemetry/prometheus.ts';
 
-/** A function has no webhook, and its version is in the log. */
-const serviceOnly = ['thingspace_rotator_build_info', 'thingspace_rotator_notices_total'];
+/** A function has no webhook and no schedule, and its version is in the log. */
+const serviceOnly = [
+  'build_info',
+  'notices_total',
+  'account_enabled',
+  'account_exempt',
+  'account_overdue',
+  'account_stale',
+  'exempt_until_timestamp_seconds',
+  'password_limit_days',
+  'password_due_timestamp_seconds',
+  'next_run_timestamp_seconds',
+  'evidence_timestamp_seconds',
+  'failing_since_timestamp_seconds',
+  'last_receipt_timestamp_seconds',
+  'last_event_timestamp_seconds',
+  'ready',
+  'clock_timestamp_seconds',
+].map((name) => `thingspace_rotator_${name}`);
 
 const result: Result = {
   account: 'east',
@@ -63,7 +80,11 @@ function everything(byAccount = true): Line[] {
 }
 
 test('a function writes the metrics of the service, with the same names and labels', async () => {
-  const service = await openMetrics({ version: '1', figures: () => [figures] });
+  const service = await openMetrics({
+    version: '1',
+    figures: () => [figures],
+    clock: { nowMs: () => 9_000 },
+  });
   for (const event of events) service.observe(event);
   service.recordResult(result);
   service.recordRun(9_000);

@@ -1,8 +1,12 @@
 import { expect, test } from '@jest/globals';
 import { failures } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
+import { figuresOf } from '../../src/server/service.ts';
 import type { AccountFigures } from '../../src/telemetry/metrics.ts';
 import { openMetrics } from '../../src/telemetry/prometheus.ts';
+import { entryOf, nowMs as pageNowMs } from '../harness/serve-pages.ts';
+
+const nowMs = 1_795_470_000_000;
 
 const rotated: Result = {
   account: 'fleet-east',
@@ -17,7 +21,7 @@ const rotated: Result = {
 };
 
 async function open(figures: () => AccountFigures[] = () => []) {
-  const metrics = await openMetrics({ figures, version: '0.1.0' });
+  const metrics = await openMetrics({ figures, clock: { nowMs: () => nowMs }, version: '0.1.0' });
   const value = async (series: string): Promise<string | undefined> => {
     const { text } = await metrics.expose();
     return text
@@ -58,6 +62,20 @@ test('the names are those that the alerts and the dashboard use, and no others',
     '# TYPE thingspace_rotator_password_days_left gauge',
     '# TYPE thingspace_rotator_last_success_timestamp_seconds gauge',
     '# TYPE thingspace_rotator_account_state gauge',
+    '# TYPE thingspace_rotator_account_enabled gauge',
+    '# TYPE thingspace_rotator_account_exempt gauge',
+    '# TYPE thingspace_rotator_account_overdue gauge',
+    '# TYPE thingspace_rotator_account_stale gauge',
+    '# TYPE thingspace_rotator_exempt_until_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_password_limit_days gauge',
+    '# TYPE thingspace_rotator_password_due_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_next_run_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_evidence_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_failing_since_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_last_receipt_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_last_event_timestamp_seconds gauge',
+    '# TYPE thingspace_rotator_ready gauge',
+    '# TYPE thingspace_rotator_clock_timestamp_seconds gauge',
     '# TYPE thingspace_rotator_attempts_total counter',
     '# TYPE thingspace_rotator_logins_total counter',
     '# TYPE thingspace_rotator_dead_window_seconds histogram',
@@ -132,6 +150,85 @@ test('ages are read at the scrape, and a removed account leaves no series behind
 
   expect([before, state, other, unknownAge]).toEqual(['41.5', '1', '0', undefined]);
   expect(text).not.toContain('fleet-east');
+});
+
+// Part of finding S8. 0.1 had no metric of the policy, the schedule, the readiness or an exemption.
+test('a scrape says of each account what the policy and the schedule ask for', async () => {
+  const [day, hour] = [86_400_000, 3_600_000];
+  const exempt = { who: 'CISO', why: 'a laboratory', until: '2026-12-31' };
+  const limits = { rotateAfterDays: 50, maxAgeDays: 60 };
+  const entries = [
+    entryOf('fleet-east', 76, { evidenceAtMs: pageNowMs - hour, lastSuccessMs: pageNowMs - hour }),
+    entryOf('lab', 97, {
+      account: { name: 'lab', secretId: 'lab', enabled: true, exempt },
+      policy: limits,
+    }),
+    entryOf('depot-09', 79, {
+      state: 'stopped',
+      reason: 'password-lost',
+      failingSinceMs: pageNowMs - 3 * day,
+      nextRunMs: pageNowMs - 3 * hour,
+    }),
+  ];
+  const metrics = await openMetrics({
+    figures: () => figuresOf(entries, pageNowMs),
+    readiness: () => ({
+      atMs: pageNowMs - 60_000,
+      checks: [
+        { check: 'store', ok: true },
+        { check: 'audit', ok: false },
+      ],
+    }),
+    clock: { nowMs: () => pageNowMs },
+    version: '0.1.0',
+  });
+  metrics.observe({ event: 'audit.failed', account: '*', detail: '' });
+  metrics.observe({ event: 'receipt.written', account: 'fleet-east', place: '/receipts/x' });
+
+  const { text } = await metrics.expose();
+
+  const shown = text
+    .split('\n')
+    .filter((line) => /\{(account|event|check)="/.test(line) && !line.includes('state='))
+    .map((line) => line.replace('thingspace_rotator_', ''));
+  const second = (ms: number): string => String(ms / 1000);
+  expect(shown).toEqual([
+    'password_age_days{account="fleet-east"} 76',
+    'password_age_days{account="lab"} 97',
+    'password_days_left{account="fleet-east"} 14',
+    'password_days_left{account="lab"} -37',
+    `last_success_timestamp_seconds{account="fleet-east"} ${second(pageNowMs - hour)}`,
+    'account_enabled{account="fleet-east"} 1',
+    'account_enabled{account="lab"} 1',
+    'account_enabled{account="depot-09"} 1',
+    'account_exempt{account="fleet-east"} 0',
+    'account_exempt{account="lab"} 1',
+    'account_exempt{account="depot-09"} 0',
+    'account_overdue{account="fleet-east"} 0',
+    'account_overdue{account="lab"} 0',
+    'account_overdue{account="depot-09"} 0',
+    'account_stale{account="fleet-east"} 0',
+    'account_stale{account="lab"} 0',
+    'account_stale{account="depot-09"} 1',
+    `exempt_until_timestamp_seconds{account="lab"} ${second(Date.UTC(2027, 0, 1))}`,
+    'password_limit_days{account="fleet-east"} 90',
+    'password_limit_days{account="lab"} 60',
+    'password_limit_days{account="depot-09"} 90',
+    `password_due_timestamp_seconds{account="fleet-east"} ${second(pageNowMs - day)}`,
+    `password_due_timestamp_seconds{account="lab"} ${second(pageNowMs - 47 * day)}`,
+    `next_run_timestamp_seconds{account="fleet-east"} ${second(pageNowMs + day / 2)}`,
+    `next_run_timestamp_seconds{account="lab"} ${second(pageNowMs + day / 2)}`,
+    `next_run_timestamp_seconds{account="depot-09"} ${second(pageNowMs - 3 * hour)}`,
+    `evidence_timestamp_seconds{account="fleet-east"} ${second(pageNowMs - hour)}`,
+    `evidence_timestamp_seconds{account="lab"} ${second(pageNowMs - 17 * 60_000)}`,
+    `evidence_timestamp_seconds{account="depot-09"} ${second(pageNowMs - 17 * 60_000)}`,
+    'failing_since_timestamp_seconds{account="depot-09",reason="password-lost"} ' +
+      second(pageNowMs - 3 * day),
+    `last_receipt_timestamp_seconds{account="fleet-east"} ${second(pageNowMs)}`,
+    `last_event_timestamp_seconds{event="audit.failed"} ${second(pageNowMs)}`,
+    'ready{check="store"} 1',
+    'ready{check="audit"} 0',
+  ]);
 });
 
 test('an account name cannot break out of its label', async () => {

@@ -9,6 +9,8 @@ import type { Outage } from '../../scheduler/circuit-breaker.ts';
 import {
   type AccountEntry,
   agesOf,
+  isExempt,
+  isOverdue,
   isStale,
   isWell,
   rankOf,
@@ -54,6 +56,7 @@ const groups: readonly Group[] = [
   { key: 'undated', title: 'Age unknown', tone: 'doubt', ranks: [8] },
   { key: 'healthy', title: 'Healthy', tone: 'good', ranks: [9] },
   { key: 'unknown', title: 'Not checked yet', tone: 'plain', ranks: [10] },
+  { key: 'exempt', title: 'Exempt', tone: 'plain', ranks: [11] },
 ];
 
 const countOf = ({ entries, nowMs }: PageOptions, ranks: readonly number[]): number =>
@@ -237,11 +240,12 @@ function statusOf(entry: AccountEntry, nowMs: number): readonly [Tone, string] {
   if (state === 'in-doubt') return ['doubt', 'Not known yet'];
   if (state === 'changed') return ['doubt', 'Unfinished'];
   if (state === 'unreadable') return ['warn', 'Not readable'];
-  if (ages && ages.daysLeft < 0) return ['bad', 'Over the age limit'];
+  if (isOverdue(entry, nowMs)) return ['bad', 'Over the age limit'];
   if (state === 'busy') return ['plain', 'Busy'];
   if (reason !== undefined) return ['warn', 'Failed'];
   if (isStale(entry, nowMs)) return ['bad', 'Not checked in time'];
   if (state === 'unknown') return ['plain', 'Not checked yet'];
+  if (isExempt(entry, nowMs)) return ['plain', 'Exempt'];
   if (ages && ages.dueAtMs <= nowMs) return ['warn', 'Due'];
   return entry.isAgeKnown === false ? ['doubt', 'Age unknown'] : ['good', 'Healthy'];
 }
@@ -291,7 +295,10 @@ const Advice = ({ entry, options }: { entry: AccountEntry; options: PageOptions 
   const failure = failureOf(entry, options.facts);
   if (failure) return <Failure {...failure} />;
   if (entry.next !== '') return <p>{printable(entry.next)}</p>;
-  if (!entry.account.enabled) return <p>Rotated on request only.</p>;
+  const { enabled, exempt } = entry.account;
+  if (!enabled) return <p>Rotated on request only.</p>;
+  if (exempt && isExempt(entry, options.nowMs))
+    return <p>{`Exempt until ${exempt.until}: ${printable(exempt.why)}`}</p>;
   const ages = agesOf(entry, options.nowMs);
   if (!ages) return null;
   return (
@@ -336,14 +343,14 @@ const Failure = ({ reason, facts }: Failed) => {
 const AgeBar = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
   const ages = agesOf(entry, nowMs);
   const { maxAgeDays, rotateAfterDays } = entry.policy;
-  if (!ages || entry.reason === 'password-lost') return <span class="soft">unknown</span>;
+  if (!ages) return <span class="soft">unknown</span>;
   const { ageDays, daysLeft } = ages;
   if (entry.isAgeKnown === false)
     return <span class="soft">{`unknown; stored ${counted(Math.floor(ageDays), 'day')} ago`}</span>;
   const at = (age: number): number =>
     Math.min(100, Math.round((Math.max(0, age) / maxAgeDays) * 7500) / 100);
   const isWarned = ageDays >= rotateAfterDays || !isWell(entry, nowMs);
-  const tone: Tone = daysLeft < 0 ? 'bad' : isWarned ? 'warn' : 'good';
+  const tone: Tone = isOverdue(entry, nowMs) ? 'bad' : isWarned ? 'warn' : 'good';
   return (
     <>
       <svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
