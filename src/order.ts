@@ -4,8 +4,8 @@
 // Callers pass what they received as it is. A message names the key, its place and what is
 // accepted, and never repeats a value, which can be a secret in the wrong place.
 
-// Not `{ z }`: esbuild keeps all of zod then (444 kB instead of 83 kB).
 import { createHash } from 'node:crypto';
+// Not `{ z }`: esbuild keeps all of zod then (444 kB instead of 83 kB).
 import * as z from 'zod';
 import { suggestion, UsageError } from './config/errors.ts';
 

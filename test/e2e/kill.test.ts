@@ -9,6 +9,7 @@ import { Secret } from '../../src/secret.ts';
 import type { CallName, Moment } from '../../src/simulator/thingspace.ts';
 import { openProgramRig, type Program, startProgram, whileRunning } from '../harness/program.ts';
 import type { Rig } from '../harness/rig.ts';
+import { partOf, strideOf } from '../harness/sample.ts';
 import { testWith } from '../harness/tools.ts';
 
 const oldPassword = 'old-password';
@@ -110,9 +111,8 @@ const moments: [Moment, CallName, number][] = (['arrived', 'committed'] as const
 );
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
-  // Each store has every second moment; the protocol does not know which store it has.
-  const own = moments.filter((_, index) => (index % 2 === 0) === (store === 'file'));
-  test.each(own)(
+  // Each store has other moments; the protocol does not know which store it has.
+  test.each(partOf(moments, 3, store === 'file' ? 0 : 1))(
     'a kill when ThingSpace has %s a %s (number %i) loses no password',
     async (moment, call, number) => {
       await openKillRig(store);
@@ -154,8 +154,8 @@ test.each(secretsManagerCalls)(
  * System calls that make something durable or visible. Each thread has its own count, so the
  * program gets one pool thread.
  */
-/** Every eighth one; all of them with the complete matrix. */
-const step = process.env['MATRIX'] === 'complete' ? 1 : 8;
+/** Every twelfth one. */
+const step = strideOf(12);
 const systemCalls = ['fsync', 'fdatasync', 'link', 'rename', 'unlink', 'connect'];
 
 /** Runs the program under strace, which applies `what` to call number `when`. */

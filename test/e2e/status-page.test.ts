@@ -6,6 +6,7 @@ import { createApp } from '../../src/server/app.ts';
 import { type Listener, openListener } from '../../src/server/listener.ts';
 import type { PageOptions } from '../../src/server/pages/status.tsx';
 import { darkScreen, examinePage, inBrowser, openBrowser } from '../harness/browser.ts';
+import { partOf } from '../harness/sample.ts';
 import { memoryLog } from '../harness/serve-http.ts';
 import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../harness/serve-pages.ts';
 
@@ -52,7 +53,7 @@ const cases: [string, Omit<PageOptions, 'query' | 'refreshSeconds'>, string?][] 
   ['an unreachable store', pageOf(many(30), { outage, timezone: 'Europe/Berlin' })],
 ];
 
-inBrowser.each(cases)(
+inBrowser.each([...cases.slice(0, 1), ...partOf(cases.slice(1), 2)])(
   'the page of %s is accessible, fits every screen, runs no script and loads nothing',
   async (name, page, query = '') => {
     if (!browser) throw new Error('no browser');

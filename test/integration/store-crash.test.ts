@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { Secret } from '../../src/secret.ts';
 import type { FileStore } from '../../src/stores/file-store.ts';
 import { limitMs } from '../harness/limits.mjs';
+import { strideOf } from '../harness/sample.ts';
 import { type FileWorld, openFileWorld } from '../harness/store-worlds.ts';
 import { testWith } from '../harness/tools.ts';
 
@@ -113,7 +114,7 @@ traced.each([
   'a kill at any %s leaves the old or the new state, and a restart continues from it',
   async (call, first) => {
     let kills = 0;
-    for (let nth = first; ; nth += 1, await startAfresh()) {
+    for (let nth = first; ; nth += call === 'write' ? strideOf(4) : 1, await startAfresh()) {
       const before = await world.putByHand(secretId, 'the old value');
       const token = randomUUID();
 

@@ -88,7 +88,7 @@ const rhythms = [
   ['every hour', hourMs],
   ['every day', dayMs],
 ] as const;
-const seeds = Array.from({ length: 4 }, (_, index) => index + 1);
+const seeds = [1, 2];
 
 test.each(rhythms)(
   'a month of %s against a wrong password spends one login',

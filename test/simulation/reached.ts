@@ -14,6 +14,7 @@ function reached(name: string): void {
 
 /** Names that the simulation cannot reach, and why. */
 const unreachable: Readonly<Record<string, string>> = {
+  'reason store-missing': 'the store is there; test/contract/file-store.test.ts',
   'reason secret-not-found': 'the secret is never deleted; test/contract/secrets-manager.test.ts',
   'reason secret-invalid': 'documents stay readable; test/unit and test/contract have the others',
   'reason store-full': 'fewer than 90 versions a day; test/e2e/findings.test.ts, F4',

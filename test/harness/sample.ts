@@ -1,0 +1,13 @@
+// Suites whose cases are whole processes run a part of them: another part every hour, so that all
+// cases run in the course of a day. MATRIX=complete runs all, MATRIX=3 the part with that number.
+
+const matrix = process.env['MATRIX'] ?? '';
+const isComplete = matrix === 'complete';
+const part = /^\d+$/.test(matrix) ? Number(matrix) : Math.floor(Date.now() / 3_600_000);
+
+/** Every nth case; `offset` moves the part, so that two suites of one thing have different ones. */
+export const partOf = <T>(cases: readonly T[], step: number, offset = 0): readonly T[] =>
+  isComplete ? cases : cases.filter((_, index) => (index + part + offset) % step === 0);
+
+/** The distance between two numbers of a count whose end is not known before. */
+export const strideOf = (step: number): number => (isComplete ? 1 : step);
