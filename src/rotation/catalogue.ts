@@ -206,6 +206,9 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
         'one of the secrets',
     },
   ],
+  'order-repeated': () => [
+    { text: 'Give the order another idempotency key, or wait for the next scheduled run' },
+  ],
   'log-damaged': (facts) => [
     {
       text: 'Check which records are damaged, then restore the audit log from a backup',
@@ -318,7 +321,9 @@ const catalogue: Record<Reason, Entry> = {
   },
   'token-used': {
     title: 'rotation token used before',
-    meaning: unchangedSince('The ClientRequestToken names a version that has a value already.'),
+    meaning: unchangedSince(
+      'The ClientRequestToken, or the idempotency key, belongs to an earlier rotation.',
+    ),
     steps: (facts) => [
       {
         text: 'Start a new rotation; Secrets Manager gives it a new token',

@@ -136,6 +136,8 @@ export const causes = [
   'contention',
   /** Another account has the same ThingSpace user. */
   'shared-user',
+  /** An earlier order with the same idempotency key began a rotation whose end is not known. */
+  'order-repeated',
   /** The audit log at `path` is not as it was written. */
   'log-damaged',
   /** The first records of the audit log at `path` were moved, and no frontier continues them. */

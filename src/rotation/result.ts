@@ -173,15 +173,20 @@ export const failedWith = (failure: Failure): Verdict => ({
   facts: failure.facts,
 });
 
-/** What became of the rotation that an earlier delivery of the same order started. */
-export function repeatedVerdict(ordered: ClosedRotation | undefined): Verdict {
-  if (ordered === undefined) return {};
+/**
+ * What became of the rotation that an earlier delivery of the same order started. `isOld`: the
+ * password is due by its age, so that only the unknown end of that rotation keeps it.
+ */
+export function repeatedVerdict(ordered: ClosedRotation | undefined, isOld: boolean): Verdict {
+  if (ordered === undefined) return { outcome: 'not-due' };
   const { rotationId, as, sinceMs } = ordered;
   const when = sinceMs === undefined ? '' : ` at ${isoTime(sinceMs)}`;
   const what =
     as === 'rotated' ? `rotated the password${when}` : `began a rotation that is closed as ${as}`;
   const detail = `the first order with this idempotency key ${what} (rotation ${rotationId})`;
-  return { rotationId, detail };
+  return isOld
+    ? { reason: 'token-used', detail, rotationId, facts: { cause: 'order-repeated' } }
+    : { outcome: 'not-due', detail, rotationId };
 }
 
 type LastActs = Partial<Omit<Ending, 'result'>>;

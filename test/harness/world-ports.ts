@@ -243,9 +243,13 @@ function versionsOf(caller: Caller): VersionStore {
         const record = parseRecord(value.reveal());
         if (record.phase === 'resetting') process.rotationId = record.open.rotationId;
         const below = recordAt(world, record.sequence - 1);
-        if (below?.holder.id !== process.owner?.id)
+        if (below?.holder.id !== process.owner?.id) {
           process.attempt.countedBelow = below?.loginsSpent ?? 0;
-        simulation.records.push({ attempt: process.attempt, record });
+          process.attempt.loginsBelow = process.attempt.logins.length;
+        }
+        // A number that is taken, also in a store that was restored, is written by nobody else.
+        if (recordAt(world, record.sequence) === null)
+          simulation.records.push({ attempt: process.attempt, record });
       }
       return write(caller, method, what, (where) => {
         // A person resumes: the count begins anew on that word.

@@ -70,6 +70,8 @@ export type Attempted = {
   readonly logins: Login[];
   /** The count of logins in the record below its own ones. */
   countedBelow: number;
+  /** How many logins it had made before it built on that record. */
+  loginsBelow: number;
   /** Somebody else, or an earlier write, changed the world meanwhile. */
   isDisturbed: boolean;
   /** One of its reads got no answer, or an outdated one. */
@@ -484,7 +486,14 @@ export function die(simulation: Simulation, process: Process): void {
   process.timers = [];
 }
 
-const noAttempt = { number: 0, request: null, countedBelow: 0, isDisturbed: false, isBlind: false };
+const noAttempt = {
+  number: 0,
+  request: null,
+  countedBelow: 0,
+  loginsBelow: 0,
+  isDisturbed: false,
+  isBlind: false,
+};
 
 const attempted = ({ name, attempt }: Process, request: Request): Attempted => ({
   ...noAttempt,

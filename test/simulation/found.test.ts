@@ -317,3 +317,64 @@ test('of two processes with the same order one resets the password', async () =>
   expect(ends(results)).toEqual(['rotated']);
   expect(world.resets).toHaveLength(1);
 });
+
+test('a rotation that is closed without a login forgets no failed login', async () => {
+  const { world } = await storyIn(
+    { receipts: 'readable', resetEndsSessions: true, machines: 'many' },
+    {
+      after: 0,
+      processes: [{ acts: [[0, 'rotate']], limitSeconds: 100 }],
+      mishaps: [
+        ['p1 putRecord resetting 2 (logins 1)', 'served first'],
+        ['p1 append rotation.intended', 'answered, then paused past the settle time'],
+      ],
+    },
+    {
+      after: 700,
+      by: 'operator edits a note',
+      processes: [{ acts: [[0, 'rotate']] }],
+      mishaps: [],
+    },
+    {
+      after: 60,
+      processes: [
+        {
+          acts: [
+            [0, 'native steps, each twice'],
+            [186, 'rotate'],
+          ],
+        },
+        { acts: [[0, 'native rotation']] },
+      ],
+      mishaps: [
+        ['p5 readCurrent AWSCURRENT', null],
+        ['p5 readCurrent AWSCURRENT', null],
+        ['p5 readCurrent AWSCURRENT', null],
+        ['p5 readCurrent AWSCURRENT', 'switch to p6'],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', 'switch to p5'],
+        ['p5 readVersion native7', 'switch to p6'],
+        ['p6 find the receipt', null],
+        ['p6 find the receipt', 'served first'],
+        ['p6 readRecord ROTATION', 'switch to p5'],
+        ['p5 readPending AWSPENDING', null],
+        ['p5 readPending AWSPENDING', 'served first'],
+        ['p5 readRecord ROTATION', 'served first'],
+        ['p5 readCurrent AWSCURRENT', 'operator stores a wrong password'],
+        ['p5 readVersion hand3', null],
+        ['p5 readVersion hand3', 'switch to p6'],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', null],
+        ['p6 readVersion hand3', 'answered, then paused past the settle time'],
+        ['p5 readPending AWSPENDING', 'served first'],
+        ['p6 readCurrent AWSCURRENT', 'operator moves AWSCURRENT back'],
+      ],
+    },
+  );
+
+  expect(newestRecord(world)).toMatchObject({ phase: 'released', loginsSpent: 1 });
+});

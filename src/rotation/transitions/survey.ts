@@ -16,7 +16,7 @@ import {
 } from '../classify.ts';
 import type { AuditEvent } from '../event.ts';
 import { Failure } from '../failure.ts';
-import { ageDays, isDue, orderedBefore } from '../policy.ts';
+import { ageDays, dueness, isDue, orderedBefore } from '../policy.ts';
 import type { ClosedRotation, OpenRotation, StoppedRecord } from '../record.ts';
 import {
   auditOf,
@@ -273,8 +273,8 @@ function afterClosed(
   if (request.purpose === 'check') return claim(state, at, evidence, { plan: 'check' });
   const history = historyIn(evidence);
   if (isDue(request, history, age)) return claim(state, at, evidence, { plan: 'rotate' });
-  const repeated = repeatedVerdict(orderedBefore(request, history));
-  return ending(state, at, { outcome: 'not-due', ...repeated }, { audit });
+  const isOld = dueness(age, request.policy) !== 'not-due';
+  return ending(state, at, repeatedVerdict(orderedBefore(request, history), isOld), { audit });
 }
 
 const isDoneNatively = (evidence: Evidence, token: string): boolean =>
@@ -337,7 +337,8 @@ function verify(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<
     at,
     { outcome: 'recovered', rotationId, sinceMs },
     {
-      record: released(state, at, record, 0, { history }),
+      // No login is sent here: failed ones since the verification still count.
+      record: released(state, at, record, record.loginsSpent, { history }),
       audit: [closed(state, at.current, closing, code)],
       discardReceipt: rotationId,
     },

@@ -150,7 +150,13 @@ function reasonUntruth({ simulation, attempt, reason, rotationId }: Said): strin
     case 'verify-refused':
     case 'store-conflict':
     case 'password-lost': {
-      if (reason === 'password-lost' && keptCopy(world, config.receipts))
+      // A stored value that is not the one before the reset decides too (docs/ROTATION.md, rule 2),
+      // and the version before the reset may still be valid.
+      if (
+        reason === 'password-lost' &&
+        open?.basis === current.id &&
+        keptCopy(world, config.receipts)
+      )
         return 'the valid password is at hand';
       const isRecorded = record?.phase === 'stopped' && record.reason === reason;
       return isRecorded || attempt.logins.some(({ told }) => told === 'refused')
@@ -190,7 +196,7 @@ function reasonUntruth({ simulation, attempt, reason, rotationId }: Said): strin
     case 'old-password-restored':
       return current.password === world.live ? 'AWSCURRENT is valid' : null;
     case 'foreign-pending':
-      return labelled(world, 'AWSPENDING') ? null : 'nothing is pending';
+      return attempt.isBlind || labelled(world, 'AWSPENDING') ? null : 'nothing is pending';
     default:
       return null;
   }

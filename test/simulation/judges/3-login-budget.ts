@@ -16,7 +16,9 @@ export function loginBudget({ world, records }: Simulation): string | null {
 /** A claim and an intent count the login that follows them as well. */
 function miscounted(attempt: Attempted, { phase, sequence, loginsSpent }: AttemptRecord) {
   if (attempt.request?.purpose === 'resume') return null;
-  const sent = attempt.logins.filter(({ told }) => told !== 'not-sent');
+  // What it did before it built on the record of another attempt is behind that count.
+  const since = attempt.logins.slice(attempt.loginsBelow);
+  const sent = since.filter(({ told }) => told !== 'not-sent');
   const accepted = sent.findLastIndex(({ told }) => told === 'accepted');
   const below = accepted < 0 ? attempt.countedBelow : 0;
   const next = phase === 'claimed' || phase === 'resetting' ? 1 : 0;
