@@ -20,7 +20,7 @@ import { UsageError } from './config/errors.ts';
 import { describeLost, isFolderLost, markFolder, markOf } from './config/folders.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
-import { openReceipts } from './receipts/receipts.ts';
+import { openReceipts, type ReceiptObjects } from './receipts/receipts.ts';
 import type { AuditEvent, RotationEvent } from './rotation/event.ts';
 import { errnoOf, Failure, osErrorText, type Reason } from './rotation/failure.ts';
 import type { Clock, Ports, ProcessIdentity, Receipts, SecretStore } from './rotation/ports.ts';
@@ -117,7 +117,9 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
   const secrets = await openSecrets(config, clock);
   const processes = openProcessIdentity(runtime.pid);
   const audit = await openAudit(config, runtime, processes);
-  const receipts = await openReceiptFiles(config, runtime);
+  const { s3 } = config.receipts;
+  const bucket = s3 && (await openBucket(config, 'receipts', s3, clock));
+  const receipts = await openReceiptFiles(config, runtime, bucket);
 
   const storeFor = (account: Account): SecretStore => {
     const { secretId, fields, oauthSecretId } = account;
@@ -182,6 +184,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     close: async () => {
       thingspace.close();
       secrets.close();
+      bucket?.close();
       await audit.close();
     },
   };
@@ -296,10 +299,14 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
   };
 }
 
-async function openReceiptFiles({ receipts }: Config, { writeLine }: Runtime): Promise<Receipts> {
+async function openReceiptFiles(
+  { receipts }: Config,
+  { writeLine }: Runtime,
+  objects?: ReceiptObjects,
+): Promise<Receipts> {
   const { recipients, directory, identityFile } = receipts;
   const identity = identityFile === undefined ? undefined : await readIdentity(identityFile);
-  return openReceipts({ recipients, directory, identity, writeLine });
+  return openReceipts({ recipients, directory, objects, identity, writeLine });
 }
 
 async function readIdentity(file: string): Promise<Secret> {
@@ -355,7 +362,7 @@ export async function openAuditWriter(
     return openAuditLog({ ...common, segments });
   }
   const { openObjectSegments } = await import('./audit/object-segments.ts');
-  const objects = await openBucket(config, audit.s3, clock);
+  const objects = await openBucket(config, 'audit log', audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
 }
 
@@ -410,12 +417,13 @@ export async function openWitnesses({ audit }: Config): Promise<WitnessClient[]>
 
 async function openBucket(
   config: Config,
+  subject: string,
   bucket: NonNullable<Config['audit']['s3']>,
   clock: Clock,
 ) {
   const { openS3Objects } = await import('./aws/s3-objects.ts');
   const { requestTimeoutMs } = config.thingspace;
-  return openS3Objects({ clock, requestTimeoutMs, ...regionOf(config), ...bucket });
+  return openS3Objects({ subject, clock, requestTimeoutMs, ...regionOf(config), ...bucket });
 }
 
 /**
@@ -434,7 +442,7 @@ export async function openAuditSource(config: Config, clock: Clock): Promise<Aud
     return { ...source, segments };
   }
   const { openObjectSource } = await import('./audit/object-segments.ts');
-  return openObjectSource(await openBucket(config, audit.s3, clock));
+  return openObjectSource(await openBucket(config, 'audit log', audit.s3, clock));
 }
 
 /**
