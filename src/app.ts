@@ -20,7 +20,7 @@ import { UsageError } from './config/errors.ts';
 import { describeLost, isFolderLost, markFolder, markOf } from './config/folders.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
-import { openReceipts, type ReceiptObjects } from './receipts/receipts.ts';
+import { openReceipts } from './receipts/receipts.ts';
 import type { AuditEvent, RotationEvent } from './rotation/event.ts';
 import { errnoOf, Failure, osErrorText, type Reason } from './rotation/failure.ts';
 import type { Clock, Ports, ProcessIdentity, Receipts, SecretStore } from './rotation/ports.ts';
@@ -106,20 +106,13 @@ export type Rotator = {
  */
 export async function compose(config: Config, runtime: Runtime): Promise<Rotator> {
   const { clock } = runtime;
-  const { requestTimeoutMs, resetTimeoutMs, settleMs } = config.thingspace;
+  const { requestTimeoutMs, resetTimeoutMs, settleMs, baseUrl } = config.thingspace;
   const timing = { requestTimeoutMs, resetTimeoutMs, settleMs };
-  const thingspace = openThingSpace({
-    baseUrl: config.thingspace.baseUrl,
-    requestTimeoutMs,
-    resetTimeoutMs,
-    clock,
-  });
+  const thingspace = openThingSpace({ baseUrl, requestTimeoutMs, resetTimeoutMs, clock });
   const secrets = await openSecrets(config, clock);
   const processes = openProcessIdentity(runtime.pid);
   const audit = await openAudit(config, runtime, processes);
-  const { s3 } = config.receipts;
-  const bucket = s3 && (await openBucket(config, 'receipts', s3, clock));
-  const receipts = await openReceiptFiles(config, runtime, bucket);
+  const { receipts, close: closeReceipts } = await openReceiptPlaces(config, runtime);
 
   const storeFor = (account: Account): SecretStore => {
     const { secretId, fields, oauthSecretId } = account;
@@ -184,7 +177,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     close: async () => {
       thingspace.close();
       secrets.close();
-      bucket?.close();
+      closeReceipts();
       await audit.close();
     },
   };
@@ -299,14 +292,16 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
   };
 }
 
-async function openReceiptFiles(
-  { receipts }: Config,
-  { writeLine }: Runtime,
-  objects?: ReceiptObjects,
-): Promise<Receipts> {
-  const { recipients, directory, identityFile } = receipts;
+/** The receipts, and what ends the connections to their bucket. */
+async function openReceiptPlaces(
+  config: Config,
+  { writeLine, clock }: Runtime,
+): Promise<{ receipts: Receipts; close: () => void }> {
+  const { recipients, directory, identityFile, s3 } = config.receipts;
   const identity = identityFile === undefined ? undefined : await readIdentity(identityFile);
-  return openReceipts({ recipients, directory, objects, identity, writeLine });
+  const objects = s3 && (await openBucket(config, 'receipts', s3, clock));
+  const receipts = openReceipts({ recipients, directory, objects, identity, writeLine });
+  return { receipts, close: () => objects?.close() };
 }
 
 async function readIdentity(file: string): Promise<Secret> {
