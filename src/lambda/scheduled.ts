@@ -124,22 +124,24 @@ async function selectNeeded(
   { force }: ScheduledOrder,
 ): Promise<readonly Account[]> {
   const byName = new Map(statuses.map((status) => [status.account, status]));
+  const open = await accountsWithOpenRotation(rotator);
   const needed: Account[] = [];
   for (const account of accounts) {
     const status = byName.get(account.name);
     const isHealthy = status?.state === 'settled' && status.dueness === 'not-due';
-    if (!force && isHealthy && !(await hasOpenIntent(rotator, account))) continue;
+    if (!force && isHealthy && !open.has(account.name)) continue;
     const partners = partnersOf(account.name, rotator.config.pairs);
     if (!needed.some(({ name }) => partners.includes(name))) needed.push(account);
   }
   return needed;
 }
 
-async function hasOpenIntent(rotator: Invocation['rotator'], { name }: Account): Promise<boolean> {
+/** The accounts with an unfinished rotation, as far as the audit log can be read. */
+async function accountsWithOpenRotation({ audit }: Invocation['rotator']): Promise<Set<string>> {
   try {
-    return (await rotator.audit.rotationsOf(name)).open.length > 0;
+    return new Set((await audit.unfinished()).map(({ account }) => account));
   } catch (error) {
-    if (error instanceof Failure) return false;
+    if (error instanceof Failure) return new Set();
     throw error;
   }
 }

@@ -2,6 +2,7 @@
 // password is invalid until the next daily run. A schedule starts the sweep every 15
 // minutes. It costs one read of the audit log when no rotation is open: no login, no write.
 
+import { Failure } from '../rotation/failure.ts';
 import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { run } from '../scheduler/run.ts';
@@ -12,8 +13,21 @@ export type Swept = {
   readonly results: readonly ResultJson[];
 };
 
-/** Completes the rotations that no process is working on. Throws as `run`. */
+/**
+ * Completes the rotations that no process is working on. What cannot be read is observed: the next
+ * sweep is soon, and an error would leave the event in the dead-letter queue.
+ */
 export async function sweep(invocation: Invocation): Promise<Swept> {
+  try {
+    return await completeOpen(invocation);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    invocation.rotator.observe({ event: 'audit.failed', account: '*', detail: error.message });
+    return { exitCode: 1, results: [] };
+  }
+}
+
+async function completeOpen(invocation: Invocation): Promise<Swept> {
   const { rotator, interrupt, log, requestId } = invocation;
   const open = await rotator.audit.unfinished();
   if (open.length === 0) return { exitCode: 0, results: [] };

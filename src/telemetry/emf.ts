@@ -108,12 +108,18 @@ function dimensionsOf({ account, ...others }: Labels, byAccount: boolean): strin
   return byAccount && account !== undefined ? [['account'], []] : [[]];
 }
 
+/** `in-flight`: the process that works on the account records the state that it leaves. */
+function stateOf(reason: Result['reason']): AccountFigures['state'] {
+  if (reason === undefined) return 'settled';
+  return reason === 'in-flight' ? 'busy' : stateOfReason(reason);
+}
+
 /** What a result says about its account. Ages are unknown where the secret was not read. */
 function figuresOf(
   { account, reason, dueAtMs, endedAtMs }: Result,
   policy: Policy,
 ): AccountFigures {
-  const state = reason === undefined ? 'settled' : stateOfReason(reason);
+  const state = stateOf(reason);
   if (dueAtMs === undefined) return { account, state };
   const age = ageDays(dueAtMs - policy.rotateAfterDays * dayMs, endedAtMs);
   return { account, state, ageDays: age, daysLeft: policy.maxAgeDays - age };

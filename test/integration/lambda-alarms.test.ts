@@ -229,6 +229,23 @@ test('a run that ends with an error raises an alarm', async () => {
   expect(inAlarm()).toEqual(['FunctionErrors']);
 });
 
+test('a run that finds another process at work raises no alarm', async () => {
+  await open();
+  await run(0);
+  rig.thingspace.arm({ fault: 'hang', call: 'reset' });
+  const committed = rig.thingspace.waitFor('committed', { call: 'reset' });
+  const other = rig.instance({ ROTATOR_THINGSPACE__RESET_TIMEOUT_MS: '60000' });
+  const running = other.invoke(runScheduled, byHand);
+  await committed;
+
+  const answer = await instance.invoke(runScheduled, daily);
+
+  expect(answer.results).toMatchObject([{ reason: 'in-flight' }]);
+  expect(inAlarm()).toEqual([]);
+  rig.thingspace.release();
+  expect((await running).results).toMatchObject([{ outcome: 'rotated' }]);
+});
+
 test('a failure of an account whose work was queued raises an alarm', async () => {
   await open({}, { east: 'old', west: 'old' });
   const queue = { WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' };

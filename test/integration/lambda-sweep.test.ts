@@ -87,3 +87,14 @@ test('a sweep leaves a rotation alone that another process is working on', async
   rig.thingspace.release();
   await running;
 });
+
+test('a sweep that cannot read the audit log reports it, and ends without an error', async () => {
+  await open();
+  await instance.invoke(runScheduled, order);
+  rig.aws.inject('GetObject', 'denied', 100);
+
+  const answer = await instance.invoke(runScheduled, sweep);
+
+  expect(answer).toMatchObject({ exitCode: 1, results: [] });
+  expect(instance.lines.some((line) => line.includes('audit_failures_total'))).toBe(true);
+});
