@@ -88,7 +88,11 @@ export function openAlarms(file: string, given: Parameters): Alarms {
     .map(([name, { Properties = {} }]) => alarmOf(name, resolved(Properties, parameters)));
   return {
     names: alarms.map(({ name }) => name),
-    inAlarm: (data, atMs) => alarms.flatMap((one) => (isOn(one, data, atMs) ? [one.name] : [])),
+    inAlarm: (data, atMs) => {
+      const series = new Map<string, Datum[]>();
+      for (const one of data) series.set(keyOf(one), [...(series.get(keyOf(one)) ?? []), one]);
+      return alarms.flatMap((one) => (isOn(one, series, atMs) ? [one.name] : []));
+    },
   };
 }
 
@@ -176,25 +180,27 @@ function mathOf(expression: string): Alarm['valueOf'] {
       .reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0);
 }
 
-function isOn(alarm: Alarm, data: readonly Datum[], atMs: number): boolean {
+const keyOf = ({ namespace, name, dimensions }: Metric): string =>
+  JSON.stringify([namespace, name, Object.entries(dimensions).sort()]);
+
+function isOn(alarm: Alarm, series: ReadonlyMap<string, readonly Datum[]>, atMs: number): boolean {
   const { periodMs, periods, missing, needed } = alarm;
   const endMs = (Math.floor(atMs / periodMs) + 1) * periodMs;
+  const metrics = alarm.metrics.map((one) => ({ ...one, data: series.get(keyOf(one.metric)) }));
   const states = Array.from({ length: periods }, (_, index) => {
     const fromMs = endMs - (index + 1) * periodMs;
-    const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
-    const values = alarm.metrics.map(
-      ({ id, metric, stat }) => [id, statistic(stat, within, metric)] as const,
-    );
+    const values = metrics.map(({ id, stat, data = [] }) => {
+      const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
+      return [id, statistic(stat, within)] as const;
+    });
     const value = alarm.valueOf(Object.fromEntries(values));
     return value === undefined ? missing === 'breaching' : alarm.isBreaching(value);
   });
   return states.filter(Boolean).length >= needed;
 }
 
-function statistic(stat: string, data: readonly Datum[], metric: Metric): number | undefined {
-  const key = (one: Metric): string =>
-    JSON.stringify([one.namespace, one.name, Object.entries(one.dimensions).sort()]);
-  const values = data.filter((one) => key(one) === key(metric)).map(({ value }) => value);
+function statistic(stat: string, data: readonly Datum[]): number | undefined {
+  const values = data.map(({ value }) => value);
   if (values.length === 0) return undefined;
   switch (stat) {
     case 'Sum':
