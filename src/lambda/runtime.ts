@@ -7,9 +7,10 @@ import { type Account, compose, type Rotator } from '../app.ts';
 import type { WorkQueue } from '../aws/sqs-queue.ts';
 import { openClock } from '../clock.ts';
 import { type Config, parseConfig } from '../config/load.ts';
+import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
-import { createEmfMetrics, type EmfMetrics } from '../telemetry/emf.ts';
+import { createEmfMetrics, type EmfMetrics, type Judged } from '../telemetry/emf.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
 import { version } from '../version.ts';
 
@@ -52,13 +53,22 @@ export type Invocation = {
   readonly alarmEmail: string | undefined;
 };
 
-/** Records a result in the metrics, by the policy of its account; for `onResult` of a run. */
+/** The policy of an account, and whether it is exempt now. */
+export function judgedBy(
+  { config, clock }: Invocation,
+  accounts: readonly Account[],
+  name: string,
+): Judged {
+  const account = accounts.find((one) => one.name === name);
+  const isExempt = account !== undefined && (exemptUntilMs(account) ?? 0) > clock.nowMs();
+  return { policy: account?.policy ?? config.policy, isExempt };
+}
+
+/** Records a result in the metrics; for `onResult` of a run. */
 export const recordResultOf =
-  ({ config, metrics }: Invocation, accounts: readonly Account[]) =>
-  (result: Result): void => {
-    const account = accounts.find(({ name }) => name === result.account);
-    metrics.recordResult(result, account?.policy ?? config.policy);
-  };
+  (invocation: Invocation, accounts: readonly Account[]) =>
+  (result: Result): void =>
+    invocation.metrics.recordResult(result, judgedBy(invocation, accounts, result.account));
 
 /** Variables of the function that are not keys of the configuration. */
 const queueVariable = 'WORK_QUEUE_URL';

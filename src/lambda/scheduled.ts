@@ -13,7 +13,7 @@ import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
 import { openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
 import { formatWork, isSweep, readOrder, type ScheduledOrder } from './messages.ts';
-import { type Invocation, recordResultOf } from './runtime.ts';
+import { type Invocation, judgedBy, recordResultOf } from './runtime.ts';
 import { sweep } from './sweep.ts';
 
 /** The response of an invocation. The results have the fields of `rotate --json`. */
@@ -23,14 +23,15 @@ export type Answer = {
   readonly results: readonly ResultJson[];
   /** Accounts whose work was sent to the queue. */
   readonly queued: readonly string[];
-  /** For `check`: the protections that are off, a sentence each. */
-  readonly warnings?: readonly string[];
+  /** The protections that are off, a sentence each. */
+  readonly warnings: readonly string[];
 };
 
 type Done = Pick<Answer, 'exitCode' | 'results' | 'queued'>;
 
 export async function runScheduled(event: unknown, invocation: Invocation): Promise<Answer> {
-  if (isSweep(event)) return { accounts: 0, queued: [], ...(await sweep(invocation)) };
+  if (isSweep(event))
+    return { accounts: 0, queued: [], warnings: [], ...(await sweep(invocation)) };
   const order = readOrder(event, invocation.requestId);
   const { rotator, log } = invocation;
   const accounts = selectAccounts(await rotator.accounts(), order.accounts);
@@ -41,8 +42,8 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
     count: results.length + queued.length,
     outcome: String(exitCode),
   });
-  const warnings = order.action === 'check' ? { warnings: warningsOf(invocation) } : {};
-  return { exitCode, accounts: accounts.length, results, queued, ...warnings };
+  const warnings = warningsOf(invocation);
+  return { exitCode, accounts: accounts.length, results, queued, warnings };
 }
 
 /** What the program cannot notice while it works. */
@@ -70,7 +71,8 @@ async function dispatch(
     needed = await selectNeeded(invocation, accounts, before, order);
     // The others are recorded with the result of their attempt, here or by `worker`.
     for (const status of before)
-      if (!needed.some(({ name }) => name === status.account)) metrics.recordAccount(status);
+      if (!needed.some(({ name }) => name === status.account))
+        metrics.recordAccount(status, judgedBy(invocation, accounts, status.account).isExempt);
     if (needed.length > inlineAccounts) {
       const done = await sendToQueue(invocation, needed, order);
       if (isFleet) metrics.recordRun();

@@ -33,6 +33,9 @@ export type EmfOptions = {
   readonly nowMs: () => number;
 };
 
+/** By what an account is judged at the moment. */
+export type Judged = { readonly policy: Policy; readonly isExempt: boolean };
+
 export type EmfMetrics = ReturnType<typeof createEmfMetrics>;
 
 const units = { counter: 'Count', gauge: 'None', histogram: 'Seconds' } as const;
@@ -73,11 +76,13 @@ export function createEmfMetrics({ namespace, byAccount, writeLine, nowMs }: Emf
     });
   }
 
-  /** The ages of an account, and its state. */
-  function recordAccount(figures: AccountFigures): void {
+  /** The ages of an account, and its state. An exempt account has no limit that it can exceed. */
+  function recordAccount(figures: AccountFigures, isExempt: boolean): void {
     const { account, state } = figures;
     const labels = { account, state };
-    write([...samplesOfAccount(figures), { name: 'account_state', value: 1, labels }]);
+    const { daysLeft, ...others } = figures;
+    const samples = samplesOfAccount(isExempt ? others : figures);
+    write([...samples, { name: 'account_state', value: 1, labels }]);
   }
 
   return {
@@ -89,10 +94,10 @@ export function createEmfMetrics({ namespace, byAccount, writeLine, nowMs }: Emf
       write(samplesOfEvent(event), isPaired ? answeredAtMs.get(rotationId) : undefined);
     },
     /** Counts how an attempt ended, and records what it found out about its account. */
-    recordResult(result: Result, policy: Policy): void {
+    recordResult(result: Result, { policy, isExempt }: Judged): void {
       answeredAtMs.delete(result.rotationId ?? '');
       write(samplesOfResult(result));
-      recordAccount(figuresOf(result, policy));
+      recordAccount(figuresOf(result, policy), isExempt);
     },
     recordAccount,
     /** Records that a run over all accounts ended. */

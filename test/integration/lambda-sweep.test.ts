@@ -35,7 +35,7 @@ test('a sweep reads the audit log once, and does nothing else, when nothing is o
 
   const answer = await instance.invoke(runScheduled, sweep);
 
-  expect(answer).toEqual({ exitCode: 0, accounts: 0, results: [], queued: [] });
+  expect(answer).toEqual({ exitCode: 0, accounts: 0, results: [], queued: [], warnings: [] });
   expect(rig.aws.calls.slice(calls).map(({ action }) => action)).toEqual(['GetObject']);
   expect([rig.secretsManager.requests.length, rig.thingspace.requests.length]).toEqual(before);
   expect(instance.lines.slice(lines)).toEqual([]);

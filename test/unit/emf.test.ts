@@ -72,6 +72,7 @@ type Line = {
 } & Record<string, unknown>;
 
 const policy = { rotateAfterDays: 75, maxAgeDays: 90 };
+const judged = { policy, isExempt: false };
 
 /** A recorder, and the lines that it wrote so far. */
 function opened(byAccount: boolean) {
@@ -88,8 +89,8 @@ function opened(byAccount: boolean) {
 function everything(byAccount = true): Line[] {
   const { emf, lines } = opened(byAccount);
   for (const event of events) emf.observe(event);
-  emf.recordResult(result, policy);
-  emf.recordAccount(figures);
+  emf.recordResult(result, judged);
+  emf.recordAccount(figures, false);
   emf.recordRun();
   return lines;
 }
@@ -176,7 +177,7 @@ test('a result says how old the password of its account is, by the policy', () =
   const dayMs = 86_400_000;
   const { emf, lines } = opened(false);
 
-  emf.recordResult({ ...result, endedAtMs: 100 * dayMs, dueAtMs: 95 * dayMs }, policy);
+  emf.recordResult({ ...result, endedAtMs: 100 * dayMs, dueAtMs: 95 * dayMs }, judged);
 
   expect(lines).toContainEqual(
     expect.objectContaining({
@@ -185,6 +186,16 @@ test('a result says how old the password of its account is, by the policy', () =
       thingspace_rotator_password_days_left: 10,
     }),
   );
+});
+
+test('an exempt account has no limit, so that its age alarms nobody', () => {
+  const { emf, lines } = opened(false);
+
+  emf.recordAccount({ ...figures, ageDays: 200, daysLeft: -110 }, true);
+
+  const text = JSON.stringify(lines);
+  expect(text).toContain('password_age_days');
+  expect(text).not.toContain('password_days_left');
 });
 
 test('a receipt and the end of its outage window have the time of the reset response', () => {
