@@ -6,7 +6,8 @@ import { Failure } from '../rotation/failure.ts';
 import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { run } from '../scheduler/run.ts';
-import { type Invocation, recordResultOf } from './runtime.ts';
+import { isBusy } from '../telemetry/emf.ts';
+import { type Invocation, judgedBy, recordResultOf } from './runtime.ts';
 
 export type Swept = {
   readonly exitCode: 0 | 1 | 3 | 4;
@@ -28,7 +29,7 @@ export async function sweep(invocation: Invocation): Promise<Swept> {
 }
 
 async function completeOpen(invocation: Invocation): Promise<Swept> {
-  const { rotator, interrupt, log, requestId } = invocation;
+  const { rotator, interrupt, log, metrics, requestId } = invocation;
   const open = await rotator.audit.unfinished();
   if (open.length === 0) return { exitCode: 0, results: [] };
   // Secrets Manager repeats its own rotations, which are not among these accounts.
@@ -37,6 +38,10 @@ async function completeOpen(invocation: Invocation): Promise<Swept> {
   );
   const statuses = await Promise.all(accounts.map((account) => rotator.status(account)));
   const needed = accounts.filter((_, index) => isRecoverable(statuses[index]));
+  // Those that wait alarm now, and not with the next daily run.
+  for (const status of statuses)
+    if (!isRecoverable(status) && !isBusy(status))
+      metrics.recordAccount(status, judgedBy(invocation, accounts, status.account).isExempt);
   if (needed.length === 0) return { exitCode: 0, results: [] };
   log.info('run.started', { accounts: needed.length, reason: 'recover sweep' });
   const { results, exitCode } = await run(rotator, {

@@ -40,26 +40,18 @@ export type EmfMetrics = ReturnType<typeof createEmfMetrics>;
 
 const units = { counter: 'Count', gauge: 'None', histogram: 'Seconds' } as const;
 
-/**
- * The receipt of a rotation and the end of its outage window carry the time of the reset response:
- * the alarm ReceiptsWithoutRotation compares them in periods, and a rotation has one period only.
- */
-const pairedEvents: readonly RotationEvent['event'][] = ['receipt.written', 'secret.promoted'];
-
 /** Never throws. */
 export function createEmfMetrics({ namespace, byAccount, writeLine, nowMs }: EmfOptions) {
-  const answeredAtMs = new Map<string, number>();
-
-  function write(samples: readonly Sample[], atMs = nowMs()): void {
+  function write(samples: readonly Sample[]): void {
     const groups = new Map<string, Sample[]>();
     for (const sample of samples) {
       const key = JSON.stringify(sample.labels ?? {});
       groups.set(key, [...(groups.get(key) ?? []), sample]);
     }
-    for (const group of groups.values()) writeLine(lineOf(group, atMs));
+    for (const group of groups.values()) writeLine(lineOf(group));
   }
 
-  function lineOf(samples: readonly Sample[], atMs: number): string {
+  function lineOf(samples: readonly Sample[]): string {
     const labels = samples[0]?.labels ?? {};
     const definition = {
       Namespace: namespace,
@@ -70,7 +62,7 @@ export function createEmfMetrics({ namespace, byAccount, writeLine, nowMs }: Emf
       })),
     };
     return JSON.stringify({
-      _aws: { Timestamp: Math.round(atMs), CloudWatchMetrics: [definition] },
+      _aws: { Timestamp: Math.round(nowMs()), CloudWatchMetrics: [definition] },
       ...labels,
       ...Object.fromEntries(samples.map(({ name, value }) => [metricPrefix + name, value])),
     });
@@ -87,16 +79,10 @@ export function createEmfMetrics({ namespace, byAccount, writeLine, nowMs }: Emf
 
   return {
     /** Counts what happens in an attempt. */
-    observe(event: RotationEvent): void {
-      const { rotationId = '' } = event;
-      if (event.event === 'reset.answered') answeredAtMs.set(rotationId, nowMs());
-      const isPaired = pairedEvents.includes(event.event);
-      write(samplesOfEvent(event), isPaired ? answeredAtMs.get(rotationId) : undefined);
-    },
+    observe: (event: RotationEvent): void => write(samplesOfEvent(event)),
     /** Counts how an attempt ended, and records what it found out about its account. */
     recordResult(result: Result, { policy, isExempt }: Judged): void {
-      answeredAtMs.delete(result.rotationId ?? '');
-      write(samplesOfResult(result));
+      write(samplesOfResult(result).map(isBusy(result) ? asBusy : (sample) => sample));
       recordAccount(figuresOf(result, policy), isExempt);
     },
     recordAccount,
@@ -113,18 +99,20 @@ function dimensionsOf({ account, ...others }: Labels, byAccount: boolean): strin
   return byAccount && account !== undefined ? [['account'], []] : [[]];
 }
 
-/** `in-flight`: the process that works on the account records the state that it leaves. */
-function stateOf(reason: Result['reason']): AccountFigures['state'] {
-  if (reason === undefined) return 'settled';
-  return reason === 'in-flight' ? 'busy' : stateOfReason(reason);
-}
+/** Another process works on the account, and reports the result and the state that it leaves. */
+export const isBusy = ({ reason }: Pick<Result, 'reason'>): boolean =>
+  reason === 'busy' || reason === 'in-flight';
+
+/** So that the alarm AttemptsFailed does not count it. */
+const asBusy = (sample: Sample): Sample =>
+  sample.labels?.['outcome'] === undefined
+    ? sample
+    : { ...sample, labels: { ...sample.labels, outcome: 'busy' } };
 
 /** What a result says about its account. Ages are unknown where the secret was not read. */
-function figuresOf(
-  { account, reason, dueAtMs, endedAtMs }: Result,
-  policy: Policy,
-): AccountFigures {
-  const state = stateOf(reason);
+function figuresOf(result: Result, policy: Policy): AccountFigures {
+  const { account, reason, dueAtMs, endedAtMs } = result;
+  const state = isBusy(result) ? 'busy' : reason === undefined ? 'settled' : stateOfReason(reason);
   if (dueAtMs === undefined) return { account, state };
   const age = ageDays(dueAtMs - policy.rotateAfterDays * dayMs, endedAtMs);
   return { account, state, ageDays: age, daysLeft: policy.maxAgeDays - age };

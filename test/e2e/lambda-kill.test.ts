@@ -51,8 +51,8 @@ async function start(): Promise<FunctionProcess> {
   return one;
 }
 
-/** The alarms after this function was killed. The platform counts its death as an error. */
-function inAlarm({ lines }: FunctionProcess): string[] {
+/** The alarms after a function was killed. The platform counts its death as an error. */
+function inAlarm(...functions: FunctionProcess[]): string[] {
   const error: Datum = {
     namespace: 'AWS/Lambda',
     name: 'Errors',
@@ -60,7 +60,7 @@ function inAlarm({ lines }: FunctionProcess): string[] {
     atMs: Date.now(),
     value: 1,
   };
-  const data = [...dataOf(lines), error];
+  const data = [...functions.flatMap(({ lines }) => dataOf(lines)), error];
   // The order by hand was no run over all accounts after 26 hours; that is not the question here.
   return alarms.inAlarm(data, Date.now()).filter((name) => name !== 'NoRun');
 }
@@ -77,9 +77,12 @@ async function holdThird(action: string): Promise<void> {
 type Row = {
   /** Resolves at the moment of the kill. */
   readonly reached: () => Promise<unknown>;
-  readonly alarms: readonly string[];
+  /** A line that is written first. */
+  readonly line?: string;
   /** How the sweep ends, and whether the current password is valid afterwards. */
   readonly swept: readonly [outcome: string | undefined, isValid: boolean];
+  /** The alarms after the sweep, besides that of the killed function. */
+  readonly alarms: readonly string[];
 };
 
 const heldAt = (call: 'login' | 'reset', after = 0): Promise<unknown> => {
@@ -92,43 +95,45 @@ const heldAt = (call: 'login' | 'reset', after = 0): Promise<unknown> => {
 const rows: Record<string, Row> = {
   'before the reset is sent': {
     reached: () => heldAt('login'),
-    alarms: ['FunctionErrors'],
     swept: [undefined, true],
+    alarms: [],
   },
   'before the reset is executed': {
     reached: () => heldAt('reset'),
-    alarms: ['FunctionErrors'],
     swept: ['settled', true],
+    alarms: [],
   },
   'before the reset response arrives': {
     reached: () => {
       rig.thingspace.arm({ fault: 'hang', call: 'reset' });
       return rig.thingspace.waitFor('committed', { call: 'reset' });
     },
-    alarms: ['FunctionErrors'],
     swept: ['stopped', false],
+    alarms: ['AccountStopped', 'PasswordLost'],
   },
+  // The receipt is in the bucket, and nobody but the operator can open it.
   'before the new password is stored': {
     reached: () => holdThird('PutSecretValue'),
-    alarms: ['FunctionErrors', 'ReceiptsWithoutRotation'],
+    line: '"event":"receipt.written"',
     swept: [undefined, false],
+    alarms: ['AccountChanged'],
   },
   'before the new password is current': {
     reached: () => rig.secretsManager.hold('UpdateSecretVersionStage').arrived,
-    alarms: ['FunctionErrors', 'ReceiptsWithoutRotation'],
     swept: ['recovered', true],
+    alarms: [],
   },
+  // The password is current. A login that may have been sent is repeated by the daily run only.
   'before the new password is verified': {
     reached: () => heldAt('login', 1),
-    alarms: ['FunctionErrors'],
-    // The password is current. A login that may have been sent is repeated by the daily run only.
     swept: [undefined, true],
+    alarms: ['AccountChanged'],
   },
 };
 
 test.each(Object.entries(rows))(
   'a function that is killed %s raises an alarm, and the sweep does what can be done',
-  async (_, { reached, alarms: expected, swept }) => {
+  async (_, { reached, line, alarms: expected, swept }) => {
     recipient = await identityToRecipient(await generateIdentity());
     rig = await openLambdaRig({ users: { east: 'old-east' } });
     const killed = await start();
@@ -136,14 +141,15 @@ test.each(Object.entries(rows))(
 
     const running = killed.invoke(order);
     await moment;
-    if (expected.includes('ReceiptsWithoutRotation')) await killed.line('receipts_written_total');
+    if (line !== undefined) await killed.line(line);
     killed.signal('SIGKILL');
     expect(await running).toEqual({ died: true });
     rig.advance(240_000);
     const next = await start();
     const ended = await next.invoke(sweep);
 
-    expect(inAlarm(killed)).toEqual(expected);
+    expect(inAlarm(killed)).toEqual(['ScheduledErrors']);
+    expect(inAlarm(killed, next)).toEqual(['ScheduledErrors', ...expected]);
     const [result] = 'value' in ended ? (ended.value as { results: object[] }).results : [];
     expect((result as { outcome?: string } | undefined)?.outcome).toBe(swept[0]);
     const isValid = rig.current('east').password === rig.thingspace.livePassword('east');

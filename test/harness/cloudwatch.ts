@@ -1,6 +1,5 @@
 // Evaluates the alarms of infra/alarms.yaml over the lines that a function wrote, as CloudWatch
-// does (documentation read 2026-11): periods, statistics, metric math with SUM, MAX and FILL, M out
-// of N, and missing data. Stricter in one point: a line that is not correct EMF throws, and
+// does (documentation read 2026-11): periods, statistics, M out of N, and missing data. Stricter in one point: a line that is not correct EMF throws, and
 // CloudWatch would ignore it.
 
 import { type Fields, type Json, readTemplate } from './cloudformation.ts';
@@ -55,14 +54,11 @@ export function dataOf(lines: readonly string[]): Datum[] {
 }
 
 type Metric = Pick<Datum, 'namespace' | 'name' | 'dimensions'>;
-/** Of one period; undefined where there is no datum. */
-type Values = Readonly<Record<string, number | undefined>>;
 
 type Alarm = {
   readonly name: string;
-  readonly metrics: readonly { id: string; metric: Metric; stat: string }[];
-  /** The value of one period. */
-  readonly valueOf: (values: Values) => number | undefined;
+  readonly metric: Metric;
+  readonly stat: string;
   readonly periodMs: number;
   readonly periods: number;
   readonly needed: number;
@@ -118,66 +114,24 @@ const comparisons: Record<string, (value: number, threshold: number) => boolean>
 };
 
 function alarmOf(name: string, fields: Fields): Alarm {
-  const queries: readonly Fields[] = (fields['Metrics'] as Fields[] | undefined) ?? [
-    { Id: 'only', MetricStat: { Metric: fields, ...fields, Stat: fields['Statistic'] ?? null } },
-  ];
-  const metrics = queries.flatMap(({ Id, MetricStat }) => {
-    if (MetricStat === undefined) return [];
-    const { Metric, Stat } = MetricStat as Fields;
-    return [{ id: String(Id), metric: metricOf(Metric as Fields), stat: String(Stat) }];
-  });
-  const periods = queries.flatMap(({ MetricStat }) => (MetricStat as Fields)?.['Period'] ?? []);
-  if (new Set(periods).size !== 1) throw new Error(`${name} mixes periods`);
-  const expression = queries.find(({ Expression }) => Expression !== undefined)?.['Expression'];
   const compare = comparisons[String(fields['ComparisonOperator'])];
-  if (!compare) throw new Error(`${name}: unknown comparison`);
-  const evaluated = Number(fields['EvaluationPeriods']);
+  if (!compare || fields['Metrics'] !== undefined) throw new Error(`${name}: not evaluated here`);
+  const dimensions = (fields['Dimensions'] ?? []) as { Name: string; Value: string }[];
+  const periods = Number(fields['EvaluationPeriods']);
   return {
     name,
-    metrics,
-    valueOf: expression === undefined ? ({ only }) => only : mathOf(String(expression)),
-    periodMs: Number(periods[0]) * 1000,
-    periods: evaluated,
-    needed: Number(fields['DatapointsToAlarm'] ?? evaluated),
+    metric: {
+      namespace: String(fields['Namespace']),
+      name: String(fields['MetricName']),
+      dimensions: Object.fromEntries(dimensions.map(({ Name, Value }) => [Name, Value])),
+    },
+    stat: String(fields['Statistic']),
+    periodMs: Number(fields['Period']) * 1000,
+    periods,
+    needed: Number(fields['DatapointsToAlarm'] ?? periods),
     isBreaching: (value) => compare(value, Number(fields['Threshold'])),
     missing: String(fields['TreatMissingData']),
   };
-}
-
-function metricOf({ Namespace, MetricName, Dimensions = [] }: Fields): Metric {
-  const dimensions = (Dimensions as { Name: string; Value: string }[]).map(
-    ({ Name, Value }) => [Name, Value] as const,
-  );
-  return {
-    namespace: String(Namespace),
-    name: String(MetricName),
-    dimensions: Object.fromEntries(dimensions),
-  };
-}
-
-/** Sums and differences of terms: `a`, `FILL(a, 0)`, `SUM([a, b])`, `MAX([a, b])`. */
-function mathOf(expression: string): Alarm['valueOf'] {
-  const term = /\s*([+-]?)\s*(?:FILL\((\w+), *(\d+)\)|(SUM|MAX)\(\[([\w, ]+)\]\)|(\w+))\s*/y;
-  const terms: ((values: Values) => number | undefined)[] = [];
-  while (term.lastIndex < expression.length) {
-    const found = term.exec(expression);
-    if (!found) throw new Error(`unknown metric math: ${expression}`);
-    const [, sign, filled, filler, name, list = '', id] = found;
-    const operands = (filled ?? id ?? list).split(/, */);
-    terms.push((values) => {
-      const known = operands.flatMap((one) => values[one] ?? []);
-      const value =
-        name === 'MAX' && known.length > 0
-          ? Math.max(...known)
-          : known.reduce<number | undefined>((sum, one) => (sum ?? 0) + one, undefined);
-      const given = value ?? (filled === undefined ? undefined : Number(filler));
-      return given === undefined ? undefined : sign === '-' ? -given : given;
-    });
-  }
-  return (values) =>
-    terms
-      .map((one) => one(values))
-      .reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0);
 }
 
 const keyOf = ({ namespace, name, dimensions }: Metric): string =>
@@ -186,14 +140,11 @@ const keyOf = ({ namespace, name, dimensions }: Metric): string =>
 function isOn(alarm: Alarm, series: ReadonlyMap<string, readonly Datum[]>, atMs: number): boolean {
   const { periodMs, periods, missing, needed } = alarm;
   const endMs = (Math.floor(atMs / periodMs) + 1) * periodMs;
-  const metrics = alarm.metrics.map((one) => ({ ...one, data: series.get(keyOf(one.metric)) }));
+  const data = series.get(keyOf(alarm.metric)) ?? [];
   const states = Array.from({ length: periods }, (_, index) => {
     const fromMs = endMs - (index + 1) * periodMs;
-    const values = metrics.map(({ id, stat, data = [] }) => {
-      const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
-      return [id, statistic(stat, within)] as const;
-    });
-    const value = alarm.valueOf(Object.fromEntries(values));
+    const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
+    const value = statistic(alarm.stat, within);
     return value === undefined ? missing === 'breaching' : alarm.isBreaching(value);
   });
   return states.filter(Boolean).length >= needed;

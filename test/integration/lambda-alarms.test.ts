@@ -158,21 +158,19 @@ test.each<[string, () => void, string[]]>([
 });
 
 // On 03af53f the metrics were written at the end of an invocation, so that a function that reached
-// its time limit here wrote none: SavingIsHard and ReceiptsWithoutRotation had no datum.
+// its time limit here wrote none: SavingIsHard had no datum.
 test('a password that cannot be stored raises its alarms before the function ends', async () => {
   const recipient = await identityToRecipient(await generateIdentity());
-  await open({ ROTATOR_RECEIPTS__RECIPIENTS: recipient }, { east: 'old', west: 'old' });
-  await run(1, { ...byHand, accounts: ['thingspace/west'] });
+  await open({ ROTATOR_RECEIPTS__RECIPIENTS: recipient });
   rig.secretsManager.inject('PutSecretValue', 'access-denied', 1_000, 2);
 
-  const running = instance.invoke(runScheduled, { ...byHand, accounts: ['thingspace/east'] });
+  const running = instance.invoke(runScheduled, byHand);
   await instance.line('"event":"saving.retried"');
   const during = inAlarm();
   rig.secretsManager.heal();
   await running;
 
-  // The rotation of the other account in the same hour does not hide this one.
-  expect(during).toEqual(['NoRun', 'SavingIsHard', 'ReceiptsWithoutRotation']);
+  expect(during).toEqual(['NoRun', 'SavingIsHard']);
   itIs(Date.now() + 27 * hourMs);
   expect(inAlarm()).toEqual(['NoRun']);
 });
@@ -226,7 +224,7 @@ test('a run that ends with an error raises an alarm', async () => {
 
   await run(1);
 
-  expect(inAlarm()).toEqual(['FunctionErrors']);
+  expect(inAlarm()).toEqual(['ScheduledErrors']);
 });
 
 test('a run that finds another process at work raises no alarm', async () => {

@@ -198,21 +198,20 @@ test('an exempt account has no limit, so that its age alarms nobody', () => {
   expect(text).not.toContain('password_days_left');
 });
 
-test('a receipt and the end of its outage window have the time of the reset response', () => {
-  let nowMs = 3_599_000;
-  const lines: Line[] = [];
-  const emf = createEmfMetrics({
-    namespace: 'Test',
-    byAccount: false,
-    writeLine: (line) => lines.push(JSON.parse(line)),
-    nowMs: () => nowMs,
-  });
-  const rotation = { account: 'east', rotationId: 'r1' };
+test('an attempt that finds another process at work is not counted as failed', () => {
+  const { emf, lines } = opened(false);
 
-  emf.observe({ event: 'reset.answered', ...rotation });
-  nowMs = 3_601_000;
-  emf.observe({ event: 'secret.promoted', ...rotation, versionId: 'v', deadWindowMs: 2_000 });
-  emf.observe({ event: 'receipt.written', ...rotation, place: 'the log' });
+  emf.recordResult(
+    { ...result, outcome: 'failed', certainty: 'unchanged', reason: 'busy' },
+    judged,
+  );
 
-  expect(lines.map(({ _aws }) => _aws.Timestamp)).toEqual([3_599_000, 3_599_000]);
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      outcome: 'busy',
+      reason: 'busy',
+      thingspace_rotator_attempts_total: 1,
+    }),
+  );
+  expect(lines).toContainEqual(expect.objectContaining({ account: 'east', state: 'busy' }));
 });
