@@ -1,6 +1,6 @@
 // Evaluates the alarms of infra/alarms.yaml over the lines that a function wrote, as CloudWatch
-// does (documentation read 2026-11): periods, statistics, M out of N, and missing data. Stricter in one point: a line that is not correct EMF throws, and
-// CloudWatch would ignore it.
+// does (documentation read 2026-11): periods, statistics, M out of N, and missing data. Stricter in
+// one point: a line that is not correct EMF throws, and CloudWatch would ignore it.
 
 import { type Fields, type Json, readTemplate } from './cloudformation.ts';
 
