@@ -250,7 +250,7 @@ async function checkReceipts({ receipts }: Config): Promise<Finding[]> {
     return [{ check, state: 'failed', detail: describe(error) }];
   }
   const count = `${recipients.length} recipient${recipients.length === 1 ? '' : 's'}`;
-  const places = [directory, s3 && `s3://${s3.bucket}/${s3.prefix}`].filter(Boolean);
+  const places = [directory, s3 && `s3://${s3.bucket}/${s3.prefix} (not tested)`].filter(Boolean);
   const where = places.length === 0 ? 'the log only' : [...places, 'the log'].join(' and to ');
   return [{ check, state: 'ok', detail: `Receipts for ${count} are written to ${where}.` }];
 }
