@@ -75,7 +75,8 @@ async function dispatch(
         metrics.recordAccount(status, judgedBy(invocation, accounts, status.account).isExempt);
     if (needed.length > inlineAccounts) {
       const done = await sendToQueue(invocation, needed, order);
-      if (isFleet) metrics.recordRun();
+      // An account that is not queued was not part of the run: the alarm NoRun reports it.
+      if (isFleet && done.exitCode === 0) metrics.recordRun();
       return done;
     }
   }

@@ -307,6 +307,7 @@ test('a message that the queue rejects makes the run fail', async () => {
 
   expect(answer).toMatchObject({ exitCode: 1 });
   expect(answer.queued).toHaveLength(4);
+  expect(instance.lines.some((line) => line.includes('last_run_timestamp'))).toBe(false);
   expect(instance.lines.some((line) => line.includes('work.not-queued'))).toBe(true);
 });
 
