@@ -106,18 +106,13 @@ export type Rotator = {
  */
 export async function compose(config: Config, runtime: Runtime): Promise<Rotator> {
   const { clock } = runtime;
-  const { requestTimeoutMs, resetTimeoutMs, settleMs } = config.thingspace;
+  const { requestTimeoutMs, resetTimeoutMs, settleMs, baseUrl } = config.thingspace;
   const timing = { requestTimeoutMs, resetTimeoutMs, settleMs };
-  const thingspace = openThingSpace({
-    baseUrl: config.thingspace.baseUrl,
-    requestTimeoutMs,
-    resetTimeoutMs,
-    clock,
-  });
+  const thingspace = openThingSpace({ baseUrl, requestTimeoutMs, resetTimeoutMs, clock });
   const secrets = await openSecrets(config, clock);
   const processes = openProcessIdentity(runtime.pid);
   const audit = await openAudit(config, runtime, processes);
-  const receipts = await openReceiptFiles(config, runtime);
+  const { receipts, close: closeReceipts } = await openReceiptPlaces(config, runtime);
 
   const storeFor = (account: Account): SecretStore => {
     const { secretId, fields, oauthSecretId } = account;
@@ -182,6 +177,7 @@ export async function compose(config: Config, runtime: Runtime): Promise<Rotator
     close: async () => {
       thingspace.close();
       secrets.close();
+      closeReceipts();
       await audit.close();
     },
   };
@@ -296,10 +292,16 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
   };
 }
 
-async function openReceiptFiles({ receipts }: Config, { writeLine }: Runtime): Promise<Receipts> {
-  const { recipients, directory, identityFile } = receipts;
+/** The receipts, and what ends the connections to their bucket. */
+async function openReceiptPlaces(
+  config: Config,
+  { writeLine, clock }: Runtime,
+): Promise<{ receipts: Receipts; close: () => void }> {
+  const { recipients, directory, identityFile, s3 } = config.receipts;
   const identity = identityFile === undefined ? undefined : await readIdentity(identityFile);
-  return openReceipts({ recipients, directory, identity, writeLine });
+  const objects = s3 && (await openBucket(config, 'receipts', s3, clock));
+  const receipts = openReceipts({ recipients, directory, objects, identity, writeLine });
+  return { receipts, close: () => objects?.close() };
 }
 
 async function readIdentity(file: string): Promise<Secret> {
@@ -355,7 +357,7 @@ export async function openAuditWriter(
     return openAuditLog({ ...common, segments });
   }
   const { openObjectSegments } = await import('./audit/object-segments.ts');
-  const objects = await openBucket(config, audit.s3, clock);
+  const objects = await openBucket(config, 'audit log', audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
 }
 
@@ -410,12 +412,13 @@ export async function openWitnesses({ audit }: Config): Promise<WitnessClient[]>
 
 async function openBucket(
   config: Config,
+  subject: string,
   bucket: NonNullable<Config['audit']['s3']>,
   clock: Clock,
 ) {
   const { openS3Objects } = await import('./aws/s3-objects.ts');
   const { requestTimeoutMs } = config.thingspace;
-  return openS3Objects({ clock, requestTimeoutMs, ...regionOf(config), ...bucket });
+  return openS3Objects({ subject, clock, requestTimeoutMs, ...regionOf(config), ...bucket });
 }
 
 /**
@@ -434,7 +437,7 @@ export async function openAuditSource(config: Config, clock: Clock): Promise<Aud
     return { ...source, segments };
   }
   const { openObjectSource } = await import('./audit/object-segments.ts');
-  return openObjectSource(await openBucket(config, audit.s3, clock));
+  return openObjectSource(await openBucket(config, 'audit log', audit.s3, clock));
 }
 
 /**

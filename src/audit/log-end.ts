@@ -31,6 +31,8 @@ export type LogEnd = {
   key: string | null;
   /** Unfinished rotations by rotationId. */
   open: Map<string, OpenIntent>;
+  /** Rotations whose outcome is recorded as unknown, by rotationId, with the time of it. */
+  unresolved: Map<string, OpenIntent>;
   /** The newest rotation whose password became current, by account. */
   rotated: Map<string, LastRotation>;
   /** The newest password that a person stored, by account. */
@@ -90,8 +92,12 @@ export function addLine(end: LogEnd, line: Buffer): boolean {
         });
       if (code === 'credential.verified' && view.status === 'success')
         markVerified(end, rotationId, account);
-      if (code === 'rotation.outcome' || code === 'rotation.reconciled')
+      if (code === 'rotation.outcome' || code === 'rotation.reconciled') {
         end.open.delete(rotationId);
+        end.unresolved.delete(rotationId);
+      }
+      if (code === 'rotation.outcome' && view.status === 'unknown' && account !== undefined)
+        end.unresolved.set(rotationId, { rotationId, account, intendedAtMs: timeMs });
     }
   }
   end.tree.append(leafHash(line));
@@ -111,6 +117,7 @@ export const emptyEnd = (): LogEnd => ({
   mentioned: 0,
   key: null,
   open: new Map(),
+  unresolved: new Map(),
   rotated: new Map(),
   stored: new Map(),
 });
@@ -232,6 +239,7 @@ export function createFollower(
       ...end,
       tree: end.tree.copy(),
       open: new Map(end.open),
+      unresolved: new Map(end.unresolved),
       rotated: new Map(end.rotated),
       stored: new Map(end.stored),
       position: segments.position(),
@@ -293,6 +301,13 @@ async function readCachedEnd(
   return isSigned && segments.seek(cached.position) ? cached : null;
 }
 
+const intents = z.array(
+  z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
+);
+
+const intentsById = (list: readonly OpenIntent[]): Map<string, OpenIntent> =>
+  new Map(list.map((intent) => [intent.rotationId, intent]));
+
 const stateSchema = z.object({
   format: z.string(),
   size: z.int().nonnegative(),
@@ -308,9 +323,8 @@ const stateSchema = z.object({
     )
     .default([]),
   key: z.string().nullable(),
-  open: z.array(
-    z.object({ rotationId: z.string(), account: z.string(), intendedAtMs: z.number() }),
-  ),
+  open: intents,
+  unresolved: intents.default([]),
   rotated: z.array(
     z.tuple([
       z.string(),
@@ -332,7 +346,7 @@ export function formatState(
   format: string,
   carried?: readonly string[],
 ): string {
-  const { tree, position, lastTimeMs, mentioned, key, open, rotated, stored, factsHash } = snapshot;
+  const { tree, position, lastTimeMs, mentioned, key, rotated, stored, factsHash } = snapshot;
   return JSON.stringify({
     format,
     size: tree.size,
@@ -342,7 +356,8 @@ export function formatState(
     mentioned,
     factsHash,
     key,
-    open: [...open.values()],
+    open: [...snapshot.open.values()],
+    unresolved: [...snapshot.unresolved.values()],
     rotated: [...rotated],
     stored: [...stored],
     carried,
@@ -370,7 +385,8 @@ function parseState(text: string, format: string): Snapshot | null {
       mentioned,
       factsHash,
       key,
-      open: new Map(cache.open.map((intent) => [intent.rotationId, intent])),
+      open: intentsById(cache.open),
+      unresolved: intentsById(cache.unresolved),
       rotated: new Map(cache.rotated),
       stored: new Map(cache.stored),
       position: { month, position },

@@ -7,7 +7,7 @@
 // 4. A record that the audit storage did not take goes to the fallback, except an intent: no reset
 // follows it.
 
-import type { LastRotation } from '../rotation/event.ts';
+import type { LastRotation, OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock } from '../rotation/ports.ts';
 import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
@@ -57,6 +57,11 @@ export interface AuditWriter extends AuditLog {
    * record.
    */
   probe(): Promise<number>;
+  /**
+   * The rotations of all accounts that have no outcome yet, or an unknown one. Throws
+   * `audit-unavailable`.
+   */
+  unfinished(): Promise<readonly OpenIntent[]>;
   /** What the newest `inventory.summary` carries (facts.ts), as far as the log has been read. */
   factsHash(): string | undefined;
   /**
@@ -120,6 +125,11 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
         await writer.follow();
         return rotationsIn(follower.end, account);
       }),
+    unfinished: () =>
+      sequence.run(async () => {
+        await writer.follow();
+        return unfinishedIn(follower.end);
+      }),
     rotationsOfUser: (username) => {
       const found = new Map<string, LastRotation>();
       for (const [account, last] of follower.end.rotated)
@@ -161,6 +171,10 @@ export function openAuditReader(source: AuditSource): AuditWriter {
       end ??= readLogEnd(source);
       return rotationsIn(await end, account);
     },
+    unfinished: async () => {
+      end ??= readLogEnd(source);
+      return unfinishedIn(await end);
+    },
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
     probe: refuse,
@@ -176,6 +190,11 @@ function rotationsIn({ open, rotated, stored }: LogEnd, account: string) {
   const last = rotated.get(account) ?? null;
   return { open: intents, last, stored: stored.get(account) ?? null };
 }
+
+const unfinishedIn = ({ open, unresolved }: LogEnd): OpenIntent[] => [
+  ...open.values(),
+  ...unresolved.values(),
+];
 
 /** Sends the checkpoints of this process to the witnesses. */
 function openCosigning(

@@ -18,6 +18,8 @@ export type S3Options = {
   readonly region?: string | undefined;
   readonly requestTimeoutMs: number;
   readonly clock: Clock;
+  /** What the objects are, for messages: `audit log`. */
+  readonly subject: string;
 };
 
 /** Contacts nothing yet. */
@@ -27,6 +29,7 @@ export function openS3Objects({
   region,
   requestTimeoutMs,
   clock,
+  subject,
 }: S3Options): ObjectStore {
   const settings = clientSettings(requestTimeoutMs, region);
   const client = new S3Client({
@@ -42,7 +45,7 @@ export function openS3Objects({
     { name: 'S3', prefix: 's3', ...auditReasons },
     { requestTimeoutMs, maxAttempts: 3, clock },
   );
-  const about = { subject: `audit log ${place}`, resource: place };
+  const about = { subject: `${subject} ${place}`, resource: place };
 
   return {
     place,

@@ -11,6 +11,7 @@ import { cosignatureOf } from '../audit/cosignature.ts';
 import type { AuditSource } from '../audit/reader.ts';
 
 import type { Config } from '../config/load.ts';
+import { missingProtections } from '../config/protections.ts';
 import { openReceipts } from '../receipts/receipts.ts';
 import { nextStep } from '../rotation/catalogue.ts';
 import { errnoOf, type Facts, Failure, osErrorText } from '../rotation/failure.ts';
@@ -43,7 +44,8 @@ export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<nu
   const isGood = printFindings(shell, { ...flags, offline: true }, [
     { check: 'configuration', state: 'ok', detail: accounts },
     ...(await checkFiles(config)),
-    await checkReceipts(config),
+    ...(await checkReceipts(config)),
+    ...checkProtections(config),
   ]);
   if (!flags.json && !flags.quiet)
     tell(shell, 'ThingSpace and the secret store were not contacted (--offline).');
@@ -58,7 +60,8 @@ export async function checkEnvironment(
   return [
     ...(await checkFiles(config)),
     ...(await checkWitnesses(config, rotator.audit.source, clock.nowMs())),
-    await checkReceipts(config),
+    ...(await checkReceipts(config)),
+    ...checkProtections(config),
     checkClock(statuses, clock.nowMs()),
   ];
 }
@@ -225,16 +228,15 @@ function accessFailure(error: unknown, path: string): Failure {
 const fileFailure = (detail: string, facts: Facts): Failure =>
   new Failure('store-denied', detail, facts);
 
-/** Writes a test receipt and removes it, or says what follows where none is configured. */
-async function checkReceipts({ receipts }: Config): Promise<Finding> {
-  const { recipients, directory } = receipts;
+/** The protections that are off. */
+const checkProtections = (config: Config): Finding[] =>
+  missingProtections(config).map(({ key, detail }) => ({ check: key, state: 'warning', detail }));
+
+/** Reserves room for a test receipt and removes it; nothing where none is configured. */
+async function checkReceipts({ receipts }: Config): Promise<Finding[]> {
+  const { recipients, directory, s3 } = receipts;
   const check = 'receipts';
-  if (recipients.length === 0) {
-    const detail =
-      'No receipts are configured. If this process ends between the reset and the storage of ' +
-      'its response, the new password is unrecoverable.';
-    return { check, state: 'warning', detail };
-  }
+  if (recipients.length === 0) return [];
   const rotationId = randomUUID();
   const port = openReceipts({
     recipients,
@@ -245,9 +247,10 @@ async function checkReceipts({ receipts }: Config): Promise<Finding> {
     await port.prepare({ rotationId, account: check, secretId: check });
     await port.discard(rotationId);
   } catch (error) {
-    return { check, state: 'failed', detail: describe(error) };
+    return [{ check, state: 'failed', detail: describe(error) }];
   }
   const count = `${recipients.length} recipient${recipients.length === 1 ? '' : 's'}`;
-  const place = directory === undefined ? 'to the log only' : `to ${directory} and to the log`;
-  return { check, state: 'ok', detail: `Receipts for ${count} are written ${place}.` };
+  const places = [directory, s3 && `s3://${s3.bucket}/${s3.prefix} (not tested)`].filter(Boolean);
+  const where = places.length === 0 ? 'the log only' : [...places, 'the log'].join(' and to ');
+  return [{ check, state: 'ok', detail: `Receipts for ${count} are written to ${where}.` }];
 }

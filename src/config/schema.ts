@@ -156,6 +156,22 @@ const thingspace = section('The API of Verizon ThingSpace.', {
   ).default(120_000),
 });
 
+/** An S3 bucket and the prefix of the objects in it. */
+const bucket = (description: string) =>
+  section(description, {
+    bucket: z
+      .string()
+      .regex(/^[a-z0-9.-]{3,63}$/)
+      .describe('The name of the bucket.')
+      .meta({ accepts: 'a bucket name' }),
+    prefix: z
+      .string()
+      .max(512)
+      .default('')
+      .describe('The prefix of each object name.')
+      .meta({ accepts: 'text' }),
+  }).exactOptional();
+
 const receipts = section(
   'Receipts: the response to a reset, encrypted to keys on other machines before it is parsed.',
   {
@@ -175,6 +191,7 @@ const receipts = section(
     identityFile: path(
       'An age identity on this machine. With it, recovery decrypts receipts automatically.',
     ).exactOptional(),
+    s3: bucket('An S3 bucket with Object Lock, where each receipt is an object, too.'),
   },
 );
 
@@ -217,19 +234,7 @@ const audit = section('The audit log.', {
     .default([])
     .describe('Other machines that cosign each checkpoint, so that the log has one history.')
     .meta({ accepts: 'a list of witnesses, each with `url` and `key`' }),
-  s3: section('An S3 bucket with Object Lock, instead of `directory`.', {
-    bucket: z
-      .string()
-      .regex(/^[a-z0-9.-]{3,63}$/)
-      .describe('The name of the bucket.')
-      .meta({ accepts: 'a bucket name' }),
-    prefix: z
-      .string()
-      .max(512)
-      .default('')
-      .describe('The prefix of each object name.')
-      .meta({ accepts: 'text' }),
-  }).exactOptional(),
+  s3: bucket('An S3 bucket with Object Lock, instead of `directory`.'),
 });
 
 const notify = section('Notifications about failures, overdue and suspended accounts.', {

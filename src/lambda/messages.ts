@@ -34,6 +34,11 @@ export function readOrder(event: unknown, requestId: string): ScheduledOrder {
   return { ...order, trigger, idempotencyKey };
 }
 
+/** Whether this is the schedule of the recover sweep (serverless.yml). */
+export function isSweep(event: unknown): boolean {
+  return isScheduleEvent(event) && Object(event)['detail-type'] === 'sweep';
+}
+
 function isScheduleEvent(event: unknown): boolean {
   if (typeof event !== 'object' || event === null || 'action' in event) return false;
   return 'detail-type' in event || ('source' in event && typeof event.source === 'string');

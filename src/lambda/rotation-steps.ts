@@ -11,7 +11,7 @@ import { Failure, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Result } from '../rotation/state.ts';
 import type { AccountStatus } from '../rotation/status.ts';
-import type { Invocation } from './runtime.ts';
+import { type Invocation, recordResultOf } from './runtime.ts';
 
 /** The pages of AWS use both spellings (2026-11). */
 const steps = {
@@ -139,7 +139,7 @@ async function attempt(
   invocation: Invocation,
   purpose: 'rotate' | 'check' | 'recover',
 ): Promise<Result> {
-  const { rotator, interrupt, metrics } = invocation;
+  const { rotator, interrupt } = invocation;
   const ask = {
     purpose,
     force: purpose === 'rotate',
@@ -147,7 +147,7 @@ async function attempt(
     trigger: { kind: 'native' },
   } as const;
   const result = await rotator.attempt(account, ask, interrupt);
-  metrics.recordResult(result);
+  recordResultOf(invocation, [account])(result);
   await writeCheckpoint(invocation);
   return result;
 }

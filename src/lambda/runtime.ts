@@ -3,12 +3,14 @@
 // log carries its request id. Lambda runs one invocation at a time in an instance.
 
 import { Writable } from 'node:stream';
-import { compose, type Rotator } from '../app.ts';
+import { type Account, compose, type Rotator } from '../app.ts';
 import type { WorkQueue } from '../aws/sqs-queue.ts';
 import { openClock } from '../clock.ts';
 import { type Config, parseConfig } from '../config/load.ts';
+import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { createEmfMetrics, type EmfMetrics } from '../telemetry/emf.ts';
+import type { Result } from '../rotation/state.ts';
+import { createEmfMetrics, type EmfMetrics, type Judged } from '../telemetry/emf.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
 import { version } from '../version.ts';
 
@@ -47,12 +49,33 @@ export type Invocation = {
   readonly queue: (() => Promise<WorkQueue>) | null;
   /** With more due accounts than this, the queue is used. */
   readonly inlineAccounts: number;
+  /** The address that infra/alarms.yaml subscribes; empty for none, undefined where not known. */
+  readonly alarmEmail: string | undefined;
 };
+
+/** The policy of an account, and whether it is exempt now. */
+export function judgedBy(
+  { config, clock }: Invocation,
+  accounts: readonly Account[],
+  name: string,
+): Judged {
+  const account = accounts.find((one) => one.name === name);
+  const isExempt = account !== undefined && (exemptUntilMs(account) ?? 0) > clock.nowMs();
+  return { policy: account?.policy ?? config.policy, isExempt };
+}
+
+/** Records a result in the metrics; for `onResult` of a run. */
+export const recordResultOf =
+  (invocation: Invocation, accounts: readonly Account[]) =>
+  (result: Result): void =>
+    invocation.metrics.recordResult(result, judgedBy(invocation, accounts, result.account));
 
 /** Variables of the function that are not keys of the configuration. */
 const queueVariable = 'WORK_QUEUE_URL';
 const inlineVariable = 'INLINE_ACCOUNTS';
+const namespaceVariable = 'METRICS_NAMESPACE';
 const byAccountVariable = 'METRICS_BY_ACCOUNT';
+const alarmEmailVariable = 'ALARM_EMAIL';
 const defaultInlineAccounts = 20;
 
 export type LambdaInstance = {
@@ -69,7 +92,12 @@ export function createInstance(platform: Platform): LambdaInstance {
   const clock = openClock(
     () => current.context?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY,
   );
-  const metrics = createEmfMetrics({ byAccount: env[byAccountVariable] === 'on' });
+  const metrics = createEmfMetrics({
+    namespace: env[namespaceVariable] ?? 'ThingspaceRotator',
+    byAccount: env[byAccountVariable] === 'on',
+    writeLine,
+    nowMs: clock.nowMs,
+  });
   let opened: Promise<Opened> | null = null;
   platform.onShutdown(() => {
     current.log?.warn('signal.received', { signal: 'SIGTERM' });
@@ -91,10 +119,6 @@ export function createInstance(platform: Platform): LambdaInstance {
     });
     return { config, rotator };
   }
-
-  const writeMetrics = (): void => {
-    for (const line of metrics.flush(clock.nowMs())) writeLine(line);
-  };
 
   return {
     async invoke(context, work) {
@@ -119,14 +143,12 @@ export function createInstance(platform: Platform): LambdaInstance {
           requestId,
           queue: queueOf(env, config, clock),
           inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
+          alarmEmail: env[alarmEmailVariable],
         });
-        // Nothing runs between invocations. A witness that does not answer must not cost the
-        // metrics: the function may reach its time limit here.
-        writeMetrics();
+        // Nothing runs between invocations.
         await rotator.audit.witnessed();
         return result;
       } finally {
-        writeMetrics();
         await current.log?.close();
         current.log = null;
         current.context = null;

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Account } from '../app.ts';
+import { missingProtections } from '../config/protections.ts';
 import { keyDigestOf, selectAccounts } from '../order.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
 import { type ResultJson, resultJson } from '../rotation/result-json.ts';
@@ -11,8 +12,9 @@ import type { AccountStatus } from '../rotation/status.ts';
 import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
 import { openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
-import { formatWork, readOrder, type ScheduledOrder } from './messages.ts';
-import type { Invocation } from './runtime.ts';
+import { formatWork, isSweep, readOrder, type ScheduledOrder } from './messages.ts';
+import { type Invocation, judgedBy, recordResultOf } from './runtime.ts';
+import { sweep } from './sweep.ts';
 
 /** The response of an invocation. The results have the fields of `rotate --json`. */
 export type Answer = {
@@ -21,23 +23,38 @@ export type Answer = {
   readonly results: readonly ResultJson[];
   /** Accounts whose work was sent to the queue. */
   readonly queued: readonly string[];
+  /** The protections that are off, a sentence each. */
+  readonly warnings: readonly string[];
 };
 
 type Done = Pick<Answer, 'exitCode' | 'results' | 'queued'>;
 
 export async function runScheduled(event: unknown, invocation: Invocation): Promise<Answer> {
+  if (isSweep(event))
+    return { accounts: 0, queued: [], warnings: [], ...(await sweep(invocation)) };
   const order = readOrder(event, invocation.requestId);
-  const { rotator, metrics, clock, log } = invocation;
+  const { rotator, log } = invocation;
   const accounts = selectAccounts(await rotator.accounts(), order.accounts);
   log.info('run.started', { accounts: accounts.length, reason: order.trigger.reason });
   const { exitCode, results, queued } = await dispatch(invocation, accounts, order);
-  metrics.recordRun(clock.nowMs());
   log.info('run.finished', {
     accounts: accounts.length,
     count: results.length + queued.length,
     outcome: String(exitCode),
   });
-  return { exitCode, accounts: accounts.length, results, queued };
+  const warnings = warningsOf(invocation);
+  return { exitCode, accounts: accounts.length, results, queued, warnings };
+}
+
+/** What the program cannot notice while it works. */
+function warningsOf({ config, alarmEmail }: Invocation): string[] {
+  const off = missingProtections(config).map(({ key, detail }) => `${key}: ${detail}`);
+  if (alarmEmail !== '') return off;
+  return [
+    ...off,
+    'alarms: The stage file names no AlarmEmail. Check that somebody has subscribed to the topic ' +
+      'of the alarms.',
+  ];
 }
 
 /** Rotates here, or sends to the queue what needs an attempt. */
@@ -46,36 +63,39 @@ async function dispatch(
   accounts: readonly Account[],
   order: ScheduledOrder,
 ): Promise<Done> {
-  const { queue, inlineAccounts, metrics } = invocation;
+  const { queue, inlineAccounts, metrics, rotator } = invocation;
+  const isFleet = order.action === 'rotate' && order.accounts.length === 0;
   let needed = accounts;
   if (queue !== null && order.action === 'rotate' && accounts.length > inlineAccounts) {
     const before = await readStatuses(invocation, accounts);
     needed = await selectNeeded(invocation, accounts, before, order);
+    // The others are recorded with the result of their attempt, here or by `worker`.
+    for (const status of before)
+      if (!needed.some(({ name }) => name === status.account))
+        metrics.recordAccount(status, judgedBy(invocation, accounts, status.account).isExempt);
     if (needed.length > inlineAccounts) {
       const done = await sendToQueue(invocation, needed, order);
-      for (const status of before) metrics.recordAccount(status);
+      // An account that is not queued was not part of the run: the alarm NoRun reports it.
+      if (isFleet && done.exitCode === 0) metrics.recordRun();
       return done;
     }
   }
-  const { config, clock, log } = invocation;
-  const isFleet = order.action === 'rotate' && order.accounts.length === 0;
+  const { config, clock, log, interrupt } = invocation;
   const monitor =
     config.heartbeat && isFleet ? openHeartbeat({ ...config.heartbeat, clock, log }) : undefined;
-  const { results, exitCode } = await withHeartbeat(monitor, accounts.length, () =>
-    run(invocation.rotator, {
+  const { action, force, trigger } = order;
+  const impatient = action === 'recover';
+  const keyDigest = keyDigestOf(order.idempotencyKey);
+  const { results, exitCode } = await withHeartbeat(monitor, accounts.length, async () => {
+    const done = await run(rotator, {
       accounts: needed,
-      ask: {
-        purpose: order.action,
-        force: order.force,
-        keyDigest: keyDigestOf(order.idempotencyKey),
-        trigger: order.trigger,
-        ...(order.action === 'recover' ? { impatient: true } : {}),
-      },
-      interrupt: invocation.interrupt,
-      onResult: (result) => metrics.recordResult(result),
-    }),
-  );
-  for (const status of await readStatuses(invocation, accounts)) metrics.recordAccount(status);
+      ask: { purpose: action, force, keyDigest, trigger, impatient },
+      interrupt,
+      onResult: recordResultOf(invocation, needed),
+    });
+    if (isFleet) metrics.recordRun();
+    return done;
+  });
   return { exitCode, results: results.map(resultJson), queued: [] };
 }
 
@@ -107,22 +127,24 @@ async function selectNeeded(
   { force }: ScheduledOrder,
 ): Promise<readonly Account[]> {
   const byName = new Map(statuses.map((status) => [status.account, status]));
+  const open = await accountsWithOpenRotation(rotator);
   const needed: Account[] = [];
   for (const account of accounts) {
     const status = byName.get(account.name);
     const isHealthy = status?.state === 'settled' && status.dueness === 'not-due';
-    if (!force && isHealthy && !(await hasOpenIntent(rotator, account))) continue;
+    if (!force && isHealthy && !open.has(account.name)) continue;
     const partners = partnersOf(account.name, rotator.config.pairs);
     if (!needed.some(({ name }) => partners.includes(name))) needed.push(account);
   }
   return needed;
 }
 
-async function hasOpenIntent(rotator: Invocation['rotator'], { name }: Account): Promise<boolean> {
+/** The accounts with an unfinished rotation, as far as the audit log can be read. */
+async function accountsWithOpenRotation({ audit }: Invocation['rotator']): Promise<Set<string>> {
   try {
-    return (await rotator.audit.rotationsOf(name)).open.length > 0;
+    return new Set((await audit.unfinished()).map(({ account }) => account));
   } catch (error) {
-    if (error instanceof Failure) return false;
+    if (error instanceof Failure) return new Set();
     throw error;
   }
 }

@@ -12,7 +12,7 @@ import { failures } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
 import { parseWork, type Work } from './messages.ts';
-import type { Invocation } from './runtime.ts';
+import { type Invocation, recordResultOf } from './runtime.ts';
 
 const sqsEvent = z.object({
   Records: z.array(z.object({ messageId: z.string(), body: z.string() })),
@@ -33,7 +33,7 @@ export async function runWorker(event: unknown, invocation: Invocation): Promise
 
 /** Whether the message is finished with. */
 async function processMessage(body: string, invocation: Invocation): Promise<boolean> {
-  const { rotator, log, metrics } = invocation;
+  const { rotator, log } = invocation;
   let work: Work;
   let account: Account;
   try {
@@ -50,9 +50,8 @@ async function processMessage(body: string, invocation: Invocation): Promise<boo
     accounts: [account],
     ask: { purpose: 'rotate', force, keyDigest, trigger },
     interrupt: invocation.interrupt,
-    onResult: (result) => metrics.recordResult(result),
+    onResult: recordResultOf(invocation, [account]),
   });
-  metrics.recordAccount(await rotator.status(account));
   return results.every((result) => !needsRedelivery(result));
 }
 

@@ -4,7 +4,8 @@
 //
 // A receipt is `<account>.<rotationId>.age` in the receipts folder, and one line of JSON on the log
 // with the same text armored. Room for it is reserved before the reset, as
-// `<account>.<rotationId>.reserved`.
+// `<account>.<rotationId>.reserved`. In a bucket it is the object `<rotationId>.json`, which holds
+// the line of the log: a killed function can lose its last line, and nobody can delete the object.
 
 import {
   type FileHandle,
@@ -24,12 +25,22 @@ import { Secret } from '../secret.ts';
 export type ReceiptOptions = {
   /** age recipients (`age1…`); none means that no receipts are written. */
   readonly recipients: readonly string[];
-  /** Where receipts lie; without it they only go to the log. */
+  /** Where receipts lie; without it and without `objects` they only go to the log. */
   readonly directory?: string | undefined;
+  /** A bucket where receipts lie, too. */
+  readonly objects?: ReceiptObjects | undefined;
   /** An age identity on this machine; with it the survey can open receipts. */
   readonly identity?: Secret | undefined;
   /** Writes one line to the log, synchronously. */
   readonly writeLine: (line: string) => void;
+};
+
+/** Immutable objects. The methods throw a Failure. */
+export type ReceiptObjects = {
+  /** Precedes each name, such as `s3://bucket/receipts/`. */
+  readonly place: string;
+  put(name: string, bytes: Uint8Array): Promise<'written' | 'taken'>;
+  get(name: string): Promise<Uint8Array | null>;
 };
 
 /**
@@ -38,7 +49,7 @@ export type ReceiptOptions = {
 const reservedBytes = 8_192;
 
 export function openReceipts(options: ReceiptOptions): Receipts {
-  const { recipients, directory, identity, writeLine } = options;
+  const { recipients, directory, objects, identity, writeLine } = options;
   let seal: Promise<Seal> | null = null;
 
   return {
@@ -55,8 +66,17 @@ export function openReceipts(options: ReceiptOptions): Receipts {
       const { sealed, armored } = await (await seal)(body.reveal());
       // The line first: it needs no disk, so a full one cannot take both; nor must a log that is
       // gone take the file.
-      const isLogged = written(() => writeLine(formatReceiptLine(label, armored)));
-      if (directory !== undefined) return guarded(directory, () => keep(directory, label, sealed));
+      const line = formatReceiptLine(label, armored);
+      const isLogged = written(() => writeLine(line));
+      // One that fails must not end the other.
+      const [file, object] = await Promise.allSettled([
+        directory !== undefined && guarded(directory, () => keep(directory, label, sealed)),
+        objects && putObject(objects, label, line),
+      ]);
+      const failed = [file, object].find((one) => one.status === 'rejected');
+      if (failed) throw failed.reason;
+      const places = [file, object].flatMap((one) => ('value' in one && one.value) || []);
+      if (places[0] !== undefined) return places[0];
       if (isLogged) return 'the log';
       throw new Failure(
         'receipt-unavailable',
@@ -65,10 +85,8 @@ export function openReceipts(options: ReceiptOptions): Receipts {
     },
 
     find: async (rotationId) => {
-      if (directory === undefined) return null;
       let sealed: FoundReceipt | null = null;
-      for (const place of await filesOf(directory, rotationId)) {
-        const content = await readFile(place).catch(() => null);
+      for await (const { place, content } of receiptsOf(options, rotationId)) {
         if (content?.every((byte) => byte === 0)) continue; // a reservation that was never filled
         sealed ??= { place, body: null };
         if (content === null || identity === undefined) continue;
@@ -254,6 +272,44 @@ async function keep(directory: string, label: ReceiptLabel, sealed: Uint8Array):
 function noFolder(error: NodeJS.ErrnoException): string[] {
   if (error.code === 'ENOENT') return [];
   throw error;
+}
+
+const objectName = (rotationId: string): string => `${rotationId}.json`;
+
+/** The place of the object. The rotation has one receipt, so a name that is taken holds it. */
+async function putObject(
+  objects: ReceiptObjects,
+  { rotationId }: ReceiptLabel,
+  line: string,
+): Promise<string> {
+  const name = objectName(rotationId);
+  try {
+    await objects.put(name, Buffer.from(line));
+    return `${objects.place}${name}`;
+  } catch (error) {
+    throw unavailable(error);
+  }
+}
+
+/** A failure of the bucket as one of the receipts. */
+function unavailable(error: unknown): unknown {
+  if (!(error instanceof Failure)) return error;
+  return new Failure('receipt-unavailable', error.message, error.facts);
+}
+
+/** What may be the receipt of this rotation; null for content that cannot be read. */
+async function* receiptsOf(
+  { directory, objects }: ReceiptOptions,
+  rotationId: string,
+): AsyncGenerator<{ place: string; content: Uint8Array | null }> {
+  for (const place of directory === undefined ? [] : await filesOf(directory, rotationId))
+    yield { place, content: await readFile(place).catch(() => null) };
+  if (!objects) return;
+  const name = objectName(rotationId);
+  const content = await objects.get(name).catch((error) => {
+    throw unavailable(error);
+  });
+  if (content !== null) yield { place: `${objects.place}${name}`, content };
 }
 
 /**

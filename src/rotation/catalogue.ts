@@ -28,6 +28,8 @@ export type Explanation = {
 
 /** The identity that decrypts receipts, as `init` names it; it is on another machine. */
 const identity = 'receipts.key';
+/** A receipt that was copied from the log or from a bucket. */
+const receiptCopy = 'receipt.json';
 
 /** Printed where no account is known (`explain REASON`, the runbook). */
 const anyAccount = 'ACCOUNT';
@@ -66,18 +68,42 @@ const store = (facts: Facts, text: string): Step =>
   usesFiles(facts) || facts.account === undefined
     ? { text, command: ownCommand(facts, 'secret', 'put', accountOf(facts)) }
     : { text: `${text}: edit the secret ${secretOf(facts)} in AWS Secrets Manager` };
-const openReceipt = (facts: Facts): Step => ({
-  text: 'Complete the rotation from the receipt with the receipts identity',
-  command: ownCommand(
+/** `infra/account.yaml` creates a secret without a value. */
+const putValue = (facts: Facts): Step => ({
+  text: 'If the secret exists, store its value from a file',
+  command:
+    `aws secretsmanager put-secret-value --secret-id ${quoted(secretOf(facts))} ` +
+    '--secret-string file://secret.json',
+});
+/** How the receipt gets into a file, where it is in none. */
+function copyReceipt({ receipt = '', rotationId = 'ROTATION_ID' }: Facts): Step[] {
+  if (receipt === 'the log')
+    return [
+      {
+        text:
+          `Save the line of the log with "receipt.sealed" and rotation ${rotationId} as ` +
+          `${receiptCopy}`,
+      },
+    ];
+  if (!receipt.startsWith('s3://')) return [];
+  const command = `aws s3 cp ${quoted(receipt)} ${receiptCopy}`;
+  return [{ text: 'Copy the receipt to the machine with the receipts identity', command }];
+}
+function openReceipt(facts: Facts): Step[] {
+  const copied = copyReceipt(facts);
+  const file = copied.length > 0 ? receiptCopy : (facts.receipt ?? 'FILE');
+  const command = ownCommand(
     facts,
     'recover',
     accountOf(facts),
     '--receipt',
-    facts.receipt ?? 'FILE',
+    file,
     '--identity',
     identity,
-  ),
-});
+  );
+  const text = 'Complete the rotation from the receipt with the receipts identity';
+  return [...copied, { text, command }];
+}
 /** The kept bytes of a response: in the secret, in base64. */
 const readAnswer = (facts: Facts): Step => ({
   text: 'Read the kept response; its field "bytes" is in base64',
@@ -286,6 +312,7 @@ const catalogue: Record<Reason, Entry> = {
       `${usesFiles(facts) ? 'current version' : 'version under AWSCURRENT'}. ThingSpace was ` +
       `not contacted.`,
     steps: (facts) => [
+      ...(facts.store === 'secrets-manager' ? [putValue(facts)] : []),
       store(
         facts,
         'Create the secret, or correct the secretId of the account in the configuration',
@@ -430,7 +457,7 @@ const catalogue: Record<Reason, Entry> = {
     title: 'new password not stored',
     meaning: () =>
       'Changed. ThingSpace issued a new password, and the secret store did not accept it in time.',
-    steps: (facts) => [openReceipt(facts), verizonResets],
+    steps: (facts) => [...openReceipt(facts), verizonResets],
   },
   'not-promoted': {
     title: 'new password not yet current',
@@ -449,7 +476,7 @@ const catalogue: Record<Reason, Entry> = {
     title: 'new password in sealed receipt',
     meaning: () =>
       'Changed. The response of ThingSpace is in a receipt that no key on this machine opens.',
-    steps: (facts) => [openReceipt(facts)],
+    steps: (facts) => openReceipt(facts),
   },
   'answer-unreadable': {
     title: 'reset response not readable',
@@ -614,7 +641,7 @@ const catalogue: Record<Reason, Entry> = {
       'Lost. Verizon changed the password, and this program does not have the new one. ' +
       'Automatic rotation is suspended.',
     steps: (facts) => [
-      openReceipt(facts),
+      ...openReceipt(facts),
       verizonResets,
       store(facts, 'Store the password that Verizon support gives'),
     ],

@@ -5,6 +5,7 @@ import { classify } from './classify.ts';
 import type { RotationEvent } from './event.ts';
 import { Failure } from './failure.ts';
 import type { Outcome, Result, State } from './state.ts';
+import { deadWindowOf } from './transitions/save.ts';
 
 /** The event for this outcome, or null for an outcome that is not logged. */
 export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
@@ -77,7 +78,8 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
       if (outcome.promote instanceof Failure)
         return retried(state, 'promote', rotationId, outcome.promote);
       if (outcome.promote !== 'promoted') return null;
-      return { event: 'secret.promoted', account, rotationId, versionId };
+      const deadWindowMs = state.reset ? deadWindowOf(state.reset, outcome) : undefined;
+      return { event: 'secret.promoted', account, rotationId, versionId, deadWindowMs };
     }
     case 'end':
       if (!(outcome.audit instanceof Failure)) return null;

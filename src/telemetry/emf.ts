@@ -1,11 +1,14 @@
 // The metrics of a Lambda function as log lines that CloudWatch reads (Embedded Metric Format, read
-// 2026-11), since nothing scrapes a function. Flushed once per invocation.
+// 2026-11), since nothing scrapes a function. Each line is written when its event happens: a
+// function that times out or is killed leaves what it knew. The bytes of the log are the only
+// price of a line; CloudWatch charges for each metric with its dimensions, per hour.
 
 import type { RotationEvent } from '../rotation/event.ts';
-import type { Result } from '../rotation/state.ts';
+import { ageDays, dayMs } from '../rotation/policy.ts';
+import type { Policy, Result } from '../rotation/state.ts';
+import { stateOfReason } from '../rotation/status.ts';
 import {
   type AccountFigures,
-  accountStates,
   type Labels,
   metricPrefix,
   metricTable,
@@ -15,93 +18,102 @@ import {
   samplesOfResult,
 } from './metrics.ts';
 
-export const emfNamespace = 'ThingspaceRotator';
+export type EmfOptions = {
+  /** Of the metrics in CloudWatch; two stages must not share one. */
+  readonly namespace: string;
+  /**
+   * CloudWatch keeps the ages of each account apart, at the price of three metrics per account.
+   * Without it an age is one metric with its minimum and maximum, and the log line names the
+   * account.
+   */
+  readonly byAccount: boolean;
+  /** Writes one line to the log, synchronously. */
+  readonly writeLine: (line: string) => void;
+  /** UTC milliseconds. */
+  readonly nowMs: () => number;
+};
+
+/** By what an account is judged at the moment. */
+export type Judged = { readonly policy: Policy; readonly isExempt: boolean };
 
 export type EmfMetrics = ReturnType<typeof createEmfMetrics>;
 
-/** CloudWatch takes at most this many values of one metric in a line. */
-const maxValues = 100;
-
 const units = { counter: 'Count', gauge: 'None', histogram: 'Seconds' } as const;
 
-/** Samples with the same labels. Each dimension set is one more metric that AWS charges for. */
-type Group = {
-  readonly labels: Labels;
-  readonly dimensions: readonly (readonly string[])[];
-  readonly values: Map<Sample['name'], number[]>;
-};
-
-/**
- * `byAccount`: CloudWatch keeps the ages of each account apart, at the price of three metrics per
- * account. Without it an age is one metric with its minimum and maximum, and the log line names the
- * account.
- */
-export function createEmfMetrics({ byAccount }: { readonly byAccount: boolean }) {
-  let groups = new Map<string, Group>();
-  let accounts: AccountFigures[] = [];
-
-  function record({ name, value, labels = {} }: Sample): void {
-    const { account, ...others } = labels;
-    const apart = byAccount && account !== undefined ? [['account']] : [];
-    const keys = Object.keys(others);
-    const dimensions = keys.length > 0 ? keys.map((key) => [key]) : [...apart, []];
-    const key = JSON.stringify(labels);
-    const group = groups.get(key) ?? { labels, dimensions, values: new Map() };
-    groups.set(key, group);
-    group.values.set(name, [...(group.values.get(name) ?? []), value]);
-  }
-
-  /** CloudWatch gets the number of accounts in each state. */
-  function recordStates(): void {
-    for (const state of accounts.length === 0 ? [] : accountStates) {
-      const value = accounts.filter((one) => one.state === state).length;
-      record({ name: 'account_state', value, labels: { state } });
+/** Never throws. */
+export function createEmfMetrics({ namespace, byAccount, writeLine, nowMs }: EmfOptions) {
+  function write(samples: readonly Sample[]): void {
+    const groups = new Map<string, Sample[]>();
+    for (const sample of samples) {
+      const key = JSON.stringify(sample.labels ?? {});
+      groups.set(key, [...(groups.get(key) ?? []), sample]);
     }
-    accounts = [];
+    for (const group of groups.values()) writeLine(lineOf(group));
   }
 
-  return {
-    /** Counts what happens in an attempt. Never throws. */
-    observe: (event: RotationEvent): void => samplesOfEvent(event).forEach(record),
-    /** Counts how an attempt ended. */
-    recordResult: (result: Result): void => samplesOfResult(result).forEach(record),
-    /** Records the figures of an account, once per invocation. */
-    recordAccount: (figures: AccountFigures): void => {
-      accounts.push(figures);
-      samplesOfAccount(figures).forEach(record);
-    },
-    /** Records that a run ended at this time; UTC milliseconds. */
-    recordRun: (atMs: number): void =>
-      record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
-    /** The lines of everything since the last flush; empty when nothing was recorded. */
-    flush: (nowMs: number): string[] => {
-      recordStates();
-      const lines = [...groups.values()].flatMap((group) => linesOf(group, nowMs));
-      groups = new Map();
-      return lines;
-    },
-  };
-}
-
-function linesOf({ labels, dimensions, values }: Group, nowMs: number): string[] {
-  const most = Math.max(...[...values.values()].map((list) => list.length));
-  return Array.from({ length: Math.ceil(most / maxValues) }, (_, index) => {
-    const part = [...values].flatMap(([name, all]) => {
-      const list = all.slice(index * maxValues, (index + 1) * maxValues);
-      return list.length === 0 ? [] : [{ name, value: list.length === 1 ? list[0] : list }];
-    });
+  function lineOf(samples: readonly Sample[]): string {
+    const labels = samples[0]?.labels ?? {};
     const definition = {
-      Namespace: emfNamespace,
-      Dimensions: dimensions,
-      Metrics: part.map(({ name }) => ({
+      Namespace: namespace,
+      Dimensions: dimensionsOf(labels, byAccount),
+      Metrics: samples.map(({ name }) => ({
         Name: metricPrefix + name,
         Unit: units[metricTable[name].type],
       })),
     };
     return JSON.stringify({
-      _aws: { Timestamp: Math.round(nowMs), CloudWatchMetrics: [definition] },
+      _aws: { Timestamp: Math.round(nowMs()), CloudWatchMetrics: [definition] },
       ...labels,
-      ...Object.fromEntries(part.map(({ name, value }) => [metricPrefix + name, value])),
+      ...Object.fromEntries(samples.map(({ name, value }) => [metricPrefix + name, value])),
     });
-  });
+  }
+
+  /** The ages of an account, and its state. An exempt account has no limit that it can exceed. */
+  function recordAccount(figures: AccountFigures, isExempt: boolean): void {
+    const { account, state } = figures;
+    const labels = { account, state };
+    const { daysLeft, ...others } = figures;
+    const samples = samplesOfAccount(isExempt ? others : figures);
+    write([...samples, { name: 'account_state', value: 1, labels }]);
+  }
+
+  return {
+    /** Counts what happens in an attempt. */
+    observe: (event: RotationEvent): void => write(samplesOfEvent(event)),
+    /** Counts how an attempt ended, and records what it found out about its account. */
+    recordResult(result: Result, { policy, isExempt }: Judged): void {
+      write(samplesOfResult(result).map(isBusy(result) ? asBusy : (sample) => sample));
+      recordAccount(figuresOf(result, policy), isExempt);
+    },
+    recordAccount,
+    /** Records that a run over all accounts ended. */
+    recordRun: (): void =>
+      write([{ name: 'last_run_timestamp_seconds', value: Math.round(nowMs()) / 1000 }]),
+  };
+}
+
+/** One set per label. The account is a dimension only on request; else the line names it. */
+function dimensionsOf({ account, ...others }: Labels, byAccount: boolean): string[][] {
+  const names = Object.keys(others);
+  if (names.length > 0) return names.map((name) => [name]);
+  return byAccount && account !== undefined ? [['account'], []] : [[]];
+}
+
+/** Another process works on the account, and reports the result and the state that it leaves. */
+export const isBusy = ({ reason }: Pick<Result, 'reason'>): boolean =>
+  reason === 'busy' || reason === 'in-flight';
+
+/** So that the alarm AttemptsFailed does not count it. */
+const asBusy = (sample: Sample): Sample =>
+  sample.labels?.['outcome'] === undefined
+    ? sample
+    : { ...sample, labels: { ...sample.labels, outcome: 'busy' } };
+
+/** What a result says about its account. Ages are unknown where the secret was not read. */
+function figuresOf(result: Result, policy: Policy): AccountFigures {
+  const { account, reason, dueAtMs, endedAtMs } = result;
+  const state = isBusy(result) ? 'busy' : reason === undefined ? 'settled' : stateOfReason(reason);
+  if (dueAtMs === undefined) return { account, state };
+  const age = ageDays(dueAtMs - policy.rotateAfterDays * dayMs, endedAtMs);
+  return { account, state, ageDays: age, daysLeft: policy.maxAgeDays - age };
 }

@@ -102,6 +102,7 @@ export const metricTable = {
     'result',
   ),
   receipts_written_total: counter('Receipts written. A receipt is an encrypted reset response.'),
+  receipts_failed_total: counter('Receipts, or copies of receipts, that could not be written.'),
   saving_retries_total: counter('Retries to store a new password.'),
   notices_total: counter('Webhook notifications by result.', 'result'),
 };
@@ -163,8 +164,12 @@ export function samplesOfEvent(event: RotationEvent): Sample[] {
       const result = event.event.slice('login.'.length);
       return [{ name: 'logins_total', value: 1, labels: { result } }];
     }
+    case 'secret.promoted':
+      return sampleOf('dead_window_seconds', event.deadWindowMs, 1000);
     case 'receipt.written':
       return [{ name: 'receipts_written_total', value: 1 }];
+    case 'receipt.failed':
+      return [{ name: 'receipts_failed_total', value: 1 }];
     case 'saving.retried':
       return [{ name: 'saving_retries_total', value: 1 }];
     case 'audit.failed':
@@ -181,12 +186,11 @@ export function samplesOfEvent(event: RotationEvent): Sample[] {
 }
 
 export function samplesOfResult(result: Result): Sample[] {
-  const { outcome, reason = 'none', startedAtMs, endedAtMs, deadWindowMs } = result;
+  const { outcome, reason = 'none', startedAtMs, endedAtMs } = result;
   const seconds = Math.max(0, endedAtMs - startedAtMs) / 1000;
   return [
     { name: 'attempts_total', value: 1, labels: { outcome, reason } },
     { name: 'attempt_duration_seconds', value: seconds },
-    ...sampleOf('dead_window_seconds', deadWindowMs, 1000),
   ];
 }
 

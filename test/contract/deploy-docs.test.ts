@@ -13,7 +13,6 @@ const root = join(import.meta.dirname, '../..');
 const text = readFileSync(join(root, 'docs/DEPLOY.md'), 'utf8');
 const serverless = parse(readFileSync(join(root, 'serverless.yml'), 'utf8')) as {
   service: string;
-  params: { default: object };
   functions: Record<string, object>;
 };
 
@@ -22,16 +21,24 @@ test('every file that DEPLOY.md names exists', () => {
     expect([file, existsSync(join(root, file))]).toEqual([file, true]);
 });
 
-test('every parameter in DEPLOY.md exists', () => {
-  const params = [...text.matchAll(/--param\s+(\w+)=/g)].map((found) => found[1] ?? '');
-  expect(params.length).toBeGreaterThan(3);
-  for (const param of params) expect(Object.keys(serverless.params.default)).toContain(param);
+test('DEPLOY.md explains each parameter of the stage file, and passes no value beside it', () => {
+  const { Parameters } = JSON.parse(readFileSync(join(root, 'infra/stages/live.json'), 'utf8')) as {
+    Parameters: object;
+  };
+  const table = text.slice(text.indexOf('| Parameter |'), text.indexOf('A second stage'));
+  const explained = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((found) =>
+    [...(found[1] ?? '').matchAll(/`(\w+)`/g)].map((name) => name[1]),
+  );
+  expect(explained.sort()).toEqual(Object.keys(Parameters).sort());
+  expect(text).not.toContain('--param ');
 
-  for (const [, file = '', overrides = ''] of text.matchAll(
+  for (const [, template = '', overrides = ''] of text.matchAll(
     /--template-file (\S+) --parameter-overrides ([^\n]+)/g,
   )) {
-    const known = Object.keys(readTemplate(join(root, file)).Parameters ?? {});
+    const known = Object.keys(readTemplate(join(root, template)).Parameters ?? {});
     for (const [, name] of overrides.matchAll(/(\w+)=/g)) expect(known).toContain(name);
+    for (const [, path = ''] of overrides.matchAll(/file:\/\/(\S+)/g))
+      expect([path, existsSync(join(root, path))]).toEqual([path, true]);
   }
 });
 
@@ -41,7 +48,7 @@ test('every order in DEPLOY.md is accepted, and its function exists', () => {
   );
   expect(orders).toEqual(['check', 'rotate']);
   const functions = [...text.matchAll(/--function-name (\S+)/g)].map((found) => found[1]);
-  for (const name of functions) expect(name).toBe(`${serverless.service}-scheduled`);
+  for (const name of functions) expect(name).toBe(`${serverless.service}-live-scheduled`);
 });
 
 test('the environment for the command line is a valid configuration', async () => {

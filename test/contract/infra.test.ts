@@ -2,7 +2,7 @@
 // rules. Each check is also shown a planted fault, since a check that finds nothing may check
 // nothing.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -10,6 +10,7 @@ import {
   exportsOf,
   type Fields,
   guardBinary,
+  type Json,
   packageTemplate,
   problemsOf,
   readTemplate,
@@ -33,11 +34,11 @@ let exported: string[];
 beforeAll(async () => {
   functions = await packaged();
   everywhere = await packaged(
-    'vpc=on',
-    'subnetIds=subnet-1,subnet-2',
-    'securityGroupId=sg-1',
-    'tracing=on',
-    'reserve=off',
+    'Vpc=on',
+    'SubnetIds=subnet-1,subnet-2',
+    'SecurityGroupId=sg-1',
+    'Tracing=on',
+    'Reserve=off',
   );
   exported = [functions, ...names.map((name) => readTemplate(file(name)))].flatMap(exportsOf);
 });
@@ -284,8 +285,14 @@ test.each<
   [
     'a log for ever',
     'logs_end_some_day',
-    ({ functions }) =>
-      altered(functions, (copy) => delete properties(copy, 'WorkerLogGroup')['RetentionInDays']),
+    ({ foundation }) =>
+      altered(foundation, (copy) => delete properties(copy, 'LogGroup')['RetentionInDays']),
+  ],
+  [
+    'a log that is deleted with its stack',
+    'logs_are_kept',
+    ({ foundation }) =>
+      altered(foundation, (copy) => delete copy.Resources['LogGroup']?.['DeletionPolicy']),
   ],
   [
     'a batch that fails as one',
@@ -355,4 +362,164 @@ test('a message stays hidden while its worker runs, and a function has time for 
     'RotationStepsLambdaFunction',
   ])
     expect(seconds(id, 'Timeout')).toBeGreaterThan(longest);
+});
+
+type Stage = { readonly Parameters: Readonly<Record<string, string>> };
+const stages = readdirSync(join(root, 'infra/stages')).map((name): [string, Stage] => [
+  name.replace('.json', ''),
+  JSON.parse(readFileSync(join(root, 'infra/stages', name), 'utf8')),
+]);
+const parametersOf = (name: string): string[] =>
+  Object.keys(readTemplate(file(name)).Parameters ?? {});
+
+// On 03af53f the values were arguments of each command. The update command of DEPLOY.md had none,
+// and turned receipts off.
+test('an update without arguments changes no value: the stage file has all of them', () => {
+  const serverless = readFileSync(join(root, 'serverless.yml'), 'utf8');
+  const used = [...serverless.matchAll(/\$\{param:(\w+)\}/g)].map((found) => found[1] ?? '');
+  const declared = ['foundation', 'alarms', 'vpc-endpoints'].flatMap(parametersOf);
+
+  for (const [name, { Parameters }] of stages) {
+    expect([name, Object.keys(Parameters).sort()]).toEqual([
+      name,
+      [...new Set([...used, ...declared])].sort(),
+    ]);
+    expect(Parameters['Stage']).toBe(name);
+    expect(Object.values(Parameters).every((value) => typeof value === 'string')).toBe(true);
+  }
+  // A default beside the file would be a second value.
+  for (const name of ['foundation', 'alarms', 'vpc-endpoints'])
+    for (const parameter of Object.values(readTemplate(file(name)).Parameters ?? {}))
+      expect(parameter).not.toHaveProperty('Default');
+});
+
+test('RotationLate alarms three days after the due date, in every stage', () => {
+  for (const [, { Parameters: values }] of stages) {
+    const due = Number(values['MaxAgeDays']) - Number(values['RotateAfterDays']);
+    expect(Number(values['LateDaysLeft'])).toBe(due - 3);
+    expect(Number(values['UrgentDaysLeft'])).toBeLessThan(due - 3);
+  }
+});
+
+/** Every name that is one per AWS account and Region. */
+function namesIn(template: Template): string[] {
+  const keys = /^(Function|Queue|Topic|Alarm|LogGroup|Alias|Dashboard|Bucket)?Name$/;
+  const inside = (value: Json): Json[] => {
+    if (typeof value === 'string') return [value];
+    const { 'Fn::Sub': text = [], 'Fn::If': branches = [] } = value as Fields;
+    return [text, (branches as Json[]).slice(2)].flat();
+  };
+  return [
+    ...Object.values(template.Resources).flatMap(({ Properties = {} }) =>
+      Object.entries(Properties).flatMap(([key, value]) => (keys.test(key) ? inside(value) : [])),
+    ),
+    ...Object.values(template.Outputs ?? {}).flatMap(({ Export, Condition }) =>
+      Export && Condition === undefined ? inside(Export.Name) : [],
+    ),
+  ].map((name) => JSON.stringify(name));
+}
+
+// On 03af53f no name had the stage: a second stage in the same AWS account could not be deployed.
+test('two stages in one AWS account share no name', async () => {
+  const other = await packageTemplate(folder, [], 'test');
+  const live = namesIn(functions);
+
+  expect(live.length).toBeGreaterThan(12);
+  expect(namesIn(other).filter((name) => live.includes(name))).toEqual([]);
+  for (const name of ['foundation', 'alarms']) {
+    const found = namesIn(readTemplate(file(name)));
+    expect(found.length).toBeGreaterThan(7);
+    expect(found.filter((one) => !one.includes('${' + 'Stage}'))).toEqual([]);
+  }
+  const values = stages.map(([, { Parameters }]) => Parameters);
+  for (const key of ['Stage', 'SecretPrefix', 'DiscoverTag', 'AuditOrigin'])
+    expect(new Set(values.map((one) => one[key])).size).toBe(stages.length);
+});
+
+// On 03af53f `osls remove` deleted the log groups, which were the only place of the receipts.
+test('removing the functions deletes neither the log nor a receipt', () => {
+  const types = Object.values(functions.Resources).map(({ Type }) => Type);
+  const foundation = readTemplate(file('foundation'));
+
+  expect(types).not.toContain('AWS::Logs::LogGroup');
+  for (const id of [
+    'ScheduledLambdaFunction',
+    'WorkerLambdaFunction',
+    'RotationStepsLambdaFunction',
+  ]) {
+    expect(properties(functions, id)['LoggingConfig']).toMatchObject({
+      LogGroup: '/thingspace-rotator/live',
+    });
+    const { Variables } = properties(functions, id)['Environment'] as { Variables: Fields };
+    expect(Variables['ROTATOR_RECEIPTS__S3__BUCKET']).toEqual({
+      'Fn::ImportValue': 'thingspace-rotator-live-AuditBucketName',
+    });
+  }
+  for (const id of ['LogGroup', 'AuditBucket', 'AuditBucketPolicy', 'SecretKey', 'AuditKey'])
+    expect([id, foundation.Resources[id]]).toMatchObject([
+      id,
+      { DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' },
+    ]);
+});
+
+// On 03af53f enabling the rotation ran testSecret on the secret that the same stack had just made
+// without a value, and it failed.
+test('native rotation is enabled when the value is stored, and not before', () => {
+  const account = readTemplate(file('account'));
+
+  expect(account.Resources['Rotation']?.Condition).toBe('IsRotatedNatively');
+  expect(account.Conditions?.['IsRotatedNatively']).toEqual({
+    'Fn::And': [{ Condition: 'IsNative' }, { 'Fn::Equals': [{ Ref: 'ValueStored' }, 'yes'] }],
+  });
+  expect(account.Parameters?.['ValueStored']?.['Default']).toBe('no');
+});
+
+type Statement = { Principal: Fields; Effect: string; Condition?: Fields };
+const statementsOf = (template: Template, id: string, key = 'PolicyDocument'): Statement[] =>
+  (properties(template, id)[key] as { Statement: Statement[] }).Statement;
+
+// On 03af53f one statement with aws:SourceAccount was for CloudWatch and EventBridge.
+test('EventBridge reaches the topic, and an event that it cannot deliver is kept', () => {
+  const alarms = readTemplate(file('alarms'));
+  const isRule = ({ Principal }: Statement) => Principal['Service'] === 'events.amazonaws.com';
+
+  const onTopic = statementsOf(alarms, 'TopicPolicy').filter(isRule);
+  const onKey = statementsOf(alarms, 'TopicKey', 'KeyPolicy').filter(isRule);
+  for (const found of [onTopic, onKey]) {
+    expect(found).toHaveLength(1);
+    expect(found[0]).not.toHaveProperty('Condition');
+  }
+  const [target] = properties(alarms, 'RotationFailed')['Targets'] as Fields[];
+  expect(target?.['DeadLetterConfig']).toEqual({
+    Arn: { 'Fn::GetAtt': ['RuleDeadLetterQueue', 'Arn'] },
+  });
+  expect(statementsOf(alarms, 'RuleDeadLetterPolicy').filter(isRule)).toMatchObject([
+    {
+      Action: 'sqs:SendMessage',
+      Condition: { ArnEquals: { 'aws:SourceArn': { 'Fn::GetAtt': ['RotationFailed', 'Arn'] } } },
+    },
+  ]);
+});
+
+test('the sweep runs every 15 minutes, and its failure is not repeated', () => {
+  expect(properties(functions, 'SweepSchedule')).toMatchObject({
+    ScheduleExpression: 'rate(15 minutes)',
+    Target: {
+      Input: '{"source":"aws.scheduler","detail-type":"sweep"}',
+      RetryPolicy: { MaximumRetryAttempts: 0 },
+    },
+  });
+});
+
+test('the runbook explains every alarm, and no other', () => {
+  const alarms = Object.entries(readTemplate(file('alarms')).Resources)
+    .filter(([, { Type }]) => Type === 'AWS::CloudWatch::Alarm')
+    .map(([id]) => id);
+  const runbook = readFileSync(join(root, 'docs/RUNBOOK.md'), 'utf8');
+  const table = runbook.slice(runbook.indexOf('\n## Alarms on AWS\n'));
+
+  expect([...table.matchAll(/^\| ([A-Z]\w+) \|/gm)].map((found) => found[1])).toEqual([
+    'Alarm',
+    ...alarms,
+  ]);
 });

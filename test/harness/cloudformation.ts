@@ -22,7 +22,7 @@ export type Template = {
   Parameters?: Record<string, Fields>;
   Conditions?: Fields;
   Resources: Record<string, Resource>;
-  Outputs?: Record<string, { Value: Json; Export?: { Name: Json } }>;
+  Outputs?: Record<string, { Value: Json; Condition?: string; Export?: { Name: Json } }>;
 };
 
 /** `!Ref x` and its kin, as CloudFormation's YAML has them, to the long form. */
@@ -159,6 +159,8 @@ export function problemsOf(template: Template, exports: readonly string[] = []):
       problems.push(...conditionProblems(template, resource.Condition, id, used));
     problems.push(...referenceProblems(template, resource.Properties ?? {}, id, exports, used));
   }
+  for (const [id, { Condition }] of Object.entries(template.Outputs ?? {}))
+    if (Condition !== undefined) problems.push(...conditionProblems(template, Condition, id, used));
   problems.push(
     ...referenceProblems(template, template.Conditions ?? {}, 'Conditions', exports, used),
   );
@@ -336,9 +338,11 @@ function referenceProblems(
         ...conditionProblems(template, String((inner as Json[])[0]), at, used),
         ...below((inner as Json[]).slice(1)),
       ];
-    case 'Fn::ImportValue':
-      if (typeof inner !== 'string') return below(inner ?? null);
-      return exports.includes(inner) ? [] : [`${at}: no template exports ${inner}`];
+    case 'Fn::ImportValue': {
+      const name = exportName(inner ?? null);
+      const unknown = exports.includes(name) ? [] : [`${at}: no template exports ${name}`];
+      return typeof inner === 'string' ? unknown : [...unknown, ...below(inner ?? null)];
+    }
     default:
       return Object.values(value).flatMap(below);
   }
@@ -348,6 +352,7 @@ function referenceProblems(
 export async function packageTemplate(
   folder: string,
   params: readonly string[] = [],
+  stage = 'live',
 ): Promise<Template> {
   const root = join(import.meta.dirname, '../..');
   const { zip } = (await import('../../scripts/zip.mjs' as string)) as {
@@ -358,7 +363,15 @@ export async function packageTemplate(
   const args = params.flatMap((param) => ['--param', param]);
   execFileSync(
     process.execPath,
-    [join(root, 'node_modules/osls/bin/serverless.js'), 'package', '--package', out, ...args],
+    [
+      join(root, 'node_modules/osls/bin/serverless.js'),
+      'package',
+      '--package',
+      out,
+      '--stage',
+      stage,
+      ...args,
+    ],
     {
       cwd: root,
       stdio: 'pipe',
@@ -373,10 +386,14 @@ export async function packageTemplate(
   return readTemplate(join(out, 'cloudformation-template-update-stack.json'));
 }
 
+/** The name of an export or an import, in the stage `live`. */
+const exportName = (name: Json): string =>
+  String(isObject(name) ? name['Fn::Sub'] : name).replace(/\$\{Stage\}/g, 'live');
+
 /** The names a template exports. */
 export const exportsOf = (template: Template): string[] =>
   Object.values(template.Outputs ?? {}).flatMap(({ Export }) =>
-    Export ? [String(Export.Name)] : [],
+    Export ? [exportName(Export.Name)] : [],
   );
 
 /**

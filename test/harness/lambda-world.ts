@@ -45,6 +45,8 @@ export type LambdaRig = {
 
 export type Instance = {
   readonly lines: string[];
+  /** Resolves with the first line, past or future, that contains the text. */
+  line(text: string): Promise<string>;
   /** Runs one handler as one invocation. */
   invoke<T>(
     work: (event: unknown, invocation: Invocation) => Promise<T>,
@@ -101,6 +103,8 @@ export async function openLambdaRig(options: {
     ROTATOR_AUDIT__S3__BUCKET: aws.bucket,
     ROTATOR_AUDIT__S3__PREFIX: 'audit/',
     ROTATOR_AUDIT__KMS_KEY_ID: aws.keyArn,
+    ROTATOR_RECEIPTS__S3__BUCKET: aws.bucket,
+    ROTATOR_RECEIPTS__S3__PREFIX: 'receipts/',
     ...extras,
   });
   return {
@@ -114,18 +118,28 @@ export async function openLambdaRig(options: {
       for (const name of Object.keys(process.env))
         if (name.startsWith('ROTATOR_')) delete process.env[name];
       const lines: string[] = [];
+      const watchers: { text: string; found: (line: string) => void }[] = [];
       let shutdown = (): void => {};
       const lambda: LambdaInstance = createInstance({
         env: env(extras),
         pid: 0,
         cwd: '/nowhere',
-        writeLine: (line) => lines.push(line),
+        writeLine: (line) => {
+          lines.push(line);
+          for (const { text, found } of watchers) if (line.includes(text)) found(line);
+        },
         onShutdown: (handler) => {
           shutdown = handler;
         },
       });
       return {
         lines,
+        line: (text) =>
+          new Promise((found) => {
+            const seen = lines.find((line) => line.includes(text));
+            if (seen === undefined) watchers.push({ text, found });
+            else found(seen);
+          }),
         invoke: (work, event, remainingMs = () => 900_000) => {
           const context: LambdaContext = {
             awsRequestId: randomUUID(),

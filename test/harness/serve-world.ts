@@ -336,6 +336,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       if (keepsAudit) audit.push(...appended);
     },
     rotationsOf: async () => ({ open: [], last: null }),
+    unfinished: async () => [],
     rotationsOfUser: () => new Map(),
     factsHash: () => undefined,
     probe: async () => {

@@ -42,6 +42,7 @@ async function open(
   witnesses: readonly WitnessClient[] = [],
 ): Promise<AuditWriter> {
   const objects = openS3Objects({
+    subject: 'audit log',
     bucket: aws.bucket,
     prefix,
     region: 'us-east-1',

@@ -6,8 +6,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { formatWork } from '../../src/lambda/messages.ts';
 import { runStep } from '../../src/lambda/rotation-steps.ts';
+import type { Invocation } from '../../src/lambda/runtime.ts';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
 import { runWorker } from '../../src/lambda/sqs-worker.ts';
 import {
@@ -16,7 +18,7 @@ import {
   packageTemplate,
   type Template,
 } from '../harness/cloudformation.ts';
-import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
+import { type Instance, type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 type Call = { readonly action: string; readonly resource: string };
 type Allowance = { readonly actions: readonly string[]; readonly resources: readonly string[] };
@@ -35,9 +37,9 @@ function resolved(value: Json, rig: LambdaRig): string {
   if (typeof value === 'string') return value;
   const fields = value as Fields;
   const imports: Record<string, string> = {
-    'thingspace-rotator-SecretKeyArn': secretKey,
-    'thingspace-rotator-AuditKeyArn': rig.aws.keyArn,
-    'thingspace-rotator-AuditBucketArn': `arn:aws:s3:::${rig.aws.bucket}`,
+    'thingspace-rotator-live-SecretKeyArn': secretKey,
+    'thingspace-rotator-live-AuditKeyArn': rig.aws.keyArn,
+    'thingspace-rotator-live-AuditBucketArn': `arn:aws:s3:::${rig.aws.bucket}`,
   };
   if (fields['Fn::ImportValue']) return imports[String(fields['Fn::ImportValue'])] ?? 'nowhere';
   if (fields['Fn::Sub']) {
@@ -145,6 +147,25 @@ function editByHand(rig: LambdaRig, account: string): void {
   });
 }
 
+const recipient = identityToRecipient(await generateIdentity());
+
+/** An instance with receipts. */
+const instanceWith = async (extras: Record<string, string> = {}): Promise<Instance> =>
+  rig.instance({ ROTATOR_RECEIPTS__RECIPIENTS: await recipient, ...extras });
+
+/** Leaves a rotation open, so that the next survey searches its receipt. */
+async function leaveOpen(work: Work, event: unknown): Promise<void> {
+  const instance = await instanceWith();
+  let remainingMs = 900_000;
+  rig.secretsManager.inject('UpdateSecretVersionStage', 'access-denied', 1_000);
+  const running = instance.invoke(work, event, () => remainingMs).catch(() => {});
+  await instance.line('"event":"saving.retried"');
+  remainingMs = 0;
+  await running;
+  rig.secretsManager.heal();
+}
+
+type Work = (event: unknown, invocation: Invocation) => Promise<unknown>;
 const byHand = { action: 'rotate', force: true, reason: 'test' };
 let rig: LambdaRig;
 afterEach(() => rig.close());
@@ -152,11 +173,15 @@ afterEach(() => rig.close());
 test('scheduled calls what its role allows, and its role allows what it calls', async () => {
   rig = await openLambdaRig({ users: { east: 'a', west: 'b' } });
   editByHand(rig, 'east');
-  await rig.instance().invoke(runScheduled, { source: 'aws.scheduler' });
-  await rig.instance().invoke(runScheduled, byHand);
-  await rig
-    .instance({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' })
-    .invoke(runScheduled, byHand);
+  await leaveOpen(runScheduled, byHand);
+  const instance = await instanceWith();
+  await instance.invoke(runScheduled, { source: 'aws.scheduler', 'detail-type': 'sweep' });
+  await instance.invoke(runScheduled, { source: 'aws.scheduler' });
+  await instance.invoke(runScheduled, byHand);
+  await (await instanceWith({ WORK_QUEUE_URL: rig.aws.queueUrl, INLINE_ACCOUNTS: '1' })).invoke(
+    runScheduled,
+    byHand,
+  );
 
   expect(judge('ScheduledRole', rig)).toEqual({ refused: [], unused: [] });
 });
@@ -171,7 +196,8 @@ test('worker calls what its role allows, and its role allows what it calls', asy
     idempotencyKey: 'order-1',
     trigger: { kind: 'manual' },
   });
-  await rig.instance().invoke(runWorker, sqsEvent(work));
+  await leaveOpen(runWorker, sqsEvent(work));
+  await (await instanceWith()).invoke(runWorker, sqsEvent(work));
 
   expect(judge('WorkerRole', rig)).toEqual({ refused: [], unused: [] });
 });
@@ -179,10 +205,12 @@ test('worker calls what its role allows, and its role allows what it calls', asy
 test('rotationSteps calls what its role allows, and its role allows what it calls', async () => {
   rig = await openLambdaRig({ users: { east: 'a' } });
   editByHand(rig, 'east');
-  const instance = rig.instance();
   const ClientRequestToken = randomUUID();
+  const SecretId = rig.arn('east');
+  await leaveOpen(runStep, { Step: 'setSecret', SecretId, ClientRequestToken });
+  const instance = await instanceWith();
   for (const Step of ['createSecret', 'setSecret', 'testSecret', 'finishSecret'])
-    await instance.invoke(runStep, { Step, SecretId: rig.arn('east'), ClientRequestToken });
+    await instance.invoke(runStep, { Step, SecretId, ClientRequestToken });
 
   expect(judge('RotationStepsRole', rig)).toEqual({ refused: [], unused: [] });
 });

@@ -86,11 +86,12 @@ test('the daily run rotates only what is due, and reports the age of every passw
     'thingspace/east',
     'thingspace/west',
   ]);
-  expect(metrics['thingspace_rotator_account_state']).toContainEqual(
-    expect.objectContaining({ state: 'settled', thingspace_rotator_account_state: 2 }),
-  );
-  expect(metrics['thingspace_rotator_account_state']).toContainEqual(
-    expect.objectContaining({ state: 'stopped', thingspace_rotator_account_state: 0 }),
+  expect(metrics['thingspace_rotator_account_state']).toEqual(
+    ['thingspace/east', 'thingspace/west'].map((account) => ({
+      account,
+      state: 'settled',
+      thingspace_rotator_account_state: 1,
+    })),
   );
   expect(metrics['thingspace_rotator_last_run_timestamp_seconds']).toHaveLength(1);
 });
@@ -306,6 +307,7 @@ test('a message that the queue rejects makes the run fail', async () => {
 
   expect(answer).toMatchObject({ exitCode: 1 });
   expect(answer.queued).toHaveLength(4);
+  expect(instance.lines.some((line) => line.includes('last_run_timestamp'))).toBe(false);
   expect(instance.lines.some((line) => line.includes('work.not-queued'))).toBe(true);
 });
 
@@ -408,4 +410,24 @@ test('a wrong configuration fails each invocation, and each one reads it again',
   await expect(instance.invoke(runScheduled, daily)).rejects.toThrow(
     /policy.maxAgeDays takes an integer/,
   );
+});
+
+// On 03af53f the update command of DEPLOY.md, without its parameters, turned receipts off, and
+// neither `check` nor `rotate` said so.
+test('a check says which protections are off', async () => {
+  rig = await openLambdaRig({ users: { east: 'old-east' } });
+  const check = { action: 'check' };
+  const recipient = await identityToRecipient(await generateIdentity());
+
+  const off = await rig.instance({ ALARM_EMAIL: '' }).invoke(runScheduled, check);
+  const on = await rig
+    .instance({ ALARM_EMAIL: 'ops@example.com', ROTATOR_RECEIPTS__RECIPIENTS: recipient })
+    .invoke(runScheduled, check);
+
+  expect(off.warnings).toEqual([
+    expect.stringMatching(/^receipts: No receipts are configured\./),
+    expect.stringMatching(/^audit\.witnesses: No witness is configured\./),
+    expect.stringMatching(/^alarms: The stage file names no AlarmEmail\./),
+  ]);
+  expect(on.warnings).toEqual([expect.stringMatching(/^audit\.witnesses: /)]);
 });

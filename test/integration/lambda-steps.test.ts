@@ -280,3 +280,23 @@ test.each<[string, object, RegExp]>([
 
   await expect(instance.invoke(runStep, event)).rejects.toThrow(expected);
 });
+
+// On 03af53f enabling rotation on the secret that account.yaml had just made ended in this failure.
+// account.yaml now enables it when the value is stored; this is what rotate-secret says before.
+test('a secret without a value fails each step with what to do, without a login', async () => {
+  await open();
+  const { ARN } = rig.secretsManager.call('CreateSecret', {
+    Name: 'thingspace/empty',
+    ClientRequestToken: randomUUID(),
+  });
+
+  for (const Step of ['testSecret', 'createSecret', 'setSecret'])
+    await expect(
+      instance.invoke(runStep, { Step, SecretId: ARN, ClientRequestToken: randomUUID() }),
+    ).rejects.toThrow(
+      /has no AWSCURRENT.*put-secret-value --secret-id \S+empty-\w+ --secret-string/s,
+    );
+
+  expect(rig.thingspace.requests).toEqual([]);
+  expect(records()).not.toContain('rotation.intended');
+});

@@ -20,8 +20,10 @@ import {
   openReceipt,
   openReceipts,
   parseReceiptLine,
+  type ReceiptObjects,
   rotationIdOf,
 } from '../../src/receipts/receipts.ts';
+import { Failure } from '../../src/rotation/failure.ts';
 import { Secret } from '../../src/secret.ts';
 import { testWith } from '../harness/tools.ts';
 
@@ -295,4 +297,52 @@ test('without a folder the receipt is in the log, and no receipt is found', asyn
   expect(await receipts.write(label, new Secret(answer))).toBe('the log');
   expect(lines.map((line) => parseReceiptLine(line)?.rotationId)).toEqual([label.rotationId]);
   expect(await receipts.find(label.rotationId)).toBeNull();
+});
+
+/** A bucket in memory, whose writes can be refused. */
+function openBucket(refuse = false) {
+  const content = new Map<string, Uint8Array>();
+  const objects: ReceiptObjects = {
+    place: 's3://bucket/receipts/',
+    put: async (name, bytes) => {
+      if (refuse) throw new Failure('audit-unavailable', 'receipts s3://bucket/receipts/: denied');
+      content.set(name, bytes);
+      return 'written';
+    },
+    get: async (name) => content.get(name) ?? null,
+  };
+  return { content, objects };
+}
+
+// On 03af53f a receipt of a function was only a line of its log, which `osls remove` deleted.
+test('a receipt in a bucket is found there, and opens like the line of the log', async () => {
+  const identity = await generateIdentity();
+  const recipients = [await identityToRecipient(identity)];
+  const { content, objects } = openBucket();
+  const receipts = openReceipts({ recipients, objects, writeLine: () => {} });
+  const place = `s3://bucket/receipts/${label.rotationId}.json`;
+
+  expect(await receipts.write(label, new Secret(answer))).toBe(place);
+
+  expect(await receipts.find(label.rotationId)).toEqual({ place, body: null });
+  const [bytes] = [...content.values()];
+  const opened = await openReceipt(bytes as Uint8Array, new Secret(identity));
+  expect(opened.reveal()).toEqual(answer);
+});
+
+test('a receipt that the bucket refuses is in the log and the folder, and a failure', async () => {
+  const { objects } = openBucket(true);
+  const recipients = [await identityToRecipient(await generateIdentity())];
+  const lines: string[] = [];
+  const writeLine = (line: string) => void lines.push(line);
+  const receipts = openReceipts({ recipients, directory: folder, objects, writeLine });
+  await receipts.prepare(label);
+
+  await expect(receipts.write(label, new Secret(answer))).rejects.toMatchObject({
+    reason: 'receipt-unavailable',
+    message: 'receipts s3://bucket/receipts/: denied',
+  });
+
+  expect(lines.map((line) => parseReceiptLine(line)?.rotationId)).toEqual([label.rotationId]);
+  expect(await receipts.find(label.rotationId)).toMatchObject({ body: null });
 });

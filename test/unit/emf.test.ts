@@ -2,7 +2,7 @@
 
 import type { RotationEvent } from '../../src/rotation/event.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import { createEmfMetrics, emfNamespace } from '../../src/telemetry/emf.ts';
+import { createEmfMetrics } from '../../src/telemetry/emf.ts';
 import { openMetrics } from '../../src/telemetry/prometheus.ts';
 
 /** A function has no webhook and no schedule, and its version is in the log. */
@@ -33,7 +33,6 @@ const result: Result = {
   logins: 2,
   startedAtMs: 1_000,
   endedAtMs: 3_500,
-  deadWindowMs: 80,
   next: '',
 };
 const figures = {
@@ -46,6 +45,8 @@ const figures = {
 const events: RotationEvent[] = [
   { event: 'login.accepted', account: 'east', credential: 'current' },
   { event: 'receipt.written', account: 'east', place: 'the log' },
+  { event: 'receipt.failed', account: 'east', detail: '' },
+  { event: 'secret.promoted', account: 'east', versionId: 'v', deadWindowMs: 80 },
   {
     event: 'saving.retried',
     account: 'east',
@@ -70,13 +71,28 @@ type Line = {
   };
 } & Record<string, unknown>;
 
+const policy = { rotateAfterDays: 75, maxAgeDays: 90 };
+const judged = { policy, isExempt: false };
+
+/** A recorder, and the lines that it wrote so far. */
+function opened(byAccount: boolean) {
+  const lines: Line[] = [];
+  const emf = createEmfMetrics({
+    namespace: 'Test',
+    byAccount,
+    writeLine: (line) => lines.push(JSON.parse(line)),
+    nowMs: () => 10_000,
+  });
+  return { emf, lines };
+}
+
 function everything(byAccount = true): Line[] {
-  const emf = createEmfMetrics({ byAccount });
+  const { emf, lines } = opened(byAccount);
   for (const event of events) emf.observe(event);
-  emf.recordResult(result);
-  emf.recordAccount(figures);
-  emf.recordRun(9_000);
-  return emf.flush(10_000).map((line) => JSON.parse(line));
+  emf.recordResult(result, judged);
+  emf.recordAccount(figures, false);
+  emf.recordRun();
+  return lines;
 }
 
 test('a function writes the metrics of the service, with the same names and labels', async () => {
@@ -87,7 +103,7 @@ test('a function writes the metrics of the service, with the same names and labe
   });
   for (const event of events) service.observe(event);
   service.recordResult(result);
-  service.recordRun(9_000);
+  service.recordRun(10_000);
   const { text } = await service.expose();
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)]
     .map((found) => found[1])
@@ -110,7 +126,7 @@ test('a function writes the metrics of the service, with the same names and labe
 test('every metric and dimension that a line declares has a value in the line', () => {
   for (const line of everything()) {
     for (const { Namespace, Dimensions, Metrics } of line._aws.CloudWatchMetrics) {
-      expect(Namespace).toBe(emfNamespace);
+      expect(Namespace).toBe('Test');
       for (const name of Dimensions.flat()) expect(typeof line[name]).toBe('string');
       for (const { Name } of Metrics) expect([line[Name]].flat().every(Number.isFinite)).toBe(true);
     }
@@ -146,25 +162,56 @@ test('without metrics per account their number does not grow with the fleet', ()
   expect(lines.map((line) => line['account'])).toEqual(['east']);
 });
 
-test('more than a hundred values of one metric are split over several lines', () => {
-  const emf = createEmfMetrics({ byAccount: false });
-  for (let index = 0; index < 250; index += 1) emf.recordResult(result);
+test('a line is written when its event happens, and not when the function ends', () => {
+  const { emf, lines } = opened(false);
 
-  const values = emf
-    .flush(0)
-    .map(
-      (line) =>
-        [JSON.parse(line)['thingspace_rotator_attempt_duration_seconds'] ?? []].flat().length,
-    );
+  const counts = events.map((event) => {
+    emf.observe(event);
+    return lines.length;
+  });
 
-  expect(Math.max(...values)).toBeLessThanOrEqual(100);
-  expect(values.reduce((sum, count) => sum + count, 0)).toBe(250);
+  expect(counts).toEqual(events.map((_, index) => index + 1));
 });
 
-test('nothing recorded gives no line, and nothing is written twice', () => {
-  const emf = createEmfMetrics({ byAccount: false });
-  emf.recordResult(result);
+test('a result says how old the password of its account is, by the policy', () => {
+  const dayMs = 86_400_000;
+  const { emf, lines } = opened(false);
 
-  expect(emf.flush(0).length).toBeGreaterThan(0);
-  expect(emf.flush(0)).toEqual([]);
+  emf.recordResult({ ...result, endedAtMs: 100 * dayMs, dueAtMs: 95 * dayMs }, judged);
+
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      account: 'east',
+      thingspace_rotator_password_age_days: 80,
+      thingspace_rotator_password_days_left: 10,
+    }),
+  );
+});
+
+test('an exempt account has no limit, so that its age alarms nobody', () => {
+  const { emf, lines } = opened(false);
+
+  emf.recordAccount({ ...figures, ageDays: 200, daysLeft: -110 }, true);
+
+  const text = JSON.stringify(lines);
+  expect(text).toContain('password_age_days');
+  expect(text).not.toContain('password_days_left');
+});
+
+test('an attempt that finds another process at work is not counted as failed', () => {
+  const { emf, lines } = opened(false);
+
+  emf.recordResult(
+    { ...result, outcome: 'failed', certainty: 'unchanged', reason: 'busy' },
+    judged,
+  );
+
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      outcome: 'busy',
+      reason: 'busy',
+      thingspace_rotator_attempts_total: 1,
+    }),
+  );
+  expect(lines).toContainEqual(expect.objectContaining({ account: 'east', state: 'busy' }));
 });

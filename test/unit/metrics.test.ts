@@ -16,7 +16,6 @@ const rotated: Result = {
   logins: 2,
   startedAtMs: 1_000,
   endedAtMs: 3_400,
-  deadWindowMs: 840,
   next: '',
 };
 
@@ -84,6 +83,7 @@ test('the names are those that the alerts and the dashboard use, and no others',
     '# TYPE thingspace_rotator_audit_failures_total counter',
     '# TYPE thingspace_rotator_witness_requests_total counter',
     '# TYPE thingspace_rotator_receipts_written_total counter',
+    '# TYPE thingspace_rotator_receipts_failed_total counter',
     '# TYPE thingspace_rotator_saving_retries_total counter',
     '# TYPE thingspace_rotator_notices_total counter',
   ]);
@@ -98,9 +98,14 @@ test('an attempt is counted with outcome, reason, duration and outage window', a
     outcome: 'failed',
     certainty: 'unchanged',
     reason: 'store-unavailable',
-    deadWindowMs: undefined as never,
   });
   metrics.observe({ event: 'login.accepted', account: 'fleet-east', credential: 'current' });
+  metrics.observe({
+    event: 'secret.promoted',
+    account: 'fleet-east',
+    versionId: 'v',
+    deadWindowMs: 840,
+  });
   metrics.observe({ event: 'receipt.written', account: 'fleet-east', place: '/receipts/x' });
   metrics.observe({
     event: 'saving.retried',

@@ -109,7 +109,7 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
     return { at: 'surveying', request, tally: { ...tally, session, atLeast }, waitMs: 0 };
   }
   if (!reset) return afterRecovery(state, at);
-  const deadWindowMs = Math.round(outcome.atMonotonicMs - reset.answeredAtMonotonicMs);
+  const deadWindowMs = deadWindowOf(reset, outcome);
   const promoted = { ...tally, deadWindowMs, openReason: 'verify-unavailable' as const };
   if (!request.native) return { ...state, at: 'verifying', tally: promoted, deadWindowMs };
   // testSecret verifies, finishSecret closes; neither has to wait for this lease.
@@ -127,6 +127,12 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
     },
   );
 }
+
+/** From the reset response until now, in milliseconds: how long the stored password was invalid. */
+export const deadWindowOf = (
+  { answeredAtMonotonicMs }: { readonly answeredAtMonotonicMs: number },
+  { atMonotonicMs }: Pick<Of<'promote'>, 'atMonotonicMs'>,
+): number => Math.round(atMonotonicMs - answeredAtMonotonicMs);
 
 /**
  * A password that a recovery made current: closed when a login has proven it, else the next survey

@@ -1,0 +1,168 @@
+// Evaluates the alarms of infra/alarms.yaml over the lines that a function wrote, as CloudWatch
+// does (documentation read 2026-11): periods, statistics, M out of N, and missing data. Stricter in
+// one point: a line that is not correct EMF throws, and CloudWatch would ignore it.
+
+import { type Fields, type Json, readTemplate } from './cloudformation.ts';
+
+/** One value of a metric. */
+export type Datum = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly dimensions: Readonly<Record<string, string>>;
+  /** UTC milliseconds. */
+  readonly atMs: number;
+  readonly value: number;
+};
+
+type Emf = {
+  _aws: {
+    Timestamp: number;
+    CloudWatchMetrics: {
+      Namespace: string;
+      Dimensions: string[][];
+      Metrics: { Name: string }[];
+    }[];
+  };
+} & Record<string, unknown>;
+
+/** The data in the EMF lines among these lines of a log. */
+export function dataOf(lines: readonly string[]): Datum[] {
+  return lines
+    .filter((line) => line.includes('"_aws"'))
+    .map((line) => JSON.parse(line) as Emf)
+    .flatMap((line) =>
+      line._aws.CloudWatchMetrics.flatMap(({ Namespace, Dimensions, Metrics }) =>
+        Dimensions.flatMap((names) =>
+          Metrics.map(({ Name }): Datum => {
+            const value = line[Name];
+            const dimensions = names.map((name) => [name, line[name]] as const);
+            if (typeof value !== 'number' || !Number.isFinite(value))
+              throw new Error(`not EMF: ${Name} has no value in ${JSON.stringify(line)}`);
+            if (dimensions.some(([, label]) => typeof label !== 'string' || label === ''))
+              throw new Error(`not EMF: a dimension has no value in ${JSON.stringify(line)}`);
+            return {
+              namespace: Namespace,
+              name: Name,
+              dimensions: Object.fromEntries(dimensions) as Record<string, string>,
+              atMs: line._aws.Timestamp,
+              value,
+            };
+          }),
+        ),
+      ),
+    );
+}
+
+type Metric = Pick<Datum, 'namespace' | 'name' | 'dimensions'>;
+
+type Alarm = {
+  readonly name: string;
+  readonly metric: Metric;
+  readonly stat: string;
+  readonly periodMs: number;
+  readonly periods: number;
+  readonly needed: number;
+  readonly isBreaching: (value: number) => boolean;
+  readonly missing: string;
+};
+
+/** The values of the template's parameters. An import has its own name as its value. */
+type Parameters = Readonly<Record<string, string>>;
+
+export type Alarms = {
+  readonly names: readonly string[];
+  /** The alarms that are in ALARM at this time, UTC milliseconds. */
+  inAlarm(data: readonly Datum[], atMs: number): string[];
+};
+
+export function openAlarms(file: string, given: Parameters): Alarms {
+  const { Parameters: declared = {}, Resources } = readTemplate(file);
+  const defaults = Object.entries(declared).map(([name, { Default }]) => [name, String(Default)]);
+  const parameters = { ...Object.fromEntries(defaults), ...given };
+  const alarms = Object.entries(Resources)
+    .filter(([, { Type }]) => Type === 'AWS::CloudWatch::Alarm')
+    .map(([name, { Properties = {} }]) => alarmOf(name, resolved(Properties, parameters)));
+  return {
+    names: alarms.map(({ name }) => name),
+    inAlarm: (data, atMs) => {
+      const series = new Map<string, Datum[]>();
+      for (const one of data) series.set(keyOf(one), [...(series.get(keyOf(one)) ?? []), one]);
+      return alarms.flatMap((one) => (isOn(one, series, atMs) ? [one.name] : []));
+    },
+  };
+}
+
+/** The same properties without Ref, Sub and ImportValue. */
+function resolved(value: Fields, parameters: Parameters): Fields;
+function resolved(value: Json, parameters: Parameters): Json;
+function resolved(value: Json, parameters: Parameters): Json {
+  if (Array.isArray(value)) return value.map((one) => resolved(one, parameters));
+  if (typeof value !== 'object' || value === null) return value;
+  const { Ref, 'Fn::Sub': text, 'Fn::ImportValue': imported } = value;
+  if (typeof Ref === 'string') return parameters[Ref] ?? Ref;
+  if (typeof text === 'string')
+    return text.replace(/\$\{(\w+)\}/g, (_, name: string) => parameters[name] ?? name);
+  if (imported !== undefined) return resolved(imported, parameters);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [key, resolved(one, parameters)]),
+  );
+}
+
+const comparisons: Record<string, (value: number, threshold: number) => boolean> = {
+  GreaterThanThreshold: (value, threshold) => value > threshold,
+  LessThanThreshold: (value, threshold) => value < threshold,
+};
+
+function alarmOf(name: string, fields: Fields): Alarm {
+  const compare = comparisons[String(fields['ComparisonOperator'])];
+  if (!compare || fields['Metrics'] !== undefined) throw new Error(`${name}: not evaluated here`);
+  const dimensions = (fields['Dimensions'] ?? []) as { Name: string; Value: string }[];
+  const periods = Number(fields['EvaluationPeriods']);
+  return {
+    name,
+    metric: {
+      namespace: String(fields['Namespace']),
+      name: String(fields['MetricName']),
+      dimensions: Object.fromEntries(dimensions.map(({ Name, Value }) => [Name, Value])),
+    },
+    stat: String(fields['Statistic']),
+    periodMs: Number(fields['Period']) * 1000,
+    periods,
+    needed: Number(fields['DatapointsToAlarm'] ?? periods),
+    isBreaching: (value) => compare(value, Number(fields['Threshold'])),
+    missing: String(fields['TreatMissingData']),
+  };
+}
+
+const keyOf = ({ namespace, name, dimensions }: Metric): string =>
+  JSON.stringify([namespace, name, Object.entries(dimensions).sort()]);
+
+function isOn(alarm: Alarm, series: ReadonlyMap<string, readonly Datum[]>, atMs: number): boolean {
+  const { periodMs, periods, missing, needed } = alarm;
+  const endMs = (Math.floor(atMs / periodMs) + 1) * periodMs;
+  const data = series.get(keyOf(alarm.metric)) ?? [];
+  const states = Array.from({ length: periods }, (_, index) => {
+    const fromMs = endMs - (index + 1) * periodMs;
+    const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
+    const value = statistic(alarm.stat, within);
+    return value === undefined ? missing === 'breaching' : alarm.isBreaching(value);
+  });
+  return states.filter(Boolean).length >= needed;
+}
+
+function statistic(stat: string, data: readonly Datum[]): number | undefined {
+  const values = data.map(({ value }) => value);
+  if (values.length === 0) return undefined;
+  switch (stat) {
+    case 'Sum':
+      return values.reduce((sum, value) => sum + value, 0);
+    case 'Maximum':
+      return Math.max(...values);
+    case 'Minimum':
+      return Math.min(...values);
+    case 'SampleCount':
+      return values.length;
+    default:
+      throw new Error(`unknown statistic ${stat}`);
+  }
+}
