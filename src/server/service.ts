@@ -93,6 +93,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const { tokenFile } = config.http;
   const checkReadiness = createReadiness({ rotator, daemon, clock });
   let lastReadiness: ReturnType<Service['lastReadiness']> = null;
+  const facts = { store: config.store.type, config: configFile };
   let isClosing = false;
   // While a service closes, its scheduler does not run, and it must not be killed for that.
   const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
@@ -109,7 +110,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
       timezone: config.schedule.timezone,
       outage: daemon.outage(),
       isAlive: isAlive(),
-      facts: { store: config.store.type, config: configFile },
+      facts,
     }),
     readiness: async () => {
       const checks = await checkReadiness();
@@ -120,7 +121,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
     isAlive,
     metrics,
     report: createComplianceReport(rotator, clock, statuses.entries),
-    rotateRequests: openRotateRequests(daemon, clock),
+    rotateRequests: openRotateRequests({ scheduler: daemon, audit: rotator.audit, clock, facts }),
     token: tokenFile === undefined ? undefined : openToken(tokenFile),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
     log,

@@ -95,7 +95,12 @@ export async function servedWorld(
     isAlive: () => daemon.idleMs() < 150_000,
     metrics,
     report: more.report ?? (async () => '<!doctype html><title>report</title>'),
-    rotateRequests: openRotateRequests(daemon, clock),
+    rotateRequests: openRotateRequests({
+      scheduler: daemon,
+      audit: world.rotator.audit,
+      clock: openClock(),
+      facts: { store: 'file' },
+    }),
     token: more.token === false ? undefined : createTokenCheck(token),
     tokenName: 'http token http.token',
     log,

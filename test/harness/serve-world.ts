@@ -337,6 +337,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     },
     rotationsOf: async () => ({ open: [], last: null }),
     rotationsOfUser: () => new Map(),
+    requestedRuns: () => new Map(),
     factsHash: () => undefined,
     probe: async () => {
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
