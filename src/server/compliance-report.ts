@@ -1,12 +1,12 @@
 // The compliance report of the service: the last 90 days, with the status cache in place of the
-// store. It reads the complete audit log, so it is created at most once a minute, and once at a
-// time.
+// store. It reads the complete audit log, so the app (app.ts) keeps it for a minute.
 
 import { hash } from 'node:crypto';
 import type { Rotator } from '../app.ts';
 import { openVerifiers } from '../app.ts';
 import { WrongInput } from '../audit/findings.ts';
 import { readFrontier } from '../audit/frontier.ts';
+import type { AuditSource } from '../audit/reader.ts';
 import { buildReport, type Report } from '../report/build.ts';
 import { reportHtml } from '../report/html.tsx';
 import { Failure } from '../rotation/failure.ts';
@@ -16,7 +16,6 @@ import { dayMs, isoTime } from '../time.ts';
 import { version } from '../version.ts';
 
 const periodDays = 90;
-const keptMs = 60_000;
 /** Readers of the page are recorded, but one record for each reload would fill the log. */
 const recordedEveryMs = 3_600_000;
 
@@ -29,7 +28,6 @@ export function createComplianceReport(
   entries: () => readonly AccountEntry[],
 ): () => Promise<string> {
   let recordedAtMs = Number.NEGATIVE_INFINITY;
-  let last: { readonly atMs: number; readonly html: Promise<string> } | null = null;
 
   async function create(): Promise<string> {
     const nowMs = clock.nowMs();
@@ -37,7 +35,7 @@ export function createComplianceReport(
     const frontier = await readFrontier(audit.source);
     const accounts = entries();
     const { report } = await buildReport({
-      source: audit.source,
+      source: withPauses(audit.source, clock),
       verifiers,
       // Three months are always in the log, and they can be shorter.
       fromMs: Math.max(nowMs - periodDays * dayMs, (frontier?.lastTimeMs ?? 0) + 1),
@@ -69,21 +67,34 @@ export function createComplianceReport(
     }
   }
 
-  return () => {
-    const nowMs = clock.monotonicMs();
-    if (last && nowMs - last.atMs < keptMs) return last.html;
-    const html = create().catch((error: unknown) => {
+  return () =>
+    create().catch((error: unknown) => {
       throw error instanceof WrongInput
         ? new Failure('audit-unavailable', error.message, { cause: 'log-damaged' })
         : error;
     });
-    last = { atMs: nowMs, html };
-    html.catch(() => {
-      last = null;
-    });
-    return html;
-  };
 }
+
+/** The same log; before each block the loop does what is due, such as saving a password. */
+export const withPauses = (source: AuditSource, clock: Pick<Clock, 'sleep'>): AuditSource => ({
+  checkpoints: () => source.checkpoints(),
+  frontier: () => source.frontier(),
+  segments: async () =>
+    (await source.segments()).map((segment) => ({
+      name: segment.name,
+      month: segment.month,
+      open: async () => {
+        const reader = await segment.open();
+        return {
+          read: async (into, at, position) => {
+            await clock.sleep(0);
+            return reader.read(into, at, position);
+          },
+          close: () => reader.close(),
+        };
+      },
+    })),
+});
 
 const storeFactOf = ({ state, reason, passwordSinceMs }: AccountEntry) => ({
   passwordSinceMs: passwordSinceMs ?? null,

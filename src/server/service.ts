@@ -70,6 +70,7 @@ export function checkUsable({ schedule, accounts, http, notify }: Config): void 
   const problems = schedules.flatMap((one) => findScheduleProblem(one) ?? []);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
+  if (http.readTokenFile !== undefined) openToken(http.readTokenFile, 'http.readTokenFile');
   if (notify?.secretFile !== undefined) readWebhookKey(notify.secretFile);
 }
 
@@ -90,7 +91,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const nextRunMs = createNextRunMs(clock);
   const daemon = openScheduler({ rotator, clock, nextRunMs, emit });
   const { statuses } = daemon;
-  const { tokenFile } = config.http;
+  const { tokenFile, readTokenFile } = config.http;
   const checkReadiness = createReadiness({ rotator, daemon, clock });
   let lastReadiness: ReturnType<Service['lastReadiness']> = null;
   const facts = { store: config.store.type, config: configFile };
@@ -123,6 +124,8 @@ export async function openService(config: Config, surroundings: Surroundings): P
     report: createComplianceReport(rotator, clock, statuses.entries),
     rotateRequests: openRotateRequests({ scheduler: daemon, audit: rotator.audit, clock, facts }),
     token: tokenFile === undefined ? undefined : openToken(tokenFile),
+    readToken:
+      readTokenFile === undefined ? undefined : openToken(readTokenFile, 'http.readTokenFile'),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
     log,
     unsavedAccounts: subscribers.unsavedAccounts,

@@ -150,7 +150,7 @@ async function listen(
     const listener = await openListener({ app, host, port, clock });
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${listener.port}/`;
     log.info('http.listening', { url });
-    if (!isLoopbackName(host))
+    if (!isLoopbackName(host) && http.readTokenFile === undefined)
       log.warn('http.exposed', {
         url,
         detail: 'reading needs no token: allow access to this port only inside your network',

@@ -61,6 +61,9 @@ export async function servedWorld(
     token?: boolean;
     requestTimeoutMs?: number;
     report?: AppService['report'];
+    readToken?: string;
+    /** Called for each rendering of the metrics. */
+    onExpose?: () => void;
     host?: string;
   } = {},
 ): Promise<ServedWorld> {
@@ -75,7 +78,10 @@ export async function servedWorld(
     emit: () => {},
   });
   const metrics = await openMetrics({
-    figures: () => figuresOf(daemon.statuses.entries(), clock.nowMs()),
+    figures: () => {
+      more.onExpose?.();
+      return figuresOf(daemon.statuses.entries(), clock.nowMs());
+    },
     clock,
     version: '0.1.0',
   });
@@ -101,7 +107,8 @@ export async function servedWorld(
       clock: openClock(),
       facts: { store: 'file' },
     }),
-    token: more.token === false ? undefined : createTokenCheck(token),
+    token: more.token === false ? undefined : createTokenCheck(token, 'writing'),
+    readToken: more.readToken ? createTokenCheck(more.readToken, 'reading') : undefined,
     tokenName: 'http token http.token',
     log,
   };
