@@ -1,6 +1,6 @@
-// The HTTP interface: which paths there are, and what each one responds. Reading needs a token where
-// one is configured; writing needs one always, and is off without it. No response holds a secret: the sources are the status
-// cache, results and the report.
+// The HTTP interface: which paths there are, and what each one responds. Reading needs a token
+// where one is configured; writing needs one always, and is off without it. No response holds a
+// secret: the sources are the status cache, results and the report.
 
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';

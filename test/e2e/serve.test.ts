@@ -328,7 +328,10 @@ test('a monitor is notified of each run, and of the accounts with a problem afte
 testWith('systemd-notify', 'python3')(
   'systemd is notified when the service is ready, runs, reloads and stops',
   async () => {
-    place = await openPlace({ east: { ageDays: 10 } });
+    place = await openPlace({
+      east: { ageDays: 10 },
+      south: { ageDays: 80, password: 'not-the-live-one' },
+    });
     const folder = mkdtempSync(join(tmpdir(), 'sd-'));
     cleanups.push(() => rmSync(folder, { recursive: true }));
     const socket = join(folder, 'notify');
@@ -359,12 +362,15 @@ testWith('systemd-notify', 'python3')(
     await socketReceived(/BOUND/);
 
     const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
-    await socketReceived(/READY=1\|STATUS=next run 20\d\d-/);
-    await socketReceived(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
+    await socketReceived(/READY=1\|STATUS=2 accounts: /);
+    // 03af53f showed the next run and nothing else, whatever was wrong.
+    await socketReceived(
+      /STATUS=2 accounts: 1 healthy, 1 with a problem, at 20\S+; next run 20\S+\|WATCHDOG=1\n/,
+    );
     child.process.kill('SIGHUP');
-    await socketReceived(/RELOADING=1[\s\S]*READY=1/);
+    await socketReceived(/RELOADING=1\|STATUS=loading[\s\S]*READY=1\|STATUS=2 accounts: /);
     child.process.kill('SIGTERM');
-    await socketReceived(/STOPPING=1/);
+    await socketReceived(/STOPPING=1\|STATUS=storing passwords that were reset/);
 
     expect((await child.ended).code).toBe(0);
   },
