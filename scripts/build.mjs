@@ -12,7 +12,11 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 const { metafile, outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: ['src/cli.ts', 'src/lambda.ts'],
+  entryPoints: {
+    cli: 'src/cli.ts',
+    lambda: 'src/lambda.ts',
+    'report-worker': 'src/server/report-worker.ts',
+  },
   outdir: 'dist',
   chunkNames: 'chunks/[name]-[hash]',
   bundle: true,

@@ -19,6 +19,7 @@ import { type Frontier, frontierFormat, readFrontier } from './frontier.ts';
 import { base64Of, type Hash, hashOf, leafHash, RecentLeaves, Tree } from './merkle.ts';
 import { type AuditSource, blocksOf, eachLine, numberAfter, recordKeys } from './reader.ts';
 import { viewLine } from './record.ts';
+import { addRunRecord, type RequestedRuns, requestedRunsSchema } from './requested-runs.ts';
 import { type AuditSegments, damagedLog, type SegmentPosition } from './segments.ts';
 
 /** What is known of the records up to the last one that was read or written. */
@@ -37,6 +38,8 @@ export type LogEnd = {
   rotated: Map<string, LastRotation>;
   /** The newest password that a person stored, by account. */
   stored: Map<string, StoredByHand>;
+  /** The runs that somebody requested for one account. */
+  requested: RequestedRuns;
   /** The facts in the newest `inventory.summary` (facts.ts). */
   factsHash?: string | undefined;
 };
@@ -45,6 +48,7 @@ export type LogEnd = {
 const rotationMark = Buffer.from('"event_code":"rotation.');
 const promotedMark = Buffer.from('"event_code":"secret.promoted"');
 const verifiedMark = Buffer.from('"event_code":"credential.verified"');
+const runMark = Buffer.from('"event_code":"run.');
 const summaryMark = Buffer.from('"event_code":"inventory.summary"');
 const storedMark = Buffer.from('"event_code":"secret.changed"');
 const sealedMark = Buffer.from('"sealed_size":');
@@ -53,6 +57,7 @@ const marks = [
   rotationMark,
   promotedMark,
   verifiedMark,
+  runMark,
   summaryMark,
   storedMark,
   sealedMark,
@@ -71,6 +76,7 @@ export function addLine(end: LogEnd, line: Buffer): boolean {
     if (view === null) return false;
     const { code, rotationId, account, secretId, username, versionAfter, sealedSize = 0 } = view;
     end.mentioned = Math.max(end.mentioned, sealedSize);
+    addRunRecord(end.requested, view);
     if (code === 'inventory.summary') end.factsHash = view.factsSha256;
     if (code === 'secret.changed' && account !== undefined && versionAfter !== undefined)
       end.stored.set(account, {
@@ -120,6 +126,7 @@ export const emptyEnd = (): LogEnd => ({
   unresolved: new Map(),
   rotated: new Map(),
   stored: new Map(),
+  requested: new Map(),
 });
 
 /** The end of a log for a reader. Throws `audit-unavailable` where the log is damaged. */
@@ -242,6 +249,7 @@ export function createFollower(
       unresolved: new Map(end.unresolved),
       rotated: new Map(end.rotated),
       stored: new Map(end.stored),
+      requested: new Map(end.requested),
       position: segments.position(),
     }),
     async store(snapshot, checkpoint) {
@@ -322,6 +330,7 @@ const stateSchema = z.object({
       z.tuple([z.string(), z.object({ versionId: z.string(), sinceMs: z.number().nullable() })]),
     )
     .default([]),
+  requested: requestedRunsSchema,
   key: z.string().nullable(),
   open: intents,
   unresolved: intents.default([]),
@@ -360,6 +369,7 @@ export function formatState(
     unresolved: [...snapshot.unresolved.values()],
     rotated: [...rotated],
     stored: [...stored],
+    requested: [...snapshot.requested.values()],
     carried,
   });
 }
@@ -389,6 +399,7 @@ function parseState(text: string, format: string): Snapshot | null {
       unresolved: intentsById(cache.unresolved),
       rotated: new Map(cache.rotated),
       stored: new Map(cache.stored),
+      requested: cache.requested,
       position: { month, position },
     };
   } catch {

@@ -16,6 +16,7 @@ import { createFollower, type LogEnd, type LogFollower, readLogEnd } from './log
 import { consistencyOf } from './proof.ts';
 import type { AuditSource } from './reader.ts';
 import { type AuditContext, formatRecord, stampAll, uuidv7 } from './record.ts';
+import type { RequestedRun } from './requested-runs.ts';
 import type { LogEvent, LoggedEvent } from './schema.ts';
 import { type AuditSegments, type Batch, linesOf } from './segments.ts';
 
@@ -62,6 +63,11 @@ export interface AuditWriter extends AuditLog {
    * `audit-unavailable`.
    */
   unfinished(): Promise<readonly OpenIntent[]>;
+  /**
+   * The runs of the last seven days that somebody requested for one account, as far as the log has
+   * been read.
+   */
+  requestedRuns(): ReadonlyMap<string, RequestedRun>;
   /** What the newest `inventory.summary` carries (facts.ts), as far as the log has been read. */
   factsHash(): string | undefined;
   /**
@@ -136,6 +142,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
         if (last.username === username) found.set(account, last);
       return found;
     },
+    requestedRuns: () => follower.end.requested,
     factsHash: () => follower.end.factsHash,
     probe: () =>
       sequence.run(async () => {
@@ -176,6 +183,7 @@ export function openAuditReader(source: AuditSource): AuditWriter {
       return unfinishedIn(await end);
     },
     rotationsOfUser: () => new Map(),
+    requestedRuns: () => new Map(),
     factsHash: () => undefined,
     probe: refuse,
     source,

@@ -17,7 +17,8 @@ export const eventMeanings: Readonly<Record<EventCode, string>> = {
   'account.stopped': 'Automatic rotation of the account is suspended until a person acts.',
   'account.resumed': 'A person cleared the suspension.',
   'secret.changed': 'The password was stored by hand, outside a rotation.',
-  'run.started': 'A run over the accounts started.',
+  'run.started':
+    'A run over the accounts started. A requested run has one account, and says who requested it.',
   'run.finished': 'The run ended, with the numbers of rotated and failed accounts.',
   'inventory.changed': 'An account was added or removed, or has another secret.',
   'inventory.summary': 'The number of accounts, and the SHA-256 of their sorted names.',
@@ -78,10 +79,17 @@ export const fieldMeanings: Readonly<Record<FieldName, string>> = {
   exitCode: '`run.finished`: exit code',
   rotated: '`run.finished`: accounts that were rotated',
   failed: '`run.finished`: accounts that failed',
+  force: '`run.started`: `true` when the request rotates an account that is not due',
+  keyDigest: '`run.started`: digest of the idempotency key of the request',
+  outcome: '`run.finished`: outcome of the requested attempt',
+  ofRotation: '`run.finished`: rotation of the requested attempt',
+  logins: '`run.finished`: logins of the requested attempt',
   change:
     '`inventory.changed`: added, removed or moved; `exemption.changed`: added or removed; ' +
     '`log.archived`: written or removed',
-  sha256: '`inventory.summary`, `report.exported`, `log.archived`: SHA-256, hexadecimal',
+  sha256:
+    '`inventory.summary`, `report.exported`, `log.archived`, and of the request in ' +
+    '`run.started`: SHA-256, hexadecimal',
   factsSha256: '`inventory.summary`: SHA-256 over accounts, limits and exemptions',
   exemptBy: '`exemption.changed`: who approved it',
   exemptWhy: '`exemption.changed`: why',

@@ -139,8 +139,19 @@ function renamedValues(event: LoggedEvent): RecordValues {
   switch (event.code) {
     case 'run.started':
       return { rotationId: event.runId, count: event.accounts };
-    case 'run.finished':
-      return { rotationId: event.runId };
+    case 'run.finished': {
+      const { runId: rotationId, result } = event;
+      if (result === undefined) return { rotationId };
+      const { outcome, certainty, reason, detail, secretId, logins, dueAtMs } = result;
+      return {
+        ...{ rotationId, outcome, certainty, reason, detail, secretId, logins },
+        ofRotation: result.rotationId,
+        versionAfter: result.versionId,
+        ageDaysBefore: result.ageDays,
+        deadWindowMs: result.deadWindowMs,
+        nextDue: dueAtMs === undefined ? undefined : isoTime(dueAtMs),
+      };
+    }
     case 'inventory.summary':
       return { count: event.accounts.length, sha256: inventoryHash(event.accounts) };
     default: {

@@ -4,6 +4,7 @@
 // written.
 
 import type { AuditEvent, Trigger } from '../rotation/event.ts';
+import type { Result } from '../rotation/state.ts';
 
 /**
  * Events about the log, the runs and the accounts as a set; `AuditEvent` is about the password of
@@ -29,6 +30,12 @@ export type LogEvent =
       readonly runId?: string | undefined;
       readonly accounts: number;
       readonly trigger: Trigger;
+      /** Of a run that was requested for one account. */
+      readonly account?: string | undefined;
+      readonly force?: 'true' | undefined;
+      readonly keyDigest?: string | undefined;
+      /** Of the request, hex. */
+      readonly sha256?: string | undefined;
     }
   | {
       readonly code: 'run.finished';
@@ -37,6 +44,9 @@ export type LogEvent =
       readonly rotated: number;
       readonly failed: number;
       readonly trigger: Trigger;
+      /** Of a run that was requested for one account; the result follows where there is one. */
+      readonly account?: string | undefined;
+      readonly result?: Result | undefined;
     }
   /** One record for each account that was added or removed. */
   | {
@@ -183,6 +193,11 @@ export const fields = {
   exitCode: integer('unmapped.exit_code'),
   rotated: integer('unmapped.rotated'),
   failed: integer('unmapped.failed'),
+  force: text('unmapped.force'),
+  keyDigest: text('unmapped.idempotency_key_digest'),
+  outcome: text('unmapped.outcome'),
+  ofRotation: text('unmapped.rotation_uid', 128),
+  logins: integer('unmapped.logins'),
   change: text('unmapped.change'),
   sha256: text('unmapped.sha256'),
   factsSha256: text('unmapped.facts_sha256'),

@@ -153,8 +153,10 @@ async function checkFiles({ store, audit, http, receipts }: Config): Promise<Fin
   if (audit.kmsKeyId === undefined && audit.signingKeySecretId === undefined)
     await examine('audit.signingKeyFile', () => checkSigningKey(audit.signingKeyFile));
   if (audit.s3 === undefined) await examine('audit.directory', () => checkFolder(audit.directory));
-  const { tokenFile } = http;
-  if (tokenFile !== undefined) await examine('http.tokenFile', () => checkPrivateFile(tokenFile));
+  for (const key of ['tokenFile', 'readTokenFile'] as const) {
+    const file = http[key];
+    if (file !== undefined) await examine(`http.${key}`, () => checkPrivateFile(file));
+  }
   const { identityFile } = receipts;
   if (identityFile !== undefined)
     await examine('receipts.identityFile', () => checkIdentity(identityFile));

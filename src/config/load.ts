@@ -173,7 +173,7 @@ function complete(parsed: Parsed, folder: string): Config {
     receipts: withPaths(receipts, 'directory', 'identityFile'),
     audit: withPaths(audit, 'directory', 'signingKeyFile', 'predecessor'),
     ...(notify === undefined ? {} : { notify: withPaths(notify, 'secretFile') }),
-    http: withPaths(http, 'tokenFile'),
+    http: withPaths(http, 'tokenFile', 'readTokenFile'),
   };
 }
 

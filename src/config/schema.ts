@@ -272,6 +272,9 @@ const http = section('The HTTP interface of `serve`.', {
   tokenFile: path(
     'A file that holds the bearer token of the write endpoint. Default: no write endpoint.',
   ).exactOptional(),
+  readTokenFile: path(
+    'A file that holds the token of the pages and the metrics. Default: reading needs no token.',
+  ).exactOptional(),
 });
 
 export const schema = z

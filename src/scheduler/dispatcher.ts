@@ -12,7 +12,7 @@ import { jitterMs } from './cron.ts';
 import type { DueItem, DueQueue } from './due-queue.ts';
 import type { ProbeSchedule } from './outage.ts';
 import { retryDelayMs } from './retry.ts';
-import { logRun, type Run, type RunLog } from './run-log.ts';
+import { logRun, type Run, type RunLog, type RunRequest } from './run-log.ts';
 
 export type Dispatcher = {
   readonly runner: AttemptRunner;
@@ -74,13 +74,14 @@ function openRun(
   accounts: readonly { readonly name: string }[],
   trigger: Trigger,
   scheduled?: 'scheduled',
+  request?: RunRequest,
 ): Run {
   const names = accounts.map(({ name }) => name);
   const isScheduled = scheduled !== undefined;
   emit({ event: 'run.started', isScheduled });
-  return logRun(runLog, names, trigger, () =>
-    emit({ event: 'run.ended', isScheduled, entries: statuses.entries(), atMs: clock.nowMs() }),
-  );
+  const onEnd = (): void =>
+    emit({ event: 'run.ended', isScheduled, entries: statuses.entries(), atMs: clock.nowMs() });
+  return logRun(runLog, names, trigger, onEnd, request);
 }
 
 /** Forgets an account that is no longer configured. */
@@ -140,9 +141,10 @@ export async function attemptNow(
   dispatcher: Dispatcher,
   name: string,
   ask: Ask,
+  request?: RunRequest,
 ): Promise<Result | null> {
   const { runner, wake } = dispatcher;
-  const run = openRun(dispatcher, [{ name }], ask.trigger);
+  const run = openRun(dispatcher, [{ name }], ask.trigger, undefined, request);
   const processed = await processAccount(runner, name, { task: 'attempt', ask, urgent: true });
   finish(dispatcher, name, processed, run);
   wake();

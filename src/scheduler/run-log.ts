@@ -48,15 +48,27 @@ export const flush = ({ write }: RunLog): Promise<void> => write(async () => {})
 export const checkpoint = ({ audit, write }: RunLog): Promise<void> =>
   write(() => audit.checkpoint());
 
+/** A run that somebody requested for one account: the log keeps its result for seven days. */
+export type RunRequest = {
+  readonly runId: string;
+  readonly account: string;
+  readonly force?: 'true' | undefined;
+  /** Digest of the idempotency key. */
+  readonly keyDigest?: string | undefined;
+  /** Digest of the request. */
+  readonly sha256: string;
+};
+
 /** Starts a run over these accounts. `onEnd` is called once, before the end is written. */
 export function logRun(
   log: RunLog,
   names: readonly string[],
   trigger: Trigger,
   onEnd = (): void => {},
+  request?: RunRequest,
 ): Run {
   const { audit, write } = log;
-  const runId = randomUUID();
+  const runId = request?.runId ?? randomUUID();
   const pending = new Set(names);
   const results: Result[] = [];
   const end = (): void => {
@@ -64,11 +76,14 @@ export function logRun(
     const rotated = results.filter((result) => isGood(result) && hasChanged(result)).length;
     const failed = results.filter((result) => !isGood(result)).length;
     const finished = { code: 'run.finished', runId, exitCode, rotated, failed, trigger } as const;
+    const { account } = request ?? {};
+    const answer = request && { account, result: results[0] };
     onEnd();
-    void write(() => audit.append([finished]));
+    void write(() => audit.append([{ ...finished, ...answer }]));
     void checkpoint(log);
   };
-  const started = { code: 'run.started', runId, accounts: names.length, trigger } as const;
+  const accounts = names.length;
+  const started = { code: 'run.started', accounts, trigger, ...request, runId } as const;
   void write(() => audit.append([started]));
   if (names.length === 0) end();
   return {

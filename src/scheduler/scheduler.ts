@@ -29,7 +29,7 @@ import { createDueQueue } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
 import { createProbeSchedule } from './outage.ts';
-import { checkpoint, flush, openRunLog } from './run-log.ts';
+import { checkpoint, flush, openRunLog, type RunRequest } from './run-log.ts';
 import { createStatusCache } from './status-cache.ts';
 import { openTokenBucket, type Rate } from './token-bucket.ts';
 
@@ -105,8 +105,10 @@ export function openScheduler(options: SchedulerOptions) {
     findConflict: (name: string, force: boolean): string | null =>
       findConflict(runner, name, force),
     /** Makes an attempt now, after `findConflict`; null when none was made. */
-    request: (name: string, ask: Ask): Promise<Result | null> =>
-      attemptNow(state.dispatcher, name, ask),
+    request: (name: string, ask: Ask, request?: RunRequest): Promise<Result | null> =>
+      attemptNow(state.dispatcher, name, ask, request),
+    /** Resolves when the runs that have begun are in the audit log, or failed to be. */
+    recorded: (): Promise<void> => flush(state.dispatcher.runLog),
     /** The outage in progress; null when there is none. */
     outage: (): Outage | null => runner.breaker.outage(),
     /** Milliseconds since the scheduler loop last ran. */

@@ -1,6 +1,6 @@
-// The HTTP interface: which paths there are, and what each one responds. Reading needs no token;
-// writing does, and is off without one. No response holds a secret: the sources are the status
-// cache, results and the report.
+// The HTTP interface: which paths there are, and what each one responds. Reading needs a token
+// where one is configured; writing needs one always, and is off without it. No response holds a
+// secret: the sources are the status cache, results and the report.
 
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
@@ -8,12 +8,13 @@ import { contentPolicy } from '../html/page.tsx';
 import type { Clock } from '../rotation/ports.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
-import { requireToken, type TokenCheck } from './auth.ts';
+import { requireReadToken, requireToken, type TokenCheck } from './auth.ts';
 import {
   type AppContext,
   type AppEnv,
   checkHost,
   limitBody,
+  limitClients,
   limitUrl,
   logResponses,
   noStore,
@@ -23,6 +24,7 @@ import {
 } from './limits.ts';
 import { type PageOptions, statusPage } from './pages/status.tsx';
 import type { Check } from './readiness.ts';
+import { createRenderings, type Rendering, type Renderings } from './renderings.ts';
 import type { RotateRequests } from './rotate-requests.ts';
 import { postRotate } from './rotate-route.ts';
 
@@ -37,6 +39,8 @@ export type AppService = {
   readonly rotateRequests: RotateRequests;
   /** Without it nothing can be written. */
   readonly token?: TokenCheck | undefined;
+  /** With it, reading needs this token or the one above; the probes need none. */
+  readonly readToken?: TokenCheck | undefined;
   /** The requester in the audit log, for whoever sends the token. */
   readonly tokenName: string;
   readonly log: Pick<Log, 'info' | 'warn'>;
@@ -76,12 +80,18 @@ export function createApp({ service, host, log, clock }: AppOptions): App {
         }),
     }),
   );
+  const renderings = new WeakMap<AppService, Renderings>();
   app.use(async (c, next) => {
     const open = service();
     if (!open) return refuse(c, 503, 'reloading', 'The configuration is being reloaded.');
     c.set('service', open);
+    const known = renderings.get(open) ?? createRenderings(clock);
+    renderings.set(open, known);
+    c.set('renderings', known);
     return next();
   });
+  addProbes(app);
+  app.use(limitClients(clock));
   addReadRoutes(app);
   app.use('/v1/*', requireToken(clock.monotonicMs));
   app.post('/v1/accounts/:name{.+}/rotate', limitBody, postRotate);
@@ -94,19 +104,39 @@ export function createApp({ service, host, log, clock }: AppOptions): App {
   return app;
 }
 
+/** How long a rendering is good enough; milliseconds. The report reads the complete log. */
+const pageMs = 1_000;
+const reportMs = 60_000;
+
 function addReadRoutes(app: App): void {
+  app.use('/', requireReadToken).use('/audit', requireReadToken).use('/metrics', requireReadToken);
   app.get('/', (c) => {
     const query = new URL(c.req.url).searchParams;
     const seconds = query.get('refresh') === '0' ? 0 : refreshSeconds;
     // A reader can switch it off (WCAG 2.2.1).
     if (seconds > 0) c.header('refresh', String(seconds));
-    return html(c, statusPage({ ...c.var.service.page(), query, refreshSeconds: seconds }));
+    const { service } = c.var;
+    c.header('content-security-policy', pagePolicy);
+    return rendered(c, `/?${query}`, pageMs, async () =>
+      html(statusPage({ ...service.page(), query, refreshSeconds: seconds })),
+    );
   });
-  app.get('/audit', async (c) => html(c, await c.var.service.report()));
-  app.get('/metrics', async (c) => {
-    const { contentType, text } = await c.var.service.metrics.expose();
-    return c.body(text, 200, { 'content-type': contentType });
+  app.get('/audit', (c) => {
+    const { service } = c.var;
+    c.header('content-security-policy', pagePolicy);
+    return rendered(c, '/audit', reportMs, async () => html(await service.report()));
   });
+  app.get('/metrics', (c) => {
+    const { service } = c.var;
+    return rendered(c, '/metrics', pageMs, async () => {
+      const { contentType, text } = await service.metrics.expose();
+      return { contentType, body: bytesOf(text) };
+    });
+  });
+}
+
+/** The probes of an orchestrator: without a token, and without a limit. */
+function addProbes(app: App): void {
   app.get('/healthz', (c) =>
     c.var.service.isAlive() ? c.text('ok\n') : c.text('The scheduler does not respond.\n', 503),
   );
@@ -117,7 +147,19 @@ function addReadRoutes(app: App): void {
   });
 }
 
-function html(c: AppContext, document: string): Response {
-  c.header('content-security-policy', `${contentPolicy}; frame-ancestors 'none'`);
-  return c.html(document) as Response;
+const pagePolicy = `${contentPolicy}; frame-ancestors 'none'`;
+const bytesOf = (text: string): Rendering['body'] => new TextEncoder().encode(text);
+const html = (document: string): Rendering => ({
+  contentType: 'text/html; charset=UTF-8',
+  body: bytesOf(document),
+});
+
+async function rendered(
+  c: AppContext,
+  key: string,
+  keptMs: number,
+  render: () => Promise<Rendering>,
+): Promise<Response> {
+  const { contentType, body } = await c.var.renderings.get(key, keptMs, render);
+  return c.body(body, 200, { 'content-type': contentType });
 }

@@ -14,14 +14,17 @@ const minTokenLength = 24;
 /** Requests without the token, per minute, until further ones are refused without a log line. */
 const maxWrongPerMinute = 10;
 
-/** Reads the token file. Throws a UsageError that names the file and never its content. */
-export function openToken(file: string): TokenCheck {
-  const token = readSecretFile('http.tokenFile', file);
+/** Reads a token file. Throws a UsageError that names the file and never its content. */
+export function openToken(
+  file: string,
+  key: 'http.tokenFile' | 'http.readTokenFile' = 'http.tokenFile',
+): TokenCheck {
+  const token = readSecretFile(key, file);
   if (token.length < minTokenLength || !/^[\x21-\x7e]+$/.test(token))
     throw new UsageError(
-      `http.tokenFile ${file}: a token has at least ${minTokenLength} visible ASCII characters`,
+      `${key} ${file}: a token has at least ${minTokenLength} visible ASCII characters`,
     );
-  return createTokenCheck(token);
+  return createTokenCheck(token, key === 'http.tokenFile' ? 'writing' : 'reading');
 }
 
 /**
@@ -36,17 +39,47 @@ export function readSecretFile(key: string, file: string): string {
   }
 }
 
-export function createTokenCheck(token: string): TokenCheck {
+/**
+ * A check for `Bearer`. One for reading accepts the token as the password of `Basic` as well, which
+ * browsers ask a person for; for writing that would let other pages use it.
+ */
+export function createTokenCheck(token: string, use: 'writing' | 'reading'): TokenCheck {
   const expected = digestOf(token);
   return (authorization) => {
-    const given = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization ?? '')?.[1];
+    const given =
+      bearerIn(authorization) ?? (use === 'reading' ? basicIn(authorization) : undefined);
     if (given === undefined) return 'missing';
     // Digests have one length, so the duration reveals nothing, not even the length of the token.
     return timingSafeEqual(digestOf(given), expected) ? 'right' : 'wrong';
   };
 }
 
+const bearerIn = (authorization = ''): string | undefined =>
+  /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1];
+
+function basicIn(authorization = ''): string | undefined {
+  const encoded = /^Basic +([A-Za-z0-9+/=]+) *$/i.exec(authorization)?.[1] ?? '';
+  return /^[^:]*:(.*)$/s.exec(Buffer.from(encoded, 'base64').toString('utf8'))?.[1];
+}
+
 const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+/** Where reading is protected, passes a request only with a token. */
+export const requireReadToken: AppMiddleware = async (c, next) => {
+  const { token, readToken } = c.var.service;
+  const checks = readToken ? [readToken, token] : [];
+  const given = checks.map((check) => check?.(c.req.header('authorization')));
+  if (checks.length === 0 || given.includes('right')) return next();
+  return refuse(
+    c,
+    401,
+    'token-needed',
+    'Send the token as "Bearer", or as the password of "Basic".',
+    {
+      'www-authenticate': 'Basic realm="thingspace-rotator", charset="UTF-8"',
+    },
+  );
+};
 
 /**
  * Passes a request only with the right token, and never one that a page of another site made a

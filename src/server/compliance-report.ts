@@ -1,61 +1,34 @@
 // The compliance report of the service: the last 90 days, with the status cache in place of the
-// store. It reads the complete audit log, so it is created at most once a minute, and once at a
-// time.
+// store. Another thread creates it (report-worker.ts); the app (app.ts) keeps it for a minute.
 
 import { hash } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
 import type { Rotator } from '../app.ts';
-import { openVerifiers } from '../app.ts';
-import { WrongInput } from '../audit/findings.ts';
-import { readFrontier } from '../audit/frontier.ts';
-import { buildReport, type Report } from '../report/build.ts';
-import { reportHtml } from '../report/html.tsx';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { AccountEntry } from '../scheduler/status-cache.ts';
-import { dayMs, isoTime } from '../time.ts';
-import { version } from '../version.ts';
+import { isoTime } from '../time.ts';
+import type { ReportAnswer, ReportTask } from './report-worker.ts';
 
-const periodDays = 90;
-const keptMs = 60_000;
 /** Readers of the page are recorded, but one record for each reload would fill the log. */
 const recordedEveryMs = 3_600_000;
 
-/**
- * Creates the report as HTML. Throws `audit-unavailable`, or a UsageError without a verifier key.
- */
+/** Beside the chunk of dist/ that holds this file. */
+const workerFile = new URL('../report-worker.js', import.meta.url);
+
+/** Leaves room for the service where the memory of a unit or a container is limited. */
+const resourceLimits = { maxOldGenerationSizeMb: 256 };
+
+/** Creates the report as HTML. Throws `audit-unavailable`. */
 export function createComplianceReport(
   { config, audit }: Pick<Rotator, 'config' | 'audit'>,
   clock: Clock,
   entries: () => readonly AccountEntry[],
 ): () => Promise<string> {
   let recordedAtMs = Number.NEGATIVE_INFINITY;
-  let last: { readonly atMs: number; readonly html: Promise<string> } | null = null;
-
-  async function create(): Promise<string> {
-    const nowMs = clock.nowMs();
-    const verifiers = await openVerifiers(config, clock);
-    const frontier = await readFrontier(audit.source);
-    const accounts = entries();
-    const { report } = await buildReport({
-      source: audit.source,
-      verifiers,
-      // Three months are always in the log, and they can be shorter.
-      fromMs: Math.max(nowMs - periodDays * dayMs, (frontier?.lastTimeMs ?? 0) + 1),
-      toMs: nowMs,
-      nowMs,
-      origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',
-      productVersion: version,
-      accounts: accounts.map(({ account }) => account.name),
-      store: new Map(accounts.map((entry) => [entry.account.name, storeFactOf(entry)])),
-      policy: config.policy,
-    });
-    const html = reportHtml(report);
-    await record(report, html);
-    return html;
-  }
 
   /** A log that cannot be written is no reason to show no report. */
-  async function record({ fromMs, toMs }: Report, html: string): Promise<void> {
+  async function record(html: string, fromMs: number, toMs: number): Promise<void> {
     const nowMs = clock.monotonicMs();
     if (nowMs - recordedAtMs < recordedEveryMs) return;
     const trigger = { kind: 'unattended', requestedBy: 'GET /audit' } as const;
@@ -69,20 +42,23 @@ export function createComplianceReport(
     }
   }
 
-  return () => {
-    const nowMs = clock.monotonicMs();
-    if (last && nowMs - last.atMs < keptMs) return last.html;
-    const html = create().catch((error: unknown) => {
-      throw error instanceof WrongInput
-        ? new Failure('audit-unavailable', error.message, { cause: 'log-damaged' })
-        : error;
-    });
-    last = { atMs: nowMs, html };
-    html.catch(() => {
-      last = null;
-    });
-    return html;
+  return async () => {
+    const store = new Map(entries().map((entry) => [entry.account.name, storeFactOf(entry)]));
+    const answer = await createApart({ config, nowMs: clock.nowMs(), store });
+    if ('reason' in answer) throw new Failure(answer.reason, answer.message, answer.facts);
+    await record(answer.html, answer.fromMs, answer.toMs);
+    return answer.html;
   };
+}
+
+function createApart(task: ReportTask): Promise<ReportAnswer> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(workerFile, { workerData: task, resourceLimits });
+    worker.unref();
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new Error('the thread ended without an answer')));
+  });
 }
 
 const storeFactOf = ({ state, reason, passwordSinceMs }: AccountEntry) => ({

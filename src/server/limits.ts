@@ -11,9 +11,13 @@ import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { AppService } from './app.ts';
+import type { Renderings } from './renderings.ts';
 
 /** `service`: the one that is open when the request arrives. */
-export type AppEnv = { Bindings: HttpBindings; Variables: { service: AppService } };
+export type AppEnv = {
+  Bindings: HttpBindings;
+  Variables: { service: AppService; renderings: Renderings };
+};
 export type AppContext = Context<AppEnv>;
 export type AppMiddleware = MiddlewareHandler<AppEnv>;
 
@@ -97,6 +101,52 @@ export const checkHost =
 
 export const isLoopbackName = (name: string): boolean =>
   ['localhost', '::1', '[::1]'].includes(name) || /^127(\.\d{1,3}){3}$/.test(name);
+
+/** Requests whose response is not sent yet: of one client, and of all. */
+const maxOfClient = 16;
+const maxOfAll = 64;
+/** Requests of one client in ten seconds. */
+const maxInWindow = 200;
+const windowMs = 10_000;
+const maxClients = 1_000;
+
+/**
+ * Limits what clients may ask for at a time, so that the probes, which come before this, are
+ * answered. A client is an address.
+ */
+export function limitClients({ monotonicMs }: Pick<Clock, 'monotonicMs'>): AppMiddleware {
+  const clients = new Map<string, { window: number; count: number; open: number }>();
+  let open = 0;
+  return (c, next) => {
+    const address = remoteOf(c);
+    const nowMs = monotonicMs();
+    const window = Math.floor(nowMs / windowMs);
+    const client = clients.get(address) ?? { window, count: 0, open: 0 };
+    if (client.window !== window) Object.assign(client, { window, count: 0 });
+    for (const [name, one] of clients)
+      if (clients.size >= maxClients && one.open === 0) clients.delete(name);
+    clients.set(address, client);
+    client.count += 1;
+    if (client.count > maxInWindow || client.open >= maxOfClient) {
+      const isOpen = client.count <= maxInWindow;
+      const seconds = isOpen ? 1 : Math.ceil(((window + 1) * windowMs - nowMs) / 1000);
+      const message = `A client has ${maxOfClient} requests at a time, and ${maxInWindow} in 10 s.`;
+      const after = { 'retry-after': String(seconds) };
+      return Promise.resolve(refuse(c, 429, 'too-many', message, after));
+    }
+    if (open >= maxOfAll) {
+      const message = 'Too many requests wait for a response.';
+      return Promise.resolve(refuse(c, 503, 'full', message, { 'retry-after': '1' }));
+    }
+    client.open += 1;
+    open += 1;
+    c.env.outgoing.once('close', () => {
+      client.open -= 1;
+      open -= 1;
+    });
+    return next() as Promise<undefined>;
+  };
+}
 
 export const limitBody: AppMiddleware = bodyLimit({
   maxSize: maxBodyBytes,

@@ -25,7 +25,10 @@ export type Listener = {
   close(): Promise<void>;
 };
 
-const maxConnections = 128;
+/** More than the app responds to at a time, so that the connection of a probe is accepted. */
+const maxConnections = 1_024;
+/** A client that reads nothing for so long is disconnected. */
+const stalledMs = 120_000;
 const closeWithinMs = 2_000;
 
 /** Listens. Rejects with Node's own error, with its code, when the address cannot be used. */
@@ -42,6 +45,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     getRequestListener(app.fetch),
   );
   server.maxConnections = maxConnections;
+  server.timeout = stalledMs;
   server.maxRequestsPerSocket = 1_000;
   await listen(server, host, options.port);
   return {

@@ -12,7 +12,7 @@ export async function postRotate(c: AppContext): Promise<Response> {
   const [account = ''] = order.accounts;
   const { force, reason, changeRef } = order;
   const requestedBy = `${tokenName} from ${remoteOf(c)}`;
-  const submitted = rotateRequests.submit(
+  const submitted = await rotateRequests.submit(
     { account, force, trigger: { kind: 'manual', requestedBy, reason, changeRef } },
     order.idempotencyKey,
   );

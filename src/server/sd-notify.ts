@@ -7,10 +7,13 @@ import { spawn } from 'node:child_process';
 export type Systemd = {
   /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
   notify(...assignments: string[]): Promise<void>;
+  /** Whether systemd expects WATCHDOG=1 of this process. */
+  readonly hasWatchdog: boolean;
   /**
-   * How often to send WATCHDOG=1, in milliseconds: half of systemd's limit; null without a limit.
+   * How often to send the status and WATCHDOG=1, in milliseconds: twice in the limit of systemd;
+   * null where nobody listens.
    */
-  readonly watchdogMs: number | null;
+  readonly everyMs: number | null;
 };
 
 export type SystemdOptions = {
@@ -22,13 +25,15 @@ export type SystemdOptions = {
 
 const command = 'systemd-notify';
 const timeoutMs = 5_000;
+const statusEveryMs = 30_000;
 
 export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
   const socket = env['NOTIFY_SOCKET'];
-  if (!socket) return { notify: async () => {}, watchdogMs: null };
+  if (!socket) return { notify: async () => {}, hasWatchdog: false, everyMs: null };
   const childEnv = { NOTIFY_SOCKET: socket, PATH: env['PATH'] ?? '/usr/bin:/bin' };
   const watchdogUsec = Number(env['WATCHDOG_USEC'] ?? 0);
   const isForThisProcess = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid);
+  const hasWatchdog = isForThisProcess && watchdogUsec > 0;
   let last: Promise<void> = Promise.resolve();
   let hasFailed = false;
 
@@ -58,6 +63,7 @@ export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
       last = last.then(() => send(assignments));
       return last;
     },
-    watchdogMs: isForThisProcess && watchdogUsec > 0 ? Math.floor(watchdogUsec / 2_000) : null,
+    hasWatchdog,
+    everyMs: hasWatchdog ? Math.floor(watchdogUsec / 2_000) : statusEveryMs,
   };
 }

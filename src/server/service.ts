@@ -70,6 +70,7 @@ export function checkUsable({ schedule, accounts, http, notify }: Config): void 
   const problems = schedules.flatMap((one) => findScheduleProblem(one) ?? []);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
+  if (http.readTokenFile !== undefined) openToken(http.readTokenFile, 'http.readTokenFile');
   if (notify?.secretFile !== undefined) readWebhookKey(notify.secretFile);
 }
 
@@ -90,9 +91,10 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const nextRunMs = createNextRunMs(clock);
   const daemon = openScheduler({ rotator, clock, nextRunMs, emit });
   const { statuses } = daemon;
-  const { tokenFile } = config.http;
+  const { tokenFile, readTokenFile } = config.http;
   const checkReadiness = createReadiness({ rotator, daemon, clock });
   let lastReadiness: ReturnType<Service['lastReadiness']> = null;
+  const facts = { store: config.store.type, config: configFile };
   let isClosing = false;
   // While a service closes, its scheduler does not run, and it must not be killed for that.
   const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
@@ -109,7 +111,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
       timezone: config.schedule.timezone,
       outage: daemon.outage(),
       isAlive: isAlive(),
-      facts: { store: config.store.type, config: configFile },
+      facts,
     }),
     readiness: async () => {
       const checks = await checkReadiness();
@@ -120,8 +122,10 @@ export async function openService(config: Config, surroundings: Surroundings): P
     isAlive,
     metrics,
     report: createComplianceReport(rotator, clock, statuses.entries),
-    rotateRequests: openRotateRequests(daemon, clock),
+    rotateRequests: openRotateRequests({ scheduler: daemon, audit: rotator.audit, clock, facts }),
     token: tokenFile === undefined ? undefined : openToken(tokenFile),
+    readToken:
+      readTokenFile === undefined ? undefined : openToken(readTokenFile, 'http.readTokenFile'),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
     log,
     unsavedAccounts: subscribers.unsavedAccounts,

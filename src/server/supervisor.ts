@@ -6,6 +6,8 @@
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
+import { isWell } from '../scheduler/status-cache.ts';
+import { counted } from '../text.ts';
 import { isoTime } from '../time.ts';
 import { createApp } from './app.ts';
 import { isLoopbackName } from './limits.ts';
@@ -46,17 +48,17 @@ export async function runService(config: Config, options: SupervisorOptions): Pr
     const run: Run = { ...options, listener, reloading: null, ending: new AbortController() };
     const removeHandler = options.onSignal((signal) => handleSignal(run, signal));
     const closed = new AbortController();
-    const watchdog = feedWatchdog(run, closed.signal);
-    await systemd.notify('READY=1', statusOf(current.service));
+    const reporting = reportToSystemd(run, closed.signal);
+    await systemd.notify('READY=1', statusOf(run));
     log.info('service.ready', countsOf(current.service));
 
     await abortOf(run.ending.signal);
-    void systemd.notify('STOPPING=1', 'STATUS=storing passwords that were reset');
+    void systemd.notify('STOPPING=1', statusOf(run));
     await run.reloading;
     await current.service?.close();
     await run.listener.close();
     closed.abort();
-    await watchdog;
+    await reporting;
     removeHandler();
     log.info('service.ended', { durationMs: Math.round(clock.monotonicMs()) });
     await systemd.notify('STATUS=ended');
@@ -107,7 +109,7 @@ async function reload(run: Run): Promise<void> {
     for (const detail of error.problems) log.error('config.kept', { detail });
     return;
   }
-  await systemd.notify('RELOADING=1');
+  await systemd.notify('RELOADING=1', 'STATUS=loading the configuration');
   await current.service?.close();
   current.service = null;
   if (!ending.signal.aborted) {
@@ -119,7 +121,7 @@ async function reload(run: Run): Promise<void> {
     await moveListener(run, before, current.service.config);
     log.info('config.reloaded', countsOf(current.service));
   }
-  await systemd.notify('READY=1', statusOf(current.service));
+  await systemd.notify('READY=1', statusOf(run));
 }
 
 /**
@@ -150,7 +152,7 @@ async function listen(
     const listener = await openListener({ app, host, port, clock });
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${listener.port}/`;
     log.info('http.listening', { url });
-    if (!isLoopbackName(host))
+    if (!isLoopbackName(host) && http.readTokenFile === undefined)
       log.warn('http.exposed', {
         url,
         detail: 'reading needs no token: allow access to this port only inside your network',
@@ -163,18 +165,17 @@ async function listen(
 }
 
 /**
- * Tells systemd that the scheduler runs, for as long as it does, and also while the service ends: a
- * password that waits to be stored must not be lost to a kill.
+ * Tells systemd the status, and that the scheduler runs, for as long as it does, and also while the
+ * service ends: a password that waits to be stored must not be lost to a kill.
  */
-async function feedWatchdog(
-  { systemd, surroundings, current }: Run,
-  closed: AbortSignal,
-): Promise<void> {
-  const { watchdogMs } = systemd;
-  if (watchdogMs === null) return;
+async function reportToSystemd(run: Run, closed: AbortSignal): Promise<void> {
+  const { systemd, surroundings, current } = run;
+  const { everyMs, hasWatchdog } = systemd;
+  if (everyMs === null) return;
   while (!closed.aborted) {
-    if (current.service?.isAlive() ?? true) await systemd.notify('WATCHDOG=1');
-    await surroundings.clock.sleep(watchdogMs, closed);
+    const isAlive = current.service?.isAlive() ?? true;
+    await systemd.notify(statusOf(run), ...(hasWatchdog && isAlive ? ['WATCHDOG=1'] : []));
+    await surroundings.clock.sleep(everyMs, closed);
   }
 }
 
@@ -189,7 +190,23 @@ function nextRunOf(service: Service | null): string {
   return Number.isFinite(nextMs) ? isoTime(nextMs) : 'never';
 }
 
-const statusOf = (service: Service | null): string => `STATUS=next run ${nextRunOf(service)}`;
+/** What `systemctl status` shows. A status has its time, because the process can hang. */
+function statusOf({ current: { service }, ending, surroundings }: Run): string {
+  if (ending.signal.aborted) return 'STATUS=storing passwords that were reset';
+  if (service === null) return 'STATUS=loading the configuration';
+  if (!service.isAlive()) return 'STATUS=the scheduler does not run';
+  const nowMs = surroundings.clock.nowMs();
+  const entries = service.daemon.statuses.entries();
+  const unknown = entries.filter(({ state }) => state === 'unknown').length;
+  const healthy = entries.filter((entry) => isWell(entry, nowMs)).length;
+  const counts = [
+    `${healthy} healthy`,
+    `${entries.length - healthy - unknown} with a problem`,
+    ...(unknown > 0 ? [`${unknown} not checked yet`] : []),
+  ];
+  const about = `${counted(entries.length, 'account')}: ${counts.join(', ')}`;
+  return `STATUS=${about}, at ${isoTime(nowMs)}; next run ${nextRunOf(service)}`;
+}
 
 const countsOf = (service: Service) => ({
   accounts: service.daemon.statuses.entries().length,

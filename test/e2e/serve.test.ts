@@ -38,10 +38,16 @@ async function serving(
   return { child, url, token: readFileSync(join(place.folder, 'http.token'), 'utf8').trim() };
 }
 
-const post = (url: string, account: string, token: string, body: object): Promise<Response> =>
+const post = (
+  url: string,
+  account: string,
+  token: string,
+  body: object,
+  headers: Record<string, string> = {},
+): Promise<Response> =>
   fetch(`${url}v1/accounts/${account}/rotate`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   });
 
@@ -179,6 +185,57 @@ test('SIGHUP loads a configuration; an invalid one is logged without its values'
   ]);
 });
 
+// S6: on 03af53f the second order rotated again after SIGHUP, and the address of the attempt was
+// unknown (404). There a restart forgets both as well, and `rotate` knows no --idempotency-key.
+test('an order keeps its attempt, and resets once, over reload, restart and kill', async () => {
+  place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
+  const ordered = async (url: string, token: string, account: string, key: string) => {
+    const body = { force: true, reason: 'a leaver' };
+    const accepted = await post(url, account, token, body, { 'idempotency-key': key });
+    const { id } = (await accepted.json()) as { id: string };
+    const shown = await fetch(`${url}v1/attempts/${id}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    return { id, shown: (await shown.json()) as { result: { rotationId: string } } };
+  };
+
+  const notDue = /"event":"attempt\.finished"[^\n]*"outcome":"not-due"[\s\S]*"outcome":"not-due"/;
+  const first = await serving();
+  await first.child.saw(notDue);
+  const { id } = await ordered(first.url, first.token, 'west', 'CHG-17');
+  await first.child.saw(/"event":"attempt\.finished","account":"west"[^\n]*"outcome":"rotated"/);
+  const { shown } = await ordered(first.url, first.token, 'west', 'CHG-17');
+  first.child.process.kill('SIGHUP');
+  await first.child.saw(/"event":"config\.reloaded"/);
+  await first.child.saw(new RegExp(`config\\.reloaded[\\s\\S]*${notDue.source}`));
+  const reloaded = await ordered(first.url, first.token, 'west', 'CHG-17');
+  const held = place.simulator.waitFor('held', { call: 'login' });
+  place.simulator.arm({ fault: 'hold', call: 'login' });
+  const killed = await ordered(first.url, first.token, 'east', 'CHG-18');
+  await held;
+  first.child.process.kill('SIGKILL');
+  await first.child.ended;
+
+  const second = await serving();
+  const restarted = await ordered(second.url, second.token, 'west', 'CHG-17');
+  const unfinished = await ordered(second.url, second.token, 'east', 'CHG-18');
+  const other = await post(second.url, 'east', second.token, {}, { 'idempotency-key': 'CHG-17' });
+  const byHand = ['rotate', 'west', '--force', '--json', '--idempotency-key', 'CHG-17'];
+  const { code, stdout } = await place.run(byHand);
+
+  const { rotationId } = shown.result;
+  const result = { outcome: 'rotated', certainty: 'rotated', rotationId, logins: 2 };
+  for (const again of [reloaded, restarted])
+    expect(again).toMatchObject({ id, shown: { id, state: 'finished', account: 'west', result } });
+  expect(unfinished).toMatchObject({
+    id: killed.id,
+    shown: { state: 'unknown', result: null, next: expect.stringContaining('recover east') },
+  });
+  expect(other.status).toBe(422);
+  expect([code, JSON.parse(stdout)]).toMatchObject([0, { outcome: 'not-due', rotationId }]);
+  expect(place.simulator.resetsCommitted('USER-west')).toBe(1);
+});
+
 test('an unusable configuration ends it at start with exit code 2 and the key', async () => {
   place = await openPlace({ east: { ageDays: 10 } });
   const short = join(place.folder, 'short.token');
@@ -271,7 +328,10 @@ test('a monitor is notified of each run, and of the accounts with a problem afte
 testWith('systemd-notify', 'python3')(
   'systemd is notified when the service is ready, runs, reloads and stops',
   async () => {
-    place = await openPlace({ east: { ageDays: 10 } });
+    place = await openPlace({
+      east: { ageDays: 10 },
+      south: { ageDays: 80, password: 'not-the-live-one' },
+    });
     const folder = mkdtempSync(join(tmpdir(), 'sd-'));
     cleanups.push(() => rmSync(folder, { recursive: true }));
     const socket = join(folder, 'notify');
@@ -302,12 +362,15 @@ testWith('systemd-notify', 'python3')(
     await socketReceived(/BOUND/);
 
     const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
-    await socketReceived(/READY=1\|STATUS=next run 20\d\d-/);
-    await socketReceived(/WATCHDOG=1\n[\s\S]*WATCHDOG=1/);
+    await socketReceived(/READY=1\|STATUS=2 accounts: /);
+    // 03af53f showed the next run and nothing else, whatever was wrong.
+    await socketReceived(
+      /STATUS=2 accounts: 1 healthy, 1 with a problem, at 20\S+; next run 20\S+\|WATCHDOG=1\n/,
+    );
     child.process.kill('SIGHUP');
-    await socketReceived(/RELOADING=1[\s\S]*READY=1/);
+    await socketReceived(/RELOADING=1\|STATUS=loading[\s\S]*READY=1\|STATUS=2 accounts: /);
     child.process.kill('SIGTERM');
-    await socketReceived(/STOPPING=1/);
+    await socketReceived(/STOPPING=1\|STATUS=storing passwords that were reset/);
 
     expect((await child.ended).code).toBe(0);
   },

@@ -24,7 +24,7 @@ beforeAll(async () => {
     metrics: { expose: async () => ({ contentType: 'text/plain', text: '' }) },
     report: async () => '',
     rotateRequests: {
-      submit: () => ({ submitted: 'unknown-account' }) as const,
+      submit: async () => ({ submitted: 'unknown-account' }) as const,
       show: () => null,
     },
     tokenName: '',

@@ -73,6 +73,54 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     await log.close();
   });
 
+  test(`${name}: a requested run and its result are known for seven days`, async () => {
+    const { open, clock } = await make();
+    const trigger = { kind: 'manual', requestedBy: 'ops' } as const;
+    const run = (runId: string) => ({ code: 'run.started', runId, accounts: 1, trigger }) as const;
+    const request = { account: 'east', keyDigest: 'k', sha256: 's', force: 'true' } as const;
+    const log = await open();
+    const [startedAtMs] = [clock.atMs];
+    await log.append([run('of the schedule'), { ...run('one'), ...request }]);
+    await log.append([
+      {
+        ...{ code: 'run.finished', runId: 'one', exitCode: 0, rotated: 1, failed: 0, trigger },
+        account: 'east',
+        result: {
+          ...{ account: 'east', secretId: 'secret', outcome: 'rotated', certainty: 'rotated' },
+          ...{ rotationId: 'r-1', versionId: 'v-1', logins: 2, deadWindowMs: 7, next: '' },
+          ...{ ageDays: 80.5, dueAtMs: startedAtMs + dayMs, startedAtMs, endedAtMs: startedAtMs },
+        },
+      },
+    ]);
+    await log.checkpoint();
+    await log.append([{ ...run('two'), account: 'west', sha256: 't' }]);
+    await log.close();
+
+    const again = await open();
+    const known = [...again.requestedRuns().values()];
+    clock.atMs += 7 * dayMs;
+    await again.append([{ ...run('three'), account: 'west', sha256: 'u' }]);
+    const later = [...again.requestedRuns().keys()];
+    await again.close();
+
+    expect(known).toEqual([
+      {
+        ...{ runId: 'one', account: 'east', startedAtMs, force: true, keyDigest: 'k', sha256: 's' },
+        requestedBy: 'ops',
+        end: {
+          ...{ atMs: startedAtMs, outcome: 'rotated', certainty: 'rotated', secretId: 'secret' },
+          ...{ rotationId: 'r-1', versionId: 'v-1', ageDays: 80, logins: 2, deadWindowMs: 7 },
+          dueAtMs: startedAtMs + dayMs,
+        },
+      },
+      {
+        ...{ runId: 'two', account: 'west', startedAtMs, force: false, sha256: 't' },
+        requestedBy: 'ops',
+      },
+    ]);
+    expect(later).toEqual(['three']);
+  });
+
   test(`${name}: two writers leave one order without gaps`, async () => {
     const { open, clock, signer, seesOtherCheckpoints } = await make();
     const [one, two] = [await open(), await open()];

@@ -41,6 +41,20 @@ export const samples: readonly LoggedEvent[] = [
   { code: 'log.repaired', bytes: 12, detail: 'cut' },
   { code: 'run.started', accounts: 3, trigger: { kind: 'schedule' }, runId: 'run-1' },
   {
+    ...{ code: 'run.started', accounts: 1, trigger: { kind: 'manual' }, runId: 'run-2' },
+    ...{ account: 'east', force: 'true', keyDigest: 'a1b2', sha256: 'c3d4' },
+  },
+  {
+    ...{ code: 'run.finished', exitCode: 1, rotated: 0, failed: 1, runId: 'run-2' },
+    trigger: { kind: 'manual' },
+    account: 'east',
+    result: {
+      ...{ account: 'east', secretId: 'thingspace/east', outcome: 'failed', logins: 0, next: '' },
+      ...{ certainty: 'unchanged', reason: 'api-unavailable', rotationId: 'r-1', ageDays: 80 },
+      ...{ startedAtMs: 0, endedAtMs: 1 },
+    },
+  },
+  {
     code: 'run.finished',
     exitCode: 3,
     rotated: 2,

@@ -19,7 +19,8 @@ import { readIdentityFile } from '../../src/stores/age-key.ts';
 import { openFileStore } from '../../src/stores/file-store.ts';
 import { openSecretsManagerSimulator } from '../fakes/secrets-manager.ts';
 
-export const program = resolve('dist/cli.js');
+/** ROTATOR_DIST names the dist/ of another build. */
+export const program = resolve(process.env['ROTATOR_DIST'] ?? 'dist', 'cli.js');
 
 export type Ran = {
   readonly code: number | null;

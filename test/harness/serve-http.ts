@@ -61,6 +61,9 @@ export async function servedWorld(
     token?: boolean;
     requestTimeoutMs?: number;
     report?: AppService['report'];
+    readToken?: string;
+    /** Called for each rendering of the metrics. */
+    onExpose?: () => void;
     host?: string;
   } = {},
 ): Promise<ServedWorld> {
@@ -75,7 +78,10 @@ export async function servedWorld(
     emit: () => {},
   });
   const metrics = await openMetrics({
-    figures: () => figuresOf(daemon.statuses.entries(), clock.nowMs()),
+    figures: () => {
+      more.onExpose?.();
+      return figuresOf(daemon.statuses.entries(), clock.nowMs());
+    },
     clock,
     version: '0.1.0',
   });
@@ -95,8 +101,14 @@ export async function servedWorld(
     isAlive: () => daemon.idleMs() < 150_000,
     metrics,
     report: more.report ?? (async () => '<!doctype html><title>report</title>'),
-    rotateRequests: openRotateRequests(daemon, clock),
-    token: more.token === false ? undefined : createTokenCheck(token),
+    rotateRequests: openRotateRequests({
+      scheduler: daemon,
+      audit: world.rotator.audit,
+      clock: openClock(),
+      facts: { store: 'file' },
+    }),
+    token: more.token === false ? undefined : createTokenCheck(token, 'writing'),
+    readToken: more.readToken ? createTokenCheck(more.readToken, 'reading') : undefined,
     tokenName: 'http token http.token',
     log,
   };

@@ -338,6 +338,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     rotationsOf: async () => ({ open: [], last: null }),
     unfinished: async () => [],
     rotationsOfUser: () => new Map(),
+    requestedRuns: () => new Map(),
     factsHash: () => undefined,
     probe: async () => {
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');

@@ -362,10 +362,11 @@ test('the report is created on request, and an unreadable audit log is named', a
     if (isBroken) throw new Failure('audit-unavailable', 'the log cannot be read');
     return '<!doctype html><title>report</title>';
   };
-  const { ask } = await open({ names: ['fleet-east'] }, { report });
+  const { ask, world } = await open({ names: ['fleet-east'] }, { report });
 
   const good = await ask('GET', '/audit');
   isBroken = true;
+  await world.clock.advance(minuteMs);
   const bad = await ask('GET', '/audit');
 
   expect([good.status, good.headers['content-type']]).toEqual([200, 'text/html; charset=UTF-8']);
@@ -438,4 +439,85 @@ test('no response may be stored, framed or read as another type', async () => {
   );
   expect(page.headers['refresh']).toBe('60');
   expect((await ask('GET', '/?refresh=0')).headers['refresh']).toBeUndefined();
+});
+
+// S16: on 03af53f each of them was rendered anew on the loop that rotates (120 ms each), and with
+// 128 connections the probes were not accepted any more: no answer for 50 s.
+test('probes are answered while a client asks 130 times for metrics and report', async () => {
+  const counts = { metrics: 0, report: 0, probes: 0 };
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const names = Array.from({ length: 2_000 }, (_, index) => `fleet-${index}`);
+  const { ask } = await open(
+    { names },
+    {
+      onExpose: () => {
+        counts.metrics += 1;
+      },
+      report: async () => {
+        counts.report += 1;
+        await held;
+        return '<!doctype html><title>report</title>';
+      },
+    },
+  );
+
+  const reading = Array.from({ length: 130 }, (_, index) =>
+    ask('GET', index % 2 === 0 ? '/metrics' : '/audit'),
+  );
+  for (; counts.probes < 20; counts.probes += 2)
+    for (const path of ['/healthz', '/readyz'])
+      expect([path, (await ask('GET', path)).status]).toEqual([path, 200]);
+  release();
+  const replies = await Promise.all(reading);
+
+  expect(counts).toEqual({ metrics: 1, report: 1, probes: 20 });
+  const statuses = replies.map(({ status }) => status);
+  expect(new Set(statuses)).toEqual(new Set([200, 429]));
+  expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(16);
+  const refused = replies.filter(({ status }) => status === 429);
+  expect(refused.map(({ headers }) => headers['retry-after'])).toEqual(refused.map(() => '1'));
+});
+
+test('a client that never stops is refused for some seconds, and its probes are not', async () => {
+  const { ask, world } = await open({ names: ['fleet-east'] });
+  const asked: number[] = [];
+  for (let count = 0; count < 201; count += 1) asked.push((await ask('GET', '/metrics')).status);
+  const health = await ask('GET', '/healthz');
+  await world.clock.advance(10_000);
+  const later = await ask('GET', '/metrics');
+
+  expect(asked).toEqual([...Array(200).fill(200), 429]);
+  expect([health.status, later.status]).toEqual([200, 200]);
+});
+
+test('with a token for reading, pages and metrics need it, and the probes do not', async () => {
+  const readToken = 'a-token-for-reading-0123456789';
+  const { ask } = await open({ names: ['fleet-east'] }, { readToken });
+  const basic = (password: string): string =>
+    `Basic ${Buffer.from(`me:${password}`).toString('base64')}`;
+  const statusesWith = async (authorization?: string): Promise<number[]> => {
+    const headers = authorization === undefined ? {} : { authorization };
+    const paths = ['/', '/audit', '/metrics', '/healthz', '/readyz'];
+    const replies = await Promise.all(paths.map((path) => ask('GET', path, { headers })));
+    return replies.map(({ status }) => status);
+  };
+
+  const without = await statusesWith();
+  const wrong = await statusesWith('Bearer a-token-that-is-not-the-one');
+  const right = await Promise.all(
+    [`Bearer ${readToken}`, basic(readToken), `Bearer ${token}`].map(statusesWith),
+  );
+  const write = await ask('POST', '/v1/accounts/fleet-east/rotate', {
+    headers: { authorization: `Bearer ${readToken}` },
+  });
+  const byBrowser = await ask('GET', '/v1/attempts/1', {
+    headers: { authorization: basic(token) },
+  });
+
+  expect([without, wrong]).toEqual(Array(2).fill([401, 401, 401, 200, 200]));
+  expect(right).toEqual(Array(3).fill([200, 200, 200, 200, 200]));
+  expect([write.status, byBrowser.status]).toEqual([401, 401]);
 });
