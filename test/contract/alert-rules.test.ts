@@ -1,5 +1,5 @@
-// The alert rules, judged by promtool on what the registry of a real service exposed in the state that
-// the test asks about. A fleet in memory and a virtual clock make the state.
+// The alert rules, judged by promtool on what the registry of a real service exposed in a state. A
+// fleet in memory and a virtual clock make the state.
 
 import { expect } from '@jest/globals';
 import type { Account } from '../../src/app.ts';
