@@ -31,7 +31,12 @@ import { version } from '../version.ts';
 import type { AppService } from './app.ts';
 import { openToken, readSecretFile } from './auth.ts';
 import { createComplianceReport } from './compliance-report.ts';
-import { createReadiness, stuckAfterMs } from './readiness.ts';
+import {
+  createReadiness,
+  type Readiness,
+  type ReadinessOptions,
+  stuckAfterMs,
+} from './readiness.ts';
 import { openRotateRequests } from './rotate-requests.ts';
 
 /** What a service runs in; it outlives a reload. */
@@ -62,6 +67,8 @@ export type Service = AppService & {
 };
 
 const flushWithinMs = 5_000;
+/** How often the readiness is checked for the metrics. The probes write. */
+const readinessEveryMs = 300_000;
 const minWebhookKeyBytes = 16;
 
 /** Finds what the schema cannot: schedules and secret files. Throws a UsageError; opens nothing. */
@@ -92,8 +99,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const daemon = openScheduler({ rotator, clock, nextRunMs, emit });
   const { statuses } = daemon;
   const { tokenFile, readTokenFile } = config.http;
-  const checkReadiness = createReadiness({ rotator, daemon, clock });
-  let lastReadiness: ReturnType<Service['lastReadiness']> = null;
+  const readiness = openReadiness({ rotator, daemon, clock });
   const facts = { store: config.store.type, config: configFile };
   let isClosing = false;
   // While a service closes, its scheduler does not run, and it must not be killed for that.
@@ -113,12 +119,8 @@ export async function openService(config: Config, surroundings: Surroundings): P
       isAlive: isAlive(),
       facts,
     }),
-    readiness: async () => {
-      const checks = await checkReadiness();
-      lastReadiness = { atMs: clock.nowMs(), checks };
-      return checks;
-    },
-    lastReadiness: () => lastReadiness,
+    readiness: readiness.check,
+    lastReadiness: readiness.last,
     isAlive,
     metrics,
     report: createComplianceReport(rotator, clock, statuses.entries),
@@ -132,11 +134,33 @@ export async function openService(config: Config, surroundings: Surroundings): P
     close: async () => {
       if (isClosing) return;
       isClosing = true;
+      readiness.close();
       await daemon.stop();
       await rotator.close();
       await notifier?.flush(flushWithinMs);
     },
   };
+}
+
+/** The readiness checks, made now and then, so that the metrics know their results. */
+function openReadiness(options: ReadinessOptions) {
+  const { clock } = options;
+  const readiness = createReadiness(options);
+  const closed = new AbortController();
+  let last: ReturnType<Service['lastReadiness']> = null;
+  const check: Readiness = async () => {
+    const checks = await readiness();
+    last = { atMs: clock.nowMs(), checks };
+    return checks;
+  };
+  const repeat = async (): Promise<void> => {
+    while (!closed.signal.aborted) {
+      await check();
+      await clock.sleep(readinessEveryMs, closed.signal);
+    }
+  };
+  void repeat();
+  return { check, last: () => last, close: () => closed.abort() };
 }
 
 /** Who receives events: the log, the metrics, the alerts, and the list of unsaved accounts. */

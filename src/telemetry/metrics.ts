@@ -79,7 +79,7 @@ export const metricTable = {
     'Unix time of the last event of this kind. docs/RUNBOOK.md explains each event.',
     'event',
   ),
-  ready: gauge('Readiness checks of the last five minutes: 1 succeeded, 0 failed.', 'check'),
+  ready: gauge('Readiness checks of the last eleven minutes: 1 succeeded, 0 failed.', 'check'),
   clock_timestamp_seconds: gauge('Unix time by the clock of this machine.'),
   attempts_total: counter(
     'Attempts by outcome and reason. docs/RUNBOOK.md explains each reason.',

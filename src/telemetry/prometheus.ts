@@ -44,7 +44,7 @@ export type Metrics = {
 };
 
 /** Older results of the readiness checks are not shown. */
-const readyForMs = 300_000;
+const readyForMs = 660_000;
 
 /** Events after which a rule asks. A counter would hide what happens before the first scrape. */
 const datedEvents: readonly RotationEvent['event'][] = [

@@ -14,6 +14,7 @@ const probes = {
   // A mount in a namespace of the probe: it ends with the probe.
   mount: ['unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'],
   openssl: ['openssl', 'version'],
+  promtool: ['promtool', '--version'],
   python3: ['python3', '--version'],
   script: ['script', '--version'],
   // That it may trace is part of what is needed.
