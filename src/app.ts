@@ -17,7 +17,6 @@ import { type AuditWriter, openAuditLog, openAuditReader } from './audit/log.ts'
 import type { AuditSource } from './audit/reader.ts';
 import type { AuditContext } from './audit/record.ts';
 import { UsageError } from './config/errors.ts';
-import { describeLost, isFolderLost, markFolder, markOf } from './config/folders.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
@@ -30,6 +29,7 @@ import type { Request, Result } from './rotation/state.ts';
 import { type AccountStatus, readStatus } from './rotation/status.ts';
 import type { Secret } from './secret.ts';
 import type { FileStore } from './stores/file-store.ts';
+import { describeLost, isFolderLost, markFolder, markOf } from './stores/folders.ts';
 import { parseSecret } from './stores/secret-document.ts';
 import { openSecretStore } from './stores/secret-store.ts';
 import type { SecretsManager } from './stores/secrets-manager.ts';

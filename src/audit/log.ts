@@ -339,19 +339,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   function reportLost(events: readonly LoggedEvent[], failure: Failure): void {
     lastFailure = failure;
     const lost = events.filter(({ code }) => code !== 'rotation.intended');
-    const earlier = notes.reduce(
-      (sum, note) => sum + (note.code === 'sink.failed' ? note.lost : 0),
-      0,
-    );
-    notes = [
-      ...notes.filter(({ code }) => code !== 'sink.failed'),
-      {
-        code: 'sink.failed',
-        sink: segments.place,
-        detail: failure.message,
-        lost: lost.length + earlier,
-      },
-    ];
+    notes = withLost(notes, lost.length, segments.place, failure.message);
     const timeMs = clock.nowMs();
     for (const event of lost) {
       const stamp = { uid: uuidv7(timeMs), sequence: null, timeMs, origin, batchRemaining: 0 };
@@ -380,6 +368,21 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
       return follower.snapshot();
     },
   };
+}
+
+/** The notes, with one `sink.failed` that counts all lost records. */
+function withLost(
+  notes: readonly LogEvent[],
+  count: number,
+  sink: string,
+  detail: string,
+): LogEvent[] {
+  const earlier = notes.reduce(
+    (sum, note) => sum + (note.code === 'sink.failed' ? note.lost : 0),
+    0,
+  );
+  const others = notes.filter(({ code }) => code !== 'sink.failed');
+  return [...others, { code: 'sink.failed', sink, detail, lost: count + earlier }];
 }
 
 type Waiting = {

@@ -21,10 +21,10 @@ import { recordFacts } from '../audit/facts.ts';
 import { openFileSegments } from '../audit/file-segments.ts';
 import { openAuditLog } from '../audit/log.ts';
 import { UsageError } from '../config/errors.ts';
-import { markFolder } from '../config/folders.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
+import { markFolder } from '../stores/folders.ts';
 import type { Shell } from './terminal.ts';
 
 /** What the configuration will say. */

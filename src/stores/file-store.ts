@@ -13,7 +13,6 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describeLost, isFolderLost, markFolder, markOf } from '../config/folders.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
@@ -34,6 +33,7 @@ import {
   type IndexedVersion,
   readIndex,
 } from './file-index.ts';
+import { describeLost, isFolderLost, markFolder, markOf } from './folders.ts';
 import type { StoredVersion, VersionStore } from './version-store.ts';
 
 export type FileStoreOptions = {

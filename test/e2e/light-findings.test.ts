@@ -43,7 +43,7 @@ async function serving(box: BlackBox) {
 const named = (ran: Ran): unknown[] =>
   ran.lines.map(({ account, outcome, reason }) => [account, outcome, reason]);
 
-/** Puts a disk of this size, in kB, under a folder of the box, with what the folder holds. */
+/** Mounts a disk of this size, in kB, on a folder of the box, with what the folder holds. */
 function mountSmall(box: BlackBox, name: string, size: number): AsyncDisposable {
   const folder = join(box.folder, name);
   const copy = join(box.folder, `${name}.copy`);
@@ -140,7 +140,7 @@ testOnDisks('S4: with a full audit disk the service is not ready, and says why',
 });
 
 // 03af53f: an empty store is made, readiness is green, and the page says "Create the secret".
-test('S5: while the store is not mounted the service is not ready, and nothing is made', async () => {
+test('S5: without its store the service is not ready, and makes no new one', async () => {
   await using box = await openBlackBox();
   await box.run(['check']);
   renameSync(join(box.folder, 'secrets'), join(box.folder, 'secrets.away'));

@@ -1,5 +1,5 @@
-// Suites whose cases are whole processes run a part of them: another part every hour, so that all
-// cases run in the course of a day. MATRIX=complete runs all, MATRIX=3 the part with that number.
+// Suites whose cases start processes run a part of them: another part every hour, so that all cases
+// run in the course of a day. MATRIX=complete runs all, MATRIX=3 the part with that number.
 
 const matrix = process.env['MATRIX'] ?? '';
 const isComplete = matrix === 'complete';
