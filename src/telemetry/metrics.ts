@@ -103,6 +103,9 @@ export const metricTable = {
   ),
   receipts_written_total: counter('Receipts written. A receipt is an encrypted reset response.'),
   saving_retries_total: counter('Retries to store a new password.'),
+  oldest_notice_timestamp_seconds: gauge(
+    'Unix time of the oldest notification that a receiver has not accepted.',
+  ),
   notices_total: counter('Webhook notifications by result.', 'result'),
 };
 
