@@ -37,6 +37,7 @@ export async function serve(
   const current: { service: Service | null } = { service: null };
   const metrics = await openMetrics({
     figures: () => figuresOf(current.service?.daemon.statuses.entries() ?? [], clock.nowMs()),
+    oldestNoticeMs: () => current.service?.oldestNoticeMs(),
     readiness: () => current.service?.lastReadiness() ?? null,
     clock,
     version,

@@ -3,7 +3,7 @@
 // the process.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { osErrorText } from '../rotation/failure.ts';
 import {
@@ -172,9 +172,55 @@ function complete(parsed: Parsed, folder: string): Config {
     })),
     receipts: withPaths(receipts, 'directory', 'identityFile'),
     audit: withPaths(audit, 'directory', 'signingKeyFile', 'predecessor'),
-    ...(notify === undefined ? {} : { notify: withPaths(notify, 'secretFile') }),
+    ...(notify === undefined ? {} : { notify: completeNotify(notify, parsed.audit, at) }),
     http: withPaths(http, 'tokenFile', 'readTokenFile'),
   };
+}
+
+type Notify = NonNullable<Parsed['notify']>;
+
+/** The receivers, also the one of `notify.webhook`; and where the journal is. */
+function completeNotify(
+  { receivers, stateFile, allIsWell, webhook, ...common }: Notify,
+  audit: Parsed['audit'],
+  at: (path: string) => string,
+): Notify {
+  const all = webhook === undefined ? receivers : [{ name: 'default', webhook, ...common }];
+  const beside = audit.s3 ? undefined : join(dirname(at(audit.directory)), 'notifications.jsonl');
+  const file = stateFile === undefined ? beside : at(stateFile);
+  return {
+    ...common,
+    allIsWell,
+    receivers: all.map(({ secretFile, ...receiver }) => ({
+      ...receiver,
+      ...(secretFile === undefined ? {} : { secretFile: at(secretFile) }),
+    })),
+    ...(file === undefined ? {} : { stateFile: file }),
+  };
+}
+
+function notifyProblems({ webhook, receivers, secretFile, format }: Notify): Problem[] {
+  const problems: Problem[] = [];
+  const check = (isWrong: boolean, path: Path, says: string): void => {
+    if (isWrong) problems.push({ path: ['notify', ...path], says });
+  };
+  const isBoth = webhook !== undefined && receivers.length > 0;
+  check(isBoth, ['receivers'], 'notify.webhook and notify.receivers exclude each other.');
+  const hasNone = webhook === undefined && receivers.length === 0;
+  check(hasNone, [], 'notify needs webhook or receivers.');
+  const needs = 'needs secretFile, the file with the integration key.';
+  const isSingle = receivers.length === 0;
+  const lacksKey = isSingle && format === 'pagerduty' && secretFile === undefined;
+  check(lacksKey, ['format'], `notify.format: pagerduty ${needs}`);
+  const names = receivers.map(({ name }) => name);
+  receivers.forEach((one, index) => {
+    const at = `notify.receivers[${index}]`;
+    const lacks = one.format === 'pagerduty' && one.secretFile === undefined;
+    check(lacks, ['receivers', index, 'format'], `${at}.format: pagerduty ${needs}`);
+    const isRepeated = names.indexOf(one.name) < index;
+    check(isRepeated, ['receivers', index, 'name'], `${at}.name: ${one.name} is there twice.`);
+  });
+  return problems;
 }
 
 /** What each key allows, and the combination does not. */
@@ -204,6 +250,7 @@ function contradictions(config: Config, parsed: Parsed): Problem[] {
     ['policy', 'rotateAfterDays'],
     'policy.rotateAfterDays is more than policy.maxAgeDays.',
   );
+  if (parsed.notify) problems.push(...notifyProblems(parsed.notify));
   problems.push(...accountProblems(accounts, parsed));
   config.pairs.forEach((pair, index) => {
     const at = ['pairs', index];

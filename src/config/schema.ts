@@ -237,14 +237,70 @@ const audit = section('The audit log.', {
   s3: bucket('An S3 bucket with Object Lock, instead of `directory`.'),
 });
 
-const notify = section('Notifications about failures, overdue and suspended accounts.', {
+const choice = <const Words extends readonly [string, ...string[]]>(about: string, words: Words) =>
+  z
+    .enum(words)
+    .describe(about)
+    .meta({ accepts: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}` });
+
+const receiver = {
   webhook: z
     .string()
     .refine(isSafeUrl)
-    .describe('Receives JSON without secrets by POST. Slack shows its `text`.')
+    .describe('Receives the notifications, without secrets, by POST.')
     .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
+  format: choice(
+    'The body: JSON of this program, a Slack incoming webhook, a Microsoft Teams workflow, or ' +
+      'PagerDuty Events v2.',
+    ['json', 'slack', 'teams', 'pagerduty'],
+  ).default('json'),
   secretFile: path(
-    'A file whose content signs the body of the webhook (HMAC-SHA256).',
+    '`json`: a file whose content signs the body (HMAC-SHA256). `pagerduty`: a file with the ' +
+      'integration key.',
+  ).exactOptional(),
+  minSeverity: choice('Only problems that are at least so severe.', [
+    'info',
+    'warning',
+    'error',
+    'critical',
+  ]).default('info'),
+  kinds: z
+    .array(
+      choice('A kind of problem.', [
+        'lost',
+        'stopped',
+        'verify-failed',
+        'in-doubt',
+        'changed',
+        'overdue',
+        'stale',
+        'audit-failed',
+        'failing',
+        'outage',
+        'all-is-well',
+      ]),
+    )
+    .default([])
+    .describe('Only these kinds (docs/SERVE.md). None: all kinds.')
+    .meta({ accepts: 'a list of kinds, such as [lost, stopped]' }),
+};
+
+const notify = section('Notifications about failures, overdue and suspended accounts.', {
+  ...receiver,
+  webhook: receiver.webhook.exactOptional(),
+  receivers: z
+    .array(
+      z.strictObject({
+        name: name.describe('The name of the receiver in the journal and in the log.'),
+        ...receiver,
+      }),
+    )
+    .default([])
+    .describe('Several receivers, instead of `webhook`.')
+    .meta({ accepts: 'a list of receivers, each with `name` and `webhook`' }),
+  stateFile: path(
+    'The journal of what was reported, delivered and acknowledged. Default: ' +
+      '`notifications.jsonl` beside `audit.directory`; with `audit.s3` memory only.',
   ).exactOptional(),
   allIsWell: toggle(
     '`true`: also sends a notification, at most once a day, after a run without problems.',

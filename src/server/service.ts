@@ -25,8 +25,10 @@ import { createAlerts } from '../telemetry/alerts.ts';
 import { heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
 import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
 import type { AccountFigures } from '../telemetry/metrics.ts';
+import { openJournal } from '../telemetry/notification-journal.ts';
+import { type Notifier, openNotifier } from '../telemetry/notifier.ts';
 import type { Metrics, MetricsOptions } from '../telemetry/prometheus.ts';
-import { type Notifier, openNotifier } from '../telemetry/webhook.ts';
+import { openReceiver, type Receiver } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
 import type { AppService } from './app.ts';
 import { openToken, readSecretFile } from './auth.ts';
@@ -58,6 +60,8 @@ export type Service = AppService & {
   readonly daemon: Scheduler;
   /** The last results of the readiness checks; null before the first ones. Checks nothing. */
   readonly lastReadiness: NonNullable<MetricsOptions['readiness']>;
+  /** When the oldest notification was made that is not delivered; UTC milliseconds. */
+  oldestNoticeMs(): number | undefined;
   /** The accounts whose new password is not stored yet. */
   unsavedAccounts(): readonly string[];
   /**
@@ -72,20 +76,22 @@ const readinessEveryMs = 300_000;
 const minWebhookKeyBytes = 16;
 
 /** Finds what the schema cannot: schedules and secret files. Throws a UsageError; opens nothing. */
-export function checkUsable({ schedule, accounts, http, notify }: Config): void {
+export function checkUsable(config: Config): void {
+  const { schedule, accounts, http } = config;
   const schedules = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])];
   const problems = schedules.flatMap((one) => findScheduleProblem(one) ?? []);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (http.tokenFile !== undefined) openToken(http.tokenFile);
   if (http.readTokenFile !== undefined) openToken(http.readTokenFile, 'http.readTokenFile');
-  if (notify?.secretFile !== undefined) readWebhookKey(notify.secretFile);
+  openReceivers(config);
 }
 
 /** Opens a configuration and starts its schedule. Throws a UsageError or a Failure. */
 export async function openService(config: Config, surroundings: Surroundings): Promise<Service> {
   checkUsable(config);
   const { pid, user, hostname, configFile, writeLine, log, clock, metrics } = surroundings;
-  const notifier = openAlerts(config, surroundings);
+  const receivers = openReceivers(config);
+  const notifier = receivers && openAlerts(config, surroundings, receivers);
   const subscribers = createSubscribers(config, surroundings, notifier);
   const rotator = await compose(config, {
     clock,
@@ -130,6 +136,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
       readTokenFile === undefined ? undefined : openToken(readTokenFile, 'http.readTokenFile'),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
     log,
+    oldestNoticeMs: () => notifier?.oldestMs(),
     unsavedAccounts: subscribers.unsavedAccounts,
     close: async () => {
       if (isClosing) return;
@@ -137,7 +144,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
       readiness.close();
       await daemon.stop();
       await rotator.close();
-      await notifier?.flush(flushWithinMs);
+      await notifier?.close(flushWithinMs);
     },
   };
 }
@@ -205,25 +212,35 @@ const endsUnsaved: ReadonlySet<RotationEvent['event']> = new Set([
   'reset.not-sent',
 ]);
 
-function openAlerts({ notify }: Config, surroundings: Surroundings): Notifier | null {
+/** Null without notifications. Throws a UsageError when a key cannot be used. */
+function openReceivers({ notify }: Config): readonly Receiver[] | null {
   if (!notify) return null;
-  const { hostname, clock, log, metrics } = surroundings;
-  return openNotifier({
-    webhook: notify.webhook,
-    key: notify.secretFile === undefined ? undefined : readWebhookKey(notify.secretFile),
-    host: hostname,
-    clock,
-    log,
-    onDelivery: metrics.recordDelivery,
-  });
+  return notify.receivers.map(({ secretFile, ...receiver }) =>
+    openReceiver({
+      ...receiver,
+      key: secretFile === undefined ? undefined : readWebhookKey(receiver.name, secretFile),
+    }),
+  );
+}
+
+function openAlerts(
+  { notify }: Config,
+  { hostname, clock, log, metrics }: Surroundings,
+  receivers: readonly Receiver[],
+): Notifier {
+  const onFailure = (detail: string): void => log.error('notify.unsaved', { detail });
+  const journal = openJournal({ file: notify?.stateFile, clock, onFailure });
+  const onDelivery = metrics.recordDelivery;
+  return openNotifier({ receivers, journal, host: hostname, clock, log, onDelivery });
 }
 
 /** Throws a UsageError that names the file and never its content. */
-function readWebhookKey(file: string): KeyObject {
-  const key = Buffer.from(readSecretFile('notify.secretFile', file));
+function readWebhookKey(receiver: string, file: string): KeyObject {
+  const place = `notify: secretFile of receiver ${receiver}`;
+  const key = Buffer.from(readSecretFile(place, file));
   if (key.length < minWebhookKeyBytes)
     throw new UsageError(
-      `notify.secretFile ${file}: a secret has at least ${minWebhookKeyBytes} characters`,
+      `${place} ${file}: a secret has at least ${minWebhookKeyBytes} characters`,
     );
   return createSecretKey(key);
 }

@@ -1,13 +1,21 @@
-// Which events become notifications. A failure that a person must correct is sent at once and again
-// every day; a failure that a retry can correct is sent only when it lasts.
+// Which events become notifications. A failure that a person must correct is reported at once; a
+// failure that a retry can correct is reported only when it lasts.
 
 import { explain, nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
 import { type Facts, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Emit } from '../scheduler/events.ts';
-import { type AccountEntry, agesOf, isWell } from '../scheduler/status-cache.ts';
-import type { Alert, Notifier } from './webhook.ts';
+import {
+  type AccountEntry,
+  agesOf,
+  isOverdue,
+  isStale,
+  isWell,
+} from '../scheduler/status-cache.ts';
+import { isoTime } from '../time.ts';
+import type { ProblemKind } from './notification.ts';
+import type { Notifier, Problem } from './notifier.ts';
 
 type WitnessEvent = Extract<RotationEvent, { event: `witness.${string}` }>;
 
@@ -25,72 +33,102 @@ const personalReasons: readonly Reason[] = [
 /** A failure that a retry can correct is sent from the third one in a row on. */
 const failuresUntilAlert = 3;
 
-/** Sends alerts for the events of the scheduler (`notify`) and of the attempts (`observe`). */
+/** Reports the events of the scheduler (`notify`) and of the attempts (`observe`). */
 export function createAlerts(
-  notifier: Pick<Notifier, 'send' | 'resolve'>,
+  notifier: Pick<Notifier, 'report' | 'resolve' | 'confirm' | 'remind'>,
   allIsWell: boolean,
 ): { notify: Emit; observe: (event: RotationEvent) => void } {
-  const send = (alert: Alert | null): void => {
-    if (alert) notifier.send(alert);
+  const report = (problem: Problem | null): void => {
+    if (problem) notifier.report(problem);
   };
+  /** Whether an audit record could not be written since the run started. */
+  let hasAuditFailed = false;
   const notify: Emit = (event) => {
     switch (event.event) {
       case 'result.recorded': {
         const { entry, result } = event;
-        send(alertOf(result, entry.failures));
-        if (isGood(result) && entry.blocked === undefined)
-          notifier.resolve(result.account, `Outcome: ${result.outcome}. No open problems.`);
-        send(overdueAlert(entry, result.endedAtMs));
+        const { endedAtMs, outcome } = result;
+        report(problemOf(result, entry.failures));
+        if (isGood(result) && entry.blocked === undefined && !isOverdue(entry, endedAtMs))
+          notifier.resolve(result.account, `Outcome: ${outcome}. No open problems.`);
+        report(overdueProblem(entry, endedAtMs));
         break;
       }
       case 'attempt.broken': {
         const text = `The attempt ended in ${event.detail}.`;
         const { account, next } = event.entry;
-        send({ account: account.name, kind: 'failing', text, next });
+        report({ ...aboutAccount(account.name), kind: 'failing', text, next });
         break;
       }
       case 'account.blocked':
-        send(blockedAlert(event.entry));
+        report(blockedProblem(event.entry));
         break;
       case 'outage.began': {
         const name = dependencyNames[event.dependency];
         const text = `${name} is unreachable. Probing with one account every 1 to 15 min.`;
-        send({ kind: 'outage', reason: event.dependency, text });
+        report({ subject: event.dependency, kind: 'outage', reason: event.dependency, text });
         break;
       }
       case 'outage.ended': {
         const minutes = Math.round((event.atMs - event.sinceMs) / 60_000);
         const name = dependencyNames[event.dependency];
-        notifier.resolve(undefined, `${name} is reachable again after ${minutes} min.`);
+        notifier.resolve(event.dependency, `${name} is reachable again after ${minutes} min.`);
         break;
       }
+      case 'run.started':
+        hasAuditFailed = false;
+        break;
       case 'day.passed':
-        for (const entry of event.entries) {
-          send(overdueAlert(entry, event.atMs));
-          send(blockedAlert(entry) ?? dailyAlert(entry));
-        }
+        reportAll(notifier, event.entries, event.atMs);
         break;
       case 'run.ended':
-        if (allIsWell && event.isScheduled) send(healthyAlert(event.entries, event.atMs));
+        if (!event.isScheduled) break;
+        if (!hasAuditFailed) notifier.resolve('audit', 'The audit log takes records again.');
+        reportAll(notifier, event.entries, event.atMs);
+        if (allIsWell) confirm(notifier, event.entries, event.atMs);
     }
   };
   return {
     notify,
     observe: (event) => {
       if (event.event === 'witness.failed' || event.event === 'witness.refused')
-        send(witnessAlert(event));
+        report(witnessProblem(event));
+      if (event.event === 'witness.cosigned')
+        notifier.resolve(`witness ${event.witness}`, `Witness ${event.witness} cosigns again.`);
       if (event.event !== 'audit.failed') return;
+      hasAuditFailed = true;
       // The event says nothing about a password: a record may be missing before or after a reset.
       const text = `An audit record could not be written: ${event.detail}.`;
       const next = nextStep('audit-unavailable', { detail: event.detail });
-      send({ kind: 'audit-failed', reason: 'audit-unavailable', text, next });
+      report({ subject: 'audit', kind: 'audit-failed', reason: 'audit-unavailable', text, next });
     },
   };
 }
 
-function witnessAlert({ event, witness, detail = '' }: WitnessEvent): Alert {
+/** What is known of all accounts, of which a daily message is made when it is due. */
+function reportAll(
+  notifier: Pick<Notifier, 'report' | 'resolve' | 'remind'>,
+  entries: readonly AccountEntry[],
+  atMs: number,
+): void {
+  for (const entry of entries) {
+    const known = [
+      blockedProblem(entry) ?? dailyProblem(entry),
+      overdueProblem(entry, atMs),
+      staleProblem(entry, atMs),
+    ];
+    for (const problem of known) if (problem) notifier.report(problem);
+    if (isWell(entry, atMs)) notifier.resolve(entry.account.name, 'No open problems.');
+  }
+  notifier.remind();
+}
+
+const aboutAccount = (account: string) => ({ account, subject: account });
+
+function witnessProblem({ event, witness, detail = '' }: WitnessEvent): Problem {
   const isRefused = event === 'witness.refused';
   return {
+    subject: `witness ${witness}`,
     kind: 'audit-failed',
     reason: event,
     text: isRefused
@@ -112,7 +150,7 @@ function describe(reason: Reason, facts: Facts): string {
   return `${heading} (${reason}). Password: ${meaning}${detail}`;
 }
 
-type Problem = {
+type Failed = {
   readonly account: string;
   readonly reason?: Reason | undefined;
   readonly detail?: string | undefined;
@@ -121,16 +159,16 @@ type Problem = {
   readonly rotationId?: string | undefined;
 };
 
-/** The alert about a failure; null when it is not sent (yet). */
-export function alertOf(problem: Problem, failuresInARow: number): Alert | null {
-  const { account, reason, detail, facts, next, rotationId } = problem;
+/** The problem that a failure is; null when it is not reported (yet). */
+export function problemOf(failed: Failed, failuresInARow: number): Problem | null {
+  const { account, reason, detail, facts, next, rotationId } = failed;
   if (reason === undefined) return null;
   const kind = kindOf(reason, failuresInARow >= failuresUntilAlert);
   const text = describe(reason, { ...facts, account, detail });
-  return kind && { account, kind, reason, text, next, detail, rotationId };
+  return kind && { ...aboutAccount(account), kind, reason, text, next, detail, rotationId };
 }
 
-function kindOf(reason: Reason, isLasting: boolean): Alert['kind'] | null {
+function kindOf(reason: Reason, isLasting: boolean): ProblemKind | null {
   if (reason === 'verify-refused' || reason === 'verify-unavailable') return 'verify-failed';
   if (reason === 'audit-unavailable') return 'audit-failed';
   const { certainty } = failures[reason];
@@ -147,29 +185,48 @@ function kindOf(reason: Reason, isLasting: boolean): Alert['kind'] | null {
   }
 }
 
-const dailyAlert = ({ account, ...known }: AccountEntry): Alert | null =>
-  alertOf({ ...known, account: account.name }, failuresUntilAlert);
+/** A busy account is no problem: another process works on it. */
+const dailyProblem = ({ account, ...known }: AccountEntry): Problem | null =>
+  known.reason === 'busy'
+    ? null
+    : problemOf({ ...known, account: account.name }, failuresUntilAlert);
 
-function blockedAlert({ account, blocked }: AccountEntry): Alert | null {
+function blockedProblem({ account, blocked }: AccountEntry): Problem | null {
   if (blocked === undefined) return null;
   const text = `Not rotated: ${blocked}.`;
   const next = nextStep('secret-invalid', { cause: 'shared-user' });
-  return { account: account.name, kind: 'stopped', reason: 'shared-user', text, next };
+  return { ...aboutAccount(account.name), kind: 'stopped', reason: 'shared-user', text, next };
 }
 
-function overdueAlert(entry: AccountEntry, atMs: number): Alert | null {
+function overdueProblem(entry: AccountEntry, atMs: number): Problem | null {
   const { account, policy } = entry;
   const ages = agesOf(entry, atMs);
-  if (!ages || ages.daysLeft >= 0 || !account.enabled) return null;
+  if (!ages || !isOverdue(entry, atMs)) return null;
   const days = Math.floor(ages.ageDays);
   const text = `The password is ${days} days old. The policy allows ${policy.maxAgeDays} days.`;
   const daysLeft = Math.round(ages.daysLeft * 100) / 100;
-  return { account: account.name, kind: 'overdue', text, daysLeft };
+  return { ...aboutAccount(account.name), kind: 'overdue', text, daysLeft };
 }
 
-/** The message after a run that there are no problems; null when there is one. */
-function healthyAlert(entries: readonly AccountEntry[], atMs: number): Alert | null {
-  if (!entries.every((entry) => isWell(entry, atMs))) return null;
+function staleProblem(entry: AccountEntry, atMs: number): Problem | null {
+  if (!isStale(entry, atMs)) return null;
+  const { account, evidenceAtMs } = entry;
+  const last =
+    evidenceAtMs === undefined
+      ? 'The store has not shown its status since the start of the service.'
+      : `The store last showed its status at ${isoTime(evidenceAtMs)}.`;
+  const next = 'Check that the secret store answers: `thingspace-rotator status`';
+  const text = `Not checked in time. ${last}`;
+  return { ...aboutAccount(account.name), kind: 'stale', text, next };
+}
+
+/** Says after a run that there are no problems; nothing when there is one. */
+function confirm(
+  notifier: Pick<Notifier, 'confirm'>,
+  entries: readonly AccountEntry[],
+  atMs: number,
+): void {
+  if (!entries.every((entry) => isWell(entry, atMs))) return;
   const known = entries.filter(({ isAgeKnown }) => isAgeKnown !== false);
   const days = Math.floor(Math.max(0, ...known.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0)));
   const unknown = entries.length - known.length;
@@ -178,5 +235,5 @@ function healthyAlert(entries: readonly AccountEntry[], atMs: number): Alert | n
     ...(known.length > 0 ? [`The oldest password is ${days} days old.`] : []),
     ...(unknown > 0 ? [`Passwords of unknown age: ${unknown}.`] : []),
   ];
-  return { kind: 'all-is-well', text: sentences.join(' ') };
+  notifier.confirm(sentences.join(' '));
 }

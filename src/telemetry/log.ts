@@ -49,10 +49,12 @@ export type ProgramEvent =
   | 'heartbeat.retried'
   /** The monitor did not accept a heartbeat, and it is not sent again: the monitor alarms. */
   | 'heartbeat.failed'
-  /** The webhook did not accept a notification; it is sent again later. */
+  /** A receiver did not accept a notification; it is sent again soon. */
   | 'notify.retried'
-  /** The webhook did not accept a notification, and it is not sent again. */
+  /** A receiver did not accept a notification for long, or refused it; it is sent again later. */
   | 'notify.failed'
+  /** Notifications are in memory only: there is no journal, or it cannot be written. */
+  | 'notify.unsaved'
   /** A Lambda function began a run. */
   | 'run.started'
   /** A Lambda function ended a run. */
@@ -102,6 +104,7 @@ export const loggedFields = [
   'certainty',
   'accounts',
   'witness',
+  'receiver',
   'count',
   'nextRun',
   'url',

@@ -104,6 +104,9 @@ export const metricTable = {
   receipts_written_total: counter('Receipts written. A receipt is an encrypted reset response.'),
   receipts_failed_total: counter('Receipts, or copies of receipts, that could not be written.'),
   saving_retries_total: counter('Retries to store a new password.'),
+  oldest_notice_timestamp_seconds: gauge(
+    'Unix time of the oldest notification that a receiver has not accepted.',
+  ),
   notices_total: counter('Webhook notifications by result.', 'result'),
 };
 

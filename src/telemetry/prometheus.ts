@@ -1,5 +1,6 @@
 // The metrics of the service in the Prometheus text format, by prom-client.
 
+import type { Gauge, Registry } from 'prom-client';
 import type { RotationEvent } from '../rotation/event.ts';
 import { failures } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
@@ -26,6 +27,8 @@ export type MetricsOptions = {
     readonly atMs: number;
     readonly checks: readonly { readonly check: string; readonly ok: boolean }[];
   } | null;
+  /** When the oldest notification was made that is not delivered. Called at every scrape. */
+  readonly oldestNoticeMs?: () => number | undefined;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly version: string;
 };
@@ -55,32 +58,56 @@ const datedEvents: readonly RotationEvent['event'][] = [
   'witness.refused',
 ];
 
+type PromClient = Pick<typeof import('prom-client'), 'Counter' | 'Gauge' | 'Histogram'>;
+
+const metricNames = Object.keys(metricTable) as MetricName[];
+
 type Record = (labels: Labels, value: number) => void;
 
-/** Opens a registry. Loads prom-client, which only the service needs. */
-export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
-  const { figures, readiness = () => null, clock, version } = options;
-  const { Counter, Gauge, Histogram, Registry } = (await import('prom-client')).default;
-  const registry = new Registry();
+type Series = {
+  readonly record: (sample: Sample) => void;
+  /** A gauge has no series until it is set again. */
+  readonly clear: (name: MetricName) => void;
+};
+
+/** The series of every metric in the table, by prom-client, which only the service needs. */
+function openSeries({ Counter, Gauge, Histogram }: PromClient, registry: Registry): Series {
+  const gauges = new Map<MetricName, Gauge>();
 
   function open(name: MetricName): Record {
     const { type, help, labels, buckets } = metricTable[name];
-    const common = { name: metricPrefix + name, help, labelNames: labels, registers: [registry] };
+    const options = { name: metricPrefix + name, help, labelNames: labels, registers: [registry] };
     if (type === 'counter') {
-      const counter = new Counter(common);
+      const counter = new Counter(options);
       return (given, value) => counter.inc(given, value);
     }
     if (type === 'gauge') {
-      const gauge = new Gauge(common);
+      const gauge = new Gauge(options);
+      gauges.set(name, gauge);
       return (given, value) => gauge.set(given, value);
     }
-    const histogram = new Histogram({ ...common, buckets: [...buckets] });
+    const histogram = new Histogram({ ...options, buckets: [...buckets] });
     return (given, value) => histogram.observe(given, value);
   }
 
-  const names = Object.keys(metricTable) as MetricName[];
-  const series = new Map(names.map((name) => [name, open(name)]));
-  const record = ({ name, value, labels = {} }: Sample): void => series.get(name)?.(labels, value);
+  const series = new Map(metricNames.map((name) => [name, open(name)]));
+  // `reset` gives a gauge without labels the value 0, which nobody measured.
+  const clear = (name: MetricName): void =>
+    metricTable[name].labels.length > 0 ? gauges.get(name)?.reset() : gauges.get(name)?.remove();
+  for (const name of gauges.keys()) clear(name);
+  return {
+    record: ({ name, value, labels = {} }) => series.get(name)?.(labels, value),
+    clear,
+  };
+}
+
+/** Opens a registry. */
+export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
+  const { figures, readiness = () => null, oldestNoticeMs = () => undefined } = options;
+  const { clock, version } = options;
+  const prometheus = (await import('prom-client')).default;
+  const registry = new prometheus.Registry();
+  const { record, clear } = openSeries(prometheus, registry);
   record({ name: 'build_info', value: 1, labels: { version } });
   zeroSamples().forEach(record);
   /** When the last receipt of an account was written. */
@@ -88,9 +115,7 @@ export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
 
   /** Sets the gauges of accounts again, so that a removed account leaves no series. */
   function updateAccounts(): void {
-    for (const name of names)
-      if (metricTable[name].labels.includes('account'))
-        registry.getSingleMetric(metricPrefix + name)?.reset();
+    for (const name of metricNames) if (metricTable[name].labels.includes('account')) clear(name);
     for (const one of figures()) {
       for (const state of accountStates) {
         const labels = { account: one.account, state };
@@ -105,10 +130,15 @@ export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
     }
   }
 
+  /** Sets the gauges of this process again. */
   function updateProcess(): void {
     const nowMs = clock.nowMs();
     record({ name: 'clock_timestamp_seconds', value: nowMs / 1000 });
-    registry.getSingleMetric(`${metricPrefix}ready`)?.reset();
+    const noticeMs = oldestNoticeMs();
+    clear('oldest_notice_timestamp_seconds');
+    if (noticeMs !== undefined)
+      record({ name: 'oldest_notice_timestamp_seconds', value: noticeMs / 1000 });
+    clear('ready');
     const { atMs = 0, checks = [] } = readiness() ?? {};
     if (nowMs - atMs > readyForMs) return;
     for (const { check, ok } of checks)

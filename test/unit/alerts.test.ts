@@ -3,8 +3,8 @@ import { nextStep } from '../../src/rotation/catalogue.ts';
 import { failures, type Reason } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
 import type { AccountEntry } from '../../src/scheduler/status-cache.ts';
-import { alertOf, createAlerts } from '../../src/telemetry/alerts.ts';
-import type { Alert } from '../../src/telemetry/webhook.ts';
+import { createAlerts, problemOf } from '../../src/telemetry/alerts.ts';
+import type { Problem } from '../../src/telemetry/notifier.ts';
 import { entryOf, nowMs } from '../harness/serve-pages.ts';
 
 const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Result => ({
@@ -21,23 +21,29 @@ const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Resul
 });
 
 function subscribed(allIsWell = false) {
-  const sent: Alert[] = [];
-  const resolved: (string | undefined)[] = [];
+  const sent: Problem[] = [];
+  const resolved: string[] = [];
+  const confirmed: string[] = [];
+  let reminders = 0;
   const alerts = createAlerts(
     {
-      send: (alert) => void sent.push(alert),
-      resolve: (account) => void resolved.push(account),
+      report: (problem) => void sent.push(problem),
+      resolve: (subject) => void resolved.push(subject),
+      confirm: (text) => void confirmed.push(text),
+      remind: () => {
+        reminders += 1;
+      },
     },
     allIsWell,
   );
-  return { ...alerts, sent, resolved };
+  return { ...alerts, sent, resolved, confirmed, reminders: () => reminders };
 }
 
 const kinds = (inARow: number): Record<string, string> =>
   Object.fromEntries(
     (Object.keys(failures) as Reason[]).flatMap((reason) => {
-      const alert = alertOf(resultOf(reason), inARow);
-      return alert ? [[reason, alert.kind]] : [];
+      const problem = problemOf(resultOf(reason), inARow);
+      return problem ? [[reason, problem.kind]] : [];
     }),
   );
 
@@ -109,6 +115,7 @@ test('an overdue password is sent, in addition to any other alert', () => {
   expect(sent).toEqual([
     {
       account: 'fleet-east',
+      subject: 'fleet-east',
       kind: 'overdue',
       text: 'The password is 97 days old. The policy allows 90 days.',
       daysLeft: -7.5,
@@ -116,9 +123,10 @@ test('an overdue password is sent, in addition to any other alert', () => {
   ]);
 });
 
-test('every day the open problems are sent again', () => {
-  const { notify, sent } = subscribed(true);
-  const stopped = entryOf('depot-08', 20, {
+// Part of finding S8. In 0.1 a suspended and overdue account was sent twice on each day.
+test('every day each problem is reported again, and what is over is resolved', () => {
+  const { notify, sent, resolved, reminders } = subscribed(true);
+  const stopped = entryOf('depot-08', 97, {
     state: 'stopped',
     reason: 'login-refused',
     next: 'Store the correct password.',
@@ -127,45 +135,59 @@ test('every day the open problems are sent again', () => {
   const day = (...entries: AccountEntry[]) => notify({ event: 'day.passed', entries, atMs: nowMs });
 
   day(entryOf('fleet-east', 12), stopped);
-  day(entryOf('fleet-east', 12), entryOf('fleet-west', 95));
-  day(entryOf('fleet-east', 12), entryOf('fleet-west', 41));
+  day(
+    entryOf('busy', 12, { state: 'busy', reason: 'busy' }),
+    entryOf('frozen', 41, { evidenceAtMs: nowMs - 2 * 86_400_000, nextRunMs: nowMs - 86_400_000 }),
+    entryOf('lab', 97, {
+      account: {
+        name: 'lab',
+        secretId: 'lab',
+        enabled: true,
+        exempt: { who: 'CISO', why: 'a laboratory', until: '2026-12-31' },
+      },
+    }),
+  );
 
-  expect(sent.map(({ kind, account, text }) => [kind, account, text])).toEqual([
+  expect(sent.map(({ kind, subject, text }) => [kind, subject, text])).toEqual([
     [
       'stopped',
       'depot-08',
       'Login rejected (login-refused). Password: Unchanged. ' +
         'ThingSpace rejected the stored password. Automatic rotation is suspended.',
     ],
-    ['overdue', 'fleet-west', 'The password is 95 days old. The policy allows 90 days.'],
+    ['overdue', 'depot-08', 'The password is 97 days old. The policy allows 90 days.'],
+    [
+      'stale',
+      'frozen',
+      'Not checked in time. The store last showed its status at 2026-11-21T20:50:00Z.',
+    ],
   ]);
+  expect([resolved, reminders()]).toEqual([['fleet-east', 'lab'], 2]);
 });
 
 // Part of finding S1. In 0.1 a timer sent this message, also when no run had ended for days.
 test('"no problems" is sent after a run over all accounts, where it is configured', () => {
-  const { notify, sent } = subscribed(true);
+  const { notify, confirmed } = subscribed(true);
   const after = (isScheduled: boolean, ...entries: AccountEntry[]) =>
     notify({ event: 'run.ended', isScheduled, entries, atMs: nowMs });
   const [east, west] = [entryOf('fleet-east', 12), entryOf('fleet-west', 41)];
+  const frozen = entryOf('frozen', 41, { nextRunMs: nowMs - 86_400_000 });
 
   notify({ event: 'day.passed', entries: [east, west], atMs: nowMs });
   after(false, east, west);
   after(true, east, entryOf('fleet-west', 95));
   after(true, east, entryOf('newcomer', null, { state: 'unknown' }));
+  after(true, east, frozen);
   after(true, east, west);
-  const dated = subscribed(true);
-  const entries = [east, entryOf('fleet-west', 41, { isAgeKnown: false })];
-  dated.notify({ event: 'run.ended', isScheduled: true, entries, atMs: nowMs });
+  after(true, east, entryOf('fleet-west', 41, { isAgeKnown: false }));
   const silent = subscribed(false);
   silent.notify({ event: 'run.ended', isScheduled: true, entries: [east], atMs: nowMs });
 
-  expect(sent.map(({ kind, text }) => [kind, text])).toEqual([
-    ['all-is-well', 'No problems. Accounts: 2. The oldest password is 41 days old.'],
-  ]);
-  expect(dated.sent[0]?.text).toBe(
+  expect(confirmed).toEqual([
+    'No problems. Accounts: 2. The oldest password is 41 days old.',
     'No problems. Accounts: 2. The oldest password is 12 days old. Passwords of unknown age: 1.',
-  );
-  expect(silent.sent).toEqual([]);
+  ]);
+  expect(silent.confirmed).toEqual([]);
 });
 
 test('an outage is sent once for all accounts, and so is its end', () => {
@@ -176,12 +198,29 @@ test('an outage is sent once for all accounts, and so is its end', () => {
 
   expect(sent).toEqual([
     {
+      subject: 'store',
       kind: 'outage',
       reason: 'store',
       text: 'The secret store is unreachable. Probing with one account every 1 to 15 min.',
     },
   ]);
-  expect(resolved).toEqual([undefined]);
+  expect(resolved).toEqual(['store']);
+});
+
+test('the audit log is in order again after a run in which it took every record', () => {
+  const { notify, observe, resolved } = subscribed();
+  const run = (...during: (() => void)[]): void => {
+    notify({ event: 'run.started', isScheduled: true });
+    for (const act of during) act();
+    notify({ event: 'run.ended', isScheduled: true, entries: [], atMs: nowMs });
+  };
+
+  run(() => observe({ event: 'audit.failed', account: '*', detail: 'no space left' }));
+  expect(resolved).toEqual([]);
+  run();
+  observe({ event: 'witness.cosigned', account: '*', witness: 'ops-2' });
+
+  expect(resolved).toEqual(['audit', 'witness ops-2']);
 });
 
 test('a failure of the audit log, a bug and a shared user are sent', () => {

@@ -9,6 +9,7 @@ import { openMetrics } from '../../src/telemetry/prometheus.ts';
 const serviceOnly = [
   'build_info',
   'notices_total',
+  'oldest_notice_timestamp_seconds',
   'account_enabled',
   'account_exempt',
   'account_overdue',

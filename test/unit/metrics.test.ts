@@ -85,6 +85,7 @@ test('the names are those that the alerts and the dashboard use, and no others',
     '# TYPE thingspace_rotator_receipts_written_total counter',
     '# TYPE thingspace_rotator_receipts_failed_total counter',
     '# TYPE thingspace_rotator_saving_retries_total counter',
+    '# TYPE thingspace_rotator_oldest_notice_timestamp_seconds gauge',
     '# TYPE thingspace_rotator_notices_total counter',
   ]);
 });
