@@ -136,13 +136,17 @@ function ages(sinceMs: number, isAgeKnown: boolean, nowMs: number, policy: Polic
   const age = ageDays(sinceMs, nowMs);
   return {
     passwordSinceMs: sinceMs,
-    isAgeKnown,
+    // A date in the future was written while a clock was wrong.
+    isAgeKnown: isAgeKnown && sinceMs <= nowMs + clockToleranceMs,
     ageDays: age,
     daysLeft: policy.maxAgeDays - age,
     dueAtMs: dueAtMs(sinceMs, policy),
     dueness: dueness(age, policy),
   };
 }
+
+/** How far the clock of the store may be ahead; milliseconds. */
+const clockToleranceMs = 300_000;
 
 type Described = Pick<AccountStatus, 'state' | 'reason' | 'detail' | 'next' | 'facts'>;
 

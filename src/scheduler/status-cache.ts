@@ -99,14 +99,14 @@ export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOpt
       const entry = entries.get(result.account);
       if (!entry) return;
       applyResult(entry, result);
-      if (isGood(result)) recordEvidence(entry, result.endedAtMs);
+      if (isEvidence(result)) recordEvidence(entry, result.endedAtMs);
     },
     recordStatus: (status, atMs) => {
       const entry = entries.get(status.account);
       if (!entry) return;
       const { username, passwordSinceMs } = status;
       applyStatus(entry, status, atMs);
-      if (status.state !== 'unreadable') recordEvidence(entry, atMs);
+      if (isEvidence(status)) recordEvidence(entry, atMs);
       if (passwordSinceMs !== undefined)
         Object.assign(entry, { passwordSinceMs, isAgeKnown: status.isAgeKnown });
       if (username === undefined || username === entry.username) return;
@@ -128,6 +128,20 @@ export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOpt
     },
   };
 }
+
+/** The reasons for which an account was not read. */
+const unread: readonly Reason[] = [
+  'interrupted',
+  'out-of-time',
+  'store-unavailable',
+  'store-denied',
+  'store-missing',
+  'audit-unavailable',
+];
+
+/** Whether the store said how the account is, be it good or bad. */
+const isEvidence = ({ reason }: Pick<Result, 'reason'>): boolean =>
+  reason === undefined || !unread.includes(reason);
 
 /** A failure stays until an attempt succeeds, unless it was that of reading, which works now. */
 function applyStatus(entry: AccountEntry, status: AccountStatus, atMs: number): void {

@@ -7,7 +7,7 @@ import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { within } from '../scheduler/deadline.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
-import { isStale } from '../scheduler/status-cache.ts';
+import { type AccountEntry, isStale } from '../scheduler/status-cache.ts';
 import { counted } from '../text.ts';
 import { isoTime } from '../time.ts';
 
@@ -53,8 +53,8 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): R
     if (!entry) return { ok: true, detail: 'no accounts' };
     const storeMs = await rotator.storeClock(entry.account);
     const nowMs = clock.nowMs();
-    const { state, reason, detail = '', passwordSinceMs = 0 } = await rotator.status(entry.account);
-    differenceMs = Math.max(storeMs, passwordSinceMs) - nowMs;
+    differenceMs = storeMs - nowMs;
+    const { state, reason, detail = '' } = await rotator.status(entry.account);
     // A single secret that is missing or malformed says nothing about the store.
     const isFailing = state === 'unreadable' && reason?.startsWith('store-') === true;
     return isFailing
@@ -79,7 +79,7 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): R
     return [
       { check: 'store', ...storeCheck },
       { check: 'audit', ...auditCheck },
-      dated('clock', checkClock(nowMs, differenceMs)),
+      dated('clock', checkClock(statuses.entries(), nowMs, differenceMs)),
       dated('evidence', checkEvidence(statuses, nowMs)),
       dated('loop', checkLoop(daemon.idleMs())),
     ];
@@ -121,9 +121,14 @@ function createProbe(clock: Clock, check: () => Promise<Found>): () => Promise<D
   };
 }
 
-function checkClock(nowMs: number, differenceMs: number): Found {
+function checkClock(entries: readonly AccountEntry[], nowMs: number, differenceMs: number): Found {
   if (nowMs < earliestMs)
     return { ok: false, detail: 'the clock is before the release of this program' };
+  const ahead = entries.find(
+    ({ passwordSinceMs = 0 }) => passwordSinceMs > nowMs + maxDifferenceMs,
+  );
+  if (ahead)
+    return { ok: false, detail: `the password of ${ahead.account.name} is dated in the future` };
   if (Math.abs(differenceMs) <= maxDifferenceMs)
     return { ok: true, detail: 'in agreement with the store' };
   const seconds = Math.round(Math.abs(differenceMs) / 1000);

@@ -11,7 +11,7 @@ import type { RotationEvent } from '../rotation/event.ts';
 import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { createNextRunMs, findScheduleProblem } from '../scheduler/cron.ts';
-import type { Emit } from '../scheduler/events.ts';
+import type { Emit, SchedulerEvent } from '../scheduler/events.ts';
 import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
 import {
   type AccountEntry,
@@ -22,18 +22,19 @@ import {
   isWell,
 } from '../scheduler/status-cache.ts';
 import { createAlerts } from '../telemetry/alerts.ts';
-import { heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
+import { type Heartbeat, heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
 import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
 import type { AccountFigures } from '../telemetry/metrics.ts';
 import { openJournal } from '../telemetry/notification-journal.ts';
 import { type Notifier, openNotifier } from '../telemetry/notifier.ts';
-import type { Metrics, MetricsOptions } from '../telemetry/prometheus.ts';
+import type { Metrics } from '../telemetry/prometheus.ts';
 import { openReceiver, type Receiver } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
 import type { AppService } from './app.ts';
 import { openToken, readSecretFile } from './auth.ts';
 import { createComplianceReport } from './compliance-report.ts';
 import {
+  type Check,
   createReadiness,
   type Readiness,
   type ReadinessOptions,
@@ -59,7 +60,7 @@ export type Service = AppService & {
   readonly config: Config;
   readonly daemon: Scheduler;
   /** The last results of the readiness checks; null before the first ones. Checks nothing. */
-  readonly lastReadiness: NonNullable<MetricsOptions['readiness']>;
+  readonly lastReadiness: () => { readonly atMs: number; readonly checks: readonly Check[] } | null;
   /** When the oldest notification was made that is not delivered; UTC milliseconds. */
   oldestNoticeMs(): number | undefined;
   /** The accounts whose new password is not stored yet. */
@@ -92,7 +93,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   const { pid, user, hostname, configFile, writeLine, log, clock, metrics } = surroundings;
   const receivers = openReceivers(config);
   const notifier = receivers && openAlerts(config, surroundings, receivers);
-  const subscribers = createSubscribers(config, surroundings, notifier);
+  const subscribers = createSubscribers(config, surroundings, notifier, () => readiness.check());
   const rotator = await compose(config, {
     clock,
     pid,
@@ -123,6 +124,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
       timezone: config.schedule.timezone,
       outage: daemon.outage(),
       isAlive: isAlive(),
+      notReady: readiness.last()?.checks.filter(({ ok }) => !ok) ?? [],
       facts,
     }),
     readiness: readiness.check,
@@ -171,10 +173,11 @@ function openReadiness(options: ReadinessOptions) {
 }
 
 /** Who receives events: the log, the metrics, the alerts, and the list of unsaved accounts. */
-function createSubscribers(
-  { notify, heartbeat: monitor }: Config,
-  { log, metrics, clock }: Surroundings,
+export function createSubscribers(
+  { notify, heartbeat: monitor }: Pick<Config, 'notify' | 'heartbeat'>,
+  { log, metrics, clock }: Pick<Surroundings, 'log' | 'metrics' | 'clock'>,
   notifier: Notifier | null,
+  checkReadiness: Readiness,
 ) {
   const alerts = notifier && createAlerts(notifier, notify?.allIsWell ?? false);
   const heartbeat = monitor && openHeartbeat({ ...monitor, clock, log });
@@ -185,9 +188,7 @@ function createSubscribers(
     if (event.event === 'run.started' && event.isScheduled) void heartbeat?.start();
     if (event.event === 'run.ended' && event.isScheduled) {
       metrics.recordRun(event.atMs);
-      const unwell = event.entries.filter((entry) => !isWell(entry, event.atMs));
-      const names = unwell.map(({ account }) => account.name);
-      void heartbeat?.end(unwell.length === 0, heartbeatText(event.entries.length, names));
+      if (heartbeat) void endHeartbeat(heartbeat, event, checkReadiness);
     }
     alerts?.notify(event);
   };
@@ -202,6 +203,20 @@ function createSubscribers(
     },
     unsavedAccounts: () => [...unsaved],
   };
+}
+
+/** A run is good when every account is healthy, and the service could rotate. */
+async function endHeartbeat(
+  heartbeat: Heartbeat,
+  { entries, atMs }: Extract<SchedulerEvent, { event: 'run.ended' }>,
+  checkReadiness: Readiness,
+): Promise<void> {
+  const unwell = entries.filter((entry) => !isWell(entry, atMs));
+  const names = unwell.map(({ account }) => account.name);
+  const failed = (await checkReadiness()).filter(({ ok }) => !ok);
+  const problems = failed.map(({ check, detail }) => `${check}: ${detail}`);
+  const isHealthy = unwell.length === 0 && failed.length === 0;
+  await heartbeat.end(isHealthy, heartbeatText(entries.length, names, problems));
 }
 
 /** After one of these events, no new password exists in this process only. */

@@ -53,12 +53,22 @@ export function openHeartbeat(options: HeartbeatOptions): Heartbeat {
   };
 }
 
-/** The text of a signal: how many accounts there are, and how many need attention. */
-export const heartbeatText = (accounts: number, unwell: readonly string[]): string =>
-  unwell.length === 0
-    ? `${counted(accounts, 'account')}, no problems`
-    : `${counted(unwell.length, 'account')} of ${accounts} with a problem: ` +
-      `${unwell.slice(0, 5).join(', ')}${unwell.length > 5 ? ', …' : ''}`;
+/**
+ * The text of a signal: how many accounts there are, which ones need attention, and what is wrong
+ * with the service itself.
+ */
+export function heartbeatText(
+  accounts: number,
+  unwell: readonly string[],
+  problems: readonly string[] = [],
+): string {
+  const all = counted(accounts, 'account');
+  if (unwell.length === 0)
+    return [all, ...(problems.length > 0 ? problems : ['no problems'])].join(', ');
+  const names = `${unwell.slice(0, 5).join(', ')}${unwell.length > 5 ? ', …' : ''}`;
+  const text = `${counted(unwell.length, 'account')} of ${accounts} with a problem: ${names}`;
+  return [text, ...problems].join('; ');
+}
 
 /**
  * Makes a run, between the signals that it starts and how it ended. `accounts`: how many there are,

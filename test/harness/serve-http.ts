@@ -95,6 +95,7 @@ export async function servedWorld(
       timezone: 'UTC',
       outage: daemon.outage(),
       isAlive: true,
+      notReady: [],
       facts: { store: 'file' },
     }),
     readiness: createReadiness({ rotator: world.rotator, daemon, clock }),

@@ -141,6 +141,7 @@ export const pageOf = (
   timezone: 'UTC',
   outage: null,
   isAlive: true,
+  notReady: [],
   facts: { store: 'file' },
   ...more,
 });

@@ -149,6 +149,12 @@ export type FleetWorld = {
   hold: (name: string) => Promise<void> | undefined;
   /** The same for the reading of a status. */
   holdStatus: (name: string) => Promise<void> | undefined;
+  /** How far the clock of the store is ahead of that of the service. */
+  storeAheadMs: number;
+  /** From now on the store does not answer for this account. */
+  hangFor(name: string): void;
+  /** Lets what hangs go on. */
+  release(): void;
   /** The order in which attempts began. */
   readonly began: string[];
   ageDays(name: string): number;
@@ -393,6 +399,10 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     ...ask,
   });
 
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
   const world: FleetWorld = {
     clock,
     audit,
@@ -403,6 +413,12 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     began,
     hold: () => undefined,
     holdStatus: () => undefined,
+    storeAheadMs: 0,
+    hangFor: (hanging) => {
+      const hold = (name: string) => (name === hanging ? released : undefined);
+      Object.assign(world, { hold, holdStatus: hold });
+    },
+    release: () => release(),
     rotator: {
       config,
       audit: log,
@@ -425,7 +441,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       storeClock: async ({ name }) => {
         await world.holdStatus(name);
         if (broken.store) throw new Failure('store-unavailable', 'the store is unreachable');
-        return clock.nowMs();
+        return clock.nowMs() + world.storeAheadMs;
       },
       status: async (account) => {
         await world.holdStatus(account.name);

@@ -11,6 +11,7 @@ const pageOf = (...entries: ReturnType<typeof entryOf>[]): string =>
     timezone: 'UTC',
     outage: null,
     isAlive: true,
+    notReady: [],
     facts: {},
     query: new URLSearchParams(),
     refreshSeconds: 60,

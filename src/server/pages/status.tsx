@@ -17,6 +17,7 @@ import {
   worstFirst,
 } from '../../scheduler/status-cache.ts';
 import { counted, printable } from '../../text.ts';
+import type { Check } from '../readiness.ts';
 
 export type PageOptions = {
   readonly entries: readonly AccountEntry[];
@@ -29,6 +30,8 @@ export type PageOptions = {
   readonly outage: Outage | null;
   /** False: the scheduler loop does not run. */
   readonly isAlive: boolean;
+  /** The readiness checks that failed when they were made last. */
+  readonly notReady: readonly Check[];
   /** What is known about every account: the kind of store, the configuration file. */
   readonly facts: Facts;
   /** Seconds until the browser loads the page again; 0: it does not. */
@@ -112,6 +115,7 @@ function verdictOf(options: PageOptions): readonly [Tone, string] {
   if (stale) return ['bad', `${stale} of ${all}: not checked since the last scheduled run.`];
   if (failing) return ['warn', `${failing} of ${all} failed and will be retried.`];
   if (unknown) return ['warn', `${unknown} of ${all} not checked yet.`];
+  if (options.notReady.length > 0) return ['bad', 'The service is not ready to rotate.'];
   if (undated) return ['warn', `The age of the password is not known for ${undated} of ${all}.`];
   return ['good', entries.length === 1 ? 'The account is healthy.' : `All ${all} are healthy.`];
 }
@@ -119,11 +123,16 @@ function verdictOf(options: PageOptions): readonly [Tone, string] {
 const dependencies = { store: 'The secret store', thingspace: 'ThingSpace' } as const;
 
 const Verdict = (options: PageOptions) => {
-  const { nowMs, outage, nextRunMs, timezone } = options;
+  const { nowMs, outage, nextRunMs, timezone, notReady } = options;
   const [tone, text] = verdictOf(options);
   return (
     <section class={`verdict ${outage && tone === 'good' ? 'warn' : tone}`} aria-label="Verdict">
       <strong>{text}</strong>
+      {notReady.map(({ check, detail }) => (
+        <p>
+          Readiness check <b>{check}</b>: {printable(detail)}.
+        </p>
+      ))}
       {outage && (
         <p>
           {dependencies[outage.dependency]}
