@@ -11,7 +11,8 @@ import { Failure, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
 import type { Result } from '../rotation/state.ts';
 import type { AccountStatus } from '../rotation/status.ts';
-import { type Invocation, recordResultOf } from './runtime.ts';
+import { recordResultOf } from './record-result.ts';
+import type { Invocation } from './runtime.ts';
 
 /** The pages of AWS use both spellings (2026-11). */
 const steps = {

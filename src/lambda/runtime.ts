@@ -3,14 +3,12 @@
 // log carries its request id. Lambda runs one invocation at a time in an instance.
 
 import { Writable } from 'node:stream';
-import { type Account, compose, type Rotator } from '../app.ts';
+import { compose, type Rotator } from '../app.ts';
 import type { WorkQueue } from '../aws/sqs-queue.ts';
 import { openClock } from '../clock.ts';
 import { type Config, parseConfig } from '../config/load.ts';
-import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
-import type { Result } from '../rotation/state.ts';
-import { createEmfMetrics, type EmfMetrics, type Judged } from '../telemetry/emf.ts';
+import { createEmfMetrics, type EmfMetrics } from '../telemetry/emf.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
 import { version } from '../version.ts';
 
@@ -52,23 +50,6 @@ export type Invocation = {
   /** The address that infra/alarms.yaml subscribes; empty for none, undefined where not known. */
   readonly alarmEmail: string | undefined;
 };
-
-/** The policy of an account, and whether it is exempt now. */
-export function judgedBy(
-  { config, clock }: Invocation,
-  accounts: readonly Account[],
-  name: string,
-): Judged {
-  const account = accounts.find((one) => one.name === name);
-  const isExempt = account !== undefined && (exemptUntilMs(account) ?? 0) > clock.nowMs();
-  return { policy: account?.policy ?? config.policy, isExempt };
-}
-
-/** Records a result in the metrics; for `onResult` of a run. */
-export const recordResultOf =
-  (invocation: Invocation, accounts: readonly Account[]) =>
-  (result: Result): void =>
-    invocation.metrics.recordResult(result, judgedBy(invocation, accounts, result.account));
 
 /** Variables of the function that are not keys of the configuration. */
 const queueVariable = 'WORK_QUEUE_URL';

@@ -13,7 +13,8 @@ import { partnersOf } from '../scheduler/keyed-queue.ts';
 import { run } from '../scheduler/run.ts';
 import { openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
 import { formatWork, isSweep, readOrder, type ScheduledOrder } from './messages.ts';
-import { type Invocation, judgedBy, recordResultOf } from './runtime.ts';
+import { judgedBy, recordResultOf } from './record-result.ts';
+import type { Invocation } from './runtime.ts';
 import { sweep } from './sweep.ts';
 
 /** The response of an invocation. The results have the fields of `rotate --json`. */

@@ -12,7 +12,8 @@ import { failures } from '../rotation/failure.ts';
 import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
 import { parseWork, type Work } from './messages.ts';
-import { type Invocation, recordResultOf } from './runtime.ts';
+import { recordResultOf } from './record-result.ts';
+import type { Invocation } from './runtime.ts';
 
 const sqsEvent = z.object({
   Records: z.array(z.object({ messageId: z.string(), body: z.string() })),

@@ -7,7 +7,8 @@ import { type ResultJson, resultJson } from '../rotation/result-json.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { run } from '../scheduler/run.ts';
 import { isBusy } from '../telemetry/emf.ts';
-import { type Invocation, judgedBy, recordResultOf } from './runtime.ts';
+import { judgedBy, recordResultOf } from './record-result.ts';
+import type { Invocation } from './runtime.ts';
 
 export type Swept = {
   readonly exitCode: 0 | 1 | 3 | 4;
