@@ -147,8 +147,8 @@ export function auditedAtEnd({ world }: Simulation): string | null {
   const isStopped = world.audit.findLast(
     ({ code }) => code === 'account.stopped' || code === 'account.resumed',
   );
-  // A person cleared this suspension, and then an older copy replaced the store.
-  if (isStopped?.code === 'account.resumed' && beginsAtMs + isStopped.atMs > writtenMs) return null;
+  // The log is later than the record: an older copy replaced the store.
+  if (beginsAtMs + (isStopped?.atMs ?? 0) > writtenMs) return null;
   // Without a rotation, no open intent shows a later attempt that a record is missing.
   return record?.phase === 'stopped' && record.open && isStopped?.reason !== record.reason
     ? `the audit log does not say that the account is suspended for ${record.reason}`
