@@ -31,7 +31,8 @@ beforeAll(async () => {
     log,
   };
   const host = '127.0.0.1';
-  const app = createApp({ service: () => service, host, log, clock });
+  // Another service each time: nothing is kept of the page before.
+  const app = createApp({ service: () => ({ ...service }), host, log, clock });
   http = await openListener({ app, host, port: 0, clock });
   browser = await openBrowser();
 });

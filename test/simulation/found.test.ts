@@ -307,6 +307,13 @@ test('an order that is delivered again resets nothing, whatever the first one me
     ['answer-lost', 'recovered', 'not-due'],
   ]);
   expect(told.map(({ world }) => world.resets.length)).toEqual([1, 1, 2, 1]);
+  const first = 'the first order with this idempotency key';
+  const { rotationId } = answered.results[0] ?? {};
+  expect(answered.results[1]).toMatchObject({
+    rotationId,
+    detail: `${first} rotated the password at 2027-01-15T08:00:00Z (rotation ${rotationId})`,
+  });
+  expect(replaced.results[2]?.detail).toMatch(`${first} began a rotation that is closed as super`);
 });
 
 test('of two processes with the same order one resets the password', async () => {

@@ -4,11 +4,13 @@
 
 import {
   type Audited,
+  beginsAtMs,
   isOutcome,
   newestRecord,
   passwordOf,
   recordAt,
   shortId,
+  tokenOf,
   versionOf,
   type World,
 } from '../../harness/world.ts';
@@ -141,9 +143,12 @@ export function auditedAtEnd({ world }: Simulation): string | null {
     if (!ends.some((event) => event.rotationId === rotationId))
       return `the audit log has no outcome for ${shortId(rotationId)}`;
   const record = newestRecord(world);
+  const writtenMs = versionOf(world, tokenOf(world, record?.sequence ?? 0))?.createdMs ?? 0;
   const isStopped = world.audit.findLast(
     ({ code }) => code === 'account.stopped' || code === 'account.resumed',
   );
+  // The log is later than the record: an older copy replaced the store.
+  if (beginsAtMs + (isStopped?.atMs ?? 0) > writtenMs) return null;
   // Without a rotation, no open intent shows a later attempt that a record is missing.
   return record?.phase === 'stopped' && record.open && isStopped?.reason !== record.reason
     ? `the audit log does not say that the account is suspended for ${record.reason}`
