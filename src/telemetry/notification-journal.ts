@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { osErrorText } from '../rotation/failure.ts';
+import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { within } from '../scheduler/deadline.ts';
 import { syncFolder } from '../stores/durable-files.ts';
@@ -112,7 +112,11 @@ type Read = { readonly inode: number; readonly bytes: number };
 
 /** What is in the file after what was read, or all of it when it is another file. */
 async function readSince(path: string, { inode, bytes }: Read) {
-  const handle = await open(path, 'a+', 0o600);
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (!handle) return { inode, start: bytes, bytes: Buffer.alloc(0) };
   try {
     const { ino, size } = await handle.stat();
     const start = ino === inode && size >= bytes ? bytes : 0;
