@@ -43,6 +43,8 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
   /** The last line of the file has no end: whoever wrote it was killed, or the disk was full. */
   let isTorn = false;
   let isFailing = false;
+  /** An operation that hangs keeps a thread of the file system, so no other one begins. */
+  let isHung = false;
   /** What could not be written is written with the next line. */
   let unwritten: Line[] = [];
   if (file === undefined) onFailure('there is no notify.stateFile');
@@ -55,8 +57,13 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
       isFailing = true;
       return null;
     };
+    if (isHung) return null;
+    isHung = true;
+    const working = work(file).finally(() => {
+      isHung = false;
+    });
     try {
-      const value = await within(clock, timeoutMs, work(file));
+      const value = await within(clock, timeoutMs, working);
       return value === 'late' ? fail('the disk does not answer') : value;
     } catch (error) {
       return fail(osErrorText(error));

@@ -1,7 +1,17 @@
 // Notifications over real HTTP on loopback, with a virtual clock and a real journal.
 
+import { execFileSync } from 'node:child_process';
 import { createSecretKey } from 'node:crypto';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -462,6 +472,55 @@ test('a journal that was cut off in a line loses this line only', async () => {
     ['fleet-east'],
     ['fleet-west'],
   ]);
+});
+
+test('a journal that hangs keeps one thread, and a problem is sent all the same', async () => {
+  const hook = await webhook();
+  const file = journal();
+  execFileSync('mkfifo', [file]);
+  const clock = virtualClock();
+  const onFailure = (detail: string): void => void failures.push(detail);
+  const failures: string[] = [];
+  const sender = notifier(hook.url, { clock, journal: openJournal({ file, clock, onFailure }) });
+
+  sender.report(stopped);
+  await until(clock, () => sender.counts.delivered === 1);
+  await clock.advance(hourMs);
+  // A reader and a writer release what waits for them; a second operation would wait on.
+  closeSync(openSync(file, 'r+'));
+  await stat('.');
+
+  expect(kindsIn(hook.received)).toEqual(['stopped']);
+  expect(failures).toEqual([`${file}: the disk does not answer`]);
+});
+
+test('the journal keeps only what is not over when the service starts', async () => {
+  const hook = await webhook();
+  const file = journal();
+  const before = notifier(hook.url, { file });
+  before.report(stopped);
+  for (let index = 0; index < 300; index += 1) {
+    before.report({ ...about(`fleet-${index}`), text: 'x'.repeat(1_000) });
+    before.resolve(`fleet-${index}`, 'Over.');
+  }
+  before.report({ ...about('fleet-west'), kind: 'failing' });
+  await until(before.clock, () => before.counts.delivered > 600);
+  await before.close(1_000);
+  const size = statSync(file).size;
+
+  const after = notifier(hook.url, { file });
+  after.report(stopped);
+  after.keep(new Set(['fleet-east']));
+  await until(after.clock, () => after.counts.delivered === 1);
+
+  expect(hook.received.at(-1)?.body.notices).toMatchObject([
+    {
+      kind: 'resolved',
+      account: 'fleet-west',
+      text: 'The account is not configured any more.',
+    },
+  ]);
+  expect([size > 256 * 1024, statSync(file).size < 4_096]).toEqual([true, true]);
 });
 
 test('a webhook that never answers costs bounded memory, and no critical problem', async () => {
