@@ -2,7 +2,6 @@
 // line. The service and the commands append to the same file. Problems and messages that are not
 // delivered survive a restart; without a file, and while the disk is full, they are in memory only.
 
-import { randomUUID } from 'node:crypto';
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
@@ -16,9 +15,6 @@ import {
   lineSchema,
   type NotificationState,
 } from './notification.ts';
-
-/** A line without the process that wrote it. */
-export type Entry = Line extends infer One ? Omit<One, 'writer'> : never;
 
 export type JournalOptions = {
   /** Undefined: memory only. */
@@ -36,7 +32,6 @@ const compactFromBytes = 256 * 1024;
 const maxUnwritten = 1_000;
 
 export function openJournal({ file, clock, onFailure }: JournalOptions) {
-  const writer = randomUUID();
   const state: NotificationState = emptyState();
   /** How far the file was read. */
   let read = { inode: 0, bytes: 0 };
@@ -70,7 +65,7 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
     }
   }
 
-  /** The lines that others appended since the last call, after they were applied. */
+  /** The lines that were appended since the last call, also by others, after they were applied. */
   async function catchUp(): Promise<readonly Line[]> {
     const found = await onFile((path) => readSince(path, read));
     if (!found) return [];
@@ -81,14 +76,12 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
     if (isNew) Object.assign(state, emptyState());
     isTorn = bytes.at(-1) !== 0x0a;
     const lines = bytes.toString('utf8').split('\n').flatMap(parseLine);
-    const others = lines.filter((line) => isNew || line.writer !== writer);
-    for (const line of [...others, ...(isNew ? unwritten : [])]) applyLine(state, line);
-    return others;
+    for (const line of [...lines, ...(isNew ? unwritten : [])]) applyLine(state, line);
+    return lines;
   }
 
-  /** Applies the entry, and appends it. Whether it is on the disk. Never rejects. */
-  async function append(entry: Entry): Promise<boolean> {
-    const line = { writer, ...entry } as Line;
+  /** Applies the line, and appends it. Whether it is on the disk. Never rejects. */
+  async function append(line: Line): Promise<boolean> {
     applyLine(state, line);
     if (file === undefined) return false;
     unwritten = [...unwritten, line].slice(-maxUnwritten);
@@ -104,8 +97,8 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
     if (read.bytes < compactFromBytes) return;
     const { problems, messages, digestAtMs, healthyAtMs } = state;
     const snapshot = { problems: [...problems.values()], digestAtMs, healthyAtMs };
-    const lines: Line[] = [...messages.values()].map((message) => ({ writer, message }));
-    const text = textOf([...lines, { writer, snapshot }]);
+    const lines: Line[] = [...messages.values()].map((message) => ({ message }));
+    const text = textOf([...lines, { snapshot }]);
     await onFile((path) => replaceFile(path, text));
   }
 
