@@ -101,6 +101,7 @@ export function createProgram(shell: Shell, serve: Serve, exit: (code: number) =
   const add = adder(program);
   addRotationCommands(add, shell);
   addAccountCommands(add, shell, serve);
+  addNotificationCommands(add, adder, shell);
   addSecretCommands(addGroup('secret', 'Read and write secrets of the file store.'), shell);
   const addAudit = addGroup('audit', 'Read, verify and report the audit log.');
   addReadingCommands(addAudit, shell);
@@ -233,6 +234,34 @@ function addAccountCommands(add: Add, shell: Shell, serve: Serve): void {
     [option('--count <number>', 'List this many runs.', '5')],
     async (_, flags) => (await import('./schedule.ts')).schedule(shell, flags),
   ).alias('next');
+}
+
+function addNotificationCommands(add: Add, adder: (parent: Command) => Add, shell: Shell): void {
+  const command = add(
+    'notifications',
+    'List the open problems that were notified, with their ids.',
+    'notifications --json',
+    [],
+    async (_, flags) => (await import('./notifications.ts')).notifications(shell, flags),
+  );
+  const addTo = adder(command);
+  const oneProblem = (): Argument =>
+    new Argument('<id>', 'Name the problem by its id in `notifications`.');
+  const why = (): Option => required('--reason <text>', 'Say who does what; everybody reads it.');
+  addTo<{ reason: string }>(
+    'ack',
+    'Acknowledge a problem: it is not urgent any more, until it ends or becomes worse.',
+    'notifications ack 1f0c22ab --reason "ops-3 unlocks the user, INC-77"',
+    [oneProblem(), why()],
+    async ([id = ''], flags) => (await import('./notifications.ts')).acknowledge(shell, id, flags),
+  );
+  addTo<{ reason: string; until: string }>(
+    'snooze',
+    'Acknowledge a problem until a date.',
+    'notifications snooze 1f0c22ab --until 2026-12-24 --reason "Verizon case 4711"',
+    [oneProblem(), required('--until <date>', 'End with this date, which is included.'), why()],
+    async ([id = ''], flags) => (await import('./notifications.ts')).acknowledge(shell, id, flags),
+  );
 }
 
 function addSecretCommands(add: Add, shell: Shell): void {

@@ -32,7 +32,13 @@ export type AccountConfig = Omit<Parsed['accounts'][number], 'secretId' | 'polic
 };
 
 /** The configuration with all defaults and with absolute paths. */
-export type Config = Omit<Parsed, 'accounts'> & { readonly accounts: readonly AccountConfig[] };
+export type Config = Omit<Parsed, 'accounts' | 'notify'> & {
+  readonly accounts: readonly AccountConfig[];
+  readonly notify?: NotifyConfig;
+};
+
+/** The receivers, also the one of `notify.webhook`. Without `stateFile`: memory only. */
+type NotifyConfig = Pick<NonNullable<Parsed['notify']>, 'receivers' | 'allIsWell' | 'stateFile'>;
 
 export type ConfigSource = {
   /** The YAML, or null where there is no file. */
@@ -148,7 +154,8 @@ function describeIssue(issue: z.core.$ZodIssue, root: Node): Problem[] {
 
 /** Paths become absolute; each account gets its secret, and its complete policy and schedule. */
 function complete(parsed: Parsed, folder: string): Config {
-  const { store, receipts, audit, notify, http } = parsed;
+  const { notify, ...others } = parsed;
+  const { store, receipts, audit, http } = others;
   const at = (path: string): string => resolve(folder, path);
   const withPaths = <Section extends object>(
     section: Section,
@@ -162,7 +169,7 @@ function complete(parsed: Parsed, folder: string): Config {
     return absolute;
   };
   return {
-    ...parsed,
+    ...others,
     store: store.type === 'file' ? withPaths(store, 'directory', 'identityFile') : store,
     accounts: parsed.accounts.map(({ policy, schedule, ...account }) => ({
       ...account,
@@ -179,17 +186,15 @@ function complete(parsed: Parsed, folder: string): Config {
 
 type Notify = NonNullable<Parsed['notify']>;
 
-/** The receivers, also the one of `notify.webhook`; and where the journal is. */
 function completeNotify(
   { receivers, stateFile, allIsWell, webhook, ...common }: Notify,
   audit: Parsed['audit'],
   at: (path: string) => string,
-): Notify {
+): NotifyConfig {
   const all = webhook === undefined ? receivers : [{ name: 'default', webhook, ...common }];
   const beside = audit.s3 ? undefined : join(dirname(at(audit.directory)), 'notifications.jsonl');
   const file = stateFile === undefined ? beside : at(stateFile);
   return {
-    ...common,
     allIsWell,
     receivers: all.map(({ secretFile, ...receiver }) => ({
       ...receiver,

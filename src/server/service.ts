@@ -100,6 +100,9 @@ export async function openService(config: Config, surroundings: Surroundings): P
     context: auditContextOf(user),
     observe: subscribers.observe,
     writeLine,
+  }).catch(async (error: unknown) => {
+    await notifier?.close(flushWithinMs);
+    throw error;
   });
   const { emit } = subscribers;
   const nextRunMs = createNextRunMs(clock);

@@ -35,14 +35,19 @@ const failuresUntilAlert = 3;
 
 /** Reports the events of the scheduler (`notify`) and of the attempts (`observe`). */
 export function createAlerts(
-  notifier: Pick<Notifier, 'report' | 'resolve' | 'confirm' | 'remind'>,
+  notifier: Pick<Notifier, 'report' | 'resolve' | 'keep' | 'confirm' | 'remind'>,
   allIsWell: boolean,
 ): { notify: Emit; observe: (event: RotationEvent) => void } {
   const report = (problem: Problem | null): void => {
     if (problem) notifier.report(problem);
   };
-  /** Whether an audit record could not be written since the run started. */
-  let hasAuditFailed = false;
+  /** What happened to parts of the service since the last scheduled run ended. */
+  let reported = new Set<string>();
+  const outages = new Set<string>();
+  const reportPart = (problem: Problem): void => {
+    reported.add(problem.subject);
+    notifier.report(problem);
+  };
   const notify: Emit = (event) => {
     switch (event.event) {
       case 'result.recorded': {
@@ -66,41 +71,48 @@ export function createAlerts(
       case 'outage.began': {
         const name = dependencyNames[event.dependency];
         const text = `${name} is unreachable. Probing with one account every 1 to 15 min.`;
-        report({ subject: event.dependency, kind: 'outage', reason: event.dependency, text });
+        outages.add(event.dependency);
+        reportPart({ subject: event.dependency, kind: 'outage', reason: event.dependency, text });
         break;
       }
       case 'outage.ended': {
         const minutes = Math.round((event.atMs - event.sinceMs) / 60_000);
         const name = dependencyNames[event.dependency];
+        outages.delete(event.dependency);
         notifier.resolve(event.dependency, `${name} is reachable again after ${minutes} min.`);
         break;
       }
-      case 'run.started':
-        hasAuditFailed = false;
-        break;
       case 'day.passed':
         reportAll(notifier, event.entries, event.atMs);
         break;
-      case 'run.ended':
+      case 'run.ended': {
         if (!event.isScheduled) break;
-        if (!hasAuditFailed) notifier.resolve('audit', 'The audit log takes records again.');
+        const names = event.entries.map(({ account }) => account.name);
+        notifier.keep(new Set([...names, ...reported, ...outages]));
+        reported = new Set();
         reportAll(notifier, event.entries, event.atMs);
         if (allIsWell) confirm(notifier, event.entries, event.atMs);
+      }
     }
   };
   return {
     notify,
     observe: (event) => {
       if (event.event === 'witness.failed' || event.event === 'witness.refused')
-        report(witnessProblem(event));
+        reportPart(witnessProblem(event));
       if (event.event === 'witness.cosigned')
         notifier.resolve(`witness ${event.witness}`, `Witness ${event.witness} cosigns again.`);
       if (event.event !== 'audit.failed') return;
-      hasAuditFailed = true;
       // The event says nothing about a password: a record may be missing before or after a reset.
       const text = `An audit record could not be written: ${event.detail}.`;
       const next = nextStep('audit-unavailable', { detail: event.detail });
-      report({ subject: 'audit', kind: 'audit-failed', reason: 'audit-unavailable', text, next });
+      reportPart({
+        subject: 'audit',
+        kind: 'audit-failed',
+        reason: 'audit-unavailable',
+        text,
+        next,
+      });
     },
   };
 }

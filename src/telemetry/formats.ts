@@ -9,8 +9,7 @@
 import { isoTime } from '../time.ts';
 import { type Alert, type AlertKind, isAcknowledged, type Message } from './notification.ts';
 
-export const formats = ['json', 'slack', 'teams', 'pagerduty'] as const;
-export type Format = (typeof formats)[number];
+export type Format = 'json' | 'slack' | 'teams' | 'pagerduty';
 
 /** A message for one receiver. Times are UTC milliseconds. */
 export type Letter = Pick<Message, 'alerts' | 'isDigest'> & {

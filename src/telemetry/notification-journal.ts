@@ -2,10 +2,9 @@
 // line. The service and the commands append to the same file. Problems and messages that are not
 // delivered survive a restart; without a file, and while the disk is full, they are in memory only.
 
-import { randomUUID } from 'node:crypto';
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { osErrorText } from '../rotation/failure.ts';
+import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { within } from '../scheduler/deadline.ts';
 import { syncFolder } from '../stores/durable-files.ts';
@@ -16,9 +15,6 @@ import {
   lineSchema,
   type NotificationState,
 } from './notification.ts';
-
-/** A line without the process that wrote it. */
-export type Entry = Line extends infer One ? Omit<One, 'writer'> : never;
 
 export type JournalOptions = {
   /** Undefined: memory only. */
@@ -36,13 +32,14 @@ const compactFromBytes = 256 * 1024;
 const maxUnwritten = 1_000;
 
 export function openJournal({ file, clock, onFailure }: JournalOptions) {
-  const writer = randomUUID();
   const state: NotificationState = emptyState();
   /** How far the file was read. */
   let read = { inode: 0, bytes: 0 };
   /** The last line of the file has no end: whoever wrote it was killed, or the disk was full. */
   let isTorn = false;
   let isFailing = false;
+  /** An operation that hangs keeps a thread of the file system, so no other one begins. */
+  let isHung = false;
   /** What could not be written is written with the next line. */
   let unwritten: Line[] = [];
   if (file === undefined) onFailure('there is no notify.stateFile');
@@ -55,15 +52,20 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
       isFailing = true;
       return null;
     };
+    if (isHung) return null;
+    isHung = true;
+    const working = work(file).finally(() => {
+      isHung = false;
+    });
     try {
-      const value = await within(clock, timeoutMs, work(file));
+      const value = await within(clock, timeoutMs, working);
       return value === 'late' ? fail('the disk does not answer') : value;
     } catch (error) {
       return fail(osErrorText(error));
     }
   }
 
-  /** The lines that others appended since the last call, after they were applied. */
+  /** The lines that were appended since the last call, also by others, after they were applied. */
   async function catchUp(): Promise<readonly Line[]> {
     const found = await onFile((path) => readSince(path, read));
     if (!found) return [];
@@ -74,14 +76,12 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
     if (isNew) Object.assign(state, emptyState());
     isTorn = bytes.at(-1) !== 0x0a;
     const lines = bytes.toString('utf8').split('\n').flatMap(parseLine);
-    const others = lines.filter((line) => isNew || line.writer !== writer);
-    for (const line of [...others, ...(isNew ? unwritten : [])]) applyLine(state, line);
-    return others;
+    for (const line of [...lines, ...(isNew ? unwritten : [])]) applyLine(state, line);
+    return lines;
   }
 
-  /** Applies the entry, and appends it. Whether it is on the disk. Never rejects. */
-  async function append(entry: Entry): Promise<boolean> {
-    const line = { writer, ...entry } as Line;
+  /** Applies the line, and appends it. Whether it is on the disk. Never rejects. */
+  async function append(line: Line): Promise<boolean> {
     applyLine(state, line);
     if (file === undefined) return false;
     unwritten = [...unwritten, line].slice(-maxUnwritten);
@@ -97,8 +97,8 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
     if (read.bytes < compactFromBytes) return;
     const { problems, messages, digestAtMs, healthyAtMs } = state;
     const snapshot = { problems: [...problems.values()], digestAtMs, healthyAtMs };
-    const lines: Line[] = [...messages.values()].map((message) => ({ writer, message }));
-    const text = textOf([...lines, { writer, snapshot }]);
+    const lines: Line[] = [...messages.values()].map((message) => ({ message }));
+    const text = textOf([...lines, { snapshot }]);
     await onFile((path) => replaceFile(path, text));
   }
 
@@ -112,7 +112,11 @@ type Read = { readonly inode: number; readonly bytes: number };
 
 /** What is in the file after what was read, or all of it when it is another file. */
 async function readSince(path: string, { inode, bytes }: Read) {
-  const handle = await open(path, 'a+', 0o600);
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (!handle) return { inode, start: bytes, bytes: Buffer.alloc(0) };
   try {
     const { ino, size } = await handle.stat();
     const start = ino === inode && size >= bytes ? bytes : 0;

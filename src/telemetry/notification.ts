@@ -24,7 +24,7 @@ const problemKinds = {
 export type ProblemKind = keyof typeof problemKinds;
 
 /** `resolved` and `acknowledged` are about a problem; `all-is-well` says that there is none. */
-export const alertKinds = [
+const alertKinds = [
   ...(Object.keys(problemKinds) as ProblemKind[]),
   'resolved',
   'acknowledged',
@@ -94,11 +94,10 @@ const alert = z.object({
   isSuperseded: z.boolean().optional(),
 });
 
-/** One line of the journal: what the process `writer` did. */
+/** One line of the journal. */
 export const lineSchema = z.union([
   /** A message, for the receivers `to`. Its alerts open and end problems. */
   z.object({
-    writer: z.string(),
     message: z.object({
       id: z.string(),
       atMs: z.number(),
@@ -108,11 +107,10 @@ export const lineSchema = z.union([
     }),
   }),
   /** The receiver `to` accepted it, or it is not tried any more. */
-  z.object({ writer: z.string(), done: z.string(), to: z.string() }),
-  z.object({ writer: z.string(), problem: z.string(), acknowledged: acknowledgement }),
+  z.object({ done: z.string(), to: z.string() }),
+  z.object({ problem: z.string(), acknowledged: acknowledgement }),
   /** Everything before, but the messages that are not delivered. */
   z.object({
-    writer: z.string(),
     snapshot: z.object({
       problems: z.array(alert),
       digestAtMs: z.number(),

@@ -90,6 +90,8 @@ export function openNotifier(options: NotifierOptions) {
     /** The problem of this subject is over, if it had one. */
     resolve: (subject: string, text: string): void =>
       void inOrder(state, () => resolve(state, subject, text)),
+    /** Every other problem is over: nobody reports it any more. */
+    keep: (subjects: ReadonlySet<string>): void => void inOrder(state, () => keep(state, subjects)),
     /** There is no problem. Sent at most once a day, and only where none is open. */
     confirm: (text: string): void => void inOrder(state, () => confirm(state, text)),
     /** Sends all open problems in one message, if that is due. */
@@ -159,6 +161,18 @@ const endOf = ({ id, subject, account, kind, severity, sinceMs }: Alert, text: s
 function resolve(state: State, subject: string, text: string): void {
   const open = openProblem(state, subject);
   if (open) gather(state, endOf(open, text));
+}
+
+function keep(state: State, subjects: ReadonlySet<string>): void {
+  for (const { subject, account } of [...state.journal.state.problems.values()])
+    if (!subjects.has(subject))
+      resolve(
+        state,
+        subject,
+        account === undefined
+          ? 'It did not happen again until the end of the next run.'
+          : 'The account is not configured any more.',
+      );
 }
 
 /** Whether this was so recently that it is not repeated. A time ahead is of a wrong clock. */

@@ -354,6 +354,15 @@ test('alerts and dashboards speak of metrics, labels and reasons that exist', as
   expect(Object.keys(failures)).toEqual(expect.arrayContaining(reasons));
 });
 
+test('the runbook has a first step for every alert', () => {
+  const runbook = readFileSync(join(root, 'docs/RUNBOOK.md'), 'utf8');
+
+  const named = [...runbook.matchAll(/`(ThingSpace[A-Za-z]+)`/g)].map((found) => found[1]);
+  const alerting = [...alerts.matchAll(/- alert: (\w+)/g)].map((found) => found[1]);
+
+  expect([...new Set(named)].sort()).toEqual(alerting.sort());
+});
+
 test('every metric is on the dashboard, and each action required has an alert', async () => {
   const metrics = await openMetrics({
     version: '0',

@@ -844,6 +844,9 @@ test('every command has help with an example, on standard output', async () => {
     'completion',
   ];
   const nested = [
+    'notifications',
+    'notifications ack',
+    'notifications snooze',
     'audit list',
     'audit show',
     'audit verify',

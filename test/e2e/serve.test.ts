@@ -296,6 +296,44 @@ test('failures reach the webhook, signed and without a secret', async () => {
   });
   expect(received[0]?.headers['webhook-signature']).toMatch(/^v1,[0-9A-Za-z+/]{43}=$/);
   expect(received[0]?.body).not.toMatch(/planted|not-the-live-one|webhook secret/);
+
+  // Finding S8. In 0.1 each start sent every problem again, and nobody could take one over.
+  const [listed] = JSON.parse((await place.run(['notifications', '--json'])).stdout);
+  const why = ['--reason', 'INC-77'];
+  const acknowledged = await place.run(['notifications', 'ack', listed.id, ...why]);
+  const unknown = await place.run(['notifications', 'ack', 'x', ...why]);
+  const past = ['snooze', listed.id, '--until', '2020-01-01', ...why];
+  const refused = await place.run(['notifications', ...past]);
+  const again = await serving();
+  await again.child.saw(/"reason":"login-refused"/);
+  again.child.process.kill('SIGTERM');
+  await again.child.ended;
+  const table = await place.run(['notifications']);
+
+  expect(listed).toEqual({
+    id: expect.stringMatching(/^[0-9a-f]{8}$/),
+    account: 'east',
+    subject: 'east',
+    kind: 'stopped',
+    reason: 'login-refused',
+    severity: 'critical',
+    since: expect.any(String),
+    text: expect.stringContaining('Login rejected'),
+    next: expect.any(String),
+    undelivered: [],
+    acknowledged: null,
+  });
+  expect(acknowledged).toEqual({ code: 0, stdout: 'Acknowledged: east, stopped.\n', stderr: '' });
+  expect([unknown.code, unknown.stderr]).toEqual([
+    2,
+    'error: There is no open problem x. `thingspace-rotator notifications` prints the ids.\n',
+  ]);
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    'error: --until takes a date in the future, such as 2026-12-24.\n',
+  ]);
+  expect(received).toHaveLength(1);
+  expect(table.stdout).toMatch(/critical\tstopped\teast\tacknowledged by .+: INC-77\n$/);
 });
 
 test('a monitor is notified of each run, and of the accounts with a problem after it', async () => {

@@ -24,11 +24,13 @@ function subscribed(allIsWell = false) {
   const sent: Problem[] = [];
   const resolved: string[] = [];
   const confirmed: string[] = [];
+  const kept: string[][] = [];
   let reminders = 0;
   const alerts = createAlerts(
     {
       report: (problem) => void sent.push(problem),
       resolve: (subject) => void resolved.push(subject),
+      keep: (subjects) => void kept.push([...subjects]),
       confirm: (text) => void confirmed.push(text),
       remind: () => {
         reminders += 1;
@@ -36,7 +38,7 @@ function subscribed(allIsWell = false) {
     },
     allIsWell,
   );
-  return { ...alerts, sent, resolved, confirmed, reminders: () => reminders };
+  return { ...alerts, sent, resolved, confirmed, kept, reminders: () => reminders };
 }
 
 const kinds = (inARow: number): Record<string, string> =>
@@ -207,20 +209,29 @@ test('an outage is sent once for all accounts, and so is its end', () => {
   expect(resolved).toEqual(['store']);
 });
 
-test('the audit log is in order again after a run in which it took every record', () => {
-  const { notify, observe, resolved } = subscribed();
-  const run = (...during: (() => void)[]): void => {
-    notify({ event: 'run.started', isScheduled: true });
-    for (const act of during) act();
-    notify({ event: 'run.ended', isScheduled: true, entries: [], atMs: nowMs });
-  };
+test('what does not happen again until the end of the next run is over', () => {
+  const { notify, observe, kept, resolved } = subscribed();
+  const entries = [entryOf('fleet-east', 12)];
+  const endRun = () => notify({ event: 'run.ended', isScheduled: true, entries, atMs: nowMs });
 
-  run(() => observe({ event: 'audit.failed', account: '*', detail: 'no space left' }));
-  expect(resolved).toEqual([]);
-  run();
+  observe({ event: 'audit.failed', account: '*', detail: 'no space left' });
+  notify({ event: 'outage.began', dependency: 'store', atMs: nowMs });
+  endRun();
+  observe({ event: 'witness.failed', account: '*', witness: 'ops-2' });
+  endRun();
+  notify({ event: 'outage.ended', dependency: 'store', sinceMs: nowMs, atMs: nowMs });
   observe({ event: 'witness.cosigned', account: '*', witness: 'ops-2' });
+  endRun();
 
-  expect(resolved).toEqual(['audit', 'witness ops-2']);
+  expect(kept).toEqual([
+    ['fleet-east', 'audit', 'store'],
+    ['fleet-east', 'witness ops-2', 'store'],
+    ['fleet-east'],
+  ]);
+  expect(resolved.filter((subject) => subject !== 'fleet-east')).toEqual([
+    'store',
+    'witness ops-2',
+  ]);
 });
 
 test('a failure of the audit log, a bug and a shared user are sent', () => {

@@ -400,3 +400,60 @@ test('the published schema has the keys that the parser accepts', () => {
   expect(Object.keys(published.properties)).toEqual(Object.keys(describeConfig().properties ?? {}));
   expect(JSON.stringify(published)).not.toContain('"accepts"');
 });
+
+test('notifications go to one webhook or to several receivers', async () => {
+  const hook = 'https://hooks.example/x';
+  const common = { format: 'json', minSeverity: 'info', kinds: [] };
+
+  expect(
+    (await parse(`${accounts}notify: { webhook: "${hook}", secretFile: key }`)).notify,
+  ).toEqual({
+    allIsWell: false,
+    receivers: [{ ...common, name: 'default', webhook: hook, secretFile: '/etc/rotator/key' }],
+    stateFile: '/etc/rotator/notifications.jsonl',
+  });
+  const several = await parse(
+    `${accounts}audit: { s3: { bucket: logs } }\nnotify:\n  receivers:\n` +
+      `    - { name: chat, webhook: "${hook}", format: slack }\n` +
+      `    - { name: pager, webhook: "${hook}", format: pagerduty, ` +
+      `secretFile: k, kinds: [lost] }\n`,
+  );
+  expect(several.notify).toEqual({
+    allIsWell: false,
+    receivers: [
+      { ...common, name: 'chat', webhook: hook, format: 'slack' },
+      {
+        ...common,
+        name: 'pager',
+        webhook: hook,
+        format: 'pagerduty',
+        secretFile: '/etc/rotator/k',
+        kinds: ['lost'],
+      },
+    ],
+  });
+});
+
+test('a mistake in the receivers is reported with its place', async () => {
+  const hook = 'https://hooks.example/x';
+
+  expect(await problemsOf(`${accounts}notify: { allIsWell: true }`)).toEqual([
+    'rotator.yaml:2:1: notify needs webhook or receivers.',
+  ]);
+  expect(
+    await problemsOf(
+      `${accounts}notify:\n  webhook: ${hook}\n  receivers:\n` +
+        `    - { name: a, webhook: "${hook}", format: pagerduty }\n` +
+        `    - { name: a, webhook: "${hook}" }\n`,
+    ),
+  ).toEqual([
+    'rotator.yaml:4:3: notify.webhook and notify.receivers exclude each other.',
+    expect.stringMatching(
+      /^rotator.yaml:5:\d+: notify.receivers\[0\].format: pagerduty needs secretFile, /,
+    ),
+    expect.stringMatching(/^rotator.yaml:6:\d+: notify.receivers\[1\].name: a is there twice.$/),
+  ]);
+  expect(await problemsOf(`${accounts}notify: { webhook: "${hook}", format: msn }`)).toEqual([
+    expect.stringContaining('notify.format takes json, slack, teams or pagerduty.'),
+  ]);
+});

@@ -1,0 +1,125 @@
+// notifications: the open problems as their receivers know them, and what a person does about one.
+// The service has the same journal open, and sees a new line within a minute.
+
+import { openClock } from '../clock.ts';
+import { UsageError } from '../config/errors.ts';
+import { parseFreeText } from '../order.ts';
+import { type Alert, isAcknowledged, severities } from '../telemetry/notification.ts';
+import { type Journal, openJournal } from '../telemetry/notification-journal.ts';
+import { distance, isoTime, parseEnd } from '../time.ts';
+import { readConfig } from './context.ts';
+import { type CommonFlags, print, printTable, type Shell } from './terminal.ts';
+
+/** Lists the open problems, most severe first. Writes nothing. */
+export async function notifications(shell: Shell, flags: CommonFlags): Promise<number> {
+  const { state } = await readJournal(shell, flags);
+  const nowMs = openClock().nowMs();
+  const problems = [...state.problems.values()].sort(
+    (a, b) => severities.indexOf(b.severity) - severities.indexOf(a.severity),
+  );
+  const waitingFor = ({ id }: Alert): string[] => {
+    const messages = [...state.messages.values()].filter(({ alerts }) =>
+      alerts.some((alert) => alert.id === id),
+    );
+    return [...new Set(messages.flatMap(({ to }) => to))];
+  };
+  if (flags.json) {
+    const shown = problems.map((one) => jsonOf(one, waitingFor(one)));
+    print(shell, JSON.stringify(shown));
+    return 0;
+  }
+  if (problems.length === 0 && !flags.quiet) print(shell, 'No open problems.');
+  if (problems.length === 0) return 0;
+  printTable(
+    shell,
+    ['ID', 'SINCE', 'SEVERITY', 'PROBLEM', 'ABOUT', 'STATUS'],
+    problems.map((one) => [
+      one.id,
+      distance(one.sinceMs - nowMs),
+      one.severity,
+      one.kind,
+      one.account ?? one.subject,
+      statusOf(one, waitingFor(one), nowMs),
+    ]),
+  );
+  return 0;
+}
+
+function statusOf(problem: Alert, waiting: readonly string[], nowMs: number): string {
+  const { acknowledged } = problem;
+  if (waiting.length > 0) return `not delivered to ${waiting.join(', ')}`;
+  if (!acknowledged || !isAcknowledged(problem, nowMs)) return 'open';
+  const { by, reason, untilMs } = acknowledged;
+  return untilMs === undefined
+    ? `acknowledged by ${by}: ${reason}`
+    : `snoozed until ${isoTime(untilMs)} by ${by}: ${reason}`;
+}
+
+/** The fields of `notifications --json`; null where there is no value. */
+function jsonOf(problem: Alert, undelivered: readonly string[]): object {
+  const { acknowledged } = problem;
+  return {
+    id: problem.id,
+    account: problem.account ?? null,
+    subject: problem.subject,
+    kind: problem.kind,
+    reason: problem.reason ?? null,
+    severity: problem.severity,
+    since: isoTime(problem.sinceMs),
+    text: problem.text,
+    next: problem.next ?? null,
+    undelivered,
+    acknowledged: acknowledged
+      ? {
+          by: acknowledged.by,
+          reason: acknowledged.reason,
+          at: isoTime(acknowledged.atMs),
+          until: acknowledged.untilMs === undefined ? null : isoTime(acknowledged.untilMs),
+        }
+      : null,
+  };
+}
+
+/** Acknowledges a problem; with `until` it is urgent again from then on. */
+export async function acknowledge(
+  shell: Shell,
+  id: string,
+  flags: CommonFlags & { readonly reason: string; readonly until?: string },
+): Promise<number> {
+  const reason = parseFreeText('--reason', flags.reason);
+  const nowMs = openClock().nowMs();
+  const untilMs = flags.until === undefined ? undefined : parseEnd(flags.until, nowMs);
+  if (untilMs === null || (untilMs !== undefined && untilMs <= nowMs))
+    throw new UsageError('--until takes a date in the future, such as 2026-12-24.');
+  const { state, append, problems } = await readJournal(shell, flags);
+  const problem = [...state.problems.values()].find((one) => one.id === id);
+  if (!problem)
+    throw new UsageError(
+      `There is no open problem ${id}. \`thingspace-rotator notifications\` prints the ids.`,
+    );
+  const by = shell.user.requestedBy;
+  const acknowledged = { reason, by, atMs: nowMs, ...(untilMs === undefined ? {} : { untilMs }) };
+  if (!(await append({ problem: id, acknowledged }))) throw new UsageError(problems);
+  const about = problem.account ?? problem.subject;
+  const what = untilMs === undefined ? 'Acknowledged' : `Snoozed until ${isoTime(untilMs)}`;
+  if (flags.json) print(shell, JSON.stringify({ acknowledged: id }));
+  else if (!flags.quiet) print(shell, `${what}: ${about}, ${problem.kind}.`);
+  return 0;
+}
+
+/** Throws a UsageError when there is no journal, or when it cannot be read. */
+async function readJournal(
+  shell: Shell,
+  flags: CommonFlags,
+): Promise<Journal & { readonly problems: readonly string[] }> {
+  const { notify } = await readConfig(shell, flags);
+  if (!notify) throw new UsageError('The configuration has no section notify.');
+  if (notify.stateFile === undefined)
+    throw new UsageError('There is no notify.stateFile, so no other process sees the problems.');
+  const problems: string[] = [];
+  const onFailure = (detail: string): void => void problems.push(`notify.stateFile ${detail}.`);
+  const journal = openJournal({ file: notify.stateFile, clock: openClock(), onFailure });
+  await journal.catchUp();
+  if (problems.length > 0) throw new UsageError(problems);
+  return { ...journal, problems };
+}
