@@ -40,7 +40,7 @@ type Lights = {
   readonly notReady: string;
   /** The last signals to the monitor, of the last day. */
   readonly heartbeat: 'success' | 'fail' | 'none';
-  /** The kinds of problems that were told. */
+  /** The kinds of problems in the notifications. */
   readonly notified: string;
   /** The alerts that fire. */
   readonly alerts: string;
