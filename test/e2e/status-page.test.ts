@@ -42,6 +42,15 @@ afterAll(async () => {
   await http.close();
 });
 
+const notReady = [
+  {
+    check: 'audit',
+    ok: false,
+    detail:
+      'audit-unavailable: audit log /data/audit/.writer/probe: no space left on the disk (ENOSPC)',
+    at: '2026-11-23T20:49:41Z',
+  },
+] as const;
 const outage = { dependency: 'store', sinceMs: nowMs - 3 * 3_600_000, probes: 11 } as const;
 const cases: [string, Omit<PageOptions, 'query' | 'refreshSeconds'>, string?][] = [
   ['every state', pageOf(everyState)],
@@ -51,6 +60,7 @@ const cases: [string, Omit<PageOptions, 'query' | 'refreshSeconds'>, string?][] 
   ['a thousand accounts', pageOf(many(1000)), '?page=5'],
   ['a group', pageOf(many(200)), '?show=action&q=00'],
   ['hostile names', pageOf(hostile)],
+  ['a service that is not ready', pageOf(many(30), { notReady })],
   ['an unreachable store', pageOf(many(30), { outage, timezone: 'Europe/Berlin' })],
 ];
 

@@ -40,7 +40,7 @@ const failed = (
   detail,
   facts,
   next: nextStep(reason),
-  failures: 1,
+  failures: 3,
   failingSinceMs: nowMs - 3 * dayMs,
   failedAtMs: nowMs - 17 * 60_000,
 });
@@ -99,7 +99,7 @@ export const everyState: readonly AccountEntry[] = [
     blocked: describeSharedUser(['twin-a', 'twin-b']),
   }),
   entryOf('frozen', 30, { evidenceAtMs: nowMs - 2 * dayMs, nextRunMs: nowMs - dayMs }),
-  entryOf('newcomer', null, { state: 'unknown', checkedAtMs: undefined }),
+  entryOf('newcomer', null, { state: 'unknown', checkedAtMs: undefined, evidenceAtMs: undefined }),
 ];
 
 export const many = (count: number): AccountEntry[] =>

@@ -35,5 +35,5 @@ test('the page calls no account healthy that was not checked in its last schedul
   expect(pageOf(fresh)).toContain('The account is healthy.');
   const page = pageOf(fresh, stale);
   expect(page).toContain('1 of 2 accounts: not checked since the last scheduled run.');
-  expect(page).toContain('Not checked in time</span>');
+  expect(page).toContain('Outdated</span>');
 });

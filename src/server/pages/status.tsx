@@ -252,7 +252,7 @@ function statusOf(entry: AccountEntry, nowMs: number): readonly [Tone, string] {
   if (isOverdue(entry, nowMs)) return ['bad', 'Over the age limit'];
   if (state === 'busy') return ['plain', 'Busy'];
   if (reason !== undefined) return ['warn', 'Failed'];
-  if (isStale(entry, nowMs)) return ['bad', 'Not checked in time'];
+  if (isStale(entry, nowMs)) return ['bad', 'Outdated'];
   if (state === 'unknown') return ['plain', 'Not checked yet'];
   if (isExempt(entry, nowMs)) return ['plain', 'Exempt'];
   if (ages && ages.dueAtMs <= nowMs) return ['warn', 'Due'];
@@ -277,10 +277,10 @@ const Status = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
           <Time ms={entry.evidenceAtMs} nowMs={nowMs} />
         </span>
       )}
-      {entry.failedAtMs !== undefined && entry.failures > 0 && (
+      {entry.failingSinceMs !== undefined && entry.failures > 1 && (
         <span class="note">
-          {`Failed ${counted(entry.failures, 'time')}, last `}
-          <Time ms={entry.failedAtMs} nowMs={nowMs} />
+          {`${counted(entry.failures, 'failure')} since `}
+          <Time ms={entry.failingSinceMs} nowMs={nowMs} />
         </span>
       )}
     </>
@@ -308,6 +308,13 @@ const Advice = ({ entry, options }: { entry: AccountEntry; options: PageOptions 
   if (!enabled) return <p>Rotated on request only.</p>;
   if (exempt && isExempt(entry, options.nowMs))
     return <p>{`Exempt until ${exempt.until}: ${printable(exempt.why)}`}</p>;
+  if (isStale(entry, options.nowMs))
+    return (
+      <p>
+        The last scheduled run did not read this account. See <a href="./readyz">Readiness</a> and
+        the log of the service.
+      </p>
+    );
   const ages = agesOf(entry, options.nowMs);
   if (!ages) return null;
   return (
