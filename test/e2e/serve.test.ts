@@ -247,6 +247,9 @@ test('an unusable configuration ends it at start with exit code 2 and the key', 
   const token = await place.run(['serve'], {
     env: { ROTATOR_HTTP__TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' },
   });
+  const reading = await place.run(['serve'], {
+    env: { ROTATOR_HTTP__READ_TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' },
+  });
   const never = await place.run(['serve'], {
     env: { ROTATOR_SCHEDULE__CRON: '0 0 30 2 *', ROTATOR_HTTP__PORT: '0' },
   });
@@ -258,7 +261,11 @@ test('an unusable configuration ends it at start with exit code 2 and the key', 
     2,
     expect.stringContaining('a token has at least 24 visible ASCII characters'),
   ]);
-  expect(token.stderr).not.toContain('too-short');
+  expect(token.stderr + reading.stderr).not.toContain('too-short');
+  expect([reading.code, reading.stderr]).toEqual([
+    2,
+    expect.stringContaining(`http.readTokenFile ${short}: a token has at least 24`),
+  ]);
   expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('matches no date')]);
   expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
 });
