@@ -28,11 +28,6 @@ try {
     platform: 'node',
     target: 'node20',
     logLevel: 'error',
-    // The functions that the simulation runs bring winston, which calls `require`.
-    banner: {
-      js: `import { createRequire } from 'node:module';
-const require = createRequire(import.meta.url);`,
-    },
     plugins: [counting],
   });
   await import(pathToFileURL(outfile).href);

@@ -196,6 +196,8 @@ function statusOf({ current: { service }, ending, surroundings }: Run): string {
   if (service === null) return 'STATUS=loading the configuration';
   if (!service.isAlive()) return 'STATUS=the scheduler does not run';
   const nowMs = surroundings.clock.nowMs();
+  const failed = service.lastReadiness()?.checks.find(({ ok }) => !ok);
+  const notReady = failed && `not ready (${failed.check}: ${failed.detail}); `;
   const entries = service.daemon.statuses.entries();
   const unknown = entries.filter(({ state }) => state === 'unknown').length;
   const healthy = entries.filter((entry) => isWell(entry, nowMs)).length;
@@ -205,7 +207,8 @@ function statusOf({ current: { service }, ending, surroundings }: Run): string {
     ...(unknown > 0 ? [`${unknown} not checked yet`] : []),
   ];
   const about = `${counted(entries.length, 'account')}: ${counts.join(', ')}`;
-  return `STATUS=${about}, at ${isoTime(nowMs)}; next run ${nextRunOf(service)}`;
+  const next = nextRunOf(service);
+  return `STATUS=${notReady ?? ''}${about}, at ${isoTime(nowMs)}; next run ${next}`;
 }
 
 const countsOf = (service: Service) => ({

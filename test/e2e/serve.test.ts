@@ -247,6 +247,9 @@ test('an unusable configuration ends it at start with exit code 2 and the key', 
   const token = await place.run(['serve'], {
     env: { ROTATOR_HTTP__TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' },
   });
+  const reading = await place.run(['serve'], {
+    env: { ROTATOR_HTTP__READ_TOKEN_FILE: short, ROTATOR_HTTP__PORT: '0' },
+  });
   const never = await place.run(['serve'], {
     env: { ROTATOR_SCHEDULE__CRON: '0 0 30 2 *', ROTATOR_HTTP__PORT: '0' },
   });
@@ -258,7 +261,11 @@ test('an unusable configuration ends it at start with exit code 2 and the key', 
     2,
     expect.stringContaining('a token has at least 24 visible ASCII characters'),
   ]);
-  expect(token.stderr).not.toContain('too-short');
+  expect(token.stderr + reading.stderr).not.toContain('too-short');
+  expect([reading.code, reading.stderr]).toEqual([
+    2,
+    expect.stringContaining(`http.readTokenFile ${short}: a token has at least 24`),
+  ]);
   expect([never.code, never.stderr]).toEqual([2, expect.stringContaining('matches no date')]);
   expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
 });
@@ -400,13 +407,15 @@ testWith('systemd-notify', 'python3')(
     await socketReceived(/BOUND/);
 
     const { child } = await serving({ env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '400000' } });
-    await socketReceived(/READY=1\|STATUS=2 accounts: /);
+    await socketReceived(/READY=1\|STATUS=(not ready [^\n]*; )?2 accounts: /);
     // 03af53f showed the next run and nothing else, whatever was wrong.
     await socketReceived(
       /STATUS=2 accounts: 1 healthy, 1 with a problem, at 20\S+; next run 20\S+\|WATCHDOG=1\n/,
     );
     child.process.kill('SIGHUP');
-    await socketReceived(/RELOADING=1\|STATUS=loading[\s\S]*READY=1\|STATUS=2 accounts: /);
+    await socketReceived(
+      /RELOADING=1\|STATUS=loading[\s\S]*READY=1\|STATUS=(not ready [^\n]*; )?2 accounts: /,
+    );
     child.process.kill('SIGTERM');
     await socketReceived(/STOPPING=1\|STATUS=storing passwords that were reset/);
 
