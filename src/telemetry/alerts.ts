@@ -9,6 +9,7 @@ import type { Emit } from '../scheduler/events.ts';
 import {
   type AccountEntry,
   agesOf,
+  isExempt,
   isOverdue,
   isStale,
   isWell,
@@ -239,13 +240,16 @@ function confirm(
   atMs: number,
 ): void {
   if (!entries.every((entry) => isWell(entry, atMs))) return;
-  const known = entries.filter(({ isAgeKnown }) => isAgeKnown !== false);
+  const exempt = entries.filter((entry) => isExempt(entry, atMs));
+  const others = entries.filter((entry) => !exempt.includes(entry));
+  const known = others.filter(({ isAgeKnown }) => isAgeKnown !== false);
   const days = Math.floor(Math.max(0, ...known.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0)));
-  const unknown = entries.length - known.length;
+  const unknown = others.length - known.length;
   const sentences = [
     `No problems. Accounts: ${entries.length}.`,
     ...(known.length > 0 ? [`The oldest password is ${days} days old.`] : []),
     ...(unknown > 0 ? [`Passwords of unknown age: ${unknown}.`] : []),
+    ...(exempt.length > 0 ? [`Exempt accounts: ${exempt.length}.`] : []),
   ];
   notifier.confirm(sentences.join(' '));
 }

@@ -20,6 +20,16 @@ const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Resul
   ...more,
 });
 
+/** Over its limit, and exempt. */
+const lab = entryOf('lab', 97, {
+  account: {
+    name: 'lab',
+    secretId: 'lab',
+    enabled: true,
+    exempt: { who: 'CISO', why: 'a laboratory', until: '2026-12-31' },
+  },
+});
+
 function subscribed(allIsWell = false) {
   const sent: Problem[] = [];
   const resolved: string[] = [];
@@ -140,14 +150,7 @@ test('every day each problem is reported again, and what is over is resolved', (
   day(
     entryOf('busy', 12, { state: 'busy', reason: 'busy' }),
     entryOf('frozen', 41, { evidenceAtMs: nowMs - 2 * 86_400_000, nextRunMs: nowMs - 86_400_000 }),
-    entryOf('lab', 97, {
-      account: {
-        name: 'lab',
-        secretId: 'lab',
-        enabled: true,
-        exempt: { who: 'CISO', why: 'a laboratory', until: '2026-12-31' },
-      },
-    }),
+    lab,
   );
 
   expect(sent.map(({ kind, subject, text }) => [kind, subject, text])).toEqual([
@@ -182,12 +185,14 @@ test('"no problems" is sent after a run over all accounts, where it is configure
   after(true, east, frozen);
   after(true, east, west);
   after(true, east, entryOf('fleet-west', 41, { isAgeKnown: false }));
+  after(true, east, lab);
   const silent = subscribed(false);
   silent.notify({ event: 'run.ended', isScheduled: true, entries: [east], atMs: nowMs });
 
   expect(confirmed).toEqual([
     'No problems. Accounts: 2. The oldest password is 41 days old.',
     'No problems. Accounts: 2. The oldest password is 12 days old. Passwords of unknown age: 1.',
+    'No problems. Accounts: 2. The oldest password is 12 days old. Exempt accounts: 1.',
   ]);
   expect(silent.confirmed).toEqual([]);
 });
