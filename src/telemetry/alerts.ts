@@ -9,6 +9,7 @@ import type { Emit } from '../scheduler/events.ts';
 import {
   type AccountEntry,
   agesOf,
+  isExempt,
   isOverdue,
   isStale,
   isWell,
@@ -30,8 +31,13 @@ const personalReasons: readonly Reason[] = [
   'audit-unavailable',
 ];
 
-/** A failure that a retry can correct is sent from the third one in a row on. */
-const failuresUntilAlert = 3;
+/** A failure that a retry can correct lasts from the third one in a row on, or after six hours. */
+const lastingFailures = 3;
+const lastingMs = 6 * 3_600_000;
+
+const isLasting = ({ failures, failingSinceMs }: AccountEntry, atMs: number): boolean =>
+  failures >= lastingFailures ||
+  (failingSinceMs !== undefined && atMs - failingSinceMs >= lastingMs);
 
 /** Reports the events of the scheduler (`notify`) and of the attempts (`observe`). */
 export function createAlerts(
@@ -53,7 +59,7 @@ export function createAlerts(
       case 'result.recorded': {
         const { entry, result } = event;
         const { endedAtMs, outcome } = result;
-        report(problemOf(result, entry.failures));
+        report(problemOf(result, isLasting(entry, endedAtMs)));
         if (isGood(result) && entry.blocked === undefined && !isOverdue(entry, endedAtMs))
           notifier.resolve(result.account, `Outcome: ${outcome}. No open problems.`);
         report(overdueProblem(entry, endedAtMs));
@@ -125,7 +131,7 @@ function reportAll(
 ): void {
   for (const entry of entries) {
     const known = [
-      blockedProblem(entry) ?? dailyProblem(entry),
+      blockedProblem(entry) ?? knownProblem(entry, atMs),
       overdueProblem(entry, atMs),
       staleProblem(entry, atMs),
     ];
@@ -172,10 +178,10 @@ type Failed = {
 };
 
 /** The problem that a failure is; null when it is not reported (yet). */
-export function problemOf(failed: Failed, failuresInARow: number): Problem | null {
+export function problemOf(failed: Failed, isLasting: boolean): Problem | null {
   const { account, reason, detail, facts, next, rotationId } = failed;
   if (reason === undefined) return null;
-  const kind = kindOf(reason, failuresInARow >= failuresUntilAlert);
+  const kind = kindOf(reason, isLasting);
   const text = describe(reason, { ...facts, account, detail });
   return kind && { ...aboutAccount(account), kind, reason, text, next, detail, rotationId };
 }
@@ -198,10 +204,10 @@ function kindOf(reason: Reason, isLasting: boolean): ProblemKind | null {
 }
 
 /** A busy account is no problem: another process works on it. */
-const dailyProblem = ({ account, ...known }: AccountEntry): Problem | null =>
-  known.reason === 'busy'
+const knownProblem = (entry: AccountEntry, atMs: number): Problem | null =>
+  entry.reason === 'busy'
     ? null
-    : problemOf({ ...known, account: account.name }, failuresUntilAlert);
+    : problemOf({ ...entry, account: entry.account.name }, isLasting(entry, atMs));
 
 function blockedProblem({ account, blocked }: AccountEntry): Problem | null {
   if (blocked === undefined) return null;
@@ -239,13 +245,16 @@ function confirm(
   atMs: number,
 ): void {
   if (!entries.every((entry) => isWell(entry, atMs))) return;
-  const known = entries.filter(({ isAgeKnown }) => isAgeKnown !== false);
+  const exempt = entries.filter((entry) => isExempt(entry, atMs));
+  const others = entries.filter((entry) => !exempt.includes(entry));
+  const known = others.filter(({ isAgeKnown }) => isAgeKnown !== false);
   const days = Math.floor(Math.max(0, ...known.map((entry) => agesOf(entry, atMs)?.ageDays ?? 0)));
-  const unknown = entries.length - known.length;
+  const unknown = others.length - known.length;
   const sentences = [
     `No problems. Accounts: ${entries.length}.`,
     ...(known.length > 0 ? [`The oldest password is ${days} days old.`] : []),
     ...(unknown > 0 ? [`Passwords of unknown age: ${unknown}.`] : []),
+    ...(exempt.length > 0 ? [`Exempt accounts: ${exempt.length}.`] : []),
   ];
   notifier.confirm(sentences.join(' '));
 }

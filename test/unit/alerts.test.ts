@@ -20,6 +20,16 @@ const resultOf = (reason: Reason | undefined, more: Partial<Result> = {}): Resul
   ...more,
 });
 
+/** Over its limit, and exempt. */
+const lab = entryOf('lab', 97, {
+  account: {
+    name: 'lab',
+    secretId: 'lab',
+    enabled: true,
+    exempt: { who: 'CISO', why: 'a laboratory', until: '2026-12-31' },
+  },
+});
+
 function subscribed(allIsWell = false) {
   const sent: Problem[] = [];
   const resolved: string[] = [];
@@ -41,16 +51,16 @@ function subscribed(allIsWell = false) {
   return { ...alerts, sent, resolved, confirmed, kept, reminders: () => reminders };
 }
 
-const kinds = (inARow: number): Record<string, string> =>
+const kinds = (isLasting: boolean): Record<string, string> =>
   Object.fromEntries(
     (Object.keys(failures) as Reason[]).flatMap((reason) => {
-      const problem = problemOf(resultOf(reason), inARow);
+      const problem = problemOf(resultOf(reason), isLasting);
       return problem ? [[reason, problem.kind]] : [];
     }),
   );
 
 test('a failure that a person must correct is sent at once', () => {
-  expect(kinds(1)).toEqual({
+  expect(kinds(false)).toEqual({
     'store-denied': 'failing',
     'secret-not-found': 'failing',
     'secret-invalid': 'failing',
@@ -76,7 +86,7 @@ test('a failure that a person must correct is sent at once', () => {
 });
 
 test('an alert exists for every lasting failure', () => {
-  expect(Object.keys(kinds(3)).sort()).toEqual(Object.keys(failures).sort());
+  expect(Object.keys(kinds(true)).sort()).toEqual(Object.keys(failures).sort());
 });
 
 test('a success resolves the alerts of an account, unless the account is blocked', () => {
@@ -140,14 +150,7 @@ test('every day each problem is reported again, and what is over is resolved', (
   day(
     entryOf('busy', 12, { state: 'busy', reason: 'busy' }),
     entryOf('frozen', 41, { evidenceAtMs: nowMs - 2 * 86_400_000, nextRunMs: nowMs - 86_400_000 }),
-    entryOf('lab', 97, {
-      account: {
-        name: 'lab',
-        secretId: 'lab',
-        enabled: true,
-        exempt: { who: 'CISO', why: 'a laboratory', until: '2026-12-31' },
-      },
-    }),
+    lab,
   );
 
   expect(sent.map(({ kind, subject, text }) => [kind, subject, text])).toEqual([
@@ -167,6 +170,28 @@ test('every day each problem is reported again, and what is over is resolved', (
   expect([resolved, reminders()]).toEqual([['fleet-east', 'lab'], 2]);
 });
 
+test('a failure that a retry can correct is reported when it lasts', () => {
+  const { notify, sent } = subscribed();
+  const failing = { state: 'settled', reason: 'api-unavailable' } as const;
+  const hourMs = 3_600_000;
+  const end = (failures: number, hours: number): void => {
+    const more = { ...failing, failures, failingSinceMs: nowMs - hours * hourMs };
+    const entries = [entryOf('fleet-east', 80, more)];
+    notify({ event: 'run.ended', isScheduled: true, entries, atMs: nowMs });
+  };
+
+  end(1, 0);
+  end(2, 5);
+  expect(sent).toEqual([]);
+  end(3, 1);
+  end(1, 7);
+
+  expect(sent.map(({ kind, reason }) => [kind, reason])).toEqual([
+    ['failing', 'api-unavailable'],
+    ['failing', 'api-unavailable'],
+  ]);
+});
+
 // Part of finding S1. In 0.1 a timer sent this message, also when no run had ended for days.
 test('"no problems" is sent after a run over all accounts, where it is configured', () => {
   const { notify, confirmed } = subscribed(true);
@@ -182,12 +207,14 @@ test('"no problems" is sent after a run over all accounts, where it is configure
   after(true, east, frozen);
   after(true, east, west);
   after(true, east, entryOf('fleet-west', 41, { isAgeKnown: false }));
+  after(true, east, lab);
   const silent = subscribed(false);
   silent.notify({ event: 'run.ended', isScheduled: true, entries: [east], atMs: nowMs });
 
   expect(confirmed).toEqual([
     'No problems. Accounts: 2. The oldest password is 41 days old.',
     'No problems. Accounts: 2. The oldest password is 12 days old. Passwords of unknown age: 1.',
+    'No problems. Accounts: 2. The oldest password is 12 days old. Exempt accounts: 1.',
   ]);
   expect(silent.confirmed).toEqual([]);
 });

@@ -37,3 +37,19 @@ test('the page calls no account healthy that was not checked in its last schedul
   expect(page).toContain('1 of 2 accounts: not checked since the last scheduled run.');
   expect(page).toContain('Outdated</span>');
 });
+
+// Finding S8. In 0.1 an exempt account was red on the page, and its rule paged.
+test('the page shows an exempt account as exempt, until the end of its last day', () => {
+  const exempt = { who: 'CISO', why: 'a laboratory', until: '2026-11-23' };
+  const account = { name: 'lab', secretId: 'lab', enabled: true, exempt };
+  const over = entryOf('lab', 97, { account });
+  const ended = { ...exempt, until: '2026-11-22' };
+
+  const page = pageOf(entryOf('a', 3), over);
+  expect(page).toContain('No problems. 1 of 2 accounts exempt from the policy.');
+  expect(page).toContain('Exempt</span>');
+  expect(page).toContain('Exempt until 2026-11-23: a laboratory');
+  expect(pageOf(entryOf('lab', 97, { account: { ...account, exempt: ended } }))).toContain(
+    '1 of 1 account: the password is over the age limit.',
+  );
+});

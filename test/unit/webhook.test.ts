@@ -5,6 +5,7 @@ import { createSecretKey } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -82,9 +83,10 @@ async function webhook(...replies: Reply[]) {
   };
 }
 
-/** A folder for a journal. */
+/** The place of a journal, in memory where that exists: a busy disk takes seconds. */
 function journal(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'notify-'));
+  const memory = '/dev/shm';
+  const folder = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'notify-'));
   closing.push(async () => rmSync(folder, { recursive: true, force: true }));
   return join(folder, 'notifications.jsonl');
 }
@@ -723,4 +725,37 @@ test('each receiver gets the problems of its severity and kinds, and their ends'
     ['stopped', 'resolved'],
     ['overdue', 'resolved'],
   ]);
+});
+
+test('a journal that was cut off at any byte has what is complete, and goes on', async () => {
+  const file = journal();
+  const clock = openClock();
+  const open = () => openJournal({ file, clock, onFailure: () => {} });
+  const writing = open();
+  const lineOf = (account: string) => ({
+    message: {
+      id: `msg_${account}`,
+      atMs: 1,
+      isDigest: false,
+      to: ['chat'],
+      alerts: [{ ...about(account), id: account, severity: 'critical' as const, sinceMs: 1 }],
+    },
+  });
+  for (const account of ['a', 'b']) await writing.append(lineOf(account));
+  const bytes = readFileSync(file);
+  const first = bytes.indexOf(0x0a);
+
+  for (let cut = 0; cut < bytes.length; cut += 5) {
+    writeFileSync(file, bytes.subarray(0, cut));
+    const next = open();
+    await next.catchUp();
+    await next.append(lineOf('c'));
+    const after = open();
+    await after.catchUp();
+
+    const complete = [first, bytes.length - 1].filter((end) => cut >= end).length;
+    const expected = [...['a', 'b'].slice(0, complete), 'c'];
+    expect([cut, [...after.state.problems.keys()]]).toEqual([cut, expected]);
+    expect([...after.state.messages.keys()]).toEqual(expected.map((account) => `msg_${account}`));
+  }
 });

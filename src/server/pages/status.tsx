@@ -104,10 +104,10 @@ export function statusPage(options: PageOptions): string {
 function verdictOf(options: PageOptions): readonly [Tone, string] {
   const { entries } = options;
   const all = counted(entries.length, 'account');
-  const counts = [[0, 1], [2], [7], [3, 4, 5, 6], [8], [10]].map((ranks) =>
+  const counts = [[0, 1], [2], [7], [3, 4, 5, 6], [8], [10], [11]].map((ranks) =>
     countOf(options, ranks),
   );
-  const [action, overdue, stale, failing, undated, unknown] = counts;
+  const [action, overdue, stale, failing, undated, unknown, exempt] = counts;
   if (!options.isAlive) return ['bad', 'The scheduler has stopped. No account is being checked.'];
   if (entries.length === 0) return ['warn', 'No accounts are configured.'];
   if (action) return ['bad', `Action required for ${action} of ${all}.`];
@@ -117,6 +117,7 @@ function verdictOf(options: PageOptions): readonly [Tone, string] {
   if (unknown) return ['warn', `${unknown} of ${all} not checked yet.`];
   if (options.notReady.length > 0) return ['bad', 'The service is not ready to rotate.'];
   if (undated) return ['warn', `The age of the password is not known for ${undated} of ${all}.`];
+  if (exempt) return ['good', `No problems. ${exempt} of ${all} exempt from the policy.`];
   return ['good', entries.length === 1 ? 'The account is healthy.' : `All ${all} are healthy.`];
 }
 
