@@ -30,7 +30,7 @@ export type Readiness = () => Promise<readonly Check[]>;
 /** What was found, before it is dated. */
 type Found = { readonly ok: boolean; readonly detail: string };
 
-const keptMs = 15_000;
+const keptMs = 5_000;
 const checkTimeoutMs = 8_000;
 /** The scheduler runs every half minute; after this long without a run it is stuck. */
 export const stuckAfterMs = 150_000;

@@ -115,6 +115,7 @@ export async function openService(config: Config, surroundings: Surroundings): P
   // While a service closes, its scheduler does not run, and it must not be killed for that.
   const isAlive = (): boolean => isClosing || daemon.idleMs() < stuckAfterMs;
   await daemon.start();
+  readiness.start();
   return {
     config,
     daemon,
@@ -171,8 +172,13 @@ function openReadiness(options: ReadinessOptions) {
       await clock.sleep(readinessEveryMs, closed.signal);
     }
   };
-  void repeat();
-  return { check, last: () => last, close: () => closed.abort() };
+  return {
+    check,
+    last: () => last,
+    /** When the accounts are known: without one, a check can say nothing of the store. */
+    start: () => void repeat(),
+    close: () => closed.abort(),
+  };
 }
 
 /** Who receives events: the log, the metrics, the alerts, and the list of unsaved accounts. */

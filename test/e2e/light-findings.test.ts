@@ -8,6 +8,7 @@ import { appendFileSync, cpSync, existsSync, mkdirSync, renameSync } from 'node:
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { type BlackBox, openBlackBox, type Ran } from '../harness/black-box.ts';
 import { testWith } from '../harness/tools.ts';
 
@@ -29,12 +30,20 @@ async function serving(box: BlackBox) {
   const started = box.start(['serve'], { env: { ROTATOR_HTTP__PORT: String(port) } });
   await started.said('"event":"service.ready"');
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}/${path}`);
+  const ready = async (): Promise<Ready> => {
+    const response = await get('readyz');
+    const { checks } = (await response.json()) as { checks: { check: string; detail: string }[] };
+    const details = checks.map(({ check, detail }) => [check, detail]);
+    return { status: response.status, checks: Object.fromEntries(details) };
+  };
   return {
-    ready: async (): Promise<Ready> => {
-      const response = await get('readyz');
-      const { checks } = (await response.json()) as { checks: { check: string; detail: string }[] };
-      const details = checks.map(({ check, detail }) => [check, detail]);
-      return { status: response.status, checks: Object.fromEntries(details) };
+    /** Resolves when the service is not ready: an answer is kept for seconds. */
+    notReady: async (): Promise<Ready> => {
+      for (;;) {
+        const found = await ready();
+        if (found.status !== 200) return found;
+        await setTimeout(250);
+      }
     },
     page: async (): Promise<string> => (await get('')).text(),
   };
@@ -131,7 +140,7 @@ testOnDisks('S4: with a full audit disk the service is not ready, and says why',
   const serve = await serving(box);
   fill(join(box.folder, 'audit'));
 
-  const ready = await serve.ready();
+  const ready = await serve.notReady();
 
   expect(ready.status).toBe(503);
   expect(ready.checks['audit']).toMatch(
@@ -147,7 +156,7 @@ test('S5: without its store the service is not ready, and makes no new one', asy
   mkdirSync(join(box.folder, 'secrets'));
   const serve = await serving(box);
 
-  const ready = await serve.ready();
+  const ready = await serve.notReady();
   const page = await serve.page();
   const status = await box.run(['status', '--json']);
 
