@@ -24,7 +24,7 @@ import { UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { markFolder } from '../stores/folders.ts';
+import { markFolder, markOf } from '../stores/folders.ts';
 import type { Shell } from './terminal.ts';
 
 /** What the configuration will say. */
@@ -72,6 +72,7 @@ export async function createFiles(
   } catch (error) {
     for (const file of written) rmSync(file, { force: true });
     rmSync(audit, { recursive: true, force: true });
+    rmSync(markOf(audit), { force: true });
     if (createdFolder !== undefined) rmdirSync(folder);
     if (errnoOf(error) === '') throw error;
     throw new UsageError(
@@ -81,6 +82,7 @@ export async function createFiles(
   return [
     ...files.map(({ file, about }) => ({ file, about })),
     { file: audit, about: 'The audit log, with its first records.' },
+    { file: markOf(audit), about: 'Marks the audit log as in use: a missing one is an error.' },
   ];
 }
 

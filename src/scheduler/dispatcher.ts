@@ -39,11 +39,13 @@ export function checkAll({ runner, queue, unchecked }: Dispatcher): void {
   }
 }
 
-/** Checks every account that does not wait for an attempt. */
-export function checkAgain({ runner, queue }: Dispatcher): void {
+/** Checks the accounts whose evidence is dated in the future: the clock was ahead. */
+export function checkMisdated({ runner, queue }: Dispatcher): void {
   const atMs = runner.clock.monotonicMs();
-  for (const { account } of runner.statuses.entries())
-    if (!queue.get(account.name)) queue.add({ name: account.name, task: 'check', atMs, run: null });
+  const nowMs = runner.clock.nowMs();
+  for (const { account, evidenceAtMs = 0 } of runner.statuses.entries())
+    if (evidenceAtMs > nowMs && !queue.get(account.name))
+      queue.add({ name: account.name, task: 'check', atMs, run: null });
 }
 
 /** Starts a run. Accounts that wait or run already are left out. */

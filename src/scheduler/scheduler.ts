@@ -17,8 +17,8 @@ import { jitterMs, keyOf, type NextRunMs, nextRuns, type Schedule } from './cron
 import { within } from './deadline.ts';
 import {
   attemptNow,
-  checkAgain,
   checkAll,
+  checkMisdated,
   type Dispatcher,
   dispatchDue,
   endRuns,
@@ -247,8 +247,7 @@ async function loop(state: State): Promise<void> {
     if (Math.abs(byMs) > clockStepMs) {
       emit({ event: 'clock.stepped', byMs });
       differenceMs += byMs;
-      // The evidence is dated in the future.
-      if (byMs < 0) checkAgain(state.dispatcher);
+      if (byMs < 0) checkMisdated(state.dispatcher);
     }
     startDueRuns(state);
     dispatchDue(state.dispatcher, nowMs);

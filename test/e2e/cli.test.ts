@@ -193,6 +193,7 @@ test('init writes a valid configuration, private keys, and an audit log', async 
   expect(code).toBe(0);
   const made = join(folder, 'new');
   expect(readdirSync(made).sort()).toEqual([
+    '.audit.mark',
     'audit',
     'audit.key',
     'audit.key.pub',

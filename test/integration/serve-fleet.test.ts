@@ -152,7 +152,7 @@ test(
     const clock = hurried({ ...system, nowMs: () => system.nowMs() + 80 * 86_400_000 });
     const faulty = withStoreFaults(rotator, rig, createRandom(5), () => isOn);
     const outcomes = new Map<string, number>();
-    let isRunWanted = false;
+    let nextRunMs = Number.POSITIVE_INFINITY;
     let [results, runs] = [0, 0];
     let finish = (): void => {};
     const finished = new Promise<void>((resolve) => {
@@ -167,17 +167,14 @@ test(
     const scheduler = openScheduler({
       rotator: faulty,
       clock,
-      nextRunMs: () => {
-        const isNow = isRunWanted;
-        isRunWanted = false;
-        return isNow ? clock.nowMs() : Number.POSITIVE_INFINITY;
-      },
+      nextRunMs: () => nextRunMs,
       emit: (one) => {
         emitted.push(one);
         if (!isOn && names.every(isFinished)) finish();
+        if (one.event === 'run.started') nextRunMs = Number.POSITIVE_INFINITY;
         if (one.event === 'run.ended') {
           runs += 1;
-          isRunWanted = true;
+          nextRunMs = clock.nowMs();
         }
         if (one.event !== 'result.recorded') return;
         results += 1;
