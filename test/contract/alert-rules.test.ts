@@ -64,8 +64,8 @@ async function monitored(options: MonitoredOptions): Promise<Monitored> {
   const clock = options.clock ?? virtualClock();
   const isLong = stepMs >= hourMs;
   let observer: Metrics | null = null;
-  const wrap = (ports: Ports): Ports => {
-    const wrapped = options.wrap?.(ports) ?? ports;
+  const wrap = (ports: Ports, name: string): Ports => {
+    const wrapped = options.wrap?.(ports, name) ?? ports;
     return { ...wrapped, observe: (event) => observer?.observe(event) };
   };
   const world = fleetWorld({ keepsAudit: false, ...options, clock, wrap });

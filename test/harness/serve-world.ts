@@ -175,7 +175,7 @@ export type WorldOptions = {
   readonly account?: (name: string) => Partial<Account>;
   readonly clock?: VirtualClock;
   /** Changes the ports of every attempt. */
-  readonly wrap?: (ports: Ports) => Ports;
+  readonly wrap?: (ports: Ports, name: string) => Ports;
   /** Keeps the audit events; false for a test of a year. */
   readonly keepsAudit?: boolean;
 };
@@ -433,7 +433,11 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
           await world.hold(account.name);
           if (broken.attempts.has(account.name))
             throw new TypeError(`Cannot read "${of(account.name).username}-password"`);
-          return await rotate(wrap(portsFor(account.name)), requestFor(account, ask), interrupt);
+          return await rotate(
+            wrap(portsFor(account.name), account.name),
+            requestFor(account, ask),
+            interrupt,
+          );
         } finally {
           running -= 1;
         }
@@ -446,7 +450,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
       status: async (account) => {
         await world.holdStatus(account.name);
         return readStatus(
-          wrap(portsFor(account.name)),
+          wrap(portsFor(account.name), account.name),
           requestFor(account, { purpose: 'check', trigger: { kind: 'manual' } }),
         );
       },

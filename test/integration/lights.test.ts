@@ -4,6 +4,8 @@
 // The scheduler, the subscribers, the page and the registry of the service, over a fleet in memory
 // and a virtual clock. Heartbeats go over HTTP, and promtool judges the rules.
 
+import { Failure, failures, type Reason } from '../../src/rotation/failure.ts';
+import type { Ports } from '../../src/rotation/ports.ts';
 import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
 import { statusPage } from '../../src/server/pages/status.tsx';
 import {
@@ -46,6 +48,13 @@ type Lights = {
   readonly alerts: string;
 };
 
+/** The lights, and the accounts that alerts and notifications name. */
+type Seen = {
+  readonly lights: Lights;
+  readonly alerted: readonly string[];
+  readonly notified: readonly string[];
+};
+
 type Service = {
   readonly world: FleetWorld;
   /** The process gets no processor time for so long. */
@@ -56,20 +65,29 @@ type Service = {
   refuseNotices(): void;
   /** Lets time pass, with a scrape every half hour. */
   pass(ms: number): Promise<void>;
-  lights(): Promise<Lights>;
+  read(): Promise<Seen>;
 };
 
-async function open(monitor: Monitor): Promise<Service> {
+type OpenOptions = {
+  readonly names?: readonly string[];
+  readonly wrap?: (ports: Ports, name: string) => Ports;
+};
+
+async function open(monitor: Monitor, given: OpenOptions = {}): Promise<Service> {
+  const { names = ['fleet-east', 'fleet-west', 'depot-09'], wrap = (ports) => ports } = given;
   const clock = virtualClock();
   let observer: ReturnType<typeof createSubscribers> | null = null;
   const world = fleetWorld({
-    names: ['fleet-east', 'fleet-west', 'depot-09'],
+    names,
     // The first run rotates all of them, and the ages are known then.
     age: () => 80,
     // One account is due every day.
     account: (name) => (name === 'depot-09' ? { policy: daily } : {}),
     clock,
-    wrap: (ports) => ({ ...ports, observe: (event) => observer?.observe(event) }),
+    wrap: (ports, name) => ({
+      ...wrap(ports, name),
+      observe: (event) => observer?.observe(event),
+    }),
   });
   const log = memoryLog([]);
   let checks: { atMs: number; checks: readonly Check[] } | null = null;
@@ -79,6 +97,7 @@ async function open(monitor: Monitor): Promise<Service> {
   const options = { figures, readiness, oldestNoticeMs, clock, version: '0.1.0' };
   const metrics = await openMetrics(options);
   const told: string[] = [];
+  const notified = new Set<string>();
   let isRefusing = false;
   const notifier = openNotifier({
     receivers: [
@@ -87,7 +106,10 @@ async function open(monitor: Monitor): Promise<Service> {
         accepts: () => true,
         send: async ({ alerts }) => {
           if (isRefusing) return { detail: 'HTTP 410', isFinal: true, retryAfterMs: 0 };
-          for (const { kind, of } of alerts) told.push(of ?? kind);
+          for (const { kind, of, account } of alerts) {
+            told.push(of ?? kind);
+            if (account !== undefined) notified.add(account);
+          }
           return null;
         },
       },
@@ -153,7 +175,7 @@ async function open(monitor: Monitor): Promise<Service> {
         await scrape();
       }
     },
-    lights: async () => {
+    read: async () => {
       const failed = (checks?.checks ?? []).filter(({ ok }) => !ok);
       const page = statusPage({
         entries: daemon.statuses.entries(),
@@ -170,6 +192,7 @@ async function open(monitor: Monitor): Promise<Service> {
         refreshSeconds: 0,
       });
       const last = monitor.signals.slice(Math.max(frozenSinceMs, 0)).at(-1) ?? '';
+      const firing = judgeRules(scrapes, stepMs).now.map((alert) => alert.split(' '));
       const lights: Lights = {
         page: /class="verdict (\w+)"/.exec(page)?.[1] ?? '',
         notReady: failed.map((one) => one.check).join(' '),
@@ -179,13 +202,12 @@ async function open(monitor: Monitor): Promise<Service> {
             ? 'success'
             : 'none',
         notified: [...new Set(told)].join(' '),
-        alerts: [
-          ...new Set(judgeRules(scrapes, stepMs).now.map((alert) => alert.split(' ')[0])),
-        ].join(' '),
+        alerts: [...new Set(firing.map(([name]) => name))].join(' '),
       };
       world.release();
       await Promise.all([daemon.stop(), notifier.close(0), clock.advance(dayMs)]);
-      return lights;
+      const alerted = [...new Set(firing.flatMap(([, account]) => account ?? []))];
+      return { lights, alerted: alerted.sort(), notified: [...notified].sort() };
     },
   };
 }
@@ -291,7 +313,45 @@ testWith('promtool').each(Object.entries(faults))(
     await fault(service);
     await service.pass(afterMs);
 
-    expect(await service.lights()).toEqual({ ...green, ...expected });
+    expect((await service.read()).lights).toEqual({ ...green, ...expected });
+  },
+  limitMs(120_000),
+);
+
+/** Those that a run can meet before it sends a reset, and that a later run does not correct. */
+const lasting = (Object.keys(failures) as Reason[]).filter(
+  (reason) =>
+    failures[reason].certainty === 'unchanged' &&
+    !['busy', 'interrupted', 'out-of-time'].includes(reason),
+);
+
+testWith('promtool')(
+  'every account that fails for whatever reason is named by an alert and by a notification',
+  async () => {
+    await using monitor = await openMonitor();
+    const broken = new Set<string>();
+    const failing = async (reason: string): Promise<never> => {
+      throw new Failure(reason as Reason, 'this is broken');
+    };
+    const service = await open(monitor, {
+      names: lasting,
+      wrap: (ports, name) => ({
+        ...ports,
+        store: {
+          ...ports.store,
+          readCurrent: () => (broken.has(name) ? failing(name) : ports.store.readCurrent()),
+        },
+      }),
+    });
+    await service.pass(dayMs);
+    for (const reason of lasting) broken.add(reason);
+    await service.pass(2 * dayMs);
+
+    const { lights, alerted, notified } = await service.read();
+
+    expect(lasting.length).toBeGreaterThan(12);
+    expect([alerted, notified]).toEqual([[...lasting].sort(), [...lasting].sort()]);
+    expect(lights).toMatchObject({ page: 'warn', heartbeat: 'fail' });
   },
   limitMs(120_000),
 );
