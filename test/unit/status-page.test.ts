@@ -53,3 +53,13 @@ test('the page shows an exempt account as exempt, until the end of its last day'
     '1 of 1 account: the password is over the age limit.',
   );
 });
+
+// Finding S17: 90 days left, in green.
+test('nothing in the row of a suspended account is green, and a lost password has no age', () => {
+  const suspended = pageOf(entryOf('a', 3, { state: 'stopped', reason: 'login-refused' }));
+  const lost = pageOf(entryOf('a', 3, { state: 'stopped', reason: 'password-lost' }));
+
+  const rows = [suspended, lost].map((page) => /<tbody>.*<\/tbody>/s.exec(page)?.[0] ?? '');
+  expect(rows.map((row) => row.includes('good'))).toEqual([false, false]);
+  expect(rows.map((row) => row.includes('3 of 90 days'))).toEqual([true, false]);
+});
