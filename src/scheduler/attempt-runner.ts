@@ -3,12 +3,12 @@
 
 import type { Account, Ask, Rotator } from '../app.ts';
 import { nextStep } from '../rotation/catalogue.ts';
+import { within } from '../rotation/deadline.ts';
 import { ageDays, dueness } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import type { CircuitBreaker, Observation } from './circuit-breaker.ts';
-import { within } from './deadline.ts';
 import type { DueItem } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { hasChanged, type KeyedQueue, partnersOf } from './keyed-queue.ts';

@@ -8,13 +8,13 @@
 //    (attempt-runner.ts).
 
 import type { Account, Ask, Rotator } from '../app.ts';
+import { within } from '../rotation/deadline.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 import { type AttemptRunner, isTooCloseToPair } from './attempt-runner.ts';
 import { createCircuitBreaker, type Outage } from './circuit-breaker.ts';
 import { jitterMs, keyOf, type NextRunMs, nextRuns, type Schedule } from './cron.ts';
-import { within } from './deadline.ts';
 import {
   attemptNow,
   checkAll,

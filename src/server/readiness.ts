@@ -3,9 +3,9 @@
 // that is good says when that was seen. Orchestrators ask often, so answers are kept for a while.
 
 import type { Rotator } from '../app.ts';
+import { within } from '../rotation/deadline.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { within } from '../scheduler/deadline.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import { type AccountEntry, isStale } from '../scheduler/status-cache.ts';
 import { counted } from '../text.ts';

@@ -7,12 +7,12 @@ import type { AuditWriter } from '../audit/log.ts';
 import { type RequestedRun, requestLifeMs } from '../audit/requested-runs.ts';
 import { keyDigestOf } from '../order.ts';
 import { nextStep, ownCommand } from '../rotation/catalogue.ts';
+import { within } from '../rotation/deadline.ts';
 import type { Trigger } from '../rotation/event.ts';
 import { type Facts, failures, type Reason } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
-import { within } from '../scheduler/deadline.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import { isoTime } from '../time.ts';
 

@@ -4,9 +4,9 @@
 
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { within } from '../rotation/deadline.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { within } from '../scheduler/deadline.ts';
 import { syncFolder } from '../stores/durable-files.ts';
 import {
   applyLine,

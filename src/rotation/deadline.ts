@@ -1,7 +1,7 @@
 // A time limit for work that cannot be cancelled: a file operation on a hung mount never ends, and
 // nothing may wait for it forever.
 
-import type { Clock } from '../rotation/ports.ts';
+import type { Clock } from './ports.ts';
 
 /** The result of `work`, or `late` when it took longer than `ms`. Rejects as `work` does. */
 export async function within<T>(
