@@ -13,6 +13,7 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { within } from '../rotation/deadline.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
@@ -88,7 +89,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     throw error;
   });
   if (folders.length > 0) markFolder(directory);
-  await Promise.all(folders.map((name) => sweep(join(directory, name), clock.nowMs() - dayMs)));
+  // Not waited for, and one folder at a time: one that hangs keeps one thread of the file system.
+  void sweepAll(
+    folders.map((name) => join(directory, name)),
+    clock.nowMs() - dayMs,
+  );
   const placeOf = (secretId: string): Place => {
     if (secretId === '') throw new Failure('secret-not-found', 'a secret without a name');
     const folder = join(directory, safeName(secretId));
@@ -102,7 +107,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     };
   };
   return {
-    versions: (secretId) => versionsAt(placeOf(secretId)),
+    versions: (secretId) => limited(clock, versionsAt(placeOf(secretId))),
 
     async putCurrent(secretId, value) {
       const place = placeOf(secretId);
@@ -115,14 +120,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
       return token;
     },
 
-    async probe() {
-      refuseLost(directory);
-      const path = join(directory, `.probe-${randomUUID()}`);
-      await writeDurably(path, Buffer.alloc(maxValueBytes));
-      const { mtimeMs } = await onDisk('read', path, () => stat(path));
-      await onDisk('remove', path, () => unlink(path));
-      return mtimeMs;
-    },
+    probe: () => answerIn(clock, probe(directory)),
 
     async list() {
       const indexes = await Promise.all(
@@ -131,6 +129,36 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
       return indexes.flatMap((index) => (index ? [index.name] : [])).sort();
     },
   };
+}
+
+/** How long an operation on the disk may take; milliseconds. One on a hung mount never ends. */
+const limitMs = 30_000;
+
+/** Throws `store-unavailable` when the disk does not answer in time. */
+async function answerIn<T>(clock: Clock, working: Promise<T>): Promise<T> {
+  const answer = await within(clock, limitMs, working);
+  if (answer !== 'late') return answer;
+  throw new Failure('store-unavailable', `the disk did not answer within ${limitMs / 1000} s`);
+}
+
+/** The same store, whose calls end. After `put` and `move` a late one may still have its effect. */
+function limited(clock: Clock, versions: VersionStore): VersionStore {
+  return {
+    ...versions,
+    read: (which) => answerIn(clock, versions.read(which)),
+    put: (version) => answerIn(clock, versions.put(version)),
+    move: (stage, from, to) => answerIn(clock, versions.move(stage, from, to)),
+    list: () => answerIn(clock, versions.list()),
+  };
+}
+
+async function probe(directory: string): Promise<number> {
+  refuseLost(directory);
+  const path = join(directory, `.probe-${randomUUID()}`);
+  await writeDurably(path, Buffer.alloc(maxValueBytes));
+  const { mtimeMs } = await onDisk('read', path, () => stat(path));
+  await onDisk('remove', path, () => unlink(path));
+  return mtimeMs;
 }
 
 /** One secret's folders, and what opens and dates its versions. */
@@ -311,6 +339,13 @@ function missing(place: Place): never {
     'secret-not-found',
     `secret ${place.secretId} does not exist in the file store`,
   );
+}
+
+async function sweepAll(folders: readonly string[], beforeMs: number): Promise<void> {
+  for (const folder of folders)
+    await sweep(folder, beforeMs).catch((error: unknown) => {
+      if (!(error instanceof Failure)) throw error;
+    });
 }
 
 /**

@@ -4,7 +4,7 @@
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/light-findings
 
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -98,7 +98,9 @@ test('S17: an audit log that is gone is an error, and no new one begins', async 
 
   const rotate = await box.run(['rotate', '--json']);
   const status = await box.run(['status', '--json']);
+  const offline = await box.run(['check', '--offline']);
 
+  expect([offline.code, offline.said]).toEqual([1, expect.stringContaining('was in use before')]);
   expect(rotate.code).toBe(1);
   expect(named(rotate)).toEqual([['east', 'failed', 'audit-unavailable']]);
   expect(rotate.said).toContain(`rm ${join(box.folder, '.audit.mark')}`);
@@ -165,4 +167,22 @@ test('S5: without its store the service is not ready, and makes no new one', asy
   expect(page).toContain('store-missing');
   expect(page).not.toContain('healthy');
   expect(status.lines).toMatchObject([{ state: 'unreadable', reason: 'store-missing' }]);
+});
+
+// 03af53f: no log line and no port.
+test('S1: a service whose secrets hang starts, and is not ready', async () => {
+  await using box = await openBlackBox();
+  await box.run(['check']);
+  const secrets = join(box.folder, 'secrets');
+  const [own = ''] = readdirSync(secrets);
+  // More than the four threads of the file system.
+  for (const copy of ['b', 'c', 'd', 'e', 'f'])
+    cpSync(join(secrets, own), join(secrets, `${own}-${copy}`), { recursive: true });
+  for (const name of readdirSync(secrets))
+    execFileSync('mkfifo', [join(secrets, name, 'index', '999999999999.json')]);
+
+  const serve = await serving(box);
+  const ready = await serve.notReady();
+
+  expect(ready.checks['store']).toBe('no answer');
 });
