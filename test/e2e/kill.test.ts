@@ -154,8 +154,8 @@ test.each(secretsManagerCalls)(
  * System calls that make something durable or visible. Each thread has its own count, so the
  * program gets one pool thread.
  */
-/** Every twelfth one. */
-const step = strideOf(12);
+/** Every sixteenth one. */
+const step = strideOf(16);
 const systemCalls = ['fsync', 'fdatasync', 'link', 'rename', 'unlink', 'connect'];
 
 /** Runs the program under strace, which applies `what` to call number `when`. */
@@ -163,6 +163,7 @@ function startTraced(call: string, what: string, when: number): Program {
   const wrap = [
     'strace',
     '-f',
+    '--seccomp-bpf',
     '-qq',
     '-o',
     join(rig.folder, 'strace.log'),

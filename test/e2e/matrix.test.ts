@@ -47,16 +47,16 @@ type Fault = 'silent' | 'silent-after-commit';
 /** One kill: at this call, before or after it has its effect. */
 type Kill = { readonly nth: number; readonly fault: Fault; readonly isRead: boolean };
 
-/** Every eighth write and every twentieth read, others in each row. */
+/** Every twelfth write and every thirtieth read, others in each row. */
 const sampleOf = (kills: readonly Kill[], row: string): readonly Kill[] => [
   ...partOf(
     kills.filter(({ isRead }) => !isRead),
-    8,
+    12,
     rows.indexOf(row),
   ),
   ...partOf(
     kills.filter(({ isRead }) => isRead),
-    20,
+    30,
     rows.indexOf(row),
   ),
 ];
@@ -170,7 +170,19 @@ describe('file store', () => {
     const [call, filter] = fault === 'silent' ? ['link', []] : ['fsync', ['-P', index]];
     const inject = `inject=${call}:signal=SIGKILL:when=${nth}`;
     const log = join(box.folder, 'strace.log');
-    return ['strace', '-f', '-qq', '-o', log, ...filter, '-e', `trace=${call}`, '-e', inject];
+    return [
+      'strace',
+      '-f',
+      '--seccomp-bpf',
+      '-qq',
+      '-o',
+      log,
+      ...filter,
+      '-e',
+      `trace=${call}`,
+      '-e',
+      inject,
+    ];
   };
 
   async function world(row: string, kill: Kill): Promise<string[]> {

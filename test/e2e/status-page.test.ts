@@ -64,7 +64,7 @@ const cases: [string, Omit<PageOptions, 'query' | 'refreshSeconds'>, string?][] 
   ['an unreachable store', pageOf(many(30), { outage, timezone: 'Europe/Berlin' })],
 ];
 
-inBrowser.each([...cases.slice(0, 1), ...partOf(cases.slice(1), 2)])(
+inBrowser.each([...cases.slice(0, 1), ...partOf(cases.slice(1), 3)])(
   'the page of %s is accessible, fits every screen, runs no script and loads nothing',
   async (name, page, query = '') => {
     if (!browser) throw new Error('no browser');

@@ -152,6 +152,7 @@ testWith('strace').each<[string, number[]]>([
     for (const nth of moments) {
       const strace = [
         '-f',
+        '--seccomp-bpf',
         '-qq',
         '-o',
         '/dev/null',
