@@ -142,17 +142,7 @@ testWith('strace')(
     await using box = await openBlackBox(secretsManager);
     const hang = 'inject=fsync:delay_enter=10000000';
     const where = ['-o', join(box.folder, 'strace.log'), '-P', join(box.folder, 'receipts')];
-    const wrap = [
-      'strace',
-      '-f',
-      '--seccomp-bpf',
-      '-qq',
-      ...where,
-      '-e',
-      'trace=fsync',
-      '-e',
-      hang,
-    ];
+    const wrap = ['strace', '-f', '-qq', ...where, '-e', 'trace=fsync', '-e', hang];
 
     const program = box.start(force, { wrap });
     await program.said('receipt.failed');

@@ -163,7 +163,6 @@ function startTraced(call: string, what: string, when: number): Program {
   const wrap = [
     'strace',
     '-f',
-    '--seccomp-bpf',
     '-qq',
     '-o',
     join(rig.folder, 'strace.log'),

@@ -170,19 +170,7 @@ describe('file store', () => {
     const [call, filter] = fault === 'silent' ? ['link', []] : ['fsync', ['-P', index]];
     const inject = `inject=${call}:signal=SIGKILL:when=${nth}`;
     const log = join(box.folder, 'strace.log');
-    return [
-      'strace',
-      '-f',
-      '--seccomp-bpf',
-      '-qq',
-      '-o',
-      log,
-      ...filter,
-      '-e',
-      `trace=${call}`,
-      '-e',
-      inject,
-    ];
+    return ['strace', '-f', '-qq', '-o', log, ...filter, '-e', `trace=${call}`, '-e', inject];
   };
 
   async function world(row: string, kill: Kill): Promise<string[]> {

@@ -152,7 +152,6 @@ testWith('strace').each<[string, number[]]>([
     for (const nth of moments) {
       const strace = [
         '-f',
-        '--seccomp-bpf',
         '-qq',
         '-o',
         '/dev/null',

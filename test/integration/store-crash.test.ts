@@ -69,16 +69,7 @@ const traced = testWith('strace');
  * reproducible.
  */
 function rotateUnder(injection: string, token: string): { output: string; isKilled: boolean } {
-  const strace = [
-    '-f',
-    '--seccomp-bpf',
-    '-qq',
-    '-o',
-    '/dev/null',
-    '-e',
-    `inject=${injection}`,
-    process.execPath,
-  ];
+  const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${injection}`, process.execPath];
   const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
   const { stdout, signal, status } = spawnSync(
     'strace',
@@ -157,7 +148,6 @@ traced(
       'strace',
       [
         '-f',
-        '--seccomp-bpf',
         '-qq',
         '-y',
         '-o',
