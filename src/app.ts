@@ -29,7 +29,7 @@ import type { Request, Result } from './rotation/state.ts';
 import { type AccountStatus, readStatus } from './rotation/status.ts';
 import type { Secret } from './secret.ts';
 import type { FileStore } from './stores/file-store.ts';
-import { describeLost, isFolderLost, markFolder, markOf } from './stores/folders.ts';
+import { markFolder, refuseLost } from './stores/folders.ts';
 import { parseSecret } from './stores/secret-document.ts';
 import { openSecretStore } from './stores/secret-store.ts';
 import type { SecretsManager } from './stores/secrets-manager.ts';
@@ -351,7 +351,7 @@ export async function openAuditWriter(
   };
   if (audit.s3 === undefined) {
     const { openFileSegments } = await import('./audit/file-segments.ts');
-    refuseLost(audit.directory);
+    refuseLost(audit.directory, 'audit-unavailable', 'audit log: ');
     const segments = openFileSegments({ directory: audit.directory, processes, clock });
     markFolder(audit.directory);
     return openAuditLog({ ...common, segments });
@@ -376,13 +376,6 @@ async function openAudit(
     observe({ event: 'audit.failed', account: '*', detail: error.message });
     return openReader();
   }
-}
-
-/** Throws `audit-unavailable` when the folder of the audit log was in use and is gone. */
-function refuseLost(directory: string): void {
-  if (!isFolderLost(directory)) return;
-  const facts = { cause: 'folder-missing', path: directory, mark: markOf(directory) } as const;
-  throw new Failure('audit-unavailable', `audit log: ${describeLost(directory)}`, facts);
 }
 
 /** Throws a UsageError. */
@@ -431,7 +424,7 @@ export async function openAuditSource(config: Config, clock: Clock): Promise<Aud
     const source = openFileSource(audit.directory);
     // What needs no audit log can still be read.
     const segments = async () => {
-      refuseLost(audit.directory);
+      refuseLost(audit.directory, 'audit-unavailable', 'audit log: ');
       return source.segments();
     };
     return { ...source, segments };

@@ -17,7 +17,7 @@ import { nextStep } from '../rotation/catalogue.ts';
 import { errnoOf, type Facts, Failure, osErrorText } from '../rotation/failure.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
-import { describeLost, isFolderLost, markOf } from '../stores/folders.ts';
+import { refuseLost } from '../stores/folders.ts';
 import { dayMs, isoTime } from '../time.ts';
 import { readConfig, type Session } from './context.ts';
 import {
@@ -190,12 +190,7 @@ function checkSigningKey(file: string): string {
 
 /** A folder that is writable, or that can be created. */
 function checkFolder(folder: string): string {
-  if (isFolderLost(folder))
-    throw fileFailure(describeLost(folder), {
-      cause: 'folder-missing',
-      path: folder,
-      mark: markOf(folder),
-    });
+  refuseLost(folder, 'store-denied');
   try {
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return `${folder} is writable.`;

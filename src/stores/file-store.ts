@@ -34,7 +34,7 @@ import {
   type IndexedVersion,
   readIndex,
 } from './file-index.ts';
-import { describeLost, isFolderLost, markFolder, markOf } from './folders.ts';
+import { markFolder, refuseLost } from './folders.ts';
 import type { StoredVersion, VersionStore } from './version-store.ts';
 
 export type FileStoreOptions = {
@@ -111,7 +111,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
 
     async putCurrent(secretId, value) {
       const place = placeOf(secretId);
-      refuseLost(directory);
+      refuseLost(directory, 'store-missing');
       for (const folder of [place.versions, place.index]) await makeFolder(folder);
       for (const folder of [dirname(place.index), directory]) await syncFolder(folder);
       markFolder(directory);
@@ -153,7 +153,7 @@ function limited(clock: Clock, versions: VersionStore): VersionStore {
 }
 
 async function probe(directory: string): Promise<number> {
-  refuseLost(directory);
+  refuseLost(directory, 'store-missing');
   const path = join(directory, `.probe-${randomUUID()}`);
   await writeDurably(path, Buffer.alloc(maxValueBytes));
   const { mtimeMs } = await onDisk('read', path, () => stat(path));
@@ -216,7 +216,7 @@ async function readAt(
         ? version.stages.includes(which.stage)
         : version.versionId === which.versionId,
     );
-    if (!index) refuseLost(place.directory);
+    if (!index) refuseLost(place.directory, 'store-missing');
     if (!index || !found) return null;
     try {
       const value = await openVersion(place, found, isSecondRead ? [] : ['ENOENT']);
@@ -326,15 +326,8 @@ function emptySecret(secretId: string): IndexContent {
   return { name: secretId, identity: `file:${secretId}#${randomUUID()}`, versions: [] };
 }
 
-/** Throws `store-missing` when the folder was in use and is gone. */
-function refuseLost(directory: string): void {
-  if (!isFolderLost(directory)) return;
-  const facts = { cause: 'folder-missing', path: directory, mark: markOf(directory) } as const;
-  throw new Failure('store-missing', describeLost(directory), facts);
-}
-
 function missing(place: Place): never {
-  refuseLost(place.directory);
+  refuseLost(place.directory, 'store-missing');
   throw new Failure(
     'secret-not-found',
     `secret ${place.secretId} does not exist in the file store`,

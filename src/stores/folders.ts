@@ -7,7 +7,7 @@
 
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { errnoOf } from '../rotation/failure.ts';
+import { errnoOf, Failure, type Reason } from '../rotation/failure.ts';
 
 /** The path of the folder's mark. */
 export const markOf = (directory: string): string =>
@@ -28,9 +28,7 @@ export function markFolder(directory: string): void {
   }
 }
 
-/** Whether the folder was in use, and is missing or empty now. */
-export const isFolderLost = (directory: string): boolean =>
-  isEmpty(directory) && existsSync(markOf(directory));
+const isLost = (directory: string): boolean => isEmpty(directory) && existsSync(markOf(directory));
 
 function isEmpty(directory: string): boolean {
   try {
@@ -40,6 +38,10 @@ function isEmpty(directory: string): boolean {
   }
 }
 
-/** What is wrong with a lost folder, in words. */
-export const describeLost = (directory: string): string =>
-  `the folder ${directory} is missing or empty, and it was in use before`;
+/** Throws a failure with this reason when the folder was in use, and is missing or empty now. */
+export function refuseLost(directory: string, reason: Reason, subject = ''): void {
+  if (!isLost(directory)) return;
+  const detail = `${subject}the folder ${directory} is missing or empty, and it was in use before`;
+  const facts = { cause: 'folder-missing', path: directory, mark: markOf(directory) } as const;
+  throw new Failure(reason, detail, facts);
+}
