@@ -25,8 +25,9 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf } from '../rotation/failure.ts';
+import { errnoOf, systemFailure } from '../rotation/failure.ts';
 import { isoDay } from '../time.ts';
 import { guarded, readOptional, storeText, syncFolder, writeAll } from './durable-text.ts';
 import { frontierFile, frontierFolder } from './frontier.ts';
@@ -111,24 +112,30 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
       }
     },
     position: () => ({ month: end.month ?? undefined, position: end.position }),
-    async probe() {
-      const path = join(writer, 'probe');
-      guarded(path, () => {
-        writeFileSync(path, Buffer.alloc(probeBytes), { mode: 0o640, flush: true });
-        unlinkSync(path);
-      });
-    },
     seek({ month, position }) {
       if (month === undefined || position === undefined) return false;
       end = { month, position };
       return true;
     },
+    probe: () => probe(join(writer, 'probe')),
     source: openFileSource(directory),
     close() {
       file.close();
       lock.close();
     },
   };
+}
+
+/** Not synchronous, unlike an append: it must not hold up the thread of a rotation. */
+async function probe(path: string): Promise<void> {
+  try {
+    await writeFile(path, Buffer.alloc(probeBytes), { mode: 0o640, flush: true });
+  } catch (error) {
+    throw systemFailure('audit-unavailable', `audit log ${path}`, path, error);
+  } finally {
+    // Also a part of it: on a full disk the records need the room.
+    await rm(path, { force: true }).catch(() => undefined);
+  }
 }
 
 function makeFolders(directory: string, writer: string): void {

@@ -144,14 +144,15 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
     },
     requestedRuns: () => follower.end.requested,
     factsHash: () => follower.end.factsHash,
-    probe: () =>
-      sequence.run(async () => {
+    async probe() {
+      await segments.probe();
+      return sequence.run(async () => {
         await writer.follow();
-        await segments.probe();
         const failure = writer.lastFailure();
         if (failure) throw failure;
         return follower.end.lastTimeMs;
-      }),
+      });
+    },
     source: segments.source,
     async close() {
       await queue.idle();

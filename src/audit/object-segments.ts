@@ -125,9 +125,9 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
       }
     },
     position: () => ({}),
+    seek: () => true,
     // A test object under Object Lock would stay. The newest append is the evidence.
     probe: async () => {},
-    seek: () => true,
     source: openObjectSource(objects),
     close: () => objects.close(),
   };

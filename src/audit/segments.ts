@@ -93,13 +93,13 @@ export interface AuditSegments {
   storeCache(size: number, text: string): Promise<void>;
   /** The position after the last append, for the cache. */
   position(): SegmentPosition;
-  /**
-   * Shows that an append would be stored, without an append, where the storage allows that. Throws
-   * when it would not.
-   */
-  probe(): Promise<void>;
   /** Continues after `position`. Returns false when it is not a position in this backend. */
   seek(position: SegmentPosition): boolean;
+  /**
+   * Shows that an append would be stored, without an append, where the storage allows that. Runs
+   * outside of `exclusively`. Throws when it would not.
+   */
+  probe(): Promise<void>;
   /** The same log for readers. */
   readonly source: AuditSource;
   close(): void;

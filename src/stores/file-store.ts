@@ -11,7 +11,7 @@
 // after a day.
 
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { within } from '../rotation/deadline.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
@@ -154,11 +154,18 @@ function limited(clock: Clock, versions: VersionStore): VersionStore {
 
 async function probe(directory: string): Promise<number> {
   refuseLost(directory, 'store-missing');
-  const path = join(directory, `.probe-${randomUUID()}`);
-  await writeDurably(path, Buffer.alloc(maxValueBytes));
-  const { mtimeMs } = await onDisk('read', path, () => stat(path));
-  await onDisk('remove', path, () => unlink(path));
-  return mtimeMs;
+  const path = join(directory, '.probe');
+  return onDisk('write', path, async () => {
+    const file = await open(path, 'w', 0o600);
+    try {
+      await file.writeFile(Buffer.alloc(maxValueBytes));
+      await file.sync();
+      return (await file.stat()).mtimeMs;
+    } finally {
+      await file.close();
+      await rm(path, { force: true }).catch(() => undefined);
+    }
+  });
 }
 
 /** One secret's folders, and what opens and dates its versions. */
