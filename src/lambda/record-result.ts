@@ -2,7 +2,7 @@
 // which opens everything: the simulation runs the steps without it.
 
 import type { Account } from '../app.ts';
-import { exemptUntilMs } from '../rotation/policy.ts';
+import { isExemptAt } from '../rotation/policy.ts';
 import type { Result } from '../rotation/state.ts';
 import type { Judged } from '../telemetry/emf.ts';
 import type { Invocation } from './runtime.ts';
@@ -14,7 +14,7 @@ export function judgedBy(
   name: string,
 ): Judged {
   const account = accounts.find((one) => one.name === name);
-  const isExempt = account !== undefined && (exemptUntilMs(account) ?? 0) > clock.nowMs();
+  const isExempt = account !== undefined && isExemptAt(account, clock.nowMs());
   return { policy: account?.policy ?? config.policy, isExempt };
 }
 

@@ -79,6 +79,13 @@ export const failures = {
 /** Why an attempt failed. */
 export type Reason = keyof typeof failures;
 
+/** The reasons for which a secret store cannot be read, whatever the secret is. */
+export const storeFailures = [
+  'store-unavailable',
+  'store-denied',
+  'store-missing',
+] as const satisfies readonly Reason[];
+
 /** The reasons that a `stopped` record may hold. */
 export const stopReasons = [
   'login-refused',

@@ -24,6 +24,13 @@ export function exemptUntilMs({ exempt }: { readonly exempt?: { readonly until: 
   return lastDayMs == null ? undefined : lastDayMs + dayMs;
 }
 
+/** Whether the policy does not apply now, because somebody approved that. */
+export const isExemptAt = (account: Parameters<typeof exemptUntilMs>[0], nowMs: number): boolean =>
+  nowMs < (exemptUntilMs(account) ?? 0);
+
+/** How far the clock of the store may differ from this one; milliseconds. */
+export const clockToleranceMs = 300_000;
+
 /** When the policy asks for the next rotation; UTC milliseconds. */
 export function dueAtMs(sinceMs: number, policy: Policy): number {
   return sinceMs + policy.rotateAfterDays * dayMs;

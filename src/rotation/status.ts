@@ -13,8 +13,8 @@ import {
   questionsOf,
   reasonOf,
 } from './classify.ts';
-import { type Facts, Failure, failures, type Reason } from './failure.ts';
-import { ageDays, dueAtMs, dueness } from './policy.ts';
+import { type Facts, Failure, failures, type Reason, storeFailures } from './failure.ts';
+import { ageDays, clockToleranceMs, dueAtMs, dueness } from './policy.ts';
 import type { Ports } from './ports.ts';
 import { examine, survey } from './rotate.ts';
 import type { Details, Evidence, Policy, Request } from './state.ts';
@@ -145,9 +145,6 @@ function ages(sinceMs: number, isAgeKnown: boolean, nowMs: number, policy: Polic
   };
 }
 
-/** How far the clock of the store may be ahead; milliseconds. */
-const clockToleranceMs = 300_000;
-
 type Described = Pick<AccountStatus, 'state' | 'reason' | 'detail' | 'next' | 'facts'>;
 
 function described(finding: Finding, evidence: Evidence, known: Facts): Described {
@@ -169,13 +166,7 @@ function described(finding: Finding, evidence: Evidence, known: Facts): Describe
 }
 
 /** The reasons for which the state of the password cannot be read from the store. */
-const unreadable: readonly Reason[] = [
-  'store-unavailable',
-  'store-denied',
-  'store-missing',
-  'secret-not-found',
-  'secret-invalid',
-];
+const unreadable: readonly Reason[] = [...storeFailures, 'secret-not-found', 'secret-invalid'];
 
 /** The state of an account for which this reason is known, from its attempt or from its secret. */
 export function stateOfReason(reason: Reason): AccountStatus['state'] {

@@ -3,8 +3,8 @@
 // password: each attempt reads its secret.
 
 import type { Account } from '../app.ts';
-import type { Facts, Reason } from '../rotation/failure.ts';
-import { ageDays, dayMs, dueAtMs, exemptUntilMs } from '../rotation/policy.ts';
+import { type Facts, type Reason, storeFailures } from '../rotation/failure.ts';
+import { ageDays, dayMs, dueAtMs, isExemptAt } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { isGood } from '../rotation/result.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
@@ -38,10 +38,9 @@ export type AccountEntry = {
   lastSuccessMs?: number | undefined;
   /**
    * Since when the account fails: the first failure of those in a row, or what the store knows of
-   * a suspension or an unfinished rotation; and the last failure.
+   * a suspension or an unfinished rotation.
    */
   failingSinceMs?: number | undefined;
-  failedAtMs?: number | undefined;
   /** When an attempt of this process changed the password, or may have changed it. */
   changedMs?: number | undefined;
   /** Failures in a row. */
@@ -131,11 +130,9 @@ export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOpt
 
 /** The reasons for which an account was not read. */
 const unread: readonly Reason[] = [
+  ...storeFailures,
   'interrupted',
   'out-of-time',
-  'store-unavailable',
-  'store-denied',
-  'store-missing',
   'audit-unavailable',
 ];
 
@@ -157,7 +154,6 @@ function applyStatus(entry: AccountEntry, status: AccountStatus, atMs: number): 
 
 function countFailure(entry: AccountEntry, atMs: number): void {
   entry.failures += 1;
-  entry.failedAtMs = atMs;
   entry.failingSinceMs ??= atMs;
 }
 
@@ -211,17 +207,17 @@ export function agesOf({ passwordSinceMs, policy, reason }: AccountEntry, nowMs:
 
 /** A scheduled run has so long to reach an account, and to renew its evidence. */
 const graceMs = 2 * 3_600_000;
-/** A date that is further ahead was written while the clock was wrong. */
-const clockToleranceMs = 60_000;
+/** Evidence that is dated further ahead was written while this clock was wrong. */
+const maxAheadMs = 60_000;
 
 /** Whether nothing positive may be said of an account: its evidence is too old, or misdated. */
 export function isStale({ evidenceAtMs = 0, nextRunMs }: AccountEntry, nowMs: number): boolean {
-  return nowMs > nextRunMs + graceMs || evidenceAtMs > nowMs + clockToleranceMs;
+  return nowMs > nextRunMs + graceMs || evidenceAtMs > nowMs + maxAheadMs;
 }
 
 /** Whether the policy does not apply today, because somebody approved that. */
 export const isExempt = ({ account }: Pick<AccountEntry, 'account'>, nowMs: number): boolean =>
-  nowMs < (exemptUntilMs(account) ?? 0);
+  isExemptAt(account, nowMs);
 
 /**
  * Whether the password is older than the policy permits, for the page, the metrics, the alerts and

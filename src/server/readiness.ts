@@ -4,7 +4,8 @@
 
 import type { Rotator } from '../app.ts';
 import { within } from '../rotation/deadline.ts';
-import { Failure } from '../rotation/failure.ts';
+import { Failure, storeFailures } from '../rotation/failure.ts';
+import { clockToleranceMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import { type AccountEntry, isStale } from '../scheduler/status-cache.ts';
@@ -36,8 +37,6 @@ const checkTimeoutMs = 8_000;
 export const stuckAfterMs = 150_000;
 /** The release date of this program: an earlier clock was never set. */
 const earliestMs = 1_793_491_200_000; // 2026-11-01
-/** How far the clock of the store may differ from this one. */
-const maxDifferenceMs = 300_000;
 
 /** Never rejects. */
 export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): Readiness {
@@ -56,7 +55,7 @@ export function createReadiness({ rotator, daemon, clock }: ReadinessOptions): R
     differenceMs = storeMs - nowMs;
     const { state, reason, detail = '' } = await rotator.status(entry.account);
     // A single secret that is missing or malformed says nothing about the store.
-    const isFailing = state === 'unreadable' && reason?.startsWith('store-') === true;
+    const isFailing = state === 'unreadable' && storeFailures.some((one) => one === reason);
     return isFailing
       ? { ok: false, detail: `${reason}: ${detail}` }
       : { ok: true, detail: `answers for ${entry.account.name}` };
@@ -125,11 +124,11 @@ function checkClock(entries: readonly AccountEntry[], nowMs: number, differenceM
   if (nowMs < earliestMs)
     return { ok: false, detail: 'the clock is before the release of this program' };
   const ahead = entries.find(
-    ({ passwordSinceMs = 0 }) => passwordSinceMs > nowMs + maxDifferenceMs,
+    ({ passwordSinceMs = 0 }) => passwordSinceMs > nowMs + clockToleranceMs,
   );
   if (ahead)
     return { ok: false, detail: `the password of ${ahead.account.name} is dated in the future` };
-  if (Math.abs(differenceMs) <= maxDifferenceMs)
+  if (Math.abs(differenceMs) <= clockToleranceMs)
     return { ok: true, detail: 'in agreement with the store' };
   const seconds = Math.round(Math.abs(differenceMs) / 1000);
   const where = differenceMs > 0 ? 'ahead of' : 'behind';

@@ -42,7 +42,6 @@ const failed = (
   next: nextStep(reason),
   failures: 3,
   failingSinceMs: nowMs - 3 * dayMs,
-  failedAtMs: nowMs - 17 * 60_000,
 });
 
 /** One of each kind. */
