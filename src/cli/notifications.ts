@@ -4,7 +4,7 @@
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import { parseFreeText } from '../order.ts';
-import { type Alert, isAcknowledged, severities } from '../telemetry/notification.ts';
+import { type Alert, bySeverity, isAcknowledged } from '../telemetry/notification.ts';
 import { type Journal, openJournal } from '../telemetry/notification-journal.ts';
 import { distance, isoTime, parseEnd } from '../time.ts';
 import { readConfig } from './context.ts';
@@ -14,9 +14,7 @@ import { type CommonFlags, print, printTable, type Shell } from './terminal.ts';
 export async function notifications(shell: Shell, flags: CommonFlags): Promise<number> {
   const { state } = await readJournal(shell, flags);
   const nowMs = openClock().nowMs();
-  const problems = [...state.problems.values()].sort(
-    (a, b) => severities.indexOf(b.severity) - severities.indexOf(a.severity),
-  );
+  const problems = [...state.problems.values()].sort(bySeverity);
   const waitingFor = ({ id }: Alert): string[] => {
     const messages = [...state.messages.values()].filter(({ alerts }) =>
       alerts.some((alert) => alert.id === id),
@@ -28,7 +26,8 @@ export async function notifications(shell: Shell, flags: CommonFlags): Promise<n
     print(shell, JSON.stringify(shown));
     return 0;
   }
-  if (problems.length === 0 && !flags.quiet) print(shell, 'No open problems.');
+  if (problems.length === 0 && !flags.quiet)
+    print(shell, 'The journal has no open problem. To check now: `thingspace-rotator status`');
   if (problems.length === 0) return 0;
   printTable(
     shell,

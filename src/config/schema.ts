@@ -243,6 +243,24 @@ const choice = <const Words extends readonly [string, ...string[]]>(about: strin
     .describe(about)
     .meta({ accepts: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}` });
 
+/** Ordered: the last one is the most urgent. The words are those of PagerDuty. */
+export const severities = ['info', 'warning', 'error', 'critical'] as const;
+
+/** What a notification can be about. */
+export const noticeKinds = [
+  'lost',
+  'stopped',
+  'verify-failed',
+  'in-doubt',
+  'changed',
+  'overdue',
+  'stale',
+  'audit-failed',
+  'failing',
+  'outage',
+  'all-is-well',
+] as const;
+
 const receiver = {
   webhook: z
     .string()
@@ -258,28 +276,9 @@ const receiver = {
     '`json`: a file whose content signs the body (HMAC-SHA256). `pagerduty`: a file with the ' +
       'integration key.',
   ).exactOptional(),
-  minSeverity: choice('Only problems that are at least so severe.', [
-    'info',
-    'warning',
-    'error',
-    'critical',
-  ]).default('info'),
+  minSeverity: choice('Only problems that are at least so severe.', severities).default('info'),
   kinds: z
-    .array(
-      choice('A kind of problem.', [
-        'lost',
-        'stopped',
-        'verify-failed',
-        'in-doubt',
-        'changed',
-        'overdue',
-        'stale',
-        'audit-failed',
-        'failing',
-        'outage',
-        'all-is-well',
-      ]),
-    )
+    .array(choice('A kind of problem.', noticeKinds))
     .default([])
     .describe('Only these kinds (docs/SERVE.md). None: all kinds.')
     .meta({ accepts: 'a list of kinds, such as [lost, stopped]' }),

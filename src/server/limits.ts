@@ -124,8 +124,10 @@ export function limitClients({ monotonicMs }: Pick<Clock, 'monotonicMs'>): AppMi
     const window = Math.floor(nowMs / windowMs);
     const client = clients.get(address) ?? { window, count: 0, open: 0 };
     if (client.window !== window) Object.assign(client, { window, count: 0 });
-    for (const [name, one] of clients)
-      if (clients.size >= maxClients && one.open === 0) clients.delete(name);
+    for (const [name, one] of clients) {
+      if (clients.size < maxClients) break;
+      if (one.open === 0) clients.delete(name);
+    }
     clients.set(address, client);
     client.count += 1;
     if (client.count > maxInWindow || client.open >= maxOfClient) {

@@ -2,9 +2,8 @@
 // follows from the lines of the journal, in their order (notification-journal.ts). Pure.
 
 import * as z from 'zod';
+import { type noticeKinds, severities } from '../config/schema.ts';
 
-/** Ordered: the last one is the most urgent. The words are those of PagerDuty. */
-export const severities = ['info', 'warning', 'error', 'critical'] as const;
 export type Severity = (typeof severities)[number];
 
 /** Kinds of problems. A new kind or reason of the same subject is a new problem. */
@@ -19,7 +18,7 @@ const problemKinds = {
   'audit-failed': 'error',
   failing: 'warning',
   outage: 'warning',
-} as const satisfies Record<string, Severity>;
+} as const satisfies Record<Exclude<(typeof noticeKinds)[number], 'all-is-well'>, Severity>;
 
 export type ProblemKind = keyof typeof problemKinds;
 
@@ -174,6 +173,10 @@ function applyMessage(state: NotificationState, message: Message): void {
 export const severityOf = (kind: ProblemKind): Severity => problemKinds[kind];
 export const isAtLeast = (severity: Severity, least: Severity): boolean =>
   severities.indexOf(severity) >= severities.indexOf(least);
+
+/** Orders problems, the most severe first. */
+export const bySeverity = (a: Pick<Alert, 'severity'>, b: Pick<Alert, 'severity'>): number =>
+  severities.indexOf(b.severity) - severities.indexOf(a.severity);
 
 /** Whether somebody took the problem over, and its time has not passed. */
 export const isAcknowledged = ({ acknowledged }: Alert, nowMs: number): boolean =>

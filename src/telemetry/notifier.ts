@@ -13,12 +13,12 @@ import type { Clock } from '../rotation/ports.ts';
 import type { Log } from './log.ts';
 import {
   type Alert,
+  bySeverity,
   type Cause,
   isAcknowledged,
   isAtLeast,
   type Message,
   type ProblemKind,
-  severities,
   severityOf,
 } from './notification.ts';
 import type { Journal } from './notification-journal.ts';
@@ -193,9 +193,7 @@ async function remind(state: State): Promise<void> {
   const isUrgent = (alert: Alert): boolean => !isAcknowledged(alert, nowMs);
   const open = [...problems.values()].sort(
     (a, b) =>
-      Number(isUrgent(b)) - Number(isUrgent(a)) ||
-      severities.indexOf(b.severity) - severities.indexOf(a.severity) ||
-      a.sinceMs - b.sinceMs,
+      Number(isUrgent(b)) - Number(isUrgent(a)) || bySeverity(a, b) || a.sinceMs - b.sinceMs,
   );
   const isDue = open.some((alert) => isUrgent(alert) && !isRecent(alert.sinceMs, nowMs));
   if (!isDue || isRecent(digestAtMs, nowMs)) return;
