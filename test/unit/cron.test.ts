@@ -7,6 +7,7 @@ import {
   jitterMs,
   nextRuns,
 } from '../../src/scheduler/cron.ts';
+import { itIs } from '../harness/fake-date.ts';
 
 const dayMs = 86_400_000;
 const zones = [
@@ -20,22 +21,6 @@ const zones = [
 ];
 
 afterEach(() => void jest.useRealTimers());
-
-/** Sets `new Date()`; timers stay real. */
-function itIs(ms: number): void {
-  jest.useFakeTimers({
-    now: ms,
-    doNotFake: [
-      'setTimeout',
-      'setInterval',
-      'setImmediate',
-      'queueMicrotask',
-      'nextTick',
-      'performance',
-      'hrtime',
-    ],
-  });
-}
 
 const offsetMinutes = (timeZone: string, ms: number): number => {
   const name = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' })
