@@ -155,13 +155,13 @@ function ours(program, args) {
 const verifyProgram = `
 const [directory, key] = process.argv.slice(2);
 const verifiers = [audit.parseVerifierKey(key)];
-const found = await audit.verifyLog(audit.openFileSource(directory), { verifiers });
+const found = await audit.verifyLog(audit.openFileSource(directory, audit.openClock()), { verifiers });
 if (found.state !== 'intact') throw new Error(JSON.stringify(found.findings));
 console.log(process.resourceUsage().maxRSS / 1024);`;
 const listProgram = `
 const [directory] = process.argv.slice(2);
 let count = 0;
-const records = audit.listRecords(audit.openFileSource(directory), { account: 'the-one' });
+const records = audit.listRecords(audit.openFileSource(directory, audit.openClock()), { account: 'the-one' });
 for await (const record of records) count += record.line.length > 0;
 console.log(count);`;
 
@@ -205,7 +205,7 @@ row(
 // Both alternate every hundred appends, so that other load on the machine affects them equally.
 const clock = audit.openClock();
 const log = await audit.openAuditLog({
-  segments: audit.openFileSegments({
+  segments: await audit.openFileSegments({
     directory: join(work, 'appended'),
     processes: audit.openProcessIdentity(process.pid),
     clock,

@@ -20,6 +20,7 @@ import { UsageError } from './config/errors.ts';
 import type { AccountConfig, Config } from './config/load.ts';
 import { openProcessIdentity } from './process-identity.ts';
 import { openReceipts } from './receipts/receipts.ts';
+import { answerIn } from './rotation/deadline.ts';
 import type { AuditEvent, RotationEvent } from './rotation/event.ts';
 import { errnoOf, Failure, osErrorText, type Reason } from './rotation/failure.ts';
 import type { Clock, Ports, ProcessIdentity, Receipts, SecretStore } from './rotation/ports.ts';
@@ -351,15 +352,23 @@ export async function openAuditWriter(
   };
   if (audit.s3 === undefined) {
     const { openFileSegments } = await import('./audit/file-segments.ts');
-    refuseLost(audit.directory, 'audit-unavailable', 'audit log: ');
-    const segments = openFileSegments({ directory: audit.directory, processes, clock });
-    markFolder(audit.directory);
+    const { directory } = audit;
+    await refuseLostLog(directory, clock);
+    const segments = await openFileSegments({ directory, processes, clock });
+    await timelyLog(directory, clock, markFolder(directory));
     return openAuditLog({ ...common, segments });
   }
   const { openObjectSegments } = await import('./audit/object-segments.ts');
   const objects = await openBucket(config, 'audit log', audit.s3, clock);
   return openAuditLog({ ...common, segments: openObjectSegments(objects) });
 }
+
+/** Throws `audit-unavailable` when the disk of the log does not answer. */
+const timelyLog = <T>(path: string, clock: Clock, working: Promise<T>): Promise<T> =>
+  answerIn(clock, { reason: 'audit-unavailable', subject: `audit log ${path}`, path }, working);
+
+const refuseLostLog = (directory: string, clock: Clock): Promise<void> =>
+  timelyLog(directory, clock, refuseLost(directory, 'audit-unavailable', 'audit log: '));
 
 async function openAudit(
   config: Config,
@@ -421,10 +430,10 @@ export async function openAuditSource(config: Config, clock: Clock): Promise<Aud
   const { audit } = config;
   if (audit.s3 === undefined) {
     const { openFileSource } = await import('./audit/file-segments.ts');
-    const source = openFileSource(audit.directory);
+    const source = openFileSource(audit.directory, clock);
     // What needs no audit log can still be read.
     const segments = async () => {
-      refuseLost(audit.directory, 'audit-unavailable', 'audit log: ');
+      await refuseLostLog(audit.directory, clock);
       return source.segments();
     };
     return { ...source, segments };

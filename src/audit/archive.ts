@@ -54,9 +54,10 @@ export async function* archivedMonths(
     const text = await signFrontier(origin, end.tree, state, [signer]);
     const next = { name: `${frontierFolder}/${frontierFile(size)}`, text };
     const files = new Map<string, string | Uint8Array>([[segment.name, bytes]]);
-    for (const { name, text: note } of checkpoints) {
+    for (const stored of checkpoints) {
+      const note = await stored.read();
       const covered = parseCheckpoint(note)?.size ?? 0;
-      if (covered > from && covered <= size) files.set(`checkpoints/${name}`, note);
+      if (covered > from && covered <= size) files.set(`checkpoints/${stored.name}`, note);
     }
     if (first) files.set(`${frontierFolder}/${frontierFile(from)}`, first.text);
     files.set(next.name, text);

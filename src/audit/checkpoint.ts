@@ -20,6 +20,7 @@ import {
   verify,
 } from 'node:crypto';
 import { base64Of, type Hash, hashOf } from './merkle.ts';
+import type { AuditSource } from './reader.ts';
 
 /** Signs notes: with the key of a file (`openSigningKey`), or with AWS KMS (aws/kms-signer.ts). */
 export interface Signer {
@@ -275,4 +276,10 @@ export function parseCheckpoint(text: string): Checkpoint | null {
   )
     return null;
   return { origin, size: Number(size), root, text, note };
+}
+
+/** The last stored checkpoint, its signature not checked; `null` when there is none. */
+export async function newestCheckpoint(source: AuditSource): Promise<Checkpoint | null> {
+  const last = (await source.checkpoints()).at(-1);
+  return last ? parseCheckpoint(await last.read()) : null;
 }

@@ -1,44 +1,79 @@
-// Files of the audit log and of a witness that survive a power failure. Every call is synchronous
-// and checked.
+// The disk that an audit log or a witness is on. Every call is checked and ends: one on a hung
+// mount never returns, and nothing may wait for it forever. What is stored survives a power failure.
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { systemFailure } from '../rotation/failure.ts';
+import { answerIn, diskHangs } from '../rotation/deadline.ts';
+import { errnoOf, systemFailure } from '../rotation/failure.ts';
+import type { Clock } from '../rotation/ports.ts';
 
-/** Runs a system call on `path`; its error becomes `audit-unavailable`. */
-export function guarded<T>(path: string, call: () => T): T {
+export type Disk = {
+  /**
+   * Runs an operation on `path`. Throws `audit-unavailable` when the disk refuses it, or does not
+   * answer within 30 s, or still owes the answer to an earlier one: each operation that hangs keeps
+   * a thread. One that is late may still have its effect.
+   */
+  run<T>(path: string, operation: () => Promise<T>): Promise<T>;
+  /** True while an operation that is late may still have its effect. */
+  isLate(): boolean;
+};
+
+/** One for each log in a process, so that readers do not wait again for what the writer waited. */
+export function openDisk(clock: Pick<Clock, 'sleep'>): Disk {
+  let late = 0;
+  return {
+    isLate: () => late > 0,
+    async run(path, operation) {
+      const subject = `audit log ${path}`;
+      const where = { reason: 'audit-unavailable', subject, path } as const;
+      if (late > 0) throw diskHangs(where);
+      const running = operation();
+      try {
+        return await answerIn(clock, where, running, () => {
+          late += 1;
+          const end = (): void => {
+            late -= 1;
+          };
+          running.then(end, end);
+        });
+      } catch (error) {
+        throw systemFailure('audit-unavailable', subject, path, error);
+      }
+    },
+  };
+}
+
+/** Opens a file, passes it to `use`, and closes it. */
+export async function withFile<T>(
+  path: string,
+  flags: string | number,
+  use: (file: FileHandle) => Promise<T>,
+): Promise<T> {
+  const file = await open(path, flags, 0o644);
   try {
-    return call();
-  } catch (error) {
-    throw systemFailure('audit-unavailable', `audit log ${path}`, path, error);
+    return await use(file);
+  } finally {
+    await file.close();
   }
 }
 
-export function writeAll(fd: number, bytes: Buffer): void {
-  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
-}
-
 /** Writes under another name and renames: the file is complete and durable, or absent. */
-export function storeText(path: string, text: string): void {
-  guarded(path, () => {
-    const fd = openSync(`${path}.new`, 'w', 0o644);
-    try {
-      writeAll(fd, Buffer.from(text, 'utf8'));
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(`${path}.new`, path);
+export async function storeText(path: string, text: string): Promise<void> {
+  await withFile(`${path}.new`, 'w', async (file) => {
+    await file.writeFile(text);
+    await file.sync();
   });
-  syncFolder(dirname(path));
+  await rename(`${path}.new`, path);
+  await syncFolder(dirname(path));
 }
 
-/** The text of a file; `null` when it cannot be read. */
-export function readOptional(path: string): string | null {
+/** The text of a file; `null` when there is none. */
+export async function readIfExists(path: string): Promise<string | null> {
   try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
   }
 }
 
@@ -46,13 +81,5 @@ export function readOptional(path: string): string | null {
  * Makes the names in a folder durable: without the fsync of the folder a new file can be lost in a
  * power failure.
  */
-export function syncFolder(folder: string): void {
-  guarded(folder, () => {
-    const fd = openSync(folder, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  });
-}
+export const syncFolder = (folder: string): Promise<void> =>
+  withFile(folder, 'r', (opened) => opened.sync());

@@ -1,6 +1,4 @@
-// The audit log in files on one machine, for the writer (segments.ts) and for readers. Every call
-// to the file system is synchronous and checked, so that nothing of this process runs between the
-// steps of an append.
+// The audit log in files on one machine, for the writer (segments.ts) and for readers.
 //
 //   DIRECTORY/audit-2026-11.jsonl                    the records of one UTC month, one a line
 //   DIRECTORY/checkpoints/000000000042.checkpoint    the signed head at 42 records
@@ -9,27 +7,23 @@
 //   DIRECTORY/.writer/lock and others                the lock between processes (lock.ts)
 
 import {
-  closeSync,
   constants,
-  fdatasyncSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, systemFailure } from '../rotation/failure.ts';
+import { errnoOf } from '../rotation/failure.ts';
+import type { Clock } from '../rotation/ports.ts';
 import { isoDay } from '../time.ts';
-import { guarded, readOptional, storeText, syncFolder, writeAll } from './durable-text.ts';
+import { type Disk, openDisk, readIfExists, storeText, syncFolder, withFile } from './disk.ts';
 import { frontierFile, frontierFolder } from './frontier.ts';
 import { type LockOptions, openLock } from './lock.ts';
 import { type AuditSource, numberAfter, recordKeys, type Segment } from './reader.ts';
@@ -59,16 +53,22 @@ const checkpointPath = (directory: string, size: number): string =>
 /** The first file of a log, or a position in a later one. */
 type End = { readonly month: string | null; readonly position: number };
 
+/** A log's folder, and the disk that it is on. */
+type Place = { readonly directory: string; readonly disk: Disk };
+
 /**
  * Opens the files in `directory` for a writer, and makes the folders. Throws `audit-unavailable`.
  */
-export function openFileSegments({ directory, processes, clock }: LockOptions): AuditSegments {
+export async function openFileSegments(options: Omit<LockOptions, 'disk'>): Promise<AuditSegments> {
+  const { directory } = options;
+  const disk = openDisk(options.clock);
+  const place = { directory, disk };
   const writer = join(directory, '.writer');
   const cache = join(writer, 'state.json');
-  makeFolders(directory, writer);
-  const lock = openLock({ directory: writer, processes, clock });
+  await disk.run(directory, () => makeFolders(directory, writer));
+  const lock = await openLock({ ...options, directory: writer, disk });
   const file = createAppender(directory);
-  const checkpoints = createCheckpointFolder(directory);
+  const checkpoints = createCheckpointFolder(place);
   let end: End = { month: null, position: 0 };
 
   return {
@@ -76,8 +76,8 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
     cacheFormat: 'thingspace-rotator/audit-state/2',
     exclusively: lock.hold,
     async readNew(_size, visit) {
-      for (const { month, path, from } of changedMonths(directory, end)) {
-        const incomplete = readAppends(path, from, (lines, position) => {
+      for (const { month, path, from } of await changedMonths(place, end)) {
+        const incomplete = await readAppends(disk, path, from, (lines, position) => {
           visit(lines);
           end = { month, position };
         });
@@ -90,26 +90,24 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
       // A clock that was set back does not write into a month that is over.
       const month = end.month !== null && end.month > now ? end.month : now;
       const position = month === end.month ? end.position : 0;
-      guarded(join(directory, monthFile(month)), () => file.append(month, bytes, position));
+      const path = join(directory, monthFile(month));
+      await disk.run(path, () => file.append(path, bytes, position));
       end = { month, position: position + bytes.length };
       return 'written';
     },
-    newestCheckpoint: async () => checkpoints.newest(),
-    readCheckpoint: async (size) => readOptional(checkpointPath(directory, size)),
-    storeCheckpoint: async (size, text) => checkpoints.store(size, text),
-    async addSignature(size, line) {
-      const path = checkpointPath(directory, size);
-      const text = guarded(path, () => readFileSync(path, 'utf8'));
-      if (!text.includes(line)) storeText(path, `${text}${line}`);
-    },
-    readCache: async () => readOptional(cache),
+    newestCheckpoint: checkpoints.newest,
+    readCheckpoint: checkpoints.read,
+    storeCheckpoint: checkpoints.store,
+    addSignature: checkpoints.addSignature,
+    readCache: () => disk.run(cache, () => readIfExists(cache)).catch(() => null),
     async storeCache(_size, text) {
-      try {
-        writeFileSync(`${cache}.new`, text, { mode: 0o640 });
-        renameSync(`${cache}.new`, cache);
-      } catch {
+      await disk
+        .run(cache, async () => {
+          await writeFile(`${cache}.new`, text, { mode: 0o640 });
+          await rename(`${cache}.new`, cache);
+        })
         // Without a cache the next start reads the log from its beginning.
-      }
+        .catch(() => undefined);
     },
     position: () => ({ month: end.month ?? undefined, position: end.position }),
     seek({ month, position }) {
@@ -117,66 +115,63 @@ export function openFileSegments({ directory, processes, clock }: LockOptions): 
       end = { month, position };
       return true;
     },
-    probe: () => probe(join(writer, 'probe')),
-    source: openFileSource(directory),
-    close() {
-      file.close();
-      lock.close();
+    probe: () => disk.run(join(writer, 'probe'), () => probe(join(writer, 'probe'))),
+    source: sourceOf(place),
+    async close() {
+      await disk.run(directory, file.close).catch(() => undefined);
+      await lock.close();
     },
   };
 }
 
-/** Not synchronous, unlike an append: it must not hold up the thread of a rotation. */
 async function probe(path: string): Promise<void> {
   try {
     await writeFile(path, Buffer.alloc(probeBytes), { mode: 0o640, flush: true });
-  } catch (error) {
-    throw systemFailure('audit-unavailable', `audit log ${path}`, path, error);
   } finally {
     // Also a part of it: on a full disk the records need the room.
     await rm(path, { force: true }).catch(() => undefined);
   }
 }
 
-function makeFolders(directory: string, writer: string): void {
-  guarded(directory, () => {
-    mkdirSync(writer, { recursive: true, mode: 0o750 });
-    mkdirSync(join(directory, checkpointFolder), { recursive: true, mode: 0o750 });
-  });
-  syncFolder(directory);
-  syncFolder(dirname(directory));
+async function makeFolders(directory: string, writer: string): Promise<void> {
+  await mkdir(writer, { recursive: true, mode: 0o750 });
+  await mkdir(join(directory, checkpointFolder), { recursive: true, mode: 0o750 });
+  await syncFolder(directory);
+  await syncFolder(dirname(directory));
 }
 
 /**
  * The month files that hold more than `end`, oldest first. Throws when one is shorter than before.
  */
-function changedMonths(directory: string, end: End) {
-  const months = monthsIn(directory);
+async function changedMonths(place: Place, end: End) {
+  const { directory, disk } = place;
+  const months = await monthsIn(place);
   const shorter = (month: string) =>
     damagedLog(join(directory, monthFile(month)), 'the file is shorter than before');
   if (end.month !== null && !months.includes(end.month)) throw shorter(end.month);
-  return months
-    .filter((month) => end.month === null || month >= end.month)
-    .map((month) => {
-      const path = join(directory, monthFile(month));
-      const from = month === end.month ? end.position : 0;
-      const size = guarded(path, () => statSync(path).size);
-      if (size < from) throw shorter(month);
-      return { month, path, from, isLonger: size > from };
-    })
-    .filter(({ isLonger }) => isLonger);
+  const changed: { month: string; path: string; from: number }[] = [];
+  for (const month of months) {
+    if (end.month !== null && month < end.month) continue;
+    const path = join(directory, monthFile(month));
+    const from = month === end.month ? end.position : 0;
+    const { size } = await disk.run(path, () => stat(path));
+    if (size < from) throw shorter(month);
+    if (size > from) changed.push({ month, path, from });
+  }
+  return changed;
 }
 
 /** Calls `visit` with each complete append after `from` and the position after it. */
-function readAppends(
+async function readAppends(
+  disk: Disk,
   path: string,
   from: number,
   visit: (lines: readonly Buffer[], position: number) => void,
-): IncompleteAppend | null {
+): Promise<IncompleteAppend | null> {
   let position = from;
   let part: Buffer[] = [];
   let isBroken = false;
-  const size = eachStoredLine(path, from, (line) => {
+  const size = await eachStoredLine(disk, path, from, (line) => {
     if (isBroken && viewLine(line) !== null)
       throw damagedLog(path, `damaged at byte ${position}, and records follow`);
     isBroken ||= line[0] !== 0x7b;
@@ -192,93 +187,98 @@ function readAppends(
     path,
     bytes: size - position,
     records: part.length,
-    remove: () => truncate(path, position),
+    remove: () => disk.run(path, () => truncate(path, position)),
   };
 }
 
 /** Shortens the file to `length`, durably. */
-function truncate(path: string, length: number): void {
-  guarded(path, () => {
-    const fd = openSync(path, 'r+');
-    try {
-      ftruncateSync(fd, length);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+const truncate = (path: string, length: number): Promise<void> =>
+  withFile(path, 'r+', async (file) => {
+    await file.truncate(length);
+    await file.sync();
   });
+
+/** Calls `visit` with each complete line after `position`; resolves with the size of the file. */
+async function eachStoredLine(
+  disk: Disk,
+  path: string,
+  position: number,
+  visit: (line: Buffer) => void,
+): Promise<number> {
+  const file = await disk.run(path, () => open(path, 'r'));
+  try {
+    let bytes: Buffer = Buffer.allocUnsafe(1 << 20);
+    let [held, at] = [0, position];
+    for (;;) {
+      if (held === bytes.length) bytes = Buffer.concat([bytes], bytes.length * 2);
+      const [into, used, from] = [bytes, held, at];
+      const read = () => file.read(into, used, into.length - used, from);
+      const { bytesRead } = await disk.run(path, read);
+      if (bytesRead === 0) return at;
+      at += bytesRead;
+      held += bytesRead;
+      let start = 0;
+      for (
+        let end = bytes.indexOf(0x0a);
+        end >= 0 && end < held;
+        end = bytes.indexOf(0x0a, start)
+      ) {
+        visit(Buffer.from(bytes.subarray(start, end)));
+        start = end + 1;
+      }
+      bytes.copyWithin(0, start, held);
+      held -= start;
+    }
+  } finally {
+    await closed(disk, path, file);
+  }
 }
 
-/** Calls `visit` with each complete line after `position`; returns the size of the file. */
-function eachStoredLine(path: string, position: number, visit: (line: Buffer) => void): number {
-  return guarded(path, () => {
-    const fd = openSync(path, 'r');
-    try {
-      let bytes: Buffer = Buffer.allocUnsafe(1 << 20);
-      let [held, at] = [0, position];
-      for (;;) {
-        if (held === bytes.length) bytes = Buffer.concat([bytes], bytes.length * 2);
-        const got = readSync(fd, bytes, held, bytes.length - held, at);
-        if (got === 0) return at;
-        at += got;
-        held += got;
-        let start = 0;
-        for (
-          let end = bytes.indexOf(0x0a);
-          end >= 0 && end < held;
-          end = bytes.indexOf(0x0a, start)
-        ) {
-          visit(Buffer.from(bytes.subarray(start, end)));
-          start = end + 1;
-        }
-        bytes.copyWithin(0, start, held);
-        held -= start;
-      }
-    } finally {
-      closeSync(fd);
-    }
-  });
-}
+/** What was read is known: a file that cannot be closed spoils nothing. */
+const closed = (disk: Disk, path: string, file: FileHandle): Promise<void> =>
+  disk.run(path, () => file.close()).catch(() => undefined);
 
 /** Appends bytes to month files; keeps the newest one open. */
 function createAppender(directory: string) {
-  let opened: { month: string; fd: number } | null = null;
+  let opened: { path: string; file: FileHandle } | null = null;
 
-  function close(): void {
-    if (opened) closeSync(opened.fd);
+  async function close(): Promise<void> {
+    const { file } = opened ?? {};
     opened = null;
+    await file?.close();
   }
 
-  function openMonth(month: string): number {
-    if (opened?.month === month) return opened.fd;
-    close();
+  async function openMonth(path: string): Promise<FileHandle> {
+    if (opened?.path === path) return opened.file;
+    await close();
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
-    opened = { month, fd: openSync(join(directory, monthFile(month)), flags, 0o640) };
-    return opened.fd;
+    opened = { path, file: await open(path, flags, 0o640) };
+    return opened.file;
   }
 
   return {
     close,
     /**
-     * One write and one fdatasync: durable when it returns. On an error the file gets its old
+     * One write and one fdatasync: durable when it resolves. On an error the file gets its old
      * length back, if possible.
      */
-    append(month: string, bytes: Buffer, position: number): void {
-      const fd = openMonth(month);
+    async append(path: string, bytes: Buffer, position: number): Promise<void> {
+      const file = await openMonth(path);
       try {
-        writeAll(fd, bytes);
-        fdatasyncSync(fd);
-        if (position === 0) syncFolder(directory);
+        for (let written = 0; written < bytes.length; )
+          written += (await file.write(bytes, written)).bytesWritten;
+        await file.datasync();
+        if (position === 0) await syncFolder(directory);
       } catch (error) {
         try {
-          ftruncateSync(fd, position);
-          fdatasyncSync(fd);
+          await file.truncate(position);
+          await file.datasync();
         } catch {
           // The next `readNew` finds the incomplete append.
         }
         // After a failed fdatasync the kernel may drop the pages: the next append opens the file
         // again.
-        close();
+        await close().catch(() => undefined);
         throw error;
       }
     },
@@ -286,132 +286,159 @@ function createAppender(directory: string) {
 }
 
 /** The folder of the checkpoints, for the writer. */
-function createCheckpointFolder(directory: string) {
+function createCheckpointFolder(place: Place) {
+  const { directory, disk } = place;
   const folder = join(directory, checkpointFolder);
   let seenMs = 0;
   return {
-    newest(): StoredCheckpoint | null {
-      const changedMs = guarded(folder, () => statSync(folder).mtimeMs);
-      if (changedMs === seenMs) return null;
-      seenMs = changedMs;
-      const size = checkpointSizesIn(directory).at(-1);
-      if (size === undefined) return null;
-      const name = checkpointPath(directory, size);
-      return { name, size, text: guarded(name, () => readFileSync(name, 'utf8')) };
+    async newest(): Promise<StoredCheckpoint | null> {
+      const { mtimeMs } = await disk.run(folder, () => stat(folder));
+      if (mtimeMs === seenMs) return null;
+      const size = (await checkpointSizesIn(place)).at(-1);
+      const name = checkpointPath(directory, size ?? 0);
+      const text = size === undefined ? '' : await disk.run(name, () => readFile(name, 'utf8'));
+      seenMs = mtimeMs;
+      return size === undefined ? null : { name, size, text };
     },
-    store(size: number, text: string): string {
-      storeText(checkpointPath(directory, size), text);
+    read(size: number): Promise<string | null> {
+      const path = checkpointPath(directory, size);
+      return disk.run(path, () => readIfExists(path));
+    },
+    async store(size: number, text: string): Promise<string> {
+      const path = checkpointPath(directory, size);
+      await disk.run(path, () => storeText(path, text));
       return text;
+    },
+    async addSignature(size: number, line: string): Promise<void> {
+      const path = checkpointPath(directory, size);
+      await disk.run(path, async () => {
+        const text = await readFile(path, 'utf8');
+        if (!text.includes(line)) await storeText(path, `${text}${line}`);
+      });
     },
   };
 }
 
-/** Stores a frontier in the log. Durable on return. Throws `audit-unavailable`. */
-export function storeFrontier(directory: string, size: number, text: string): void {
+/** Stores a frontier in the log. Durable when it resolves. Throws `audit-unavailable`. */
+export async function storeFrontier(
+  directory: string,
+  clock: Clock,
+  size: number,
+  text: string,
+): Promise<void> {
   const path = frontierPath(directory, size);
-  guarded(path, () => mkdirSync(dirname(path), { recursive: true, mode: 0o750 }));
-  storeText(path, text);
+  await openDisk(clock).run(path, async () => {
+    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    await storeText(path, text);
+  });
 }
 
 /**
  * Removes months that are archived, oldest first, and their checkpoints. The frontiers of these
  * months MUST be stored; `size` is that of the last one. Throws `audit-unavailable`.
  */
-export function removeMonths(directory: string, months: readonly string[], size: number): void {
-  const remove = (path: string): void => guarded(path, () => unlinkSync(path));
-  for (const month of [...months].sort()) remove(join(directory, monthFile(month)));
-  syncFolder(directory);
-  for (const covered of checkpointSizesIn(directory))
-    if (covered <= size) remove(checkpointPath(directory, covered));
+export async function removeMonths(
+  directory: string,
+  clock: Clock,
+  months: readonly string[],
+  size: number,
+): Promise<void> {
+  const disk = openDisk(clock);
+  const remove = (path: string): Promise<void> => disk.run(path, () => unlink(path));
+  for (const month of [...months].sort()) await remove(join(directory, monthFile(month)));
+  await disk.run(directory, () => syncFolder(directory));
+  for (const covered of await checkpointSizesIn({ directory, disk }))
+    if (covered <= size) await remove(checkpointPath(directory, covered));
   const folder = join(directory, frontierFolder);
-  for (const name of guarded(folder, () => readdirSync(folder)))
-    if (name < frontierFile(size)) remove(join(folder, name));
+  for (const name of await disk.run(folder, () => readdir(folder)))
+    if (name < frontierFile(size)) await remove(join(folder, name));
 }
 
 /** Names of the months that have a file, oldest first. */
-function monthsIn(directory: string): string[] {
-  return guarded(directory, () => readdirSync(directory))
+async function monthsIn({ directory, disk }: Place): Promise<string[]> {
+  return (await disk.run(directory, () => readdir(directory)))
     .map((name) => monthPattern.exec(name)?.[1])
     .filter((month) => month !== undefined)
     .sort();
 }
 
 /** Sizes of the checkpoints, ascending; none when the folder is missing. */
-function checkpointSizesIn(directory: string): number[] {
+async function checkpointSizesIn({ directory, disk }: Place): Promise<number[]> {
   const folder = join(directory, checkpointFolder);
-  return guarded(folder, () => {
+  const names = await disk.run(folder, async () => {
     try {
-      return readdirSync(folder);
+      return await readdir(folder);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return [];
       throw error;
     }
-  })
+  });
+  return names
     .map((name) => Number(checkpointPattern.exec(name)?.[1] ?? Number.NaN))
     .filter(Number.isSafeInteger)
     .sort((a, b) => a - b);
 }
 
 /** The sequence number of the first stored record; 0 when there is none. */
-function firstSequence(directory: string): number {
-  const [month] = monthsIn(directory);
+async function firstSequence(place: Place): Promise<number> {
+  const [month] = await monthsIn(place);
   if (month === undefined) return 0;
-  const path = join(directory, monthFile(month));
+  const path = join(place.directory, monthFile(month));
   const line = Buffer.alloc(maxLineBytes);
-  return guarded(path, () => {
-    const fd = openSync(path, 'r');
-    try {
-      const length = readSync(fd, line, 0, line.length, 0);
-      return Math.max(0, numberAfter(line.subarray(0, length), recordKeys.sequence));
-    } finally {
-      closeSync(fd);
-    }
-  });
+  return place.disk.run(path, () =>
+    withFile(path, 'r', async (file) => {
+      const { bytesRead } = await file.read(line, 0, line.length, 0);
+      return Math.max(0, numberAfter(line.subarray(0, bytesRead), recordKeys.sequence));
+    }),
+  );
 }
 
-function segmentOf(directory: string, month: string): Segment {
+function segmentOf({ directory, disk }: Place, month: string): Segment {
   const path = join(directory, monthFile(month));
   return {
     name: monthFile(month),
     month,
-    open() {
-      const fd = guarded(path, () => openSync(path, 'r'));
+    async open() {
+      const file = await disk.run(path, () => open(path, 'r'));
       // The size at the start: what is appended while this reader reads is left to the next one.
-      const size = guarded(path, () => fstatSync(fd).size);
+      const { size } = await disk.run(path, () => file.stat());
       return {
-        read: (into, at, position) => {
+        async read(into, at, position) {
           const length = Math.max(0, Math.min(into.length - at, size - position));
-          return guarded(path, () => readSync(fd, into, at, length, position));
+          const { bytesRead } = await disk.run(path, () => file.read(into, at, length, position));
+          return bytesRead;
         },
-        close: () => closeSync(fd),
+        close: () => closed(disk, path, file),
       };
     },
   };
 }
 
 /** The log in `directory` for readers. Takes no lock and writes nothing. */
-export function openFileSource(directory: string): AuditSource {
-  return {
-    segments: async () => monthsIn(directory).map((month) => segmentOf(directory, month)),
-    checkpoints: async () =>
-      checkpointSizesIn(directory).map((size) => new CheckpointFile(directory, size)),
-    async frontier() {
-      const size = firstSequence(directory);
-      const text = readOptional(frontierPath(directory, size));
-      return text === null ? null : { name: frontierFile(size), text };
-    },
-  };
-}
+export const openFileSource = (directory: string, clock: Pick<Clock, 'sleep'>): AuditSource =>
+  sourceOf({ directory, disk: openDisk(clock) });
+
+const sourceOf = (place: Place): AuditSource => ({
+  segments: async () => (await monthsIn(place)).map((month) => segmentOf(place, month)),
+  checkpoints: async () =>
+    (await checkpointSizesIn(place)).map((size) => new CheckpointFile(place, size)),
+  async frontier() {
+    const size = await firstSequence(place);
+    const path = frontierPath(place.directory, size);
+    const text = await place.disk.run(path, () => readIfExists(path));
+    return text === null ? null : { name: frontierFile(size), text };
+  },
+});
 
 /**
  * Read on demand. A log has one for every run, and an instance of a class needs the least memory.
  */
 class CheckpointFile {
-  readonly #directory: string;
+  readonly #place: Place;
   readonly #size: number;
 
-  constructor(directory: string, size: number) {
-    this.#directory = directory;
+  constructor(place: Place, size: number) {
+    this.#place = place;
     this.#size = size;
   }
 
@@ -419,8 +446,8 @@ class CheckpointFile {
     return checkpointFile(this.#size);
   }
 
-  get text(): string {
-    const path = checkpointPath(this.#directory, this.#size);
-    return guarded(path, () => readFileSync(path, 'utf8'));
+  read(): Promise<string> {
+    const path = checkpointPath(this.#place.directory, this.#size);
+    return this.#place.disk.run(path, () => readFile(path, 'utf8'));
   }
 }

@@ -13,21 +13,12 @@
 // milliseconds, or after a number of uses when another process waits. A waiting process says so
 // with the file `wanted`.
 
-import {
-  closeSync,
-  existsSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { link, lstat, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, Failure, systemFailure } from '../rotation/failure.ts';
+import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock, ProcessIdentity } from '../rotation/ports.ts';
 import type { Owner } from '../rotation/record.ts';
+import { type Disk, withFile } from './disk.ts';
 
 export type Lock = {
   /**
@@ -36,11 +27,12 @@ export type Lock = {
    * acquired.
    */
   hold<T>(work: (isFresh: boolean) => Promise<T>): Promise<T>;
-  close(): void;
+  close(): Promise<void>;
 };
 
 export type LockOptions = {
   readonly directory: string;
+  readonly disk: Disk;
   /** Identifies this process to the others. One instance per process (process-identity.ts). */
   readonly processes: Pick<ProcessIdentity, 'begin' | 'end' | 'liveness'>;
   readonly clock: Clock;
@@ -57,136 +49,191 @@ const unknownMs = 30_000;
 const idleMs = 5;
 /** or after so many uses, when another process waits. */
 const usesInARow = 64;
-
-const failureOn = (path: string, error: unknown): Failure =>
-  systemFailure('audit-unavailable', `audit log ${path}`, path, error);
+/** How often it is looked whether an operation that is late has ended. */
+const lateMs = 1_000;
 
 /** Registers this process as a possible owner, and removes the files of processes that ended. */
-export function openLock({ directory, processes, clock }: LockOptions): Lock {
+export async function openLock({ directory, disk, processes, clock }: LockOptions): Promise<Lock> {
   const me = processes.begin();
-  const links = createLinks(join(directory, `.holder-${me.id}`), me);
+  const files = createFiles(disk);
+  const links = await createLinks(files, join(directory, `.holder-${me.id}`), me);
   const lock = join(directory, 'lock');
   const wanted = join(directory, 'wanted');
-  const acquire = createAcquire(links, { lock, wanted, processes, clock });
-  removeEnded(directory, processes);
+  const acquire = createAcquire(files, links, { lock, wanted, processes, clock });
+  await removeEnded(files, directory, processes);
 
   let uses = 0;
   let isHeld = false;
   let isWorking = false;
   let isWatched = false;
+  let releasing: Promise<void> = Promise.resolve();
   const closing = new AbortController();
 
   /**
    * What was done under the lock is durable already. A link that cannot be removed is ours at the
-   * next `acquire`.
+   * next `acquire`. An operation that is late may still write: then the lock is kept, and a process
+   * that ends leaves it to be taken over.
    */
-  function release(): void {
-    if (isHeld) remove(lock);
+  function release(): Promise<void> {
+    if (!isHeld || disk.isLate()) return releasing;
     isHeld = false;
+    releasing = files.remove(lock);
+    return releasing;
   }
 
   /** Releases the lock when nothing used it for a while. */
   async function watch(): Promise<void> {
     if (isWatched) return;
     isWatched = true;
-    for (let seen = -1; isHeld && (isWorking || seen !== uses); ) {
+    for (let seen = -1; isHeld && (isWorking || disk.isLate() || seen !== uses); ) {
+      if (closing.signal.aborted) break;
       seen = uses;
-      await clock.sleep(idleMs, closing.signal);
+      await clock.sleep(disk.isLate() ? lateMs : idleMs, closing.signal);
     }
     isWatched = false;
-    release();
+    await release();
+  }
+
+  /** A link that was late is ours when it comes, also when nothing uses the lock any more. */
+  async function adopt(): Promise<void> {
+    while (disk.isLate() && !closing.signal.aborted) await clock.sleep(lateMs, closing.signal);
+    const seen = uses;
+    const owner = await files.owner(lock).catch(() => null);
+    if (owner?.id !== me.id || isWorking || seen !== uses) return;
+    isHeld = true;
+    await watch();
   }
 
   return {
     async hold(work) {
-      const isFresh = !isHeld;
-      if (isFresh) {
-        await acquire();
-        isHeld = true;
-      }
       uses += 1;
       isWorking = true;
-      void watch();
       try {
+        await releasing;
+        const isFresh = !isHeld;
+        if (isFresh) await acquire();
+        isHeld = true;
+        void watch();
         return await work(isFresh);
+      } catch (error) {
+        if (!isHeld && disk.isLate()) void adopt();
+        throw error;
       } finally {
         isWorking = false;
-        if (uses % usesInARow === 0 && existsSync(wanted)) {
-          release();
-          remove(wanted);
+        if (uses % usesInARow === 0 && (await files.exists(wanted))) {
+          await release();
+          await files.remove(wanted);
           await clock.sleep(2 * idleMs);
         }
       }
     },
-    close() {
-      release();
+    async close() {
+      await release();
       closing.abort();
-      links.close();
+      await links.close();
       processes.end(me);
     },
   };
 }
 
-/** The file that identifies this process, and the links to it. */
-function createLinks(own: string, me: Owner) {
-  try {
-    const fd = openSync(own, 'wx', 0o644);
-    try {
-      const identity = Buffer.from(JSON.stringify(me));
-      if (writeSync(fd, identity) !== identity.length)
-        throw Object.assign(new Error('incomplete write'), { code: 'ENOSPC' });
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw failureOn(own, error);
-  }
+/** The operations on the files of the lock. */
+function createFiles(disk: Disk) {
+  /** Best effort: the next process removes it. */
+  const remove = (path: string): Promise<void> =>
+    disk.run(path, () => unlink(path)).catch(() => undefined);
   return {
-    close: () => remove(own),
-    /** `true` when `path` is ours; else its owner, or `null` when it was just released. */
-    take(path: string): true | Owner | null {
-      try {
-        linkSync(own, path);
-        return true;
-      } catch (error) {
-        if (errnoOf(error) !== 'EEXIST') throw failureOn(path, error);
-        const owner = ownerOf(path);
-        return owner?.id === me.id ? true : owner;
-      }
-    },
-    /** Best effort: without it the wait is longer. */
-    mark(path: string): void {
-      try {
-        linkSync(own, path);
-      } catch {
-        // Another process marked it, or it cannot be marked.
-      }
-    },
+    remove,
+    exists: (path: string): Promise<boolean> =>
+      disk
+        .run(path, () => lstat(path))
+        .then(
+          () => true,
+          () => false,
+        ),
+    names: (directory: string): Promise<string[]> => disk.run(directory, () => readdir(directory)),
+    unlink: (path: string): Promise<void> => disk.run(path, () => unlink(path)),
+    create: (path: string, text: string): Promise<void> =>
+      disk.run(path, () => withFile(path, 'wx', (file) => file.writeFile(text))),
+    /** False when `path` exists. */
+    link: (own: string, path: string): Promise<boolean> =>
+      disk.run(path, async () => {
+        try {
+          await link(own, path);
+          return true;
+        } catch (error) {
+          if (errnoOf(error) !== 'EEXIST') throw error;
+          return false;
+        }
+      }),
+    /** `null` when the file was just removed, or says nothing. */
+    owner: (path: string): Promise<Owner | null> =>
+      disk.run(path, async () => {
+        try {
+          const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+          return typeof value === 'object' &&
+            value !== null &&
+            typeof (value as Owner).id === 'string'
+            ? (value as Owner)
+            : null;
+        } catch (error) {
+          if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return null;
+          throw error;
+        }
+      }),
+    /**
+     * When the link was made: the change time of the inode changes with the number of its links.
+     */
+    linkedAtMs: (path: string): Promise<number> =>
+      disk
+        .run(path, () => lstat(path))
+        .then(
+          ({ ctimeMs }) => ctimeMs,
+          () => 0,
+        ),
   };
 }
-type Links = ReturnType<typeof createLinks>;
+type Files = ReturnType<typeof createFiles>;
+
+/** The file that identifies this process, and the links to it. */
+async function createLinks(files: Files, own: string, me: Owner) {
+  await files.create(own, JSON.stringify(me));
+  return {
+    close: () => files.remove(own),
+    /** `true` when `path` is ours; else its owner, or `null` when it was just released. */
+    async take(path: string): Promise<true | Owner | null> {
+      if (await files.link(own, path)) return true;
+      const owner = await files.owner(path);
+      return owner?.id === me.id ? true : owner;
+    },
+    /** Best effort: without it the wait is longer. */
+    mark: (path: string): Promise<unknown> => files.link(own, path).catch(() => undefined),
+  };
+}
+type Links = Awaited<ReturnType<typeof createLinks>>;
 
 /** Removes `path`, which `ended` owned, unless another process was faster. */
-function takeOver(
+async function takeOver(
+  files: Files,
   links: Links,
   path: string,
   ended: Owner,
   hasEnded: (owner: Owner) => boolean,
-): void {
+): Promise<void> {
   const right = `${path}.over-${ended.id}`;
-  const taken = links.take(right);
+  const taken = await links.take(right);
   if (taken === true) {
     try {
-      if (ownerOf(path)?.id === ended.id) unlinkSync(path);
+      if ((await files.owner(path))?.id === ended.id) await files.unlink(path);
     } finally {
-      unlinkSync(right);
+      await files.unlink(right);
     }
   } else if (taken !== null && hasEnded(taken)) {
-    takeOver(links, right, taken, hasEnded);
+    await takeOver(files, links, right, taken, hasEnded);
   }
 }
 
 function createAcquire(
+  files: Files,
   links: Links,
   {
     lock,
@@ -196,18 +243,18 @@ function createAcquire(
   }: Pick<LockOptions, 'processes' | 'clock'> & { lock: string; wanted: string },
 ): () => Promise<void> {
   return async () => {
-    if (links.take(lock) === true) return;
+    if ((await links.take(lock)) === true) return;
     const startedMs = clock.monotonicMs();
     let watched = { key: '', sinceMs: startedMs };
     for (let tries = 0; ; tries += 1) {
-      const owner = links.take(lock);
+      const owner = await links.take(lock);
       if (owner === true) {
         // Other waiting processes mark it again.
-        remove(wanted);
+        await files.remove(wanted);
         return;
       }
       const nowMs = clock.monotonicMs();
-      const key = `${owner?.id} ${linkedAtMs(lock)}`;
+      const key = `${owner?.id} ${await files.linkedAtMs(lock)}`;
       if (key !== watched.key) watched = { key, sinceMs: nowMs };
       const heldMs = nowMs - watched.sinceMs;
       const liveness = owner === null ? 'alive' : processes.liveness(owner);
@@ -216,10 +263,10 @@ function createAcquire(
         return found === 'gone' || (found === 'unknown' && nowMs - sinceMs >= unknownMs);
       };
       if (owner !== null && hasEnded(owner, watched.sinceMs))
-        takeOver(links, lock, owner, (other) => hasEnded(other, startedMs));
+        await takeOver(files, links, lock, owner, (other) => hasEnded(other, startedMs));
       else if (heldMs >= (liveness === 'unknown' ? unknownMs : patienceMs))
         throw notReleased(lock, owner);
-      links.mark(wanted);
+      await links.mark(wanted);
       await clock.sleep(Math.min(idleMs, 1 + tries));
     }
   };
@@ -236,44 +283,15 @@ function notReleased(path: string, owner: Owner | null): Failure {
 }
 
 /** Removes the files of processes that ended. Best effort. */
-function removeEnded(directory: string, processes: LockOptions['processes']): void {
-  let names: string[];
-  try {
-    names = readdirSync(directory);
-  } catch (error) {
-    throw failureOn(directory, error);
-  }
-  for (const name of names.filter((one) => one.startsWith('.holder-'))) {
-    const owner = ownerOf(join(directory, name));
-    if (owner && processes.liveness(owner) === 'gone') remove(join(directory, name));
-  }
-}
-
-function ownerOf(path: string): Owner | null {
-  try {
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return typeof value === 'object' && value !== null && typeof (value as Owner).id === 'string'
-      ? (value as Owner)
-      : null;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return null;
-    throw failureOn(path, error);
-  }
-}
-
-/** When the link was made: the change time of the inode changes with the number of its links. */
-function linkedAtMs(path: string): number {
-  try {
-    return lstatSync(path).ctimeMs;
-  } catch {
-    return 0;
-  }
-}
-
-function remove(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // Best effort: the next process removes it.
+async function removeEnded(
+  files: Files,
+  directory: string,
+  processes: LockOptions['processes'],
+): Promise<void> {
+  for (const name of await files.names(directory)) {
+    if (!name.startsWith('.holder-')) continue;
+    const path = join(directory, name);
+    const owner = await files.owner(path);
+    if (owner && processes.liveness(owner) === 'gone') await files.remove(path);
   }
 }

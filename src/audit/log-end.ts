@@ -236,7 +236,7 @@ export function createFollower(
         if (incomplete === null) break;
         if (end.tree.size < (newest?.size ?? 0))
           throw damagedLog(incomplete.path, `the log is damaged at record ${end.tree.size}`);
-        incomplete.remove();
+        await incomplete.remove();
         removed.push(incomplete);
       }
       if (newest !== null && end.tree.size < newest.size) throw discontinued(newest.size);

@@ -10,7 +10,13 @@
 import type { LastRotation, OpenIntent } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { AuditLog, Clock } from '../rotation/ports.ts';
-import { type Checkpoint, parseCheckpoint, type Signer, signCheckpoint } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  newestCheckpoint,
+  parseCheckpoint,
+  type Signer,
+  signCheckpoint,
+} from './checkpoint.ts';
 import { type CosigningEvent, createCosigning, type WitnessClient } from './cosigning.ts';
 import { createFollower, type LogEnd, type LogFollower, readLogEnd } from './log-end.ts';
 import { consistencyOf } from './proof.ts';
@@ -113,7 +119,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
       await writer.begin(cosigning.begin);
     });
   } catch (error) {
-    segments.close();
+    await segments.close();
     throw error;
   }
   return {
@@ -158,7 +164,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
       await queue.idle();
       await cosigning.idle();
       await sequence.idle();
-      segments.close();
+      await segments.close();
     },
   };
 }
@@ -217,8 +223,7 @@ function openCosigning(
     proveFrom: async (older, { size }) =>
       follower.consistency(older, size) ?? consistencyOf(source, older, size, () => clock.sleep(0)),
     store: (size, line) => run(() => segments.addSignature(size, line)),
-    newestSize: async () =>
-      parseCheckpoint((await source.checkpoints()).at(-1)?.text ?? '')?.size ?? 0,
+    newestSize: async () => (await newestCheckpoint(source))?.size ?? 0,
     report: onCosigning,
   });
   return {

@@ -129,7 +129,7 @@ export function openObjectSegments(objects: ObjectStore): AuditSegments {
     // A test object under Object Lock would stay. The newest append is the evidence.
     probe: async () => {},
     source: openObjectSource(objects),
-    close: () => objects.close(),
+    close: async () => objects.close(),
   };
 }
 
@@ -182,7 +182,7 @@ export function openObjectSource(objects: ObjectStore): AuditSource {
         if (note !== undefined && name.startsWith(`${note.name}.`)) note.text += text;
         else notes.push({ name, text });
       }
-      return notes;
+      return notes.map(({ name, text }) => ({ name, read: async () => text }));
     },
   };
 }

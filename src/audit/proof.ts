@@ -13,6 +13,7 @@ import { Failure } from '../rotation/failure.ts';
 import {
   type Checkpoint,
   checkNote,
+  newestCheckpoint,
   parseCheckpoint,
   signatureProblems,
   type Verifier,
@@ -45,7 +46,7 @@ export async function proveRecord(
 ): Promise<string | 'unsealed' | null> {
   const record = await findRecord(source, id);
   if (!record) return null;
-  const newest = (await source.checkpoints()).map(({ text }) => parseCheckpoint(text)).at(-1);
+  const newest = await newestCheckpoint(source);
   if (!newest || record.index >= newest.size) return 'unsealed';
   const [proof] = await proofsOf(source, [record], newest);
   return proof ?? null;

@@ -9,7 +9,7 @@ export type SegmentReader = {
    * `audit-unavailable`.
    */
   read(into: Buffer, at: number, position: number): number | Promise<number>;
-  close(): void;
+  close(): void | Promise<void>;
 };
 
 /**
@@ -31,12 +31,15 @@ export type AuditSource = {
   /** In log order. */
   segments(): Promise<readonly Segment[]>;
   /** The signed notes, ascending by size; `name` is for messages. */
-  checkpoints(): Promise<readonly SignedText[]>;
+  checkpoints(): Promise<readonly StoredText[]>;
   /** The signed frontier (frontier.ts) from which the records go on; `null` for record 0. */
   frontier(): Promise<SignedText | null>;
 };
 
 export type SignedText = { readonly name: string; readonly text: string };
+
+/** A text that is read when it is asked for: a log has thousands. */
+export type StoredText = { readonly name: string; read(): Promise<string> };
 
 /**
  * A block of memory with complete lines in `bytes[start, end)`. The byte before `start` may be
@@ -95,7 +98,7 @@ export async function* blocksOf(
         held = rest;
       }
     } finally {
-      reader.close();
+      await reader.close();
     }
   }
 }

@@ -32,8 +32,8 @@ export type IncompleteAppend = {
   readonly bytes: number;
   /** Complete lines among these bytes. */
   readonly records: number;
-  /** Removes these bytes. MUST be durable when it returns. */
-  readonly remove: () => void;
+  /** Removes these bytes. MUST be durable when it resolves. */
+  readonly remove: () => Promise<void>;
 };
 
 export type StoredCheckpoint = {
@@ -102,7 +102,7 @@ export interface AuditSegments {
   probe(): Promise<void>;
   /** The same log for readers. */
   readonly source: AuditSource;
-  close(): void;
+  close(): Promise<void>;
 }
 
 const sizeDigits = 12;

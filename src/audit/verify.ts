@@ -27,6 +27,7 @@ import {
   type LineBlock,
   numberAt,
   recordKeys,
+  type StoredText,
 } from './reader.ts';
 import { viewLine } from './record.ts';
 import { checkWitnesses, type WitnessPolicy } from './witness-check.ts';
@@ -184,11 +185,8 @@ async function readStart(
 }
 
 /** One by one: the text of a stored checkpoint is read when it is asked for. */
-function* eachCheckpoint(
-  stored: readonly { readonly name: string; readonly text: string }[],
-  kept: readonly string[],
-) {
-  for (const { name, text } of stored) yield { name, text, isAnchor: false };
+async function* eachCheckpoint(stored: readonly StoredText[], kept: readonly string[]) {
+  for (const one of stored) yield { name: one.name, text: await one.read(), isAnchor: false };
   for (const [index, text] of kept.entries())
     yield { name: `given checkpoint ${index + 1}`, text, isAnchor: true };
 }
@@ -200,7 +198,7 @@ async function readAgain(
 ): Promise<Checkpoint | null> {
   if (name === undefined) return null;
   const found = (await source.checkpoints()).findLast((one) => one.name === name);
-  return found ? parseCheckpoint(found.text) : null;
+  return found ? parseCheckpoint(await found.read()) : null;
 }
 
 /**
@@ -234,7 +232,7 @@ async function readCheckpoints(
   const sizes = new Set<number>();
   let origin = archived?.origin;
   const stored = await source.checkpoints();
-  for (const { name, text, isAnchor } of eachCheckpoint(stored, consistentWith)) {
+  for await (const { name, text, isAnchor } of eachCheckpoint(stored, consistentWith)) {
     const checkpoint = isAnchor ? readAnchor(name, text) : parseCheckpoint(text);
     const signer = checkpoint && signerOf(checkpoint.note, verifiers);
     if (checkpoint === null || signer === 'invalid' || signer === null) {

@@ -1,7 +1,7 @@
 // What the witnesses say about a log, for its verification: the cosignatures that are kept with the
 // newest checkpoint, and what each witness answers to that checkpoint now.
 
-import { type Checkpoint, parseCheckpoint } from './checkpoint.ts';
+import { type Checkpoint, newestCheckpoint } from './checkpoint.ts';
 import { type Cosignature, cosignatureOf } from './cosignature.ts';
 import { type CosigningResult, cosign, type WitnessClient } from './cosigning.ts';
 import type { Findings } from './findings.ts';
@@ -64,7 +64,7 @@ async function ask(
     findings.add('witness-conflict', `witness ${name}: ${answer.detail}`, name);
   if (answer.result !== 'behind') return answer;
   // The log may have grown since it was read.
-  const last = parseCheckpoint((await source.checkpoints()).at(-1)?.text ?? '');
+  const last = await newestCheckpoint(source);
   if ((last?.size ?? 0) < answer.size)
     findings.add(
       'witness-conflict',

@@ -9,12 +9,11 @@
 // 3. A state that cannot be read is an error, and never an empty state.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, ProcessIdentity } from '../rotation/ports.ts';
 import { checkNote, parseCheckpoint, type Verifier } from './checkpoint.ts';
 import type { Cosigner } from './cosignature.ts';
-import { guarded, storeText } from './durable-text.ts';
+import { openDisk, readIfExists, storeText } from './disk.ts';
 import { openLock } from './lock.ts';
 import { emptyRoot, type Hash, hashOf, isConsistent } from './merkle.ts';
 import { damagedLog } from './segments.ts';
@@ -42,29 +41,33 @@ export type Witness = {
    * The newest cosigned checkpoint of the log whose origin has this SHA-256 (hex, lower case);
    * `null` when there is none. Throws `audit-unavailable`.
    */
-  checkpointOf(originHash: string): string | null;
-  close(): void;
+  checkpointOf(originHash: string): Promise<string | null>;
+  close(): Promise<void>;
 };
 
 /** The most hashes of a consistency proof. */
 const maxProof = 63;
 
-export function openWitness(options: WitnessOptions): Witness {
+export async function openWitness(options: WitnessOptions): Promise<Witness> {
   const { directory, logs, cosigner, clock, processes } = options;
-  const lock = openLock({ directory, processes, clock });
+  const disk = openDisk(clock);
+  const lock = await openLock({ directory, disk, processes, clock });
   let last: Promise<unknown> = Promise.resolve();
 
   const pathOf = (originHash: string): string => join(directory, `${originHash}.checkpoint`);
 
+  const read = (path: string): Promise<string | null> => disk.run(path, () => readIfExists(path));
+
   /** The size and root that were cosigned last; the empty tree when there is none. */
-  function latest(path: string): { readonly size: number; readonly root: Hash } {
-    if (!guarded(path, () => existsSync(path))) return { size: 0, root: emptyRoot };
-    const stored = parseCheckpoint(guarded(path, () => readFileSync(path, 'utf8')));
+  async function latest(path: string): Promise<{ readonly size: number; readonly root: Hash }> {
+    const text = await read(path);
+    if (text === null) return { size: 0, root: emptyRoot };
+    const stored = parseCheckpoint(text);
     if (stored === null) throw damagedLog(path, 'the state of the witness is damaged');
     return stored;
   }
 
-  function addParsed({ old, proof, checkpoint }: Request): WitnessAnswer {
+  async function addParsed({ old, proof, checkpoint }: Request): Promise<WitnessAnswer> {
     const { origin, size, root, note } = checkpoint;
     const keys = logs.filter(({ name }) => name === origin);
     if (keys.length === 0) return answer(404, `The log "${origin}" is not known here.`);
@@ -72,12 +75,12 @@ export function openWitness(options: WitnessOptions): Witness {
       return answer(403, `The checkpoint has no valid signature by a known key of "${origin}".`);
     if (old > size) return answer(400, 'The old size is larger than the checkpoint.');
     const path = pathOf(createHash('sha256').update(origin).digest('hex'));
-    const seen = latest(path);
+    const seen = await latest(path);
     if (old !== seen.size) return answer(409, `${seen.size}`);
     if (!isConsistent(old, seen.root, size, root, proof))
       return answer(422, 'The proof does not show that the checkpoint continues the latest one.');
     const line = cosigner.cosign(note.text, clock.nowMs());
-    storeText(path, `${checkpoint.text}${line}`);
+    await disk.run(path, () => storeText(path, `${checkpoint.text}${line}`));
     return { status: 200, body: line };
   }
 
@@ -88,17 +91,15 @@ export function openWitness(options: WitnessOptions): Witness {
         return Promise.resolve(
           answer(400, 'The body is not "old SIZE", a proof, an empty line and a checkpoint.'),
         );
-      const job = (): Promise<WitnessAnswer> => lock.hold(async () => addParsed(request));
+      const job = (): Promise<WitnessAnswer> => lock.hold(() => addParsed(request));
       const result = last.then(job, job);
       last = result;
       return result;
     },
-    checkpointOf(originHash) {
-      const path = pathOf(originHash);
-      if (!/^[0-9a-f]{64}$/.test(originHash)) return null;
-      return guarded(path, () => (existsSync(path) ? readFileSync(path, 'utf8') : null));
+    async checkpointOf(originHash) {
+      return /^[0-9a-f]{64}$/.test(originHash) ? read(pathOf(originHash)) : null;
     },
-    close: () => lock.close(),
+    close: lock.close,
   };
 }
 

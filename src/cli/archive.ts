@@ -59,7 +59,7 @@ export async function auditArchive(shell: Shell, flags: ArchiveFlags): Promise<n
     if (flags.delete && bundles.length > 0) {
       await record(session, 'removed', bundles);
       const months = bundles.map(({ month }) => month);
-      removeMonths(directory, months, bundles.at(-1)?.size ?? 0);
+      await removeMonths(directory, clock, months, bundles.at(-1)?.size ?? 0);
     }
     report(shell, flags, bundles);
     return 0;
@@ -98,7 +98,7 @@ async function writeBundles(
   for await (const { month, size, frontier, files } of archivedMonths(options)) {
     const file = join(folder, `audit-${month}.zip`);
     const zip = storeBundle(folder, file, files);
-    storeFrontier(config.audit.directory, size, frontier.text);
+    await storeFrontier(config.audit.directory, clock, size, frontier.text);
     bundles.push({ month, size, file, sha256: sha256Of(zip) });
   }
   return bundles;

@@ -47,9 +47,11 @@ async function filesOf({ report, proofs }: BuiltReport, config: Config): Promise
   if (config.audit.witnesses.length > 0)
     files.set('keys/witnesses.vkey', config.audit.witnesses.map(({ key }) => `${key}\n`).join(''));
   // The log as far as the report was made from it: later records are not in its checkpoints.
-  for (const { name, text } of await source.checkpoints())
-    if (Number.parseInt(/(\d+)\.checkpoint/.exec(name)?.[1] ?? '', 10) <= (newest?.size ?? 0))
-      files.set(`checkpoints/${name.replace(/^.*\//, '')}`, text);
+  for (const stored of await source.checkpoints()) {
+    const size = Number.parseInt(/(\d+)\.checkpoint/.exec(stored.name)?.[1] ?? '', 10);
+    if (size <= (newest?.size ?? 0))
+      files.set(`checkpoints/${stored.name.replace(/^.*\//, '')}`, await stored.read());
+  }
   const frontier = await source.frontier();
   if (frontier) files.set(`log/${frontier.name}`, frontier.text);
   for (const [name, bytes] of await readSegments(source)) files.set(`log/${name}`, bytes);

@@ -2,19 +2,22 @@
 // `--offline` nothing is contacted.
 
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { platform } from 'node:os';
 import { dirname } from 'node:path';
 import { openWitnesses } from '../app.ts';
 import { openSigningKey, parseNote } from '../audit/checkpoint.ts';
 import { cosignatureOf } from '../audit/cosignature.ts';
 import type { AuditSource } from '../audit/reader.ts';
+import { openClock } from '../clock.ts';
 
 import type { Config } from '../config/load.ts';
 import { missingProtections } from '../config/protections.ts';
 import { openReceipts } from '../receipts/receipts.ts';
 import { nextStep } from '../rotation/catalogue.ts';
+import { answerIn } from '../rotation/deadline.ts';
 import { errnoOf, type Facts, Failure, osErrorText } from '../rotation/failure.ts';
+import type { Clock } from '../rotation/ports.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
 import { refuseLost } from '../stores/folders.ts';
@@ -44,7 +47,7 @@ export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<nu
   const accounts = `${length} account${length === 1 ? '' : 's'}.`;
   const isGood = printFindings(shell, { ...flags, offline: true }, [
     { check: 'configuration', state: 'ok', detail: accounts },
-    ...(await checkFiles(config)),
+    ...(await checkFiles(config, openClock())),
     ...(await checkReceipts(config)),
     ...checkProtections(config),
   ]);
@@ -59,7 +62,7 @@ export async function checkEnvironment(
   statuses: readonly AccountStatus[],
 ): Promise<Finding[]> {
   return [
-    ...(await checkFiles(config)),
+    ...(await checkFiles(config, clock)),
     ...(await checkWitnesses(config, rotator.audit.source, clock.nowMs())),
     ...(await checkReceipts(config)),
     ...checkProtections(config),
@@ -99,8 +102,8 @@ async function checkWitnesses(
   const witnesses = await openWitnesses(config);
   if (witnesses.length === 0) return [];
   const newest = new Map<string, number>();
-  for (const { text } of (await source.checkpoints()).slice(-checkedCheckpoints)) {
-    const note = parseNote(text);
+  for (const stored of (await source.checkpoints()).slice(-checkedCheckpoints)) {
+    const note = parseNote(await stored.read());
     for (const { verifier } of witnesses) {
       const found = note && cosignatureOf(note, verifier);
       if (found && found !== 'invalid') newest.set(verifier.verifierKey, found.timeMs);
@@ -138,29 +141,37 @@ function checkClock(statuses: readonly AccountStatus[], nowMs: number): Finding 
   return { check: 'clock', state: 'warning', detail };
 }
 
-async function checkFiles({ store, audit, http, receipts }: Config): Promise<Finding[]> {
+async function checkFiles(
+  { store, audit, http, receipts }: Config,
+  clock: Clock,
+): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const examine = async (check: string, work: () => Promise<string> | string): Promise<void> => {
+  const examine = async (
+    check: string,
+    path: string,
+    work: (path: string) => Promise<string>,
+  ): Promise<void> => {
     try {
-      findings.push({ check, state: 'ok', detail: await work() });
+      const onDisk = { reason: 'store-denied', subject: path, path } as const;
+      findings.push({ check, state: 'ok', detail: await answerIn(clock, onDisk, work(path)) });
     } catch (error) {
       findings.push({ check, state: 'failed', detail: describe(error) });
     }
   };
   if (store.type === 'file') {
-    await examine('store.identityFile', () => checkIdentity(store.identityFile));
-    await examine('store.directory', () => checkFolder(store.directory));
+    await examine('store.identityFile', store.identityFile, checkIdentity);
+    await examine('store.directory', store.directory, checkFolder);
   }
   if (audit.kmsKeyId === undefined && audit.signingKeySecretId === undefined)
-    await examine('audit.signingKeyFile', () => checkSigningKey(audit.signingKeyFile));
-  if (audit.s3 === undefined) await examine('audit.directory', () => checkFolder(audit.directory));
+    await examine('audit.signingKeyFile', audit.signingKeyFile, checkSigningKey);
+  if (audit.s3 === undefined) await examine('audit.directory', audit.directory, checkFolder);
   for (const key of ['tokenFile', 'readTokenFile'] as const) {
     const file = http[key];
-    if (file !== undefined) await examine(`http.${key}`, () => checkPrivateFile(file));
+    if (file !== undefined) await examine(`http.${key}`, file, checkPrivateFile);
   }
   const { identityFile } = receipts;
   if (identityFile !== undefined)
-    await examine('receipts.identityFile', () => checkIdentity(identityFile));
+    await examine('receipts.identityFile', identityFile, checkIdentity);
   return findings;
 }
 
@@ -176,10 +187,10 @@ async function checkIdentity(file: string): Promise<string> {
   return `The identity opens what is encrypted to ${recipient}.`;
 }
 
-function checkSigningKey(file: string): string {
-  checkPrivateFile(file);
+async function checkSigningKey(file: string): Promise<string> {
+  await checkPrivateFile(file);
   try {
-    return `The key signs as ${openSigningKey(readFileSync(file, 'utf8')).name}.`;
+    return `The key signs as ${openSigningKey(await readFile(file, 'utf8')).name}.`;
   } catch {
     throw fileFailure(`${file} holds no signing key (PRIVATE+KEY+…)`, {
       cause: 'key-invalid',
@@ -189,33 +200,33 @@ function checkSigningKey(file: string): string {
 }
 
 /** A folder that is writable, or that can be created. */
-function checkFolder(folder: string): string {
-  refuseLost(folder, 'store-denied');
+async function checkFolder(folder: string): Promise<string> {
+  await refuseLost(folder, 'store-denied');
   try {
-    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return `${folder} is writable.`;
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw accessFailure(error, folder);
   }
   const parent = dirname(folder);
   try {
-    accessSync(parent, constants.W_OK | constants.X_OK);
+    await access(parent, constants.W_OK | constants.X_OK);
     return `${folder} does not exist yet, and can be created.`;
   } catch (error) {
     throw accessFailure(error, parent);
   }
 }
 
-function checkPrivateFile(file: string): string {
+async function checkPrivateFile(file: string): Promise<string> {
   let mode: number;
   try {
-    mode = statSync(file).mode & 0o777;
-    accessSync(file, constants.R_OK);
+    ({ mode } = await stat(file));
+    await access(file, constants.R_OK);
   } catch (error) {
     throw accessFailure(error, file);
   }
   if (platform() !== 'win32' && (mode & 0o077) !== 0) {
-    const octal = `0${mode.toString(8)}`;
+    const octal = `0${(mode & 0o777).toString(8)}`;
     const detail = `${file} has mode ${octal}, so that other users can read it`;
     throw fileFailure(detail, { cause: 'file-mode', path: file, mode: octal });
   }

@@ -242,7 +242,7 @@ async function isStored(
 
 async function auditLines({ shell }: Demo, { config, clock }: Session): Promise<string[]> {
   const { directory } = config.audit;
-  const source = openFileSource(directory);
+  const source = openFileSource(directory, clock);
   const events: string[] = [];
   for await (const { view } of listRecords(source, {}))
     events.push(`  ${view.code} ${view.account ?? ''}`.trimEnd());

@@ -148,7 +148,7 @@ async function createAuditLog(
   origin: string,
 ): Promise<void> {
   const log = await openAuditLog({
-    segments: openFileSegments({
+    segments: await openFileSegments({
       directory,
       processes: openProcessIdentity(shell.pid),
       clock,
@@ -164,7 +164,7 @@ async function createAuditLog(
   try {
     await recordFacts(log, { accounts, policy: initialPolicy });
     await log.checkpoint();
-    markFolder(directory);
+    await markFolder(directory);
   } finally {
     await log.close();
   }

@@ -34,7 +34,7 @@ export async function witness(shell: Shell, flags: WitnessFlags): Promise<number
   }
   const clock = openClock();
   const processes = openProcessIdentity(shell.pid);
-  const core = openWitness({ directory, cosigner, logs, clock, processes });
+  const core = await openWitness({ directory, cosigner, logs, clock, processes });
   try {
     const ended = new Promise<void>((end) => shell.onSignal(() => end()));
     const app = createWitnessApp(core, (detail) => tell(shell, `error: ${detail}`));
@@ -44,7 +44,7 @@ export async function witness(shell: Shell, flags: WitnessFlags): Promise<number
     await ended;
     await listener.close();
   } finally {
-    core.close();
+    await core.close();
   }
   return 0;
 }

@@ -236,12 +236,17 @@ async function integrityOf(
 ): Promise<Report['integrity']> {
   const { newest } = verification;
   const [signature] = newest?.note.signatures ?? [];
-  const checkpoints = await options.source.checkpoints();
+  const checkpoints: { name: string; size: number }[] = [];
+  for (const stored of await options.source.checkpoints())
+    checkpoints.push({
+      name: stored.name,
+      size: parseCheckpoint(await stored.read())?.size ?? -1,
+    });
   return {
     ...verification,
-    checkpointsInPeriod: checkpoints
-      .map(({ name, text }) => ({ name, size: parseCheckpoint(text)?.size ?? -1 }))
-      .filter(({ size }) => size > (firstSequence ?? 0) && size <= (lastSequence ?? -1) + 1),
+    checkpointsInPeriod: checkpoints.filter(
+      ({ size }) => size > (firstSequence ?? 0) && size <= (lastSequence ?? -1) + 1,
+    ),
     checkpointText: newest?.text ?? null,
     keyId: signature === undefined ? null : hexOf(signature.keyId),
     previous: previousOf(options, verification),

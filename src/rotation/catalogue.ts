@@ -159,6 +159,12 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   'disk-error': (facts) => [
     { text: `Check the disk and the file system${disk(facts)}; the system log has the error` },
   ],
+  'disk-hangs': (facts) => [
+    {
+      text: `Check that the file system${disk(facts)} answers; a network mount waits for its server`,
+    },
+    retry(facts),
+  ],
   damaged: (facts) => [{ text: `Restore ${where(facts)} from a backup` }],
   'key-invalid': (facts) => [
     {

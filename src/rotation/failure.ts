@@ -111,6 +111,8 @@ export const causes = [
   'disk-full',
   /** The operating system reported an input or output error for `path`. */
   'disk-error',
+  /** The disk that holds `path` does not answer. */
+  'disk-hangs',
   /** The content of `path` cannot be used: truncated or altered. */
   'damaged',
   /** The file `path` holds no usable key. */

@@ -16,8 +16,8 @@ export function createWitnessApp(witness: Witness, report: (detail: string) => v
     const type = status === 409 ? 'text/x.tlog.size' : 'text/plain; charset=utf-8';
     return c.body(body, status, { 'content-type': type });
   });
-  app.get('/:hash/checkpoint', (c) => {
-    const text = witness.checkpointOf(c.req.param('hash'));
+  app.get('/:hash/checkpoint', async (c) => {
+    const text = await witness.checkpointOf(c.req.param('hash'));
     return text === null ? c.notFound() : c.text(text);
   });
   app.notFound((c) =>

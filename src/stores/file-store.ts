@@ -11,9 +11,9 @@
 // after a day.
 
 import { randomUUID } from 'node:crypto';
-import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { within } from '../rotation/deadline.ts';
+import { answerIn } from '../rotation/deadline.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
@@ -82,13 +82,13 @@ const maxValueBytes = 65_536;
 export async function openFileStore(options: FileStoreOptions): Promise<FileStore> {
   const { directory, clock } = options;
   const key = await openAgeKey(options.identity);
-  const folders = await onDisk('read the folder', directory, () => readdir(directory), [
-    'ENOENT',
-  ]).catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
-  });
-  if (folders.length > 0) markFolder(directory);
+  const timely: Timely = (working) =>
+    answerIn(
+      clock,
+      { reason: 'store-unavailable', subject: `store ${directory}`, path: directory },
+      working,
+    );
+  const folders = await timely(openFolder(directory));
   // Not waited for, and one folder at a time: one that hangs keeps one thread of the file system.
   void sweepAll(
     folders.map((name) => join(directory, name)),
@@ -107,53 +107,61 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     };
   };
   return {
-    versions: (secretId) => limited(clock, versionsAt(placeOf(secretId))),
+    versions: (secretId) => limited(timely, versionsAt(placeOf(secretId))),
 
     async putCurrent(secretId, value) {
       const place = placeOf(secretId);
-      refuseLost(directory, 'store-missing');
-      for (const folder of [place.versions, place.index]) await makeFolder(folder);
-      for (const folder of [dirname(place.index), directory]) await syncFolder(folder);
-      markFolder(directory);
       const token = randomUUID();
-      await putAt(place, { token, value, stages: ['AWSCURRENT'] }, () => emptySecret(secretId));
+      await timely(makePlace(place));
+      await timely(
+        putAt(place, { token, value, stages: ['AWSCURRENT'] }, () => emptySecret(secretId)),
+      );
       return token;
     },
 
-    probe: () => answerIn(clock, probe(directory)),
+    probe: () => timely(probe(directory)),
 
     async list() {
-      const indexes = await Promise.all(
-        ((await namesIn(directory)) ?? []).map((name) => readIndex(join(directory, name, 'index'))),
+      const names = (await timely(namesIn(directory))) ?? [];
+      const indexes = await timely(
+        Promise.all(names.map((name) => readIndex(join(directory, name, 'index')))),
       );
       return indexes.flatMap((index) => (index ? [index.name] : [])).sort();
     },
   };
 }
 
-/** How long an operation on the disk may take; milliseconds. One on a hung mount never ends. */
-const limitMs = 30_000;
-
 /** Throws `store-unavailable` when the disk does not answer in time. */
-async function answerIn<T>(clock: Clock, working: Promise<T>): Promise<T> {
-  const answer = await within(clock, limitMs, working);
-  if (answer !== 'late') return answer;
-  throw new Failure('store-unavailable', `the disk did not answer within ${limitMs / 1000} s`);
-}
+type Timely = <T>(working: Promise<T>) => Promise<T>;
 
 /** The same store, whose calls end. After `put` and `move` a late one may still have its effect. */
-function limited(clock: Clock, versions: VersionStore): VersionStore {
+function limited(timely: Timely, versions: VersionStore): VersionStore {
   return {
     ...versions,
-    read: (which) => answerIn(clock, versions.read(which)),
-    put: (version) => answerIn(clock, versions.put(version)),
-    move: (stage, from, to) => answerIn(clock, versions.move(stage, from, to)),
-    list: () => answerIn(clock, versions.list()),
+    read: (which) => timely(versions.read(which)),
+    put: (version) => timely(versions.put(version)),
+    move: (stage, from, to) => timely(versions.move(stage, from, to)),
+    list: () => timely(versions.list()),
   };
 }
 
+/** The names in the folder of the store, which is marked when there are any. */
+async function openFolder(directory: string): Promise<readonly string[]> {
+  const names = (await namesIn(directory)) ?? [];
+  if (names.length > 0) await markFolder(directory);
+  return names;
+}
+
+/** Makes the folders of a secret, durably. */
+async function makePlace({ directory, index, versions }: Place): Promise<void> {
+  await refuseLost(directory, 'store-missing');
+  for (const folder of [versions, index]) await makeFolder(folder);
+  for (const folder of [dirname(index), directory]) await syncFolder(folder);
+  await markFolder(directory);
+}
+
 async function probe(directory: string): Promise<number> {
-  refuseLost(directory, 'store-missing');
+  await refuseLost(directory, 'store-missing');
   const path = join(directory, '.probe');
   return onDisk('write', path, async () => {
     const file = await open(path, 'w', 0o600);
@@ -202,7 +210,7 @@ function versionsAt(place: Place): VersionStore {
     },
 
     async list() {
-      const index = (await readIndex(place.index)) ?? missing(place);
+      const index = (await readIndex(place.index)) ?? (await missing(place));
       return index.versions.map(({ versionId, stages, createdAtMs }) => ({
         versionId,
         stages,
@@ -223,7 +231,7 @@ async function readAt(
         ? version.stages.includes(which.stage)
         : version.versionId === which.versionId,
     );
-    if (!index) refuseLost(place.directory, 'store-missing');
+    if (!index) await refuseLost(place.directory, 'store-missing');
     if (!index || !found) return null;
     try {
       const value = await openVersion(place, found, isSecondRead ? [] : ['ENOENT']);
@@ -256,7 +264,7 @@ async function openVersion(
 async function putAt(
   place: Place,
   version: { readonly token: string; readonly value: Secret; readonly stages: readonly string[] },
-  first: () => IndexContent,
+  first: () => IndexContent | Promise<IndexContent>,
 ): Promise<'written' | 'taken'> {
   const { token, value, stages } = version;
   // The token becomes a file name, and has to be one of Secrets Manager's too.
@@ -273,7 +281,7 @@ async function putAt(
   let pruned: readonly IndexedVersion[] = [];
 
   const written = await changeIndex(place.index, async (index) => {
-    const content = index ?? first();
+    const content = index ?? (await first());
     existing = content.versions.find(({ versionId }) => versionId === token);
     if (existing) return null;
     // The version is complete and on the disk before any index names it.
@@ -333,8 +341,8 @@ function emptySecret(secretId: string): IndexContent {
   return { name: secretId, identity: `file:${secretId}#${randomUUID()}`, versions: [] };
 }
 
-function missing(place: Place): never {
-  refuseLost(place.directory, 'store-missing');
+async function missing(place: Place): Promise<never> {
+  await refuseLost(place.directory, 'store-missing');
   throw new Failure(
     'secret-not-found',
     `secret ${place.secretId} does not exist in the file store`,

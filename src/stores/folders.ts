@@ -5,7 +5,7 @@
 //   DATA/audit/         the folder
 //   DATA/.audit.mark    its mark: outside, so that it stays when a disk is not mounted
 
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf, Failure, type Reason } from '../rotation/failure.ts';
 
@@ -14,34 +14,36 @@ export const markOf = (directory: string): string =>
   join(dirname(resolve(directory)), `.${basename(resolve(directory))}.mark`);
 
 /** Marks a folder that is in use. Best effort: a folder without a mark is not protected. */
-export function markFolder(directory: string): void {
+export async function markFolder(directory: string): Promise<void> {
   const mark = markOf(directory);
-  if (existsSync(mark)) return;
+  if (await exists(mark)) return;
   const text =
     `thingspace-rotator uses the folder ${resolve(directory)}.\n` +
     'While this file exists, it is an error when that folder is missing or empty.\n';
   try {
-    mkdirSync(dirname(mark), { recursive: true, mode: 0o700 });
-    writeFileSync(mark, text, { mode: 0o644 });
+    await mkdir(dirname(mark), { recursive: true, mode: 0o700 });
+    await writeFile(mark, text, { mode: 0o644 });
   } catch {
     // The folder above may belong to somebody else.
   }
 }
 
-const isLost = (directory: string): boolean => isEmpty(directory) && existsSync(markOf(directory));
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
-function isEmpty(directory: string): boolean {
-  try {
-    return readdirSync(directory).length === 0;
-  } catch (error) {
-    return errnoOf(error) === 'ENOENT';
-  }
-}
+const isEmpty = (directory: string): Promise<boolean> =>
+  readdir(directory).then(
+    ({ length }) => length === 0,
+    (error) => errnoOf(error) === 'ENOENT',
+  );
 
 /** Throws a failure with this reason when the folder was in use, and is missing or empty now. */
-export function refuseLost(directory: string, reason: Reason, subject = ''): void {
-  if (!isLost(directory)) return;
+export async function refuseLost(directory: string, reason: Reason, subject = ''): Promise<void> {
+  const mark = markOf(directory);
+  if (!(await isEmpty(directory)) || !(await exists(mark))) return;
   const detail = `${subject}the folder ${directory} is missing or empty, and it was in use before`;
-  const facts = { cause: 'folder-missing', path: directory, mark: markOf(directory) } as const;
-  throw new Failure(reason, detail, facts);
+  throw new Failure(reason, detail, { cause: 'folder-missing', path: directory, mark });
 }

@@ -26,9 +26,9 @@ auditLogContract('files', async () => {
     clock,
     signer,
     seesOtherCheckpoints: true,
-    open: (fallback) =>
+    open: async (fallback) =>
       openAuditLog({
-        segments: openFileSegments({ directory, processes, clock }),
+        segments: await openFileSegments({ directory, processes, clock }),
         signer,
         clock,
         origin,
@@ -75,7 +75,7 @@ auditLogContract('objects', async () => {
     clock,
     signer,
     seesOtherCheckpoints: false,
-    open: (fallback) =>
+    open: async (fallback) =>
       openAuditLog({
         segments: openObjectSegments(objects),
         signer,

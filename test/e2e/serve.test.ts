@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openFileSource } from '../../src/audit/file-segments.ts';
 import { listRecords } from '../../src/audit/query.ts';
+import { openClock } from '../../src/clock.ts';
 import { type Child, openPlace, type Place, type RunOptions } from '../harness/cli.ts';
 import { openMonitor } from '../harness/monitor.ts';
 import { testWith } from '../harness/tools.ts';
@@ -53,7 +54,10 @@ const post = (
 
 async function audited(event: string): Promise<Record<string, unknown>[]> {
   const found: Record<string, unknown>[] = [];
-  for await (const { line } of listRecords(openFileSource(join(place.folder, 'audit')), { event }))
+  for await (const { line } of listRecords(
+    openFileSource(join(place.folder, 'audit'), openClock()),
+    { event },
+  ))
     found.push(JSON.parse(line) as Record<string, unknown>);
   return found;
 }

@@ -17,7 +17,11 @@ const [directory = '', keyFile = '', name = '', appends = '1', perAppend = '1', 
   process.argv.slice(2);
 const clock = openClock();
 const log = await openAuditLog({
-  segments: openFileSegments({ directory, processes: openProcessIdentity(process.pid), clock }),
+  segments: await openFileSegments({
+    directory,
+    processes: openProcessIdentity(process.pid),
+    clock,
+  }),
   signer: openSigningKey(readFileSync(keyFile, 'utf8')),
   clock,
   origin: 'example.com/fleet/audit',

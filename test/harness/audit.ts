@@ -24,9 +24,14 @@ export const dayMs = 86_400_000;
 /** 2026-03-01T00:00:00Z */
 export const march = Date.UTC(2026, 2, 1);
 
+const diskLimitMs = 30_000;
+
 export type TestClock = Clock & { atMs: number };
 
-/** Does not move until it is set. A sleep ends at once, after other work has run. */
+/**
+ * Does not move until it is set. A sleep ends at once, after other work has run; a time limit for
+ * the disk never comes.
+ */
 export function testClock(atMs: number = march): TestClock {
   let slept = 0;
   const clock: TestClock = {
@@ -36,6 +41,7 @@ export function testClock(atMs: number = march): TestClock {
     busyMs: () => 0,
     remainingMs: () => Number.POSITIVE_INFINITY,
     sleep: (ms) => {
+      if (ms >= diskLimitMs) return new Promise(() => undefined);
       slept += ms;
       return new Promise((resolve) => setImmediate(resolve));
     },
@@ -87,7 +93,7 @@ export async function openTestLog(
   const signer = openSigningKey(signingKey);
   const strays: string[] = [];
   const log = await openAuditLog({
-    segments: openFileSegments({ directory, processes, clock }),
+    segments: await openFileSegments({ directory, processes, clock }),
     signer,
     clock,
     origin: given.origin ?? origin,
@@ -182,6 +188,7 @@ export function memorySource(
   return {
     segments: async () => [{ name: 'memory', open: () => ({ read, close: () => undefined }) }],
     frontier: async () => null,
-    checkpoints: async () => checkpoints.map((text, index) => ({ name: String(index), text })),
+    checkpoints: async () =>
+      checkpoints.map((text, index) => ({ name: String(index), read: async () => text })),
   };
 }

@@ -80,11 +80,12 @@ async function archive(log: TestLog, before: string): Promise<ArchivedMonth[]> {
   const { signer, source, directory } = log;
   const months: ArchivedMonth[] = [];
   for await (const month of archivedMonths({ source, before, origin, signer })) {
-    storeFrontier(directory, month.size, month.frontier.text);
+    await storeFrontier(directory, log.clock, month.size, month.frontier.text);
     months.push(month);
   }
-  removeMonths(
+  await removeMonths(
     directory,
+    log.clock,
     months.map(({ month }) => month),
     months.at(-1)?.size ?? 0,
   );
@@ -124,7 +125,7 @@ test('ten of twelve months and the cache are removed, and everything goes on', a
     'frontiers',
   ]);
   const archivedRecords = months.at(-1)?.size ?? 0;
-  const source = openFileSource(directory);
+  const source = openFileSource(directory, testClock());
   const { archivedRecords: _, checkpoints: __, firstTimeMs: ___, ...same } = before;
   const after = await verifyLog(source, { verifiers, gapMs, consistentWith: [kept] });
   expect(after).toMatchObject({ ...same, anchors: [before.records], archivedRecords });
@@ -255,7 +256,10 @@ test('what is changed after an archive is altered: records, frontier, missing mo
     const copy = join(tempFolder(), 'audit');
     cpSync(directory, copy, { recursive: true });
     change(copy);
-    const { state } = await verifyLog(openFileSource(copy), { verifiers: [verifier], gapMs });
+    const { state } = await verifyLog(openFileSource(copy, testClock()), {
+      verifiers: [verifier],
+      gapMs,
+    });
     return state;
   };
   const frontier = months.at(-1)?.frontier.name ?? '';

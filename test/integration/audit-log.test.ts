@@ -348,7 +348,7 @@ test('a signing key that was replaced is recorded before anything that it signs'
     },
   });
   const verifiers = [second.verifier];
-  expect(await verifyLog(openFileSource(directory), { verifiers })).toMatchObject({
+  expect(await verifyLog(openFileSource(directory, testClock()), { verifiers })).toMatchObject({
     state: 'intact',
     keys: [first.verifier.verifierKey, second.verifier.verifierKey],
   });

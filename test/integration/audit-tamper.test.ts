@@ -59,7 +59,10 @@ async function after(
   const directory = join(tempFolder(), 'audit');
   cpSync(pristine.directory, directory, { recursive: true });
   await change(directory);
-  return verifyLog(openFileSource(directory), { verifiers: [pristine.verifier], consistentWith });
+  return verifyLog(openFileSource(directory, testClock()), {
+    verifiers: [pristine.verifier],
+    consistentWith,
+  });
 }
 const kinds = ({ findings }: Verification): string[] => [
   ...new Set(findings.map(({ kind }) => kind)),
@@ -318,7 +321,7 @@ test('verify changes nothing in the folder', async () => {
   cpSync(pristine.directory, directory, { recursive: true });
   rmSync(join(directory, '.writer'), { recursive: true });
   copyFileSync(logFile(directory), join(directory, 'kept'));
-  await verifyLog(openFileSource(directory), {
+  await verifyLog(openFileSource(directory, testClock()), {
     verifiers: [parseVerifierKey(pristine.signer.verifierKey)],
   });
 

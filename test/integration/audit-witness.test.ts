@@ -58,7 +58,7 @@ async function startWitness(state = join(tempFolder(), 'state')): Promise<TestWi
   mkdirSync(state, { recursive: true });
   const logs = [parseVerifierKey(signer.verifierKey)];
   const clock = testClock(march);
-  const core = openWitness({ directory: state, cosigner, logs, clock, processes });
+  const core = await openWitness({ directory: state, cosigner, logs, clock, processes });
   const app = createWitnessApp(core, () => undefined);
   const listener = await openListener({ app, host: '127.0.0.1', port: 0, clock: openClock() });
   return {
@@ -67,7 +67,7 @@ async function startWitness(state = join(tempFolder(), 'state')): Promise<TestWi
     url: `http://127.0.0.1:${listener.port}`,
     [Symbol.asyncDispose]: async () => {
       await listener.close();
-      core.close();
+      await core.close();
     },
   };
 }
@@ -185,7 +185,7 @@ const verify = (
   client: WitnessClient,
   required: 0 | 1 = 1,
 ): Promise<Verification> =>
-  verifyLog(openFileSource(directory), {
+  verifyLog(openFileSource(directory, testClock()), {
     verifiers: [parseVerifierKey(signer.verifierKey)],
     witnesses: { clients: [client], required: required || undefined },
   });

@@ -393,7 +393,8 @@ test('the report of an altered log says so at the top, and has no proofs', async
   const lines = year.lines.map((line, index) =>
     index === 40 ? line.replace('Success', 'Failure') : line,
   );
-  const checkpoints = (await year.source.checkpoints()).map(({ text }) => text);
+  const stored = await year.source.checkpoints();
+  const checkpoints = await Promise.all(stored.map((one) => one.read()));
   const { report, proofs } = await buildReport(
     reportOptions(year, { source: memorySource(lines, checkpoints) }),
   );
