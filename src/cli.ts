@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // The entry point of the command line: opens the terminal, runs a command, and maps the result to
 // an exit code. It never calls process.exit, so that no output is lost. `--version` is answered
-// before anything is loaded.
+// before anything else is loaded.
 
+import { openClock } from './clock.ts';
 import { version } from './version.ts';
 
 if (['--version', '-V'].includes(process.argv[2] ?? '')) process.stdout.write(`${version}\n`);
@@ -22,5 +23,27 @@ async function main(): Promise<void> {
     const stack = error instanceof Error ? error.stack : 'a value that is not an Error was thrown';
     process.stderr.write(`bug: ${stack}\n`);
     process.exitCode = 1;
+  }
+  await endHungCalls();
+}
+
+/**
+ * Node does not end while an operation on a file is under way, not even with process.exit, and one
+ * on a hung mount never ends.
+ */
+async function endHungCalls(): Promise<void> {
+  const areUnderWay = (): boolean =>
+    process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'));
+  if (!areUnderWay()) return;
+  const clock = openClock();
+  while (areUnderWay()) {
+    if (clock.monotonicMs() > 5_000) {
+      const { exitCode } = process;
+      process.stderr.write(
+        `A disk does not answer: SIGKILL ends this process, instead of exit code ${exitCode}.\n`,
+      );
+      process.kill(process.pid, 'SIGKILL');
+    }
+    await clock.sleep(50);
   }
 }

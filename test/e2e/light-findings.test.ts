@@ -45,7 +45,15 @@ async function serving(box: BlackBox) {
         await setTimeout(250);
       }
     },
+    /** Resolves when a readiness check says this. */
+    says: async (check: string, what: string): Promise<void> => {
+      while (!(await ready()).checks[check]?.includes(what)) await setTimeout(250);
+    },
     page: async (): Promise<string> => (await get('')).text(),
+    end: async (): Promise<Ran> => {
+      started.child.kill('SIGTERM');
+      return started.ended;
+    },
   };
 }
 
@@ -185,4 +193,25 @@ test('S1: a service whose secrets hang starts, and is not ready', async () => {
   const ready = await serve.notReady();
 
   expect(ready.checks['store']).toBe('no answer');
+});
+
+test('a disk that hangs ends neither the lights of a service, nor its end, nor a command', async () => {
+  await using box = await openBlackBox();
+  await using other = await openBlackBox();
+  await Promise.all([box.run(['check']), other.run(['check'])]);
+  execFileSync('mkfifo', [join(box.folder, 'audit', '.writer', 'probe')]);
+  const secrets = join(other.folder, 'secrets');
+  for (const name of readdirSync(secrets))
+    execFileSync('mkfifo', [join(secrets, name, 'index', '999999999999.json')]);
+
+  const ran = other.run(['status', '--json']);
+  const serve = await serving(box);
+  await serve.says('audit', 'did not answer within 30 s');
+  const page = await serve.page();
+  const [ended, status] = await Promise.all([serve.end(), ran]);
+
+  expect(page).toContain('did not answer within 30 s');
+  for (const { code, said } of [ended, status])
+    expect([code, said]).toEqual([null, expect.stringContaining('A disk does not answer')]);
+  expect(status.lines).toMatchObject([{ state: 'unreadable', reason: 'store-unavailable' }]);
 });
