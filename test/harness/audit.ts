@@ -26,22 +26,34 @@ export const march = Date.UTC(2026, 2, 1);
 
 const diskLimitMs = 30_000;
 
-export type TestClock = Clock & { atMs: number };
+export type TestClock = Clock & {
+  atMs: number;
+  /** Ends the time limits of what the disk has not answered. */
+  expire(): void;
+};
 
 /**
  * Does not move until it is set. A sleep ends at once, after other work has run; a time limit for
- * the disk never comes.
+ * the disk ends with `expire`.
  */
 export function testClock(atMs: number = march): TestClock {
   let slept = 0;
+  const limits = new Set<() => void>();
   const clock: TestClock = {
     atMs,
     nowMs: () => clock.atMs,
     monotonicMs: () => slept,
     busyMs: () => 0,
     remainingMs: () => Number.POSITIVE_INFINITY,
-    sleep: (ms) => {
-      if (ms >= diskLimitMs) return new Promise(() => undefined);
+    expire: () => {
+      for (const end of limits) end();
+    },
+    sleep: (ms, wake) => {
+      if (ms >= diskLimitMs)
+        return new Promise((resolve) => {
+          limits.add(resolve);
+          wake?.addEventListener('abort', () => limits.delete(resolve));
+        });
       slept += ms;
       return new Promise((resolve) => setImmediate(resolve));
     },

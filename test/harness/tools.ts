@@ -14,6 +14,7 @@ const probes = {
   // A mount in a namespace of the probe: it ends with the probe.
   mount: ['unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'],
   openssl: ['openssl', 'version'],
+  procfs: ['test', '-r', '/proc/self/wchan'],
   promtool: ['promtool', '--version'],
   python3: ['python3', '--version'],
   script: ['script', '--version'],

@@ -1,8 +1,12 @@
 // The audit log in files on a real disk: what was acknowledged is in the log.
 
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  closeSync,
+  constants,
   existsSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -12,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { parseCheckpoint } from '../../src/audit/checkpoint.ts';
 import { openFileSource } from '../../src/audit/file-segments.ts';
 import { viewLine } from '../../src/audit/record.ts';
@@ -30,6 +35,7 @@ import {
   tempFolder,
   testClock,
 } from '../harness/audit.ts';
+import { testWith } from '../harness/tools.ts';
 
 afterEach(removeTempFolders);
 
@@ -223,7 +229,7 @@ test('two writers read what the other one wrote, and its checkpoints', async () 
 });
 
 test('two busy writers that pass the lock to each other leave only records', async () => {
-  const clock = { ...openClock(), atMs: 0 };
+  const clock = { ...testClock(), ...openClock() };
   const one = await openTestLog({ clock });
   const two = await openTestLog({ directory: one.directory, signingKey: one.signingKey, clock });
   const appendSerially = async (log: typeof one, name: string): Promise<void> => {
@@ -259,8 +265,7 @@ test('a log that was shortened or altered before its checkpoint is not continued
   );
   writeFileSync(file, complete);
   const again = await openTestLog({ directory: log.directory, signingKey: log.signingKey });
-  while (existsSync(join(log.directory, '.writer', 'lock')))
-    await new Promise((resolve) => setImmediate(resolve));
+  while (existsSync(join(log.directory, '.writer', 'lock'))) await setImmediate();
   writeFileSync(file, complete.subarray(0, -200));
   expect((await failureOf(again.append([intended('r-9')]))).message).toContain(
     'shorter than before',
@@ -308,6 +313,65 @@ test('a log that cannot be written is named, and the records go to the fallback'
   expect(codesIn(again.directory)).toEqual(['log.genesis', 'sink.failed', 'rotation.intended']);
   expect(viewLine(linesIn(again.directory)[1] ?? '')).toMatchObject({ lost: 1 });
 });
+
+/** Resolves when a thread of this process waits for the other end of a FIFO. */
+async function untilOpenHangs(): Promise<void> {
+  const waits = (): boolean =>
+    readdirSync('/proc/self/task').some(
+      (thread) => readFileSync(`/proc/self/task/${thread}/wchan`, 'utf8') === 'wait_for_partner',
+    );
+  while (!waits()) await setImmediate();
+}
+
+testWith('procfs')(
+  'an append to a disk that hangs fails in time, and the log goes on',
+  async () => {
+    const log = await openTestLog();
+    await log.append([intended('r-1')]);
+    log.clock.atMs = Date.UTC(2026, 3, 1);
+    const month = join(log.directory, 'audit-2026-04.jsonl');
+    execFileSync('mkfifo', [month]);
+
+    const hanging = failureOf(log.append([outcome('r-1')]));
+    await untilOpenHangs();
+    log.clock.expire();
+    const [late, next] = [await hanging, await failureOf(log.append([outcome('r-2')]))];
+    const heldBy = readdirSync(join(log.directory, '.writer'));
+    const reader = openSync(month, constants.O_RDONLY | constants.O_NONBLOCK);
+    rmSync(month);
+    let isWritten = false;
+    while (!isWritten) {
+      await setImmediate();
+      const written = log.append([outcome('r-3')]);
+      isWritten = await written.then(
+        () => true,
+        () => false,
+      );
+    }
+    await log.checkpoint();
+    await log.close();
+    closeSync(reader);
+
+    for (const { reason, facts, message } of [late, next])
+      expect([reason, facts.cause, message]).toEqual([
+        'audit-unavailable',
+        'disk-hangs',
+        expect.stringMatching(/: the disk did not answer within 30 s$/),
+      ]);
+    // Another process must not write while what is late may still do so.
+    expect(heldBy).toContain('lock');
+    expect(log.strays.length).toBeGreaterThanOrEqual(2);
+    expect(codesIn(log.directory)).toEqual([
+      'log.genesis',
+      'rotation.intended',
+      'sink.failed',
+      'rotation.outcome',
+    ]);
+    const source = openFileSource(log.directory, testClock());
+    const { state } = await verifyLog(source, { verifiers: [log.verifier], gapMs: 90 * dayMs });
+    expect(state).toBe('intact');
+  },
+);
 
 test('a log of another origin is rejected, and closing leaves no files', async () => {
   const log = await filledLog(1);
