@@ -1,7 +1,7 @@
 // The composition root, the only place that chooses adapters: a configuration becomes a rotator, or
 // the parts that a reader of the audit log needs. An adapter that is not configured is not loaded.
 
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import {
   type Checkpoint,
@@ -274,7 +274,7 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
     const { openFileStore } = await import('./stores/file-store.ts');
     const files = await openFileStore({
       directory: store.directory,
-      identity: await readIdentity(store.identityFile),
+      identity: await readIdentity(store.identityFile, clock),
       clock,
     });
     return { versions: files.versions, discover: null, files, close: () => {} };
@@ -299,15 +299,16 @@ async function openReceiptPlaces(
   { writeLine, clock }: Runtime,
 ): Promise<{ receipts: Receipts; close: () => void }> {
   const { recipients, directory, identityFile, s3 } = config.receipts;
-  const identity = identityFile === undefined ? undefined : await readIdentity(identityFile);
+  const identity = identityFile === undefined ? undefined : await readIdentity(identityFile, clock);
   const objects = s3 && (await openBucket(config, 'receipts', s3, clock));
   const receipts = openReceipts({ recipients, directory, objects, identity, writeLine });
   return { receipts, close: () => objects?.close() };
 }
 
-async function readIdentity(file: string): Promise<Secret> {
+async function readIdentity(path: string, clock: Clock): Promise<Secret> {
   const { readIdentityFile } = await import('./stores/age-key.ts');
-  return readIdentityFile(file);
+  const onDisk = { reason: 'store-unavailable', subject: path, path } as const;
+  return answerIn(clock, onDisk, readIdentityFile(path));
 }
 
 /**
@@ -345,7 +346,7 @@ export async function openAuditWriter(
       policy: { maxAgeDays: policy.maxAgeDays, warnAgeDays: policy.rotateAfterDays },
     },
     fallback: runtime.writeLine,
-    predecessor: predecessor === undefined ? undefined : () => readPredecessor(predecessor),
+    predecessor: predecessor === undefined ? undefined : () => readPredecessor(predecessor, clock),
     witnesses: await openWitnesses(config),
     onCosigning: ({ event, witness, detail }: CosigningEvent) =>
       runtime.observe({ event, account: '*', witness, detail }),
@@ -367,6 +368,9 @@ export async function openAuditWriter(
 const timelyLog = <T>(path: string, clock: Clock, working: Promise<T>): Promise<T> =>
   answerIn(clock, { reason: 'audit-unavailable', subject: `audit log ${path}`, path }, working);
 
+const readTimely = (path: string, clock: Clock): Promise<string> =>
+  timelyLog(path, clock, readFile(path, 'utf8'));
+
 const refuseLostLog = (directory: string, clock: Clock): Promise<void> =>
   timelyLog(directory, clock, refuseLost(directory, 'audit-unavailable', 'audit log: '));
 
@@ -387,12 +391,13 @@ async function openAudit(
   }
 }
 
-/** Throws a UsageError. */
-function readPredecessor(file: string): Checkpoint {
+/** Throws a UsageError, `audit-unavailable`. */
+async function readPredecessor(file: string, clock: Clock): Promise<Checkpoint> {
   let checkpoint: Checkpoint | null = null;
   try {
-    checkpoint = parseCheckpoint(readFileSync(file, 'utf8'));
+    checkpoint = parseCheckpoint(await readTimely(file, clock));
   } catch (error) {
+    if (error instanceof Failure) throw error;
     throw new UsageError(`audit.predecessor ${file}: ${osErrorText(error)}.`);
   }
   if (checkpoint) return checkpoint;
@@ -451,10 +456,10 @@ export async function openVerifiers(config: Config, clock: Clock): Promise<Verif
   if (kmsKeyId !== undefined || signingKeySecretId !== undefined)
     return [parseVerifierKey((await openSigner(config, clock)).verifierKey)];
   try {
-    return [parseVerifierKey(readFileSync(`${signingKeyFile}.pub`, 'utf8'))];
+    return [parseVerifierKey(await readTimely(`${signingKeyFile}.pub`, clock))];
   } catch {
     try {
-      const { verifierKey } = openSigningKey(readFileSync(signingKeyFile, 'utf8'));
+      const { verifierKey } = openSigningKey(await readTimely(signingKeyFile, clock));
       return [parseVerifierKey(verifierKey)];
     } catch {
       throw new UsageError(
@@ -480,7 +485,7 @@ export async function openSigner(config: Config, clock: Clock): Promise<Signer> 
       name: audit.origin ?? 'thingspace-rotator',
     });
   }
-  if (audit.signingKeySecretId === undefined) return signerFrom(audit.signingKeyFile);
+  if (audit.signingKeySecretId === undefined) return signerFrom(audit.signingKeyFile, clock);
   const { signingKeySecretId } = audit;
   const secrets = await openSecrets(config, clock);
   try {
@@ -497,10 +502,11 @@ export async function openSigner(config: Config, clock: Clock): Promise<Signer> 
 const regionOf = ({ store }: Config): { region?: string } =>
   store.type === 'secrets-manager' && store.region !== undefined ? { region: store.region } : {};
 
-function signerFrom(file: string): Signer {
+async function signerFrom(file: string, clock: Clock): Promise<Signer> {
   try {
-    return openSigningKey(readFileSync(file, 'utf8'));
+    return openSigningKey(await readTimely(file, clock));
   } catch (error) {
+    if (error instanceof Failure) throw error;
     throw new Failure(
       'audit-unavailable',
       `audit.signingKeyFile ${file}: ` +

@@ -38,7 +38,7 @@ export type AuditLogOptions = {
   readonly origin: string;
   readonly context: AuditContext;
   /** Reads the last checkpoint of the log that this one follows; for the first record. */
-  readonly predecessor?: (() => Checkpoint) | undefined;
+  readonly predecessor?: (() => Promise<Checkpoint>) | undefined;
   /** Cosign the checkpoints. A witness that fails delays nothing. */
   readonly witnesses?: readonly WitnessClient[] | undefined;
   readonly onCosigning?: ((event: CosigningEvent) => void) | undefined;
@@ -289,10 +289,13 @@ function stamp(
 }
 
 /** The record of the key that signs, where the log does not name it yet. */
-function keyEvents({ tree, key }: LogEnd, { signer, predecessor }: AuditLogOptions): LogEvent[] {
+async function keyEvents(
+  { tree, key }: LogEnd,
+  { signer, predecessor }: AuditLogOptions,
+): Promise<LogEvent[]> {
   const { verifierKey } = signer;
   if (tree.size === 0) {
-    const last = predecessor?.().note.text.split('\n').slice(0, 3).join(' ');
+    const last = (await predecessor?.())?.note.text.split('\n').slice(0, 3).join(' ');
     return [{ code: 'log.genesis', verifierKey, predecessor: last }];
   }
   if (key === null || key === verifierKey) return [];
@@ -319,7 +322,7 @@ function createWriter(options: AuditLogOptions, follower: LogFollower) {
   async function write(events: readonly LoggedEvent[]): Promise<void> {
     if (mustFollow) await follow();
     for (let collisions = 0; collisions < collisionLimit; collisions += 1) {
-      const all = [...keyEvents(follower.end, options), ...notes, ...events];
+      const all = [...(await keyEvents(follower.end, options)), ...notes, ...events];
       // Another process may have begun the log meanwhile.
       if (all.length === 0) return;
       const batch = stamp(options, follower, all);

@@ -238,7 +238,7 @@ test('a new log names the last checkpoint of the one before it', async () => {
   const last = await old.checkpoint();
   await old.close();
 
-  const next = await openTestLog({ predecessor: () => last });
+  const next = await openTestLog({ predecessor: async () => last });
   await next.close();
 
   const [genesis = ''] = linesIn(next.directory);
