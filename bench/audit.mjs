@@ -155,13 +155,15 @@ function ours(program, args) {
 const verifyProgram = `
 const [directory, key] = process.argv.slice(2);
 const verifiers = [audit.parseVerifierKey(key)];
-const found = await audit.verifyLog(audit.openFileSource(directory, audit.openClock()), { verifiers });
+const source = audit.openFileSource(directory, audit.openClock());
+const found = await audit.verifyLog(source, { verifiers });
 if (found.state !== 'intact') throw new Error(JSON.stringify(found.findings));
 console.log(process.resourceUsage().maxRSS / 1024);`;
 const listProgram = `
 const [directory] = process.argv.slice(2);
 let count = 0;
-const records = audit.listRecords(audit.openFileSource(directory, audit.openClock()), { account: 'the-one' });
+const source = audit.openFileSource(directory, audit.openClock());
+const records = audit.listRecords(source, { account: 'the-one' });
 for await (const record of records) count += record.line.length > 0;
 console.log(count);`;
 

@@ -1,5 +1,5 @@
-// The disk that an audit log or a witness is on. Every call is checked and ends: one on a hung
-// mount never returns, and nothing may wait for it forever. What is stored survives a power failure.
+// The disk of an audit log or a witness. Every call is checked and ends: one on a hung mount never
+// returns, and nothing may wait for it forever. What is stored survives a power failure.
 
 import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -49,7 +49,7 @@ const unknownMs = 30_000;
 const idleMs = 5;
 /** or after so many uses, when another process waits. */
 const usesInARow = 64;
-/** How often it is looked whether an operation that is late has ended. */
+/** The time between two checks whether an operation that is late has ended. */
 const lateMs = 1_000;
 
 /** Registers this process as a possible owner, and removes the files of processes that ended. */

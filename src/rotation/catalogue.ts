@@ -161,7 +161,7 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   ],
   'disk-hangs': (facts) => [
     {
-      text: `Check that the file system${disk(facts)} answers; a network mount waits for its server`,
+      text: `Check that the file system${disk(facts)} answers: a network mount waits for its host`,
     },
     retry(facts),
   ],

@@ -112,7 +112,7 @@ const moments: [Moment, CallName, number][] = (['arrived', 'committed'] as const
 
 describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
   // Each store has other moments; the protocol does not know which store it has.
-  test.each(partOf(moments, 3, store === 'file' ? 0 : 1))(
+  test.each(partOf(moments, 4, store === 'file' ? 0 : 1))(
     'a kill when ThingSpace has %s a %s (number %i) loses no password',
     async (moment, call, number) => {
       await openKillRig(store);
@@ -154,8 +154,8 @@ test.each(secretsManagerCalls)(
  * System calls that make something durable or visible. Each thread has its own count, so the
  * program gets one pool thread.
  */
-/** Every sixteenth one. */
-const step = strideOf(16);
+/** Every 24th one. */
+const step = strideOf(24);
 const systemCalls = ['fsync', 'fdatasync', 'link', 'rename', 'unlink', 'connect'];
 
 /** Runs the program under strace, which applies `what` to call number `when`. */

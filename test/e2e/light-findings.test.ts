@@ -195,7 +195,7 @@ test('S1: a service whose secrets hang starts, and is not ready', async () => {
   expect(ready.checks['store']).toBe('no answer');
 });
 
-test('a disk that hangs ends neither the lights of a service, nor its end, nor a command', async () => {
+test('where a disk hangs, a service says so and ends, and so does a command', async () => {
   await using box = await openBlackBox();
   await using other = await openBlackBox();
   await Promise.all([box.run(['check']), other.run(['check'])]);

@@ -47,16 +47,16 @@ type Fault = 'silent' | 'silent-after-commit';
 /** One kill: at this call, before or after it has its effect. */
 type Kill = { readonly nth: number; readonly fault: Fault; readonly isRead: boolean };
 
-/** Every twelfth write and every thirtieth read, others in each row. */
+/** Every 16th write and every 40th read, others in each row. */
 const sampleOf = (kills: readonly Kill[], row: string): readonly Kill[] => [
   ...partOf(
     kills.filter(({ isRead }) => !isRead),
-    12,
+    16,
     rows.indexOf(row),
   ),
   ...partOf(
     kills.filter(({ isRead }) => isRead),
-    30,
+    40,
     rows.indexOf(row),
   ),
 ];

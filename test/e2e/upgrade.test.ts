@@ -126,7 +126,7 @@ test('every fixture has its expectation', () => {
   expect([...new Set(named)].sort()).toEqual(folders.sort());
 });
 
-timed.each(partOf(states, 3))(
+timed.each(partOf(states, 4))(
   '0.1 left "%s": %s',
   async (state, _meaning, { receipts, ...expected }) => {
     const commands = ['status', 'check', 'recover', 'rotate'] as const;
@@ -145,7 +145,7 @@ timed.each(partOf(states, 3))(
 timed.each(
   partOf(
     states.filter(([, , { rotate }]) => rotate.startsWith('0')),
-    3,
+    4,
     1,
   ),
 )(

@@ -11,7 +11,7 @@ const ways = [
   ['readable', 'ends', 'one'],
 ] as const;
 
-test.each(partOf(ways, 2))(
+test.each(partOf(ways, 3))(
   'one fault of any kind breaks no promise: receipts %s, session %s, %s machine',
   async (...way) => {
     expect(await exploring('--count', [...way, 'all', 1].join())).toBeGreaterThan(1_000);
