@@ -246,6 +246,6 @@ function answerParts(world: World, name: Name): string[] {
   const isSaid = said.includes('in-doubt') || said.includes('lost');
   return [
     ...parts,
-    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.ownerDied} ${isSaid}`,
+    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.ownerDied} ${isSaid} ${answer.isForgotten}`,
   ];
 }

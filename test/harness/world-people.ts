@@ -10,6 +10,7 @@ import {
   nameOf,
   newestRecord,
   passwordOf,
+  passwordsIn,
   putByHand,
   setPassword,
   storeVersion,
@@ -54,7 +55,11 @@ export const handiwork = {
   },
   'somebody restores the backup': (world: World): void => {
     if (!world.backup) return;
+    const before = passwordsIn(world);
     world.secret = copySecret(world.backup);
+    const after = passwordsIn(world);
+    for (const answer of world.answers)
+      answer.isForgotten ||= before.includes(answer.password) && !after.includes(answer.password);
     world.secret.changedMs = beginsAtMs + world.nowMs;
     world.byHand.add(currentOf(world).password);
   },

@@ -472,7 +472,7 @@ async function reset(
   const { answer, password } = received;
   if (password !== undefined) {
     const about = { rotationId, password, process: process.name, atMs: world.nowMs };
-    world.answers.push({ ...about, receipt: 'none', ownerDied: false });
+    world.answers.push({ ...about, receipt: 'none', ownerDied: false, isForgotten: false });
   }
   return answer;
 }

@@ -44,6 +44,8 @@ export type Answer = {
   receipt: 'none' | 'begun' | 'failed' | 'written';
   /** Its owner was killed before the attempt ended. */
   ownerDied: boolean;
+  /** It was in the store, and a restored backup does not have it. */
+  isForgotten: boolean;
 };
 
 /** A move of AWSCURRENT by a process; `was` is where the label sat. */

@@ -269,6 +269,18 @@ test('a copy of the store that is restored between two reads costs no login', as
   expect(ends(results)).toEqual(['rotated', 'store-older-than-audit']);
 });
 
+test('a restored backup without the stored password suspends the account', async () => {
+  const { results } = await story(
+    {
+      by: 'somebody makes a backup',
+      mishaps: [['putRecord claimed', 'operator stores a wrong password']],
+    },
+    { by: 'somebody restores the backup' },
+  );
+
+  expect(ends(results)).toEqual(['store-conflict', 'login-refused']);
+});
+
 test('a foreign AWSPENDING does not keep an outcome out of the audit log', async () => {
   const { world, results } = await story(
     {

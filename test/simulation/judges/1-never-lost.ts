@@ -13,7 +13,8 @@ import type { Simulation } from '../../harness/world-run.ts';
 
 export function neverLost({ world, processes, config }: Simulation): string | null {
   const answer = world.answers.findLast(({ password }) => password === world.live);
-  if (!answer || isKept(world, answer.password)) return null;
+  // What a restored backup has forgotten was saved.
+  if (!answer || answer.isForgotten || isKept(world, answer.password)) return null;
   const receiver = processes.find(({ name }) => name === answer.process);
   if (receiver?.alive && receiver.owner !== null) return null;
 
