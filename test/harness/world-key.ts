@@ -80,7 +80,7 @@ function processKey(process: Process, world: World): string {
   const calling = calls.map(({ what, madeAtMs }) => `${what}${madeAtMs}`).join();
   return (
     `${name} ${digest} ${calling} ${waits} ${pausedUntilMs} ${owner?.id} ${wallOffsetMs} ` +
-    `${staleAtMs} ${interrupt.signal.aborted} ${attempt.isDisturbed} ${unproven} ${sessions}`
+    `${staleAtMs} ${interrupt.signal.aborted} ${attempt.isDisturbed} ${attempt.isRestored} ${unproven} ${sessions}`
   );
 }
 

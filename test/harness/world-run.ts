@@ -74,6 +74,8 @@ export type Attempted = {
   loginsBelow: number;
   /** Somebody else, or an earlier write, changed the world meanwhile. */
   isDisturbed: boolean;
+  /** Somebody restored a backup meanwhile: records that it had read or written are gone. */
+  isRestored: boolean;
   /** One of its reads got no answer, or an outdated one. */
   isBlind: boolean;
 };
@@ -415,6 +417,8 @@ function step(simulation: Simulation, process: Process): void {
   if (mishap === 'interrupted') process.interrupt.abort();
   if (mishap !== null && mishap in handiwork) {
     handiwork[mishap as Handiwork](world);
+    if (mishap === 'somebody restores the backup')
+      for (const { attempt } of simulation.processes) attempt.isRestored = true;
     world.order += 1;
     disturb(simulation, null);
     simulation.afterStep(simulation);
@@ -492,6 +496,7 @@ const noAttempt = {
   countedBelow: 0,
   loginsBelow: 0,
   isDisturbed: false,
+  isRestored: false,
   isBlind: false,
 };
 

@@ -18,6 +18,7 @@ function needless({ world, config }: Simulation, process: Process, password: str
   const newest = passwordOf(world, history[0]?.versionId);
   if (
     password !== newest &&
+    !process.attempt.isRestored &&
     history.some(({ replaced }) => passwordOf(world, replaced) === password)
   )
     return 'which a closed rotation replaced';

@@ -15,7 +15,7 @@ export function loginBudget({ world, records }: Simulation): string | null {
 
 /** A claim and an intent count the login that follows them as well. */
 function miscounted(attempt: Attempted, { phase, sequence, loginsSpent }: AttemptRecord) {
-  if (attempt.request?.purpose === 'resume') return null;
+  if (attempt.request?.purpose === 'resume' || attempt.isRestored) return null;
   // What it did before it built on the record of another attempt is behind that count.
   const since = attempt.logins.slice(attempt.loginsBelow);
   const sent = since.filter(({ told }) => told !== 'not-sent');
