@@ -131,7 +131,8 @@ export async function openLock({ directory, disk, processes, clock }: LockOption
       await release();
       closing.abort();
       await links.close();
-      processes.end(me);
+      // What is late may still write, so this owner has not ended for the others of this process.
+      if (!disk.isLate()) processes.end(me);
     },
   };
 }
