@@ -39,6 +39,8 @@ function isKept(world: World, password: string): boolean {
 function isSaid(world: World, rotationId: string): boolean {
   const record = newestRecord(world);
   if (record?.open?.rotationId === rotationId) return true;
+  const closed = record?.history?.find((one) => one.rotationId === rotationId);
+  if (closed?.as === 'abandoned') return true;
   // Once a person has moved AWSCURRENT, the record is about another version. The unfinished
   // rotation in the audit log still says it.
   if (openIntents(world).some((intent) => intent.rotationId === rotationId)) return true;
