@@ -40,7 +40,8 @@ export function signerOf(
 
 const isVerifier = (signature: Verifier | Note): signature is Verifier => 'key' in signature;
 
-function parseKey(text: string | undefined): Verifier | null {
+/** A key that the log names; `null` when it is none. */
+export function parseNamedKey(text: string | null | undefined): Verifier | null {
   try {
     return parseVerifierKey(text ?? '');
   } catch {
@@ -77,7 +78,7 @@ function addNamed(
   sequence: number,
   isRecorded: boolean,
 ): Verifier | null {
-  const verifier = parseKey(text);
+  const verifier = parseNamedKey(text);
   const known = verifier && named.get(verifier.verifierKey);
   if (verifier && !(known?.isRecorded || (known && !isRecorded)))
     named.set(verifier.verifierKey, {

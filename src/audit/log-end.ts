@@ -11,12 +11,16 @@ import { parseIso } from '../time.ts';
 import {
   type Checkpoint,
   checkNote,
+  describeKey,
   parseCheckpoint,
   parseVerifierKey,
   type Signer,
+  signatureProblems,
 } from './checkpoint.ts';
-import { type Frontier, frontierFormat, readFrontier } from './frontier.ts';
+import { type Frontier, frontierFile, frontierFormat, readFrontier } from './frontier.ts';
+import { parseNamedKey } from './key-history.ts';
 import { base64Of, type Hash, hashOf, leafHash, RecentLeaves, Tree } from './merkle.ts';
+import { listRecords } from './query.ts';
 import { type AuditSource, blocksOf, eachLine, numberAfter, recordKeys } from './reader.ts';
 import { viewLine } from './record.ts';
 import { addRunRecord, type RequestedRuns, requestedRunsSchema } from './requested-runs.ts';
@@ -154,7 +158,7 @@ export type LogFollower = {
   sealedSize(): number;
   /**
    * Starts from the cache, if it is valid, else from the frontier of an archive. Throws when the
-   * log belongs to another origin.
+   * log belongs to another origin, and when the frontier is not signed by a key of this log.
    */
   start(): Promise<void>;
   /**
@@ -223,9 +227,9 @@ export function createFollower(
     async start() {
       await findCheckpoint();
       const frontier = await readFrontier(segments.source);
-      const archived = frontier && readState(frontier);
-      const cached = await readCachedEnd(segments, signer, newest, archived?.tree.size ?? 0);
-      end = cached ?? archived ?? end;
+      const cached = await readCachedEnd(segments, signer, newest, frontier?.tree.size ?? 0);
+      if (frontier && !cached) await checkFrontier(segments, signer, frontier, newest);
+      end = cached ?? (frontier && readState(frontier)) ?? end;
     },
     async follow() {
       await findCheckpoint();
@@ -289,6 +293,39 @@ const beginsLater = (place: string, sequence: number): Failure =>
     `audit log ${place}: it begins with record ${sequence}, and no frontier of that record exists`,
     { cause: 'log-begins-later', path: place },
   );
+
+/**
+ * Throws unless the frontier is signed by our key, or by one that a later record names. While our
+ * key has not signed the newest checkpoint, it takes over, and the frontier may name its own key.
+ */
+async function checkFrontier(
+  { place, source }: AuditSegments,
+  { verifierKey }: Pick<Signer, 'verifierKey'>,
+  { checkpoint: { size, note }, key }: Frontier,
+  newest: Checkpoint | null,
+): Promise<void> {
+  const own = [parseVerifierKey(verifierKey)];
+  let status = checkNote(note, own);
+  if (status === 'unknown-key') {
+    const isInUse = newest !== null && checkNote(newest.note, own) === 'valid';
+    const named: (string | null | undefined)[] = isInUse ? [] : [key];
+    for await (const { view } of listRecords(source, { event: 'key.rotated' }))
+      if (view.sequence >= size) named.push(view.verifierKeyBefore, view.verifierKey);
+    status = checkNote(
+      note,
+      named.map(parseNamedKey).filter((verifier) => verifier !== null),
+    );
+  }
+  if (status === 'valid') return;
+  const signers = note.signatures.map(describeKey).join(', ');
+  const problem =
+    status === 'invalid' ? signatureProblems.invalid : `is signed by another key: ${signers}`;
+  throw new Failure(
+    'audit-unavailable',
+    `audit log ${place}: it begins with record ${size}, and ${frontierFile(size)} ${problem}`,
+    { cause: 'log-begins-later', path: place },
+  );
+}
 
 /** The end in the cache, where a checkpoint that our key signed confirms it. */
 async function readCachedEnd(

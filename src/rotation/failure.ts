@@ -149,7 +149,7 @@ export const causes = [
   'order-repeated',
   /** The audit log at `path` is not as it was written. */
   'log-damaged',
-  /** The first records of the audit log at `path` were moved, and no frontier continues them. */
+  /** The audit log at `path` does not begin with record 0, nor with a frontier of its key. */
   'log-begins-later',
 ] as const;
 

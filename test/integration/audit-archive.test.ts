@@ -16,7 +16,14 @@ import { join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { type ArchivedMonth, archivedMonths } from '../../src/audit/archive.ts';
 import { isBundleOf, zipBundle } from '../../src/audit/bundle-files.ts';
+import {
+  describeKey,
+  generateSigningKey,
+  openSigningKey,
+  parseVerifierKey,
+} from '../../src/audit/checkpoint.ts';
 import { openFileSource, removeMonths, storeFrontier } from '../../src/audit/file-segments.ts';
+import { parseFrontier, signFrontier } from '../../src/audit/frontier.ts';
 import { checkProof, proveRecord } from '../../src/audit/proof.ts';
 import { listRecords } from '../../src/audit/query.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
@@ -288,6 +295,68 @@ test('months that were moved without an archive are named by the writer', async 
   expect(failure).toBeInstanceOf(Failure);
   expect(failure.facts.cause).toBe('log-begins-later');
   expect(failure.message).toMatch(/it begins with record \d+, and no frontier of that record/);
+}, 60_000);
+
+// Before: the writer went on from any frontier whose hashes are consistent.
+test('the writer goes on only from a frontier that a key of the log signed', async () => {
+  const log = await yearLog();
+  const { directory, signingKey, verifier, signer, clock } = log;
+  const months = await archive(log, '2026-11');
+  await log.close();
+  const next = generateSigningKey(origin).signingKey;
+  const { name = '', text = '' } = months.at(-1)?.frontier ?? {};
+  const frontier = parseFrontier(text);
+  if (!frontier) throw new Error('no frontier');
+  const { tree } = frontier;
+  const state = JSON.parse(frontier.state);
+  /** The same frontier, which does not know a rotation, signed by another key. */
+  const forged = (key: string): Promise<string> =>
+    signFrontier(origin, tree, JSON.stringify({ ...state, rotated: [], key }), [
+      openSigningKey(next),
+    ]);
+  const write = (content: string): void => {
+    writeFileSync(join(directory, name), content);
+    rmSync(join(directory, '.writer'), { recursive: true, force: true });
+  };
+  const open = async (key = signingKey): Promise<string> => {
+    const opened = await openTestLog({ directory, signingKey: key, clock }).catch((error) => error);
+    if (opened instanceof Failure) return `${opened.facts.cause}: ${opened.message}`;
+    await opened.checkpoint();
+    await opened.close();
+    return 'open';
+  };
+
+  write(text.replace(/^(— \S+ .{20})./m, (_, head) => `${head}/`));
+  const damaged = await open();
+  write(await forged(signer.verifierKey));
+  const named = await open();
+  write(await forged(openSigningKey(next).verifierKey));
+  const names = await open();
+  write('no frontier');
+  const none = await open();
+
+  const begins = `audit log ${directory}: it begins with record ${tree.size}, and`;
+  const byOther = `is signed by another key: ${describeKey(openSigningKey(next))}`;
+  const file = name.replace('frontiers/', '');
+  expect([damaged, named, names, none]).toEqual([
+    `log-begins-later: ${begins} ${file} has an invalid signature`,
+    `log-begins-later: ${begins} ${file} ${byOther}`,
+    `log-begins-later: ${begins} ${file} ${byOther}`,
+    `log-begins-later: ${begins} no frontier of that record exists`,
+  ]);
+
+  // Another key takes over, and the cache is lost again when it is in use.
+  write(text);
+  expect(await open(next)).toBe('open');
+  write(text);
+  expect(await open(next)).toBe('open');
+  const verifiers = [parseVerifierKey(openSigningKey(next).verifierKey)];
+  expect(
+    await verifyLog(openFileSource(directory, testClock()), { verifiers, gapMs }),
+  ).toMatchObject({
+    state: 'intact',
+    keys: expect.arrayContaining([verifier.verifierKey]),
+  });
 }, 60_000);
 
 test('verify.py checks a bundle with Python and openssl, and finds a change', async () => {
