@@ -29,6 +29,7 @@ export const eventMeanings: Readonly<Record<EventCode, string>> = {
   'log.genesis': 'The first record of a log. It holds the verifier key of the key that signs.',
   'log.heartbeat': 'No other record was written since the previous checkpoint.',
   'log.repaired': 'An append that a crash left incomplete was removed. It was not acknowledged.',
+  'log.read': 'Records were listed, shown or proven. `status_detail` is the command.',
   'log.verified': 'The log was verified.',
   'log.archived': 'A month was written to a bundle, or removed from the log after that.',
   'key.rotated': 'Another key signs from here on.',

@@ -105,6 +105,12 @@ export type LogEvent =
       readonly root: string;
       readonly trigger?: Trigger | undefined;
     }
+  /** Records were shown to somebody; `detail` is the command. */
+  | {
+      readonly code: 'log.read';
+      readonly detail: string;
+      readonly trigger?: Trigger | undefined;
+    }
   /** A month of the log was written to a bundle, or removed from the log after that. */
   | {
       readonly code: 'log.archived';

@@ -1,5 +1,5 @@
-// audit list, show, verify and prove: the audit log for readers. The record of a verification is
-// written; the others need the folder of the log, and neither the signing key nor the store.
+// audit list, show, verify and prove: the audit log for readers. They need the folder of the log,
+// and neither the signing key nor the store. Without the key they leave no record.
 
 import { openAuditSource, openVerifiers, openWitnesses } from '../app.ts';
 import { parseVerifierKey, type Verifier } from '../audit/checkpoint.ts';
@@ -47,16 +47,30 @@ export type ListFlags = CommonFlags & {
   reverse?: boolean;
 };
 
-const openSource = async (shell: Shell, flags: CommonFlags): Promise<AuditSource> =>
-  openAuditSource(await readConfig(shell, flags), openClock());
+type Opened = { readonly config: Config; readonly source: AuditSource };
+
+async function open(shell: Shell, flags: CommonFlags): Promise<Opened> {
+  const config = await readConfig(shell, flags);
+  return { config, source: await openAuditSource(config, openClock()) };
+}
+
+/** Records the command that shows records (PCI DSS 10.2.1.3). Reading begins no log. */
+async function recordCommand(shell: Shell, { config, source }: Opened): Promise<void> {
+  if ((await source.segments()).length === 0) return;
+  const event = { code: 'log.read', detail: shell.args.join(' ') } as const;
+  const trigger = readingTrigger(shell);
+  await recordReading(shell, config, (audit) => audit.append([{ ...event, trigger }]));
+}
 
 export async function auditList(shell: Shell, flags: ListFlags): Promise<number> {
   const filter = filterOf(flags, openClock().nowMs());
-  const source = await openSource(shell, flags);
+  const opened = await open(shell, flags);
   if (flags.follow && (flags.reverse || flags.open))
     throw new UsageError('--follow excludes --reverse and --open.');
-  if (flags.follow) await follow(shell, flags, source, filter);
-  else await list(shell, flags, source, filter);
+  // It can end without notice, after months. A list does not contain its own record.
+  if (flags.follow) await recordCommand(shell, opened);
+  await (flags.follow ? follow : list)(shell, flags, opened.source, filter);
+  if (!flags.follow) await recordCommand(shell, opened);
   return 0;
 }
 
@@ -163,9 +177,11 @@ const noRecord = (id: string): UsageError =>
   new UsageError(`There is no record ${id}. \`audit list\` prints the uid of each record.`);
 
 export async function auditShow(shell: Shell, id: string, flags: CommonFlags): Promise<number> {
-  const found = await findRecord(await openSource(shell, flags), id);
+  const opened = await open(shell, flags);
+  const found = await findRecord(opened.source, id);
   if (!found) throw noRecord(id);
   print(shell, flags.json ? found.line : JSON.stringify(JSON.parse(found.line), null, 2));
+  await recordCommand(shell, opened);
   return 0;
 }
 
@@ -281,19 +297,18 @@ export async function auditProve(
   id: string,
   flags: CommonFlags & { out?: string },
 ): Promise<number> {
-  const proof = await proveRecord(await openSource(shell, flags), id);
+  const opened = await open(shell, flags);
+  const proof = await proveRecord(opened.source, id);
   if (proof === null) throw noRecord(id);
   if (proof === 'unsealed') {
     tell(shell, `No checkpoint signs record ${id} yet. The next run writes one.`);
     return 1;
   }
-  if (flags.out === undefined) {
-    if (!shell.outputClosed.aborted) shell.stdout.write(proof);
-    return 0;
-  }
-  writeNewFile(shell, '--out', flags.out, proof);
-  if (!flags.quiet)
+  if (flags.out !== undefined) writeNewFile(shell, '--out', flags.out, proof);
+  else if (!shell.outputClosed.aborted) shell.stdout.write(proof);
+  if (flags.out !== undefined && !flags.quiet)
     tell(shell, `Wrote ${flags.out}. docs/AUDIT.md describes how other programs check it.`);
+  await recordCommand(shell, opened);
   return 0;
 }
 

@@ -37,6 +37,7 @@ export function createComplianceReport(
     try {
       await audit.append([{ code: 'report.exported', ...dates, sha256, trigger }]);
       recordedAtMs = nowMs;
+      await audit.checkpoint();
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
     }

@@ -687,7 +687,7 @@ test('a changed byte in the audit log makes verify end with 4', async () => {
   expect([code, stdout]).toEqual([4, expect.stringMatching(/^altered/)]);
 });
 
-test('audit list -f prints what is appended, until a signal', async () => {
+test('audit list -f prints what is appended, until a signal, and is one record', async () => {
   const opened = await place({ a: { ageDays: 80 } });
 
   const child = opened.start(['audit', 'list', '-f']);
@@ -696,7 +696,8 @@ test('audit list -f prints what is appended, until a signal', async () => {
   await child.saw(/rotation\.outcome/);
   child.process.kill('SIGINT');
 
-  expect((await child.ended).code).toBe(0);
+  const { code, stdout } = await child.ended;
+  expect([code, stdout.match(/\tlog\.read\t/g)]).toEqual([0, ['\tlog.read\t']]);
 });
 
 test('the simulator answers on loopback until a signal, and prints no password', async () => {

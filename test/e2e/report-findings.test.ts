@@ -51,12 +51,11 @@ async function reportOf(box: BlackBox, from: string, to: string, madeOn: string)
 const standings = ({ rows }: Awaited<ReturnType<typeof reportOf>>) =>
   rows.map((row) => [row['account'], row['standing']]);
 
-async function recorded(box: BlackBox, code: string): Promise<Record<string, unknown>[]> {
-  const found = (await box.audit()).filter(
-    ({ metadata }) => (metadata as { event_code: string }).event_code === code,
-  );
-  return found.map((line) => (line['unmapped'] ?? {}) as Record<string, unknown>);
-}
+const recordsOf = (box: BlackBox, code: string) =>
+  box.audit().filter(({ metadata }) => (metadata as { event_code: string }).event_code === code);
+
+const recorded = (box: BlackBox, code: string) =>
+  recordsOf(box, code).map((line) => (line['unmapped'] ?? {}) as Record<string, unknown>);
 
 // On 03af53f: the account that was removed is not in the report, and no day is overdue under the
 // limit of today.
@@ -117,7 +116,7 @@ test('A5: an attempt that ends before the intent is in the log, with its reason'
 
   await box.run(force);
 
-  const found = (await box.audit()).filter(({ status_code }) => status_code === 'api-unavailable');
+  const found = box.audit().filter(({ status_code }) => status_code === 'api-unavailable');
   expect(found).toMatchObject([
     { metadata: { event_code: 'attempt.failed' }, user: { account: { name: 'east' } } },
   ]);
@@ -213,14 +212,12 @@ test('A12: the command line records inventory, policy and a run by cron', async 
 
   await box.run(['rotate', 'east', '--force', '--trigger', 'schedule'], noon('2025-01-03'));
 
-  expect((await recorded(box, 'inventory.changed')).map(({ change }) => change)).toEqual([
+  expect(recorded(box, 'inventory.changed').map(({ change }) => change)).toEqual([
     'added',
     'added',
   ]);
-  expect((await recorded(box, 'policy.changed')).map((one) => one['max_age_days'])).toEqual([
-    90, 80,
-  ]);
-  expect((await recorded(box, 'rotation.intended')).map(({ trigger }) => trigger)).toEqual([
+  expect(recorded(box, 'policy.changed').map((one) => one['max_age_days'])).toEqual([90, 80]);
+  expect(recorded(box, 'rotation.intended').map(({ trigger }) => trigger)).toEqual([
     'unattended',
     'schedule',
   ]);
@@ -234,11 +231,40 @@ test('A16: a verification and a report are records', async () => {
   await box.run(['audit', 'verify'], noon('2025-01-02'));
   await reportOf(box, '2025-01-01', '2025-01-02', '2025-01-02');
 
-  expect(await recorded(box, 'log.verified')).toMatchObject([{ state: 'intact' }]);
-  expect(await recorded(box, 'report.exported')).toMatchObject([
+  expect(recorded(box, 'log.verified')).toMatchObject([{ state: 'intact' }]);
+  expect(recorded(box, 'report.exported')).toMatchObject([
     { from: '2025-01-01', to: '2025-01-02' },
   ]);
   expect((await box.run(['audit', 'verify'], noon('2025-01-02'))).code).toBe(0);
+});
+
+// On 03af53f: no command that shows records leaves a record.
+test('A16: whoever lists, shows or proves records is in the log', async () => {
+  await using box = await openBlackBox();
+  const outcomes = ['audit', 'list', '--event', 'rotation.outcome'];
+  await box.run(['rotate', 'east', '--force']);
+
+  const listed = await box.run(outcomes, { env: { SUDO_USER: 'mia' } });
+  const codes = [
+    (await box.run(['audit', 'show', '0'])).code,
+    (await box.run(['audit', 'prove', '0', '--out', 'proof'])).code,
+    (await box.run(['audit', 'show', '99999'])).code,
+    (await box.run(['audit', 'verify'])).code,
+  ];
+
+  expect(codes).toEqual([0, 0, 2, 0]);
+  const readings = recordsOf(box, 'log.read');
+  expect(readings.map(({ status_detail }) => status_detail)).toEqual([
+    'audit list --event rotation.outcome --json',
+    'audit show 0 --json',
+    'audit prove 0 --out proof --json',
+  ]);
+  expect(readings[0]).toMatchObject({ unmapped: { requested_by: 'mia', trigger: 'unattended' } });
+  // Where no record can be written, the command says so, and shows what was asked for.
+  renameSync(join(box.folder, 'audit.key'), join(box.folder, 'elsewhere'));
+  const unrecorded = await box.run(outcomes);
+  expect([unrecorded.code, unrecorded.lines]).toEqual([0, listed.lines]);
+  expect(unrecorded.said).toContain('The audit log has no record of this command: ');
 });
 
 // On 03af53f: the user of the process, root.
@@ -247,7 +273,7 @@ test('A17: the user who called sudo is who requested it', async () => {
 
   await box.run(force, { env: { SUDO_USER: 'mia' } });
 
-  expect(await recorded(box, 'rotation.intended')).toMatchObject([{ requested_by: 'mia' }]);
+  expect(recorded(box, 'rotation.intended')).toMatchObject([{ requested_by: 'mia' }]);
 });
 
 // On 03af53f: the first password of the account is an exception.

@@ -82,6 +82,7 @@ export const samples: readonly LoggedEvent[] = [
   },
   { code: 'sink.failed', sink: '/audit', detail: 'ENOSPC', lost: 2 },
   { code: 'report.exported', from: '2026-01-01', to: '2026-03-31', sha256: 'ff' },
+  { code: 'log.read', detail: 'audit show 42', trigger: { kind: 'manual', requestedBy: 'mia' } },
   { code: 'log.verified', state: 'intact', size: 7, root: 'AA==' },
   { code: 'key.rotated', verifierKey: 'new', verifierKeyBefore: 'old' },
   { code: 'log.archived', change: 'written', month: '2026-03', size: 9, sha256: 'ab' },
