@@ -238,6 +238,15 @@ async function eachStoredLine(
 const closed = (disk: Disk, path: string, file: FileHandle): Promise<void> =>
   disk.run(path, () => file.close()).catch(() => undefined);
 
+/**
+ * A command of root that begins a month must not take it away from the user of the service. For
+ * other users this changes nothing.
+ */
+async function giveToOwner(file: FileHandle, directory: string): Promise<void> {
+  const { uid } = await stat(directory);
+  await file.chown(uid, -1).catch(() => undefined);
+}
+
 /** Appends bytes to month files; keeps the newest one open. */
 function createAppender(directory: string) {
   let opened: { path: string; file: FileHandle } | null = null;
@@ -264,6 +273,7 @@ function createAppender(directory: string) {
      */
     async append(path: string, bytes: Buffer, position: number): Promise<void> {
       const file = await openMonth(path);
+      if (position === 0) await giveToOwner(file, directory);
       try {
         for (let written = 0; written < bytes.length; )
           written += (await file.write(bytes, written)).bytesWritten;

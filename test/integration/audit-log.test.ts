@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  chownSync,
   closeSync,
   constants,
   existsSync,
@@ -322,6 +323,21 @@ async function untilOpenHangs(): Promise<void> {
     );
   while (!waits()) await setImmediate();
 }
+
+// Before: the file belonged to root, and every rotation of the service was refused for a month.
+(process.getuid?.() === 0 ? test : test.skip)(
+  'a month that root begins belongs to the user of the service',
+  async () => {
+    const log = await openTestLog();
+    chownSync(log.directory, 12_345, -1);
+    log.clock.atMs = Date.UTC(2026, 3, 1);
+
+    await log.append([intended('r-1')]);
+
+    expect(statSync(join(log.directory, 'audit-2026-04.jsonl')).uid).toBe(12_345);
+    await log.close();
+  },
+);
 
 testWith('procfs')(
   'an append to a disk that hangs fails in time, and the log goes on',
