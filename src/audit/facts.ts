@@ -59,7 +59,23 @@ export async function recordFacts(
     await audit.append(events.slice(from, from + eventsPerAppend));
 }
 
-type Known = { readonly accounts: Map<string, AccountFacts>; policy: Limits | undefined };
+/**
+ * Appends an account that Secrets Manager rotates, unless that is recorded. Runs over the accounts
+ * do not find it, and do not say that it was removed. Resolves with whether it appended. Throws
+ * `audit-unavailable`.
+ */
+export async function recordNativeAccount(
+  audit: Pick<AuditWriter, 'append' | 'nativeAccounts'>,
+  account: AccountFacts,
+): Promise<boolean> {
+  if (audit.nativeAccounts().has(account.name)) return false;
+  const trigger = { kind: 'native' } as const;
+  await audit.append(accountChanges(undefined, account).map((event) => ({ ...event, trigger })));
+  return true;
+}
+
+type KnownAccount = AccountFacts & { readonly isNative: boolean };
+type Known = { readonly accounts: Map<string, KnownAccount>; policy: Limits | undefined };
 
 /** The facts as the log last says them. */
 async function readFacts({ source }: Pick<AuditWriter, 'source'>): Promise<Known> {
@@ -73,14 +89,16 @@ async function readFacts({ source }: Pick<AuditWriter, 'source'>): Promise<Known
 
 /** An account that was removed begins without limits and exemption when it is added again. */
 function addFact(known: Known, view: RecordView): void {
-  const { code, account: name, change, secretId } = view;
+  const { code, account: name, change, secretId, trigger } = view;
+  const isNative = trigger === 'native';
   if (name === undefined) {
     if (code === 'policy.changed') known.policy = limitsIn(view);
     return;
   }
   const before = known.accounts.get(name);
   if (code === 'inventory.changed' && change === 'removed') known.accounts.delete(name);
-  else if (code === 'inventory.changed') known.accounts.set(name, { ...before, name, secretId });
+  else if (code === 'inventory.changed')
+    known.accounts.set(name, { ...before, name, secretId, isNative });
   else if (before && code === 'policy.changed')
     known.accounts.set(name, { ...before, policy: limitsIn(view) });
   else if (before) known.accounts.set(name, { ...before, exempt: exemptionIn(view) });
@@ -100,7 +118,9 @@ export function exemptionIn(view: RecordView): Exemption | undefined {
 
 function changesBetween(before: Known, { accounts, policy }: Facts): LogEvent[] {
   const names = new Set(accounts.map(({ name }) => name));
-  const removed = [...before.accounts.values()].filter(({ name }) => !names.has(name));
+  const removed = [...before.accounts.values()].filter(
+    ({ name, isNative }) => !isNative && !names.has(name),
+  );
   const fleet: LogEvent[] = isSame(limitsOf(before.policy), limitsOf(policy))
     ? []
     : [{ code: 'policy.changed', ...policy, ...limitsBefore(before.policy) }];
@@ -111,10 +131,11 @@ function changesBetween(before: Known, { accounts, policy }: Facts): LogEvent[] 
   ];
 }
 
-function accountChanges(before: AccountFacts | undefined, now: AccountFacts): LogEvent[] {
+function accountChanges(before: KnownAccount | undefined, now: AccountFacts): LogEvent[] {
   const { name: account, secretId, policy, exempt } = now;
   const events: LogEvent[] = [];
-  if (before === undefined) events.push(inventoryEvent('added', account, secretId));
+  if (before === undefined || before.isNative)
+    events.push(inventoryEvent('added', account, secretId));
   else if (before.secretId !== secretId) events.push(inventoryEvent('moved', account, secretId));
   if (!isSame(limitsOf(before?.policy), limitsOf(policy)))
     events.push({ code: 'policy.changed', account, ...policy, ...limitsBefore(before?.policy) });

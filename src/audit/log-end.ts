@@ -44,6 +44,8 @@ export type LogEnd = {
   stored: Map<string, StoredByHand>;
   /** The runs that somebody requested for one account. */
   requested: RequestedRuns;
+  /** The accounts that only native rotation has added to the inventory. */
+  native: Set<string>;
   /** The facts in the newest `inventory.summary` (facts.ts). */
   factsHash?: string | undefined;
 };
@@ -53,7 +55,7 @@ const rotationMark = Buffer.from('"event_code":"rotation.');
 const promotedMark = Buffer.from('"event_code":"secret.promoted"');
 const verifiedMark = Buffer.from('"event_code":"credential.verified"');
 const runMark = Buffer.from('"event_code":"run.');
-const summaryMark = Buffer.from('"event_code":"inventory.summary"');
+const inventoryMark = Buffer.from('"event_code":"inventory.');
 const storedMark = Buffer.from('"event_code":"secret.changed"');
 const sealedMark = Buffer.from('"sealed_size":');
 const keyMark = Buffer.from('"verifier_key":');
@@ -62,7 +64,7 @@ const marks = [
   promotedMark,
   verifiedMark,
   runMark,
-  summaryMark,
+  inventoryMark,
   storedMark,
   sealedMark,
   keyMark,
@@ -82,6 +84,10 @@ export function addLine(end: LogEnd, line: Buffer): boolean {
     end.mentioned = Math.max(end.mentioned, sealedSize);
     addRunRecord(end.requested, view);
     if (code === 'inventory.summary') end.factsHash = view.factsSha256;
+    if (code === 'inventory.changed' && account !== undefined) {
+      if (view.trigger === 'native') end.native.add(account);
+      else end.native.delete(account);
+    }
     if (code === 'secret.changed' && account !== undefined && versionAfter !== undefined)
       end.stored.set(account, {
         versionId: versionAfter,
@@ -131,6 +137,7 @@ export const emptyEnd = (): LogEnd => ({
   rotated: new Map(),
   stored: new Map(),
   requested: new Map(),
+  native: new Set(),
 });
 
 /** The end of a log for a reader. Throws `audit-unavailable` where the log is damaged. */
@@ -254,6 +261,7 @@ export function createFollower(
       rotated: new Map(end.rotated),
       stored: new Map(end.stored),
       requested: new Map(end.requested),
+      native: new Set(end.native),
       position: segments.position(),
     }),
     async store(snapshot, checkpoint) {
@@ -368,6 +376,7 @@ const stateSchema = z.object({
     )
     .default([]),
   requested: requestedRunsSchema,
+  native: z.array(z.string()).default([]),
   key: z.string().nullable(),
   open: intents,
   unresolved: intents.default([]),
@@ -407,6 +416,7 @@ export function formatState(
     rotated: [...rotated],
     stored: [...stored],
     requested: [...snapshot.requested.values()],
+    native: [...snapshot.native],
     carried,
   });
 }
@@ -437,6 +447,7 @@ function parseState(text: string, format: string): Snapshot | null {
       rotated: new Map(cache.rotated),
       stored: new Map(cache.stored),
       requested: cache.requested,
+      native: new Set(cache.native),
       position: { month, position },
     };
   } catch {

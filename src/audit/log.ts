@@ -76,6 +76,8 @@ export interface AuditWriter extends AuditLog {
   requestedRuns(): ReadonlyMap<string, RequestedRun>;
   /** What the newest `inventory.summary` carries (facts.ts), as far as the log has been read. */
   factsHash(): string | undefined;
+  /** The accounts that only native rotation has added, as far as the log has been read. */
+  nativeAccounts(): ReadonlySet<string>;
   /**
    * Signs the log as it is, durably. Appends `log.heartbeat` first when nothing was appended since
    * the previous checkpoint. Throws `audit-unavailable`.
@@ -150,6 +152,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditWrite
     },
     requestedRuns: () => follower.end.requested,
     factsHash: () => follower.end.factsHash,
+    nativeAccounts: () => follower.end.native,
     async probe() {
       await segments.probe();
       return sequence.run(async () => {
@@ -192,6 +195,7 @@ export function openAuditReader(source: AuditSource): AuditWriter {
     rotationsOfUser: () => new Map(),
     requestedRuns: () => new Map(),
     factsHash: () => undefined,
+    nativeAccounts: () => new Set(),
     probe: refuse,
     source,
     witnessed: async () => {},

@@ -48,12 +48,16 @@ export type LogEvent =
       readonly account?: string | undefined;
       readonly result?: Result | undefined;
     }
-  /** One record for each account that was added or removed. */
+  /**
+   * One record for each account that was added or removed. With the trigger `native`: Secrets
+   * Manager rotates it, and no run over the accounts finds it.
+   */
   | {
       readonly code: 'inventory.changed';
       readonly change: 'added' | 'removed' | 'moved';
       readonly account: string;
       readonly secretId?: string | undefined;
+      readonly trigger?: Trigger | undefined;
     }
   /**
    * Stored as count and SHA-256 of the sorted names; the names are in `inventory.changed`.

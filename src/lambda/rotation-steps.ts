@@ -4,6 +4,8 @@
 
 import * as z from 'zod';
 import type { Account } from '../app.ts';
+import { recordNativeAccount } from '../audit/facts.ts';
+import type { AuditWriter } from '../audit/log.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import { secretName } from '../config/load.ts';
 import { explain } from '../rotation/catalogue.ts';
@@ -52,6 +54,9 @@ class StepFailed extends Error {
 export async function runStep(event: unknown, invocation: Invocation): Promise<void> {
   const step = readStep(event);
   const account = accountOf(step, invocation);
+  await recorded(invocation, async (audit) => {
+    if (await recordNativeAccount(audit, account)) await audit.checkpoint();
+  });
   const status = await invocation.rotator.status(account);
   invocation.log.info('step.started', {
     account: account.name,
@@ -149,7 +154,7 @@ async function attempt(
   } as const;
   const result = await rotator.attempt(account, ask, interrupt);
   recordResultOf(invocation, [account])(result);
-  await writeCheckpoint(invocation);
+  await recorded(invocation, (audit) => audit.checkpoint());
   return result;
 }
 
@@ -203,10 +208,13 @@ async function finish(
   if (!isGood(result) || result.versionId !== step.token) throw failureOf(step, account, result);
 }
 
-/** Signs the audit log. A failed signature fails no step: the next run signs all records. */
-async function writeCheckpoint({ rotator }: Invocation): Promise<void> {
+/** Writes what fails no step: the next run signs all records. */
+async function recorded(
+  { rotator }: Invocation,
+  write: (audit: AuditWriter) => Promise<unknown>,
+): Promise<void> {
   try {
-    await rotator.audit.checkpoint();
+    await write(rotator.audit);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     rotator.observe({ event: 'audit.failed', account: '*', detail: error.message });

@@ -328,7 +328,7 @@ function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
   const summary = history.inventorySummary;
   if (!summary) return 'none';
   const then = [...history.accounts.values()]
-    .filter((account) => isMember(account, summary.timeMs + 1))
+    .filter((account) => account.isListed && isMember(account, summary.timeMs + 1))
     .map(({ account }) => account);
   return summary.sha256 === inventoryHash(then) ? 'matches' : 'differs';
 }

@@ -81,6 +81,8 @@ export type AccountHistory = {
   secretId?: string;
   /** When it was in the inventory: by `inventory.changed`, else from its first record on. */
   readonly memberships: { readonly fromMs: number; toMs: number | null }[];
+  /** False where it is known from native rotation only: `inventory.summary` does not count it. */
+  isListed: boolean;
   /** Its own limits. */
   readonly policies: Setting<Limits>[];
   readonly exemptions: Exemption[];
@@ -155,6 +157,7 @@ function accountOf(history: LogHistory, account: string, view: RecordView): Acco
   const created: AccountHistory = {
     account,
     memberships: [{ fromMs: view.timeMs, toMs: null }],
+    isListed: view.trigger !== 'native',
     policies: [],
     exemptions: [],
     changes: [],
@@ -208,6 +211,7 @@ function addToAccount(account: AccountHistory, view: RecordView): void {
 function addMembership(account: AccountHistory, view: RecordView): void {
   const { timeMs, sequence } = view;
   const last = account.memberships.at(-1);
+  account.isListed = view.trigger !== 'native';
   if (view.change === 'removed') {
     if (last && last.toMs === null) last.toMs = timeMs;
     // When it is added again, it begins without limits and exemption.

@@ -346,6 +346,7 @@ export function fleetWorld(options: WorldOptions): FleetWorld {
     rotationsOfUser: () => new Map(),
     requestedRuns: () => new Map(),
     factsHash: () => undefined,
+    nativeAccounts: () => new Set<string>(),
     probe: async () => {
       if (broken.audit) throw new Failure('audit-unavailable', 'no space left on device (ENOSPC)');
       return clock.nowMs();

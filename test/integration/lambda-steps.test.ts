@@ -119,6 +119,24 @@ test('RotateImmediately=false checks the configuration without a login', async (
   expect(stagesOf(token)).not.toContain('AWSPENDING');
 });
 
+// Before: it had no record until its first rotation, so that no report knew of it.
+test('an account of Secrets Manager is in the signed inventory when its rotation is enabled', async () => {
+  await open();
+  const enable = { RotateImmediately: false, RotationRules: { AutomaticallyAfterDays: 60 } };
+
+  await rotateSecret(enable);
+  const enabled = records();
+  const checkpoints = [...rig.aws.objects.keys()].filter((name) => name.includes('checkpoints/'));
+  await rotateSecret();
+  // Another instance, which reads what the first one wrote.
+  instance = rig.instance();
+  await rotateSecret();
+
+  expect(enabled).toEqual(['log.genesis', 'inventory.changed']);
+  expect(checkpoints).toEqual([expect.stringContaining('2.checkpoint')]);
+  expect(records().filter((code) => code === 'inventory.changed')).toHaveLength(1);
+});
+
 test('RotateImmediately=false fails on a secret that no rotation could use', async () => {
   await open();
   rig.secretsManager.call('PutSecretValue', {

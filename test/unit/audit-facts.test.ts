@@ -1,6 +1,7 @@
-import { type Facts, recordFacts } from '../../src/audit/facts.ts';
+import { type Facts, recordFacts, recordNativeAccount } from '../../src/audit/facts.ts';
 import { listRecords } from '../../src/audit/query.ts';
-import { openTestLog, removeTempFolders, type TestLog } from '../harness/audit.ts';
+import { buildReport } from '../../src/report/build.ts';
+import { dayMs, openTestLog, origin, removeTempFolders, type TestLog } from '../harness/audit.ts';
 
 afterEach(removeTempFolders);
 
@@ -66,6 +67,58 @@ test('the facts are recorded once, and again only where they differ', async () =
     ['inventory.changed', 'a', { change: 'added' }],
   ]);
   await log.close();
+});
+
+test('an account of native rotation is recorded once, and a run over the others keeps it', async () => {
+  const log = await openTestLog();
+  const [own, native] = [{ name: 'a' }, { name: 'n', secretId: 'arn:n' }];
+  await recordFacts(log, { policy, accounts: [own] });
+
+  const added = [await recordNativeAccount(log, native), await recordNativeAccount(log, native)];
+  await recordFacts(log, { policy, accounts: [own, { name: 'b' }] });
+  const whileNative = (await factsIn(log)).slice(2);
+  // Its mode is changed to the schedule of this program, and back.
+  await recordFacts(log, { policy, accounts: [own, { name: 'n', secretId: 'arn:n' }] });
+  await recordFacts(log, { policy, accounts: [own] });
+  added.push(await recordNativeAccount(log, native));
+
+  expect(added).toEqual([true, false, true]);
+  expect(whileNative).toEqual([
+    ['inventory.changed', 'n', { change: 'added', secretId: 'arn:n' }],
+    ['inventory.changed', 'b', { change: 'added' }],
+  ]);
+  expect((await factsIn(log)).slice(4)).toEqual([
+    ['inventory.changed', 'b', { change: 'removed' }],
+    ['inventory.changed', 'n', { change: 'added', secretId: 'arn:n' }],
+    ['inventory.changed', 'n', { change: 'removed', secretId: 'arn:n' }],
+    ['inventory.changed', 'n', { change: 'added', secretId: 'arn:n' }],
+  ]);
+  await log.close();
+});
+
+test('the summary of the inventory fits the report, also with an account of native rotation', async () => {
+  const log = await openTestLog();
+  const { source, verifier, clock } = log;
+  await recordNativeAccount(log, { name: 'n', secretId: 'arn:n' });
+  await recordFacts(log, { policy, accounts: [{ name: 'a' }] });
+  await log.checkpoint();
+  await log.close();
+
+  const { report } = await buildReport({
+    ...{ source, verifiers: [verifier], origin, policy, productVersion: '1' },
+    fromMs: clock.atMs - dayMs,
+    ...{ toMs: clock.atMs + 1, nowMs: clock.atMs + 1, accounts: ['a'], store: null },
+  });
+
+  const { summary, unlisted } = report.population;
+  expect([summary, unlisted, report.rows.map(({ account, bucket }) => [account, bucket])]).toEqual([
+    'matches',
+    ['n'],
+    [
+      ['a', 'never'],
+      ['n', 'never'],
+    ],
+  ]);
 });
 
 test('limits and an exemption that end are recorded, also by another process', async () => {
