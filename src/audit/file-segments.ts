@@ -239,7 +239,7 @@ const closed = (disk: Disk, path: string, file: FileHandle): Promise<void> =>
   disk.run(path, () => file.close()).catch(() => undefined);
 
 /**
- * A command of root that begins a month must not take it away from the user of the service. For
+ * A command of root can begin a month. The user of the service must be able to go on with it. For
  * other users this changes nothing.
  */
 async function giveToOwner(file: FileHandle, directory: string): Promise<void> {

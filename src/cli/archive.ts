@@ -41,8 +41,8 @@ export async function auditArchive(shell: Shell, flags: ArchiveFlags): Promise<n
     const { config, rotator, clock } = session;
     if (config.audit.s3 !== undefined)
       throw new UsageError(
-        'audit archive is for audit.directory. Object Lock and lifecycle rules of the bucket ' +
-          'retain the objects of audit.s3.',
+        'audit archive is for audit.directory. The bucket of audit.s3 keeps every record, and ' +
+          'Object Lock protects it.',
       );
     checkMonth(flags.before, clock.nowMs());
     const { directory } = config.audit;

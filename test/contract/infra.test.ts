@@ -203,6 +203,16 @@ test.each<
       ),
   ],
   [
+    'a rule that expires records of the log',
+    'locked_buckets_are_locked_for_everybody',
+    ({ foundation }) =>
+      altered(foundation, (copy) =>
+        Object.assign(properties(copy, 'AuditBucket'), {
+          LifecycleConfiguration: { Rules: [{ Status: 'Enabled', ExpirationInDays: 400 }] },
+        }),
+      ),
+  ],
+  [
     'a bucket that goes with its stack',
     'locked_buckets_are_locked_for_everybody',
     ({ foundation }) =>

@@ -120,7 +120,7 @@ test('RotateImmediately=false checks the configuration without a login', async (
 });
 
 // Before: it had no record until its first rotation, so that no report knew of it.
-test('an account of Secrets Manager is in the signed inventory when its rotation is enabled', async () => {
+test('an account is in the inventory when Secrets Manager enables its rotation', async () => {
   await open();
   const enable = { RotateImmediately: false, RotationRules: { AutomaticallyAfterDays: 60 } };
 

@@ -69,7 +69,7 @@ test('the facts are recorded once, and again only where they differ', async () =
   await log.close();
 });
 
-test('an account of native rotation is recorded once, and a run over the others keeps it', async () => {
+test('an account of native rotation is recorded once, and a run over others keeps it', async () => {
   const log = await openTestLog();
   const [own, native] = [{ name: 'a' }, { name: 'n', secretId: 'arn:n' }];
   await recordFacts(log, { policy, accounts: [own] });
@@ -96,7 +96,7 @@ test('an account of native rotation is recorded once, and a run over the others 
   await log.close();
 });
 
-test('the summary of the inventory fits the report, also with an account of native rotation', async () => {
+test('the inventory summary fits the report, also with an account of native rotation', async () => {
   const log = await openTestLog();
   const { source, verifier, clock } = log;
   await recordNativeAccount(log, { name: 'n', secretId: 'arn:n' });
