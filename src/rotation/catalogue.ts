@@ -250,8 +250,8 @@ const causeSteps: Record<Cause, (facts: Facts) => readonly Step[]> = {
   'log-begins-later': (facts) => [
     {
       text:
-        'Copy the months that were moved, or the file that `audit archive` wrote to frontiers/, ' +
-        `back into ${where(facts)}`,
+        `Copy back into ${where(facts)} the months that were moved, or the file in frontiers/ of ` +
+        'the newest bundle that `audit archive` wrote',
     },
     retry(facts),
   ],

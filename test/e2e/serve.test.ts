@@ -1,7 +1,14 @@
 // The built service: started, requested, reloaded, and stopped with one and with two signals.
 
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -106,7 +113,12 @@ test('the service rotates due passwords at start, and others on request', async 
     requested_by: 'http token http.token from 127.0.0.1',
   });
   expect(await audited('inventory.changed')).toHaveLength(3);
-  expect(await audited('report.exported')).toHaveLength(1);
+  const exported = (await audited('report.exported')) as { metadata: { sequence: number } }[];
+  expect(exported).toHaveLength(1);
+  // It is signed, so that a verification after it does not find the log incomplete.
+  const checkpoints = readdirSync(join(place.folder, 'audit/checkpoints')).sort();
+  const signed = Number.parseInt(checkpoints.at(-1) ?? '', 10);
+  expect(signed).toBeGreaterThan(exported[0]?.metadata.sequence ?? signed);
 
   child.process.kill('SIGTERM');
   const { code, stderr } = await child.ended;
