@@ -69,9 +69,17 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
     throw new UsageError('--follow excludes --reverse and --open.');
   // It can end without notice, after months. A list does not contain its own record.
   if (flags.follow) await recordCommand(shell, opened);
-  await (flags.follow ? follow : list)(shell, flags, opened.source, filter);
-  if (!flags.follow) await recordCommand(shell, opened);
-  return 0;
+  const controller = new AbortController();
+  const unsubscribe = shell.onSignal(() => controller.abort());
+  const signal = AbortSignal.any([controller.signal, shell.outputClosed]);
+  try {
+    await (flags.follow ? follow : list)(shell, flags, opened.source, filter, signal);
+  } finally {
+    unsubscribe();
+  }
+  if (flags.follow) return 0;
+  await recordCommand(shell, opened);
+  return controller.signal.aborted ? 1 : 0;
 }
 
 async function list(
@@ -79,12 +87,13 @@ async function list(
   flags: ListFlags,
   source: AuditSource,
   filter: RecordFilter,
+  signal: AbortSignal,
 ): Promise<void> {
   // A table needs all its rows to be aligned; a pipe gets each record as it is found.
   const isTable = shell.stdout.isTTY === true && !flags.json;
   const rows: RecordView[] = [];
   for await (const { line, view } of listRecords(source, filter)) {
-    if (shell.outputClosed.aborted) return;
+    if (signal.aborted) return;
     if (isTable) rows.push(view);
     else printRecord(shell, flags, line, view);
     await drained(shell);
@@ -99,29 +108,21 @@ async function list(
   else if (isTable && !flags.quiet) tell(shell, 'No record matches.');
 }
 
-/**
- * Lists what is there, then each new record, until a signal or until the reader closes the pipe.
- */
+/** Lists what is there, then each new record, until `signal` is aborted. */
 async function follow(
   shell: Shell,
   flags: ListFlags,
   source: AuditSource,
   filter: RecordFilter,
+  signal: AbortSignal,
 ): Promise<void> {
   const cursor: Cursor = { segment: '', position: 0 };
-  const controller = new AbortController();
-  const unsubscribe = shell.onSignal(() => controller.abort());
-  const signal = AbortSignal.any([controller.signal, shell.outputClosed]);
-  try {
-    for await (const { line, view } of listRecords(source, filter, cursor))
-      printRecord(shell, flags, line, view);
-    const options = { clock: openClock(), signal, cursor };
-    for await (const { line, view } of followRecords(source, filter, options)) {
-      printRecord(shell, flags, line, view);
-      await drained(shell);
-    }
-  } finally {
-    unsubscribe();
+  for await (const { line, view } of listRecords(source, filter, cursor))
+    printRecord(shell, flags, line, view);
+  const options = { clock: openClock(), signal, cursor };
+  for await (const { line, view } of followRecords(source, filter, options)) {
+    printRecord(shell, flags, line, view);
+    await drained(shell);
   }
 }
 

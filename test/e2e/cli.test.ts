@@ -14,7 +14,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
 import { Encrypter } from 'age-encryption';
+import { auditList } from '../../src/cli/audit.ts';
+import type { Shell } from '../../src/cli/terminal.ts';
 import { reasons } from '../../src/rotation/catalogue.ts';
 import { isoDay } from '../../src/time.ts';
 import {
@@ -685,6 +688,36 @@ test('a changed byte in the audit log makes verify end with 4', async () => {
   const { code, stdout } = await inPlace(['audit', 'verify']);
 
   expect([code, stdout]).toEqual([4, expect.stringMatching(/^altered/)]);
+});
+
+test('a list that a signal interrupts is recorded', async () => {
+  const { folder, run: inPlace } = await place({ a: { ageDays: 80 } });
+  await inPlace(['rotate']);
+  const printed: string[] = [];
+  let interrupt = (_signal: string): void => {};
+  const stdout = new Writable({
+    write(chunk, _encoding, done) {
+      printed.push(String(chunk));
+      interrupt('SIGINT');
+      done();
+    },
+  });
+  const shell: Shell = {
+    ...{ args: ['audit', 'list'], env: {}, cwd: folder, pid: process.pid, program: '', schema: '' },
+    ...{ user: { name: 'ops', requestedBy: 'mia' }, isAttended: true, stdin: new PassThrough() },
+    ...{ stdout, stderr: new PassThrough(), outputClosed: new AbortController().signal },
+    writeLine: () => {},
+    onSignal: (handler) => {
+      interrupt = handler;
+      return () => {};
+    },
+  };
+
+  const code = await auditList(shell, {});
+
+  expect([code, printed]).toEqual([1, [expect.stringMatching(/\tlog\.genesis\t/)]]);
+  const listed = await inPlace(['audit', 'list', '--event', 'log.read']);
+  expect(listed.stdout).toMatch(/\tlog\.read\t-\tsuccess\tmia\t[^\n]+\n$/);
 });
 
 test('audit list -f prints what is appended, until a signal, and is one record', async () => {
