@@ -80,7 +80,8 @@ function processKey(process: Process, world: World): string {
   const calling = calls.map(({ what, madeAtMs }) => `${what}${madeAtMs}`).join();
   return (
     `${name} ${digest} ${calling} ${waits} ${pausedUntilMs} ${owner?.id} ${wallOffsetMs} ` +
-    `${staleAtMs} ${interrupt.signal.aborted} ${attempt.isDisturbed} ${attempt.isRestored} ${unproven} ${sessions}`
+    `${staleAtMs} ${interrupt.signal.aborted} ${attempt.isDisturbed} ${attempt.isRestored} ` +
+    `${unproven} ${sessions}`
   );
 }
 
@@ -246,6 +247,7 @@ function answerParts(world: World, name: Name): string[] {
   const isSaid = said.includes('in-doubt') || said.includes('lost');
   return [
     ...parts,
-    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.ownerDied} ${isSaid} ${answer.isForgotten}`,
+    `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.ownerDied} ${isSaid}`,
+    `forgotten ${answer.isForgotten}`,
   ];
 }
