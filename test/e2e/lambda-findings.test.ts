@@ -1,5 +1,5 @@
-// The findings S9 and S10 on version 0.1: the alarms of a build over the lines that its own function
-// writes, in a process of its own. Each test fails on 03af53f, in the way that its comment says:
+// The findings S9 and S10 on version 0.1: the alarms of a build, over the lines that the function of
+// this build writes in another process. Each test fails on 03af53f, as its comment says:
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/lambda-findings
 
@@ -95,7 +95,7 @@ test.each(partOf(rows, 3))('S9: %s of one account raises an alarm', async (_, re
 
 // On 03af53f: no alarm is in ALARM: the metrics are written at the end of an invocation, which this
 // one does not reach.
-test('S10: a password that cannot be stored raises its alarm before the function is killed', async () => {
+test('S10: a password that cannot be stored raises an alarm before the time limit', async () => {
   const { rig, lambda, closed } = await openWorld();
   await using _closed = closed;
   await lambda.invoke(daily);
