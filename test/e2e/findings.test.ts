@@ -21,7 +21,7 @@ import {
 } from '../harness/black-box.ts';
 import { closing } from '../harness/closing.ts';
 import { startFunction } from '../harness/lambda-runtime.ts';
-import { openLambdaRig } from '../harness/lambda-world.ts';
+import { openLambdaRig, withoutReceiptsBucket } from '../harness/lambda-world.ts';
 import { limitMs } from '../harness/limits.mjs';
 import { testWith } from '../harness/tools.ts';
 
@@ -59,10 +59,11 @@ async function killAt(box: BlackBox, action: string, nth = 1): Promise<void> {
 // has another value, so that it is lost with the process.
 test('F1: a native token whose version has a value already resets nothing', async () => {
   const rig = await openLambdaRig({ users: { east: oldPassword } });
-  const env = rig.env({
+  const times = {
     ROTATOR_THINGSPACE__REQUEST_TIMEOUT_MS: '1000',
     ROTATOR_THINGSPACE__RESET_TIMEOUT_MS: '1000',
-  });
+  };
+  const env = withoutReceiptsBucket(rig.env(times));
   const { execPath: node } = process;
   const lambda = await startFunction({ task: dist, handler: 'lambda.rotationSteps', env, node });
   await using _opened = closing([rig, lambda]);

@@ -1,15 +1,25 @@
-// The findings S4, S5 and S17 on version 0.1, on the built program: what its lights say while the
-// disk is full, a folder is gone, or an account fails. Each finding fails on 03af53f:
+// The findings S1, S4, S5, S8, S16 and S17 on version 0.1, on the built program: what its lights say
+// while a disk is full or hangs, a folder is gone, an account fails, or a client asks too much, and
+// how often they say it. Each finding fails on 03af53f:
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/light-findings
 
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
-import { createServer } from 'node:http';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
-import { type BlackBox, openBlackBox, type Ran } from '../harness/black-box.ts';
+import { type BlackBox, openBlackBox, type Ran, secretId } from '../harness/black-box.ts';
 import { testWith } from '../harness/tools.ts';
 
 const due = { ageDays: 80 };
@@ -25,9 +35,9 @@ async function freePort(): Promise<number> {
 type Ready = { readonly status: number; readonly checks: Readonly<Record<string, string>> };
 
 /** A running `serve`: readiness as detail by check, and the status page. */
-async function serving(box: BlackBox) {
+async function serving(box: BlackBox, env: Readonly<Record<string, string>> = {}) {
   const port = await freePort();
-  const started = box.start(['serve'], { env: { ROTATOR_HTTP__PORT: String(port) } });
+  const started = box.start(['serve'], { env: { ROTATOR_HTTP__PORT: String(port), ...env } });
   await started.said('"event":"service.ready"');
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}/${path}`);
   const ready = async (): Promise<Ready> => {
@@ -37,6 +47,8 @@ async function serving(box: BlackBox) {
     return { status: response.status, checks: Object.fromEntries(details) };
   };
   return {
+    port,
+    said: started.said,
     /** Resolves when the service is not ready: an answer is kept for seconds. */
     notReady: async (): Promise<Ready> => {
       for (;;) {
@@ -214,4 +226,118 @@ test('where a disk hangs, a service says so and ends, and so does a command', as
   for (const { code, said } of [ended, status])
     expect([code, said]).toEqual([null, expect.stringContaining('A disk does not answer')]);
   expect(status.lines).toMatchObject([{ state: 'unreadable', reason: 'store-unavailable' }]);
+});
+
+type Notice = { readonly kind: string; readonly account: string; readonly reason?: string };
+
+/** A receiver of notifications; what it received, one line per account and problem. */
+async function openReceiver() {
+  const notices: string[] = [];
+  const checks = new Set<() => void>();
+  const server = createServer(async (incoming, response) => {
+    const { notices: sent } = (await json(incoming)) as { notices: Notice[] };
+    for (const { kind, account } of sent) notices.push(`${account} ${kind}`);
+    response.end();
+    for (const check of checks) check();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    env: { ROTATOR_NOTIFY__WEBHOOK: `http://127.0.0.1:${port}/` },
+    notices,
+    /** Resolves when this was received. */
+    received: (notice: string): Promise<void> =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if (notices.includes(notice)) resolve();
+        };
+        checks.add(check);
+        check();
+      }),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+// 03af53f: `east stopped` again after the restart.
+test('S8: a restart does not repeat what was reported before', async () => {
+  await using box = await openBlackBox({ ...due, live: 'changed-in-the-portal' });
+  await using receiver = await openReceiver();
+  const first = await serving(box, receiver.env);
+  await receiver.received('east stopped');
+  await first.end();
+
+  // A new problem, whose notification is sent with or after what is repeated.
+  const accounts = JSON.stringify([{ name: 'east', secretId }, { name: 'west' }]);
+  const second = await serving(box, { ...receiver.env, ROTATOR_ACCOUNTS: accounts });
+  await second.said('"reason":"login-refused"');
+  await receiver.received('west failing');
+  await second.end();
+
+  expect(receiver.notices).toEqual(['east stopped', 'west failing']);
+});
+
+/** An environment in which the clocks of a program move, also while it runs. */
+function movingClock(box: BlackBox) {
+  const file = join(box.folder, 'clock');
+  const moveTo = (offset: string): void => {
+    writeFileSync(`${file}.new`, offset);
+    renameSync(`${file}.new`, file);
+  };
+  moveTo('+0h');
+  const printed = execFileSync('faketime', ['-f', '+0h', 'printenv', 'LD_PRELOAD']);
+  const LD_PRELOAD = printed.toString().trim();
+  return { moveTo, env: { LD_PRELOAD, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1' } };
+}
+
+// 03af53f: `east stopped` and `east overdue`, each day.
+testWith('faketime')('S8: a suspended and overdue account is one notice a day', async () => {
+  await using box = await openBlackBox({ live: 'changed-in-the-portal', ageDays: 97 });
+  await using receiver = await openReceiver();
+  const clock = movingClock(box);
+  const noJitter = { ROTATOR_SCHEDULE__JITTER_MINUTES: '0' };
+  const serve = await serving(box, { ...receiver.env, ...clock.env, ...noJitter });
+  await receiver.received('east stopped');
+
+  for (const offset of ['+25h', '+50h']) {
+    const before = receiver.notices.length;
+    clock.moveTo(offset);
+    // A request ends the wait of the program for its next timer.
+    while (receiver.notices.length === before)
+      await Promise.all([ask(serve.port, '/healthz'), setTimeout(250)]);
+  }
+  await serve.end();
+
+  expect(receiver.notices).toEqual(['east stopped', 'east stopped', 'east stopped']);
+});
+
+/** The status of the response to a request on a new connection, and how long it took. */
+async function ask(port: number, path: string): Promise<{ status: number; ms: number }> {
+  const startedMs = performance.now();
+  const status = await new Promise<number>((resolve) => {
+    // Without a body, whose transfer would be measured.
+    const asked = request({ port, path, method: 'HEAD', agent: false }, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode ?? 0));
+    });
+    asked.on('error', () => resolve(0)).end();
+  });
+  return { status, ms: performance.now() - startedMs };
+}
+
+// 03af53f: 100 times the time of one request for metrics, or no answer at all.
+test('S16: a probe is answered while a client asks 130 times for the metrics', async () => {
+  await using box = await openBlackBox();
+  const names = Array.from({ length: 2_000 }, (_, index) => `fleet-${index}`);
+  const accounts = names.map((name) => ({ name, enabled: false }));
+  const serve = await serving(box, { ROTATOR_ACCOUNTS: JSON.stringify(accounts) });
+  const single = await ask(serve.port, '/metrics');
+
+  const all = Promise.all(names.slice(0, 130).map(() => ask(serve.port, '/metrics')));
+  const probe = await ask(serve.port, '/healthz');
+  await all;
+
+  expect([single.status, probe.status]).toEqual([200, 200]);
+  expect(probe.ms / single.ms).toBeLessThan(20);
 });

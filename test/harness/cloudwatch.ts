@@ -1,6 +1,7 @@
 // Evaluates the alarms of infra/alarms.yaml over the lines that a function wrote, as CloudWatch
 // does (documentation read 2026-11): periods, statistics, M out of N, and missing data. Stricter in
-// one point: a line that is not correct EMF throws, and CloudWatch would ignore it.
+// one point: a line that is not correct EMF throws, and CloudWatch would ignore it. Of metric math
+// it knows the two forms of version 0.1: a sum of metrics, and metrics subtracted from another one.
 
 import { join } from 'node:path';
 import { type Fields, type Json, readTemplate } from './cloudformation.ts';
@@ -34,20 +35,20 @@ export function dataOf(lines: readonly string[]): Datum[] {
     .flatMap((line) =>
       line._aws.CloudWatchMetrics.flatMap(({ Namespace, Dimensions, Metrics }) =>
         Dimensions.flatMap((names) =>
-          Metrics.map(({ Name }): Datum => {
-            const value = line[Name];
+          Metrics.flatMap(({ Name }): Datum[] => {
+            const values = [line[Name]].flat();
             const dimensions = names.map((name) => [name, line[name]] as const);
-            if (typeof value !== 'number' || !Number.isFinite(value))
+            if (!values.every((value) => Number.isFinite(value)))
               throw new Error(`not EMF: ${Name} has no value in ${JSON.stringify(line)}`);
             if (dimensions.some(([, label]) => typeof label !== 'string' || label === ''))
               throw new Error(`not EMF: a dimension has no value in ${JSON.stringify(line)}`);
-            return {
+            return values.map((value) => ({
               namespace: Namespace,
               name: Name,
               dimensions: Object.fromEntries(dimensions) as Record<string, string>,
               atMs: line._aws.Timestamp,
-              value,
-            };
+              value: Number(value),
+            }));
           }),
         ),
       ),
@@ -56,10 +57,12 @@ export function dataOf(lines: readonly string[]): Datum[] {
 
 type Metric = Pick<Datum, 'namespace' | 'name' | 'dimensions'>;
 
+/** One metric of the value of an alarm, which is their sum. */
+type Term = { readonly metric: Metric; readonly stat: string; readonly factor: 1 | -1 };
+
 type Alarm = {
   readonly name: string;
-  readonly metric: Metric;
-  readonly stat: string;
+  readonly terms: readonly Term[];
   readonly periodMs: number;
   readonly periods: number;
   readonly needed: number;
@@ -76,9 +79,10 @@ export type Alarms = {
   inAlarm(data: readonly Datum[], atMs: number): string[];
 };
 
+const ownFile = join(import.meta.dirname, '../../infra/alarms.yaml');
+
 /** The alarms of the stage `live`. */
-export function openAlarms(): Alarms {
-  const file = join(import.meta.dirname, '../../infra/alarms.yaml');
+export function openAlarms(file = ownFile): Alarms {
   const given: Parameters = { Stage: 'live', LateDaysLeft: '12', UrgentDaysLeft: '5' };
   const { Parameters: declared = {}, Resources } = readTemplate(file);
   const defaults = Object.entries(declared).map(([name, { Default }]) => [name, String(Default)]);
@@ -119,22 +123,59 @@ const comparisons: Record<string, (value: number, threshold: number) => boolean>
 
 function alarmOf(name: string, fields: Fields): Alarm {
   const compare = comparisons[String(fields['ComparisonOperator'])];
-  if (!compare || fields['Metrics'] !== undefined) throw new Error(`${name}: not evaluated here`);
-  const dimensions = (fields['Dimensions'] ?? []) as { Name: string; Value: string }[];
+  if (!compare) throw new Error(`${name}: not evaluated here`);
   const periods = Number(fields['EvaluationPeriods']);
+  const { terms, periodMs } = termsOf(name, fields);
   return {
     name,
-    metric: {
-      namespace: String(fields['Namespace']),
-      name: String(fields['MetricName']),
-      dimensions: Object.fromEntries(dimensions.map(({ Name, Value }) => [Name, Value])),
-    },
-    stat: String(fields['Statistic']),
-    periodMs: Number(fields['Period']) * 1000,
+    terms,
+    periodMs,
     periods,
     needed: Number(fields['DatapointsToAlarm'] ?? periods),
     isBreaching: (value) => compare(value, Number(fields['Threshold'])),
     missing: String(fields['TreatMissingData']),
+  };
+}
+
+type Query = {
+  readonly Id: string;
+  readonly Expression?: string;
+  readonly MetricStat?: { readonly Metric: Fields; readonly Period: number; readonly Stat: string };
+};
+
+const expressionForm = /^(SUM\(\[\w+(, \w+)*\]\)|FILL\(\w+, 0\)( - FILL\(\w+, 0\))*)$/;
+
+/** What an alarm compares with its threshold in each period: one metric, or metric math. */
+function termsOf(name: string, fields: Fields): Pick<Alarm, 'terms' | 'periodMs'> {
+  if (fields['Metrics'] === undefined) {
+    const term: Term = { metric: metricOf(fields), stat: String(fields['Statistic']), factor: 1 };
+    return { terms: [term], periodMs: Number(fields['Period']) * 1000 };
+  }
+  const queries = fields['Metrics'] as unknown as Query[];
+  const expression = queries.find(({ Expression }) => Expression)?.Expression ?? '';
+  if (!expressionForm.test(expression)) throw new Error(`${name}: not evaluated here`);
+  const metrics = new Map(queries.map(({ Id, MetricStat }) => [Id, MetricStat]));
+  const found = [...expression.matchAll(/(- FILL\()?\b([a-z]\w*)/g)].map(([, minus, id = '']) => {
+    const query = metrics.get(id);
+    if (!query) throw new Error(`${name}: there is no metric ${id}`);
+    return { query, factor: minus === undefined ? 1 : -1 } as const;
+  });
+  return {
+    terms: found.map(({ query: { Metric, Stat }, factor }) => ({
+      metric: metricOf(Metric),
+      stat: Stat,
+      factor,
+    })),
+    periodMs: Number(found[0]?.query.Period) * 1000,
+  };
+}
+
+function metricOf(fields: Fields): Metric {
+  const dimensions = (fields['Dimensions'] ?? []) as { Name: string; Value: string }[];
+  return {
+    namespace: String(fields['Namespace']),
+    name: String(fields['MetricName']),
+    dimensions: Object.fromEntries(dimensions.map(({ Name, Value }) => [Name, Value])),
   };
 }
 
@@ -144,12 +185,17 @@ const keyOf = ({ namespace, name, dimensions }: Metric): string =>
 function isOn(alarm: Alarm, series: ReadonlyMap<string, readonly Datum[]>, atMs: number): boolean {
   const { periodMs, periods, missing, needed } = alarm;
   const endMs = (Math.floor(atMs / periodMs) + 1) * periodMs;
-  const data = series.get(keyOf(alarm.metric)) ?? [];
   const states = Array.from({ length: periods }, (_, index) => {
     const fromMs = endMs - (index + 1) * periodMs;
-    const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
-    const value = statistic(alarm.stat, within);
-    return value === undefined ? missing === 'breaching' : alarm.isBreaching(value);
+    // A metric without a value counts as 0, which is in favour of an alarm of several metrics.
+    const values = alarm.terms.flatMap(({ metric, stat, factor }) => {
+      const data = series.get(keyOf(metric)) ?? [];
+      const within = data.filter((one) => one.atMs >= fromMs && one.atMs < fromMs + periodMs);
+      const value = statistic(stat, within);
+      return value === undefined ? [] : [factor * value];
+    });
+    if (values.length === 0) return missing === 'breaching';
+    return alarm.isBreaching(values.reduce((sum, value) => sum + value, 0));
   });
   return states.filter(Boolean).length >= needed;
 }

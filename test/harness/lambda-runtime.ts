@@ -146,7 +146,8 @@ export async function startFunction(options: {
     });
   }
   const exited = new Promise<void>((resolve) => {
-    child.on('exit', () => {
+    // Not `exit`: by then, lines of a killed process may still be in the pipes.
+    child.on('close', () => {
       for (const ended of running.values()) ended({ died: true });
       for (const { ended } of waiting.splice(0)) ended({ died: true });
       running.clear();

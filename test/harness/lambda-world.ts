@@ -171,6 +171,12 @@ export async function openLambdaRig(options: {
   };
 }
 
+/** Version 0.1 has no bucket of receipts, and refuses its keys. */
+export function withoutReceiptsBucket(env: Readonly<Record<string, string>>) {
+  const isKept = ([name]: [string, string]): boolean => !name.startsWith('ROTATOR_RECEIPTS__S3__');
+  return Object.fromEntries(Object.entries(env).filter(isKept));
+}
+
 /** An event as SQS hands it to a function. */
 export const sqsEvent = (...bodies: string[]) => ({
   Records: bodies.map((body, index) => ({
