@@ -9,6 +9,7 @@ import { raw } from 'hono/utils/html';
 import { printable } from '../text.ts';
 import { distance, isoDay, isoTime } from '../time.ts';
 import { styleSheet } from './style.ts';
+import { type TableName, tables } from './tables.ts';
 
 const styleHash = createHash('sha256').update(styleSheet).digest('base64');
 
@@ -53,8 +54,15 @@ export const Page = ({ title, heading, about, footer, children }: PageProps) => 
   </html>
 );
 
-/** The document of a `<Page>`, whose components are all synchronous. */
-export const renderPage = (page: { toString(): unknown }): string => `<!doctype html>\n${page}\n`;
+/**
+ * The document of a `<Page>`, whose components are all synchronous. It is ASCII: Chromium decodes
+ * a document several times slower after one other character.
+ */
+export const renderPage = (page: { toString(): unknown }): string =>
+  `<!doctype html>\n${page}\n`.replace(
+    /[^\0-\x7f]/gu,
+    (character) => `&#${character.codePointAt(0)};`,
+  );
 
 /** A part of a page with a heading that links and screen readers find. */
 export const Section = ({
@@ -86,8 +94,14 @@ export const Time = ({ ms, nowMs }: { ms: number; nowMs?: number | undefined }) 
 export const Day = ({ ms }: { ms: number | null }) =>
   ms === null ? <>—</> : <time>{isoDay(ms)}</time>;
 
-export const Tag = ({ tone, children }: PropsWithChildren<{ tone: Tone }>) => (
-  <span class={`tag ${tone}`}>{children}</span>
+export const Tag = ({
+  tone,
+  id,
+  children,
+}: PropsWithChildren<{ tone: Tone; id?: string | undefined }>) => (
+  <span id={id} class={`tag ${tone}`}>
+    {children}
+  </span>
 );
 
 /** Names and values, in columns where there is room. */
@@ -102,43 +116,51 @@ export const Facts = ({ of }: { of: readonly (readonly [string, Child])[] }) => 
   </dl>
 );
 
-export type Column = {
-  readonly title: string;
-  /** `number`: aligned to the right. `wide`: spans the width of a narrow screen. */
-  readonly kind?: 'number' | 'wide';
-};
+/** So many rows are laid out together, when a reader scrolls to them. */
+const chunkSize = 100;
+
+/** A list in parts. */
+export const mapChunks = <Item,>(
+  items: readonly Item[],
+  render: (part: readonly Item[], from: number) => Child,
+): Child[] =>
+  items.flatMap((_, from) => {
+    if (from % chunkSize !== 0) return [];
+    const part = items.slice(from, from + chunkSize);
+    return <div class={part.length === chunkSize ? 'chunk' : undefined}>{render(part, from)}</div>;
+  });
 
 /** A table, whose rows become cards on a narrow screen. The first cell is the head of its row. */
 export const Table = ({
+  name,
   label,
-  columns,
   rows,
 }: {
+  name: TableName;
   label: string;
-  columns: readonly Column[];
   rows: readonly (readonly Child[])[];
 }) => (
-  <table class="stack" aria-label={label}>
-    <thead>
-      <tr>
-        {columns.map(({ title, kind }) => (
-          <th scope="col" class={kind}>
-            {title}
-          </th>
-        ))}
-      </tr>
-    </thead>
-    <tbody>
-      {rows.map(([head, ...cells]) => (
-        <tr>
-          <th scope="row">{head}</th>
-          {cells.map((cell, index) => (
-            <td class={columns[index + 1]?.kind} data-label={columns[index + 1]?.title}>
-              {cell}
-            </td>
+  <>
+    {mapChunks(rows, (part, from) => (
+      <table class={name} aria-label={from === 0 ? label : `${label}, from number ${from + 1}`}>
+        <thead>
+          <tr>
+            {tables[name].map(([title]) => (
+              <th scope="col">{title}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {part.map(([head, ...cells]) => (
+            <tr>
+              <th scope="row">{head}</th>
+              {cells.map((cell) => (
+                <td>{cell}</td>
+              ))}
+            </tr>
           ))}
-        </tr>
-      ))}
-    </tbody>
-  </table>
+        </tbody>
+      </table>
+    ))}
+  </>
 );

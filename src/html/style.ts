@@ -1,6 +1,20 @@
 // The style sheet of every page: dark mode by the reader's setting, readable at 360 px, printable.
 // Each colour also has a word beside it. Contrast is at least 4.5 to 1.
 
+import { cellsOf, titleRules } from './tables.ts';
+
+/** Each row of a table as a card, for a screen that is narrower than the table. */
+const cards = (table: string): string => `
+${table} thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+${table},${table} tbody{display:block}
+${table} tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));
+gap:.3rem .8rem;border-bottom:2px solid var(--rule);padding:.6rem 0}
+${table} th,${table} td:nth-child(n){min-width:0;width:auto;display:block;border:0;padding:0;
+text-align:left;white-space:normal}
+${table} th,${table} :where(${cellsOf('wide')}){grid-column:1/-1}
+${table} td::before{display:block;color:var(--soft);font-size:.78rem}
+${table} th{font-size:1rem}${table} time{white-space:normal}`;
+
 export const styleSheet = `
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;
 --rule:#d5dae0;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;
@@ -75,9 +89,12 @@ border-bottom:1px solid var(--rule);overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule);
 overflow-wrap:normal;vertical-align:bottom}
 tbody th{font-weight:600;min-width:7.5rem}
-td{min-width:4.2rem}
-.number{text-align:right;font-variant-numeric:tabular-nums}
-td.number{white-space:nowrap;min-width:0}
+td{min-width:4.2rem}td::before{display:none}
+${titleRules}
+td:where(${cellsOf('date')}){min-width:5.8rem}
+td:empty::after{content:"\\2014"}
+table :where(${cellsOf('number')}){text-align:right;font-variant-numeric:tabular-nums}
+td:where(${cellsOf('number')}){white-space:nowrap;min-width:0}
 td>p:first-child{margin-top:0}
 .status tbody th{width:16%}.status td:nth-child(2){width:18%}.status td:nth-child(3){width:19%}
 .steps{margin:.3rem 0;padding-left:1.2rem}
@@ -112,12 +129,12 @@ font-size:.85rem}
 .day.compliant{fill:var(--good)}.day.exempt{fill:var(--soft)}
 .day.unknown{fill:var(--doubt)}.day.overdue{fill:var(--bad)}
 .band .strip{height:60px}
-.chunk{content-visibility:auto;contain-intrinsic-size:auto 5000px}
-.accounts table{font-size:.85rem}.accounts .wide{min-width:13rem}
+.chunk{content-visibility:auto;contain-intrinsic-size:auto 3500px}
+.accounts{font-size:.85rem}.accounts td:nth-child(2){min-width:12rem}
 .histories{list-style:none;margin:.6rem 0;padding:0}
-.histories>li{border-bottom:1px solid var(--rule);padding:.3rem 0}
-.histories>li:target{background:var(--card)}
-.histories ol{list-style:none;margin:.1rem 0;padding:0 0 0 1rem;font-size:.85rem}
+.histories li{border-bottom:1px solid var(--rule);padding:.3rem 0 .3rem 1rem;text-indent:-1rem;
+white-space:pre-line;font-size:.85rem}
+.histories li:target{background:var(--card)}.histories bdi{font-weight:600}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;margin:.4rem 0;padding:0;
 font-size:.85rem;color:var(--soft)}
 .legend .strip{display:inline-block;width:1.6rem;height:1rem;vertical-align:-.2rem;
@@ -131,19 +148,11 @@ body{font-size:16px}
 .row .name{grid-column:1;white-space:normal}.row .most{grid-column:2}
 .row .strip,.row .months{grid-column:1/-1;grid-row:2}
 .axis .name,.axis .most,.months g:nth-child(even),.year{display:none}
-.stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-.stack,.stack tbody{display:block}
-.stack tr{display:grid;grid-template-columns:1fr 1fr;gap:.3rem .8rem;
-border-bottom:2px solid var(--rule);padding:.6rem 0}
-.stack th,.stack td,.status tbody th,.status td:nth-child(n){min-width:0;width:auto;display:block;
-border:0;padding:0;text-align:left;white-space:normal}
-.stack th,.stack .wide{grid-column:1/-1}
-.stack td::before{content:attr(data-label);display:block;color:var(--soft);font-size:.78rem}
-.stack th{font-size:1rem}
-.stack time{white-space:normal}
+${cards('table')}
 }
+@media screen and (max-width:71rem){${cards('.accounts')}}
 @media print{
-@page{size:A4;margin:14mm 12mm 18mm;@bottom-right{content:"Page " counter(page) " of "
+@page{size:A4;margin:14mm 10mm 18mm;@bottom-right{content:"Page " counter(page) " of "
 counter(pages);font-size:8pt}}
 .sign{display:block;margin:1rem 0}.sign span{display:inline-block;width:14rem;
 border-bottom:1px solid var(--ink);margin:1.2rem 1rem 0 .3rem}
@@ -154,9 +163,11 @@ border-bottom:1px solid var(--ink);margin:1.2rem 1rem 0 .3rem}
 body{max-width:none;padding:0;font-size:10pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}
-table{font-size:8pt}.note{font-size:7pt}
-td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:5.5rem}
-td{min-width:3.4rem}.year{display:none}.strip{height:16px}
+table,code,pre{font-size:8pt}.accounts,.histories li,.note{font-size:7pt}
+.histories li{line-height:1.35;padding-top:.1rem;padding-bottom:.1rem}
+td,th{padding:.15rem .4rem .15rem 0}tbody th{min-width:4.2rem}
+td{min-width:2.6rem}td:where(${cellsOf('date')}){min-width:4.2rem}
+.accounts td:nth-child(2){min-width:5.5rem}.year{display:none}.strip{height:16px}
 .row{padding:0;grid-template-columns:9rem 1fr 3.4rem;font-size:8pt}
 a{color:inherit;text-decoration:none}
 }

@@ -2,7 +2,7 @@
 // records that show it. The numbers of the other tables link to here.
 
 import type { Child } from 'hono/jsx';
-import { Name, Section } from '../html/page.tsx';
+import { mapChunks, Name, Section } from '../html/page.tsx';
 import { printable } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import type { AccountRow } from './account.ts';
@@ -77,34 +77,13 @@ function entriesOf({ attempts, changes, stops, exemptions }: AccountRow): Entry[
   ].sort((a, b) => a.atMs - b.atMs);
 }
 
-const Entries = ({ row, index }: { row: AccountRow; index: number }) => {
-  const entries = entriesOf(row);
-  return (
-    <li id={historyId(index)}>
-      <b>
-        <Name of={row.account} />
-      </b>
-      <span class="soft">{` ${bucketText(row.bucket, row.limits).title}`}</span>
-      {entries.length === 0 ? (
-        <p class="soft">No record in the period.</p>
-      ) : (
-        <ol>
-          {entries.map(({ atMs, text, records }) => (
-            <li>{`${isoDay(atMs)} ${printable(text)}, ${recordsText(records)}`}</li>
-          ))}
-        </ol>
-      )}
-    </li>
+/** One entry a line. */
+function entryLines(row: AccountRow): string {
+  const lines = entriesOf(row).map(
+    ({ atMs, text, records }) => `\n${isoDay(atMs)} ${printable(text)}, ${recordsText(records)}`,
   );
-};
-
-/** So many accounts are laid out together, when they are scrolled to. */
-export const chunkSize = 100;
-
-export const chunksOf = <Item,>(items: readonly Item[]): readonly (readonly Item[])[] =>
-  Array.from({ length: Math.ceil(items.length / chunkSize) }, (_, index) =>
-    items.slice(index * chunkSize, (index + 1) * chunkSize),
-  );
+  return lines.join('') || '\nNo record in the period.';
+}
 
 /** The section with the history of every account. */
 export const Histories = ({ rows }: { rows: readonly AccountRow[] }): Child => (
@@ -112,10 +91,13 @@ export const Histories = ({ rows }: { rows: readonly AccountRow[] }): Child => (
     <p class="soft">
       The numbers are sequence numbers of records: <code>thingspace-rotator audit show NUMBER</code>
     </p>
-    {chunksOf(rows).map((chunk, part) => (
-      <ul class="histories chunk">
-        {chunk.map((row, index) => (
-          <Entries row={row} index={part * chunkSize + index} />
+    {mapChunks(rows, (part, from) => (
+      <ul class="histories">
+        {part.map((row, index) => (
+          <li id={historyId(from + index)}>
+            <Name of={row.account} />
+            {` ${bucketText(row.bucket, row.limits).title}${entryLines(row)}`}
+          </li>
         ))}
       </ul>
     ))}

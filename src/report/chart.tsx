@@ -101,9 +101,9 @@ export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale;
       role="img"
       aria-label={label}
     >
-      <Times kind="stop" of={row.stops} x={x} />
       <Times kind="exempted" of={exempt} x={x} />
       <Times kind="unknown" of={unknown} x={x} />
+      <Times kind="stop" of={row.stops} x={x} />
       <Path kind="area" of={paths.map(({ area }) => area)} />
       <path class="limit" d={`M0 ${round(y(1))}H${width}`} />
       <Path kind="age" of={lines(false)} />

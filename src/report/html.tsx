@@ -4,7 +4,6 @@
 
 import type { Child } from 'hono/jsx';
 import {
-  type Column,
   Day,
   Facts,
   Name,
@@ -19,7 +18,7 @@ import {
 import { counted, printable } from '../text.ts';
 import { isoDay } from '../time.ts';
 import type { AccountRow, Bucket } from './account.ts';
-import { chunkSize, chunksOf, Histories, historyId, recordsText } from './account-history.tsx';
+import { Histories, historyId, recordsText } from './account-history.tsx';
 import type { Report } from './build.ts';
 import { AgeStrip, Axis, bandVerdicts, DensityBand, type Scale } from './chart.tsx';
 import {
@@ -36,16 +35,9 @@ import {
 
 type Part = (props: { report: Report }) => Child;
 
-const age = (ms: number | null): string => (ms === null ? '—' : daysOf(ms));
-
-/** Values on separate lines of one cell; what is empty is left out. */
-const Lines = ({ of }: { of: readonly Child[] }) => (
-  <>
-    {of
-      .filter((line) => line !== null && line !== '')
-      .map((line, index) => (index === 0 ? line : [<br />, line]))}
-  </>
-);
+/** Empty where it is not known: the style sheet prints a dash in an empty cell. */
+const age = (ms: number | null): string => (ms === null ? '' : daysOf(ms));
+const day = (ms: number | null): string => (ms === null ? '' : isoDay(ms));
 
 const bucketTones: Readonly<Record<Bucket, Tone>> = {
   inside: 'good',
@@ -292,19 +284,7 @@ const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
           );
         })}
       </ul>
-      {exempt.length > 0 && (
-        <Table
-          label="Exempt accounts"
-          columns={[
-            { title: 'Account' },
-            { title: 'Why', kind: 'wide' },
-            { title: 'Approved by' },
-            { title: 'Recorded, last day' },
-            { title: 'Record', kind: 'number' },
-          ]}
-          rows={exempt}
-        />
-      )}
+      {exempt.length > 0 && <Table name="exempt" label="Exempt accounts" rows={exempt} />}
     </Section>
   );
 };
@@ -316,58 +296,37 @@ const changedBy = {
   outside: ' (outside a rotation)',
 };
 
-const accountColumns: readonly Column[] = [
-  { title: 'Account' },
-  { title: 'Status at the end', kind: 'wide' },
-  { title: 'Days compliant / overdue / unknown / exempt', kind: 'number' },
-  { title: 'Age, days', kind: 'number' },
-  { title: 'Largest age, days' },
-  { title: 'Limit, days', kind: 'number' },
-  { title: 'Next due' },
-  { title: 'Attempts succeeded / failed / unknown', kind: 'number' },
-  { title: 'Last confirmed change' },
-  { title: 'Verified by login' },
-  { title: 'Record', kind: 'number' },
-];
-
 function accountCells(row: AccountRow, index: number, isFirst: boolean): Child[] {
   const { account, username, bucket, note, storeState, lastChange, largestAgeMs, days } = row;
   const hasOwnUsername = username !== null && username.toLowerCase() !== account.toLowerCase();
   const href = `#${historyId(index)}`;
-  const largest: Child = [
-    age(largestAgeMs),
-    <span class="soft">
-      {' on '}
-      <Day ms={row.largestAtMs} />
-    </span>,
-  ];
-  const tag = <Tag tone={bucketTones[bucket]}>{bucketText(bucket, row.limits).title}</Tag>;
-  const status: Child[] = [
-    isFirst ? <span id={bucketId(bucket)}>{tag}</span> : tag,
-    note === null ? null : printable(note),
-    storeState === null || storeState === 'settled' ? null : `store: ${printable(storeState)}`,
-  ];
   return [
-    <Lines
-      of={[
-        <Name of={account} />,
-        hasOwnUsername ? (
-          <span class="soft">
-            <Name of={username} />
-          </span>
-        ) : null,
-      ]}
-    />,
-    <Lines of={status} />,
+    [
+      <Name of={account} />,
+      hasOwnUsername && (
+        <span class="note">
+          <Name of={username} />
+        </span>
+      ),
+    ],
+    [
+      <Tag tone={bucketTones[bucket]} id={isFirst ? bucketId(bucket) : undefined}>
+        {bucketText(bucket, row.limits).title}
+      </Tag>,
+      note !== null && <span class="note">{printable(note)}</span>,
+      storeState !== null && storeState !== 'settled' && (
+        <span class="note">{`store: ${printable(storeState)}`}</span>
+      ),
+    ],
     <a href={href}>{`${days.compliant} / ${days.overdue} / ${days.unknown} / ${days.exempt}`}</a>,
     age(row.ageMs),
-    largestAgeMs === null ? '—' : largest,
+    largestAgeMs === null ? null : `${age(largestAgeMs)} on ${day(row.largestAtMs)}`,
     row.limits.maxAgeDays,
-    <Day ms={row.nextDueMs} />,
+    day(row.nextDueMs),
     <a href={href}>{`${row.succeeded} / ${row.failed} / ${row.unknown}`}</a>,
-    lastChange ? [<Day ms={lastChange.timeMs} />, changedBy[lastChange.by]] : 'none on record',
-    lastChange ? (lastChange.verified ? 'yes' : 'no') : '—',
-    lastChange?.sequence ?? '—',
+    lastChange ? `${day(lastChange.timeMs)}${changedBy[lastChange.by]}` : 'none on record',
+    lastChange && (lastChange.verified ? 'yes' : 'no'),
+    lastChange?.sequence,
   ];
 }
 
@@ -381,26 +340,10 @@ const Accounts: Part = ({ report: { rows } }) => {
   return (
     <Section id="accounts" title="Accounts">
       {rows.length === 0 && <p>There were no accounts.</p>}
-      {chunksOf(cells).map((chunk, part) => (
-        <div class="chunk accounts">
-          <Table
-            label={`Accounts from number ${part * chunkSize + 1}, most urgent first`}
-            columns={accountColumns}
-            rows={chunk}
-          />
-        </div>
-      ))}
+      <Table name="accounts" label="Accounts, most urgent first" rows={cells} />
     </Section>
   );
 };
-
-const exceptionColumns: readonly Column[] = [
-  { title: 'Account' },
-  { title: 'When' },
-  { title: 'What', kind: 'wide' },
-  { title: 'Acknowledgement', kind: 'wide' },
-  { title: 'Id', kind: 'wide' },
-];
 
 function exceptionCells(exception: Report['exceptions'][number]): Child[] {
   const { account, atMs, text, isOpen, acknowledgement, id, records } = exception;
@@ -443,7 +386,7 @@ const Exceptions: Part = ({ report: { exceptions } }) => (
       return (
         <>
           <h3>{`${exceptionTitles[kind]} (${rows.length})`}</h3>
-          <Table label={exceptionTitles[kind]} columns={exceptionColumns} rows={rows} />
+          <Table name="exceptions" label={exceptionTitles[kind]} rows={rows} />
         </>
       );
     })}
@@ -553,12 +496,6 @@ const Integrity: Part = ({ report }) => {
   );
 };
 
-const controlColumns: readonly Column[] = [
-  { title: 'Requirement' },
-  { title: 'Evidence in this report', kind: 'wide' },
-  { title: 'Not covered by this report', kind: 'wide' },
-];
-
 const Controls: Part = () => (
   <Section id="controls" title="Control map">
     <p>{basisText}</p>
@@ -566,8 +503,8 @@ const Controls: Part = () => (
       <>
         <h3>{standard}</h3>
         <Table
+          name="controls"
           label={standard}
-          columns={controlColumns}
           rows={rows.map(({ id, shows, lacks }) => [id, shows, lacks])}
         />
       </>
@@ -600,14 +537,8 @@ const Samples: Part = ({ report: { samples } }) => (
           record. Seed: <code>{printable(samples.seed)}</code>
         </p>
         <Table
+          name="samples"
           label="Sample of rotations"
-          columns={[
-            { title: 'Record' },
-            { title: 'Account' },
-            { title: 'When' },
-            { title: 'What' },
-            { title: 'Proof files', kind: 'wide' },
-          ]}
           rows={samples.drawn.map(({ sequence, account, timeMs, kind, status, files }) => [
             sequence,
             <Name of={account} />,

@@ -1,3 +1,4 @@
+import { tables } from '../../src/html/tables.ts';
 import { buildReport } from '../../src/report/build.ts';
 import { reportCsv, reportJson } from '../../src/report/export.ts';
 import { reportHtml } from '../../src/report/html.tsx';
@@ -142,10 +143,12 @@ function foundInHtml(html: string) {
   const table = html.slice(html.indexOf('<h2 id="accounts">'), html.indexOf('<h2 id="history">'));
   const rows = [...table.matchAll(/<tr><th scope="row">(.*?)<\/th>(.*?)<\/tr>/g)].map(
     ([, name, cells = '']) => {
-      const columns = [...cells.matchAll(/data-label="([^"]*)">(.*?)<\/td>/g)];
+      const columns = [...cells.matchAll(/<td>(.*?)<\/td>/g)];
       return [
         textOf(name),
-        Object.fromEntries(columns.map(([, title, cell]) => [title, textOf(cell)])),
+        Object.fromEntries(
+          columns.map(([, cell], index) => [tables.accounts[index + 1]?.[0], textOf(cell)]),
+        ),
       ] as const;
     },
   );
@@ -155,7 +158,7 @@ function foundInHtml(html: string) {
 
 function truthInHtml({ accounts }: Truth) {
   const decimals = (hours: number | null): string =>
-    hours === null ? '—' : (Math.ceil((hours * 10) / 24) / 10).toFixed(1);
+    hours === null ? '' : (Math.ceil((hours * 10) / 24) / 10).toFixed(1);
   return Object.fromEntries(
     Object.entries(accounts).map(([name, one]) => {
       const { compliant, overdue, unknown, exempt } = one.days;
@@ -170,7 +173,7 @@ function truthInHtml({ accounts }: Truth) {
             new RegExp(`^${decimals(one.largestAge).replace('.', '\\.')}( on .*)?$`),
           ),
           'Limit, days': String(one.limits.maxAgeDays),
-          'Next due': one.nextDue === null ? '—' : timeOf(one.nextDue).slice(0, 10),
+          'Next due': one.nextDue === null ? '' : timeOf(one.nextDue).slice(0, 10),
           'Attempts succeeded / failed / unknown': [one.succeeded, one.failed, one.unknown].join(
             ' / ',
           ),

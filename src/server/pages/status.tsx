@@ -218,23 +218,16 @@ const Accounts = ({ options, shown, total, isFiltered }: AccountsProps) => {
           ? [`${total} of ${counted(entries.length, 'account')} `, <a href="./">Show all</a>]
           : `${counted(total, 'account')}${total === 1 ? '' : ', most urgent first'}`}
       </h2>
-      <div class="status">
-        <Table
-          label="Accounts"
-          columns={[
-            { title: 'Account' },
-            { title: 'Password age' },
-            { title: 'Status' },
-            { title: 'What to do', kind: 'wide' },
-          ]}
-          rows={shown.map((entry) => [
-            <Name of={entry.account.name} />,
-            <AgeBar entry={entry} nowMs={options.nowMs} />,
-            <Status entry={entry} nowMs={options.nowMs} />,
-            <Advice entry={entry} options={options} />,
-          ])}
-        />
-      </div>
+      <Table
+        name="status"
+        label="Accounts"
+        rows={shown.map((entry) => [
+          <Name of={entry.account.name} />,
+          <AgeBar entry={entry} nowMs={options.nowMs} />,
+          <Status entry={entry} nowMs={options.nowMs} />,
+          <Advice entry={entry} options={options} />,
+        ])}
+      />
       <p class="soft">
         The thin mark on a bar is the age at which rotation is due. The thick mark is the age limit.
       </p>
