@@ -326,7 +326,7 @@ async function ask(port: number, path: string): Promise<{ status: number; ms: nu
   return { status, ms: performance.now() - startedMs };
 }
 
-// 03af53f: 100 times the time of one request for metrics, or no answer at all.
+// 03af53f: 17 to 90 times the time of the first request for metrics, or no answer at all.
 test('S16: a probe is answered while a client asks 130 times for the metrics', async () => {
   await using box = await openBlackBox();
   const names = Array.from({ length: 2_000 }, (_, index) => `fleet-${index}`);
@@ -339,5 +339,5 @@ test('S16: a probe is answered while a client asks 130 times for the metrics', a
   await all;
 
   expect([single.status, probe.status]).toEqual([200, 200]);
-  expect(probe.ms / single.ms).toBeLessThan(20);
+  expect(probe.ms / single.ms).toBeLessThan(10);
 });
