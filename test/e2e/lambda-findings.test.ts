@@ -1,5 +1,5 @@
-// The findings S9 and S10 on version 0.1: the alarms of a build, over the lines that its function
-// writes. Each test fails on 03af53f, as its comment says:
+// The findings S9 and S10 on version 0.1: the alarms of a build, over the lines that the function
+// of this build writes in another process. Each test fails on 03af53f, as its comment says:
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/lambda-findings
 

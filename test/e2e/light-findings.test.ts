@@ -301,16 +301,16 @@ testWith('faketime')('S8: a suspended and overdue account is one notice a day', 
   const serve = await serving(box, { ...receiver.env, ...clock.env, ...noJitter });
   await receiver.received('east stopped');
 
-  for (const offset of ['+25h', '+50h']) {
-    const before = receiver.notices.length;
-    clock.moveTo(offset);
-    // A request ends the wait of the program for its next timer.
-    while (receiver.notices.length === before)
-      await Promise.all([ask(serve.port, '/healthz'), setTimeout(250)]);
-  }
+  const before = receiver.notices.length;
+  clock.moveTo('+25h');
+  // A request ends the wait of the program for its next timer.
+  while (receiver.notices.length === before)
+    await Promise.all([ask(serve.port, '/healthz'), setTimeout(250)]);
+  // The scheduled run of the second day.
+  await serve.said('"logins":0');
   await serve.end();
 
-  expect(receiver.notices).toEqual(['east stopped', 'east stopped', 'east stopped']);
+  expect(receiver.notices).toEqual(['east stopped', 'east stopped']);
 });
 
 /** The status of the response to a request on a new connection, and how long it took. */
@@ -326,7 +326,7 @@ async function ask(port: number, path: string): Promise<{ status: number; ms: nu
   return { status, ms: performance.now() - startedMs };
 }
 
-// 03af53f: 100 times the time of one request for metrics, or no answer at all.
+// 03af53f: 17 to 90 times the time of the first request for metrics, or no answer at all.
 test('S16: a probe is answered while a client asks 130 times for the metrics', async () => {
   await using box = await openBlackBox();
   const names = Array.from({ length: 2_000 }, (_, index) => `fleet-${index}`);
@@ -339,5 +339,5 @@ test('S16: a probe is answered while a client asks 130 times for the metrics', a
   await all;
 
   expect([single.status, probe.status]).toEqual([200, 200]);
-  expect(probe.ms / single.ms).toBeLessThan(20);
+  expect(probe.ms / single.ms).toBeLessThan(10);
 });
