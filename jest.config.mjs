@@ -14,8 +14,7 @@ const common = {
 };
 
 export default {
-  // One more than the cores that CI has: tests of processes wait for a fifth of their time.
-  maxWorkers: 3,
+  maxWorkers: 2,
   testTimeout: limitMs(300_000),
   // `npm run coverage`. istanbul's instrumentation does not see modules that Jest loads as ESM.
   coverageProvider: 'v8',

@@ -11,7 +11,7 @@
 // after a day.
 
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rm, stat } from 'node:fs/promises';
+import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { answerIn } from '../rotation/deadline.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
@@ -147,7 +147,12 @@ function limited(timely: Timely, versions: VersionStore): VersionStore {
 
 /** The names in the folder of the store, which is marked when there are any. */
 async function openFolder(directory: string): Promise<readonly string[]> {
-  const names = (await namesIn(directory)) ?? [];
+  const names = await onDisk('read the folder', directory, () => readdir(directory), [
+    'ENOENT',
+  ]).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  });
   if (names.length > 0) await markFolder(directory);
   return names;
 }

@@ -10,6 +10,10 @@ import { unzipSync } from 'fflate';
 import { generateSigningKey } from '../../src/audit/checkpoint.ts';
 import { dayMs, intended, openTestLog, outcome, testClock } from '../harness/audit.ts';
 import { type BlackBox, dist, openBlackBox, type RunOptions } from '../harness/black-box.ts';
+import { testPart } from '../harness/sample.ts';
+
+/** Half of them in each run. */
+const sampled = testPart(2);
 
 const noon = (day: string): RunOptions => ({ at: `${day} 12:00:00` });
 const keyOf = ({ folder }: BlackBox): string => readFileSync(join(folder, 'audit.key'), 'utf8');
@@ -35,7 +39,7 @@ async function writeLog(box: BlackBox, first: number, count: number, everyDays: 
 }
 
 // 03af53f: exit code 1, "incomplete".
-test('A1: an edited record is found after 120 gaps', async () => {
+sampled('A1: an edited record is found after 120 gaps', async () => {
   await using box = await openBlackBox();
   await writeLog(box, Date.UTC(2026, 0, 1), 120, 2);
   const file = join(box.folder, 'audit', 'audit-2026-08.jsonl');
@@ -48,7 +52,7 @@ test('A1: an edited record is found after 120 gaps', async () => {
 
 // 03af53f: the report of a silent log exits with 0; `acknowledge` takes any id; and `verify` exits
 // with 1 for ever.
-test('A10, A11, A15: a silent log is incomplete until a person acknowledges it', async () => {
+sampled('A10, A11, A15: a silent log is incomplete until a person acknowledges it', async () => {
   await using box = await openBlackBox();
   await box.run(['rotate', '--force'], noon('2026-01-01'));
   const period = ['--from', '2026-01-01', '--to', '2026-01-31'];
@@ -74,7 +78,7 @@ test('A10, A11, A15: a silent log is incomplete until a person acknowledges it',
 });
 
 // 03af53f: "altered", exit code 4, for each of them.
-test('A13: a checkpoint or key that is wrong input is no altered log', async () => {
+sampled('A13: a checkpoint or key that is wrong input is no altered log', async () => {
   await using box = await openBlackBox();
   await box.run(['rotate', '--force']);
   const [name = ''] = checkpointsOf(box);
@@ -98,7 +102,7 @@ test('A13: a checkpoint or key that is wrong input is no altered log', async () 
 });
 
 // 03af53f: no record, and "altered" with the new key alone.
-test('A14: a replaced signing key is recorded, and the log stays intact', async () => {
+sampled('A14: a replaced signing key is recorded, and the log stays intact', async () => {
   await using box = await openBlackBox();
   await box.run(['rotate', '--force']);
   const before = verifierKeyOf(box);
@@ -121,7 +125,7 @@ test('A14: a replaced signing key is recorded, and the log stays intact', async 
 
 // 03af53f: there is no `audit archive`; without its oldest month the log is altered, and without
 // the cache every rotation is refused.
-test('A20: archived months are removed with the cache, and everything goes on', async () => {
+sampled('A20: archived months are removed with the cache, and everything goes on', async () => {
   await using box = await openBlackBox();
   const audit = join(box.folder, 'audit');
   await writeLog(box, Date.UTC(2026, 0, 1), 52, 7);
@@ -185,56 +189,68 @@ function oneOfEachKind({ folder }: BlackBox): string[] {
   return [...new Map(names.map((name) => [name.split('/')[0], name])).values()];
 }
 
-test('an evidence bundle is checked with Python and openssl, and any change is found', async () => {
-  await using box = await openBlackBox();
-  await box.run(['rotate', '--force']);
-  await box.run(['secret', 'put', 'east'], { input: (await box.current()).document });
-  await box.run(['rotate', '--force']);
+sampled(
+  'an evidence bundle is checked with Python and openssl, and any change is found',
+  async () => {
+    await using box = await openBlackBox();
+    await box.run(['rotate', '--force']);
+    await box.run(['secret', 'put', 'east'], { input: (await box.current()).document });
+    await box.run(['rotate', '--force']);
 
-  const made = await box.run([
-    ...['audit', 'bundle', '--from', '2026-01-01', '--to', 'now'],
-    ...['--out', 'evidence.zip', '--sample', '9'],
-  ]);
-  const again = await box.run(['audit', 'bundle', '--from', '2026-01-01', '--out', 'evidence.zip']);
-  const good = verifyBundle(box, 'evidence.zip', undefined, [verifierKeyOf(box)]);
+    const made = await box.run([
+      ...['audit', 'bundle', '--from', '2026-01-01', '--to', 'now'],
+      ...['--out', 'evidence.zip', '--sample', '9'],
+    ]);
+    const again = await box.run([
+      'audit',
+      'bundle',
+      '--from',
+      '2026-01-01',
+      '--out',
+      'evidence.zip',
+    ]);
+    const good = verifyBundle(box, 'evidence.zip', undefined, [verifierKeyOf(box)]);
 
-  expect([made.code, again.code]).toEqual([0, 2]);
-  expect(good).toMatchObject({ status: 0, error: '' });
-  expect(good.out).toContain('is the key that was given');
-  expect(good.out).toMatch(/report [0-9a-f-]+: the three files belong together/);
-  expect(good.out.trimEnd().split('\n').at(-1)).toBe('VERIFIED');
-  expect(readdirSync(good.folder).sort()).toEqual([
-    'README.txt',
-    'checkpoints',
-    'keys',
-    'log',
-    'manifest.json',
-    'proofs',
-    'report.csv',
-    'report.html',
-    'report.json',
-    'verify.py',
-  ]);
-  const { samples, report_id } = JSON.parse(readFileSync(join(good.folder, 'report.json'), 'utf8'));
-  // Two rotations from the intent to the outcome, and the change by hand.
-  const kinds = samples.drawn.map(({ kind, files }: { kind: string; files: string[] }) => [
-    kind,
-    files.length > 1,
-  ]);
-  expect(kinds).toEqual([
-    ['rotation', true],
-    ['change', true],
-    ['rotation', true],
-  ]);
-  for (const file of ['report.html', 'report.csv'])
-    expect(readFileSync(join(good.folder, file), 'utf8')).toContain(report_id);
-  // The next test has the other files.
-  for (const name of ['report.html', 'README.txt', 'manifest.json'])
-    expect([name, verifyBundle(box, 'evidence.zip', name).status]).toEqual([name, 1]);
-});
+    expect([made.code, again.code]).toEqual([0, 2]);
+    expect(good).toMatchObject({ status: 0, error: '' });
+    expect(good.out).toContain('is the key that was given');
+    expect(good.out).toMatch(/report [0-9a-f-]+: the three files belong together/);
+    expect(good.out.trimEnd().split('\n').at(-1)).toBe('VERIFIED');
+    expect(readdirSync(good.folder).sort()).toEqual([
+      'README.txt',
+      'checkpoints',
+      'keys',
+      'log',
+      'manifest.json',
+      'proofs',
+      'report.csv',
+      'report.html',
+      'report.json',
+      'verify.py',
+    ]);
+    const { samples, report_id } = JSON.parse(
+      readFileSync(join(good.folder, 'report.json'), 'utf8'),
+    );
+    // Two rotations from the intent to the outcome, and the change by hand.
+    const kinds = samples.drawn.map(({ kind, files }: { kind: string; files: string[] }) => [
+      kind,
+      files.length > 1,
+    ]);
+    expect(kinds).toEqual([
+      ['rotation', true],
+      ['change', true],
+      ['rotation', true],
+    ]);
+    for (const file of ['report.html', 'report.csv'])
+      expect(readFileSync(join(good.folder, file), 'utf8')).toContain(report_id);
+    // The next test has the other files.
+    for (const name of ['report.html', 'README.txt', 'manifest.json'])
+      expect([name, verifyBundle(box, 'evidence.zip', name).status]).toEqual([name, 1]);
+  },
+);
 
 // Without the manifest the signatures decide: who changes a file can make a manifest.
-test('a bundle with a new manifest is found by its signatures, roots and proofs', async () => {
+sampled('a bundle with a new manifest is found by its signatures, roots and proofs', async () => {
   await using box = await openBlackBox();
   await box.run(['rotate', '--force']);
   await box.run(['audit', 'bundle', '--from', '2026-01-01', '--out', 'evidence.zip']);
@@ -290,33 +306,36 @@ async function startWitness(box: BlackBox, port = 0): Promise<WitnessProcess> {
   };
 }
 
-test('a witness process cosigns, survives a kill, and its silence delays no rotation', async () => {
-  await using box = await openBlackBox();
-  const first = await startWitness(box);
-  const file = join(box.folder, 'rotator.yaml');
-  const config = JSON.parse(readFileSync(file, 'utf8'));
-  const { url, key } = first;
-  writeFileSync(file, JSON.stringify({ ...config, audit: { witnesses: [{ url, key }] } }));
-  const verify = ['audit', 'verify', '--witness-policy', '1-of-1'];
+sampled(
+  'a witness process cosigns, survives a kill, and its silence delays no rotation',
+  async () => {
+    await using box = await openBlackBox();
+    const first = await startWitness(box);
+    const file = join(box.folder, 'rotator.yaml');
+    const config = JSON.parse(readFileSync(file, 'utf8'));
+    const { url, key } = first;
+    writeFileSync(file, JSON.stringify({ ...config, audit: { witnesses: [{ url, key }] } }));
+    const verify = ['audit', 'verify', '--witness-policy', '1-of-1'];
 
-  expect((await box.run(['rotate', '--force'])).code).toBe(0);
-  const cosigned = await box.run(verify);
-  await first[Symbol.asyncDispose]();
-  const alone = await box.run(['rotate', '--force']);
-  const silent = await box.run(verify);
-  const policy = await box.run(['audit', 'verify', '--witness-policy', '2-of-2']);
-  await using second = await startWitness(box, Number(new URL(url).port));
-  const again = await box.run(verify);
+    expect((await box.run(['rotate', '--force'])).code).toBe(0);
+    const cosigned = await box.run(verify);
+    await first[Symbol.asyncDispose]();
+    const alone = await box.run(['rotate', '--force']);
+    const silent = await box.run(verify);
+    const policy = await box.run(['audit', 'verify', '--witness-policy', '2-of-2']);
+    await using second = await startWitness(box, Number(new URL(url).port));
+    const again = await box.run(verify);
 
-  expect([cosigned.code, cosigned.lines[0]?.['cosignatures']]).toMatchObject([
-    0,
-    [{ verifierKey: key, time: expect.stringMatching(/^20/) }],
-  ]);
-  expect(alone.code).toBe(0);
-  expect(alone.said).toContain('witness.failed');
-  expect([silent.code, findingsOf(silent.lines)[0]?.kind]).toEqual([1, 'witness']);
-  expect(policy.code).toBe(2);
-  expect(second.key).toBe(key);
-  expect(again.code).toBe(0);
-  expect(existsSync(join(box.folder, 'witness.key'))).toBe(true);
-});
+    expect([cosigned.code, cosigned.lines[0]?.['cosignatures']]).toMatchObject([
+      0,
+      [{ verifierKey: key, time: expect.stringMatching(/^20/) }],
+    ]);
+    expect(alone.code).toBe(0);
+    expect(alone.said).toContain('witness.failed');
+    expect([silent.code, findingsOf(silent.lines)[0]?.kind]).toEqual([1, 'witness']);
+    expect(policy.code).toBe(2);
+    expect(second.key).toBe(key);
+    expect(again.code).toBe(0);
+    expect(existsSync(join(box.folder, 'witness.key'))).toBe(true);
+  },
+);

@@ -6,6 +6,10 @@ import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Encrypter, identityToRecipient } from 'age-encryption';
 import { type BlackBox, oldPassword, openBlackBox, type Ran } from '../harness/black-box.ts';
+import { testPart } from '../harness/sample.ts';
+
+/** Half of them in each run. */
+const sampled = testPart(2);
 
 const typed = ['recover', 'east', '--password-stdin'];
 
@@ -39,7 +43,7 @@ function receiptIn(box: BlackBox): Promise<void> {
   });
 }
 
-test('the password that a person types is proven with one login, and stored', async () => {
+sampled('the password that a person types is proven with one login, and stored', async () => {
   await using box = await openSealed();
 
   const before = endOf(await box.run(['status']));
@@ -56,7 +60,7 @@ test('the password that a person types is proven with one login, and stored', as
   expect(recovered.said).not.toContain(box.live());
 });
 
-test('a wrong password costs one login, and the right one is accepted afterwards', async () => {
+sampled('a wrong password costs one login, and the right one is accepted afterwards', async () => {
   await using box = await openSealed();
 
   const wrong = await box.run(typed, { input: 'not-the-password' });
@@ -88,7 +92,7 @@ test.each([
   expect(ran.said).toContain(said);
 });
 
-test('a receipt that cannot be parsed leaves the rotation open for a person', async () => {
+sampled('a receipt that cannot be parsed leaves the rotation open for a person', async () => {
   await using box = await openSealed();
   const [name = ''] = box.receipts();
   const identity = readFileSync(join(box.folder, 'receipts.key'), 'utf8');
@@ -109,7 +113,7 @@ test('a receipt that cannot be parsed leaves the rotation open for a person', as
   expect(unreadable.said).not.toContain('<html>');
 });
 
-test('an abandoned rotation stays in the audit log, and the program starts again', async () => {
+sampled('an abandoned rotation stays in the audit log, and the program starts again', async () => {
   await using box = await openSealed();
   const [line] = (await box.run(['status'])).lines;
   const rotationId = String(line?.['rotationId']);

@@ -23,7 +23,11 @@ import { closing } from '../harness/closing.ts';
 import { startFunction } from '../harness/lambda-runtime.ts';
 import { openLambdaRig, withoutReceiptsBucket } from '../harness/lambda-world.ts';
 import { limitMs } from '../harness/limits.mjs';
+import { testPart } from '../harness/sample.ts';
 import { testWith } from '../harness/tools.ts';
+
+/** Half of them in each run. */
+const sampled = testPart(2);
 
 const force = ['rotate', '--force'];
 const secretsManager = { store: 'secrets-manager' } as const;
@@ -57,7 +61,7 @@ async function killAt(box: BlackBox, action: string, nth = 1): Promise<void> {
 
 // On 03af53f: the reset is sent, and Secrets Manager refuses the new password under a token that
 // has another value, so that it is lost with the process.
-test('F1: a native token whose version has a value already resets nothing', async () => {
+sampled('F1: a native token whose version has a value already resets nothing', async () => {
   const rig = await openLambdaRig({ users: { east: oldPassword } });
   const times = {
     ROTATOR_THINGSPACE__REQUEST_TIMEOUT_MS: '1000',
@@ -155,7 +159,7 @@ testWith('strace')(
 
 // On 03af53f: the reset is sent, Secrets Manager refuses the version of the new password with
 // LimitExceededException, and the process keeps the only copy in its memory.
-test('F4: no reset is sent when the secret has no room for more versions', async () => {
+sampled('F4: no reset is sent when the secret has no room for more versions', async () => {
   await using box = await openBlackBox({
     ...secretsManager,
     secretsManager: { quirks: { limitsYoung: true } },
@@ -172,7 +176,7 @@ test('F4: no reset is sent when the secret has no room for more versions', async
 });
 
 // On 03af53f: recover spends a login with the replaced password, and ends with password-lost.
-test('F5: a sealed receipt in the folder is named, and no login is spent', async () => {
+sampled('F5: a sealed receipt in the folder is named, and no login is spent', async () => {
   await using box = await openBlackBox({ ...secretsManager, receipts: 'sealed' });
   const program = box.start(force);
   box.secretsManager?.inject('PutSecretValue', 'silent', 1, 2);
@@ -226,7 +230,7 @@ describe('F6: somebody stores the old password again after a rotation', () => {
 });
 
 // On 03af53f: the third run ends with login-budget-spent, exit 4.
-test('F7: two error pages after a healthy rotation do not suspend the account', async () => {
+sampled('F7: two error pages after a healthy rotation do not suspend the account', async () => {
   await using box = await openBlackBox(secretsManager);
   await box.run(force);
   box.thingspace.arm({ fault: '503-before', call: 'login', count: 2 });
@@ -355,7 +359,7 @@ test.each(['AWSCURRENT', 'AWSCURRENT and ROTATION'])(
 );
 
 // On 03af53f: the audit log says in-doubt about this rotation.
-test('F10: a rotation whose reset was never sent is recorded as unchanged', async () => {
+sampled('F10: a rotation whose reset was never sent is recorded as unchanged', async () => {
   await using box = await openBlackBox(secretsManager);
   const program = box.start(force);
   // The intent becomes durable, and the record that must be there before a reset does not.
@@ -388,7 +392,7 @@ function written(folder: string, what: string): Promise<void> {
 }
 
 // On 03af53f: the audit log has account.stopped, and the next run logs in again.
-test('F11: a suspension is in the audit log only when its record is in the store', async () => {
+sampled('F11: a suspension is in the audit log only when its record is in the store', async () => {
   await using box = await openBlackBox({ ...secretsManager, live: 'changed-in-the-portal' });
   box.secretsManager?.inject('PutSecretValue', 'access-denied', Number.POSITIVE_INFINITY, 1);
 

@@ -1,5 +1,6 @@
-// The findings S9 and S10 on version 0.1: the alarms of a build, over the lines that the function
-// of this build writes in another process. Each test fails on 03af53f, as its comment says:
+// The findings S7, S9 and S10 on version 0.1: the function of a build in another process, and the
+// alarms of this build over the lines that it writes. Each test fails on 03af53f, as its comment
+// says:
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/lambda-findings
 
@@ -111,4 +112,16 @@ test('S10: a password that cannot be stored raises an alarm before the time limi
   expect(await running).toEqual({ died: true });
   expect(rig.thingspace.resetsReceived('east')).toBe(2);
   expect([before, inAlarm(lambda)]).toEqual([[], ['SavingIsHard']]);
+});
+
+// On 03af53f: two resets, and DEPLOY.md says that a repeated delivery does no harm.
+test('S7: an order that AWS delivers twice resets the password once', async () => {
+  const { rig, lambda, closed } = await openWorld();
+  await using _closed = closed;
+  const requestId = randomUUID();
+
+  await lambda.invoke(byHand, undefined, requestId);
+  await lambda.invoke(byHand, undefined, requestId);
+
+  expect(rig.thingspace.resetsReceived('east')).toBe(1);
 });

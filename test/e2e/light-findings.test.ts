@@ -20,7 +20,11 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import { type BlackBox, openBlackBox, type Ran, secretId } from '../harness/black-box.ts';
+import { testPart } from '../harness/sample.ts';
 import { testWith } from '../harness/tools.ts';
+
+/** Half of them in each run. */
+const sampled = testPart(2, 1);
 
 const due = { ageDays: 80 };
 
@@ -97,7 +101,7 @@ function fill(folder: string): void {
 }
 
 // 03af53f: "settled", exit code 0, and no trace of the two failures.
-test('S17: an account whose rotation fails before the login is not healthy', async () => {
+sampled('S17: an account whose rotation fails before the login is not healthy', async () => {
   await using box = await openBlackBox({ ...due, simulator: { applications: [] } });
   await box.run(['rotate', '--json']);
   await box.run(['rotate', '--json']);
@@ -111,7 +115,7 @@ test('S17: an account whose rotation fails before the login is not healthy', asy
 });
 
 // 03af53f: a new log begins, and the report of it is intact.
-test('S17: an audit log that is gone is an error, and no new one begins', async () => {
+sampled('S17: an audit log that is gone is an error, and no new one begins', async () => {
   await using box = await openBlackBox(due);
   await box.run(['check']);
   renameSync(join(box.folder, 'audit'), join(box.folder, 'audit.away'));
@@ -171,7 +175,7 @@ testOnDisks('S4: with a full audit disk the service is not ready, and says why',
 });
 
 // 03af53f: an empty store is made, readiness is green, and the page says "Create the secret".
-test('S5: without its store the service is not ready, and makes no new one', async () => {
+sampled('S5: without its store the service is not ready, and makes no new one', async () => {
   await using box = await openBlackBox();
   await box.run(['check']);
   renameSync(join(box.folder, 'secrets'), join(box.folder, 'secrets.away'));
@@ -189,8 +193,15 @@ test('S5: without its store the service is not ready, and makes no new one', asy
   expect(status.lines).toMatchObject([{ state: 'unreadable', reason: 'store-missing' }]);
 });
 
+/** From now on, the index of each secret is a file that cannot be opened, as on a hung mount. */
+function hangSecrets({ folder }: BlackBox): void {
+  const secrets = join(folder, 'secrets');
+  for (const name of readdirSync(secrets))
+    execFileSync('mkfifo', [join(secrets, name, 'index', '999999999999.json')]);
+}
+
 // 03af53f: no log line and no port.
-test('S1: a service whose secrets hang starts, and is not ready', async () => {
+sampled('S1: a service whose secrets hang starts, and is not ready', async () => {
   await using box = await openBlackBox();
   await box.run(['check']);
   const secrets = join(box.folder, 'secrets');
@@ -198,8 +209,7 @@ test('S1: a service whose secrets hang starts, and is not ready', async () => {
   // More than the four threads of the file system.
   for (const copy of ['b', 'c', 'd', 'e', 'f'])
     cpSync(join(secrets, own), join(secrets, `${own}-${copy}`), { recursive: true });
-  for (const name of readdirSync(secrets))
-    execFileSync('mkfifo', [join(secrets, name, 'index', '999999999999.json')]);
+  hangSecrets(box);
 
   const serve = await serving(box);
   const ready = await serve.notReady();
@@ -207,14 +217,12 @@ test('S1: a service whose secrets hang starts, and is not ready', async () => {
   expect(ready.checks['store']).toBe('no answer');
 });
 
-test('where a disk hangs, a service says so and ends, and so does a command', async () => {
+sampled('where a disk hangs, a service says so and ends, and so does a command', async () => {
   await using box = await openBlackBox();
   await using other = await openBlackBox();
   await Promise.all([box.run(['check']), other.run(['check'])]);
   execFileSync('mkfifo', [join(box.folder, 'audit', '.writer', 'probe')]);
-  const secrets = join(other.folder, 'secrets');
-  for (const name of readdirSync(secrets))
-    execFileSync('mkfifo', [join(secrets, name, 'index', '999999999999.json')]);
+  hangSecrets(other);
 
   const ran = other.run(['status', '--json']);
   const serve = await serving(box);
@@ -262,7 +270,7 @@ async function openReceiver() {
 }
 
 // 03af53f: `east stopped` again after the restart.
-test('S8: a restart does not repeat what was reported before', async () => {
+sampled('S8: a restart does not repeat what was reported before', async () => {
   await using box = await openBlackBox({ ...due, live: 'changed-in-the-portal' });
   await using receiver = await openReceiver();
   const first = await serving(box, receiver.env);
@@ -313,6 +321,24 @@ testWith('faketime')('S8: a suspended and overdue account is one notice a day', 
   expect(receiver.notices).toEqual(['east stopped', 'east stopped']);
 });
 
+// 03af53f: the page stays green, and the test ends at its time limit.
+testWith('faketime')(
+  'S1: while a secret hangs, the page of the next day is not green',
+  async () => {
+    await using box = await openBlackBox(due);
+    await box.run(['rotate']);
+    const clock = movingClock(box);
+    const serve = await serving(box, clock.env);
+    const isGreen = async (): Promise<boolean> => / (well|healthy)[ .<]/.test(await serve.page());
+    while (!(await isGreen())) await setTimeout(250);
+
+    hangSecrets(box);
+    clock.moveTo('+30h');
+
+    while (await isGreen()) await setTimeout(250);
+  },
+);
+
 /** The status of the response to a request on a new connection, and how long it took. */
 async function ask(port: number, path: string): Promise<{ status: number; ms: number }> {
   const startedMs = performance.now();
@@ -327,7 +353,7 @@ async function ask(port: number, path: string): Promise<{ status: number; ms: nu
 }
 
 // 03af53f: 17 to 90 times the time of the first request for metrics, or no answer at all.
-test('S16: a probe is answered while a client asks 130 times for the metrics', async () => {
+sampled('S16: a probe is answered while a client asks 130 times for the metrics', async () => {
   await using box = await openBlackBox();
   const names = Array.from({ length: 2_000 }, (_, index) => `fleet-${index}`);
   const accounts = names.map((name) => ({ name, enabled: false }));

@@ -8,6 +8,10 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
 import { type BlackBox, documentOf, openBlackBox, type Ran } from '../harness/black-box.ts';
+import { testPart } from '../harness/sample.ts';
+
+/** Half of them in each run. */
+const sampled = testPart(2, 1);
 
 jest.setTimeout(120_000);
 
@@ -59,30 +63,33 @@ const recorded = (box: BlackBox, code: string) =>
 
 // On 03af53f: the account that was removed is not in the report, and no day is overdue under the
 // limit of today.
-test('A2: a removed account and a higher limit change nothing about the days before', async () => {
-  await using box = await openBlackBox();
-  configure(box, { accounts: [east, { name: 'gone' }] });
-  await box.run(force, noon('2025-01-02'));
-  configure(box, { accounts: [east], policy: { maxAgeDays: 3000 } });
-  await box.run(force, noon('2025-06-30'));
+sampled(
+  'A2: a removed account and a higher limit change nothing about the days before',
+  async () => {
+    await using box = await openBlackBox();
+    configure(box, { accounts: [east, { name: 'gone' }] });
+    await box.run(force, noon('2025-01-02'));
+    configure(box, { accounts: [east], policy: { maxAgeDays: 3000 } });
+    await box.run(force, noon('2025-06-30'));
 
-  const report = await reportOf(box, '2025-01-01', '2025-06-30', '2025-07-01');
+    const report = await reportOf(box, '2025-01-01', '2025-06-30', '2025-07-01');
 
-  expect(standings(report)).toEqual([
-    ['east', 'Inside'],
-    ['gone', 'Removed'],
-  ]);
-  // From 2 April, when the password was 90 days old, to 30 June.
-  expect(report.rows[0]).toMatchObject({
-    days_overdue: '90',
-    // The two processes start within the same second, one a little later than the other.
-    largest_age_days: expect.stringMatching(/^179/),
-  });
-  expect(report.json.period_verdict).toMatchObject({ accounts: 2, compliant: 0, overdue: 1 });
-});
+    expect(standings(report)).toEqual([
+      ['east', 'Inside'],
+      ['gone', 'Removed'],
+    ]);
+    // From 2 April, when the password was 90 days old, to 30 June.
+    expect(report.rows[0]).toMatchObject({
+      days_overdue: '90',
+      // The two processes start within the same second, one a little later than the other.
+      largest_age_days: expect.stringMatching(/^179/),
+    });
+    expect(report.json.period_verdict).toMatchObject({ accounts: 2, compliant: 0, overdue: 1 });
+  },
+);
 
 // On 03af53f: the account is exempt for ever.
-test('A3: an exemption ends with its last day', async () => {
+sampled('A3: an exemption ends with its last day', async () => {
   await using box = await openBlackBox();
   const exempt = { who: 'ciso', why: 'decommissioned soon', until: '2025-02-28' };
   configure(box, { accounts: [{ ...east, exempt }] });
@@ -98,7 +105,7 @@ test('A3: an exemption ends with its last day', async () => {
 });
 
 // On 03af53f: 72 days are `Pass`, because the limit of the fleet is 90 days.
-test('A4: an account is judged by its own policy', async () => {
+sampled('A4: an account is judged by its own policy', async () => {
   await using box = await openBlackBox();
   const policy = { rotateAfterDays: 20, maxAgeDays: 30 };
   configure(box, { accounts: [{ ...east, policy }] });
@@ -110,7 +117,7 @@ test('A4: an account is judged by its own policy', async () => {
 });
 
 // On 03af53f: the log has no record of the attempt.
-test('A5: an attempt that ends before the intent is in the log, with its reason', async () => {
+sampled('A5: an attempt that ends before the intent is in the log, with its reason', async () => {
   await using box = await openBlackBox();
   await box.thingspace.close();
 
@@ -123,21 +130,24 @@ test('A5: an attempt that ends before the intent is in the log, with its reason'
 });
 
 // On 03af53f: "1 failed rotation (password-lost) of 1 account; nothing was changed."
-test('A6: the report does not say that nothing was changed when a password is lost', async () => {
-  await using box = await openBlackBox({ receipts: 'none' });
-  box.thingspace.arm({ fault: 'drop-after-commit', call: 'reset', count: 1 });
-  await box.run(force, noon('2025-01-02'));
-  await box.run(['recover', 'east'], noon('2025-01-03'));
+sampled(
+  'A6: the report does not say that nothing was changed when a password is lost',
+  async () => {
+    await using box = await openBlackBox({ receipts: 'none' });
+    box.thingspace.arm({ fault: 'drop-after-commit', call: 'reset', count: 1 });
+    await box.run(force, noon('2025-01-02'));
+    await box.run(['recover', 'east'], noon('2025-01-03'));
 
-  const { exceptions, rows } = await reportOf(box, '2025-01-01', '2025-01-31', '2025-02-01');
+    const { exceptions, rows } = await reportOf(box, '2025-01-01', '2025-01-31', '2025-02-01');
 
-  expect(exceptions.map(({ text }) => text).join()).toContain('password-lost');
-  expect(exceptions.map(({ text }) => text).join()).not.toContain('nothing was changed');
-  expect(rows[0]).toMatchObject({ standing: 'Unknown' });
-});
+    expect(exceptions.map(({ text }) => text).join()).toContain('password-lost');
+    expect(exceptions.map(({ text }) => text).join()).not.toContain('nothing was changed');
+    expect(rows[0]).toMatchObject({ standing: 'Unknown' });
+  },
+);
 
 // On 03af53f: the password is 0 days old after the recovery, in the report and in `status`.
-test('A7: a password that is recovered 40 days after its reset is 40 days old', async () => {
+sampled('A7: a password that is recovered 40 days after its reset is 40 days old', async () => {
   await using box = await openBlackBox({ store: 'secrets-manager', receipts: 'readable' });
   const day = (days: number) => {
     const time = new Date(Date.now() + days * 86_400_000).toISOString();
@@ -166,36 +176,42 @@ test('A7: a password that is recovered 40 days after its reset is 40 days old', 
 });
 
 // On 03af53f: the exception has no acknowledgement in the report of January.
-test('A8: an acknowledgement counts in the report of the period, whenever it is made', async () => {
-  await using box = await openBlackBox();
-  await box.run(force, noon('2025-01-02'));
-  const input = documentOf({ password: box.live() });
-  await box.run(['secret', 'put', 'east'], { ...noon('2025-01-10'), input });
-  const first = await reportOf(box, '2025-01-01', '2025-01-31', '2025-02-01');
-  const { id = '' } = first.exceptions.find(({ kind }) => kind === 'outside-change') ?? {};
-  await box.run(['audit', 'acknowledge', id, '--note', 'planned work'], noon('2025-02-10'));
+sampled(
+  'A8: an acknowledgement counts in the report of the period, whenever it is made',
+  async () => {
+    await using box = await openBlackBox();
+    await box.run(force, noon('2025-01-02'));
+    const input = documentOf({ password: box.live() });
+    await box.run(['secret', 'put', 'east'], { ...noon('2025-01-10'), input });
+    const first = await reportOf(box, '2025-01-01', '2025-01-31', '2025-02-01');
+    const { id = '' } = first.exceptions.find(({ kind }) => kind === 'outside-change') ?? {};
+    await box.run(['audit', 'acknowledge', id, '--note', 'planned work'], noon('2025-02-10'));
 
-  const second = await reportOf(box, '2025-01-01', '2025-01-31', '2025-02-11');
+    const second = await reportOf(box, '2025-01-01', '2025-01-31', '2025-02-11');
 
-  expect(second.exceptions.find((one) => one.id === id)).toMatchObject({
-    acknowledgement: { note: 'planned work' },
-  });
-});
+    expect(second.exceptions.find((one) => one.id === id)).toMatchObject({
+      acknowledgement: { note: 'planned work' },
+    });
+  },
+);
 
 // On 03af53f: two accounts, one of them unknown.
-test('A9: an account that was added later is not in the report of an earlier period', async () => {
-  await using box = await openBlackBox();
-  await box.run(force, noon('2025-01-02'));
-  configure(box, { accounts: [east, { name: 'later' }] });
-  await box.run(force, noon('2025-03-02'));
+sampled(
+  'A9: an account that was added later is not in the report of an earlier period',
+  async () => {
+    await using box = await openBlackBox();
+    await box.run(force, noon('2025-01-02'));
+    configure(box, { accounts: [east, { name: 'later' }] });
+    await box.run(force, noon('2025-03-02'));
 
-  const { json } = await reportOf(box, '2025-01-01', '2025-01-31', '2025-03-03');
+    const { json } = await reportOf(box, '2025-01-01', '2025-01-31', '2025-03-03');
 
-  expect(json.verdict).toMatchObject({ accounts: 1, inside: 1, unknown: 0 });
-});
+    expect(json.verdict).toMatchObject({ accounts: 1, inside: 1, unknown: 0 });
+  },
+);
 
 // On 03af53f: `intact`, although the log has been silent for 60 days.
-test('A10: the report calls a log that has been silent incomplete', async () => {
+sampled('A10: the report calls a log that has been silent incomplete', async () => {
   await using box = await openBlackBox();
   await box.run(force, noon('2025-01-02'));
 
@@ -205,7 +221,7 @@ test('A10: the report calls a log that has been silent incomplete', async () => 
 });
 
 // On 03af53f: no record of either, the command line writes none; and the flag is unknown.
-test('A12: the command line records inventory, policy and a run by cron', async () => {
+sampled('A12: the command line records inventory, policy and a run by cron', async () => {
   await using box = await openBlackBox();
   await box.run(force, noon('2025-01-02'));
   configure(box, { accounts: [east, { name: 'new' }], policy: { maxAgeDays: 80 } });
@@ -224,7 +240,7 @@ test('A12: the command line records inventory, policy and a run by cron', async 
 });
 
 // On 03af53f: a verification leaves no record.
-test('A16: a verification and a report are records', async () => {
+sampled('A16: a verification and a report are records', async () => {
   await using box = await openBlackBox();
   await box.run(force, noon('2025-01-02'));
 
@@ -239,7 +255,7 @@ test('A16: a verification and a report are records', async () => {
 });
 
 // On 03af53f: no command that shows records leaves a record.
-test('A16: whoever lists, shows or proves records is in the log', async () => {
+sampled('A16: whoever lists, shows or proves records is in the log', async () => {
   await using box = await openBlackBox();
   const outcomes = ['audit', 'list', '--event', 'rotation.outcome'];
   await box.run(['rotate', 'east', '--force']);
@@ -268,7 +284,7 @@ test('A16: whoever lists, shows or proves records is in the log', async () => {
 });
 
 // On 03af53f: the user of the process, root.
-test('A17: the user who called sudo is who requested it', async () => {
+sampled('A17: the user who called sudo is who requested it', async () => {
   await using box = await openBlackBox();
 
   await box.run(force, { env: { SUDO_USER: 'mia' } });
@@ -277,7 +293,7 @@ test('A17: the user who called sudo is who requested it', async () => {
 });
 
 // On 03af53f: the first password of the account is an exception.
-test('A18: the first password of an account is no exception', async () => {
+sampled('A18: the first password of an account is no exception', async () => {
   await using box = await openBlackBox();
   configure(box, { accounts: [{ name: 'first', secretId: 'first' }] });
   const input = documentOf({ password: box.live() });
@@ -291,7 +307,7 @@ test('A18: the first password of an account is no exception', async () => {
 });
 
 // On 03af53f: no rotation: 31 December is not in the period.
-test('A19: the last day of the period is included', async () => {
+sampled('A19: the last day of the period is included', async () => {
   await using box = await openBlackBox();
   await box.run(force, noon('2025-12-31'));
 
@@ -303,7 +319,7 @@ test('A19: the last day of the period is included', async () => {
 });
 
 // On 03af53f: the option is unknown. Without it the password is 0 days old and compliant.
-test('a date that a person gives is the age of a password that is stored by hand', async () => {
+sampled('a date that a person gives is the age of a password that is stored by hand', async () => {
   await using box = await openBlackBox();
   const input = documentOf({ password: box.live() });
   const put = (...more: string[]): Promise<Ran> =>
@@ -325,7 +341,7 @@ test('a date that a person gives is the age of a password that is stored by hand
 });
 
 // On 03af53f: each of the three commands fails with audit-unavailable.
-test('status, verify and report work when the audit log cannot be written', async () => {
+sampled('status, verify and report work when the audit log cannot be written', async () => {
   await using box = await openBlackBox();
   await box.run(force, noon('2025-01-02'));
   const writer = join(box.folder, 'audit/.writer');

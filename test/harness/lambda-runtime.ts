@@ -71,8 +71,11 @@ export type Ended =
 
 export type FunctionProcess = {
   readonly lines: string[];
-  /** Sends an event; resolves when it is answered, or when the process dies. */
-  invoke(event: unknown, timeoutMs?: number): Promise<Ended>;
+  /**
+   * Sends an event; resolves when it is answered, or when the process dies. AWS delivers an
+   * asynchronous event again with the same request id.
+   */
+  invoke(event: unknown, timeoutMs?: number, requestId?: string): Promise<Ended>;
   /** Resolves with the first line, past or future, that contains the text. */
   line(text: string): Promise<string>;
   signal(signal: 'SIGTERM' | 'SIGKILL'): void;
@@ -89,14 +92,19 @@ export async function startFunction(options: {
 }): Promise<FunctionProcess> {
   const lines: string[] = [];
   const watchers: { text: string; found: (line: string) => void }[] = [];
-  const waiting: { event: unknown; timeoutMs: number; ended: (ended: Ended) => void }[] = [];
+  const waiting: {
+    event: unknown;
+    timeoutMs: number;
+    id: string;
+    ended: (ended: Ended) => void;
+  }[] = [];
   const running = new Map<string, (ended: Ended) => void>();
   let idle: ServerResponse | null = null;
 
   function feed(): void {
     const next = idle && waiting.shift();
     if (!idle || !next) return;
-    const id = crypto.randomUUID();
+    const { id } = next;
     running.set(id, next.ended);
     idle.writeHead(200, {
       'lambda-runtime-aws-request-id': id,
@@ -157,10 +165,10 @@ export async function startFunction(options: {
   return {
     lines,
     exited,
-    invoke: (event, timeoutMs = 420_000) =>
+    invoke: (event, timeoutMs = 420_000, id = crypto.randomUUID()) =>
       new Promise((ended) => {
         if (child.exitCode !== null || child.signalCode !== null) return ended({ died: true });
-        waiting.push({ event, timeoutMs, ended });
+        waiting.push({ event, timeoutMs, id, ended });
         feed();
       }),
     line: (text) =>

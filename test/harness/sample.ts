@@ -9,5 +9,14 @@ const part = /^\d+$/.test(matrix) ? Number(matrix) : Math.floor(Date.now() / 3_6
 export const partOf = <T>(cases: readonly T[], step: number, offset = 0): readonly T[] =>
   isComplete ? cases : cases.filter((_, index) => (index + part + offset) % step === 0);
 
+/** `test` for a suite of which a part runs: every nth of its tests. */
+export function testPart(step: number, offset = 0): (title: string, run: () => unknown) => void {
+  let index = offset;
+  return (title, run) => {
+    index += 1;
+    if (isComplete || (index + part) % step === 0) test(title, run as () => Promise<void>);
+  };
+}
+
 /** The distance between two numbers of a count whose end is not known before. */
 export const strideOf = (step: number): number => (isComplete ? 1 : step);
