@@ -134,7 +134,7 @@ const secretsManagerCalls: [string, number][] = [
   ['UpdateSecretVersionStage', 1],
 ];
 
-test.each(secretsManagerCalls)(
+test.each(partOf(secretsManagerCalls, 2))(
   'a kill while Secrets Manager answers %s (number %i) loses no password',
   async (action, number) => {
     await openKillRig('secrets-manager');
@@ -190,22 +190,27 @@ testWith('strace').each(systemCalls)(
   },
 );
 
-testWith('strace').each([
+const refusals: [string, string][] = [
   ['fsync', 'EIO'],
   ['fdatasync', 'ENOSPC'],
   ['link', 'EIO'],
   ['rename', 'ENOSPC'],
-])('every %s refused once with %s: a clear end, and nothing lost', async (call, errno) => {
-  for (let when = 1; ; when += step) {
-    await openKillRig('file');
-    const { code, result, said } = await startTraced(call, `error=${errno}`, when).finished;
-    const wasMet = readFileSync(join(rig.folder, 'strace.log'), 'utf8').includes('(INJECTED)');
-    expect([0, 1, 3]).toContain(code);
-    // Rejected before an attempt began: the command prints the error and the place.
-    if (result === null)
-      expect({ code, said }).toEqual({ code: 1, said: expect.stringMatching(/(EIO|ENOSPC)/) });
-    await expectNothingLost(`${call} ${when} ${errno}`);
-    if (!wasMet) break;
-    await rig.close();
-  }
-});
+];
+
+testWith('strace').each(partOf(refusals, 2))(
+  'every %s refused once with %s: a clear end, and nothing lost',
+  async (call, errno) => {
+    for (let when = 1; ; when += step) {
+      await openKillRig('file');
+      const { code, result, said } = await startTraced(call, `error=${errno}`, when).finished;
+      const wasMet = readFileSync(join(rig.folder, 'strace.log'), 'utf8').includes('(INJECTED)');
+      expect([0, 1, 3]).toContain(code);
+      // Rejected before an attempt began: the command prints the error and the place.
+      if (result === null)
+        expect({ code, said }).toEqual({ code: 1, said: expect.stringMatching(/(EIO|ENOSPC)/) });
+      await expectNothingLost(`${call} ${when} ${errno}`);
+      if (!wasMet) break;
+      await rig.close();
+    }
+  },
+);

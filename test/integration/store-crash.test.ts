@@ -114,7 +114,7 @@ traced.each([
   'a kill at any %s leaves the old or the new state, and a restart continues from it',
   async (call, first) => {
     let kills = 0;
-    for (let nth = first; ; nth += call === 'write' ? strideOf(4) : 1, await startAfresh()) {
+    for (let nth = first; ; nth += call === 'write' ? strideOf(6) : 1, await startAfresh()) {
       const before = await world.putByHand(secretId, 'the old value');
       const token = randomUUID();
 
