@@ -277,7 +277,8 @@ async function openSecrets({ store, thingspace }: Config, clock: Clock): Promise
       identity: await readIdentity(store.identityFile, clock),
       clock,
     });
-    return { versions: files.versions, discover: null, files, close: () => {} };
+    const { versions, close } = files;
+    return { versions, discover: null, files, close: () => void close() };
   }
   const { openSecretsManager } = await import('./stores/secrets-manager.ts');
   const manager = openSecretsManager({
@@ -457,7 +458,9 @@ export async function openVerifiers(config: Config, clock: Clock): Promise<Verif
     return [parseVerifierKey((await openSigner(config, clock)).verifierKey)];
   try {
     return [parseVerifierKey(await readTimely(`${signingKeyFile}.pub`, clock))];
-  } catch {
+  } catch (error) {
+    // The disk does not answer, which is not the same as a key that is missing.
+    if (error instanceof Failure) throw error;
     try {
       const { verifierKey } = openSigningKey(await readTimely(signingKeyFile, clock));
       return [parseVerifierKey(verifierKey)];

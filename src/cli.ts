@@ -29,7 +29,7 @@ async function main(): Promise<void> {
 
 /**
  * Node does not end while an operation on a file is under way, not even with process.exit, and one
- * on a hung mount never ends.
+ * on a hung mount never ends. By now nothing else works on files.
  */
 async function endHungCalls(): Promise<void> {
   const areUnderWay = (): boolean =>
@@ -40,7 +40,8 @@ async function endHungCalls(): Promise<void> {
     if (clock.monotonicMs() > 5_000) {
       const { exitCode } = process;
       process.stderr.write(
-        `A disk does not answer: SIGKILL ends this process, instead of exit code ${exitCode}.\n`,
+        'A disk has not answered for 5 s. SIGKILL ends this process, ' +
+          `instead of exit code ${exitCode}.\n`,
       );
       process.kill(process.pid, 'SIGKILL');
     }

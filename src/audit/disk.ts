@@ -18,7 +18,7 @@ export type Disk = {
   isLate(): boolean;
 };
 
-/** One for each log in a process, so that readers do not wait again for what the writer waited. */
+/** One for a writer and its readers, so that they do not wait again for what it has waited for. */
 export function openDisk(clock: Pick<Clock, 'sleep'>): Disk {
   let late = 0;
   return {

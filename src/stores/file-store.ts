@@ -64,6 +64,8 @@ export type FileStore = {
   probe(): Promise<number>;
   /** The names of all secrets, sorted. */
   list(): Promise<readonly string[]>;
+  /** Ends the sweep; resolves when it has ended. On a disk that hangs it does not resolve. */
+  close(): Promise<void>;
 };
 
 /**
@@ -90,9 +92,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     );
   const folders = await timely(openFolder(directory));
   // Not waited for, and one folder at a time: one that hangs keeps one thread of the file system.
-  void sweepAll(
+  const closing = new AbortController();
+  const swept = sweepAll(
     folders.map((name) => join(directory, name)),
     clock.nowMs() - dayMs,
+    closing.signal,
   );
   const placeOf = (secretId: string): Place => {
     if (secretId === '') throw new Failure('secret-not-found', 'a secret without a name');
@@ -127,6 +131,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
         Promise.all(names.map((name) => readIndex(join(directory, name, 'index')))),
       );
       return indexes.flatMap((index) => (index ? [index.name] : [])).sort();
+    },
+
+    close() {
+      closing.abort();
+      return swept;
     },
   };
 }
@@ -354,11 +363,17 @@ async function missing(place: Place): Promise<never> {
   );
 }
 
-async function sweepAll(folders: readonly string[], beforeMs: number): Promise<void> {
-  for (const folder of folders)
+async function sweepAll(
+  folders: readonly string[],
+  beforeMs: number,
+  end: AbortSignal,
+): Promise<void> {
+  for (const folder of folders) {
+    if (end.aborted) return;
     await sweep(folder, beforeMs).catch((error: unknown) => {
       if (!(error instanceof Failure)) throw error;
     });
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import {
   chmod,
+  cp,
   mkdir,
   mkdtemp,
   readdir,
@@ -280,6 +281,25 @@ test('files left by a crash are deleted after a day, unless they are in use', as
   while ([old, orphan].some(existsSync)) await new Promise((resolve) => setImmediate(resolve));
 
   expect([young, old, orphan, used].map(existsSync)).toEqual([true, false, false, true]);
+});
+
+// A command of a store with thousands of secrets ended only after the sweep of all of them.
+test('a store that is closed sweeps no further', async () => {
+  await world.putByHand(secretId, documentText);
+  const leftovers = await Promise.all(
+    Array.from({ length: 50 }, async (_, index) => {
+      const versions = join(world.directory, `other-${index}`, 'versions');
+      await cp(folder(), dirname(versions), { recursive: true });
+      const path = join(versions, 'orphan.1.age');
+      await writeFile(path, 'left');
+      await utimes(path, 0, 0);
+      return path;
+    }),
+  );
+
+  await (await world.reopen()).close();
+
+  expect(leftovers.filter(existsSync).length).toBeGreaterThan(40);
 });
 
 test('beyond 100 versions those without a label are deleted after a day', async () => {

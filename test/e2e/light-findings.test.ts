@@ -232,7 +232,10 @@ sampled('where a disk hangs, a service says so and ends, and so does a command',
 
   expect(page).toContain('did not answer within 30 s');
   for (const { code, said } of [ended, status])
-    expect([code, said]).toEqual([null, expect.stringContaining('A disk does not answer')]);
+    expect([code, said]).toEqual([
+      null,
+      expect.stringContaining('A disk has not answered for 5 s'),
+    ]);
   expect(status.lines).toMatchObject([{ state: 'unreadable', reason: 'store-unavailable' }]);
 });
 

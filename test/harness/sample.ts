@@ -10,11 +10,11 @@ export const partOf = <T>(cases: readonly T[], step: number, offset = 0): readon
   isComplete ? cases : cases.filter((_, index) => (index + part + offset) % step === 0);
 
 /** `test` for a suite of which a part runs: every nth of its tests. */
-export function testPart(step: number, offset = 0): (title: string, run: () => unknown) => void {
+export function testPart(step: number, offset = 0) {
   let index = offset;
-  return (title, run) => {
+  return (title: string, run: () => Promise<void>): void => {
     index += 1;
-    if (isComplete || (index + part) % step === 0) test(title, run as () => Promise<void>);
+    if (isComplete || (index + part) % step === 0) test(title, run);
   };
 }
 
