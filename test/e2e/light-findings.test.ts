@@ -1,4 +1,4 @@
-// The findings S1, S4, S5, S8, S16 and S17 on version 0.1, on the built program: what its lights
+// The findings S1, S2, S4, S5, S8, S16 and S17 on version 0.1, on the built program: what its lights
 // say while a disk is full or hangs, a folder is gone, an account fails, or a client asks too much,
 // and how often they say it. Each finding fails on 03af53f:
 //
@@ -349,6 +349,19 @@ testWith('faketime')(
     while (await isGreen()) await setTimeout(250);
   },
 );
+
+// 03af53f: the service is ready, and the test ends at its time limit.
+testWith('faketime')('S2: a service whose clock is 20 days ahead is not ready', async () => {
+  await using box = await openBlackBox(due);
+  await box.run(['rotate']);
+  const clock = movingClock(box);
+  clock.moveTo('+480h');
+
+  const serve = await serving(box, { ...clock.env, DONT_FAKE_MONOTONIC: '1' });
+  const { checks } = await serve.notReady();
+
+  expect(checks['clock']).toMatch(/^the store is \d+ s behind this clock/);
+});
 
 /** The status of the response to a request on a new connection, and how long it took. */
 async function ask(port: number, path: string): Promise<{ status: number; ms: number }> {
