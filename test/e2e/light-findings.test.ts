@@ -1,6 +1,6 @@
-// The findings S1, S2, S4, S5, S8, S16 and S17 on version 0.1, on the built program: what its lights
-// say while a disk is full or hangs, a folder is gone, an account fails, or a client asks too much,
-// and how often they say it. Each finding fails on 03af53f:
+// The findings S1, S2, S4, S5, S8, S16 and S17 on version 0.1, on the built program: what its
+// lights say while a disk is full or hangs, a folder is gone, an account fails, or a client asks
+// too much, and how often they say it. Each finding fails on 03af53f:
 //
 //   ROTATOR_DIST=../v01/dist npm run jest -- test/e2e/light-findings
 
