@@ -370,7 +370,7 @@ const timelyLog = <T>(path: string, clock: Clock, working: Promise<T>): Promise<
   answerIn(clock, { reason: 'audit-unavailable', subject: `audit log ${path}`, path }, working);
 
 const readTimely = (path: string, clock: Clock): Promise<string> =>
-  timelyLog(path, clock, readFile(path, 'utf8'));
+  answerIn(clock, { reason: 'audit-unavailable', subject: path, path }, readFile(path, 'utf8'));
 
 const refuseLostLog = (directory: string, clock: Clock): Promise<void> =>
   timelyLog(directory, clock, refuseLost(directory, 'audit-unavailable', 'audit log: '));

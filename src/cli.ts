@@ -40,8 +40,8 @@ async function endHungCalls(): Promise<void> {
     if (clock.monotonicMs() > 5_000) {
       const { exitCode } = process;
       process.stderr.write(
-        'A disk has not answered for 5 s. SIGKILL ends this process, ' +
-          `instead of exit code ${exitCode}.\n`,
+        'A disk has not answered for 5 s. This process ends with SIGKILL, ' +
+          `and not with exit code ${exitCode}.\n`,
       );
       process.kill(process.pid, 'SIGKILL');
     }
