@@ -35,7 +35,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     async (offset) => {
       rig = await openProgramRig(
         { store, users: { east: 'old' } },
-        { requestTimeoutMs: 1_000, resetTimeoutMs: 60_000, settleMs: 0 },
+        { requestTimeoutMs: 10_000, resetTimeoutMs: 60_000, settleMs: 0 },
       );
       rig.thingspace.arm({ fault: 'hold', call: 'reset' });
       const first = startProgram(rig, force);
