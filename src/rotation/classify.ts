@@ -29,8 +29,8 @@ export type Finding =
   /** Automatic rotation is suspended, and the evidence since then does not clear it. */
   | { readonly finding: 'stopped'; readonly record: StoppedRecord }
   | { readonly finding: 'foreign-pending'; readonly versionId: string }
-  /** The audit log knows a rotation that the store does not have. */
-  | { readonly finding: 'store-older'; readonly versionId: string }
+  /** The store does not have the version of a rotation that the audit log or the record knows. */
+  | { readonly finding: 'store-older'; readonly rotationId: string; readonly versionId: string }
   /**
    * The audit log is newer than what the store returned, by so little that the read may be
    * outdated.
@@ -177,10 +177,11 @@ export function classify(evidence: Evidence, details: Details, request: Request)
     return { finding: 'busy', forMs: found.record.leaseMs - found.ageMs, record: found.record };
   const { lastRotation } = evidence;
   if (lastRotation !== null && !namesIn(evidence).includes(lastRotation.rotationId)) {
-    const forMs = lastRotation.atMs + outdatedReadMs - evidence.atMs;
+    const { rotationId, versionId, atMs } = lastRotation;
+    const forMs = atMs + outdatedReadMs - evidence.atMs;
     return forMs > 0
       ? { finding: 'outdated', forMs }
-      : { finding: 'store-older', versionId: lastRotation.versionId };
+      : { finding: 'store-older', rotationId, versionId };
   }
   const finding = open
     ? classifyOpen(open, evidence, details, request)
@@ -239,7 +240,7 @@ function classifyOpen(
       open,
       ifAccepted: 'superseded',
       ifRefused: 'store-conflict',
-      isKnown: true,
+      isKnown: password !== given?.password,
     };
   // The kept response needs no key, so it comes before a sealed receipt of the same bytes.
   if (answer) return { finding: 'unreadable', open, versionId: answer.versionId };
@@ -247,7 +248,7 @@ function classifyOpen(
   const forMs = settleLeftMs(evidence, request.timing);
   if (forMs > 0) return { finding: 'wait', open, forMs };
   // An old password cannot be valid: the one that the reset began with is proven and written first.
-  const restored = isOld && !isBasis ? oldPassword(evidence, details) : null;
+  const restored = isBasis ? null : replacedPassword(evidence, details);
   if (restored) return restored;
   const ifAccepted = isBasis ? 'not-applied' : 'superseded';
   return { finding: 'test', open, ifAccepted, ifRefused: 'password-lost', isKnown: false };
@@ -260,12 +261,8 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   const newest = last?.versionId === undefined ? undefined : versions.get(last.versionId);
   const isNewest =
     last?.versionId === current.versionId || (newest && hasSamePassword(current, newest));
-  const restored = isNewest ? null : oldPassword(evidence, details);
+  const restored = isNewest ? null : replacedPassword(evidence, details);
   if (restored) return restored;
-  // The version that replaced this password is gone: the store is an older copy.
-  const { versionId } = last ?? {};
-  if (!isNewest && versionId !== undefined && !newest && holdsOldPassword(evidence, details))
-    return { finding: 'store-older', versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
   const sinceMs = isNewest ? last?.sinceMs : undefined;
@@ -285,15 +282,18 @@ export const saidSinceMs = ({ current, stored }: Evidence): number | null =>
   stored?.versionId === current.versionId ? stored.sinceMs : null;
 
 /**
- * The later password, to be proven and written over an old one; null where the current one is not
- * old.
+ * What to do where a closed rotation replaced the current password; null where none did. The later
+ * one is proven and written over it. Where its version is gone, the store is an older copy.
  */
-function oldPassword(evidence: Evidence, details: Details): Finding | null {
+function replacedPassword(evidence: Evidence, details: Details): Finding | null {
   const { versions, restoreId } = details;
   const last = lastRotated(evidence);
-  const newest = last?.versionId === undefined ? undefined : versions.get(last.versionId);
-  if (!last || !newest || restoreId === null || !holdsOldPassword(evidence, details)) return null;
-  const { rotationId, sinceMs = newest.createdAtMs } = last;
+  if (last?.versionId === undefined || !holdsOldPassword(evidence, details)) return null;
+  const { rotationId, versionId } = last;
+  const newest = versions.get(versionId);
+  if (!newest) return { finding: 'store-older', rotationId, versionId };
+  if (restoreId === null) return null;
+  const { sinceMs = newest.createdAtMs } = last;
   const { password } = newest.credentials;
   const isStored = versions.get(restoreId)?.credentials.password.equals(password) === true;
   const source = newest.versionId;

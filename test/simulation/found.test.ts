@@ -397,3 +397,42 @@ test('a rotation that is closed without a login forgets no failed login', async 
 
   expect(newestRecord(world)).toMatchObject({ phase: 'released', loginsSpent: 1 });
 });
+
+test('a password that was replaced is not tried although the newer one is gone', async () => {
+  const { results } = await story(
+    {},
+    // A copy of the store, in which AWSCURRENT is on the password before.
+    {
+      by: 'operator moves AWSCURRENT back',
+      mishaps: [['readCurrent', 'somebody makes a backup']],
+    },
+    { after: 400, act: 'rotate --force', mishaps: [['reset', 'crash, but done']] },
+    // The record is read before the copy is restored, the versions after that.
+    {
+      after: 400,
+      processes: [{ acts: ['rotate'] }, { acts: ['rotate'] }],
+      mishaps: [
+        ['p4 readVersion', 'switch to p5'],
+        ['p5 readCurrent', 'somebody restores the backup'],
+        ['p5 readVersion', 'crash'],
+      ],
+    },
+  );
+
+  expect(ends(results)).toEqual(['rotated', 'recovered', 'died', 'store-older-than-audit']);
+});
+
+test('a password that a person typed is not said to be in the store', async () => {
+  const { results } = await story(
+    { mishaps: [['reset', 'crash']] },
+    {
+      after: 400,
+      by: 'operator stores the right password',
+      act: 'recover with a wrong password',
+      mishaps: [['putRecord', 'denied']],
+    },
+  );
+
+  expect(ends(results)).toEqual(['died', 'answer-lost']);
+  expect(results.at(-1)).toMatchObject({ certainty: 'in-doubt' });
+});
