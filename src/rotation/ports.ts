@@ -103,7 +103,7 @@ export interface SecretStore {
   /**
    * When the password in `current` was first stored. Reads older versions as long as they have the
    * same password, so that an edit of another key does not change the age. UTC milliseconds.
-   * Bounded; ends at a version that may not be read or is damaged. Throws as readCurrent.
+   * Ends at a version that may not be read or is damaged. Throws as readCurrent.
    */
   passwordSince(current: SecretVersion): Promise<number>;
 }

@@ -20,8 +20,11 @@ export type AccountSecret = {
   readonly oauth?: { readonly secretId: string; readonly versions: VersionStore } | undefined;
 };
 
-/** How many older versions `passwordSince` reads at most; an age is asked for at every run. */
-const maxVersionsRead = 20;
+/**
+ * How many older versions `passwordSince` reads one after the other, before it halves what is left.
+ * An age is asked for at every run.
+ */
+const versionsReadInTurn = 20;
 
 /**
  * How many attempt records below the newest one `passwordSince` knows by their token; a store keeps
@@ -191,16 +194,23 @@ async function findPasswordSince(
   fields: Fields,
   where: string,
 ): Promise<number> {
+  const { password } = current.credentials;
   let since = current.createdAtMs;
-  for (const { versionId } of candidates.slice(0, maxVersionsRead)) {
+  let rest = candidates;
+  for (let reads = 0; ; reads += 1) {
+    // Another program may have stored all of the newest ones.
+    const at = reads < versionsReadInTurn ? 0 : rest.length >> 1;
+    const next = rest[at];
+    if (!next) return since;
+    const { versionId } = next;
     const older = await versions.read({ versionId }).catch(closedForGood);
-    if (older === 'closed') break;
     // A version is empty until the rotation that Secrets Manager began has filled it.
-    if (older === null || holdsOwn(older)) continue;
-    if (!passwordIn(older, fields, where)?.equals(current.credentials.password)) break;
-    since = Math.min(since, older.createdAtMs);
+    if (older === null || (older !== 'closed' && holdsOwn(older))) rest = rest.toSpliced(at, 1);
+    else if (older !== 'closed' && passwordIn(older, fields, where)?.equals(password)) {
+      since = Math.min(since, older.createdAtMs);
+      rest = rest.slice(at + 1);
+    } else rest = rest.slice(0, at);
   }
-  return since;
 }
 
 /**

@@ -279,6 +279,17 @@ test('the versions of a secret and the secrets of a tag are listed over all page
   ]);
 });
 
+test('the age of a password that many versions have costs few reads', async () => {
+  const store = account();
+  for (let edit = 0; edit < 80; edit += 1)
+    await world.putByHand(secretId, documentText.replace('}', `,"edit":${edit}}`));
+  const before = asked('GetSecretValue');
+
+  await store.passwordSince(await store.readCurrent());
+
+  expect(asked('GetSecretValue') - before).toBeLessThan(32);
+});
+
 test('no read goes without a label or an id, and a rotation needs four permissions', async () => {
   const store = account();
   const current = await store.readCurrent();

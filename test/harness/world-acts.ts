@@ -56,6 +56,7 @@ async function rotateNatively(
   tries: number,
 ): Promise<void> {
   const token = beginNatively(world);
+  if (token === null) return;
   for (let count = 0; count < tries; count += 1) {
     let isDone = true;
     for (const step of order) {
@@ -96,6 +97,7 @@ const acts = {
     rotateNatively(attempt, world, [...steps].reverse(), 1),
   'native rotation with the token of before': async (attempt: Attempt, world: World) => {
     const token = labelled(world, 'AWSPREVIOUS')?.id ?? beginNatively(world);
+    if (token === null) return;
     for (const step of steps) await attempt.step(step, token);
   },
 } as const satisfies Record<string, (attempt: Attempt, world: World) => Promise<void>>;

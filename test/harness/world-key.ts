@@ -15,6 +15,7 @@ import {
   passwordOf,
   recordAt,
   recoveryIdOf,
+  roomIn,
   staleForMs,
   tokenOf,
   versionOf,
@@ -105,8 +106,10 @@ function worldKey(world: World, name: Name, stales: boolean): string {
   );
   parts.push(
     `hand=${world.byHand.has(current.password)}`,
-    `strikes=${world.strikes} ${world.foreignStrikes}`,
+    `strikes=${world.strikes} ${world.foreignStrikes} ${world.forgottenStrikes}`,
     `denied=${Math.max(0, world.deniedUntilMs - world.nowMs)}`,
+    `throttled=${Math.max(0, world.throttledUntilMs - world.nowMs)}`,
+    `room=${Math.max(0, 15 - roomIn(world))}`,
     `audit down=${Math.max(0, world.auditDownUntilMs - world.nowMs)}`,
     `backup=${name(world.backup?.versions.at(-1)?.id ?? '')}`,
   );

@@ -76,6 +76,8 @@ export type Mishap =
   | 'stale for a while'
   /** The store denies this write and every later one, for ten minutes. */
   | 'denied'
+  /** The store throttles this call and every other one, for a minute. */
+  | 'throttled for a while'
   /** The audit log cannot be written for a minute. */
   | 'down for a while'
   | 'not sent'
@@ -118,7 +120,15 @@ const write = [
   'very late',
   'never returns',
 ] as const;
-const done = ['unavailable', 'answer lost', 'repeated', 'late', 'very late', 'denied'] as const;
+const done = [
+  'unavailable',
+  'answer lost',
+  'repeated',
+  'late',
+  'very late',
+  'denied',
+  'throttled for a while',
+] as const;
 
 /** Every mishap of every method. */
 export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
@@ -133,6 +143,9 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
     'somebody makes a backup',
     'somebody restores the backup',
     'another program fails to log in',
+    'another account resets the same user',
+    'another program fills the secret',
+    'throttled for a while',
     'interrupted',
   ],
   readPending: ['unavailable', 'stale'],
@@ -144,6 +157,8 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
     'crash, the others done',
     ...write,
     'denied',
+    'throttled for a while',
+    'another program fills the secret',
     ...pause,
     ...latePause,
     ...clocks,
@@ -160,7 +175,15 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
     'somebody stages a password',
   ],
   putAnswer: ['crash', ...done, 'never returns'],
-  promote: ['crash', ...done, 'never returns', ...pause, ...latePause, ...hands],
+  promote: [
+    'crash',
+    ...done,
+    'never returns',
+    'another account resets the same user',
+    ...pause,
+    ...latePause,
+    ...hands,
+  ],
   authorize: ['unavailable', 'key refused', 'never returns', ...pause, ...latePause],
   login: [
     'crash',
@@ -172,6 +195,7 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
     'never returns',
     'interrupted',
     'another program fails to log in',
+    'another account resets the same user',
     ...pause,
     ...latePause,
     ...hands,
@@ -196,6 +220,7 @@ export const mishaps: Readonly<Record<Method, readonly Mishap[]>> = {
     'garbage, dropped',
     'unreadable',
     'interrupted',
+    'another account resets the same user',
     ...pause,
     ...latePause,
     ...hands,

@@ -12,8 +12,10 @@ import {
   passwordOf,
   passwordsIn,
   putByHand,
+  roomIn,
   setPassword,
   storeVersion,
+  unlock,
   type World,
 } from './world.ts';
 
@@ -58,6 +60,8 @@ export const handiwork = {
     const before = passwordsIn(world);
     world.secret = copySecret(world.backup);
     const after = passwordsIn(world);
+    const counted = newestRecord(world)?.loginsSpent ?? 0;
+    world.forgottenStrikes = Math.max(world.forgottenStrikes, world.strikes - counted);
     for (const answer of world.answers)
       answer.isForgotten ||= before.includes(answer.password) && !after.includes(answer.password);
     world.secret.changedMs = beginsAtMs + world.nowMs;
@@ -65,8 +69,7 @@ export const handiwork = {
   },
   /** Verizon support resets the password, which also unlocks the user, and somebody stores it. */
   'operator stores the right password': (world: World): void => {
-    world.strikes = 0;
-    world.foreignStrikes = 0;
+    unlock(world);
     setPassword(world, nameOf(world, '§support'));
     world.sessions = [];
     putByHand(world, world.live, currentOf(world).note);
@@ -74,6 +77,18 @@ export const handiwork = {
   /** Another program with the same user has an old password. */
   'another program fails to log in': (world: World): void => {
     world.foreignStrikes += 1;
+  },
+  /**
+   * Another account, which has the same user in a secret of its own, is rotated on another machine.
+   */
+  'another account resets the same user': (world: World): void => {
+    unlock(world);
+    setPassword(world, nameOf(world, '§other'));
+    world.sessions = [];
+  },
+  /** Another program stores one version after the other, and leaves room for two. */
+  'another program fills the secret': (world: World): void => {
+    while (roomIn(world) > 2) putByHand(world, currentOf(world).password, currentOf(world).note);
   },
 } as const;
 

@@ -33,6 +33,7 @@ import {
   recordAt,
   refuse,
   resetAt,
+  roomIn,
   secretId,
   serviceOf,
   shortId,
@@ -43,6 +44,8 @@ import { die, type Login, type Process, type Simulation, sleep, timing } from '.
 
 /** What a person needs ten minutes for: to give back a permission. */
 const deniedForMs = 600_000;
+/** Other programs use up what Secrets Manager allows in the account. */
+const throttledForMs = 60_000;
 /** A full disk under the audit log. */
 const downForMs = 60_000;
 /** An idle connection is closed by ThingSpace's gateway after so long. */
@@ -156,7 +159,10 @@ function read<T>(
 ): Promise<T> {
   return call(method, what, (mishap, answer, fail) => {
     if (mishap === 'never returns') return;
-    if (mishap === 'unavailable') {
+    const { world } = simulation;
+    if (mishap === 'throttled for a while') world.throttledUntilMs = world.nowMs + throttledForMs;
+    const isThrottled = reason === 'store-unavailable' && world.throttledUntilMs > world.nowMs;
+    if (mishap === 'unavailable' || isThrottled) {
       process.attempt.isBlind = true;
       return fail(reason, `${method} is unavailable`);
     }
@@ -178,37 +184,45 @@ function write<T>(
 ): Promise<T> {
   const { world, config } = simulation;
   return call(method, what, (mishap, answer, fail) => {
-    const tried = (): void => {
+    const tried = (where: World, done: (value: T) => void, failed = fail): void => {
       try {
-        answer(act(world));
+        done(act(where));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        fail(error.reason, error.message);
+        failed(error.reason, error.message);
       }
     };
+    const unanswered = (where: World): void =>
+      tried(
+        where,
+        () => {},
+        () => {},
+      );
     if (mishap === 'denied') world.deniedUntilMs = world.nowMs + deniedForMs;
+    if (mishap === 'throttled for a while') world.throttledUntilMs = world.nowMs + throttledForMs;
+    if (world.throttledUntilMs > world.nowMs)
+      return fail('store-unavailable', `${method} is throttled`);
     if (world.deniedUntilMs > world.nowMs) return fail('store-denied', `${method} is denied`);
     switch (mishap) {
       case 'unavailable':
         return fail('store-unavailable', `${method} is unavailable`);
       case 'never returns':
-        act(world);
-        return undefined;
+        return unanswered(world);
       case 'answer lost':
-        act(world);
+        unanswered(world);
         return fail('store-unavailable', `${method} gave no answer`);
       case 'repeated':
-        act(world);
-        return tried();
+        unanswered(world);
+        return tried(world, answer);
       case 'late':
       case 'very late': {
         const patience = config.timing.requestTimeoutMs;
         const lateness = mishap === 'late' ? 1_000 : config.timing.settleMs;
-        world.commits.push({ atMs: world.nowMs + patience + lateness, what, apply: act });
+        world.commits.push({ atMs: world.nowMs + patience + lateness, what, apply: unanswered });
         return after(patience, what, () => fail('store-unavailable', `${method} timed out`));
       }
       default:
-        return tried();
+        return tried(world, answer);
     }
   });
 }
@@ -254,7 +268,7 @@ function versionsOf(caller: Caller): VersionStore {
       return write(caller, method, what, (where) => {
         // A person resumes: the count begins anew on that word.
         if (method === 'putRecord' && process.attempt.request?.purpose === 'resume')
-          where.strikes = 0;
+          Object.assign(where, { strikes: 0, forgottenStrikes: 0 });
         return modelOf(where).put({ token, value, stages });
       });
     },
@@ -487,6 +501,7 @@ function send({ world }: Simulation, process: Process, rotationId: string): numb
     sentOrder: world.order,
     loginOrder: process.loginOrder,
     keyDigest: process.attempt.request?.keyDigest,
+    room: roomIn(world),
     fate: 'in-flight',
     endedOrder: Number.POSITIVE_INFINITY,
     response: 'nothing',

@@ -27,6 +27,8 @@ export type Reset = {
   readonly loginOrder: number;
   /** Of the order that asked for it. */
   readonly keyDigest?: string | undefined;
+  /** How many new versions the secret took when it was sent. */
+  readonly room: number;
   /** What Verizon did with it; `in-flight` until it commits or drops it. */
   fate: 'in-flight' | 'done' | 'dropped';
   endedOrder: number;
@@ -84,8 +86,9 @@ export type World = {
   secret: SecretState;
   /** A copy of the file store that somebody made. */
   backup: SecretState | null;
-  /** Until then the store denies every write. */
+  /** Until then the store denies every write, or throttles every call. */
   deniedUntilMs: number;
+  throttledUntilMs: number;
   /** Until then the audit log cannot be written. */
   auditDownUntilMs: number;
   /** The password that lives at Verizon, and since when. */
@@ -94,6 +97,8 @@ export type World = {
   /** Consecutive failed logins since the last accepted one: ours, and those of other programs. */
   strikes: number;
   foreignStrikes: number;
+  /** Ours that a restored backup does not count. */
+  forgottenStrikes: number;
   sessions: OpenSession[];
   resets: Reset[];
   receipts: Map<string, string>;
@@ -151,11 +156,13 @@ export function createWorld(): World {
     secret: { arn, name: secretId, ...times, ...unset, ...versions },
     backup: null,
     deniedUntilMs: 0,
+    throttledUntilMs: 0,
     auditDownUntilMs: 0,
     live: '§p0',
     liveSinceMs: -61 * dayMs,
     strikes: 0,
     foreignStrikes: 0,
+    forgottenStrikes: 0,
     sessions: [],
     resets: [],
     receipts: new Map(),
@@ -368,14 +375,20 @@ export function storeVersion(
   label: Label,
   note = currentOf(world).note,
 ): void {
+  if (roomIn(world) < 1) return;
   addVersion(serviceOf(world), world.secret, id, document(password, note), [label]);
 }
 
-/** Secrets Manager begins a rotation: an empty version under AWSPENDING. */
-export function beginNatively(world: World): string {
+/** How many more versions the secret takes; about 100 can be younger than a day. */
+export const roomIn = ({ secret, nowMs }: World): number =>
+  100 - secret.versions.filter(({ createdMs }) => beginsAtMs + nowMs - createdMs < dayMs).length;
+
+/** Secrets Manager begins a rotation: an empty version under AWSPENDING; null where it refuses. */
+export function beginNatively(world: World): string | null {
   const pending = labelled(world, 'AWSPENDING');
   // "A previous rotation isn't complete. That rotation will be reattempted."
   if (pending && !pending.stages.includes('AWSCURRENT')) return pending.id;
+  if (roomIn(world) < 1) return null;
   const token = idOf(nameOf(world, 'native'));
   addVersion(serviceOf(world), world.secret, token, null, ['AWSPENDING']);
   return token;
@@ -392,10 +405,16 @@ export function refuse(world: World, password: string): null {
   return null;
 }
 
-export function logIn(world: World, password: string, token: string): OpenSession | null {
-  if (password !== world.live || isLocked(world)) return refuse(world, password);
+/** No failed login counts any more. */
+export function unlock(world: World): void {
   world.strikes = 0;
   world.foreignStrikes = 0;
+  world.forgottenStrikes = 0;
+}
+
+export function logIn(world: World, password: string, token: string): OpenSession | null {
+  if (password !== world.live || isLocked(world)) return refuse(world, password);
+  unlock(world);
   const session = { token, order: world.order };
   world.sessions.push(session);
   return session;

@@ -300,6 +300,7 @@ test('two processes without a lock are found by resets that overlap', () => {
     sentAtMs: 0,
     sentOrder: 1,
     loginOrder: 0,
+    room: 100,
     fate: 'in-flight',
     endedOrder: Number.POSITIVE_INFINITY,
     response: 'nothing',

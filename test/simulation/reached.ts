@@ -17,9 +17,7 @@ const unreachable: Readonly<Record<string, string>> = {
   'reason store-missing': 'the store is there; test/contract/file-store.test.ts',
   'reason secret-not-found': 'the secret is never deleted; test/contract/secrets-manager.test.ts',
   'reason secret-invalid': 'documents stay readable; test/unit and test/contract have the others',
-  'reason store-full': 'fewer than 90 versions a day; test/e2e/findings.test.ts, F4',
   'reason record-invalid': 'nobody writes under ROTATION; test/unit/rotation-record.test.ts',
-  'claiming: no room': 'as store-full',
 };
 
 const rows = [

@@ -5,7 +5,9 @@ import type { AttemptRecord } from '../../../src/rotation/record.ts';
 import type { Attempted, Simulation } from '../../harness/world-run.ts';
 
 export function loginBudget({ world, records }: Simulation): string | null {
-  if (world.strikes > 3) return `${world.strikes} failed logins in a row`;
+  // What a restored backup does not count, nobody can know.
+  const strikes = world.strikes - world.forgottenStrikes;
+  if (strikes > 3) return `${strikes} failed logins in a row`;
   for (const { attempt, record } of records.splice(0)) {
     const objection = miscounted(attempt, record);
     if (objection !== null) return objection;
