@@ -5,7 +5,7 @@
 
 // Not `{ z }`: esbuild keeps all of zod then.
 import * as z from 'zod';
-import type { LastRotation, OpenIntent, StoredByHand } from '../rotation/event.ts';
+import type { LastRotation, LastSuspension, OpenIntent, StoredByHand } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import { parseIso } from '../time.ts';
 import {
@@ -42,6 +42,8 @@ export type LogEnd = {
   rotated: Map<string, LastRotation>;
   /** The newest password that a person stored, by account. */
   stored: Map<string, StoredByHand>;
+  /** The newest suspension that nobody has resumed, by account. */
+  suspended: Map<string, LastSuspension>;
   /** The runs that somebody requested for one account. */
   requested: RequestedRuns;
   /** The accounts that only native rotation has added to the inventory. */
@@ -57,6 +59,7 @@ const verifiedMark = Buffer.from('"event_code":"credential.verified"');
 const runMark = Buffer.from('"event_code":"run.');
 const inventoryMark = Buffer.from('"event_code":"inventory.');
 const storedMark = Buffer.from('"event_code":"secret.changed"');
+const accountMark = Buffer.from('"event_code":"account.');
 const sealedMark = Buffer.from('"sealed_size":');
 const keyMark = Buffer.from('"verifier_key":');
 const marks = [
@@ -66,6 +69,7 @@ const marks = [
   runMark,
   inventoryMark,
   storedMark,
+  accountMark,
   sealedMark,
   keyMark,
 ];
@@ -93,6 +97,12 @@ export function addLine(end: LogEnd, line: Buffer): boolean {
         versionId: versionAfter,
         sinceMs: parseIso(view.passwordSince ?? ''),
       });
+    if (code === 'account.resumed' && account !== undefined) end.suspended.delete(account);
+    if (code === 'account.stopped' && account !== undefined && secretId !== undefined) {
+      // A record of 0.1 does not say which attempt record it is about.
+      const { attemptRecord = 0 } = view;
+      end.suspended.set(account, { secretId, attemptRecord, atMs: timeMs });
+    }
     if (code === 'log.genesis' || code === 'key.rotated') end.key = view.verifierKey ?? end.key;
     if (rotationId !== undefined) {
       if (code === 'rotation.intended' && account !== undefined)
@@ -136,6 +146,7 @@ export const emptyEnd = (): LogEnd => ({
   unresolved: new Map(),
   rotated: new Map(),
   stored: new Map(),
+  suspended: new Map(),
   requested: new Map(),
   native: new Set(),
 });
@@ -260,6 +271,7 @@ export function createFollower(
       unresolved: new Map(end.unresolved),
       rotated: new Map(end.rotated),
       stored: new Map(end.stored),
+      suspended: new Map(end.suspended),
       requested: new Map(end.requested),
       native: new Set(end.native),
       position: segments.position(),
@@ -375,6 +387,14 @@ const stateSchema = z.object({
       z.tuple([z.string(), z.object({ versionId: z.string(), sinceMs: z.number().nullable() })]),
     )
     .default([]),
+  suspended: z
+    .array(
+      z.tuple([
+        z.string(),
+        z.object({ secretId: z.string(), attemptRecord: z.number(), atMs: z.number() }),
+      ]),
+    )
+    .default([]),
   requested: requestedRunsSchema,
   native: z.array(z.string()).default([]),
   key: z.string().nullable(),
@@ -415,6 +435,7 @@ export function formatState(
     unresolved: [...snapshot.unresolved.values()],
     rotated: [...rotated],
     stored: [...stored],
+    suspended: [...snapshot.suspended],
     requested: [...snapshot.requested.values()],
     native: [...snapshot.native],
     carried,
@@ -446,6 +467,7 @@ function parseState(text: string, format: string): Snapshot | null {
       unresolved: intentsById(cache.unresolved),
       rotated: new Map(cache.rotated),
       stored: new Map(cache.stored),
+      suspended: new Map(cache.suspended),
       requested: cache.requested,
       native: new Set(cache.native),
       position: { month, position },

@@ -204,10 +204,13 @@ export function openAuditReader(source: AuditSource): AuditWriter {
 }
 
 /** What the log knows of an account. */
-function rotationsIn({ open, rotated, stored }: LogEnd, account: string) {
-  const intents = [...open.values()].filter((intent) => intent.account === account);
-  const last = rotated.get(account) ?? null;
-  return { open: intents, last, stored: stored.get(account) ?? null };
+function rotationsIn({ open, rotated, stored, suspended }: LogEnd, account: string) {
+  return {
+    open: [...open.values()].filter((intent) => intent.account === account),
+    last: rotated.get(account) ?? null,
+    stored: stored.get(account) ?? null,
+    suspension: suspended.get(account) ?? null,
+  };
 }
 
 const unfinishedIn = ({ open, unresolved }: LogEnd): OpenIntent[] => [

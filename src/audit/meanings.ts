@@ -67,6 +67,7 @@ export const fieldMeanings: Readonly<Record<FieldName, string>> = {
   secretId: 'Secret that holds the password',
   versionBefore: 'Version of the secret before the rotation',
   versionAfter: 'Version of the secret with the new password',
+  attemptRecord: '`account.stopped`: number of the attempt record that suspends the account',
   certainty: 'What is known about the password afterwards',
   verifiedBy: '`login`: a login with the new password was accepted',
   deadWindowMs: 'How long the stored password was out of date; milliseconds',

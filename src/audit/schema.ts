@@ -190,6 +190,7 @@ export const fields = {
   secretId: text('unmapped.secret_id', 512),
   versionBefore: text('unmapped.version_before', 128),
   versionAfter: text('unmapped.version_after', 128),
+  attemptRecord: integer('unmapped.attempt_record'),
   certainty: text('unmapped.certainty'),
   verifiedBy: text('unmapped.verified_by'),
   deadWindowMs: integer('unmapped.dead_window_ms'),

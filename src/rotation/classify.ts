@@ -29,8 +29,8 @@ export type Finding =
   /** Automatic rotation is suspended, and the evidence since then does not clear it. */
   | { readonly finding: 'stopped'; readonly record: StoppedRecord }
   | { readonly finding: 'foreign-pending'; readonly versionId: string }
-  /** The store does not have the version of a rotation that the audit log or the record knows. */
-  | { readonly finding: 'store-older'; readonly rotationId: string; readonly versionId: string }
+  /** The store does not have what the audit log, or its own record, names: it is an older copy. */
+  | { readonly finding: 'store-older'; readonly missing: Missing }
   /**
    * The audit log is newer than what the store returned, by so little that the read may be
    * outdated.
@@ -69,6 +69,11 @@ export type Finding =
   | { readonly finding: 'unreadable'; readonly open: OpenRotation; readonly versionId: string }
   /** A slow reset may still be processed. */
   | { readonly finding: 'wait'; readonly open: OpenRotation; readonly forMs: number };
+
+/** The version of a rotation, or the attempt record of a suspension. */
+type Missing =
+  | { readonly rotationId: string; readonly versionId: string }
+  | { readonly attemptRecord: number };
 
 /**
  * The open rotation in the evidence. One of 0.1 is closed where its version is current and the
@@ -175,13 +180,10 @@ export function classify(evidence: Evidence, details: Details, request: Request)
   const open = openIn(evidence);
   if (found && hasValidLease(evidence) && !request.impatient)
     return { finding: 'busy', forMs: found.record.leaseMs - found.ageMs, record: found.record };
-  const { lastRotation } = evidence;
-  if (lastRotation !== null && !namesIn(evidence).includes(lastRotation.rotationId)) {
-    const { rotationId, versionId, atMs } = lastRotation;
-    const forMs = atMs + outdatedReadMs - evidence.atMs;
-    return forMs > 0
-      ? { finding: 'outdated', forMs }
-      : { finding: 'store-older', rotationId, versionId };
+  const missing = missingIn(evidence);
+  if (missing !== null) {
+    const forMs = missing.atMs + outdatedReadMs - evidence.atMs;
+    return forMs > 0 ? { finding: 'outdated', forMs } : { finding: 'store-older', missing };
   }
   const finding = open
     ? classifyOpen(open, evidence, details, request)
@@ -189,6 +191,15 @@ export function classify(evidence: Evidence, details: Details, request: Request)
   if (record?.phase === 'stopped' && isStillStopped(record, finding, evidence, details))
     return { finding: 'stopped', record };
   return finding;
+}
+
+/** What the audit log has and the store has not. */
+function missingIn(evidence: Evidence): (Missing & { readonly atMs: number }) | null {
+  const { lastRotation, suspension = null, record } = evidence;
+  if (lastRotation !== null && !namesIn(evidence).includes(lastRotation.rotationId))
+    return lastRotation;
+  const isMissing = suspension && (record?.record.sequence ?? 0) < suspension.attemptRecord;
+  return isMissing ? suspension : null;
 }
 
 /** Every rotation and version that the record names. */
@@ -291,7 +302,7 @@ function replacedPassword(evidence: Evidence, details: Details): Finding | null 
   if (last?.versionId === undefined || !holdsOldPassword(evidence, details)) return null;
   const { rotationId, versionId } = last;
   const newest = versions.get(versionId);
-  if (!newest) return { finding: 'store-older', rotationId, versionId };
+  if (!newest) return { finding: 'store-older', missing: { rotationId, versionId } };
   if (restoreId === null) return null;
   const { sinceMs = newest.createdAtMs } = last;
   const { password } = newest.credentials;
@@ -412,11 +423,14 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
         `AWSPENDING is on version ${finding.versionId}, which no rotation of this program ` +
         `names`
       );
-    case 'store-older':
-      return (
-        `the audit log names version ${finding.versionId}, which the secret store does not ` +
-        `have`
-      );
+    case 'store-older': {
+      const { missing } = finding;
+      const name =
+        'versionId' in missing
+          ? `version ${missing.versionId} of rotation ${missing.rotationId}`
+          : `attempt record ${missing.attemptRecord}, which suspends the account`;
+      return `the secret store is an older copy: it does not have ${name}`;
+    }
     case 'outdated':
       return (
         `the secret store returned data that is older than the audit log; retry in ` +

@@ -38,6 +38,8 @@ export type AuditEvent = {
   readonly username?: string | undefined;
   /** Correlates intent, store, verify and outcome of one rotation. */
   readonly rotationId?: string | undefined;
+  /** The sequence of the attempt record that suspends the account. */
+  readonly attemptRecord?: number | undefined;
   readonly certainty?: Certainty | undefined;
   readonly reason?: Reason | undefined;
   readonly detail?: string | undefined;
@@ -67,6 +69,15 @@ export type StoredByHand = {
   readonly versionId: string;
   /** Since when it is in use; null when nobody said it. UTC milliseconds. */
   readonly sinceMs: number | null;
+};
+
+/** The newest suspension of an account that nobody has resumed, as the audit log has it. */
+export type LastSuspension = {
+  readonly secretId: string;
+  /** The sequence of the attempt record that suspended it. */
+  readonly attemptRecord: number;
+  /** UTC milliseconds. */
+  readonly atMs: number;
 };
 
 /** A rotation whose password became the current version, as the audit log has it. */

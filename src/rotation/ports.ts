@@ -3,7 +3,14 @@
 // throw `Failure` (failure.ts) and nothing else; any other error is a bug.
 
 import type { Secret } from '../secret.ts';
-import type { AuditEvent, LastRotation, OpenIntent, RotationEvent, StoredByHand } from './event.ts';
+import type {
+  AuditEvent,
+  LastRotation,
+  LastSuspension,
+  OpenIntent,
+  RotationEvent,
+  StoredByHand,
+} from './event.ts';
 import type { Facts } from './failure.ts';
 import type { AttemptRecord, Owner } from './record.ts';
 
@@ -219,13 +226,14 @@ export interface AuditLog {
   append(events: readonly AuditEvent[]): Promise<void>;
   /**
    * What the log knows of this account: intents that have no outcome yet, oldest first, the newest
-   * rotation that became current, and the newest password that a person stored; null when it knows
-   * none. Throws `audit-unavailable`.
+   * rotation that became current, the newest password that a person stored, and the suspension that
+   * nobody has resumed; null when it knows none. Throws `audit-unavailable`.
    */
   rotationsOf(account: string): Promise<{
     readonly open: readonly OpenIntent[];
     readonly last: LastRotation | null;
     readonly stored?: StoredByHand | null;
+    readonly suspension?: LastSuspension | null;
   }>;
 }
 

@@ -19,6 +19,7 @@ import {
   type ClosedRotation,
   historyKept,
   type OpenRotation,
+  type StoppedRecord,
 } from './record.ts';
 import type { Ending, Moment, OpenReason, Outcome, Result, State } from './state.ts';
 
@@ -120,9 +121,9 @@ export function suspended(
   const { sequence, open, history } = after;
   const fields = { sequence: sequence + 1, basis: current.versionId, loginsSpent };
   const common = recordFields(state, at, fields);
-  const record: AttemptRecord = { phase: 'stopped', ...common, open, history, reason, refused };
+  const record: StoppedRecord = { phase: 'stopped', ...common, open, history, reason, refused };
   const rotationId = open?.rotationId;
-  const audit = suspensionEvents(state, current, reason, { rotationId, detail });
+  const audit = suspensionEvents(state, current, record, detail);
   return ending(state, at, { outcome: 'stopped', reason, detail, rotationId }, { record, audit });
 }
 
@@ -137,20 +138,16 @@ export const concernsRotation = (reason: StopReason): boolean =>
 export function suspensionEvents(
   state: State,
   { credentials }: SecretVersion,
-  reason: StopReason,
-  { rotationId, detail }: { rotationId?: string | undefined; detail?: string | undefined },
+  { reason, open, sequence: attemptRecord }: StoppedRecord,
+  detail?: string,
 ): AuditEvent[] {
   const { certainty } = failures[reason];
   const facts = { username: credentials.username, certainty, reason, detail };
-  if (!concernsRotation(reason) || rotationId === undefined)
-    return [auditOf(state, 'account.stopped', 'failure', facts)];
-  const about = { ...facts, rotationId };
+  const isOfRotation = open && concernsRotation(reason);
+  const about = isOfRotation ? { ...facts, rotationId: open.rotationId } : facts;
+  const stopped = auditOf(state, 'account.stopped', 'failure', { ...about, attemptRecord });
   const outcome = reason === 'password-lost' ? 'rotation.reconciled' : 'rotation.outcome';
-  // The outcome is last: until it is durable, a later attempt records both again.
-  return [
-    auditOf(state, 'account.stopped', 'failure', about),
-    auditOf(state, outcome, 'failure', about),
-  ];
+  return isOfRotation ? [stopped, auditOf(state, outcome, 'failure', about)] : [stopped];
 }
 
 /** How an attempt ended. Without a reason it succeeded. */

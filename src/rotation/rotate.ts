@@ -191,12 +191,13 @@ export async function survey(
   const current = answerOf(reads[0]);
   const record = answerOf(reads[1]);
   const pending = answerOf(reads[2]);
-  const { open: openIntents, last, stored = null } = answerOf(reads[3]);
+  const { open: openIntents, last, stored = null, suspension: found } = answerOf(reads[3]);
   const isOwn = owner !== null && record?.record.holder.id === owner.id;
   const liveness = record === null || isOwn ? 'gone' : processes.liveness(record.record.holder);
   const lastRotation = last?.secretId === secretId ? last : null;
-  const atMs = clock.nowMs();
-  return { atMs, current, record, pending, liveness, openIntents, lastRotation, stored };
+  const suspension = found?.secretId === secretId ? found : null;
+  const known = { openIntents, lastRotation, stored, suspension };
+  return { atMs: clock.nowMs(), current, record, pending, liveness, ...known };
 }
 
 /** The answer, or the failure thrown. */

@@ -14,7 +14,14 @@
 //      └── taken: survey again  └── failed, interrupted: released or suspended ───────────────┘
 
 import type { Secret } from '../secret.ts';
-import type { AuditEvent, LastRotation, OpenIntent, StoredByHand, Trigger } from './event.ts';
+import type {
+  AuditEvent,
+  LastRotation,
+  LastSuspension,
+  OpenIntent,
+  StoredByHand,
+  Trigger,
+} from './event.ts';
 import type { Certainty, Facts, Failure, Reason, StopReason } from './failure.ts';
 import type {
   FoundReceipt,
@@ -324,6 +331,7 @@ export type Evidence = {
   readonly openIntents: readonly OpenIntent[];
   readonly lastRotation: LastRotation | null;
   readonly stored?: StoredByHand | null;
+  readonly suspension?: LastSuspension | null;
 };
 
 /** What the evidence leaves open; all of it is read side by side. */

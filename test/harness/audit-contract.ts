@@ -73,6 +73,36 @@ export function auditLogContract(name: string, make: () => Promise<ContractLog>)
     await log.close();
   });
 
+  test(`${name}: a suspension is known until it is resumed, also after a restart`, async () => {
+    const { open, clock } = await make();
+    const log = await open();
+    const about = {
+      account: 'fleet-a',
+      secretId: 'secret-a',
+      trigger: { kind: 'manual' },
+    } as const;
+    const stopped = { code: 'account.stopped', status: 'failure', ...about } as const;
+    await log.append([{ ...stopped, attemptRecord: 4 }]);
+    await log.checkpoint();
+    await log.append([{ ...stopped, attemptRecord: 7, account: 'fleet-b' }]);
+    await log.close();
+
+    const again = await open();
+    const suspensions = async () => [
+      (await again.rotationsOf('fleet-a')).suspension,
+      (await again.rotationsOf('fleet-b')).suspension,
+    ];
+    const [first, second] = [4, 7].map((attemptRecord) => ({
+      secretId: 'secret-a',
+      attemptRecord,
+      atMs: clock.atMs,
+    }));
+    expect(await suspensions()).toEqual([first, second]);
+    await again.append([{ code: 'account.resumed', status: 'success', ...about }]);
+    expect(await suspensions()).toEqual([null, second]);
+    await again.close();
+  });
+
   test(`${name}: a requested run and its result are known for seven days`, async () => {
     const { open, clock } = await make();
     const trigger = { kind: 'manual', requestedBy: 'ops' } as const;

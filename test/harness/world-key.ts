@@ -11,6 +11,7 @@ import {
   isOutcome,
   labelled,
   lastRotation,
+  lastSuspension,
   newestRecord,
   passwordOf,
   recordAt,
@@ -167,6 +168,11 @@ function recordParts(
     parts.push(`last ${name(last.rotationId)} ${ageMs} ${last.isVerified}`);
   }
   const newest = newestRecord(world);
+  const suspension = lastSuspension(world);
+  if (suspension !== null) {
+    const ageMs = Math.min(world.nowMs + beginsAtMs - suspension.atMs, oldMs);
+    parts.push(`suspended ${suspension.attemptRecord - (newest?.sequence ?? 0)} ${ageMs}`);
+  }
   if (!newest) return parts;
   const labelledAt = labelledSequence(world);
   const current = labelled(world, 'AWSCURRENT')?.id ?? '';

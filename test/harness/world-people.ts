@@ -6,6 +6,7 @@ import {
   currentOf,
   idOf,
   labelled,
+  lastSuspension,
   moveLabel,
   nameOf,
   newestRecord,
@@ -60,8 +61,10 @@ export const handiwork = {
     const before = passwordsIn(world);
     world.secret = copySecret(world.backup);
     const after = passwordsIn(world);
-    const counted = newestRecord(world)?.loginsSpent ?? 0;
-    world.forgottenStrikes = Math.max(world.forgottenStrikes, world.strikes - counted);
+    const { sequence = 0, loginsSpent = 0 } = newestRecord(world) ?? {};
+    // An audited suspension shows that the store is an older copy.
+    if ((lastSuspension(world)?.attemptRecord ?? 0) <= sequence)
+      world.forgottenStrikes = Math.max(world.forgottenStrikes, world.strikes - loginsSpent);
     for (const answer of world.answers)
       answer.isForgotten ||= before.includes(answer.password) && !after.includes(answer.password);
     world.secret.changedMs = beginsAtMs + world.nowMs;
@@ -78,9 +81,7 @@ export const handiwork = {
   'another program fails to log in': (world: World): void => {
     world.foreignStrikes += 1;
   },
-  /**
-   * Another account, which has the same user in a secret of its own, is rotated on another machine.
-   */
+  /** Another account, with the same user in another secret, is rotated on another machine. */
   'another account resets the same user': (world: World): void => {
     unlock(world);
     setPassword(world, nameOf(world, '§other'));

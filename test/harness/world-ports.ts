@@ -28,6 +28,7 @@ import {
   endReset,
   idOf,
   lastRotation,
+  lastSuspension,
   logIn,
   openIntents,
   recordAt,
@@ -580,6 +581,7 @@ function auditOf(caller: Caller): AuditLog {
       read(caller, 'rotationsOf', 'rotationsOf', 'audit-unavailable', () => ({
         open: openIntents(world),
         last: lastRotation(world),
+        suspension: lastSuspension(world),
       })),
   };
 }

@@ -3,7 +3,12 @@
 // The secret is the model of Secrets Manager (test/fakes), to which the store contract applies.
 // Every secret value in it carries the mark §, so that one that leaks is seen.
 
-import type { AuditEvent, LastRotation, OpenIntent } from '../../src/rotation/event.ts';
+import type {
+  AuditEvent,
+  LastRotation,
+  LastSuspension,
+  OpenIntent,
+} from '../../src/rotation/event.ts';
 import { type AttemptRecord, parseRecord } from '../../src/rotation/record.ts';
 import { openSecretStore, recordToken } from '../../src/stores/secret-store.ts';
 import type { SecretState, Service, Value, Version } from '../fakes/secrets-manager-service.ts';
@@ -482,6 +487,16 @@ export function lastRotation(world: World): LastRotation | null {
     );
   const about = { rotationId, versionId, secretId: id, username };
   return { ...about, atMs: beginsAtMs + atMs, isVerified };
+}
+
+/** The newest suspension that nobody has resumed, as the log has it. */
+export function lastSuspension(world: World): LastSuspension | null {
+  const event = world.audit.findLast(
+    ({ code }) => code === 'account.stopped' || code === 'account.resumed',
+  );
+  if (event?.attemptRecord === undefined) return null;
+  const { attemptRecord, secretId: id, atMs } = event;
+  return { secretId: id, attemptRecord, atMs: beginsAtMs + atMs };
 }
 
 /** Lets time pass; what was still under way happens when its time comes. */

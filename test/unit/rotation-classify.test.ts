@@ -301,7 +301,16 @@ describe('no rotation is open', () => {
           lastRotation: promoted('r5', 0),
         },
       },
-      { finding: 'store-older', versionId: 'r5' },
+      { finding: 'store-older', missing: { versionId: 'r5' } },
+    ],
+    [
+      'the audit log has a suspension whose attempt record the store does not have',
+      {
+        record: closedBefore,
+        current: version('r0', 'p0'),
+        evidence: { suspension: { secretId: 'secret', attemptRecord: 100, atMs: 0 } },
+      },
+      { finding: 'store-older', missing: { attemptRecord: 100 } },
     ],
     [
       'the audit log is newer than the store by seconds: the read may be outdated',

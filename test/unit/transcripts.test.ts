@@ -3,7 +3,7 @@
 // check and the next run. The texts are in test/fixtures/transcripts.txt.
 
 import type { Ask } from '../../src/app.ts';
-import type { AuditEvent, OpenIntent } from '../../src/rotation/event.ts';
+import type { AuditEvent, LastSuspension, OpenIntent } from '../../src/rotation/event.ts';
 import { Failure, type Reason } from '../../src/rotation/failure.ts';
 import type { FoundRecord, LoginAnswer, Ports, ResetAnswer } from '../../src/rotation/ports.ts';
 import type { Request } from '../../src/rotation/state.ts';
@@ -190,6 +190,14 @@ function openIntents(events: readonly AuditEvent[]): OpenIntent[] {
   return [...open.values()];
 }
 
+/** And which attempt record suspends the account. */
+function suspensionIn(events: readonly AuditEvent[]): LastSuspension | null {
+  const { code, secretId, attemptRecord } =
+    events.findLast((event) => ['account.stopped', 'account.resumed'].includes(event.code)) ?? {};
+  if (code !== 'account.stopped' || secretId === undefined) return null;
+  return { secretId, attemptRecord: attemptRecord ?? 0, atMs: 0 };
+}
+
 async function tell(
   faults: readonly Fault[],
   later: readonly (Purpose | SpecialStep)[],
@@ -202,7 +210,11 @@ async function tell(
         await given.audit.append(events);
         appended.push(...events);
       },
-      rotationsOf: async () => ({ open: openIntents(appended), last: null }),
+      rotationsOf: async () => ({
+        open: openIntents(appended),
+        last: null,
+        suspension: suspensionIn(appended),
+      }),
     };
     const { store, receipts, ...others } = faults.reduce(
       (ports, fault, index) => withFault(ports, fault, calls[index] as Calls),

@@ -185,10 +185,11 @@ function refuse(
     ? `the receipt is of rotation ${state.request.receipt?.rotationId}`
     : undefined;
   const detail = [said, other].filter((part) => part !== undefined).join('; ');
+  const about = finding.finding === 'store-older' ? finding.missing : finding;
   const facts = {
     receipt: 'place' in finding ? finding.place : undefined,
     suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
-    pendingVersionId: 'versionId' in finding ? finding.versionId : (evidence.pending ?? undefined),
+    pendingVersionId: 'versionId' in about ? about.versionId : (evidence.pending ?? undefined),
     retryAtMs: 'forMs' in finding ? at.atMs + finding.forMs : undefined,
   };
   const verdict = { reason, detail: detail === '' ? undefined : detail, facts };
@@ -196,19 +197,23 @@ function refuse(
 }
 
 /**
- * A suspension whose writer ended before it wrote the audit record leaves its intent open. This
- * closes it.
+ * What the audit log lacks about a suspension, because its writer ended or the log could not be
+ * written: the suspension, and the outcome of the rotation whose intent is open.
  */
 function unrecordedSuspension(
   state: Surveyed,
   evidence: Evidence,
-  { reason, open }: StoppedRecord,
+  record: StoppedRecord,
 ): AuditEvent[] {
-  const { openIntents, current } = evidence;
-  if (!openIntents.some(({ rotationId }) => rotationId === open?.rotationId)) return [];
-  if (concernsRotation(reason))
-    return suspensionEvents(state, current, reason, { rotationId: open?.rotationId });
-  return open ? [suspendedOutcome(state, evidence, open)] : [];
+  const { openIntents, current, suspension } = evidence;
+  const { open } = record;
+  const isOpen = openIntents.some(({ rotationId }) => rotationId === open?.rotationId);
+  const isRecorded = suspension?.attemptRecord === record.sequence;
+  const events = suspensionEvents(state, current, record).filter(({ code }) =>
+    code === 'account.stopped' ? !isRecorded : isOpen,
+  );
+  const isCarried = open && isOpen && !concernsRotation(record.reason);
+  return isCarried ? [...events, suspendedOutcome(state, evidence, open)] : events;
 }
 
 /** The outcome of a rotation that stays open because no login is left to decide about it. */
@@ -469,13 +474,9 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }
   const isStopped = record?.phase === 'stopped';
-  const missing = finding.finding === 'store-older' ? finding.rotationId : undefined;
-  if (
-    !isStopped &&
-    missing === undefined &&
-    abandon === undefined &&
-    (record?.loginsSpent ?? 0) === 0
-  ) {
+  const older = finding.finding === 'store-older' ? finding.missing : null;
+  const missing = older && 'rotationId' in older ? older.rotationId : undefined;
+  if (!isStopped && older === null && abandon === undefined && (record?.loginsSpent ?? 0) === 0) {
     const detail = 'automatic rotation is not suspended';
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }

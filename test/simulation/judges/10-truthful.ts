@@ -11,6 +11,7 @@ import {
   dayMs,
   labelled,
   lastRotation,
+  lastSuspension,
   newestRecord,
   passwordOf,
   passwordsIn,
@@ -95,7 +96,10 @@ function healthUntruth({ world }: Simulation, attempt: Attempted): string | null
   if (isReplaced && !closedPasswords(world).includes(current.password))
     return 'AWSCURRENT holds a password that a closed rotation replaced';
   const { open } = newestRecord(world) ?? {};
-  return open ? `rotation ${shortId(open.rotationId)} is open, and AWSCURRENT is invalid` : null;
+  // What another account has made of the user, only a login shows; testSecret sends it.
+  return open && !world.live.startsWith('§other')
+    ? `rotation ${shortId(open.rotationId)} is open, and AWSCURRENT is invalid`
+    : null;
 }
 
 function outcomeUntruth(
@@ -168,7 +172,7 @@ function reasonUntruth({ simulation, attempt, reason, rotationId }: Said): strin
     case 'store-older-than-audit': {
       const last = lastRotation(world);
       const isThere = versionOf(world, last?.versionId) !== undefined;
-      return last && isThere && namesRotation(world, last.rotationId)
+      return last && isThere && !isOlderThanAudit(world)
         ? `the store has rotation ${shortId(last.rotationId)}`
         : null;
     }
@@ -213,10 +217,12 @@ function keptCopy(world: World, receipts: string): boolean {
   return isStored || (isReadable && passwordsIn(world).length > 0);
 }
 
-/** Whether the store is a copy from before the last rotation that the audit log has. */
+/** Whether the store is a copy from before the last rotation or suspension in the audit log. */
 export function isOlderThanAudit(world: World): boolean {
   const last = lastRotation(world);
-  return last !== null && !namesRotation(world, last.rotationId);
+  const { attemptRecord = 0 } = lastSuspension(world) ?? {};
+  const isMissing = attemptRecord > (newestRecord(world)?.sequence ?? 0);
+  return isMissing || (last !== null && !namesRotation(world, last.rotationId));
 }
 
 /** Whether a record still names this rotation. */

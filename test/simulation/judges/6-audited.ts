@@ -4,13 +4,12 @@
 
 import {
   type Audited,
-  beginsAtMs,
   isOutcome,
+  lastSuspension,
   newestRecord,
   passwordOf,
   recordAt,
   shortId,
-  tokenOf,
   versionOf,
   type World,
 } from '../../harness/world.ts';
@@ -49,12 +48,9 @@ function falsehood(simulation: Simulation, event: Audited): string | null {
     case 'credential.verified':
       return acceptedFalsehood(world, versionAfter);
     case 'account.stopped': {
-      const newest = newestRecord(world);
-      // A resume records the suspension that it ends.
-      const records = [newest, recordAt(world, (newest?.sequence ?? 0) - 1)];
-      const isWritten = records.some(
-        (record) => record?.phase === 'stopped' && record.reason === event.reason,
-      );
+      const record = recordAt(world, event.attemptRecord ?? 0);
+      const isWritten = record?.phase === 'stopped' && record.reason === event.reason;
+      // Somebody may have restored an older copy of the store.
       return isWritten || isAnybodyElse(simulation) ? null : 'no record suspends the account';
     }
     case 'rotation.outcome':
@@ -143,14 +139,8 @@ export function auditedAtEnd({ world }: Simulation): string | null {
     if (!ends.some((event) => event.rotationId === rotationId))
       return `the audit log has no outcome for ${shortId(rotationId)}`;
   const record = newestRecord(world);
-  const writtenMs = versionOf(world, tokenOf(world, record?.sequence ?? 0))?.createdMs ?? 0;
-  const isStopped = world.audit.findLast(
-    ({ code }) => code === 'account.stopped' || code === 'account.resumed',
-  );
-  // The log is later than the record: an older copy replaced the store.
-  if (beginsAtMs + (isStopped?.atMs ?? 0) > writtenMs) return null;
-  // Without a rotation, no open intent shows a later attempt that a record is missing.
-  return record?.phase === 'stopped' && record.open && isStopped?.reason !== record.reason
+  const isSaid = lastSuspension(world)?.attemptRecord === record?.sequence;
+  return record?.phase === 'stopped' && !isSaid && !isOlderThanAudit(world)
     ? `the audit log does not say that the account is suspended for ${record.reason}`
     : null;
 }
