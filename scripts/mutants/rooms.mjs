@@ -5,6 +5,8 @@ export const rooms = {
   rotation: {
     atLeast: 90,
     tests: [
+      'unit/rotation-transitions',
+      'unit/rotation-decisions',
       'unit/rotation-failure',
       'unit/rotation-policy',
       'unit/rotation-result',
