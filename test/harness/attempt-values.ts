@@ -32,10 +32,10 @@ export const owner = { id: 'owner-1', host: 'here', pid: 7 };
 export const version = (
   versionId: string,
   password: string,
-  { days = 61, stages = [] }: { days?: number; stages?: readonly string[] } = {},
+  { days = 61 }: { days?: number } = {},
 ): SecretVersion => ({
   versionId,
-  stages,
+  stages: [],
   createdAtMs: nowMs - days * dayMs,
   document: new Secret(`{"password":"${password}"}`),
   credentials: {
@@ -90,6 +90,8 @@ export type Facts = {
   readonly newer?: AttemptRecord;
   /** What is read by label and is outdated. */
   readonly outdated?: SecretVersion;
+  /** No version is read with the label AWSCURRENT. */
+  readonly isUnlabelled?: true;
   /** The method that fails. */
   readonly fails?: keyof Ports['store'] | 'rotationsOf' | 'find';
   readonly remainingMs?: number;
@@ -98,7 +100,9 @@ export type Facts = {
 
 /** Ports that read these facts and can do nothing else. */
 export function portsOf(facts: Facts): Omit<Ports, 'observe'> {
-  const { record = null, ageMs = 100_000, current = version('v1', 'old'), fails } = facts;
+  const { record = null, ageMs = 100_000, fails } = facts;
+  const stages = facts.isUnlabelled ? [] : ['AWSCURRENT'];
+  const current = { ...(facts.current ?? version('v1', 'old')), stages };
   const known = new Map([current, ...(facts.versions ?? [])].map((one) => [one.versionId, one]));
   const answering = <T>(method: NonNullable<Facts['fails']>, value: T): Promise<T> =>
     method === fails ? Promise.reject(failure('store-unavailable')) : Promise.resolve(value);
