@@ -7,6 +7,7 @@ export const rooms = {
     tests: [
       'unit/rotation-transitions',
       'unit/rotation-decisions',
+      'unit/rotation-loop',
       'unit/rotation-failure',
       'unit/rotation-policy',
       'unit/rotation-result',
@@ -17,7 +18,6 @@ export const rooms = {
       'unit/retry',
       'unit/transcripts',
       'simulation/found',
-      'simulation/every-way',
     ],
   },
   thingspace: {
