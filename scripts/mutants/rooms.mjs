@@ -9,6 +9,7 @@ export const rooms = {
       'unit/rotation-decisions',
       'unit/rotation-loop',
       'unit/rotation-failure',
+      'unit/rotation-deadline',
       'unit/rotation-policy',
       'unit/rotation-result',
       'unit/rotation-record',
