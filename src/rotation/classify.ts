@@ -29,8 +29,8 @@ export type Finding =
   /** Automatic rotation is suspended, and the evidence since then does not clear it. */
   | { readonly finding: 'stopped'; readonly record: StoppedRecord }
   | { readonly finding: 'foreign-pending'; readonly versionId: string }
-  /** The audit log knows a rotation that the store does not have. */
-  | { readonly finding: 'store-older'; readonly versionId: string }
+  /** The audit log or the record names a rotation whose version the store does not have. */
+  | { readonly finding: 'store-older'; readonly rotationId: string; readonly versionId: string }
   /**
    * The audit log is newer than what the store returned, by so little that the read may be
    * outdated.
@@ -177,10 +177,11 @@ export function classify(evidence: Evidence, details: Details, request: Request)
     return { finding: 'busy', forMs: found.record.leaseMs - found.ageMs, record: found.record };
   const { lastRotation } = evidence;
   if (lastRotation !== null && !namesIn(evidence).includes(lastRotation.rotationId)) {
-    const forMs = lastRotation.atMs + outdatedReadMs - evidence.atMs;
+    const { rotationId, versionId, atMs } = lastRotation;
+    const forMs = atMs + outdatedReadMs - evidence.atMs;
     return forMs > 0
       ? { finding: 'outdated', forMs }
-      : { finding: 'store-older', versionId: lastRotation.versionId };
+      : { finding: 'store-older', rotationId, versionId };
   }
   const finding = open
     ? classifyOpen(open, evidence, details, request)
@@ -263,9 +264,9 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   const restored = isNewest ? null : oldPassword(evidence, details);
   if (restored) return restored;
   // The version that replaced this password is gone: the store is an older copy.
-  const { versionId } = last ?? {};
-  if (!isNewest && versionId !== undefined && !newest && holdsOldPassword(evidence, details))
-    return { finding: 'store-older', versionId };
+  const { rotationId, versionId } = last ?? {};
+  if (rotationId && versionId && !isNewest && !newest && holdsOldPassword(evidence, details))
+    return { finding: 'store-older', rotationId, versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
   const sinceMs = isNewest ? last?.sinceMs : undefined;
@@ -414,8 +415,8 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
       );
     case 'store-older':
       return (
-        `the audit log names version ${finding.versionId}, which the secret store does not ` +
-        `have`
+        `a later rotation made version ${finding.versionId} current, and the secret store does ` +
+        `not have it`
       );
     case 'outdated':
       return (

@@ -552,6 +552,19 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
   },
 };
 
+test('a resume accepts that the version of the last rotation is gone', async () => {
+  // The resume ended with exit code 0, and the account stayed suspended, when the audit log did not
+  // name that rotation.
+  const facts: Facts = { record: closedBefore(), current: restored, versions: [v0] };
+
+  const resumed = (await surveyed(facts, { purpose: 'resume' })).at(-1);
+  const record = resumed?.at === 'ending' ? resumed.record : null;
+  const next = (await surveyed({ ...facts, record })).at(-1);
+
+  expect(record?.history).toEqual([{ rotationId: 'r0', as: 'abandoned' }]);
+  expect(next).toMatchObject({ at: 'claiming', plan: { plan: 'rotate' } });
+});
+
 /** What happens for this purpose, from the survey to the first state that reads nothing. */
 async function follow(facts: Facts, asked: Partial<Request>): Promise<string> {
   const states = await surveyed(facts, asked);

@@ -469,18 +469,21 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }
   const isStopped = record?.phase === 'stopped';
-  const isOlder = finding.finding === 'store-older';
-  if (!isStopped && !isOlder && abandon === undefined && (record?.loginsSpent ?? 0) === 0) {
+  const missing = finding.finding === 'store-older' ? finding.rotationId : undefined;
+  if (
+    !isStopped &&
+    missing === undefined &&
+    abandon === undefined &&
+    (record?.loginsSpent ?? 0) === 0
+  ) {
     const detail = 'automatic rotation is not suspended';
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }
   const { username } = at.current.credentials;
   const carried = carriedBy(evidence);
-  const missing = evidence.lastRotation?.rotationId;
-  const closings: ClosedRotation[] = [
-    ...(abandon === undefined ? [] : [{ rotationId: abandon, as: 'abandoned' as const }]),
-    ...(isOlder && missing ? [{ rotationId: missing, as: 'abandoned' as const }] : []),
-  ];
+  const closings: ClosedRotation[] = [abandon, missing]
+    .filter((rotationId) => rotationId !== undefined)
+    .map((rotationId) => ({ rotationId, as: 'abandoned' }));
   const history = closings.reduce(
     (known, closing) => withClosed({ ...carried, history: known }, closing, evidence.pending),
     carried.history ?? [],
