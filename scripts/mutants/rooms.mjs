@@ -5,7 +5,11 @@ export const rooms = {
   rotation: {
     atLeast: 90,
     tests: [
+      'unit/rotation-transitions',
+      'unit/rotation-decisions',
+      'unit/rotation-loop',
       'unit/rotation-failure',
+      'unit/rotation-deadline',
       'unit/rotation-policy',
       'unit/rotation-result',
       'unit/rotation-record',
@@ -15,7 +19,6 @@ export const rooms = {
       'unit/retry',
       'unit/transcripts',
       'simulation/found',
-      'simulation/every-way',
     ],
   },
   thingspace: {

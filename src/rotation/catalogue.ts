@@ -624,8 +624,9 @@ const catalogue: Record<Reason, Entry> = {
   'store-older-than-audit': {
     title: 'secret store is outdated',
     meaning: () =>
-      'Unknown. The audit log names a later rotation than the secret store. A backup was ' +
-      'probably restored. Automatic rotation is suspended.',
+      'Unknown. The audit log or the attempt record names a version or a suspension that the ' +
+      'secret store does not have. A backup was probably restored. Automatic rotation is ' +
+      'suspended.',
     steps: (facts) => [
       {
         text:

@@ -76,7 +76,7 @@ export const notes: Record<Reason, string> = {
   'verify-refused': 'Do not make the previous version current again: the old password is invalid.',
   'store-conflict': 'Do not delete the pending version: it holds the password that Verizon issued.',
   'store-older-than-audit':
-    'Do not log in with the stored password: a later rotation replaced it. The audit log names ' +
-    'the version that is missing.',
+    'Do not log in with the stored password: a later rotation replaced it, or later logins with ' +
+    'it were rejected. The detail names what is missing.',
   'password-lost': 'Do not try old passwords: each rejected login counts.',
 };

@@ -4,10 +4,20 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+const read = new Map<string, readonly string[]>();
+
+function sectionsOf(file: string): readonly string[] {
+  const known = read.get(file);
+  if (known) return known;
+  const sections = existsSync(file) ? readFileSync(file, 'utf8').split(/(?=^# )/m) : [];
+  read.set(file, sections);
+  return sections;
+}
+
 /** Compares a text with the section of this title in a file of test/fixtures. */
 export function expectGolden(name: string, title: string, text: string): void {
   const file = join(import.meta.dirname, '../fixtures', name);
-  const sections = existsSync(file) ? readFileSync(file, 'utf8').split(/(?=^# )/m) : [];
+  const sections = sectionsOf(file);
   const head = `# ${title}\n`;
   const section = `${head}${text}\n`;
   const at = sections.findIndex((one) => one.startsWith(head));
@@ -15,6 +25,7 @@ export function expectGolden(name: string, title: string, text: string): void {
     expect(section).toBe(sections[at]);
     return;
   }
-  sections.splice(at < 0 ? sections.length : at, 1, section);
-  writeFileSync(file, sections.join(''));
+  const updated = sections.toSpliced(at < 0 ? sections.length : at, 1, section);
+  read.set(file, updated);
+  writeFileSync(file, updated.join(''));
 }

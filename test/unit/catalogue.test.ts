@@ -2,7 +2,7 @@
 // that work.
 
 import { explain, explanationLines, nextStep, reasons } from '../../src/rotation/catalogue.ts';
-import { causes, type Facts, type Reason } from '../../src/rotation/failure.ts';
+import { causes, type Facts, failures, type Reason } from '../../src/rotation/failure.ts';
 import { notes } from '../../src/rotation/notes.ts';
 import { expectGolden } from '../harness/golden.ts';
 import { openParser } from '../harness/parser.ts';
@@ -138,4 +138,44 @@ test.each(causes)('an operator reads this for the cause %s', (cause) => {
   );
 
   expectGolden('explanations.txt', `cause ${cause}`, lines.join('\n'));
+});
+
+test.each<[string, Facts]>([
+  ['in a file', { receipt: '/var/lib/receipts/east of.age' }],
+  ['in the log', { receipt: 'the log' }],
+  ['in the log, of a known rotation', { receipt: 'the log', rotationId: 'r1' }],
+  ['in a bucket', { receipt: 's3://bucket/east.age' }],
+  ['nowhere', {}],
+  ['in a file with a quotation mark', { receipt: "it's.age", config: 'a b.yaml' }],
+  ['in the file of the failure', { path: '/tmp/east.age', cause: 'receipt-content' }],
+  ['in the file of the account', { receipt: 'east.age', path: 'x', cause: 'receipt-content' }],
+  ['of no known file', { cause: 'receipt-content' }],
+  [
+    'in a folder with a mark',
+    { path: '/store', mark: '/state/store.mark', cause: 'folder-missing' },
+  ],
+  ['in a folder without a mark', { path: '/store', cause: 'folder-missing' }],
+  [
+    'that the role may not read',
+    { cause: 'iam', resource: 'arn:aws:x', permission: 's3:GetObject' },
+  ],
+  ['that the role may not read, for an unknown permission', { cause: 'iam' }],
+])('what is known decides which steps are printed: a receipt %s', (title, facts) => {
+  const account = { account: 'fleet east', ...facts };
+  const lines = [explain('receipt-sealed', account), explain('receipt-sealed', facts)].map((one) =>
+    JSON.stringify(one),
+  );
+
+  expectGolden('explanations.txt', `receipt ${title}`, lines.join('\n'));
+});
+
+test('long lines are wrapped, and commands are not', () => {
+  const wrap = (line: string): string[] => [`<${line.trim()}>`];
+  const facts = { ...known, store: 'file' } as const;
+
+  expectGolden('explanations.txt', 'wrapped', explanationLines('busy', facts, wrap).join('\n'));
+});
+
+test('the reasons are those of the table of failures, in its order', () => {
+  expect(reasons).toEqual(Object.keys(failures));
 });

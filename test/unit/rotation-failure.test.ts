@@ -1,14 +1,18 @@
 // The failure table holds together: what is known, who acts, and what the process exits with.
 
+import { triggerKinds } from '../../src/rotation/event.ts';
 import {
   type Certainty,
   errnoOf,
   exitCodeOf,
   Failure,
   failures,
+  osErrorText,
   stopReasons,
+  storeFailures,
   systemFailure,
 } from '../../src/rotation/failure.ts';
+import { closings } from '../../src/rotation/record.ts';
 import { describeSharedUser, findSharedUsers } from '../../src/rotation/shared-users.ts';
 
 const rows = Object.entries(failures);
@@ -81,6 +85,45 @@ test.each<[string, string, string | undefined]>([
     `index: ${meaning} (${code})`,
   ]);
   expect(failure.facts).toEqual({ cause, path: '/a/file' });
+});
+
+test.each<[string, string]>([
+  ['EACCES', 'permission denied'],
+  ['EADDRINUSE', 'the address is in use'],
+  ['EADDRNOTAVAIL', 'this machine does not have the address'],
+  ['EEXIST', 'the file exists already'],
+  ['EISDIR', 'it is a folder'],
+  ['ENOTDIR', 'it is not a folder'],
+  ['ELOOP', 'system error ELOOP'],
+  ['no code', 'system error unknown'],
+])('%s is explained in words', (code, meaning) => {
+  expect(osErrorText(systemError(code))).toBe(meaning);
+});
+
+test('the names in records, logs and metrics are an interface', () => {
+  expect({ triggerKinds, closings, stopReasons, storeFailures }).toEqual({
+    triggerKinds: ['schedule', 'manual', 'native', 'recovery', 'unattended'],
+    closings: ['rotated', 'not-applied', 'superseded', 'abandoned'],
+    stopReasons: [
+      'login-refused',
+      'login-budget-spent',
+      'verify-refused',
+      'store-conflict',
+      'password-lost',
+    ],
+    storeFailures: ['store-unavailable', 'store-denied', 'store-missing'],
+  });
+});
+
+test('a failure has its name, its reason and its facts', () => {
+  const { name, reason, message, facts } = new Failure('store-denied', 'no');
+
+  expect({ name, reason, message, facts }).toEqual({
+    name: 'Failure',
+    reason: 'store-denied',
+    message: 'no',
+    facts: {},
+  });
 });
 
 test('a failure stays what it is, and a bug is thrown', () => {

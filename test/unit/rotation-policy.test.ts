@@ -1,5 +1,14 @@
 import fc from 'fast-check';
-import { ageDays, dayMs, dueAtMs, dueness, isDue } from '../../src/rotation/policy.ts';
+import {
+  ageDays,
+  clockToleranceMs,
+  dayMs,
+  dueAtMs,
+  dueness,
+  exemptUntilMs,
+  isDue,
+  isExemptAt,
+} from '../../src/rotation/policy.ts';
 import { closings } from '../../src/rotation/record.ts';
 import { withClosed } from '../../src/rotation/result.ts';
 
@@ -64,5 +73,55 @@ test('resets that did not happen push no order out of the history of eight', () 
     ...[19, 18, 17, 16, 15, 14].map((count) => `refused-${count}`),
     'later',
     'ordered',
+  ]);
+});
+
+test('an exemption includes its last day', () => {
+  const account = { exempt: { until: '2026-12-01' } };
+  const endMs = Date.UTC(2026, 11, 2);
+
+  expect(exemptUntilMs(account)).toBe(endMs);
+  expect([endMs - 1, endMs].map((ms) => isExemptAt(account, ms))).toEqual([true, false]);
+  expect([exemptUntilMs({}), isExemptAt({}, 0), isExemptAt({}, 1)]).toEqual([
+    undefined,
+    false,
+    false,
+  ]);
+  expect(exemptUntilMs({ exempt: { until: 'never' } })).toBeUndefined();
+});
+
+test('the clock of the store may differ by five minutes', () => {
+  expect(clockToleranceMs).toBe(5 * 60_000);
+});
+
+test('the history keeps the newest rotation, that of the pending version, and repeated orders', () => {
+  const entries = Array.from({ length: 12 }, (_, index) => ({
+    rotationId: `r${index}`,
+    as: index === 9 ? ('rotated' as const) : ('superseded' as const),
+    ...(index === 9 || index === 11 ? { versionId: `v${index}` } : {}),
+    ...(index === 10 ? { keyDigest: 'a' } : {}),
+  }));
+  const closing = { rotationId: 'now', as: 'not-applied' } as const;
+  const keptWith = (pending: string | null): string[] =>
+    withClosed({ history: entries }, closing, pending).map(({ rotationId }) => rotationId);
+
+  expect(keptWith(null)).toEqual(['now', 'r0', 'r1', 'r2', 'r3', 'r4', 'r9', 'r10']);
+  expect(keptWith('v11')).toEqual(['now', 'r0', 'r1', 'r2', 'r3', 'r9', 'r10', 'r11']);
+  expect(keptWith('r8')).toEqual(['now', 'r0', 'r1', 'r2', 'r3', 'r8', 'r9', 'r10']);
+});
+
+test('a rotation that is closed keeps the key of its order, and is named once', () => {
+  const open = { rotationId: 'r1', basis: 'v1', startedAtMs: 1, settleLeftMs: 2, keyDigest: 'a' };
+  const before = { rotationId: 'r2', as: 'abandoned', keyDigest: 'b' } as const;
+
+  expect(withClosed({ open, history: [before] }, { rotationId: 'r1', as: 'superseded' })).toEqual([
+    { rotationId: 'r1', as: 'superseded', keyDigest: 'a' },
+    before,
+  ]);
+  expect(withClosed({ open, history: [before] }, { rotationId: 'r2', as: 'rotated' })).toEqual([
+    { rotationId: 'r2', as: 'rotated', keyDigest: 'b' },
+  ]);
+  expect(withClosed({}, { rotationId: 'r3', as: 'rotated' })).toEqual([
+    { rotationId: 'r3', as: 'rotated' },
   ]);
 });

@@ -149,6 +149,9 @@ test.each<[string, object]>([
   ['"open" is not an open rotation', { open: { ...openRotation, startedAtMs: -1 } }],
   ['"open" is not an open rotation', { open: { ...openRotation, settleLeftMs: 'x' } }],
   ['"open" is not an open rotation', { open: { ...openRotation, verified: false } }],
+  ['"open" is not an open rotation', { open: { ...openRotation, keyDigest: 7 } }],
+  ['"open" is not an open rotation', { open: [openRotation] }],
+  ['"open" is not an open rotation', { open: null }],
   ['"history" is not a list of closed rotations', { history: {} }],
   ['"history" is not a list of closed rotations', { history: ['r'] }],
   ['"history" is not a list of closed rotations', { history: [{ ...closedRotation, as: 'x' }] }],
@@ -196,36 +199,97 @@ test('a record of a newer release is refused', () => {
   expect(reasonOf(() => parseRecord(JSON.stringify(newer)))).toBe('record-invalid');
 });
 
+test.each([
+  ['no JSON', '{', 'it is not JSON'],
+  ['a list', '[]', 'it is not an object'],
+  ['null', 'null', 'it is not an object'],
+  ['another format', '{"format":"x"}', 'its "format" is not "thingspace-rotator/attempt/2"'],
+])('the failure says what is wrong with the text: %s', (_, content, what) => {
+  expect(() => parseRecord(content)).toThrow(
+    new Failure(
+      'record-invalid',
+      `the version under ROTATION is not an attempt record of this release: ${what}`,
+    ),
+  );
+});
+
+const legacyOpen = {
+  rotationId: 'r1',
+  basis: 'v1',
+  startedAtMs: 5,
+  settleLeftMs: 600_000,
+  isLegacy: true,
+};
+const ten = Array.from({ length: 10 }, (_, index) => `r${index}`);
+const abandoned = (rotationId: string) => ({ rotationId, as: 'abandoned' });
+
 test.each<[string, object, object]>([
   [
     'a reset that 0.1 may have sent is open',
     { phase: 'resetting', rotationId: 'r1' },
-    { phase: 'resetting', open: { rotationId: 'r1', basis: 'v1', isLegacy: true } },
+    { phase: 'resetting', open: legacyOpen, history: [] },
   ],
   [
     'a doubt that 0.1 released is open',
-    { phase: 'released', rotationId: 'r1', doubtful: true },
-    { phase: 'released', open: { rotationId: 'r1' } },
+    { phase: 'released', rotationId: 'r1', doubtful: true, earlier: ['r1', 'r0', 7, ''] },
+    { phase: 'released', open: legacyOpen, history: [abandoned('r0')] },
   ],
   [
-    'a rotation that 0.1 stopped after its reset is open',
+    'a conflict of 0.1 names a version that no reset began with',
     { phase: 'stopped', rotationId: 'r1', reason: 'store-conflict' },
-    { phase: 'stopped', reason: 'store-conflict', refused: 'v1', open: { rotationId: 'r1' } },
+    {
+      phase: 'stopped',
+      reason: 'store-conflict',
+      refused: 'v1',
+      open: { ...legacyOpen, basis: '00000000-0000-0000-0000-000000000000' },
+      history: [],
+    },
+  ],
+  [
+    'a password that 0.1 could not verify is open',
+    { phase: 'stopped', rotationId: 'r1', reason: 'verify-refused' },
+    { phase: 'stopped', reason: 'verify-refused', refused: 'v1', open: legacyOpen, history: [] },
+  ],
+  [
+    'a password that 0.1 lost is open',
+    { phase: 'stopped', rotationId: 'r1', reason: 'password-lost' },
+    { phase: 'stopped', reason: 'password-lost', refused: 'v1', open: legacyOpen, history: [] },
+  ],
+  [
+    'a login that was rejected before the reset leaves nothing open',
+    { phase: 'stopped', rotationId: 'r1', reason: 'login-refused' },
+    { phase: 'stopped', reason: 'login-refused', refused: 'v1', history: [abandoned('r1')] },
+  ],
+  [
+    'a doubt about no rotation is none',
+    { phase: 'released', doubtful: true, earlier: 'r0' },
+    { phase: 'released', history: [] },
+  ],
+  [
+    'a reason of another phase is none',
+    { phase: 'released', rotationId: 'r1', reason: 'verify-refused' },
+    { phase: 'released', reason: 'verify-refused', history: [abandoned('r1')] },
   ],
   [
     'a rotation that 0.1 released without a doubt came to nothing, and its version is not foreign',
     { phase: 'released', rotationId: 'r1', earlier: ['r0'] },
-    {
-      phase: 'released',
-      open: undefined,
-      history: [
-        { rotationId: 'r1', as: 'abandoned' },
-        { rotationId: 'r0', as: 'abandoned' },
-      ],
-    },
+    { phase: 'released', history: [abandoned('r1'), abandoned('r0')] },
+  ],
+  [
+    'eight of the earlier rotations are kept',
+    { phase: 'released', earlier: ten },
+    { phase: 'released', history: ten.slice(0, 8).map(abandoned) },
   ],
 ])('records of version 0.1: %s', (_, fields, expected) => {
-  expect(parseRecord(JSON.stringify({ ...legacy, ...fields }))).toMatchObject(expected);
+  const { format: _format, ...common } = legacy;
+
+  expect(parseRecord(JSON.stringify({ ...legacy, ...fields }))).toEqual({ ...common, ...expected });
+});
+
+test('a damaged record of version 0.1 is refused', () => {
+  expect(() => parseRecord(JSON.stringify({ ...legacy, phase: 'sleeping' }))).toThrow(
+    '"phase" is unknown',
+  );
 });
 
 function reasonOf(parse: () => unknown): string {

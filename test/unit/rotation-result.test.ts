@@ -1,5 +1,6 @@
 // The JSON form of a result: an interface with fixed fields.
 
+import { isGood } from '../../src/rotation/result.ts';
 import { resultJson } from '../../src/rotation/result-json.ts';
 import type { Result } from '../../src/rotation/state.ts';
 
@@ -66,4 +67,17 @@ test('a field without a value is null', () => {
     deadWindowMs: null,
     next: null,
   });
+});
+
+test('a password is due from the moment on that was announced', () => {
+  const at = (dueAtMs: number): unknown => {
+    const result = { dueAtMs, endedAtMs: startedAtMs, startedAtMs, next: '' } as Result;
+    return resultJson(result).due;
+  };
+
+  expect([startedAtMs - 1, startedAtMs, startedAtMs + 1].map(at)).toEqual([true, true, false]);
+});
+
+test('a result without a reason is good', () => {
+  expect([isGood({} as Result), isGood({ reason: 'busy' } as Result)]).toEqual([true, false]);
 });

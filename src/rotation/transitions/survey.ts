@@ -482,9 +482,9 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
   }
   const { username } = at.current.credentials;
   const carried = carriedBy(evidence);
-  const closings = [abandon, missing]
+  const closings: ClosedRotation[] = [abandon, missing]
     .filter((rotationId) => rotationId !== undefined)
-    .map((rotationId) => ({ rotationId, as: 'abandoned' as const }));
+    .map((rotationId) => ({ rotationId, as: 'abandoned' }));
   const history = closings.reduce(
     (known, closing) => withClosed({ ...carried, history: known }, closing, evidence.pending),
     carried.history ?? [],
