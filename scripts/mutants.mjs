@@ -159,11 +159,25 @@ async function examine(room, listed) {
   report(room, chosen, known, listed);
 }
 
+/** What each test reaches; kept until its bundle changes, which has the test and all mutants. */
+async function coverageOf(room, bundles, count, worker) {
+  const place = join(cache, `${room}-coverage.json`);
+  const kept = read(place, {});
+  const keyOf = ({ path }) => hash(readFileSync(path, 'utf8'));
+  const changed = bundles.filter((bundle) => kept[bundle.name]?.key !== keyOf(bundle));
+  const names = changed.map(({ name }) => name);
+  const answer = await worker.ask({ do: 'cover', count, names });
+  if (answer === null) throw new Error(`the tests of ${room} ended their process`);
+  for (const [index, bundle] of changed.entries())
+    kept[bundle.name] = { key: keyOf(bundle), covered: answer.covered[index] };
+  writeFileSync(place, JSON.stringify(kept));
+  return bundles.map(({ name }) => kept[name].covered);
+}
+
 async function tryAll(room, { codes, count }, open, known, folder) {
   const bundles = await bundleTests(rooms[room].tests, (path) => codes.get(path), folder);
   let worker = startWorker(bundles);
-  const answer = await worker.ask({ do: 'cover', count });
-  if (answer === null) throw new Error(`the tests of ${room} ended their process`);
+  const covered = await coverageOf(room, bundles, count, worker);
   const killersOf = new Map();
   for (const [index, mutant] of open.entries()) {
     const { id, name, source, file, within, line, change } = mutant;
@@ -171,7 +185,7 @@ async function tryAll(room, { codes, count }, open, known, folder) {
     if (performance.now() > endsAtMs) break;
     const where = `${file} ${within}`;
     const killers = killersOf.get(where) ?? new Set();
-    const plan = planFor(id, answer.covered, killers);
+    const plan = planFor(id, covered, killers);
     const startedMs = performance.now();
     const tried = plan.length === 0 ? { by: null } : await worker.ask({ do: 'try', id, plan });
     const { by, isTimeout = false } = tried ?? { by: 'the process ended', isTimeout: true };

@@ -25,7 +25,6 @@ export const rooms = {
       'contract/thingspace-connections',
       'contract/thingspace-doubt',
       'contract/thingspace-client',
-      'integration/rotation',
     ],
   },
   stores: {
@@ -35,7 +34,6 @@ export const rooms = {
       'contract/file-store',
       'contract/store',
       'contract/secrets-manager',
-      'integration/rotation',
     ],
   },
   receipts: { atLeast: 80, tests: ['integration/receipts', 'integration/rotation'] },
