@@ -103,19 +103,26 @@ function startWorker(bundles) {
   };
 }
 
-/** Which tests reach a mutant: files in order, those of a file from fast to slow. */
+/** A test that is faster than this runs before the slow ones of other files. Milliseconds. */
+const fast = 50;
+
+/**
+ * Which tests reach a mutant: first what killed a mutant of the same function, then the fast tests
+ * of each file, then the slow ones.
+ */
 function planFor(id, covered, killers) {
-  const limitOf = (ms) => Math.max(2_000, 10 * ms);
-  const plan = [];
+  const plan = [[], [], []];
   for (const { name, atLoad, tests } of covered) {
     const reached = atLoad.includes(id) ? tests : tests.filter(({ ids }) => ids.includes(id));
-    if (reached.length === 0) continue;
-    const rank = ({ title, ms }) => (killers.has(`${name}: ${title}`) ? -1 : ms);
-    const sorted = [...reached].sort((one, other) => rank(one) - rank(other));
-    plan.push({ name, tests: sorted.map(({ title, ms }) => ({ title, limitMs: limitOf(ms) })) });
+    const rank = ({ title, ms }) => (killers.has(`${name}: ${title}`) ? 0 : ms < fast ? 1 : 2);
+    const sorted = [...reached].sort((one, other) => one.ms - other.ms);
+    for (const [at, entries] of plan.entries()) {
+      const now = sorted.filter((test) => rank(test) === at);
+      const limited = now.map(({ title, ms }) => ({ title, limitMs: Math.max(2_000, 10 * ms) }));
+      if (limited.length > 0) entries.push({ name, tests: limited });
+    }
   }
-  const isKiller = ({ name }) => [...killers].some((killer) => killer.startsWith(`${name}:`));
-  return [...plan.filter(isKiller), ...plan.filter((one) => !isKiller(one))];
+  return plan.flat();
 }
 
 /** Every n-th mutant of a shuffle by the seed. */

@@ -21,6 +21,7 @@ export const rooms = {
   thingspace: {
     atLeast: 80,
     tests: [
+      'unit/thingspace-error-body',
       'contract/thingspace-response-body',
       'contract/thingspace-connections',
       'contract/thingspace-doubt',
