@@ -103,19 +103,26 @@ function startWorker(bundles) {
   };
 }
 
-/** Which tests reach a mutant: files in order, those of a file from fast to slow. */
+/** A test that is faster than this runs before the slow ones of other files. Milliseconds. */
+const fast = 50;
+
+/**
+ * Which tests reach a mutant: first what killed a mutant of the same function, then the fast tests
+ * of each file, then the slow ones.
+ */
 function planFor(id, covered, killers) {
-  const limitOf = (ms) => Math.max(2_000, 10 * ms);
-  const plan = [];
+  const plan = [[], [], []];
   for (const { name, atLoad, tests } of covered) {
     const reached = atLoad.includes(id) ? tests : tests.filter(({ ids }) => ids.includes(id));
-    if (reached.length === 0) continue;
-    const rank = ({ title, ms }) => (killers.has(`${name}: ${title}`) ? -1 : ms);
-    const sorted = [...reached].sort((one, other) => rank(one) - rank(other));
-    plan.push({ name, tests: sorted.map(({ title, ms }) => ({ title, limitMs: limitOf(ms) })) });
+    const rank = ({ title, ms }) => (killers.has(`${name}: ${title}`) ? 0 : ms < fast ? 1 : 2);
+    const sorted = [...reached].sort((one, other) => one.ms - other.ms);
+    for (const [at, entries] of plan.entries()) {
+      const now = sorted.filter((test) => rank(test) === at);
+      const limited = now.map(({ title, ms }) => ({ title, limitMs: Math.max(2_000, 10 * ms) }));
+      if (limited.length > 0) entries.push({ name, tests: limited });
+    }
   }
-  const isKiller = ({ name }) => [...killers].some((killer) => killer.startsWith(`${name}:`));
-  return [...plan.filter(isKiller), ...plan.filter((one) => !isKiller(one))];
+  return plan.flat();
 }
 
 /** Every n-th mutant of a shuffle by the seed. */
@@ -159,11 +166,25 @@ async function examine(room, listed) {
   report(room, chosen, known, listed);
 }
 
+/** What each test reaches; kept until its bundle changes, which has the test and all mutants. */
+async function coverageOf(room, bundles, count, worker) {
+  const place = join(cache, `${room}-coverage.json`);
+  const kept = read(place, {});
+  const keyOf = ({ path }) => hash(readFileSync(path, 'utf8'));
+  const changed = bundles.filter((bundle) => kept[bundle.name]?.key !== keyOf(bundle));
+  const names = changed.map(({ name }) => name);
+  const answer = await worker.ask({ do: 'cover', count, names });
+  if (answer === null) throw new Error(`the tests of ${room} ended their process`);
+  for (const [index, bundle] of changed.entries())
+    kept[bundle.name] = { key: keyOf(bundle), covered: answer.covered[index] };
+  writeFileSync(place, JSON.stringify(kept));
+  return bundles.map(({ name }) => kept[name].covered);
+}
+
 async function tryAll(room, { codes, count }, open, known, folder) {
   const bundles = await bundleTests(rooms[room].tests, (path) => codes.get(path), folder);
   let worker = startWorker(bundles);
-  const answer = await worker.ask({ do: 'cover', count });
-  if (answer === null) throw new Error(`the tests of ${room} ended their process`);
+  const covered = await coverageOf(room, bundles, count, worker);
   const killersOf = new Map();
   for (const [index, mutant] of open.entries()) {
     const { id, name, source, file, within, line, change } = mutant;
@@ -171,7 +192,7 @@ async function tryAll(room, { codes, count }, open, known, folder) {
     if (performance.now() > endsAtMs) break;
     const where = `${file} ${within}`;
     const killers = killersOf.get(where) ?? new Set();
-    const plan = planFor(id, answer.covered, killers);
+    const plan = planFor(id, covered, killers);
     const startedMs = performance.now();
     const tried = plan.length === 0 ? { by: null } : await worker.ask({ do: 'try', id, plan });
     const { by, isTimeout = false } = tried ?? { by: 'the process ended', isTimeout: true };
@@ -188,7 +209,7 @@ async function tryAll(room, { codes, count }, open, known, folder) {
 }
 
 function report(room, chosen, known, listed) {
-  const tried = chosen.filter(({ name }) => known[name] !== undefined);
+  const tried = chosen.filter(({ name, source }) => known[name]?.source === source);
   const survived = tried.filter(({ name }) => known[name].by === null);
   const reasons = new Map(listed.map((entry) => [nameOf(entry), entry]));
   const equivalent = survived.filter(({ name }) => reasons.get(name)?.equivalent);

@@ -24,11 +24,11 @@ export const rooms = {
   thingspace: {
     atLeast: 80,
     tests: [
+      'unit/thingspace-error-body',
       'contract/thingspace-response-body',
       'contract/thingspace-connections',
       'contract/thingspace-doubt',
       'contract/thingspace-client',
-      'integration/rotation',
     ],
   },
   stores: {
@@ -38,7 +38,6 @@ export const rooms = {
       'contract/file-store',
       'contract/store',
       'contract/secrets-manager',
-      'integration/rotation',
     ],
   },
   receipts: { atLeast: 80, tests: ['integration/receipts', 'integration/rotation'] },

@@ -1,8 +1,8 @@
 // Runs tests against mutants, in a process that its parent ends when a mutant never returns.
 //
-//   { do: 'cover', count }    runs every test without a mutant; answers what each test reaches
-//   { do: 'all' }             runs every test until one fails
-//   { do: 'try', id, plan }   runs the tests of the plan with one mutant until one fails
+//   { do: 'cover', count, names }  runs these files without a mutant; answers what they reach
+//   { do: 'all' }                  runs every test until one fails
+//   { do: 'try', id, plan }        runs the tests of the plan with one mutant until one fails
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -47,9 +47,9 @@ function load(name, isActive) {
 
 const secondsSince = (ms) => ((performance.now() - ms) / 1000).toFixed(1);
 
-async function cover(count) {
+async function cover(count, names) {
   const covered = [];
-  for (const name of scripts.keys()) {
+  for (const name of names) {
     const beganMs = performance.now();
     const reached = new Uint8Array(count);
     const takeReached = () => {
@@ -116,7 +116,7 @@ async function tryAll() {
 }
 
 process.on('message', async (message) => {
-  if (message.do === 'cover') process.send({ covered: await cover(message.count) });
+  if (message.do === 'cover') process.send({ covered: await cover(message.count, message.names) });
   else if (message.do === 'all') process.send(await tryAll());
   else process.send({ tried: message.id, ...(await tryMutant(message.id, message.plan)) });
 });

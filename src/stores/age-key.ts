@@ -60,14 +60,12 @@ export async function openAgeKey(contents: Secret): Promise<AgeKey> {
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => new Secret(line));
-  const [first] = identities;
-  if (!first)
+  const [recipient] = await Promise.all(identities.map(recipientOf));
+  if (recipient === undefined)
     throw new Failure(
       'store-denied',
       'the identity file holds no age identity (AGE-SECRET-KEY-1…)',
     );
-  const recipients = await Promise.all(identities.map(recipientOf));
-  const recipient = recipients[0] ?? '';
   return {
     recipient,
     async seal(value) {
@@ -97,7 +95,7 @@ async function recipientOf(identity: Secret, index: number): Promise<string> {
 
 function refuse(error: unknown, path: string): never {
   // age-encryption 0.3 has no codes; its message is fixed text.
-  if (error instanceof Error && error.message.startsWith('no identity matched')) {
+  if (/no identity matched/.test(String(error))) {
     throw new Failure(
       'store-denied',
       `the identity does not open ${path}; it was sealed to another key`,

@@ -135,9 +135,7 @@ async function newestGeneration(folder: string): Promise<number> {
 }
 
 function generationsIn(names: readonly string[]): number[] {
-  return names
-    .filter((name) => /^\d{12}\.json$/.test(name))
-    .map((name) => Number(name.slice(0, 12)));
+  return names.filter((name) => /^\d{12}\.json$/.test(name)).map(Number.parseFloat);
 }
 
 function pathOf(folder: string, generation: number): string {

@@ -312,7 +312,7 @@ async function putAt(
 
   if (written) await Promise.all(pruned.map((old) => discard(join(place.versions, old.file))));
   if (written || !existing) return 'written';
-  if (isSealed) await discard(join(place.versions, file));
+  await discard(join(place.versions, file));
   const stored = await openVersion(place, existing);
   return stored !== 'binary' && stored.equals(value) ? 'written' : 'taken';
 }

@@ -103,9 +103,10 @@ function membersOf(
   for (const { 0: token, index } of text.matchAll(tokens)) {
     const isTop = depth === 1;
     if (isTop && (token === ',' || token === '}')) {
-      if (key !== null && names.includes(key)) {
-        if (found.has(key)) throw invalid(where, `has "${key}" twice`);
-        found.set(key, {
+      const name = names.find((wanted) => wanted === key);
+      if (name !== undefined) {
+        if (found.has(name)) throw invalid(where, `has "${name}" twice`);
+        found.set(name, {
           start,
           end,
           text: text[start] === '"' ? JSON.parse(text.slice(start, end)) : null,

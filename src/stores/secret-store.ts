@@ -72,21 +72,21 @@ export function openSecretStore(versions: VersionStore, account: AccountSecret):
     return version;
   };
   const identity = async (): Promise<string> =>
-    knownIdentity ?? (await need(read, { stage: 'AWSCURRENT' }, where)).identity;
+    knownIdentity ?? (await needCurrent(read, where)).identity;
   const oauthWhere = account.oauth ? `secret ${account.oauth.secretId}` : where;
   const { oauth: other } = account;
   const oauthVersion = (): Promise<StoredVersion | null> =>
-    other ? need((which) => other.versions.read(which), { stage: 'AWSCURRENT' }, oauthWhere) : none;
+    other ? needCurrent((which) => other.versions.read(which), oauthWhere) : none;
   const secretIn = (version: StoredVersion, oauth: StoredVersion | null): SecretVersion => {
     const { versionId, stages, createdAtMs, value } = version;
     const credentials = credentialsIn(version, oauth, fields, where, oauthWhere);
-    if (value === 'binary') throw new Failure('secret-invalid', `the value of ${where} is binary`);
-    return { versionId, stages, createdAtMs, document: value, credentials };
+    // A binary value has no credentials.
+    return { versionId, stages, createdAtMs, document: value as Secret, credentials };
   };
 
   return {
     async readCurrent() {
-      const current = need(read, { stage: 'AWSCURRENT' }, where);
+      const current = needCurrent(read, where);
       return secretIn(...(await Promise.all([current, oauthVersion()])));
     },
 
@@ -241,15 +241,11 @@ const none: Promise<null> = Promise.resolve(null);
 
 type Read = VersionStore['read'];
 
-/** The version, or `secret-not-found`. */
-async function need(read: Read, which: Parameters<Read>[0], where: string): Promise<StoredVersion> {
-  const version = await read(which);
+/** The current version, or `secret-not-found`. */
+async function needCurrent(read: Read, where: string): Promise<StoredVersion> {
+  const version = await read({ stage: 'AWSCURRENT' });
   if (version) return version;
-  const problem =
-    'stage' in which
-      ? `has no ${which.stage}, or does not exist`
-      : `has no version ${which.versionId}`;
-  throw new Failure('secret-not-found', `${where} ${problem}`);
+  throw new Failure('secret-not-found', `${where} has no AWSCURRENT, or does not exist`);
 }
 
 function credentialsIn(

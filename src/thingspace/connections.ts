@@ -9,7 +9,6 @@
 
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { urlToHttpOptions } from 'node:url';
 import type { Clock } from '../rotation/ports.ts';
 
 /**
@@ -30,7 +29,10 @@ export type NoConnection = { readonly why: string };
 export type Connections = {
   /** Opens a connection for one later call. Never throws. */
   openAhead(): void;
-  /** The oldest connection that was opened ahead and is still open, or a new one. Never rejects. */
+  /**
+   * The oldest connection that was opened ahead and is still open, or a new one. `deadline` has not
+   * ended. Never rejects.
+   */
   take(deadline: AbortSignal): Promise<Connection | NoConnection>;
   /** Closes every connection, also those in use. */
   close(): void;
@@ -55,8 +57,8 @@ type Opened = Connection & {
   /** Null when the connection is established, else the reason why it is not. */
   readonly outcome: Promise<string | null>;
   /**
-   * False after the limit for unused connections, also when the process was paused and its timers
-   * did not run.
+   * False before it is established, and after the limit for unused connections, also when the
+   * process was paused and its timers did not run.
    */
   isFresh(): boolean;
 };
@@ -99,13 +101,12 @@ export function openConnections(options: ConnectionOptions): Connections {
       const late = new Promise<string>((resolve) => {
         const expire = (): void => resolve('no connection before the time limit of the request');
         deadline.addEventListener('abort', expire);
-        if (deadline.aborted) expire();
       });
       for (const opened of unused) {
         unused.delete(opened);
         opened.socket.ref();
-        const why = await Promise.race([opened.outcome, late]);
-        if (why === null && opened.isFresh() && (await isStillOpen(opened))) return opened;
+        await Promise.race([opened.outcome, late]);
+        if (opened.isFresh() && (await isStillOpen(opened))) return opened;
         opened.socket.destroy();
       }
       if (isClosed) return { why: 'the client is closed' };
@@ -127,7 +128,7 @@ function openConnection(options: ConnectionOptions): Opened {
   const { url, connectTimeoutMs, clock, unusedLimitMs = defaultUnusedLimitMs } = options;
   const isSecure = url.protocol === 'https:';
   const socket = isSecure ? openTls(url) : openTcp(url);
-  let connectedAtMs: number | null = null;
+  let connectedAtMs = Number.NEGATIVE_INFINITY;
 
   const outcome = new Promise<string | null>((resolve) => {
     const tooLate = AbortSignal.timeout(connectTimeoutMs);
@@ -159,26 +160,26 @@ function openConnection(options: ConnectionOptions): Opened {
   return {
     socket,
     outcome,
-    isFresh: () => connectedAtMs !== null && clock.monotonicMs() - connectedAtMs < unusedLimitMs,
+    isFresh: () => clock.monotonicMs() - connectedAtMs < unusedLimitMs,
     begin() {
       for (const event of early) socket.off(event, discard);
-      socket.setTimeout(0);
       return !socket.destroyed;
     },
   };
 }
 
+/** The host of a URL; an IPv6 address without its brackets. */
+const hostOf = (url: URL): string => url.hostname.replace(/[[\]]/g, '');
+
 function openTcp(url: URL): Socket {
-  const { hostname, port } = urlToHttpOptions(url);
-  return connect({ host: hostname ?? '', port: Number(port ?? 80), noDelay: true });
+  return connect({ host: hostOf(url), port: Number(url.port || 80), noDelay: true });
 }
 
 function openTls(url: URL): Socket {
-  const { hostname, port } = urlToHttpOptions(url);
-  const host = hostname ?? '';
+  const host = hostOf(url);
   const socket = connectTls({
     host,
-    port: Number(port ?? 443),
+    port: Number(url.port || 443),
     servername: isIP(host) === 0 ? host : '',
     ALPNProtocols: ['http/1.1'],
     rejectUnauthorized: true, // NODE_TLS_REJECT_UNAUTHORIZED=0 does not disable it.
@@ -191,8 +192,8 @@ function openTls(url: URL): Socket {
  * error is read.
  */
 export function sentenceFor(error: unknown): string {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && /^[A-Z][A-Z0-9_/]{1,60}$/.test(code)
+  const code = String((error as { code?: unknown }).code);
+  return /^[A-Z][A-Z0-9_/]{1,60}$/.test(code)
     ? `the connection failed (${code})`
     : 'the connection failed';
 }

@@ -35,8 +35,8 @@ export function readRefusal(body: Uint8Array): Refusal | null {
     return { by: 'application', code: withoutService(errorCode) };
   const faultCode = isObject(fault) ? String(fault['code']) : '';
   if (/^\d{6}$/.test(faultCode)) return { by: 'gateway', code: faultCode };
-  if (typeof error === 'string' && oauthCodes.includes(error)) return { by: 'oauth', code: error };
-  return null;
+  const oauthCode = oauthCodes.find((known) => known === error);
+  return oauthCode === undefined ? null : { by: 'oauth', code: oauthCode };
 }
 
 /** One JSON object; `null` for anything else, invalid UTF-8 included. Never throws. */
@@ -57,9 +57,7 @@ export function parseObject(body: Uint8Array | string): Record<string, unknown> 
  * inactive are WSO2's, never seen from Verizon.
  */
 export function isApiTokenRefusal({ by, code }: Refusal): boolean {
-  return (
-    (by === 'oauth' && code === 'invalid_token') || (by === 'gateway' && /^90090[1-4]$/.test(code))
-  );
+  return by !== 'application' && /^(invalid_token|90090[1-4])$/.test(code);
 }
 
 /**
@@ -87,16 +85,16 @@ export function isThrottle({ by, code }: Refusal): boolean {
  * The session has ended, is unknown or is missing: `REQUEST_FAILED.SessionToken.Expired`,
  * `INPUT_INVALID.SessionToken.Invalid`, …
  */
-export function isSessionRefusal({ by, code }: Refusal): boolean {
-  return by === 'application' && code.split('.').includes('SessionToken');
+export function isSessionRefusal({ code }: Refusal): boolean {
+  return code.split('.').includes('SessionToken');
 }
 
 /**
  * `REQUEST_FAILED.UnexpectedError`, Verizon's "unknown server problem": the only application code
  * that proves nothing.
  */
-export function isUnexpectedError({ by, code }: Refusal): boolean {
-  return by === 'application' && code.split('.').at(-1) === 'UnexpectedError';
+export function isUnexpectedError({ code }: Refusal): boolean {
+  return code.split('.').at(-1) === 'UnexpectedError';
 }
 
 /**

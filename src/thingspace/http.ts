@@ -103,12 +103,11 @@ function exchange(
     });
 
     const end = (why: string | null): void => {
-      const body = new Secret(concat(chunks, size));
+      const body = new Secret(new Uint8Array(Buffer.concat(chunks)));
       if (status === undefined)
         resolve({ ended: mayBeSent ? 'silent' : 'not-sent', why: why ?? 'the connection ended' });
       else if (why === null) resolve({ ended: 'complete', status, body });
       else resolve({ ended: 'cut', status, body, why });
-      stream.destroy();
       connection.socket.destroy();
     };
 
@@ -142,14 +141,4 @@ function exchange(
     );
     stream.on('close', () => end('the connection ended'));
   });
-}
-
-function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const joined = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    joined.set(chunk, at);
-    at += chunk.length;
-  }
-  return joined;
 }

@@ -145,6 +145,9 @@ function endOfString(text: string, start: number): number {
  * escaped.
  */
 function isFieldName(text: string, start: number, end: number): boolean {
-  const isKey = /^[\t\n\r ]*:/.test(text.slice(end + 1, end + 100));
-  return isKey && parseObject(`{"key":${text.slice(start, end + 1)}}`)?.['key'] === field;
+  const colon = /[\t\n\r ]*:/y;
+  colon.lastIndex = end + 1;
+  return (
+    colon.test(text) && parseObject(`{"key":${text.slice(start, end + 1)}}`)?.['key'] === field
+  );
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { openClock } from '../../src/clock.ts';
+import { sentenceFor } from '../../src/thingspace/connections.ts';
 import { type Http, openHttp } from '../../src/thingspace/http.ts';
 import { limitMs } from '../harness/limits.mjs';
 import {
@@ -16,6 +17,8 @@ import {
   tokenAnswer,
 } from '../harness/thingspace-wire.ts';
 
+/** A limit that a test waits for. */
+const shortMs = limitMs(100);
 const opened: { close(): unknown }[] = [];
 
 afterEach(async () => {
@@ -101,6 +104,38 @@ test('a call takes a connection opened ahead, and no connection carries two requ
   expect([before, server.sockets.length]).toEqual([1, 2]);
   expect(answers.map(({ ended }) => ended)).toEqual(['complete', 'complete']);
   expect(server.received.map((text) => text.match(/PUT /g)?.length)).toEqual([1, 1]);
+});
+
+test('two calls at once do not share the connection that was opened ahead', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+  pool.connectAhead();
+  await server.accepted(1);
+
+  await Promise.all([pool.send(put()), pool.send(put())]);
+
+  expect(server.received.map((text) => text.match(/PUT /g)?.length)).toEqual([1, 1]);
+});
+
+test('only a connection that a call uses keeps the process running', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+  const { ref, unref } = Socket.prototype;
+  closing({ close: () => Object.assign(Socket.prototype, { ref, unref }) });
+  const calls: string[] = [];
+  const spyOn = (name: string) => ({
+    [name](this: Socket) {
+      calls.push(name);
+      return this;
+    },
+  });
+  Object.assign(Socket.prototype, spyOn('ref'), spyOn('unref'));
+
+  pool.connectAhead();
+  calls.push('taken');
+  await pool.send(put());
+
+  expect(calls).toEqual(['unref', 'taken', 'ref']);
 });
 
 test('a call takes a connection that is still being opened', async () => {
@@ -257,7 +292,7 @@ test('a close that arrived while the process was paused is noticed before a use'
 
 test('a connection that no call takes is closed, and an old one is never used', async () => {
   const server = await openRecorder();
-  let monotonicMs = 0;
+  let monotonicMs = 3_000;
   const clock = { ...openClock(), monotonicMs: () => monotonicMs };
   const impatient = openPool(server.url, { unusedLimitMs: 20 });
   const paused = openPool(server.url, { clock });
@@ -268,11 +303,127 @@ test('a connection that no call takes is closed, and an old one is never used', 
   paused.connectAhead();
   await server.accepted(2);
   await openClock().sleep(0);
-  monotonicMs = 5_000;
+  const closed = once(server.sockets[1] as Socket, 'close');
+  monotonicMs = 8_000;
   const answer = await paused.send(put());
+  await closed;
+  paused.connectAhead();
+  await server.accepted(4);
+  await openClock().sleep(0);
+  monotonicMs = 12_999;
+  const young = await paused.send(put());
 
-  expect(answer).toMatchObject({ ended: 'complete' });
-  expect(server.received.map((text) => text !== '')).toEqual([false, false, true]);
+  expect([answer, young]).toMatchObject(Array(2).fill({ ended: 'complete' }));
+  expect(server.received.map((text) => text !== '')).toEqual([false, false, true, true]);
+});
+
+test('a response may come after the limits for connecting and for unused connections', async () => {
+  const server = await openRecorder((socket) => {
+    socket.removeAllListeners('data').once('data', () => {
+      AbortSignal.timeout(4 * shortMs).onabort = () => socket.end(http(200, '{}'));
+    });
+  });
+  const limits = { connectTimeoutMs: shortMs, unusedLimitMs: shortMs };
+  const pool = closing(openHttp({ url: server.url, clock: openClock(), ...limits }));
+
+  const answer = await pool.send(put());
+
+  expect(answer).toMatchObject({ ended: 'complete', status: 200 });
+});
+
+test('a connection that takes too long is closed, also when no call waits for it', async () => {
+  // The server does not answer the TLS handshake.
+  const server = await openRecorder((socket) => socket.removeAllListeners('data').resume());
+  const url = new URL(server.url.href.replace('http:', 'https:'));
+  const open = (connectTimeoutMs: number) =>
+    closing(openHttp({ url, clock: openClock(), connectTimeoutMs }));
+  const closed = async (index: number) => {
+    await server.accepted(index + 1);
+    await once(server.sockets[index] as Socket, 'close');
+  };
+
+  const answer = await open(limitMs(5000)).send({ ...put(), timeoutMs: shortMs });
+  await closed(0);
+  open(shortMs).connectAhead();
+  await closed(1);
+
+  const why = 'no connection before the time limit of the request';
+  expect(answer).toEqual({ ended: 'not-sent', why });
+});
+
+test('connections that the server closed are not counted as unused', async () => {
+  const server = await openRecorder((socket, nth) => void (nth <= 64 && socket.destroy()));
+  const pool = openPool(server.url);
+  for (let times = 0; times < 64; times += 1) pool.connectAhead();
+  await server.accepted(64);
+  await Promise.all(server.sockets.map((socket) => socket.closed || once(socket, 'close')));
+  await pool.send(put());
+
+  pool.connectAhead();
+
+  await server.accepted(66);
+});
+
+test('a client that is closed opens no connection', async () => {
+  const server = await openRecorder();
+  const pool = openPool(server.url);
+
+  pool.close();
+  pool.connectAhead();
+  await openPool(server.url).send(put());
+
+  expect(server.sockets.length).toBe(1);
+});
+
+test.each([
+  ['http://ts.example/api', { host: 'ts.example', port: 80 }],
+  ['http://[::1]:8080/', { host: '::1', port: 8080 }],
+  ['https://ts.example/api', { host: 'ts.example', port: 443, servername: 'ts.example' }],
+  ['https://127.0.0.1:8443/', { host: '127.0.0.1', port: 8443, servername: '' }],
+  ['https://[::1]/', { host: '::1', port: 443, servername: '' }],
+])('a connection for %s has the address and the options of its URL', async (href, address) => {
+  const isSecure = href.startsWith('https:');
+  const { connect, setNoDelay } = Socket.prototype;
+  closing({ close: () => Object.assign(Socket.prototype, { connect, setNoDelay }) });
+  const seen: unknown[] = [];
+  Object.assign(Socket.prototype, {
+    connect(this: Socket, ...args: unknown[]) {
+      const [{ host, port, ...others }] = args.flat() as [Record<string, unknown>];
+      const { servername, ALPNProtocols, rejectUnauthorized, noDelay } = others;
+      seen.push({ host, port, servername, ALPNProtocols, rejectUnauthorized, noDelay });
+      setImmediate(() => this.destroy());
+      return this;
+    },
+    setNoDelay(this: Socket, isOn: boolean) {
+      seen.push({ isOn });
+      return this;
+    },
+  });
+
+  const answer = await openPool(new URL(href)).send(put());
+
+  expect(answer).toEqual({ ended: 'not-sent', why: 'the connection failed' });
+  const tls = { ALPNProtocols: ['http/1.1'], rejectUnauthorized: true };
+  expect(seen).toEqual(
+    isSecure ? [{ ...address, ...tls }, { isOn: true }] : [{ ...address, noDelay: true }],
+  );
+});
+
+test('of an error only the code of Node or OpenSSL is repeated', () => {
+  const codes = ['ECONNRESET', 'ERR_SSL_TLS/13', 'EX', 'A'.repeat(61), 'A'.repeat(62)].concat([
+    'E',
+    'Eplanted',
+    ' EPIPE',
+    '1EPIPE',
+  ]);
+
+  const sentences = [...codes.map((code) => ({ code })), {}, new Error('planted')].map(sentenceFor);
+
+  const failed = 'the connection failed';
+  expect(sentences).toEqual([
+    ...codes.slice(0, 4).map((code) => `${failed} (${code})`),
+    ...Array(7).fill(failed),
+  ]);
 });
 
 test('opening ahead never throws, is limited, and ends with the client', async () => {

@@ -120,7 +120,16 @@ test('an endless reset response is in doubt and keeps its first mebibyte', async
     reset: 'in-doubt',
     detail: `reset: HTTP 200, the body has more than ${bodyLimitBytes} bytes`,
   });
-  expect('body' in answer && answer.body?.reveal().length).toBe(bodyLimitBytes);
+  expect('body' in answer && answer.body?.reveal().length).toBe(1_048_576);
+});
+
+test('a reset response of one mebibyte is complete', async () => {
+  const body = Array.from({ length: 131_072 }, (_, index) => `${index} `.padStart(8)).join('');
+  const server = closing(await openResetServer(() => http(200, body)));
+
+  const answer = await closing(openClient(server.baseUrl)).reset(sessionOf());
+
+  expect(answer.reset === 'answered' && textOf(answer.body) === body).toBe(true);
 });
 
 test('an upgrade to another protocol is no response, and ends at the timeout', async () => {

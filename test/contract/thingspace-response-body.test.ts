@@ -96,9 +96,14 @@ test.each([
   ['{"message":"newPassword created","newPassword":"x"}', 'x'],
   ['{"newPassword":"x","nested":[{"newPassword":"y"}]}', 'x'],
   ['{"newPassword":"x"}{"status":1}', 'x'],
+  ['{"":"","a":"\\"","newPassword":"x"}', 'x'],
+  ['{"field":"newPassword","newPassword":"x"}', 'x'],
+  [`{"newPassword"${' '.repeat(200)}:"x"}`, 'x'],
 ])('the body %s holds the password %p', (body, password) => {
   expect(read(body)).toBe(password);
 });
+
+const tooLong = `{"newPassword":"x","a":"${' '.repeat(bodyLimitBytes)}"}`;
 
 test.each([
   ['an empty body', ''],
@@ -124,7 +129,10 @@ test.each([
   ['a Windows-1252 euro sign', Buffer.from('{"newPassword":"\x80"}', 'latin1')],
   ['a truncated gzip body', gzipSync('{"newPassword":"Wh0a1545a84d"}').subarray(0, -16)],
   ['gzip within gzip', gzipSync(gzipSync('{"newPassword":"x"}'))],
-  ['more than one mebibyte', gzipSync(`{"newPassword":"x","a":"${' '.repeat(bodyLimitBytes)}"}`)],
+  ['more than one mebibyte', gzipSync(tooLong)],
+  ['more than one mebibyte of deflate', deflateSync(tooLong)],
+  ['more than one mebibyte of raw deflate', deflateRawSync(tooLong)],
+  ['more than one mebibyte of br', brotliCompressSync(tooLong)],
 ])('no password is read from %s', (_, body) => {
   expect(read(body)).toBeNull();
 });
@@ -186,4 +194,9 @@ test('the name of the field is found in every form, also in a body that was cut'
   const long = `{"newPassword":"${'Wh0a1545a84d'.repeat(20)}"}`;
   expect(mentions(deflateSync(long).subarray(0, -5))).toBe(true);
   expect(() => inflateSync(deflateSync(long).subarray(0, -5))).toThrow();
+  expect(mentions(brotliCompressSync(long).subarray(0, -5))).toBe(true);
+  for (const other of ['{"xewPassword":"x"}', '{"newPassworx":"x"}'])
+    expect(Object.values(charsets).map((write) => mentions(write(other)))).toEqual(
+      Array(7).fill(false),
+    );
 });

@@ -85,7 +85,7 @@ export function http(status: number, body: string, headers: Record<string, strin
     ...headers,
   };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${status} Whatever\r\n${lines.join('')}\r\n${body}`;
+  return `HTTP/1.1 ${String(status).padStart(3, '0')} Whatever\r\n${lines.join('')}\r\n${body}`;
 }
 
 export const tokenAnswer = http(
