@@ -7,7 +7,7 @@
 //   npm run mutants -- --all --seconds 500  in slices: what is known is kept in node_modules/.cache
 //   npm run mutants -- --retry              survivors again, after tests were added
 //   npm run mutants -- --only claim.ts      mutants whose file and line match; what detects each
-//   npm run mutants -- --examples            the changes that survived in version 0.1
+//   npm run mutants -- --examples            the findings on version 0.1, put back; --only F3
 //   npm run mutants -- --check              only whether test/survivors.json matches the source
 
 import { fork } from 'node:child_process';
@@ -227,16 +227,30 @@ function report(room, chosen, known, listed) {
   if (score < atLeast) process.exitCode = 1;
 }
 
+/** The code of the files that an example changes, by path. */
+function changedBy({ title, changes }) {
+  const codes = new Map();
+  for (const { file, from, to } of changes) {
+    const path = join(root, 'src', file);
+    const source = codes.get(path) ?? readFileSync(path, 'utf8');
+    if (source.split(from).length !== 2)
+      throw new Error(`"${title}": ${file} does not have once: ${from}`);
+    codes.set(
+      path,
+      source.replace(from, () => to),
+    );
+  }
+  return codes;
+}
+
 /** Each example must be detected by one of its tests. */
 async function tryExamples() {
-  for (const { title, file, from, to, tests } of examples) {
-    const path = join(root, 'src', file);
-    const source = readFileSync(path, 'utf8');
-    if (source.split(from).length !== 2) throw new Error(`${file} does not have once: ${from}`);
-    const changed = source.replace(from, () => to);
+  for (const example of examples) {
+    const { title, tests } = example;
+    const codes = changedBy(example);
+    if (options.check || !title.startsWith(options.only ?? '')) continue;
     const folder = mkdtempSync(join(cache, 'bundles-'));
-    const codeOf = (asked) => (asked === path ? changed : undefined);
-    const worker = startWorker(await bundleTests(tests, codeOf, folder));
+    const worker = startWorker(await bundleTests(tests, (path) => codes.get(path), folder));
     const answer = await worker.ask({ do: 'all' });
     worker.end();
     rmSync(folder, { recursive: true });
@@ -246,5 +260,5 @@ async function tryExamples() {
 }
 
 const survivors = read(join(root, 'test/survivors.json'), []);
-if (options.examples) await tryExamples();
-else for (const room of options.rooms.split(',')) await examine(room, survivors);
+if (options.examples || options.check) await tryExamples();
+if (!options.examples) for (const room of options.rooms.split(',')) await examine(room, survivors);

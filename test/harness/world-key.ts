@@ -257,6 +257,7 @@ function answerParts(world: World, name: Name): string[] {
   return [
     ...parts,
     `answer ${name(answer.rotationId)} ${answer.receipt} ${answer.ownerDied} ${isSaid}`,
+    `offered ${answer.isOffered}`,
     `forgotten ${answer.isForgotten}`,
   ];
 }

@@ -265,7 +265,9 @@ function versionsOf(caller: Caller): VersionStore {
         // A number that is taken, also in a store that was restored, is written by nobody else.
         if (recordAt(world, record.sequence) === null)
           simulation.records.push({ attempt: process.attempt, record });
-      }
+      } else
+        for (const answer of world.answers)
+          if (answer.process === process.name) answer.isOffered = true;
       return write(caller, method, what, (where) => {
         // A person resumes: the count begins anew on that word.
         if (method === 'putRecord' && process.attempt.request?.purpose === 'resume')
@@ -487,7 +489,8 @@ async function reset(
   const { answer, password } = received;
   if (password !== undefined) {
     const about = { rotationId, password, process: process.name, atMs: world.nowMs };
-    world.answers.push({ ...about, receipt: 'none', ownerDied: false, isForgotten: false });
+    const nothingYet = { receipt: 'none', isOffered: false } as const;
+    world.answers.push({ ...about, ...nothingYet, ownerDied: false, isForgotten: false });
   }
   return answer;
 }

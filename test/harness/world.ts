@@ -47,6 +47,8 @@ export type Answer = {
   readonly password: string;
   readonly process: string;
   readonly atMs: number;
+  /** The store was asked to keep it. */
+  isOffered: boolean;
   /** How far its receipt has come. */
   receipt: 'none' | 'begun' | 'failed' | 'written';
   /** Its owner was killed before the attempt ended. */
@@ -314,6 +316,7 @@ export function tokenOf({ secret }: World, sequence: number): string {
   return token;
 }
 
+export const recordIn = (value: Value | null): AttemptRecord | null => contentOf(value).record;
 export const recordAt = (world: World, sequence: number): AttemptRecord | null =>
   contentOf(versionOf(world, tokenOf(world, sequence))?.value ?? null).record;
 

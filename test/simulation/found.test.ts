@@ -1,7 +1,7 @@
 // What the exploration has found, each as the schedule that broke a promise: run after run, with
 // all judges.
 
-import { newestRecord, openIntents } from '../harness/world.ts';
+import { isOutcome, newestRecord, openIntents } from '../harness/world.ts';
 import { ends, story, storyIn } from './story.ts';
 
 test('a reset whose connection is cut at once gets the time that the server can take', async () => {
@@ -436,4 +436,52 @@ test('a password that a person typed is not said to be in the store', async () =
 
   expect(ends(results)).toEqual(['died', 'answer-lost']);
   expect(results.at(-1)).toMatchObject({ certainty: 'in-doubt' });
+});
+
+// The findings of protocol 2 on version 0.1 that no seed of the first hundred finds.
+
+test('F3: a receipt that never ends delays nothing', async () => {
+  const { results } = await storyIn(
+    { receipts: 'readable' },
+    {
+      processes: [{ acts: ['rotate'], limitSeconds: 900 }],
+      mishaps: [['write the receipt', 'never returns']],
+    },
+  );
+
+  expect(ends(results)).toEqual(['rotated']);
+});
+
+test('F5: a sealed receipt costs no login', async () => {
+  const { results } = await storyIn(
+    { receipts: 'sealed' },
+    { mishaps: [['putPending', 'crash']] },
+    { after: 400 },
+  );
+
+  expect(ends(results)).toEqual(['died', 'receipt-sealed']);
+});
+
+test('F8: with receipts off, a response that cannot be read is kept', async () => {
+  const { results } = await story({ mishaps: [['reset', 'unreadable']] }, { after: 400 });
+
+  expect(ends(results)).toEqual(['answer-unreadable', 'answer-unreadable']);
+});
+
+test('F10: a rotation that was never announced is recorded as unchanged', async () => {
+  const { world, results } = await story(
+    {
+      mishaps: [
+        ['append rotation.intended', 'served first'],
+        ['putRecord resetting', 'crash'],
+      ],
+    },
+    { after: 400 },
+  );
+
+  expect(ends(results)).toEqual(['died', 'rotated']);
+  expect(world.audit.filter(isOutcome).map(({ certainty }) => certainty)).toEqual([
+    'unchanged',
+    'rotated',
+  ]);
 });

@@ -1,5 +1,6 @@
 // Promise 1: a password that this program has received is in the store or in a receipt at the end.
-// Otherwise its owner was killed before the receipt was written, and the account says in-doubt.
+// Otherwise its owner was killed before the receipt was written, and the account says in-doubt. And
+// nothing delays the store: not the receipt either (rule 4).
 
 import {
   answersIn,
@@ -11,15 +12,23 @@ import {
 } from '../../harness/world.ts';
 import type { Simulation } from '../../harness/world-run.ts';
 
+/** A process that runs asks the store at once; in virtual time, after two seconds for a receipt. */
+const offeredWithinMs = 5_000;
+
 export function neverLost({ world, processes, config }: Simulation): string | null {
   const answer = world.answers.findLast(({ password }) => password === world.live);
   // What a restored backup has forgotten was saved.
   if (!answer || answer.isForgotten || isKept(world, answer.password)) return null;
   const receiver = processes.find(({ name }) => name === answer.process);
-  if (receiver?.alive && receiver.owner !== null) return null;
-
   const { rotationId } = answer;
   const name = shortId(rotationId);
+  if (receiver?.alive && receiver.owner !== null) {
+    const isLate = world.nowMs - answer.atMs > offeredWithinMs;
+    const wasPaused = receiver.pausedUntilMs > answer.atMs;
+    return isLate && !answer.isOffered && !wasPaused
+      ? `the store was not asked to keep the password of ${name}`
+      : null;
+  }
   if (!answer.ownerDied)
     return `the attempt that received the password of ${name} ended without saving it`;
   if (answer.receipt === 'written')

@@ -9,6 +9,7 @@ import {
   newestRecord,
   passwordOf,
   recordAt,
+  recordIn,
   shortId,
   versionOf,
   type World,
@@ -107,11 +108,23 @@ function outcomeFalsehood(simulation: Simulation, event: Audited, rotationId: st
         ? `the password of ${name} is in the store`
         : null;
     default:
+      if (!reset && wasOnlyPlanned(world, rotationId)) return `${name} was never announced`;
       // In doubt: the reset was sent, or its record allowed it.
       return reset || newestRecord(world)?.open || isAnybodyElse(simulation) || isPossible(event)
         ? null
         : `no reset of ${name} was possible`;
   }
+}
+
+/** Whether the attempt that planned it ended before the record that allows its reset. */
+function wasOnlyPlanned(world: World, rotationId: string): boolean {
+  const records = world.secret.versions.flatMap(({ value }) => recordIn(value) ?? []);
+  const isPlanned = records.some((one) => one.phase === 'claimed' && one.planned === rotationId);
+  const isNamed = records.some(
+    ({ open, history = [] }) =>
+      open?.rotationId === rotationId || history.some((one) => one.rotationId === rotationId),
+  );
+  return isPlanned && !isNamed;
 }
 
 /** An abandoned or superseded rotation, or one whose bytes were kept and not understood. */
