@@ -108,9 +108,12 @@ export function isPossible(deed: Handiwork, world: World): boolean {
     case 'somebody restores the backup':
       return world.backup !== null;
     case 'somebody stages a password': {
-      // Who stores a value under the token of a rotation that is open, gives it a password.
-      const open = newestRecord(world)?.open?.rotationId;
-      return open === undefined || open !== labelled(world, 'AWSPENDING')?.id;
+      // Who stores a value under the token of a rotation that is open, or planned, gives it a
+      // password.
+      const newest = newestRecord(world);
+      const planned = newest?.phase === 'claimed' ? newest.planned : undefined;
+      const pending = labelled(world, 'AWSPENDING')?.id;
+      return pending === undefined || ![newest?.open?.rotationId, planned].includes(pending);
     }
     default:
       return true;
