@@ -23,7 +23,7 @@ const outdatedReadMs = 60_000;
 /** What to do about one account. Rows of an open rotation carry its id. */
 export type Finding =
   /** Nothing is open. */
-  | { readonly finding: 'closed'; readonly sinceMs: number | null; readonly isAgeKnown: boolean }
+  | { readonly finding: 'closed'; readonly sinceMs: number; readonly isAgeKnown: boolean }
   /** Another process holds the account for `forMs` more. */
   | { readonly finding: 'busy'; readonly forMs: number; readonly record: AttemptRecord }
   /** Automatic rotation is suspended, and the evidence since then does not clear it. */
@@ -217,7 +217,7 @@ function classifyOpen(
     given?.password ??
     details.password;
   const basis = open.basis === current.versionId ? current : versions.get(open.basis);
-  const isBasis = basis !== undefined && basis !== null && hasSamePassword(current, basis);
+  const isBasis = basis ? hasSamePassword(current, basis) : false;
   const isOld = holdsOldPassword(evidence, details);
 
   if (password && current.credentials.password.equals(password))
@@ -269,9 +269,10 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
     return { finding: 'store-older', rotationId, versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
-  const sinceMs = isNewest ? last?.sinceMs : undefined;
-  const isAgeKnown = sinceMs !== undefined || isCurrentDated(evidence);
-  return { finding: 'closed', sinceMs: sinceMs ?? details.sinceMs, isAgeKnown };
+  const knownMs = isNewest ? last?.sinceMs : undefined;
+  const isAgeKnown = knownMs !== undefined || isCurrentDated(evidence);
+  const sinceMs = knownMs ?? details.sinceMs ?? current.createdAtMs;
+  return { finding: 'closed', sinceMs, isAgeKnown };
 }
 
 /** Whether a rotation made the current version, or who stored it said how old the password is. */
@@ -339,7 +340,7 @@ function isStillStopped(
   { current }: Evidence,
   { versions }: Details,
 ): boolean {
-  if (['sealed', 'busy', 'outdated', 'store-older'].includes(finding.finding)) return false;
+  if (finding.finding === 'sealed' || finding.finding === 'store-older') return false;
   if (record.reason === 'login-budget-spent') return true;
   const refused = record.refused === undefined ? null : versions.get(record.refused);
   if (!refused) return false;
@@ -380,8 +381,6 @@ export function openReasonOf(finding: Finding): OpenReason | undefined {
  */
 export function reasonOf(finding: Finding): Reason | null {
   switch (finding.finding) {
-    case 'closed':
-      return null;
     case 'busy':
       return finding.record.open ? 'in-flight' : 'busy';
     case 'stopped':
@@ -442,9 +441,7 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
       return `the response is kept in version ${finding.versionId} under the label ROTATION_ANSWER`;
     case 'wait':
       return `retry in ${Math.ceil(finding.forMs / 1000)} s`;
-    case 'closed':
-    case 'stopped':
-    case 'verify':
+    default:
       return undefined;
   }
 }
