@@ -149,9 +149,9 @@ export function questionsOf(evidence: Evidence, request: Request): Questions {
 
 /** The versions that closed rotations made and replaced. */
 const pastVersions = (evidence: Evidence): string[] =>
-  historyIn(evidence).flatMap(({ as, versionId, replaced }) =>
-    as === 'rotated' ? [versionId, replaced].filter((id) => id !== undefined) : [],
-  );
+  historyIn(evidence)
+    .flatMap(({ versionId, replaced }) => [versionId, replaced])
+    .filter((id) => id !== undefined);
 
 /**
  * The version that the answers show to be current, where the read by label was outdated; null where
@@ -248,7 +248,7 @@ function classifyOpen(
   const forMs = settleLeftMs(evidence, request.timing);
   if (forMs > 0) return { finding: 'wait', open, forMs };
   // An old password cannot be valid: the one that the reset began with is proven and written first.
-  const restored = isOld && !isBasis ? oldPassword(evidence, details) : null;
+  const restored = isBasis ? null : oldPassword(evidence, details);
   if (restored) return restored;
   const ifAccepted = isBasis ? 'not-applied' : 'superseded';
   return { finding: 'test', open, ifAccepted, ifRefused: 'password-lost', isKnown: false };
@@ -265,7 +265,7 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   if (restored) return restored;
   // The version that replaced this password is gone: the store is an older copy.
   const { rotationId, versionId } = last ?? {};
-  if (rotationId && versionId && !isNewest && !newest && holdsOldPassword(evidence, details))
+  if (rotationId && versionId && !newest && holdsOldPassword(evidence, details))
     return { finding: 'store-older', rotationId, versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
@@ -354,10 +354,6 @@ function passwordFor(finding: Finding, current: SecretVersion): Secret {
     : current.credentials.password;
 }
 
-/** The version that holds the new password; undefined where only a receipt has it. */
-const heldIn = ({ isStored, versionId, source }: Write): string | undefined =>
-  isStored ? versionId : source;
-
 /** What is true about the password while this rotation is open. */
 export function openReasonOf(finding: Finding): OpenReason | undefined {
   switch (finding.finding) {
@@ -366,7 +362,7 @@ export function openReasonOf(finding: Finding): OpenReason | undefined {
     case 'write':
       // A password that a person typed is not known to be that of the reset.
       if (finding.isGiven) return 'answer-lost';
-      return heldIn(finding.write) === undefined ? 'not-stored' : 'not-promoted';
+      return finding.write.source === undefined ? 'not-stored' : 'not-promoted';
     case 'test':
       return finding.isKnown ? 'not-promoted' : 'answer-lost';
     case 'old-password':
@@ -428,10 +424,10 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
         `${finding.write.rotationId} replaced`
       );
     case 'write': {
-      const versionId = heldIn(finding.write);
-      return versionId === undefined
+      const { source } = finding.write;
+      return source === undefined
         ? 'the new password is in a receipt on this machine'
-        : `the new password is in version ${versionId}`;
+        : `the new password is in version ${source}`;
     }
     case 'test':
       return `one login with version ${current.versionId} shows which password is valid`;

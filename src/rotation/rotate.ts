@@ -28,6 +28,7 @@ type Performed = Outcome extends infer O
     ? Omit<O, 'atMs' | 'atMonotonicMs' | 'remainingMs'>
     : never
   : never;
+type Received = Extract<Performed, { of: 'reset' }>;
 type Performing<Name extends Effect['effect']> = Extract<Effect, { effect: Name }>;
 
 /**
@@ -236,7 +237,7 @@ export async function examine(
     open ? store.readAnswer(open.rotationId) : null,
     sinceOf(store, evidence),
   ]);
-  const isNewer = (newest?.record.sequence ?? 0) > (record?.record.sequence ?? 0);
+  const isNewer = newest !== null && newest.record.sequence > (record?.record.sequence ?? 0);
   const bodies = [receipt?.body, answer?.body].filter(
     (body) => body !== null && body !== undefined,
   );
@@ -319,9 +320,8 @@ async function performLogin(
     ports.thingspace.login(credentials, mayStillSend),
     tried(ports.store.readRecord(record.sequence)),
   ]);
-  const late = isLate ? { isLate } : {};
   const readBack = compareRecords(found, record);
-  return { of: 'log-in', login, readBack, ...late, interrupted: interrupt.aborted };
+  return { of: 'log-in', login, readBack, isLate, interrupted: interrupt.aborted };
 }
 
 /**
@@ -354,6 +354,15 @@ async function performIntend(
 async function performReset(attempt: Attempt, effect: Performing<'reset'>): Promise<Performed> {
   const { ports } = attempt;
   const freshId = ports.processes.rotationId();
+  const received = (
+    answer: Received['answer'],
+    password: Received['password'] = null,
+  ): Performed => ({
+    of: 'reset',
+    answer,
+    password,
+    freshId,
+  });
   let held: ReturnType<typeof mayNotSend> = null;
   const answer = await ports.thingspace.reset(effect.session, () => {
     held = mayNotSend(attempt, effect);
@@ -362,13 +371,13 @@ async function performReset(attempt: Attempt, effect: Performing<'reset'>): Prom
   if (answer.reset === 'not-sent') {
     const { detail } = answer;
     const unsent = held ?? { reset: 'not-sent' as const, reason: 'reset-refused' as const, detail };
-    return { of: 'reset', answer: unsent, password: null, freshId };
+    return received(unsent);
   }
   const body = answer.reset === 'refused' ? undefined : answer.body;
-  if (body === undefined) return { of: 'reset', answer, password: null, freshId };
+  if (body === undefined) return received(answer);
   // Rule 4: the receipt starts now and the store right after it; neither waits for the other.
   startReceipt(attempt, effect.label, body);
-  return { of: 'reset', answer, password: ports.thingspace.readNewPassword(body), freshId };
+  return received(answer, ports.thingspace.readNewPassword(body));
 }
 
 /**
@@ -541,7 +550,7 @@ async function putLast(
   const { sequence, holder: owner } = found?.record ?? {};
   const isOwn = sequence === record.sequence && owner?.id === record.holder.id;
   const above = { ...record, sequence: record.sequence + 1 };
-  return isOwn ? again(attempt, () => store.putRecord(above)) : 'taken';
+  return isOwn ? again(attempt, () => store.putRecord(above)) : written;
 }
 
 async function again<T>(attempt: Attempt, call: () => Promise<T>): Promise<Tried<T>> {

@@ -404,3 +404,26 @@ test('every finding but a closed account has a reason', () => {
   expect(reasonOf(found({ details: { receipt } }))).toBe('receipt-sealed');
   expect(reasonOf(found({}))).toBe('settling');
 });
+
+test('an open rotation that was examined without its id is a bug', () => {
+  expect(() => found({ details: { recoveryId: null } })).toThrow(
+    'bug: an open rotation was examined without its id',
+  );
+});
+
+test('nothing is settled where nothing is open', () => {
+  const evidence = { record: { record: released, ageMs: 0 }, liveness: 'alive' } as Evidence;
+
+  expect(settleLeftMs(evidence, timing)).toBe(0);
+  expect(settleLeftMs({ ...evidence, record: null }, timing)).toBe(0);
+});
+
+test('a password whose age nobody knows is as old as its version', () => {
+  const current = { ...version('v1', 'old'), createdAtMs: 9 };
+
+  expect(found({ record: null, current, details: { sinceMs: null } })).toEqual({
+    finding: 'closed',
+    sinceMs: 9,
+    isAgeKnown: false,
+  });
+});

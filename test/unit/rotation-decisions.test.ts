@@ -160,6 +160,18 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     current: restored,
     versions: [version('r3', 'p3'), r0, v0],
   },
+  'AWSCURRENT was moved back, and that version is not found by its id': {
+    record: closedBefore(),
+    current: v0,
+    versions: [r0],
+    hidden: ['v0'],
+  },
+  'the new password equals the old one, and another key was edited': {
+    record: closedBefore(young),
+    current: edited,
+    versions: [r0, version('v0', 'p0')],
+    sinceDays: 1,
+  },
   'the version that replaced this password is gone': {
     record: closedBefore(),
     current: restored,
@@ -179,7 +191,7 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
   'the audit log knows a rotation of seconds ago': {
     record: closedBefore(),
     current: r0,
-    last: { atMs: nowMs - 28_500 },
+    last: { atMs: nowMs - 28_999 },
   },
   'the audit log knows a rotation of another secret': {
     record: closedBefore(),
@@ -209,6 +221,14 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     record: closedBefore({ as: 'not-applied', versionId: undefined, replaced: undefined }),
     pending: 'r0',
   },
+  'a pending version, and an old version is gone': {
+    record: closedBefore(),
+    current: r0,
+    pending: 'foreign',
+    versions: [version('foreign', 'x')],
+  },
+  'no record, and the audit log knows a rotation': { last: { atMs: nowMs - 3_600_000 } },
+  'no record was shown, and one exists': { newer: recordOf({ sequence: 7, loginsSpent: 1 }) },
   'two intents without an outcome': {
     record: recordOf({ history: [closed({ rotationId: 'r8', as: 'superseded' })] }),
     intents: ['r8', 'r9'],
@@ -467,6 +487,12 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     versions: [stored],
     request: { receipt: typed },
   },
+  'an operator typed the new password, which is stored over an edited version': {
+    record: opened(),
+    current: noted,
+    versions: [v1, overOld],
+    request: { receipt: typed },
+  },
   'an operator gives a receipt that opens': {
     record: opened(),
     request: { receipt: { ...readable, rotationId: 'r1' } },
@@ -477,7 +503,7 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     receipt: sealed,
     request: { receipt: { ...typed, rotationId: 'r9' } },
   },
-  'the settle time is not over': { record: opened(), ageMs: 100_000, intents: ['r1'] },
+  'the settle time is not over': { record: opened(), ageMs: 100_999, intents: ['r1'] },
   'the settle time ends now': { record: opened(), ageMs: 190_000 },
   'the settle time ends in a moment': { record: opened(), ageMs: 189_999 },
   'the process that reset the password still runs': {
@@ -485,7 +511,7 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     ageMs: settled,
     liveness: 'alive',
   },
-  'the process that reset the password has the lease': { record: opened(), ageMs: 30_500 },
+  'the process that reset the password has the lease': { record: opened(), ageMs: 30_999 },
   'the process that reset the password has ended': {
     record: opened(),
     ageMs: 30_500,
@@ -500,7 +526,22 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
   'nothing is known after three failed logins': {
     record: opened({ loginsSpent: 3 }),
     ageMs: settled,
-    intents: ['r1'],
+    intents: ['r1', 'r9'],
+  },
+  'nothing is known after three failed logins, and the intent has its outcome': {
+    record: opened({ loginsSpent: 3 }),
+    ageMs: settled,
+  },
+  'nothing is known, and the current version is not found by its id': {
+    record: opened(),
+    ageMs: settled,
+    hidden: ['v1'],
+  },
+  'nothing is known about a rotation that began after another one': {
+    record: opened({ open: { ...open, basis: 'r0' }, history: [closed()] }),
+    ageMs: settled,
+    current: r0,
+    versions: [v0],
   },
   'nothing is known, and another key was edited': {
     record: opened(),
@@ -543,6 +584,13 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     }),
     current: version('r1', 'new', { days: 61 }),
     versions: [v1],
+    last: { rotationId: 'r1', versionId: 'r1', isVerified: true },
+  },
+  'a rotation of version 0.1 that was verified, and another password is current': {
+    record: recordOf({ open: { ...open, isLegacy: true } }),
+    ageMs: 700_000,
+    current: byHand,
+    versions: [stored, v1],
     last: { rotationId: 'r1', versionId: 'r1', isVerified: true },
   },
   'a rotation of version 0.1 that is current and not verified': {

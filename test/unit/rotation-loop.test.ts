@@ -294,12 +294,28 @@ const stories: Readonly<Record<string, Story>> = {
   'the reset is in doubt, and the password arrived': {
     instead: { reset: [answers({ reset: 'in-doubt', detail: 'reset: cut', body: bytes('new') })] },
   },
+  'the reset is refused, and the last record is not written': {
+    instead: {
+      reset: [answers({ reset: 'refused', because: 'code', detail: 'HTTP 400' })],
+      putRecord: [answers('written'), answers('written'), denied, denied, denied],
+    },
+  },
   'the session is refused': {
     instead: { reset: [answers({ reset: 'refused', because: 'session', detail: 'HTTP 401' })] },
   },
   'receipts are off': { instead: { write: [answers(null)] } },
   'the receipt fails': { instead: { write: [fails('receipt-unavailable')] } },
   'the receipt breaks': { instead: { write: [breaks(new TypeError('a bug'))] } },
+  'the receipt is written slowly': {
+    instead: {
+      write: [
+        async () => {
+          for (let turns = 0; turns < 200; turns += 1) await Promise.resolve();
+          return '/receipts/east.age';
+        },
+      ],
+    },
+  },
   'the receipt hangs': { instead: { write: [hangs] } },
   'the response is kept': { instead: { reset: [unreadable] } },
   'the response is kept at the second try': {
@@ -310,6 +326,15 @@ const stories: Readonly<Record<string, Story>> = {
   },
   'the password is stored at the third try': {
     instead: { putPending: [unavailable, unavailable], write: [answers(null)] },
+  },
+  'receipts are off, and the store denies the password three times': {
+    instead: { write: [answers(null)], putPending: [denied, denied, denied] },
+  },
+  'the store denies the password three times': {
+    instead: { putPending: [denied, denied, denied] },
+  },
+  'the new password equals the old one': {
+    instead: { reset: [answers({ reset: 'answered', body: bytes('old') })] },
   },
   'the storing breaks': { instead: { putPending: [breaks(new TypeError('a bug'))] } },
   'the storing breaks without an error': { instead: { putPending: [breaks('a text')] } },
