@@ -1,5 +1,5 @@
-// What every attempt and the status decide about what they read: for each finding, the questions, and
-// for each purpose the state that follows, with all its values. The texts are in
+// What every attempt and the status decide about what they read: for each finding, the questions,
+// and for each purpose the state that follows, with all its values. The texts are in
 // test/fixtures/decisions.txt. The rows of rule 2 are explained in rotation-classify.test.ts.
 
 import type { AttemptRecord, ClosedRotation } from '../../src/rotation/record.ts';
@@ -86,7 +86,7 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
   },
   'released with a failed login': { record: recordOf({ loginsSpent: 2 }) },
   'released with three failed logins': { record: recordOf({ loginsSpent: 3 }) },
-  'released with three failed logins, and an intent without an outcome': {
+  'released with three failed logins, and an unfinished rotation': {
     record: recordOf({ loginsSpent: 3, planned: 'r4' } as never),
     intents: ['r4'],
   },
@@ -229,7 +229,7 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
   },
   'no record, and the audit log knows a rotation': { last: { atMs: nowMs - 3_600_000 } },
   'no record was shown, and one exists': { newer: recordOf({ sequence: 7, loginsSpent: 1 }) },
-  'two intents without an outcome': {
+  'two rotations are unfinished in the audit log': {
     record: recordOf({ history: [closed({ rotationId: 'r8', as: 'superseded' })] }),
     intents: ['r8', 'r9'],
   },

@@ -1,6 +1,6 @@
-// What an attempt asks of its ports, call after call, and what it reports: without a fault, and when
-// one call fails, hangs, comes late or answers something else. The texts are in
-// test/fixtures/calls.txt. No call here takes time; the tests say how much passes.
+// What an attempt asks of its ports, call after call, and what it reports: without a fault, and
+// when one call fails, hangs, comes late or answers something else. The texts are in
+// test/fixtures/calls.txt. No call here takes time; each story says how much passes.
 
 import { Failure } from '../../src/rotation/failure.ts';
 import type { FoundRecord, Ports, SecretVersion } from '../../src/rotation/ports.ts';

@@ -94,7 +94,7 @@ test('the clock of the store may differ by five minutes', () => {
   expect(clockToleranceMs).toBe(5 * 60_000);
 });
 
-test('the history keeps the newest rotation, that of the pending version, and repeated orders', () => {
+test('the history keeps the newest rotation, that of AWSPENDING, and repeated orders', () => {
   const entries = Array.from({ length: 12 }, (_, index) => ({
     rotationId: `r${index}`,
     as: index === 9 ? ('rotated' as const) : ('superseded' as const),

@@ -1,6 +1,7 @@
 // Every transition after the survey: for each state, with each kind of plan, and for each answer of
-// the effect that it waits for, the event and the state that follows, with all its values. The texts
-// are in test/fixtures/transitions.txt; rotation-decisions.test.ts has the transitions of the survey.
+// the effect that it waits for, the event and the state that follows, with all its values. The
+// texts are in test/fixtures/transitions.txt; rotation-decisions.test.ts has the transitions of the
+// survey.
 
 import { advance, effectOf } from '../../src/rotation/machine.ts';
 import { eventOf } from '../../src/rotation/observe.ts';
@@ -360,7 +361,7 @@ test.each(Object.entries(attempts))(
   },
 );
 
-test('a process whose claims are taken a hundred times in a row calls the account busy', async () => {
+test('an account is busy after a hundred claims that others took', async () => {
   const [claiming] = (await surveyed({})).slice(-1) as [State];
   const taken = outcome({ ...claim, claim: 'taken' });
   const after = (collisions: number): State =>

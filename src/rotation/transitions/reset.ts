@@ -172,11 +172,11 @@ export function afterKeep(state: Is<'keeping'>, outcome: Of<'keep'>): State {
   }
   const written = placeOf(receipt);
   const place = keep instanceof Failure ? written : `version ${keep}`;
-  const detail =
-    `${state.detail}; ` +
-    `${place === undefined ? 'the response could not be kept' : `the response is kept in ${place}`}`;
-  const reason = place === undefined ? 'answer-lost' : 'answer-unreadable';
-  const certainty = place === undefined ? 'in-doubt' : 'changed';
+  const [reason, certainty, what] =
+    place === undefined
+      ? (['answer-lost', 'in-doubt', 'could not be kept'] as const)
+      : (['answer-unreadable', 'changed', `is kept in ${place}`] as const);
+  const detail = `${state.detail}; the response ${what}`;
   const { open, history } = record;
   const release = released(state, at, record, 0, { open, history });
   const audit = [outcomeOf(state, current, { rotationId, reason, detail, certainty })];
