@@ -188,7 +188,7 @@ async function tryAll(room, { codes, count }, open, known, folder) {
 }
 
 function report(room, chosen, known, listed) {
-  const tried = chosen.filter(({ name }) => known[name] !== undefined);
+  const tried = chosen.filter(({ name, source }) => known[name]?.source === source);
   const survived = tried.filter(({ name }) => known[name].by === null);
   const reasons = new Map(listed.map((entry) => [nameOf(entry), entry]));
   const equivalent = survived.filter(({ name }) => reasons.get(name)?.equivalent);

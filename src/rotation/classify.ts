@@ -163,9 +163,7 @@ export function fresherCurrent(
 ): SecretVersion | 'unknown' | null {
   const labelled = [...versions.values()].find((version) => version?.stages.includes('AWSCURRENT'));
   if (labelled) return labelled.versionId === current.versionId ? null : labelled;
-  return versions.get(current.versionId)?.stages.includes('AWSCURRENT') === false
-    ? 'unknown'
-    : null;
+  return versions.get(current.versionId) ? 'unknown' : null;
 }
 
 /** What the evidence and the answers mean. */
@@ -264,9 +262,8 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   const restored = isNewest ? null : oldPassword(evidence, details);
   if (restored) return restored;
   // The version that replaced this password is gone: the store is an older copy.
-  const { rotationId, versionId } = last ?? {};
-  if (rotationId && versionId && !newest && holdsOldPassword(evidence, details))
-    return { finding: 'store-older', rotationId, versionId };
+  if (last?.versionId !== undefined && !newest && holdsOldPassword(evidence, details))
+    return { finding: 'store-older', rotationId: last.rotationId, versionId: last.versionId };
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
   const knownMs = isNewest ? last?.sinceMs : undefined;

@@ -162,11 +162,15 @@ function perform(attempt: Attempt, effect: Effect): Promise<Performed> {
   }
 }
 
+async function pause({ clock }: Ports, waitMs: number): Promise<void> {
+  if (waitMs > 0) await clock.sleep(waitMs);
+}
+
 async function performSurvey(
   { ports, request, owner }: Attempt,
   { atLeast, waitMs }: Performing<'survey'>,
 ): Promise<Performed> {
-  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  await pause(ports, waitMs);
   if (request.purpose === 'rotate') {
     ports.thingspace.connectAhead(); // For the API token.
     ports.thingspace.connectAhead(); // For the login: a connection takes two round trips.
@@ -373,7 +377,7 @@ async function performReset(attempt: Attempt, effect: Performing<'reset'>): Prom
     const unsent = held ?? { reset: 'not-sent' as const, reason: 'reset-refused' as const, detail };
     return received(unsent);
   }
-  const body = answer.reset === 'refused' ? undefined : answer.body;
+  const body = 'body' in answer ? answer.body : undefined;
   if (body === undefined) return received(answer);
   // Rule 4: the receipt starts now and the store right after it; neither waits for the other.
   startReceipt(attempt, effect.label, body);
@@ -438,7 +442,7 @@ async function performKeep(
   { waitMs, rotationId, body }: Performing<'keep'>,
 ): Promise<Performed> {
   const { ports } = attempt;
-  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  await pause(ports, waitMs);
   const keep = await bounded(attempt, () => ports.store.putAnswer(rotationId, body));
   await attempt.receiptDone;
   return { of: 'keep', keep, receipt: attempt.receipt };
@@ -450,7 +454,7 @@ async function performStore(
 ): Promise<Performed> {
   const { ports } = attempt;
   const { store, thingspace } = ports;
-  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  await pause(ports, waitMs);
   thingspace.connectAhead(); // For the verifying login.
   thingspace.connectAhead(); // For the first logout.
   const { versionId, rotationId, password } = write;
@@ -469,8 +473,8 @@ async function performPromote(
   attempt: Attempt,
   { waitMs, from, to }: Performing<'promote'>,
 ): Promise<Performed> {
-  const { store, clock, thingspace } = attempt.ports;
-  if (waitMs > 0) await clock.sleep(waitMs);
+  const { store, thingspace } = attempt.ports;
+  await pause(attempt.ports, waitMs);
   thingspace.connectAhead(); // For the last logout.
   const promote = await bounded(attempt, async () => {
     const moved = await store.promote(from, to);

@@ -173,7 +173,7 @@ export function stateOfReason(reason: Reason): AccountStatus['state'] {
   if (reason === 'busy') return 'busy';
   if (unreadable.includes(reason)) return 'unreadable';
   const { certainty } = failures[reason];
-  if (certainty === 'stopped' || certainty === 'lost') return 'stopped';
+  if (certainty === 'lost') return 'stopped';
   return certainty === 'unchanged' ? 'settled' : certainty;
 }
 

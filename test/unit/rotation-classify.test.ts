@@ -2,7 +2,13 @@
 // what ends a suspension: what the labels, the newest record, the versions and the owner's process
 // mean together.
 
-import { classify, questionsOf, reasonOf, settleLeftMs } from '../../src/rotation/classify.ts';
+import {
+  classify,
+  hasValidLease,
+  questionsOf,
+  reasonOf,
+  settleLeftMs,
+} from '../../src/rotation/classify.ts';
 import type { LastRotation } from '../../src/rotation/event.ts';
 import type { SecretVersion } from '../../src/rotation/ports.ts';
 import type { AttemptRecord, OpenRotation } from '../../src/rotation/record.ts';
@@ -409,6 +415,10 @@ test('an open rotation that was examined without its id is a bug', () => {
   expect(() => found({ details: { recoveryId: null } })).toThrow(
     'bug: an open rotation was examined without its id',
   );
+});
+
+test('without a record nobody has a lease', () => {
+  expect(hasValidLease({ record: null, liveness: 'alive' } as Evidence)).toBe(false);
 });
 
 test('nothing is settled where nothing is open', () => {

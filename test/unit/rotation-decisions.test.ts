@@ -228,7 +228,7 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     versions: [version('foreign', 'x')],
   },
   'no record, and the audit log knows a rotation': { last: { atMs: nowMs - 3_600_000 } },
-  'no record was shown, and one exists': { newer: recordOf({ sequence: 7, loginsSpent: 1 }) },
+  'no record was shown, and one exists': { newer: recordOf({ sequence: 1, loginsSpent: 1 }) },
   'two rotations are unfinished in the audit log': {
     record: recordOf({ history: [closed({ rotationId: 'r8', as: 'superseded' })] }),
     intents: ['r8', 'r9'],
@@ -341,6 +341,17 @@ const owned: Readonly<Record<string, Facts>> = {
     record: stopped('password-lost', { open }),
     ageMs: settled,
     receipt: readable,
+  },
+  'the login was rejected, and the version of the last rotation is gone': {
+    record: stopped('login-refused', { refused: 'v0', history: [closed()] }),
+    current: restored,
+    versions: [v0],
+  },
+  'the owner of a claim has ended after a rotation': {
+    record: recordOf({ phase: 'claimed', planned: 'r4', history: [closed()] } as never),
+    current: r0,
+    liveness: 'gone',
+    intents: ['r4'],
   },
   'an old password was rejected before it was restored': {
     record: stopped('store-conflict', { refused: 'r0', history: [closed()] }),

@@ -341,6 +341,13 @@ const stories: Readonly<Record<string, Story>> = {
   'the storing hangs until the time ends': {
     instead: { prepare: [withLeft(90_000, undefined)], putPending: [hangs] },
   },
+  'the storing fails a moment before the end of the time': {
+    instead: {
+      prepare: [withLeft(90_000, undefined)],
+      write: [withLeft(5_002, null)],
+      putPending: [unavailable],
+    },
+  },
   'the storing hangs at the end of the time': {
     instead: {
       prepare: [withLeft(90_000, undefined)],
