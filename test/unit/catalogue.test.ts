@@ -179,3 +179,13 @@ test('long lines are wrapped, and commands are not', () => {
 test('the reasons are those of the table of failures, in its order', () => {
   expect(reasons).toEqual(Object.keys(failures));
 });
+
+test('a detail that is a sentence gets no second full stop', () => {
+  const lineOf = (detail: string): string | undefined => explanationLines('busy', { detail })[2];
+
+  expect(['it ended', 'It ended.', 'Did it end?'].map(lineOf)).toEqual([
+    '  Detail: it ended.',
+    '  Detail: It ended.',
+    '  Detail: Did it end?',
+  ]);
+});
