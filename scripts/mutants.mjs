@@ -5,6 +5,7 @@
 //   npm run mutants                         a sample of every room
 //   npm run mutants -- --rooms rotation --all     every mutant of a room
 //   npm run mutants -- --all --seconds 500  in slices: what is known is kept in node_modules/.cache
+//   npm run mutants -- --workers 2          two processes side by side
 //   npm run mutants -- --retry              survivors again, after tests were added
 //   npm run mutants -- --only claim.ts      mutants whose file and line match; what detects each
 //   npm run mutants -- --examples            the findings on version 0.1, put back; --only F3
@@ -31,6 +32,7 @@ const { values: options } = parseArgs({
     sample: { type: 'string', default: '150' },
     seed: { type: 'string', default: '1' },
     seconds: { type: 'string', default: '100000' },
+    workers: { type: 'string', default: '1' },
     retry: { type: 'boolean', default: false },
     only: { type: 'string' },
     check: { type: 'boolean', default: false },
@@ -183,29 +185,35 @@ async function coverageOf(room, bundles, count, worker) {
 
 async function tryAll(room, { codes, count }, open, known, folder) {
   const bundles = await bundleTests(rooms[room].tests, (path) => codes.get(path), folder);
-  let worker = startWorker(bundles);
-  const covered = await coverageOf(room, bundles, count, worker);
+  const first = startWorker(bundles);
+  const covered = await coverageOf(room, bundles, count, first);
   const killersOf = new Map();
-  for (const [index, mutant] of open.entries()) {
-    const { id, name, source, file, within, line, change } = mutant;
-    if (index % 25 === 24) console.error(`${room}: ${index + 1} of ${open.length}`);
-    if (performance.now() > endsAtMs) break;
-    const where = `${file} ${within}`;
-    const killers = killersOf.get(where) ?? new Set();
-    const plan = planFor(id, covered, killers);
-    const startedMs = performance.now();
-    const tried = plan.length === 0 ? { by: null } : await worker.ask({ do: 'try', id, plan });
-    const { by, isTimeout = false } = tried ?? { by: 'the process ended', isTimeout: true };
-    const seconds = (performance.now() - startedMs) / 1000;
-    known[name] = { source, by, seconds: Number(seconds.toFixed(1)) };
-    if (by !== null && tried !== null) killersOf.set(where, killers.add(by));
-    if (options.only !== undefined) console.log(`${line} ${within}: ${change}\n    ${by}`);
-    if (!isTimeout && tried !== null) continue;
-    // What the mutant has left behind may disturb the next one.
+  const queue = [...open.entries()];
+  /** One process, with one mutant after the other. */
+  const work = async (_, number) => {
+    let worker = number === 0 ? first : startWorker(bundles);
+    while (queue.length > 0 && performance.now() < endsAtMs) {
+      const [index, mutant] = queue.shift();
+      const { id, name, source, file, within, line, change } = mutant;
+      if (index % 25 === 24) console.error(`${room}: ${index + 1} of ${open.length}`);
+      const where = `${file} ${within}`;
+      const killers = killersOf.get(where) ?? new Set();
+      const plan = planFor(id, covered, killers);
+      const startedMs = performance.now();
+      const tried = plan.length === 0 ? { by: null } : await worker.ask({ do: 'try', id, plan });
+      const { by, isTimeout = false } = tried ?? { by: 'the process ended', isTimeout: true };
+      const seconds = (performance.now() - startedMs) / 1000;
+      known[name] = { source, by, seconds: Number(seconds.toFixed(1)) };
+      if (by !== null && tried !== null) killersOf.set(where, killers.add(by));
+      if (options.only !== undefined) console.log(`${line} ${within}: ${change}\n    ${by}`);
+      if (!isTimeout && tried !== null) continue;
+      // What the mutant has left behind may disturb the next one.
+      worker.end();
+      worker = startWorker(bundles);
+    }
     worker.end();
-    worker = startWorker(bundles);
-  }
-  worker.end();
+  };
+  await Promise.all(Array.from({ length: Number(options.workers) }, work));
 }
 
 function report(room, chosen, known, listed) {

@@ -120,4 +120,6 @@ process.on('message', async (message) => {
   else if (message.do === 'all') process.send(await tryAll());
   else process.send({ tried: message.id, ...(await tryMutant(message.id, message.plan)) });
 });
+// The parent was ended: nobody waits for an answer.
+process.on('disconnect', () => process.exit());
 process.send({ ready: true });

@@ -23,7 +23,7 @@ const outdatedReadMs = 60_000;
 /** What to do about one account. Rows of an open rotation carry its id. */
 export type Finding =
   /** Nothing is open. */
-  | { readonly finding: 'closed'; readonly sinceMs: number | null; readonly isAgeKnown: boolean }
+  | { readonly finding: 'closed'; readonly sinceMs: number; readonly isAgeKnown: boolean }
   /** Another process holds the account for `forMs` more. */
   | { readonly finding: 'busy'; readonly forMs: number; readonly record: AttemptRecord }
   /** Automatic rotation is suspended, and the evidence since then does not clear it. */
@@ -154,9 +154,9 @@ export function questionsOf(evidence: Evidence, request: Request): Questions {
 
 /** The versions that closed rotations made and replaced. */
 const pastVersions = (evidence: Evidence): string[] =>
-  historyIn(evidence).flatMap(({ as, versionId, replaced }) =>
-    as === 'rotated' ? [versionId, replaced].filter((id) => id !== undefined) : [],
-  );
+  historyIn(evidence)
+    .flatMap(({ versionId, replaced }) => [versionId, replaced])
+    .filter((id) => id !== undefined);
 
 /**
  * The version that the answers show to be current, where the read by label was outdated; null where
@@ -168,9 +168,7 @@ export function fresherCurrent(
 ): SecretVersion | 'unknown' | null {
   const labelled = [...versions.values()].find((version) => version?.stages.includes('AWSCURRENT'));
   if (labelled) return labelled.versionId === current.versionId ? null : labelled;
-  return versions.get(current.versionId)?.stages.includes('AWSCURRENT') === false
-    ? 'unknown'
-    : null;
+  return versions.get(current.versionId) ? 'unknown' : null;
 }
 
 /** What the evidence and the answers mean. */
@@ -228,7 +226,7 @@ function classifyOpen(
     given?.password ??
     details.password;
   const basis = open.basis === current.versionId ? current : versions.get(open.basis);
-  const isBasis = basis !== undefined && basis !== null && hasSamePassword(current, basis);
+  const isBasis = basis ? hasSamePassword(current, basis) : false;
   const isOld = holdsOldPassword(evidence, details);
 
   if (password && current.credentials.password.equals(password))
@@ -276,9 +274,10 @@ function classifyClosed(evidence: Evidence, details: Details): Finding {
   if (restored) return restored;
   if (pending !== null && isForeign(pending, evidence, details))
     return { finding: 'foreign-pending', versionId: pending };
-  const sinceMs = isNewest ? last?.sinceMs : undefined;
-  const isAgeKnown = sinceMs !== undefined || isCurrentDated(evidence);
-  return { finding: 'closed', sinceMs: sinceMs ?? details.sinceMs, isAgeKnown };
+  const knownMs = isNewest ? last?.sinceMs : undefined;
+  const isAgeKnown = knownMs !== undefined || isCurrentDated(evidence);
+  const sinceMs = knownMs ?? details.sinceMs ?? current.createdAtMs;
+  return { finding: 'closed', sinceMs, isAgeKnown };
 }
 
 /** Whether a rotation made the current version, or who stored it said how old the password is. */
@@ -349,7 +348,7 @@ function isStillStopped(
   { current }: Evidence,
   { versions }: Details,
 ): boolean {
-  if (['sealed', 'busy', 'outdated', 'store-older'].includes(finding.finding)) return false;
+  if (finding.finding === 'sealed' || finding.finding === 'store-older') return false;
   if (record.reason === 'login-budget-spent') return true;
   const refused = record.refused === undefined ? null : versions.get(record.refused);
   if (!refused) return false;
@@ -363,10 +362,6 @@ function passwordFor(finding: Finding, current: SecretVersion): Secret {
     : current.credentials.password;
 }
 
-/** The version that holds the new password; undefined where only a receipt has it. */
-const heldIn = ({ isStored, versionId, source }: Write): string | undefined =>
-  isStored ? versionId : source;
-
 /** What is true about the password while this rotation is open. */
 export function openReasonOf(finding: Finding): OpenReason | undefined {
   switch (finding.finding) {
@@ -375,7 +370,7 @@ export function openReasonOf(finding: Finding): OpenReason | undefined {
     case 'write':
       // A password that a person typed is not known to be that of the reset.
       if (finding.isGiven) return 'answer-lost';
-      return heldIn(finding.write) === undefined ? 'not-stored' : 'not-promoted';
+      return finding.write.source === undefined ? 'not-stored' : 'not-promoted';
     case 'test':
       return finding.isKnown ? 'not-promoted' : 'answer-lost';
     case 'old-password':
@@ -390,8 +385,6 @@ export function openReasonOf(finding: Finding): OpenReason | undefined {
  */
 export function reasonOf(finding: Finding): Reason | null {
   switch (finding.finding) {
-    case 'closed':
-      return null;
     case 'busy':
       return finding.record.open ? 'in-flight' : 'busy';
     case 'stopped':
@@ -442,10 +435,10 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
         `${finding.write.rotationId} replaced`
       );
     case 'write': {
-      const versionId = heldIn(finding.write);
-      return versionId === undefined
+      const { source } = finding.write;
+      return source === undefined
         ? 'the new password is in a receipt on this machine'
-        : `the new password is in version ${versionId}`;
+        : `the new password is in version ${source}`;
     }
     case 'test':
       return `one login with version ${current.versionId} shows which password is valid`;
@@ -455,9 +448,7 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
       return `the response is kept in version ${finding.versionId} under the label ROTATION_ANSWER`;
     case 'wait':
       return `retry in ${Math.ceil(finding.forMs / 1000)} s`;
-    case 'closed':
-    case 'stopped':
-    case 'verify':
+    default:
       return undefined;
   }
 }

@@ -33,9 +33,10 @@ export function eventOf(state: State, outcome: Outcome): RotationEvent | null {
       };
     case 'log-in':
     case 'verify': {
-      const detail = 'detail' in outcome.login ? { detail: outcome.login.detail } : {};
+      const { login } = outcome;
+      const detail = login.login === 'accepted' ? {} : { detail: login.detail };
       return {
-        event: `login.${outcome.login.login}`,
+        event: `login.${login.login}`,
         account,
         credential: outcome.of === 'verify' ? 'new' : 'current',
         ...detail,

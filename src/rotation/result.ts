@@ -186,7 +186,7 @@ export function repeatedVerdict(ordered: ClosedRotation | undefined, isOld: bool
     : { outcome: 'not-due', detail, rotationId };
 }
 
-type LastActs = Partial<Omit<Ending, 'result'>>;
+type LastActs = { readonly [Act in Exclude<keyof Ending, 'result'>]?: Ending[Act] | undefined };
 
 /** The end of an attempt: what is still to be written, and the result that follows. */
 export function ending(

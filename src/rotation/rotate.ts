@@ -28,6 +28,7 @@ type Performed = Outcome extends infer O
     ? Omit<O, 'atMs' | 'atMonotonicMs' | 'remainingMs'>
     : never
   : never;
+type Received = Extract<Performed, { of: 'reset' }>;
 type Performing<Name extends Effect['effect']> = Extract<Effect, { effect: Name }>;
 
 /**
@@ -161,11 +162,15 @@ function perform(attempt: Attempt, effect: Effect): Promise<Performed> {
   }
 }
 
+async function pause({ clock }: Ports, waitMs: number): Promise<void> {
+  if (waitMs > 0) await clock.sleep(waitMs);
+}
+
 async function performSurvey(
   { ports, request, owner }: Attempt,
   { atLeast, waitMs }: Performing<'survey'>,
 ): Promise<Performed> {
-  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  await pause(ports, waitMs);
   if (request.purpose === 'rotate') {
     ports.thingspace.connectAhead(); // For the API token.
     ports.thingspace.connectAhead(); // For the login: a connection takes two round trips.
@@ -237,7 +242,7 @@ export async function examine(
     open ? store.readAnswer(open.rotationId) : null,
     sinceOf(store, evidence),
   ]);
-  const isNewer = (newest?.record.sequence ?? 0) > (record?.record.sequence ?? 0);
+  const isNewer = newest !== null && newest.record.sequence > (record?.record.sequence ?? 0);
   const bodies = [receipt?.body, answer?.body].filter(
     (body) => body !== null && body !== undefined,
   );
@@ -320,9 +325,8 @@ async function performLogin(
     ports.thingspace.login(credentials, mayStillSend),
     tried(ports.store.readRecord(record.sequence)),
   ]);
-  const late = isLate ? { isLate } : {};
   const readBack = compareRecords(found, record);
-  return { of: 'log-in', login, readBack, ...late, interrupted: interrupt.aborted };
+  return { of: 'log-in', login, readBack, isLate, interrupted: interrupt.aborted };
 }
 
 /**
@@ -355,6 +359,15 @@ async function performIntend(
 async function performReset(attempt: Attempt, effect: Performing<'reset'>): Promise<Performed> {
   const { ports } = attempt;
   const freshId = ports.processes.rotationId();
+  const received = (
+    answer: Received['answer'],
+    password: Received['password'] = null,
+  ): Performed => ({
+    of: 'reset',
+    answer,
+    password,
+    freshId,
+  });
   let held: ReturnType<typeof mayNotSend> = null;
   const answer = await ports.thingspace.reset(effect.session, () => {
     held = mayNotSend(attempt, effect);
@@ -363,13 +376,13 @@ async function performReset(attempt: Attempt, effect: Performing<'reset'>): Prom
   if (answer.reset === 'not-sent') {
     const { detail } = answer;
     const unsent = held ?? { reset: 'not-sent' as const, reason: 'reset-refused' as const, detail };
-    return { of: 'reset', answer: unsent, password: null, freshId };
+    return received(unsent);
   }
-  const body = answer.reset === 'refused' ? undefined : answer.body;
-  if (body === undefined) return { of: 'reset', answer, password: null, freshId };
+  const body = 'body' in answer ? answer.body : undefined;
+  if (body === undefined) return received(answer);
   // Rule 4: the receipt starts now and the store right after it; neither waits for the other.
   startReceipt(attempt, effect.label, body);
-  return { of: 'reset', answer, password: ports.thingspace.readNewPassword(body), freshId };
+  return received(answer, ports.thingspace.readNewPassword(body));
 }
 
 /**
@@ -430,7 +443,7 @@ async function performKeep(
   { waitMs, rotationId, body }: Performing<'keep'>,
 ): Promise<Performed> {
   const { ports } = attempt;
-  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  await pause(ports, waitMs);
   const keep = await bounded(attempt, () => ports.store.putAnswer(rotationId, body));
   await attempt.receiptDone;
   return { of: 'keep', keep, receipt: attempt.receipt };
@@ -442,7 +455,7 @@ async function performStore(
 ): Promise<Performed> {
   const { ports } = attempt;
   const { store, thingspace } = ports;
-  if (waitMs > 0) await ports.clock.sleep(waitMs);
+  await pause(ports, waitMs);
   thingspace.connectAhead(); // For the verifying login.
   thingspace.connectAhead(); // For the first logout.
   const { versionId, rotationId, password } = write;
@@ -461,8 +474,8 @@ async function performPromote(
   attempt: Attempt,
   { waitMs, from, to }: Performing<'promote'>,
 ): Promise<Performed> {
-  const { store, clock, thingspace } = attempt.ports;
-  if (waitMs > 0) await clock.sleep(waitMs);
+  const { store, thingspace } = attempt.ports;
+  await pause(attempt.ports, waitMs);
   thingspace.connectAhead(); // For the last logout.
   const promote = await bounded(attempt, async () => {
     const moved = await store.promote(from, to);
@@ -542,7 +555,7 @@ async function putLast(
   const { sequence, holder: owner } = found?.record ?? {};
   const isOwn = sequence === record.sequence && owner?.id === record.holder.id;
   const above = { ...record, sequence: record.sequence + 1 };
-  return isOwn ? again(attempt, () => store.putRecord(above)) : 'taken';
+  return isOwn ? again(attempt, () => store.putRecord(above)) : written;
 }
 
 async function again<T>(attempt: Attempt, call: () => Promise<T>): Promise<Tried<T>> {

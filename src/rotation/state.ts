@@ -446,7 +446,7 @@ export type Outcome = {
       readonly login: LoginAnswer;
       readonly readBack: Tried<'same' | 'other'>;
       /** Paused past the lease: this process did not send the login. */
-      readonly isLate?: true;
+      readonly isLate: boolean;
       readonly interrupted: boolean;
     }
   | {

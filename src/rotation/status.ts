@@ -122,7 +122,7 @@ async function readFresh(
 
 /** Since when the current password is valid. */
 function sinceOf(finding: Finding, { current }: Evidence, { sinceMs }: Details): number {
-  if (finding.finding === 'closed') return finding.sinceMs ?? current.createdAtMs;
+  if (finding.finding === 'closed') return finding.sinceMs;
   if (finding.finding === 'verify') return finding.open.startedAtMs;
   return sinceMs ?? current.createdAtMs;
 }
@@ -173,7 +173,7 @@ export function stateOfReason(reason: Reason): AccountStatus['state'] {
   if (reason === 'busy') return 'busy';
   if (unreadable.includes(reason)) return 'unreadable';
   const { certainty } = failures[reason];
-  if (certainty === 'stopped' || certainty === 'lost') return 'stopped';
+  if (certainty === 'lost') return 'stopped';
   return certainty === 'unchanged' ? 'settled' : certainty;
 }
 

@@ -90,6 +90,8 @@ export type Facts = {
   readonly newer?: AttemptRecord;
   /** What is read by label and is outdated. */
   readonly outdated?: SecretVersion;
+  /** Versions that are not found by their id, although they exist. */
+  readonly hidden?: readonly string[];
   /** No version is read with the label AWSCURRENT. */
   readonly isUnlabelled?: true;
   /** The method that fails. */
@@ -104,6 +106,7 @@ export function portsOf(facts: Facts): Omit<Ports, 'observe'> {
   const stages = facts.isUnlabelled ? [] : ['AWSCURRENT'];
   const current = { ...(facts.current ?? version('v1', 'old')), stages };
   const known = new Map([current, ...(facts.versions ?? [])].map((one) => [one.versionId, one]));
+  for (const id of facts.hidden ?? []) known.delete(id);
   const answering = <T>(method: NonNullable<Facts['fails']>, value: T): Promise<T> =>
     method === fails ? Promise.reject(failure('store-unavailable')) : Promise.resolve(value);
   const found = (one: AttemptRecord | null): FoundRecord | null => one && { record: one, ageMs };

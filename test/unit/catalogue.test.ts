@@ -179,3 +179,31 @@ test('long lines are wrapped, and commands are not', () => {
 test('the reasons are those of the table of failures, in its order', () => {
   expect(reasons).toEqual(Object.keys(failures));
 });
+
+test('a detail that is a sentence gets no second full stop', () => {
+  const lineOf = (detail: string): string | undefined => explanationLines('busy', { detail })[2];
+
+  expect(['it ended', 'It ended.', 'Did it end?'].map(lineOf)).toEqual([
+    '  Detail: it ended.',
+    '  Detail: It ended.',
+    '  Detail: Did it end?',
+  ]);
+});
+
+test.each<[Reason, Facts]>([
+  ['store-conflict', { versionId: 'v1' }],
+  ['store-conflict', { pendingVersionId: 'v2' }],
+  ['store-conflict', { versionId: 'v1', pendingVersionId: 'v2' }],
+  ['foreign-pending', {}],
+  ['foreign-pending', { pendingVersionId: 'v2' }],
+])('a command is printed where both versions are known: %s %j', (reason, facts) => {
+  const commandsOf = (store: Facts['store']): boolean[] =>
+    explain(reason, { account: 'east', store, ...facts }).steps.map(({ command = '' }) =>
+      command.includes('update-secret-version-stage'),
+    );
+  const isKnown =
+    facts.pendingVersionId !== undefined && (reason === 'foreign-pending' || 'versionId' in facts);
+
+  expect(commandsOf('secrets-manager').includes(true)).toBe(isKnown);
+  expect(commandsOf('file').includes(true)).toBe(false);
+});

@@ -2,7 +2,13 @@
 // what ends a suspension: what the labels, the newest record, the versions and the owner's process
 // mean together.
 
-import { classify, questionsOf, reasonOf, settleLeftMs } from '../../src/rotation/classify.ts';
+import {
+  classify,
+  hasValidLease,
+  questionsOf,
+  reasonOf,
+  settleLeftMs,
+} from '../../src/rotation/classify.ts';
 import type { LastRotation } from '../../src/rotation/event.ts';
 import type { SecretVersion } from '../../src/rotation/ports.ts';
 import type { AttemptRecord, OpenRotation } from '../../src/rotation/record.ts';
@@ -412,4 +418,31 @@ test('every finding but a closed account has a reason', () => {
   expect(reasonOf(found({ record: released }))).toBeNull();
   expect(reasonOf(found({ details: { receipt } }))).toBe('receipt-sealed');
   expect(reasonOf(found({}))).toBe('settling');
+});
+
+test('an open rotation that was examined without its id is a bug', () => {
+  expect(() => found({ details: { recoveryId: null } })).toThrow(
+    'bug: an open rotation was examined without its id',
+  );
+});
+
+test('without a record nobody has a lease', () => {
+  expect(hasValidLease({ record: null, liveness: 'alive' } as Evidence)).toBe(false);
+});
+
+test('nothing is settled where nothing is open', () => {
+  const evidence = { record: { record: released, ageMs: 0 }, liveness: 'alive' } as Evidence;
+
+  expect(settleLeftMs(evidence, timing)).toBe(0);
+  expect(settleLeftMs({ ...evidence, record: null }, timing)).toBe(0);
+});
+
+test('a password whose age nobody knows is as old as its version', () => {
+  const current = { ...version('v1', 'old'), createdAtMs: 9 };
+
+  expect(found({ record: null, current, details: { sinceMs: null } })).toEqual({
+    finding: 'closed',
+    sinceMs: 9,
+    isAgeKnown: false,
+  });
 });

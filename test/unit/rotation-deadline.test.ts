@@ -1,4 +1,5 @@
-// The limit on work that cannot be cancelled: what is in time, what is late, and what a message says.
+// The limit on work that cannot be cancelled: what is in time, what is late, and what the message
+// says.
 
 import { answerIn, within } from '../../src/rotation/deadline.ts';
 import { Failure } from '../../src/rotation/failure.ts';
@@ -39,11 +40,11 @@ test('work that does not end is late', async () => {
   expect(await within(clockOf(true), 250, never)).toBe('late');
 });
 
-test('a disk that does not answer in 30 seconds is named, and the caller is told first', async () => {
+test('a disk that does not answer in 30 seconds is named, after a call of `late`', async () => {
   const clock = clockOf(true);
-  const told: string[] = [];
+  const calls: string[] = [];
 
-  const answer = answerIn(clock, onDisk, never, () => told.push('late'));
+  const answer = answerIn(clock, onDisk, never, () => calls.push('late'));
 
   await expect(answer).rejects.toEqual(
     new Failure('store-unavailable', 'the index of the store: the disk did not answer within 30 s'),
@@ -52,16 +53,16 @@ test('a disk that does not answer in 30 seconds is named, and the caller is told
     reason: 'store-unavailable',
     facts: { cause: 'disk-hangs', path: '/var/lib/store/index' },
   });
-  expect([told, clock.waits[0]?.ms]).toEqual([['late'], 30_000]);
+  expect([calls, clock.waits[0]?.ms]).toEqual([['late'], 30_000]);
   await expect(answerIn(clock, onDisk, never)).rejects.toThrow('did not answer');
 });
 
 test('a disk that answers is not late', async () => {
-  const told: string[] = [];
+  const calls: string[] = [];
 
   const answer = await answerIn(clockOf(false), onDisk, Promise.resolve(7), () =>
-    told.push('late'),
+    calls.push('late'),
   );
 
-  expect([answer, told]).toEqual([7, []]);
+  expect([answer, calls]).toEqual([7, []]);
 });

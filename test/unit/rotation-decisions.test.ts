@@ -1,5 +1,5 @@
-// What every attempt and the status decide about what they read: for each finding, the questions, and
-// for each purpose the state that follows, with all its values. The texts are in
+// What every attempt and the status decide about what they read: for each finding, the questions,
+// and for each purpose the state that follows, with all its values. The texts are in
 // test/fixtures/decisions.txt. The rows of rule 2 are explained in rotation-classify.test.ts.
 
 import type { AttemptRecord, ClosedRotation } from '../../src/rotation/record.ts';
@@ -86,7 +86,7 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
   },
   'released with a failed login': { record: recordOf({ loginsSpent: 2 }) },
   'released with three failed logins': { record: recordOf({ loginsSpent: 3 }) },
-  'released with three failed logins, and an intent without an outcome': {
+  'released with three failed logins, and an unfinished rotation': {
     record: recordOf({ loginsSpent: 3, planned: 'r4' } as never),
     intents: ['r4'],
   },
@@ -160,6 +160,18 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     current: restored,
     versions: [version('r3', 'p3'), r0, v0],
   },
+  'AWSCURRENT was moved back, and that version is not found by its id': {
+    record: closedBefore(),
+    current: v0,
+    versions: [r0],
+    hidden: ['v0'],
+  },
+  'the new password equals the old one, and another key was edited': {
+    record: closedBefore(young),
+    current: edited,
+    versions: [r0, version('v0', 'p0')],
+    sinceDays: 1,
+  },
   'the version that replaced this password is gone': {
     record: closedBefore(),
     current: restored,
@@ -179,7 +191,7 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
   'the audit log knows a rotation of seconds ago': {
     record: closedBefore(),
     current: r0,
-    last: { atMs: nowMs - 28_500 },
+    last: { atMs: nowMs - 28_999 },
   },
   'the audit log knows a rotation of another secret': {
     record: closedBefore(),
@@ -209,7 +221,15 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     record: closedBefore({ as: 'not-applied', versionId: undefined, replaced: undefined }),
     pending: 'r0',
   },
-  'two intents without an outcome': {
+  'a pending version, and an old version is gone': {
+    record: closedBefore(),
+    current: r0,
+    pending: 'foreign',
+    versions: [version('foreign', 'x')],
+  },
+  'no record, and the audit log knows a rotation': { last: { atMs: nowMs - 3_600_000 } },
+  'no record was shown, and one exists': { newer: recordOf({ sequence: 1, loginsSpent: 1 }) },
+  'two rotations are unfinished in the audit log': {
     record: recordOf({ history: [closed({ rotationId: 'r8', as: 'superseded' })] }),
     intents: ['r8', 'r9'],
   },
@@ -321,6 +341,17 @@ const owned: Readonly<Record<string, Facts>> = {
     record: stopped('password-lost', { open }),
     ageMs: settled,
     receipt: readable,
+  },
+  'the login was rejected, and the version of the last rotation is gone': {
+    record: stopped('login-refused', { refused: 'v0', history: [closed()] }),
+    current: restored,
+    versions: [v0],
+  },
+  'the owner of a claim has ended after a rotation': {
+    record: recordOf({ phase: 'claimed', planned: 'r4', history: [closed()] } as never),
+    current: r0,
+    liveness: 'gone',
+    intents: ['r4'],
   },
   'an old password was rejected before it was restored': {
     record: stopped('store-conflict', { refused: 'r0', history: [closed()] }),
@@ -467,6 +498,12 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     versions: [stored],
     request: { receipt: typed },
   },
+  'an operator typed the new password, which is stored over an edited version': {
+    record: opened(),
+    current: noted,
+    versions: [v1, overOld],
+    request: { receipt: typed },
+  },
   'an operator gives a receipt that opens': {
     record: opened(),
     request: { receipt: { ...readable, rotationId: 'r1' } },
@@ -477,7 +514,7 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     receipt: sealed,
     request: { receipt: { ...typed, rotationId: 'r9' } },
   },
-  'the settle time is not over': { record: opened(), ageMs: 100_000, intents: ['r1'] },
+  'the settle time is not over': { record: opened(), ageMs: 100_999, intents: ['r1'] },
   'the settle time ends now': { record: opened(), ageMs: 190_000 },
   'the settle time ends in a moment': { record: opened(), ageMs: 189_999 },
   'the process that reset the password still runs': {
@@ -485,7 +522,7 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     ageMs: settled,
     liveness: 'alive',
   },
-  'the process that reset the password has the lease': { record: opened(), ageMs: 30_500 },
+  'the process that reset the password has the lease': { record: opened(), ageMs: 30_999 },
   'the process that reset the password has ended': {
     record: opened(),
     ageMs: 30_500,
@@ -500,7 +537,22 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
   'nothing is known after three failed logins': {
     record: opened({ loginsSpent: 3 }),
     ageMs: settled,
-    intents: ['r1'],
+    intents: ['r1', 'r9'],
+  },
+  'nothing is known after three failed logins, and the intent has its outcome': {
+    record: opened({ loginsSpent: 3 }),
+    ageMs: settled,
+  },
+  'nothing is known, and the current version is not found by its id': {
+    record: opened(),
+    ageMs: settled,
+    hidden: ['v1'],
+  },
+  'nothing is known about a rotation that began after another one': {
+    record: opened({ open: { ...open, basis: 'r0' }, history: [closed()] }),
+    ageMs: settled,
+    current: r0,
+    versions: [v0],
   },
   'nothing is known, and another key was edited': {
     record: opened(),
@@ -543,6 +595,13 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     }),
     current: version('r1', 'new', { days: 61 }),
     versions: [v1],
+    last: { rotationId: 'r1', versionId: 'r1', isVerified: true },
+  },
+  'a rotation of version 0.1 that was verified, and another password is current': {
+    record: recordOf({ open: { ...open, isLegacy: true } }),
+    ageMs: 700_000,
+    current: byHand,
+    versions: [stored, v1],
     last: { rotationId: 'r1', versionId: 'r1', isVerified: true },
   },
   'a rotation of version 0.1 that is current and not verified': {

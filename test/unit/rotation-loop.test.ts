@@ -1,6 +1,6 @@
-// What an attempt asks of its ports, call after call, and what it reports: without a fault, and when
-// one call fails, hangs, comes late or answers something else. The texts are in
-// test/fixtures/calls.txt. No call here takes time; the tests say how much passes.
+// What an attempt asks of its ports, call after call, and what it reports: without a fault, and
+// when one call fails, hangs, comes late or answers something else. The texts are in
+// test/fixtures/calls.txt. No call here takes time; each story says how much passes.
 
 import { Failure } from '../../src/rotation/failure.ts';
 import type { FoundRecord, Ports, SecretVersion } from '../../src/rotation/ports.ts';
@@ -294,12 +294,28 @@ const stories: Readonly<Record<string, Story>> = {
   'the reset is in doubt, and the password arrived': {
     instead: { reset: [answers({ reset: 'in-doubt', detail: 'reset: cut', body: bytes('new') })] },
   },
+  'the reset is refused, and the last record is not written': {
+    instead: {
+      reset: [answers({ reset: 'refused', because: 'code', detail: 'HTTP 400' })],
+      putRecord: [answers('written'), answers('written'), denied, denied, denied],
+    },
+  },
   'the session is refused': {
     instead: { reset: [answers({ reset: 'refused', because: 'session', detail: 'HTTP 401' })] },
   },
   'receipts are off': { instead: { write: [answers(null)] } },
   'the receipt fails': { instead: { write: [fails('receipt-unavailable')] } },
   'the receipt breaks': { instead: { write: [breaks(new TypeError('a bug'))] } },
+  'the receipt is written slowly': {
+    instead: {
+      write: [
+        async () => {
+          for (let turns = 0; turns < 200; turns += 1) await Promise.resolve();
+          return '/receipts/east.age';
+        },
+      ],
+    },
+  },
   'the receipt hangs': { instead: { write: [hangs] } },
   'the response is kept': { instead: { reset: [unreadable] } },
   'the response is kept at the second try': {
@@ -311,10 +327,26 @@ const stories: Readonly<Record<string, Story>> = {
   'the password is stored at the third try': {
     instead: { putPending: [unavailable, unavailable], write: [answers(null)] },
   },
+  'receipts are off, and the store denies the password three times': {
+    instead: { write: [answers(null)], putPending: [denied, denied, denied] },
+  },
+  'the store denies the password three times': {
+    instead: { putPending: [denied, denied, denied] },
+  },
+  'the new password equals the old one': {
+    instead: { reset: [answers({ reset: 'answered', body: bytes('old') })] },
+  },
   'the storing breaks': { instead: { putPending: [breaks(new TypeError('a bug'))] } },
   'the storing breaks without an error': { instead: { putPending: [breaks('a text')] } },
   'the storing hangs until the time ends': {
     instead: { prepare: [withLeft(90_000, undefined)], putPending: [hangs] },
+  },
+  'the storing fails a moment before the end of the time': {
+    instead: {
+      prepare: [withLeft(90_000, undefined)],
+      write: [withLeft(5_002, null)],
+      putPending: [unavailable],
+    },
   },
   'the storing hangs at the end of the time': {
     instead: {

@@ -76,6 +76,7 @@ const healthy: { readonly [Name in Effect['effect']]: Outcome } = {
     of: 'log-in',
     login: { login: 'accepted', session },
     readBack: 'same',
+    isLate: false,
     interrupted: false,
   },
   intend: {
@@ -359,4 +360,26 @@ test('a claim without an answer gives its login back', () => {
     record: { phase: 'released', loginsSpent: 0, sequence: 1 },
     isUncertain: true,
   });
+});
+
+test('an attempt begins with a survey, and with no count', () => {
+  const state = begin(request, { id: 'h1' }, 7, 'r1');
+
+  expect(state).toEqual({
+    at: 'surveying',
+    request,
+    tally: {
+      owner: { id: 'h1' },
+      startedAtMs: 7,
+      rotationId: 'r1',
+      logins: 0,
+      collisions: 0,
+      staleReads: 0,
+      atLeast: 0,
+      retried: false,
+      carried: [],
+    },
+    waitMs: 0,
+  });
+  expect(effectOf(state)).toEqual({ effect: 'survey', atLeast: 0, waitMs: 0 });
 });

@@ -94,12 +94,12 @@ test('the clock of the store may differ by five minutes', () => {
   expect(clockToleranceMs).toBe(5 * 60_000);
 });
 
-test('the history keeps the newest rotation, that of the pending version, and repeated orders', () => {
+test('the history keeps the newest rotation, that of AWSPENDING, and repeated orders', () => {
   const entries = Array.from({ length: 12 }, (_, index) => ({
     rotationId: `r${index}`,
-    as: index === 9 ? ('rotated' as const) : ('superseded' as const),
+    as: (['not-applied', 'rotated'] as const)[index - 8] ?? ('superseded' as const),
     ...(index === 9 || index === 11 ? { versionId: `v${index}` } : {}),
-    ...(index === 10 ? { keyDigest: 'a' } : {}),
+    ...(index === 8 || index === 10 ? { keyDigest: 'a' } : {}),
   }));
   const closing = { rotationId: 'now', as: 'not-applied' } as const;
   const keptWith = (pending: string | null): string[] =>

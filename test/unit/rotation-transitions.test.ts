@@ -1,11 +1,13 @@
 // Every transition after the survey: for each state, with each kind of plan, and for each answer of
-// the effect that it waits for, the event and the state that follows, with all its values. The texts
-// are in test/fixtures/transitions.txt; rotation-decisions.test.ts has the transitions of the survey.
+// the effect that it waits for, the event and the state that follows, with all its values. The
+// texts are in test/fixtures/transitions.txt; rotation-decisions.test.ts has the transitions of the
+// survey.
 
 import { advance, effectOf } from '../../src/rotation/machine.ts';
 import { eventOf } from '../../src/rotation/observe.ts';
 import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
-import type { Effect, Outcome, Request, State } from '../../src/rotation/state.ts';
+import { survey } from '../../src/rotation/rotate.ts';
+import type { Effect, OpenReason, Outcome, Request, State } from '../../src/rotation/state.ts';
 import { nextTry, savingTimeMs } from '../../src/rotation/transitions/save.ts';
 import { Secret } from '../../src/secret.ts';
 import {
@@ -17,6 +19,8 @@ import {
   nowMs,
   open,
   outcome,
+  owner,
+  portsOf,
   recordOf,
   shown,
   surveyed,
@@ -50,7 +54,13 @@ const claim = {
   interrupted: false,
   startedAtMonotonicMs: 5_000,
 } as const;
-const logIn = { of: 'log-in', login: accepted, readBack: 'same', interrupted: false } as const;
+const logIn = {
+  of: 'log-in',
+  login: accepted,
+  readBack: 'same',
+  isLate: false,
+  interrupted: false,
+} as const;
 const intend = {
   of: 'intend',
   record: 'written',
@@ -351,7 +361,7 @@ test.each(Object.entries(attempts))(
   },
 );
 
-test('a process whose claims are taken a hundred times in a row calls the account busy', async () => {
+test('an account is busy after a hundred claims that others took', async () => {
   const [claiming] = (await surveyed({})).slice(-1) as [State];
   const taken = outcome({ ...claim, claim: 'taken' });
   const after = (collisions: number): State =>
@@ -403,4 +413,40 @@ test('the last five seconds, or half of the time, are kept for the outcome', () 
     5_000,
     2_000,
   ]);
+});
+
+test('an outcome that does not belong to the state is not logged', async () => {
+  const [claiming] = (await surveyed({})).slice(-1) as [State];
+  const finished: State = { ...claiming, at: 'finished', result: {} as never } as State;
+  const eventsOf = (of: keyof typeof answers): unknown[] =>
+    Object.values(answers[of]).map((given) => eventOf(finished, outcome(given as never)));
+  const silent = ['claim', 'intend', 'keep', 'store', 'promote'] as const;
+
+  for (const of of silent) expect(eventsOf(of)).toEqual(Object.keys(answers[of]).map(() => null));
+  expect(eventsOf('reset')[0]).toEqual({ event: 'reset.answered', account: 'east' });
+  expect(eventOf(finished, outcome({ of: 'examine', details: failure('busy') }))).toBeNull();
+});
+
+test('a password may be lost only while its rotation is open', async () => {
+  const record = recordOf({ phase: 'claimed', leaseMs: 40_000 });
+  const [surveying] = (await surveyed({ record })) as [State];
+  const told = async (openReason: OpenReason | undefined): Promise<unknown> => {
+    const state = { ...surveying, tally: { ...surveying.tally, openReason } } as State;
+    const evidence = await survey(portsOf({ record, ageMs: 0 }), state.request, 0, owner);
+    const examining = advance(state, outcome({ of: 'survey', evidence }));
+    return [examining.at, examining.tally.openReason];
+  };
+
+  expect(await told('answer-lost')).toEqual(['examining', undefined]);
+  expect(await told('not-promoted')).toEqual(['examining', 'not-promoted']);
+  expect(await told(undefined)).toEqual(['examining', undefined]);
+});
+
+test('a state that cannot be is a bug', async () => {
+  const [claiming] = (await surveyed({})).slice(-1) as [State];
+  const verifying = { ...claiming, at: 'verifying', reset: null } as unknown as State;
+  const given = outcome({ of: 'verify', login: accepted });
+
+  expect(() => effectOf(verifying)).toThrow('bug: only a reset of this attempt is verified here');
+  expect(() => advance(verifying, given)).toThrow('bug: only a reset of this attempt');
 });

@@ -16,7 +16,7 @@ import {
   type Tally,
 } from '../state.ts';
 import { outcomeOf } from './close.ts';
-import { nextTry } from './save.ts';
+import { nextTry, placeOf } from './save.ts';
 
 /** Record, audit and receipt are durable, or nothing is reset (promises 4 and 6). */
 export function afterIntent(state: Is<'intending'>, outcome: Of<'intend'>): State {
@@ -170,16 +170,17 @@ export function afterKeep(state: Is<'keeping'>, outcome: Of<'keep'>): State {
     const again = nextTry(state.tries, outcome.remainingMs, keep, receipt);
     if (again) return { ...state, ...again };
   }
-  const place = keep instanceof Failure ? placeOf(receipt) : `version ${keep}`;
-  const detail =
-    `${state.detail}; ` +
-    `${place === null ? 'the response could not be kept' : `the response is kept in ${place}`}`;
-  const reason = place === null ? 'answer-lost' : 'answer-unreadable';
-  const certainty = place === null ? 'in-doubt' : 'changed';
+  const written = placeOf(receipt);
+  const place = keep instanceof Failure ? written : `version ${keep}`;
+  const [reason, certainty, what] =
+    place === undefined
+      ? (['answer-lost', 'in-doubt', 'could not be kept'] as const)
+      : (['answer-unreadable', 'changed', `is kept in ${place}`] as const);
+  const detail = `${state.detail}; the response ${what}`;
   const { open, history } = record;
   const release = released(state, at, record, 0, { open, history });
   const audit = [outcomeOf(state, current, { rotationId, reason, detail, certainty })];
-  const facts = { receipt: placeOf(receipt) ?? undefined };
+  const facts = { receipt: written };
   return ending(
     state,
     at,
@@ -187,6 +188,3 @@ export function afterKeep(state: Is<'keeping'>, outcome: Of<'keep'>): State {
     { record: release, session, audit },
   );
 }
-
-const placeOf = (receipt: Of<'keep'>['receipt']): string | null =>
-  typeof receipt === 'object' ? receipt.place : null;

@@ -9,11 +9,10 @@ import { auditOf, ending, released, suspended, withClosed } from '../result.ts';
 import type { Is, Moment, Of, ReceiptState, State } from '../state.ts';
 import { closed, outcomeOf } from './close.ts';
 
-/**
- * Waits between tries to save a password, in milliseconds; the last one repeats for as long as the
- * process runs.
- */
-const savingBackoffMs = [0, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000] as const;
+/** Waits between tries to save a password; milliseconds. */
+const savingBackoffMs = [100, 250, 500, 1_000, 2_000, 5_000, 10_000] as const;
+/** All later waits, for as long as the process runs; milliseconds. */
+const longestWaitMs = 30_000;
 
 /** The last part of the platform's time belongs to the outcome: record, audit, metrics, message. */
 const reportingMs = 5_000;
@@ -41,8 +40,8 @@ export function nextTry(
   if (remainingMs <= reportingMs) return null;
   if (isPermanent(failure) && typeof receipt === 'object' && tries + 1 >= permanentTries)
     return null;
-  const waitMs = savingBackoffMs[Math.min(tries + 1, savingBackoffMs.length - 1)] ?? 0;
-  return { tries: tries + 1, waitMs: Math.min(waitMs, Math.max(0, savingTimeMs(remainingMs) / 2)) };
+  const waitMs = savingBackoffMs[tries] ?? longestWaitMs;
+  return { tries: tries + 1, waitMs: Math.min(waitMs, savingTimeMs(remainingMs) / 2) };
 }
 
 /**
@@ -65,7 +64,7 @@ export function afterStore(state: Is<'storing'>, outcome: Of<'store'>): State {
   // 4).
   if (store !== 'stored')
     return { ...state, write: { ...write, versionId: store.taken }, waitMs: 0 };
-  const saved = { ...tally, openReason: tally.openReason && ('not-promoted' as const) };
+  const saved = { ...tally, openReason: 'not-promoted' as const };
   const stored = { ...write, isStored: true };
   const saving = { current, write: stored, reset, claim, tries: 0, waitMs: 0 };
   return { at: 'promoting', request, tally: saved, ...saving };
@@ -82,13 +81,16 @@ function unsaved(
   const { rotationId } = write;
   const detail = failure.message;
   const audit = [outcomeOf(state, current, { rotationId, reason, detail, certainty: 'changed' })];
-  const place = typeof receipt === 'object' ? receipt.place : undefined;
-  const facts = { ...failure.facts, cause: undefined, receipt: place };
+  const facts = { ...failure.facts, cause: undefined, receipt: placeOf(receipt) };
   // The owner ends here: the rotation stays open, and the next run need not wait for the lease.
   const record = reset && released(state, at, reset.record, 0);
-  const session = reset?.session ?? null;
+  const session = reset?.session;
   return ending(state, at, { reason, detail, rotationId, facts }, { audit, session, record });
 }
+
+/** Where the receipt is; undefined where there is none yet. */
+export const placeOf = (receipt: ReceiptState): string | undefined =>
+  typeof receipt === 'object' ? receipt.place : undefined;
 
 /** AWSCURRENT has moved, or is tried again, or another process or a person moved it. */
 export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): State {

@@ -97,7 +97,7 @@ export function afterExamining(state: Is<'examining'>, outcome: Of<'examine'>): 
   if (details instanceof Failure)
     return ending(state, { ...outcome, current: evidence.current }, failedWith(details));
   const { newer } = details;
-  if (newer !== null && newer.record.sequence > (evidence.record?.record.sequence ?? 0))
+  if (newer !== null)
     return {
       at: 'surveying',
       request,
@@ -249,13 +249,11 @@ function afterClosed(
   { sinceMs, details }: Found<'closed'> & { readonly details: Details },
 ): State {
   const { request } = before;
-  const { current } = evidence;
-  const countedMs = sinceMs ?? current.createdAtMs;
-  const age = ageDays(countedMs, at.atMs);
+  const age = ageDays(sinceMs, at.atMs);
   const audit = reconciled(before, evidence);
   const state = {
     ...before,
-    tally: { ...before.tally, ageDays: age, sinceMs: countedMs, openReason: undefined },
+    tally: { ...before.tally, ageDays: age, sinceMs, openReason: undefined },
   };
   if (request.receipt) {
     const detail = `the receipt is of rotation ${request.receipt.rotationId}; no rotation is open`;
@@ -398,7 +396,7 @@ function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): Sta
   // The count in this attempt's own record is over once its login was accepted.
   const isAccepted = tally.session !== undefined && before?.holder.id === tally.owner.id;
   const spentBefore = isAccepted ? 0 : (before?.loginsSpent ?? 0);
-  const sequence = Math.max(before?.sequence ?? 0, tally.atLeast) + 1;
+  const sequence = tally.atLeast + 1;
   const carried = carriedBy(evidence);
   if (spentBefore >= loginLimit) {
     const after = { ...carried, sequence: sequence - 1 };
@@ -445,7 +443,7 @@ const plannedIn = ({ record }: Evidence): string | undefined =>
  * What the next record carries on: the open rotation, with the settle time that is left of it, and
  * the history. A rotation that was planned and never announced came to nothing.
  */
-function carriedBy(evidence: Evidence): Carried {
+function carriedBy(evidence: Evidence): Carried & { history: readonly ClosedRotation[] } {
   const { record, pending } = evidence;
   const open = openIn(evidence);
   const unsent = unsentIntent(evidence);
@@ -473,10 +471,10 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
     const detail = `rotation ${abandon} is not open, and nothing was changed`;
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }
-  const isStopped = record?.phase === 'stopped';
+  const stopped = record?.phase === 'stopped' ? record : undefined;
   const older = finding.finding === 'store-older' ? finding.missing : null;
   const missing = older && 'rotationId' in older ? older.rotationId : undefined;
-  if (!isStopped && older === null && abandon === undefined && (record?.loginsSpent ?? 0) === 0) {
+  if (!stopped && older === null && abandon === undefined && (record?.loginsSpent ?? 0) === 0) {
     const detail = 'automatic rotation is not suspended';
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }
@@ -487,13 +485,13 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
     .map((rotationId) => ({ rotationId, as: 'abandoned' }));
   const history = closings.reduce(
     (known, closing) => withClosed({ ...carried, history: known }, closing, evidence.pending),
-    carried.history ?? [],
+    carried.history,
   );
   const kept = { open: abandon === undefined ? carried.open : undefined, history };
   const after = record ?? { sequence: 0, basis: at.current.versionId };
   const audit = [
     ...reconciled(state, evidence),
-    ...(isStopped && record ? unrecordedSuspension(state, evidence, record) : []),
+    ...(stopped ? unrecordedSuspension(state, evidence, stopped) : []),
     ...closings.map((closing) => closed(state, at.current, closing)),
     auditOf(state, 'account.resumed', 'success', { username, rotationId: open?.rotationId }),
   ];
