@@ -8,7 +8,7 @@
 //   npm run mutants -- --workers 2          two processes side by side
 //   npm run mutants -- --retry              survivors again, after tests were added
 //   npm run mutants -- --only claim.ts      mutants whose file and line match; what detects each
-//   npm run mutants -- --examples            the findings on version 0.1, put back; --only F3
+//   npm run mutants -- --examples            the findings on version 0.1, one by one; --only F3
 //   npm run mutants -- --check              only whether test/survivors.json matches the source
 
 import { fork } from 'node:child_process';

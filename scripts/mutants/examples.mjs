@@ -1,6 +1,6 @@
-// Changes that must be detected: `npm run mutants -- --examples`. The first eleven put the findings
-// of protocol 2 on version 0.1 back (docs/ROTATION.md), one by one, and the simulation must detect
-// them; in 0.1 it explored 247,000 worlds and found none. The others survived every test of 0.1.
+// Changes that must be detected: `npm run mutants -- --examples`. The first eleven are the findings
+// of protocol 2 on version 0.1 (docs/ROTATION.md), and the simulation must detect them; that of 0.1
+// explored 247,000 worlds and found none. The others survived every test of 0.1.
 
 const simulation = ['simulation/found', 'simulation/every-way'];
 
@@ -62,7 +62,7 @@ export const examples = [
     tests: simulation,
   },
   {
-    title: 'F6: an old password that somebody put back is in order',
+    title: 'F6: an old password that somebody stored again is in order',
     changes: [
       {
         file: 'rotation/classify.ts',
@@ -84,7 +84,7 @@ export const examples = [
     tests: simulation,
   },
   {
-    title: 'F8: a response that cannot be read is thrown away',
+    title: 'F8: a response that cannot be read is discarded',
     changes: [
       {
         file: 'rotation/transitions/reset.ts',
@@ -110,8 +110,8 @@ export const examples = [
     changes: [
       {
         file: 'rotation/transitions/survey.ts',
-        from: 'return evidence.openIntents.find(({ rotationId }) => rotationId === planned)?.rotationId;',
-        to: 'return undefined;',
+        from: 'return evidence.openIntents.find(',
+        to: 'return [].find(',
       },
     ],
     tests: simulation,

@@ -312,35 +312,45 @@ async function checkRoom(store: SecretStore, clock: Clock): Promise<'ready'> {
 }
 
 async function performLogin(
-  { ports, interrupt }: Attempt,
+  attempt: Attempt,
   { record, credentials, enterByMonotonicMs }: Performing<'log-in'>,
 ): Promise<Performed> {
+  const { ports, interrupt } = attempt;
   let isLate = false;
   ports.thingspace.connectAhead(); // For the reset.
   const mayStillSend = (): string | null => {
     isLate = ports.clock.monotonicMs() > enterByMonotonicMs;
     return isLate ? 'the process was paused until the lease was over' : null;
   };
-  const [login, found] = await Promise.all([
+  const [login, readBack] = await Promise.all([
     ports.thingspace.login(credentials, mayStillSend),
-    tried(ports.store.readRecord(record.sequence)),
+    readClaim(attempt, record),
   ]);
-  const readBack = compareRecords(found, record);
   return { of: 'log-in', login, readBack, isLate, interrupted: interrupt.aborted };
 }
 
 /**
- * Whether the record that was read is the one that was written; a lower sequence is an outdated
- * read.
+ * Whether the record that is read is the one that was written; a lower sequence is an outdated
+ * read. And whether the version of Secrets Manager's token is still empty: nobody looks at it
+ * between the survey and the claim.
  */
-function compareRecords(
-  found: Tried<FoundRecord | null>,
+async function readClaim(
+  { ports: { store }, request }: Attempt,
   written: AttemptRecord,
-): Tried<'same' | 'other'> {
+): Promise<Tried<'same' | 'other'>> {
+  const token = request.purpose === 'rotate' ? request.native?.rotationId : undefined;
+  const [found, version] = await Promise.all([
+    tried(store.readRecord(written.sequence)),
+    token === undefined ? null : tried(store.readVersion(token)),
+  ]);
   if (found instanceof Failure) return found;
   if ((found?.record.sequence ?? 0) < written.sequence)
     return new Failure('busy', 'the secret store does not return the claim yet');
-  return found && formatRecord(found.record) === formatRecord(written) ? 'same' : 'other';
+  if (!found || formatRecord(found.record) !== formatRecord(written)) return 'other';
+  if (version === null) return 'same';
+  return version instanceof Failure
+    ? version
+    : new Failure('token-used', `version ${token} has a value meanwhile`);
 }
 
 async function performIntend(

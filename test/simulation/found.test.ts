@@ -438,6 +438,19 @@ test('a password that a person typed is not said to be in the store', async () =
   expect(results.at(-1)).toMatchObject({ certainty: 'in-doubt' });
 });
 
+test('a token of Secrets Manager that gets a value after the survey resets nothing', async () => {
+  const { world, results } = await story({
+    processes: [{ acts: ['native rotation'] }, { acts: ['rotate'] }],
+    mishaps: [
+      ['p1 readVersion native', 'answered, then paused past the time to send'],
+      ['p2 readCurrent', 'somebody stages a password'],
+    ],
+  });
+
+  expect(ends(results)).toEqual(['token-used']);
+  expect(world.resets).toHaveLength(0);
+});
+
 // The findings of protocol 2 on version 0.1 that no seed of the first hundred finds.
 
 test('F3: a receipt that never ends delays nothing', async () => {
