@@ -334,7 +334,7 @@ function holdsOldPassword(evidence: Evidence, { versions }: Details): boolean {
   });
 }
 
-const hasSamePassword = (one: SecretVersion, other: SecretVersion): boolean =>
+export const hasSamePassword = (one: SecretVersion, other: SecretVersion): boolean =>
   one.credentials.password.equals(other.credentials.password);
 
 /**

@@ -451,6 +451,18 @@ test('a token of Secrets Manager that gets a value after the survey resets nothi
   expect(world.resets).toHaveLength(0);
 });
 
+test('a rotation that another process has closed is not unchanged', async () => {
+  const { world } = await story({
+    processes: [{ acts: ['native rotation'] }, { acts: [[115, 'rotate']] }],
+    mishaps: [
+      ['p1 promote', 'paused past the settle time'],
+      ['p2 log in', 'operator stores a wrong password'],
+    ],
+  });
+
+  expect(world.resets).toHaveLength(1);
+});
+
 // The findings of protocol 2 on version 0.1 that no seed of the first hundred finds.
 
 test('F3: a receipt that never ends delays nothing', async () => {

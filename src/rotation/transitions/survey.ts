@@ -6,6 +6,7 @@ import {
   detailOf,
   type Finding,
   fresherCurrent,
+  hasSamePassword,
   hasValidLease,
   historyIn,
   openIn,
@@ -263,7 +264,7 @@ function afterClosed(
       facts: { cause: 'other-rotation' },
     });
   }
-  if (request.native && isDoneNatively(evidence, request.native.rotationId)) {
+  if (request.native && isDoneNatively(before, evidence, details, request.native.rotationId)) {
     const { rotationId } = request.native;
     return ending(state, at, { outcome: 'rotated', rotationId }, { audit });
   }
@@ -280,12 +281,24 @@ function afterClosed(
   return ending(state, at, repeatedVerdict(orderedBefore(request, history), isOld), { audit });
 }
 
-const isDoneNatively = (evidence: Evidence, token: string): boolean =>
-  evidence.current.versionId === token ||
-  historyIn(evidence).some(
-    ({ as, rotationId, versionId }) =>
-      as === 'rotated' && rotationId === token && versionId === evidence.current.versionId,
-  );
+/**
+ * Whether the password of this token is current, also in another version; or another process has
+ * closed the rotation that this attempt began, whatever is current since.
+ */
+function isDoneNatively(
+  { tally }: Surveyed,
+  evidence: Evidence,
+  { versions }: Details,
+  token: string,
+): boolean {
+  const { current } = evidence;
+  if (current.versionId === token) return true;
+  const closing = historyIn(evidence).find(({ rotationId }) => rotationId === token);
+  if (closing?.versionId === undefined) return false;
+  if (closing.versionId === current.versionId || tally.session !== undefined) return true;
+  const version = versions.get(closing.versionId);
+  return version ? hasSamePassword(version, current) : false;
+}
 
 /**
  * The outcomes of rotations that the record closed, but the audit log did not record. The open
