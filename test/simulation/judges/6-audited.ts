@@ -116,8 +116,12 @@ function outcomeFalsehood(simulation: Simulation, event: Audited, rotationId: st
   }
 }
 
-/** Whether the attempt that planned it ended before the record that allows its reset. */
+/**
+ * Whether the attempt that planned it ended before the record that allows its reset. Another process
+ * may use the same token of Secrets Manager.
+ */
 function wasOnlyPlanned(world: World, rotationId: string): boolean {
+  if (rotationId.startsWith('native')) return false;
   const records = world.secret.versions.flatMap(({ value }) => recordIn(value) ?? []);
   const isPlanned = records.some((one) => one.phase === 'claimed' && one.planned === rotationId);
   const isNamed = records.some(
