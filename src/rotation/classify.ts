@@ -3,7 +3,7 @@
 // `check` show the same rows without acting. Pure.
 
 import type { Secret } from '../secret.ts';
-import type { Reason } from './failure.ts';
+import type { Facts, Reason } from './failure.ts';
 import type { SecretVersion } from './ports.ts';
 import type { AttemptRecord, ClosedRotation, OpenRotation, StoppedRecord } from './record.ts';
 import {
@@ -451,6 +451,17 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
     default:
       return undefined;
   }
+}
+
+/** What a finding adds to the facts of its reason. */
+export function factsOf(finding: Finding, { atMs, pending }: Evidence): Facts {
+  const about = finding.finding === 'store-older' ? finding.missing : finding;
+  return {
+    receipt: 'place' in finding ? finding.place : undefined,
+    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
+    pendingVersionId: 'versionId' in about ? about.versionId : (pending ?? undefined),
+    retryAtMs: 'forMs' in finding ? atMs + finding.forMs : undefined,
+  };
 }
 
 /** Who owns a record and how long, in words. */

@@ -89,7 +89,7 @@ export function withClosed(
   const before = [open, ...history].find((one) => one?.rotationId === rotationId);
   const keyDigest = before?.keyDigest;
   const others = history.filter((one) => one.rotationId !== rotationId);
-  const all = [keyDigest === undefined ? closing : { ...closing, keyDigest }, ...others];
+  const all = [{ ...closing, keyDigest }, ...others];
   const newest = all.find(({ as }) => as === 'rotated');
   const ofPending = all.find(({ rotationId, versionId }) =>
     [rotationId, versionId].includes(pending ?? ''),
@@ -228,7 +228,7 @@ export function ending(
   const audit = [...tally.carried, ...(last.audit ?? [])];
   const { record = null, isUncertain = false, discardReceipt = null } = last;
   const session = last.session ?? tally.session ?? null;
-  if (record === null && session === null && audit.length === 0 && discardReceipt === null)
+  if (record === null && session === null && audit.length === 0)
     return { at: 'finished', request, tally, result };
   const acts = { record, isUncertain, session, audit, discardReceipt, result };
   return { at: 'ending', request, tally, ...acts };
@@ -240,7 +240,7 @@ function withOpenReason(openReason: OpenReason | undefined, verdict: Verdict): V
   if (openReason === undefined || reason === undefined) return verdict;
   if (failures[reason].certainty !== 'unchanged') return verdict;
   const said = `${reason}${detail === undefined ? '' : `, ${detail}`}`;
-  return { ...verdict, reason: openReason, outcome: 'failed', detail: said };
+  return { ...verdict, reason: openReason, detail: said };
 }
 
 function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {

@@ -341,13 +341,6 @@ const stories: Readonly<Record<string, Story>> = {
   'the storing hangs until the time ends': {
     instead: { prepare: [withLeft(90_000, undefined)], putPending: [hangs] },
   },
-  'the storing fails a moment before the end of the time': {
-    instead: {
-      prepare: [withLeft(90_000, undefined)],
-      write: [withLeft(5_002, null)],
-      putPending: [unavailable],
-    },
-  },
   'the storing hangs at the end of the time': {
     instead: {
       prepare: [withLeft(90_000, undefined)],
@@ -486,6 +479,20 @@ test('the status is read again while a read is outdated, three times at most', a
     detail: 'the secret store returns outdated data',
     left: 2,
   });
+});
+
+test('a status that found a newer record does not go back to an older one', async () => {
+  const ports = portsOf({ record: opened, isUnlabelled: true });
+  const asked: number[] = [];
+  const readRecord = async (atLeast: number) => {
+    asked.push(atLeast);
+    const sequence = atLeast === 0 ? 7 : 8;
+    return { record: { ...opened, sequence }, ageMs: 100_000 };
+  };
+
+  const { reason } = await readStatus({ ...ports, store: { ...ports.store, readRecord } }, request);
+
+  expect([reason, asked]).toEqual(['busy', [0, 8, 8, 9, 8, 9]]);
 });
 
 test('a bug in a port is thrown, also by the status', async () => {

@@ -5,6 +5,7 @@ import {
   classify,
   detailOf,
   type Finding,
+  factsOf,
   fresherCurrent,
   hasValidLease,
   historyIn,
@@ -185,13 +186,7 @@ function refuse(
     ? `the receipt is of rotation ${state.request.receipt?.rotationId}`
     : undefined;
   const detail = [said, other].filter((part) => part !== undefined).join('; ');
-  const about = finding.finding === 'store-older' ? finding.missing : finding;
-  const facts = {
-    receipt: 'place' in finding ? finding.place : undefined,
-    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
-    pendingVersionId: 'versionId' in about ? about.versionId : (evidence.pending ?? undefined),
-    retryAtMs: 'forMs' in finding ? at.atMs + finding.forMs : undefined,
-  };
+  const facts = factsOf(finding, evidence);
   const verdict = { reason, detail: detail === '' ? undefined : detail, facts };
   return ending(state, at, { ...verdict, rotationId: open?.rotationId }, { audit });
 }
