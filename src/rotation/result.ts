@@ -124,7 +124,7 @@ export function suspended(
   const record: StoppedRecord = { phase: 'stopped', ...common, open, history, reason, refused };
   const rotationId = open?.rotationId;
   const audit = suspensionEvents(state, current, record, detail);
-  return ending(state, at, { outcome: 'stopped', reason, detail, rotationId }, { record, audit });
+  return ending(state, at, { reason, detail, rotationId }, { record, audit });
 }
 
 /** Whether this reason says how a rotation ended; the others suspend an account without one. */

@@ -132,7 +132,12 @@ function portsIn({ facts = {}, instead = {} }: Story, world: World): Ports {
       const isOver = !wake || world.isHanging;
       if (wake) world.isHanging = false;
       if (isOver) return Promise.resolve();
-      return new Promise<void>((resolve) => wake.addEventListener('abort', () => resolve()));
+      return new Promise<void>((resolve) => {
+        wake.addEventListener('abort', () => {
+          world.calls.push(`  woken from ${ms}`);
+          resolve();
+        });
+      });
     },
   };
   let ids = 2;
@@ -199,6 +204,11 @@ const ownRecord =
     if (answer instanceof Failure) throw answer;
     return answer;
   };
+
+const slowly = async (): Promise<string> => {
+  for (let turns = 0; turns < 200; turns += 1) await Promise.resolve();
+  return '/receipts/east.age';
+};
 
 const unavailable = fails('store-unavailable');
 const denied = fails('store-denied');
@@ -306,15 +316,12 @@ const stories: Readonly<Record<string, Story>> = {
   'receipts are off': { instead: { write: [answers(null)] } },
   'the receipt fails': { instead: { write: [fails('receipt-unavailable')] } },
   'the receipt breaks': { instead: { write: [breaks(new TypeError('a bug'))] } },
-  'the receipt is written slowly': {
-    instead: {
-      write: [
-        async () => {
-          for (let turns = 0; turns < 200; turns += 1) await Promise.resolve();
-          return '/receipts/east.age';
-        },
-      ],
-    },
+  'the receipt is written slowly': { instead: { write: [slowly] } },
+  'the receipt is written slowly, and the store denies the password': {
+    instead: { write: [slowly], putPending: [denied, denied, denied] },
+  },
+  'the receipt is written slowly, and the store denies the response': {
+    instead: { reset: [unreadable], write: [slowly], putAnswer: [denied, denied, denied] },
   },
   'the receipt hangs': { instead: { write: [hangs] } },
   'the response is kept': { instead: { reset: [unreadable] } },
@@ -340,6 +347,13 @@ const stories: Readonly<Record<string, Story>> = {
   'the storing breaks without an error': { instead: { putPending: [breaks('a text')] } },
   'the storing hangs until the time ends': {
     instead: { prepare: [withLeft(90_000, undefined)], putPending: [hangs] },
+  },
+  'the storing hangs after the end of the time': {
+    instead: {
+      prepare: [withLeft(90_000, undefined)],
+      write: [withLeft(-10, null)],
+      putPending: [hangs],
+    },
   },
   'the storing hangs at the end of the time': {
     instead: {

@@ -111,17 +111,19 @@ test('the history keeps the newest rotation, that of AWSPENDING, and repeated or
 });
 
 test('the rotation that is closed now is kept, whatever orders are known', () => {
-  const history = Array.from({ length: 10 }, (_, index) => ({
+  const orders = Array.from({ length: 10 }, (_, index) => ({
     rotationId: `r${index}`,
     as: 'superseded' as const,
     keyDigest: `order ${index}`,
   }));
+  const history = [...orders, { rotationId: 'last', as: 'rotated' as const, versionId: 'v' }];
 
   const kept = withClosed({ history }, { rotationId: 'now', as: 'not-applied' });
 
   expect(kept.map(({ rotationId }) => rotationId)).toEqual([
     'now',
-    ...[0, 1, 2, 3, 4, 5, 6].map((index) => `r${index}`),
+    ...[0, 1, 2, 3, 4, 5].map((index) => `r${index}`),
+    'last',
   ]);
 });
 

@@ -278,8 +278,7 @@ function afterClosed(
 const isDoneNatively = (evidence: Evidence, token: string): boolean =>
   evidence.current.versionId === token ||
   historyIn(evidence).some(
-    ({ as, rotationId, versionId }) =>
-      as === 'rotated' && rotationId === token && versionId === evidence.current.versionId,
+    ({ rotationId, versionId }) => rotationId === token && versionId === evidence.current.versionId,
   );
 
 /**
@@ -396,8 +395,9 @@ function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): Sta
   if (spentBefore >= loginLimit) {
     const after = { ...carried, sequence: sequence - 1 };
     const open = openIn(evidence);
-    const isOpen = openIntents.some(({ rotationId }) => rotationId === open?.rotationId);
-    const carriedAudit = open && isOpen ? [suspendedOutcome(state, evidence, open)] : [];
+    const isUnrecorded =
+      open !== undefined && openIntents.some(({ rotationId }) => rotationId === open.rotationId);
+    const carriedAudit = isUnrecorded ? [suspendedOutcome(state, evidence, open)] : [];
     const known = { ...tally, carried: [...tally.carried, ...carriedAudit] };
     const counted = { ...state, tally: known };
     return suspended(counted, at, 'login-budget-spent', { after, loginsSpent: spentBefore });
