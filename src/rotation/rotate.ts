@@ -331,7 +331,7 @@ async function performLogin(
 
 /**
  * Whether the record that is read is the one that was written; a lower sequence is an outdated
- * read. And whether the version of Secrets Manager's token is still empty: nobody looks at it
+ * read. And whether the version of Secrets Manager's token is still empty: nobody checks it
  * between the survey and the claim.
  */
 async function readClaim(

@@ -337,6 +337,36 @@ const owned: Readonly<Record<string, Facts>> = {
     record: stopped('login-refused'),
     last: { atMs: nowMs - 3_600_000 },
   },
+  'the audit log knows a suspension that the store does not have': {
+    record: recordOf(),
+    suspension: {},
+  },
+  'the audit log knows a suspension of seconds ago that the store does not have': {
+    record: recordOf({ sequence: 8 }),
+    suspension: { atMs: nowMs - 28_999 },
+  },
+  'the audit log knows a suspension, and the store has no record': {
+    suspension: { attemptRecord: 1 },
+  },
+  'the audit log knows a suspension of another secret': {
+    record: recordOf(),
+    suspension: { secretId: 'another' },
+  },
+  'the audit log has the suspension of the record': {
+    record: stopped('login-refused', { sequence: 9 }),
+    suspension: {},
+  },
+  'the audit log has an earlier suspension': {
+    record: stopped('login-refused', { sequence: 9 }),
+    suspension: { attemptRecord: 8 },
+  },
+  'the new password was rejected, and the suspension is in the audit log': {
+    record: stopped('verify-refused', { open, refused: 'r1', sequence: 9 }),
+    current: stored,
+    versions: [v1],
+    intents: ['r1'],
+    suspension: {},
+  },
   'the new password was rejected': {
     record: stopped('verify-refused', { open, refused: 'r1' }),
     current: stored,

@@ -284,6 +284,15 @@ const stories: Readonly<Record<string, Story>> = {
     },
   },
   'the claim cannot be read back': { instead: { readRecord: [answers(null), denied] } },
+  'the token of Secrets Manager has a value after the claim': {
+    asked: native,
+    instead: { readVersion: [answers(null), answers(version('token', 'x'))] },
+  },
+  'the token of Secrets Manager cannot be read after the claim': {
+    asked: native,
+    instead: { readVersion: [answers(null), denied] },
+  },
+  'a check of Secrets Manager': { asked: { ...native, force: false, purpose: 'check' } },
   'the intent is not audited': { instead: { append: [fails('audit-unavailable')] } },
   'no receipt can be written': { instead: { prepare: [fails('receipt-unavailable')] } },
   'a signal before the login': { instead: { authorize: [interrupted(undefined)] } },
