@@ -19,6 +19,7 @@ export const rooms = {
       'unit/retry',
       'unit/transcripts',
       'simulation/found',
+      'simulation/every-way',
     ],
   },
   thingspace: {

@@ -3,7 +3,7 @@
 // `check` show the same rows without acting. Pure.
 
 import type { Secret } from '../secret.ts';
-import type { Reason } from './failure.ts';
+import type { Facts, Reason } from './failure.ts';
 import type { SecretVersion } from './ports.ts';
 import type { AttemptRecord, ClosedRotation, OpenRotation, StoppedRecord } from './record.ts';
 import {
@@ -20,7 +20,7 @@ import {
 /** How long after a rotation the store may return data from before it; milliseconds. */
 const outdatedReadMs = 60_000;
 
-/** What to do about one account. Rows of an open rotation carry its id. */
+/** What to do about one account. */
 export type Finding =
   /** Nothing is open. */
   | { readonly finding: 'closed'; readonly sinceMs: number; readonly isAgeKnown: boolean }
@@ -68,7 +68,7 @@ export type Finding =
   /** The bytes of the response are kept, and hold no readable password. */
   | { readonly finding: 'unreadable'; readonly open: OpenRotation; readonly versionId: string }
   /** A slow reset may still be processed. */
-  | { readonly finding: 'wait'; readonly open: OpenRotation; readonly forMs: number };
+  | { readonly finding: 'wait'; readonly forMs: number };
 
 /** The version of a rotation, or the attempt record of a suspension. */
 type Missing =
@@ -255,7 +255,7 @@ function classifyOpen(
   if (answer) return { finding: 'unreadable', open, versionId: answer.versionId };
   if (receipt) return { finding: 'sealed', open, place: receipt.place };
   const forMs = settleLeftMs(evidence, request.timing);
-  if (forMs > 0) return { finding: 'wait', open, forMs };
+  if (forMs > 0) return { finding: 'wait', forMs };
   // An old password cannot be valid: the one that the reset began with is proven and written first.
   const restored = isBasis ? null : replacedPassword(evidence, details);
   if (restored) return restored;
@@ -451,6 +451,17 @@ export function detailOf(finding: Finding, { current }: Evidence): string | unde
     default:
       return undefined;
   }
+}
+
+/** What a finding adds to the facts of its reason. */
+export function factsOf(finding: Finding, { atMs, pending }: Evidence): Facts {
+  const about = finding.finding === 'store-older' ? finding.missing : finding;
+  return {
+    receipt: 'place' in finding ? finding.place : undefined,
+    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
+    pendingVersionId: 'versionId' in about ? about.versionId : (pending ?? undefined),
+    retryAtMs: 'forMs' in finding ? atMs + finding.forMs : undefined,
+  };
 }
 
 /** Who owns a record and how long, in words. */

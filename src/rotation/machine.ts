@@ -131,8 +131,8 @@ function intent(state: Is<'intending'>): AuditEvent[] {
 
 function afterEnd(state: Is<'ending'>, outcome: Of<'end'>): State {
   const { record } = outcome;
-  // A resume is its record: without it nothing was resumed.
-  if (state.request.purpose === 'resume' && state.record !== null && record !== 'written') {
+  // A resume is its record, where it has one: without it nothing was resumed.
+  if (state.request.purpose === 'resume' && record !== 'written') {
     const detail = 'another process changed the account meanwhile';
     const failure = record === 'taken' ? ({ reason: 'busy', detail } as const) : failedWith(record);
     return ending(state, outcome, failure);

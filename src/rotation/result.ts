@@ -89,7 +89,7 @@ export function withClosed(
   const before = [open, ...history].find((one) => one?.rotationId === rotationId);
   const keyDigest = before?.keyDigest;
   const others = history.filter((one) => one.rotationId !== rotationId);
-  const all = [keyDigest === undefined ? closing : { ...closing, keyDigest }, ...others];
+  const all = [{ ...closing, keyDigest }, ...others];
   const newest = all.find(({ as }) => as === 'rotated');
   const ofPending = all.find(({ rotationId, versionId }) =>
     [rotationId, versionId].includes(pending ?? ''),
@@ -124,7 +124,7 @@ export function suspended(
   const record: StoppedRecord = { phase: 'stopped', ...common, open, history, reason, refused };
   const rotationId = open?.rotationId;
   const audit = suspensionEvents(state, current, record, detail);
-  return ending(state, at, { outcome: 'stopped', reason, detail, rotationId }, { record, audit });
+  return ending(state, at, { reason, detail, rotationId }, { record, audit });
 }
 
 /** Whether this reason says how a rotation ended; the others suspend an account without one. */
@@ -228,7 +228,7 @@ export function ending(
   const audit = [...tally.carried, ...(last.audit ?? [])];
   const { record = null, isUncertain = false, discardReceipt = null } = last;
   const session = last.session ?? tally.session ?? null;
-  if (record === null && session === null && audit.length === 0 && discardReceipt === null)
+  if (record === null && session === null && audit.length === 0)
     return { at: 'finished', request, tally, result };
   const acts = { record, isUncertain, session, audit, discardReceipt, result };
   return { at: 'ending', request, tally, ...acts };
@@ -240,7 +240,7 @@ function withOpenReason(openReason: OpenReason | undefined, verdict: Verdict): V
   if (openReason === undefined || reason === undefined) return verdict;
   if (failures[reason].certainty !== 'unchanged') return verdict;
   const said = `${reason}${detail === undefined ? '' : `, ${detail}`}`;
-  return { ...verdict, reason: openReason, outcome: 'failed', detail: said };
+  return { ...verdict, reason: openReason, detail: said };
 }
 
 function goodCertainty(outcome: Result['outcome'] | undefined): Certainty {

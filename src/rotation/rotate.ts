@@ -183,7 +183,7 @@ async function performSurvey(
 export async function survey(
   { store, audit, processes, clock }: Omit<Ports, 'thingspace' | 'receipts' | 'observe'>,
   { account, secretId }: Request,
-  atLeast = 0,
+  atLeast: number,
   owner: Owner | null = null,
 ): Promise<Evidence> {
   const reads = await Promise.all([
@@ -441,7 +441,6 @@ function startReceipt(
   const finished = written().finally(() => done.abort());
   const patience = ports.clock.sleep(receiptPatienceMs, done.signal).then(() => {
     if (attempt.receipt !== 'being written') return;
-    attempt.receipt = 'none';
     const detail = `the receipt is not written after ${receiptPatienceMs} ms`;
     ports.observe({ event: 'receipt.failed', account, rotationId, detail });
   });

@@ -7,6 +7,7 @@ import {
   classify,
   detailOf,
   type Finding,
+  factsOf,
   fresherCurrent,
   isCurrentDated,
   openIn,
@@ -156,11 +157,7 @@ function described(finding: Finding, evidence: Evidence, known: Facts): Describe
     detail: detailOf(finding, evidence),
     rotationId: open?.rotationId,
     unfinishedSinceMs: open?.startedAtMs,
-    receipt: 'place' in finding ? finding.place : undefined,
-    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
-    pendingVersionId:
-      finding.finding === 'foreign-pending' ? finding.versionId : (evidence.pending ?? undefined),
-    retryAtMs: 'forMs' in finding ? evidence.atMs + finding.forMs : undefined,
+    ...factsOf(finding, evidence),
   };
   return failed(reason, facts);
 }

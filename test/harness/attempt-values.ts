@@ -82,6 +82,7 @@ export type Facts = {
   readonly intents?: readonly string[];
   readonly last?: Partial<NonNullable<Evidence['lastRotation']>>;
   readonly stored?: NonNullable<Evidence['stored']>;
+  readonly suspension?: Partial<NonNullable<Evidence['suspension']>>;
   readonly versions?: readonly SecretVersion[];
   readonly receipt?: FoundReceipt;
   readonly answer?: string;
@@ -123,6 +124,13 @@ export function portsOf(facts: Facts): Omit<Ports, 'observe'> {
     isVerified: false,
     ...facts.last,
   };
+  const suspension = facts.suspension && {
+    secretId: 'thingspace/east',
+    attemptRecord: 9,
+    atMs: nowMs - 3_600_000,
+    ...facts.suspension,
+  };
+  const { stored = null } = facts;
   const ports = {
     store: {
       readCurrent: () => answering('readCurrent', facts.outdated ?? current),
@@ -148,8 +156,7 @@ export function portsOf(facts: Facts): Omit<Ports, 'observe'> {
     },
     receipts: { find: () => answering('find', facts.receipt ?? null) },
     audit: {
-      rotationsOf: () =>
-        answering('rotationsOf', { open, last: last ?? null, stored: facts.stored ?? null }),
+      rotationsOf: () => answering('rotationsOf', { open, last: last ?? null, stored, suspension }),
     },
     processes: { liveness: () => facts.liveness ?? 'unknown' },
     clock: { nowMs: () => nowMs },

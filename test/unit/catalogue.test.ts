@@ -125,6 +125,7 @@ test('a title has at most five words, and a sentence at most 25', () => {
 const blocksOf = (reason: Reason): string =>
   [{ ...known, store: 'file' }, { ...known, store: 'secrets-manager' }, {}]
     .map((facts) => explanationLines(reason, facts as Facts).join('\n'))
+    .concat(notes[reason])
     .join('\n\n');
 
 test.each(reasons)('an operator reads this for the reason %s', (reason) => {

@@ -118,6 +118,14 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     stored: { versionId: 'by-hand', sinceMs: null },
     sinceDays: 1,
   },
+  'a person stored the password, with a date that another clock can have': {
+    current: byHand,
+    stored: { versionId: 'by-hand', sinceMs: nowMs + 300_000 },
+  },
+  'a person stored the password, with a date in the future': {
+    current: byHand,
+    stored: { versionId: 'by-hand', sinceMs: nowMs + 300_001 },
+  },
   'a person stored another password before': {
     current: byHand,
     stored: { versionId: 'v1', sinceMs: nowMs - 80 * dayMs },
@@ -187,6 +195,11 @@ const nothingOpen: Readonly<Record<string, Facts>> = {
     record: closedBefore(),
     current: r0,
     last: { atMs: nowMs - 60_000 },
+  },
+  'the audit log knows a rotation of almost a minute ago': {
+    record: closedBefore(),
+    current: r0,
+    last: { atMs: nowMs - 59_999 },
   },
   'the audit log knows a rotation of seconds ago': {
     record: closedBefore(),
@@ -286,6 +299,9 @@ const owned: Readonly<Record<string, Facts>> = {
     ageMs: 1_500,
   },
   'the login was rejected': { record: stopped('login-refused'), intents: ['r0'] },
+  'the login was rejected, and none is counted': {
+    record: stopped('login-refused', { loginsSpent: 0 }),
+  },
   'the login was rejected, and another key was edited': {
     record: stopped('login-refused'),
     current: noted,
@@ -320,6 +336,36 @@ const owned: Readonly<Record<string, Facts>> = {
   'the login was rejected, and the audit log is newer': {
     record: stopped('login-refused'),
     last: { atMs: nowMs - 3_600_000 },
+  },
+  'the audit log knows a suspension that the store does not have': {
+    record: recordOf(),
+    suspension: {},
+  },
+  'the audit log knows a suspension of seconds ago that the store does not have': {
+    record: recordOf({ sequence: 8 }),
+    suspension: { atMs: nowMs - 28_999 },
+  },
+  'the audit log knows a suspension, and the store has no record': {
+    suspension: { attemptRecord: 1 },
+  },
+  'the audit log knows a suspension of another secret': {
+    record: recordOf(),
+    suspension: { secretId: 'another' },
+  },
+  'the audit log has the suspension of the record': {
+    record: stopped('login-refused', { sequence: 9 }),
+    suspension: {},
+  },
+  'the audit log has an earlier suspension': {
+    record: stopped('login-refused', { sequence: 9 }),
+    suspension: { attemptRecord: 8 },
+  },
+  'the new password was rejected, and the suspension is in the audit log': {
+    record: stopped('verify-refused', { open, refused: 'r1', sequence: 9 }),
+    current: stored,
+    versions: [v1],
+    intents: ['r1'],
+    suspension: {},
   },
   'the new password was rejected': {
     record: stopped('verify-refused', { open, refused: 'r1' }),
@@ -362,6 +408,7 @@ const owned: Readonly<Record<string, Facts>> = {
     record: recordOf(),
     current: version('r1', 'new', { days: 1 }),
     sinceDays: 1,
+    intents: ['r9'],
   },
   'the token of this rotation is closed and current': {
     record: closedBefore({ rotationId: 'r1', versionId: 'r0', ...young }),
@@ -521,6 +568,16 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
     record: opened(),
     ageMs: settled,
     liveness: 'alive',
+  },
+  'the process that gave the rotation up still runs': {
+    record: recordOf({ open }),
+    ageMs: settled,
+    liveness: 'alive',
+  },
+  'the audit log cannot be read while a rotation is open': {
+    record: opened(),
+    ageMs: 100_000,
+    fails: 'rotationsOf',
   },
   'the process that reset the password has the lease': { record: opened(), ageMs: 30_999 },
   'the process that reset the password has ended': {

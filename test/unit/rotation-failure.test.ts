@@ -8,12 +8,14 @@ import {
   Failure,
   failures,
   osErrorText,
+  type Reason,
   stopReasons,
   storeFailures,
   systemFailure,
 } from '../../src/rotation/failure.ts';
 import { closings } from '../../src/rotation/record.ts';
 import { describeSharedUser, findSharedUsers } from '../../src/rotation/shared-users.ts';
+import { stateOfReason } from '../../src/rotation/status.ts';
 
 const rows = Object.entries(failures);
 
@@ -113,6 +115,38 @@ test('the names in records, logs and metrics are an interface', () => {
     ],
     storeFailures: ['store-unavailable', 'store-denied', 'store-missing'],
   });
+});
+
+test('each reason has one state of its account', () => {
+  const reasonsOf = (state: string): string[] =>
+    rows.map(([reason]) => reason).filter((reason) => stateOfReason(reason as Reason) === state);
+
+  expect(reasonsOf('busy')).toEqual(['busy']);
+  expect(reasonsOf('unreadable')).toEqual([
+    'store-unavailable',
+    'store-denied',
+    'store-missing',
+    'secret-not-found',
+    'secret-invalid',
+  ]);
+  expect(reasonsOf('stopped')).toEqual([
+    'record-invalid',
+    'login-refused',
+    'login-budget-spent',
+    'verify-refused',
+    'store-conflict',
+    'store-older-than-audit',
+    'password-lost',
+  ]);
+  expect(reasonsOf('in-doubt')).toEqual(['in-flight', 'answer-lost', 'settling']);
+  expect(reasonsOf('changed')).toEqual([
+    'not-stored',
+    'not-promoted',
+    'verify-unavailable',
+    'receipt-sealed',
+    'answer-unreadable',
+    'old-password-restored',
+  ]);
 });
 
 test('a failure has its name, its reason and its facts', () => {

@@ -132,7 +132,12 @@ function portsIn({ facts = {}, instead = {} }: Story, world: World): Ports {
       const isOver = !wake || world.isHanging;
       if (wake) world.isHanging = false;
       if (isOver) return Promise.resolve();
-      return new Promise<void>((resolve) => wake.addEventListener('abort', () => resolve()));
+      return new Promise<void>((resolve) => {
+        wake.addEventListener('abort', () => {
+          world.calls.push(`  woken from ${ms}`);
+          resolve();
+        });
+      });
     },
   };
   let ids = 2;
@@ -199,6 +204,11 @@ const ownRecord =
     if (answer instanceof Failure) throw answer;
     return answer;
   };
+
+const slowly = async (): Promise<string> => {
+  for (let turns = 0; turns < 200; turns += 1) await Promise.resolve();
+  return '/receipts/east.age';
+};
 
 const unavailable = fails('store-unavailable');
 const denied = fails('store-denied');
@@ -274,6 +284,15 @@ const stories: Readonly<Record<string, Story>> = {
     },
   },
   'the claim cannot be read back': { instead: { readRecord: [answers(null), denied] } },
+  'the token of Secrets Manager has a value after the claim': {
+    asked: native,
+    instead: { readVersion: [answers(null), answers(version('token', 'x'))] },
+  },
+  'the token of Secrets Manager cannot be read after the claim': {
+    asked: native,
+    instead: { readVersion: [answers(null), denied] },
+  },
+  'a check of Secrets Manager': { asked: { ...native, force: false, purpose: 'check' } },
   'the intent is not audited': { instead: { append: [fails('audit-unavailable')] } },
   'no receipt can be written': { instead: { prepare: [fails('receipt-unavailable')] } },
   'a signal before the login': { instead: { authorize: [interrupted(undefined)] } },
@@ -306,15 +325,12 @@ const stories: Readonly<Record<string, Story>> = {
   'receipts are off': { instead: { write: [answers(null)] } },
   'the receipt fails': { instead: { write: [fails('receipt-unavailable')] } },
   'the receipt breaks': { instead: { write: [breaks(new TypeError('a bug'))] } },
-  'the receipt is written slowly': {
-    instead: {
-      write: [
-        async () => {
-          for (let turns = 0; turns < 200; turns += 1) await Promise.resolve();
-          return '/receipts/east.age';
-        },
-      ],
-    },
+  'the receipt is written slowly': { instead: { write: [slowly] } },
+  'the receipt is written slowly, and the store denies the password': {
+    instead: { write: [slowly], putPending: [denied, denied, denied] },
+  },
+  'the receipt is written slowly, and the store denies the response': {
+    instead: { reset: [unreadable], write: [slowly], putAnswer: [denied, denied, denied] },
   },
   'the receipt hangs': { instead: { write: [hangs] } },
   'the response is kept': { instead: { reset: [unreadable] } },
@@ -341,11 +357,11 @@ const stories: Readonly<Record<string, Story>> = {
   'the storing hangs until the time ends': {
     instead: { prepare: [withLeft(90_000, undefined)], putPending: [hangs] },
   },
-  'the storing fails a moment before the end of the time': {
+  'the storing hangs after the end of the time': {
     instead: {
       prepare: [withLeft(90_000, undefined)],
-      write: [withLeft(5_002, null)],
-      putPending: [unavailable],
+      write: [withLeft(-10, null)],
+      putPending: [hangs],
     },
   },
   'the storing hangs at the end of the time': {
@@ -486,6 +502,20 @@ test('the status is read again while a read is outdated, three times at most', a
     detail: 'the secret store returns outdated data',
     left: 2,
   });
+});
+
+test('a status that found a newer record does not go back to an older one', async () => {
+  const ports = portsOf({ record: opened, isUnlabelled: true });
+  const asked: number[] = [];
+  const readRecord = async (atLeast: number) => {
+    asked.push(atLeast);
+    const sequence = atLeast === 0 ? 7 : 8;
+    return { record: { ...opened, sequence }, ageMs: 100_000 };
+  };
+
+  const { reason } = await readStatus({ ...ports, store: { ...ports.store, readRecord } }, request);
+
+  expect([reason, asked]).toEqual(['busy', [0, 8, 8, 9, 8, 9]]);
 });
 
 test('a bug in a port is thrown, also by the status', async () => {

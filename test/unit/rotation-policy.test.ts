@@ -110,6 +110,23 @@ test('the history keeps the newest rotation, that of AWSPENDING, and repeated or
   expect(keptWith('r8')).toEqual(['now', 'r0', 'r1', 'r2', 'r3', 'r8', 'r9', 'r10']);
 });
 
+test('the rotation that is closed now is kept, whatever orders are known', () => {
+  const orders = Array.from({ length: 10 }, (_, index) => ({
+    rotationId: `r${index}`,
+    as: 'superseded' as const,
+    keyDigest: `order ${index}`,
+  }));
+  const history = [...orders, { rotationId: 'last', as: 'rotated' as const, versionId: 'v' }];
+
+  const kept = withClosed({ history }, { rotationId: 'now', as: 'not-applied' });
+
+  expect(kept.map(({ rotationId }) => rotationId)).toEqual([
+    'now',
+    ...[0, 1, 2, 3, 4, 5].map((index) => `r${index}`),
+    'last',
+  ]);
+});
+
 test('a rotation that is closed keeps the key of its order, and is named once', () => {
   const open = { rotationId: 'r1', basis: 'v1', startedAtMs: 1, settleLeftMs: 2, keyDigest: 'a' };
   const before = { rotationId: 'r2', as: 'abandoned', keyDigest: 'b' } as const;

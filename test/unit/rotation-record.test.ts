@@ -154,6 +154,7 @@ test.each<[string, object]>([
   ['"open" is not an open rotation', { open: null }],
   ['"history" is not a list of closed rotations', { history: {} }],
   ['"history" is not a list of closed rotations', { history: ['r'] }],
+  ['"history" is not a list of closed rotations', { history: [null] }],
   ['"history" is not a list of closed rotations', { history: [{ ...closedRotation, as: 'x' }] }],
   [
     '"history" is not a list of closed rotations',

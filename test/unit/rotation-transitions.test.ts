@@ -7,7 +7,14 @@ import { advance, effectOf } from '../../src/rotation/machine.ts';
 import { eventOf } from '../../src/rotation/observe.ts';
 import type { LoginAnswer, ResetAnswer } from '../../src/rotation/ports.ts';
 import { survey } from '../../src/rotation/rotate.ts';
-import type { Effect, OpenReason, Outcome, Request, State } from '../../src/rotation/state.ts';
+import type {
+  Details,
+  Effect,
+  OpenReason,
+  Outcome,
+  Request,
+  State,
+} from '../../src/rotation/state.ts';
 import { nextTry, savingTimeMs } from '../../src/rotation/transitions/save.ts';
 import { Secret } from '../../src/secret.ts';
 import {
@@ -449,4 +456,35 @@ test('a state that cannot be is a bug', async () => {
 
   expect(() => effectOf(verifying)).toThrow('bug: only a reset of this attempt is verified here');
   expect(() => advance(verifying, given)).toThrow('bug: only a reset of this attempt');
+});
+
+test('a login of another process counts, although this attempt has a session', async () => {
+  const record = recordOf({ loginsSpent: 2 });
+  const [surveying] = (await surveyed({ record })) as [State];
+  const after = async (holder: typeof owner): Promise<unknown> => {
+    const state = { ...surveying, tally: { ...surveying.tally, session } } as State;
+    const facts = { record: { ...record, holder }, ageMs: 0 };
+    const evidence = await survey(portsOf(facts), state.request, 0, owner);
+    const claiming = advance(state, outcome({ of: 'survey', evidence }));
+    return claiming.at === 'claiming' ? claiming.record.loginsSpent : claiming.at;
+  };
+
+  expect(await after(owner)).toBe(1);
+  expect(await after({ ...owner, id: 'owner-0' })).toBe(3);
+});
+
+test('a newer record is read at once', async () => {
+  const [, examining] = (await surveyed(
+    { record: recordOf(), sinceDays: 1 },
+    { purpose: 'check' },
+  )) as [State, State];
+  const found = { record: recordOf({ sequence: 9 }), ageMs: 0 };
+  const details = { versions: new Map(), newer: found } as unknown as Details;
+
+  expect(advance(examining, outcome({ of: 'examine', details }))).toEqual({
+    at: 'surveying',
+    request: examining.request,
+    tally: { ...examining.tally, atLeast: 9 },
+    waitMs: 0,
+  });
 });

@@ -58,7 +58,8 @@ export function afterStore(state: Is<'storing'>, outcome: Of<'store'>): State {
   const at = { ...outcome, current };
   if (store instanceof Failure) {
     const again = nextTry(state.tries, outcome.remainingMs, store, receipt);
-    return again ? { ...state, ...again } : unsaved(state, at, 'not-stored', store, receipt);
+    if (again) return { ...state, ...again };
+    return unsaved(state, at, 'not-stored', store, placeOf(receipt));
   }
   // The id names other content, so writing it can never succeed: the password gets another id (rule
   // 4).
@@ -75,13 +76,13 @@ function unsaved(
   at: Moment,
   reason: 'not-stored' | 'not-promoted',
   failure: Failure,
-  receipt: ReceiptState,
+  receipt?: string,
 ): State {
   const { write, current, reset } = state;
   const { rotationId } = write;
   const detail = failure.message;
   const audit = [outcomeOf(state, current, { rotationId, reason, detail, certainty: 'changed' })];
-  const facts = { ...failure.facts, cause: undefined, receipt: placeOf(receipt) };
+  const facts = { ...failure.facts, cause: undefined, receipt };
   // The owner ends here: the rotation stays open, and the next run need not wait for the lease.
   const record = reset && released(state, at, reset.record, 0);
   const session = reset?.session;
@@ -101,7 +102,7 @@ export function afterPromote(state: Is<'promoting'>, outcome: Of<'promote'>): St
     // The stored version is a durable copy.
     const copy = { place: `version ${write.versionId}` };
     const again = nextTry(state.tries, outcome.remainingMs, promote, copy);
-    return again ? { ...state, ...again } : unsaved(state, at, 'not-promoted', promote, 'none');
+    return again ? { ...state, ...again } : unsaved(state, at, 'not-promoted', promote);
   }
   const session = reset?.session ?? tally.session;
   // Another process or a person moved AWSCURRENT: the decision table says what to do with the new

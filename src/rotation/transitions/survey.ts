@@ -5,6 +5,7 @@ import {
   classify,
   detailOf,
   type Finding,
+  factsOf,
   fresherCurrent,
   hasSamePassword,
   hasValidLease,
@@ -186,13 +187,7 @@ function refuse(
     ? `the receipt is of rotation ${state.request.receipt?.rotationId}`
     : undefined;
   const detail = [said, other].filter((part) => part !== undefined).join('; ');
-  const about = finding.finding === 'store-older' ? finding.missing : finding;
-  const facts = {
-    receipt: 'place' in finding ? finding.place : undefined,
-    suspendedAtMs: finding.finding === 'stopped' ? finding.record.writtenAtMs : undefined,
-    pendingVersionId: 'versionId' in about ? about.versionId : (evidence.pending ?? undefined),
-    retryAtMs: 'forMs' in finding ? at.atMs + finding.forMs : undefined,
-  };
+  const facts = factsOf(finding, evidence);
   const verdict = { reason, detail: detail === '' ? undefined : detail, facts };
   return ending(state, at, { ...verdict, rotationId: open?.rotationId }, { audit });
 }
@@ -414,8 +409,9 @@ function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): Sta
   if (spentBefore >= loginLimit) {
     const after = { ...carried, sequence: sequence - 1 };
     const open = openIn(evidence);
-    const isOpen = openIntents.some(({ rotationId }) => rotationId === open?.rotationId);
-    const carriedAudit = open && isOpen ? [suspendedOutcome(state, evidence, open)] : [];
+    const isUnrecorded =
+      open !== undefined && openIntents.some(({ rotationId }) => rotationId === open.rotationId);
+    const carriedAudit = isUnrecorded ? [suspendedOutcome(state, evidence, open)] : [];
     const known = { ...tally, carried: [...tally.carried, ...carriedAudit] };
     const counted = { ...state, tally: known };
     return suspended(counted, at, 'login-budget-spent', { after, loginsSpent: spentBefore });
