@@ -16,6 +16,9 @@ const common = {
 export default {
   maxWorkers: 2,
   testTimeout: limitMs(300_000),
+  // No suite keeps its worker alive. After fifty suites on a busy machine, the end takes longer than
+  // the half second after which Jest prints a warning.
+  workerGracefulExitTimeout: limitMs(20_000),
   // `npm run coverage`. istanbul's instrumentation does not see modules that Jest loads as ESM.
   coverageProvider: 'v8',
   collectCoverageFrom: ['src/**/*.{ts,tsx}'],

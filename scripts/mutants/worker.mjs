@@ -11,6 +11,9 @@ import { types } from 'node:util';
 import { constants, Script } from 'node:vm';
 import { createCollector, runTests } from './harness.mjs';
 
+// All cases, whatever the hour: a survivor today is one tomorrow.
+process.env['MATRIX'] = 'complete';
+
 const root = join(import.meta.dirname, '../..');
 const require = createRequire(join(root, 'package.json'));
 const { bundles } = JSON.parse(process.argv[2]);

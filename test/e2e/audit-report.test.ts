@@ -9,7 +9,7 @@ import { tables } from '../../src/html/tables.ts';
 import { buildReport } from '../../src/report/build.ts';
 import { reportHtml } from '../../src/report/html.tsx';
 import { fleetOf, hostileNames, reportOptions, yearOf } from '../harness/audit-year.ts';
-import { examinePage, inBrowser, openBrowser } from '../harness/browser.ts';
+import { examinePage, inBrowser, openBrowser, screens } from '../harness/browser.ts';
 import { partOf } from '../harness/sample.ts';
 
 let browser: Browser | null = null;
@@ -29,14 +29,18 @@ const cases: [string, () => Promise<Parameters<typeof buildReport>[0]>][] = [
   ['hostile', async () => reportOptions(await yearOf(hostileNames), { store: null })],
 ];
 
-inBrowser.each([...cases.slice(0, 1), ...partOf(cases.slice(1), 3)])(
-  'the report of %s accounts is accessible, fits every screen, loads nothing and can be printed',
-  async (name, make) => {
+const views = cases.flatMap(([name, make]) =>
+  screens.map((screen) => [name, screen[0], { make, screen }] as const),
+);
+
+inBrowser.each(partOf(views, 8))(
+  'the report of %s accounts is accessible, fits a %s screen, loads nothing and can be printed',
+  async (name, _, { make, screen }) => {
     if (!browser) throw new Error('no browser');
     const file = join(folder, `${name.replaceAll(' ', '-')}.html`);
     writeFileSync(file, reportHtml((await buildReport(await make())).report));
 
-    await examinePage(browser, `report of ${name}`, pathToFileURL(file).href);
+    await examinePage(browser, `report of ${name}`, pathToFileURL(file).href, screen);
 
     const page = await browser.newPage();
     await page.goto(pathToFileURL(file).href);
@@ -68,8 +72,8 @@ const secondsOf = (costs: readonly Cost[]): number =>
 
 // The page of commit 6b45ad5: 32 elements and 1,428 bytes an account, 0.65 to 0.8 of the time.
 inBrowser('5,000 accounts open in half the time of a plain table with as many cells', async () => {
-  const { report } = await buildReport(reportOptions(await yearOf(fleetOf(500))));
-  const rows = Array.from({ length: 10 }).flatMap((_, part) =>
+  const { report } = await buildReport(reportOptions(await yearOf(fleetOf(50))));
+  const rows = Array.from({ length: 100 }).flatMap((_, part) =>
     report.rows.map((row) => ({ ...row, account: `${row.account}-${part}` })),
   );
   const html = reportHtml({ ...report, rows });

@@ -6,10 +6,10 @@ import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Encrypter, identityToRecipient } from 'age-encryption';
 import { type BlackBox, oldPassword, openBlackBox, type Ran } from '../harness/black-box.ts';
-import { testPart } from '../harness/sample.ts';
+import { partOf, testPart } from '../harness/sample.ts';
 
-/** Half of them in each run. */
-const sampled = testPart(2);
+/** A quarter of them in each run. */
+const sampled = testPart(4);
 
 const typed = ['recover', 'east', '--password-stdin'];
 
@@ -74,7 +74,7 @@ sampled('a wrong password costs one login, and the right one is accepted afterwa
   expect(wrong.said).not.toContain('not-the-password');
 });
 
-test.each([
+const refusals: [string, string[], string][] = [
   ['nothing on standard input', typed, '--password-stdin got an empty password'],
   ['no account', ['recover', '--password-stdin'], 'Name that account'],
   [
@@ -82,7 +82,8 @@ test.each([
     ['resume', 'east', '--reason', 'case 4711', '--abandon', 'another'],
     '--abandon takes the open rotation of east',
   ],
-])('%s: exit 2, and no login', async (_case, args, said) => {
+];
+test.each(partOf(refusals, 3))('%s: exit 2, and no login', async (_case, args, said) => {
   await using box = await openSealed();
   const logins = box.thingspace.loginsReceived('east');
 

@@ -30,9 +30,11 @@ import {
   start,
   startOnTerminal,
 } from '../harness/cli.ts';
-import { testWith } from '../harness/tools.ts';
+import { partOf, testPart } from '../harness/sample.ts';
 
-// Some start twenty processes, on a machine that may be busy.
+/** A sixth of them in each run. */
+const sampled = testPart(6);
+
 const folders: string[] = [];
 const places: Place[] = [];
 
@@ -75,36 +77,39 @@ const resultFields = [
 const dayMs = 86_400_000;
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
-test('an unknown command, flag, account, event or fault ends with 2 and a suggestion', async () => {
-  const { run: inPlace } = await place({ 'fleet-east': { ageDays: 1 } });
-  const cases: [string[], RegExp][] = [
-    [['rotat'], /Did you mean rotate\?/],
-    [['rotate', '--forc'], /Did you mean --force\?/],
-    [['audit', 'lst'], /Did you mean list\?/],
-    [['rotate', 'fleet-eats'], /Unknown account fleet-eats\. Did you mean "fleet-east"\?/],
-    [['status', 'nothing-like-it'], /Unknown account nothing-like-it\. Use one of: fleet-east\./],
-    [['audit', 'list', '--event', 'rotation.outcom'], /Did you mean "rotation\.outcome"\?/],
-    [['audit', 'list', '--outcome', 'login-refusd'], /Did you mean "login-refused"\?/],
-    [['audit', 'list', '--since', 'sometime'], /--since takes an ISO date/],
-    [['audit', 'show', '99999'], /There is no record 99999/],
-    [['simulate', '--fault', 'drop-after-comit'], /Did you mean "drop-after-commit"\?/],
-    [['completion', 'tcsh'], /takes bash, zsh, fish/],
-    [['resume', 'fleet-east'], /required option '--reason/],
-    [['rotate', '--dry-run', '--force'], /exclude each other/],
-    [['recover', 'fleet-east', '--receipt', 'x'], /only accepted together/],
-    [['next', '--count', '0'], /--count takes/],
-    [['explain', 'login-refusd'], /Did you mean "login-refused"\?/],
-    [['secret', 'get', 'fleet-east'], /--reveal/],
-    [[], /Usage:/],
-  ];
+sampled(
+  'an unknown command, flag, account, event or fault ends with 2 and a suggestion',
+  async () => {
+    const { run: inPlace } = await place({ 'fleet-east': { ageDays: 1 } });
+    const cases: [string[], RegExp][] = [
+      [['rotat'], /Did you mean rotate\?/],
+      [['rotate', '--forc'], /Did you mean --force\?/],
+      [['audit', 'lst'], /Did you mean list\?/],
+      [['rotate', 'fleet-eats'], /Unknown account fleet-eats\. Did you mean "fleet-east"\?/],
+      [['status', 'nothing-like-it'], /Unknown account nothing-like-it\. Use one of: fleet-east\./],
+      [['audit', 'list', '--event', 'rotation.outcom'], /Did you mean "rotation\.outcome"\?/],
+      [['audit', 'list', '--outcome', 'login-refusd'], /Did you mean "login-refused"\?/],
+      [['audit', 'list', '--since', 'sometime'], /--since takes an ISO date/],
+      [['audit', 'show', '99999'], /There is no record 99999/],
+      [['simulate', '--fault', 'drop-after-comit'], /Did you mean "drop-after-commit"\?/],
+      [['completion', 'tcsh'], /takes bash, zsh, fish/],
+      [['resume', 'fleet-east'], /required option '--reason/],
+      [['rotate', '--dry-run', '--force'], /exclude each other/],
+      [['recover', 'fleet-east', '--receipt', 'x'], /only accepted together/],
+      [['next', '--count', '0'], /--count takes/],
+      [['explain', 'login-refusd'], /Did you mean "login-refused"\?/],
+      [['secret', 'get', 'fleet-east'], /--reveal/],
+      [[], /Usage:/],
+    ];
 
-  for (const [args, says] of cases) {
-    const { code, stdout, stderr } = await inPlace(args);
-    expect([args, code, stdout, stderr]).toEqual([args, 2, '', expect.stringMatching(says)]);
-  }
-});
+    for (const [args, says] of cases) {
+      const { code, stdout, stderr } = await inPlace(args);
+      expect([args, code, stdout, stderr]).toEqual([args, 2, '', expect.stringMatching(says)]);
+    }
+  },
+);
 
-test('a missing or wrong configuration ends with 2 and names file, line and key', async () => {
+sampled('a missing or wrong configuration ends with 2 and names file, line and key', async () => {
   const folder = tempFolder();
   expect(await run(['rotate'], { cwd: folder })).toEqual({
     code: 2,
@@ -126,7 +131,7 @@ test('a missing or wrong configuration ends with 2 and names file, line and key'
   });
 });
 
-test('two accounts with the same ThingSpace user are refused before any login', async () => {
+sampled('two accounts with the same ThingSpace user are refused before any login', async () => {
   const opened = await place({ east: { ageDays: 80 }, west: { ageDays: 80 } });
   await opened.run(['secret', 'put', 'west'], {
     input: JSON.stringify({
@@ -148,7 +153,7 @@ test('two accounts with the same ThingSpace user are refused before any login', 
   expect(opened.simulator.loginsReceived('USER-east')).toBe(0);
 });
 
-test('init never overwrites, and writes nothing when one file exists', async () => {
+sampled('init never overwrites, and writes nothing when one file exists', async () => {
   const folder = tempFolder();
   writeFileSync(join(folder, 'audit.key'), 'precious');
 
@@ -162,7 +167,7 @@ test('init never overwrites, and writes nothing when one file exists', async () 
   expect(readFileSync(join(folder, 'audit.key'), 'utf8')).toBe('precious');
 });
 
-test('init without an account, or with a wrong one, writes nothing', async () => {
+sampled('init without an account, or with a wrong one, writes nothing', async () => {
   const folder = tempFolder();
   const cases: [string[], RegExp][] = [
     [[], /init needs an account/],
@@ -183,7 +188,7 @@ test('init without an account, or with a wrong one, writes nothing', async () =>
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('init writes a valid configuration, private keys, and an audit log', async () => {
+sampled('init writes a valid configuration, private keys, and an audit log', async () => {
   const folder = tempFolder();
 
   const { code } = await run(
@@ -221,7 +226,7 @@ test('init writes a valid configuration, private keys, and an audit log', async 
   expect([verified.code, JSON.parse(verified.stdout).state]).toEqual([0, 'intact']);
 });
 
-testWith('script')('init asks on a terminal', async () => {
+sampled.with('script')('init asks on a terminal', async () => {
   const folder = tempFolder();
 
   const child = startOnTerminal(['init'], { cwd: folder });
@@ -244,7 +249,7 @@ testWith('script')('init asks on a terminal', async () => {
   );
 });
 
-test('rotate --json prints one line per account, with the documented fields', async () => {
+sampled('rotate --json prints one line per account, with the documented fields', async () => {
   const { run: inPlace, simulator } = await place({
     due: { ageDays: 80 },
     young: { ageDays: 3 },
@@ -303,40 +308,46 @@ test('rotate --json prints one line per account, with the documented fields', as
 });
 
 // Finding S17. Version 0.1 said "would rotate" of accounts that rotate then called not due.
-test('a dry run and a run share one decision, and both say when the next rotation is', async () => {
-  const opened = await place({ due: { ageDays: 80 }, young: { ageDays: 3 } });
-  const nextDays = { due: isoDay(Date.now() - 5 * dayMs), young: isoDay(Date.now() + 72 * dayMs) };
+sampled(
+  'a dry run and a run share one decision, and both say when the next rotation is',
+  async () => {
+    const opened = await place({ due: { ageDays: 80 }, young: { ageDays: 3 } });
+    const nextDays = {
+      due: isoDay(Date.now() - 5 * dayMs),
+      young: isoDay(Date.now() + 72 * dayMs),
+    };
 
-  const dry = await opened.run(['rotate', '--dry-run', '--json']);
-  const { stdout: text } = await startOnTerminal(['check', 'due', 'young'], {
-    cwd: opened.folder,
-  }).ended;
-  const rotated = await opened.run(['rotate', '--json']);
+    const dry = await opened.run(['rotate', '--dry-run', '--json']);
+    const { stdout: text } = await startOnTerminal(['check', 'due', 'young'], {
+      cwd: opened.folder,
+    }).ended;
+    const rotated = await opened.run(['rotate', '--json']);
 
-  const said = linesOf(dry.stdout).map((line) => JSON.parse(line));
-  const done = linesOf(rotated.stdout).map((line) => JSON.parse(line));
-  const decided = (results: typeof said): unknown =>
-    results
-      .map(({ account, outcome, due, nextDueAt }) => [
-        account,
-        outcome,
-        due,
-        nextDueAt.slice(0, 10),
-      ])
-      .sort();
-  expect(decided(said)).toEqual([
-    ['due', 'checked', true, nextDays.due],
-    ['young', 'checked', false, nextDays.young],
-  ]);
-  expect(decided(done)).toEqual([
-    ['due', 'rotated', false, isoDay(Date.now() + 75 * dayMs)],
-    ['young', 'not-due', false, nextDays.young],
-  ]);
-  expect(text).toContain('It is due: the next run rotates it.');
-  expect(text).toContain(`The next rotation is on ${nextDays.young}.`);
-});
+    const said = linesOf(dry.stdout).map((line) => JSON.parse(line));
+    const done = linesOf(rotated.stdout).map((line) => JSON.parse(line));
+    const decided = (results: typeof said): unknown =>
+      results
+        .map(({ account, outcome, due, nextDueAt }) => [
+          account,
+          outcome,
+          due,
+          nextDueAt.slice(0, 10),
+        ])
+        .sort();
+    expect(decided(said)).toEqual([
+      ['due', 'checked', true, nextDays.due],
+      ['young', 'checked', false, nextDays.young],
+    ]);
+    expect(decided(done)).toEqual([
+      ['due', 'rotated', false, isoDay(Date.now() + 75 * dayMs)],
+      ['young', 'not-due', false, nextDays.young],
+    ]);
+    expect(text).toContain('It is due: the next run rotates it.');
+    expect(text).toContain(`The next rotation is on ${nextDays.young}.`);
+  },
+);
 
-test('each certainty has its exit code', async () => {
+sampled('each certainty has its exit code', async () => {
   const opened = await place({ east: { ageDays: 80 } });
   const settings = {
     ROTATOR_THINGSPACE__SETTLE_MS: '0',
@@ -355,25 +366,28 @@ test('each certainty has its exit code', async () => {
   expect((await opened.run(['status'], { env: settings })).code).toBe(3);
 });
 
-test('in a pipe the results are tab-separated lines without colour or progress bar', async () => {
-  const { run: inPlace } = await place({ a: { ageDays: 80 }, b: { ageDays: 3 } });
+sampled(
+  'in a pipe the results are tab-separated lines without colour or progress bar',
+  async () => {
+    const { run: inPlace } = await place({ a: { ageDays: 80 }, b: { ageDays: 3 } });
 
-  const { code, stdout, stderr } = await inPlace(['rotate']);
+    const { code, stdout, stderr } = await inPlace(['rotate']);
 
-  expect(code).toBe(0);
-  expect(
-    linesOf(stdout)
-      .map((line) => line.split('\t').slice(0, 3))
-      .sort(),
-  ).toEqual([
-    ['a', 'rotated', 'rotated'],
-    ['b', 'not-due', 'not-due'],
-  ]);
-  expect(stdout + stderr).not.toContain('\u001b');
-  expect(stderr).not.toContain('█');
-});
+    expect(code).toBe(0);
+    expect(
+      linesOf(stdout)
+        .map((line) => line.split('\t').slice(0, 3))
+        .sort(),
+    ).toEqual([
+      ['a', 'rotated', 'rotated'],
+      ['b', 'not-due', 'not-due'],
+    ]);
+    expect(stdout + stderr).not.toContain('\u001b');
+    expect(stderr).not.toContain('█');
+  },
+);
 
-test('FORCE_COLOR enables colours in a pipe, and NO_COLOR disables them', async () => {
+sampled('FORCE_COLOR enables colours in a pipe, and NO_COLOR disables them', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 1 } });
   const verify = (env: Record<string, string>) => inPlace(['audit', 'verify'], { env });
 
@@ -381,7 +395,7 @@ test('FORCE_COLOR enables colours in a pipe, and NO_COLOR disables them', async 
   expect((await verify({ FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toMatch(/^intact/);
 });
 
-testWith('script')(
+sampled.with('script')(
   'a terminal shows a progress bar, a table, and what to do after a failure',
   async () => {
     const { folder } = await place({
@@ -414,27 +428,30 @@ testWith('script')(
   },
 );
 
-test('a reader that closes the pipe changes neither the rotation nor the exit code', async () => {
-  const opened = await place({ a: { ageDays: 80 } });
+sampled(
+  'a reader that closes the pipe changes neither the rotation nor the exit code',
+  async () => {
+    const opened = await place({ a: { ageDays: 80 } });
 
-  const child = opened.start(['rotate', '--json']);
-  child.process.stdout?.destroy();
-  const { code } = await child.ended;
+    const child = opened.start(['rotate', '--json']);
+    child.process.stdout?.destroy();
+    const { code } = await child.ended;
 
-  expect(code).toBe(0);
-  expect(opened.simulator.resetsCommitted('USER-a')).toBe(1);
-  const head = spawnSync(
-    'bash',
-    ['-c', `set -o pipefail; '${process.execPath}' '${program}' audit list | head -n 1`],
-    {
-      cwd: opened.folder,
-      encoding: 'utf8',
-    },
-  );
-  expect([head.status, head.stderr, linesOf(head.stdout).length]).toEqual([0, '', 1]);
-});
+    expect(code).toBe(0);
+    expect(opened.simulator.resetsCommitted('USER-a')).toBe(1);
+    const head = spawnSync(
+      'bash',
+      ['-c', `set -o pipefail; '${process.execPath}' '${program}' audit list | head -n 1`],
+      {
+        cwd: opened.folder,
+        encoding: 'utf8',
+      },
+    );
+    expect([head.status, head.stderr, linesOf(head.stdout).length]).toEqual([0, '', 1]);
+  },
+);
 
-test('a signal before the reset ends the attempt, and the password is unchanged', async () => {
+sampled('a signal before the reset ends the attempt, and the password is unchanged', async () => {
   const { simulator, start: inPlace } = await place({ a: { ageDays: 80 } });
   simulator.arm({ fault: 'hold', call: 'login' });
   const held = simulator.waitFor('held');
@@ -450,7 +467,7 @@ test('a signal before the reset ends the attempt, and the password is unchanged'
   expect(simulator.resetsReceived('USER-a')).toBe(0);
 });
 
-test('after the reset a signal waits, and a second one says what is at risk', async () => {
+sampled('after the reset a signal waits, and a second one says what is at risk', async () => {
   const { simulator, start: inPlace } = await place({ a: { ageDays: 80 } });
   simulator.arm({ fault: 'hold', call: 'reset' });
   const held = simulator.waitFor('held');
@@ -471,7 +488,7 @@ test('after the reset a signal waits, and a second one says what is at risk', as
   expect([code, JSON.parse(stdout).outcome]).toEqual([0, 'rotated']);
 });
 
-test('check tests an account and does not reset its password', async () => {
+sampled('check tests an account and does not reset its password', async () => {
   const { simulator, run: inPlace } = await place({ a: { ageDays: 80 } });
 
   const { code, stdout } = await inPlace(['check', '--json']);
@@ -482,7 +499,7 @@ test('check tests an account and does not reset its password', async () => {
   expect(simulator.openSessions('USER-a')).toBe(0);
 });
 
-test('check warns when no receipts are configured', async () => {
+sampled('check warns when no receipts are configured', async () => {
   const { run: inPlace } = await place({ a: { ageDays: 1 } });
 
   const { code, stderr } = await inPlace(['check'], {
@@ -493,52 +510,62 @@ test('check warns when no receipts are configured', async () => {
   expect(stderr).toContain('the new password is unrecoverable');
 });
 
-test('check --offline contacts nothing, and reports a key that other users can read', async () => {
-  const { simulator, folder, run: inPlace } = await place({ a: { ageDays: 1 } });
-  chmodSync(join(folder, 'rotator.key'), 0o644);
+sampled(
+  'check --offline contacts nothing, and reports a key that other users can read',
+  async () => {
+    const { simulator, folder, run: inPlace } = await place({ a: { ageDays: 1 } });
+    chmodSync(join(folder, 'rotator.key'), 0o644);
 
-  const { code, stderr } = await inPlace(['check', '--offline']);
+    const { code, stderr } = await inPlace(['check', '--offline']);
 
-  expect(code).toBe(1);
-  expect(stderr).toMatch(/✗ store\.identityFile: .*mode 0644/);
-  expect(simulator.requests).toEqual([]);
-});
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/✗ store\.identityFile: .*mode 0644/);
+    expect(simulator.requests).toEqual([]);
+  },
+);
 
-test('a secret is stored from standard input, audited, and printed only on request', async () => {
-  const { run: inPlace } = await place({ a: { ageDays: 80 } });
-  const object =
-    '{ "username": "USER-a",  "password":"planted \\u00fc", "clientId": "x", "clientSecret": ' +
-    '"y", "more": [1.0] }';
+sampled(
+  'a secret is stored from standard input, audited, and printed only on request',
+  async () => {
+    const { run: inPlace } = await place({ a: { ageDays: 80 } });
+    const object =
+      '{ "username": "USER-a",  "password":"planted \\u00fc", "clientId": "x", "clientSecret": ' +
+      '"y", "more": [1.0] }';
 
-  const put = await inPlace(['secret', 'put', 'a', '--json'], { input: `${object}\n` });
-  const get = await inPlace(['secret', 'get', 'a', '--reveal']);
-  const listed = await inPlace(['audit', 'list', '--event', 'secret.changed', '--json']);
+    const put = await inPlace(['secret', 'put', 'a', '--json'], { input: `${object}\n` });
+    const get = await inPlace(['secret', 'get', 'a', '--reveal']);
+    const listed = await inPlace(['audit', 'list', '--event', 'secret.changed', '--json']);
 
-  expect([put.code, put.stderr]).toEqual([0, '']);
-  expect(get).toEqual({ code: 0, stdout: `${object}\n`, stderr: '' });
-  expect(linesOf(listed.stdout).map((line) => JSON.parse(line).status)).toEqual([
-    'Started',
-    'Success',
-  ]);
-  expect(listed.stdout).toContain(JSON.parse(put.stdout).versionId);
-  expect(put.stdout + listed.stdout).not.toContain('planted');
-});
+    expect([put.code, put.stderr]).toEqual([0, '']);
+    expect(get).toEqual({ code: 0, stdout: `${object}\n`, stderr: '' });
+    expect(linesOf(listed.stdout).map((line) => JSON.parse(line).status)).toEqual([
+      'Started',
+      'Success',
+    ]);
+    expect(listed.stdout).toContain(JSON.parse(put.stdout).versionId);
+    expect(put.stdout + listed.stdout).not.toContain('planted');
+  },
+);
 
-test.each([
+const wrongSecrets = [
   ['no JSON', 'planted{'],
   ['a missing key', '{"username":"planted","clientId":"x","clientSecret":"y"}'],
   ['nothing', ''],
-])('a secret that is %s is rejected, and not repeated', async (_, input) => {
-  const { run: inPlace } = await place({ a: { ageDays: 80 } });
+] as const;
+test.each(partOf(wrongSecrets, 3))(
+  'a secret that is %s is rejected, and not repeated',
+  async (_, input) => {
+    const { run: inPlace } = await place({ a: { ageDays: 80 } });
 
-  const { code, stdout, stderr } = await inPlace(['secret', 'put', 'a'], { input });
+    const { code, stdout, stderr } = await inPlace(['secret', 'put', 'a'], { input });
 
-  expect([code, stdout]).toEqual([1, '']);
-  expect(stderr).toMatch(/^secret has wrong content \(secret-invalid\)\n/);
-  expect(stderr).not.toContain('planted');
-});
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^secret has wrong content \(secret-invalid\)\n/);
+    expect(stderr).not.toContain('planted');
+  },
+);
 
-test('storing the correct password resumes a suspended account', async () => {
+sampled('storing the correct password resumes a suspended account', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 80, password: 'stale' } });
   expect((await inPlace(['rotate'])).code).toBe(4);
 
@@ -559,7 +586,7 @@ test('storing the correct password resumes a suspended account', async () => {
   expect(simulator.failedLogins('USER-a').consecutive).toBe(0);
 });
 
-test('resume ends a suspension, with its reason in the audit log', async () => {
+sampled('resume ends a suspension, with its reason in the audit log', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 80, password: 'stale' } });
   await inPlace(['rotate']);
   simulator.setPassword('USER-a', 'stale');
@@ -572,7 +599,7 @@ test('resume ends a suspension, with its reason in the audit log', async () => {
   expect(JSON.parse(listed.stdout).unmapped.reason).toBe('Verizon set it back');
 });
 
-test('a receipt is opened with its identity, stored and made current', async () => {
+sampled('a receipt is opened with its identity, stored and made current', async () => {
   const { run: inPlace, folder, simulator } = await place({ a: { ageDays: 80 } });
   const settings = { ROTATOR_THINGSPACE__SETTLE_MS: '0' };
   simulator.arm({ fault: 'drop-after-commit', call: 'reset' });
@@ -613,7 +640,7 @@ test('a receipt is opened with its identity, stored and made current', async () 
   expect(stored.password).toBe(simulator.livePassword('USER-a'));
 });
 
-test('schedule lists the next runs in their time zone, and contacts nothing', async () => {
+sampled('schedule lists the next runs in their time zone, and contacts nothing', async () => {
   const { run: inPlace, simulator } = await place({ a: { ageDays: 1 } });
   const env = {
     ROTATOR_SCHEDULE__CRON: '30 2 * * *',
@@ -635,7 +662,7 @@ test('schedule lists the next runs in their time zone, and contacts nothing', as
   expect(simulator.requests).toEqual([]);
 });
 
-test('an audit record is listed, shown, proven and reported', async () => {
+sampled('an audit record is listed, shown, proven and reported', async () => {
   const { run: inPlace, folder } = await place({ a: { ageDays: 80 } });
   await inPlace(['rotate']);
 
@@ -679,7 +706,7 @@ test('an audit record is listed, shown, proven and reported', async () => {
   expect((await inPlace(['audit', 'verify'])).code).toBe(0);
 });
 
-test('a changed byte in the audit log makes verify end with 4', async () => {
+sampled('a changed byte in the audit log makes verify end with 4', async () => {
   const { run: inPlace, folder } = await place({ a: { ageDays: 80 } });
   const [month = ''] = readdirSync(join(folder, 'audit')).filter((name) => name.endsWith('.jsonl'));
   const file = join(folder, 'audit', month);
@@ -690,7 +717,7 @@ test('a changed byte in the audit log makes verify end with 4', async () => {
   expect([code, stdout]).toEqual([4, expect.stringMatching(/^altered/)]);
 });
 
-test('a list that a signal interrupts is recorded', async () => {
+sampled('a list that a signal interrupts is recorded', async () => {
   const { folder, run: inPlace } = await place({ a: { ageDays: 80 } });
   await inPlace(['rotate']);
   const printed: string[] = [];
@@ -720,7 +747,7 @@ test('a list that a signal interrupts is recorded', async () => {
   expect(listed.stdout).toMatch(/\tlog\.read\t-\tsuccess\tmia\t[^\n]+\n$/);
 });
 
-test('audit list -f prints what is appended, until a signal, and is one record', async () => {
+sampled('audit list -f prints what is appended, until a signal, and is one record', async () => {
   const opened = await place({ a: { ageDays: 80 } });
 
   const child = opened.start(['audit', 'list', '-f']);
@@ -733,7 +760,7 @@ test('audit list -f prints what is appended, until a signal, and is one record',
   expect([code, stdout.match(/\tlog\.read\t/g)]).toEqual([0, ['\tlog.read\t']]);
 });
 
-test('the simulator answers on loopback until a signal, and prints no password', async () => {
+sampled('the simulator answers on loopback until a signal, and prints no password', async () => {
   const folder = tempFolder();
   const credentials = JSON.stringify({
     username: 'U',
@@ -755,7 +782,7 @@ test('the simulator answers on loopback until a signal, and prints no password',
   expect(stdout + stderr).not.toContain('planted');
 });
 
-test('a rotation on Secrets Manager, against the simulator that `simulate` starts', async () => {
+sampled('a rotation on Secrets Manager, against the simulator that `simulate` starts', async () => {
   const folder = tempFolder();
   const credentials = JSON.stringify({
     username: 'U',
@@ -794,7 +821,7 @@ test('a rotation on Secrets Manager, against the simulator that `simulate` start
   expect(requests).toMatch(/^PUT \S+\/password\/actions\/reset U 200 done$/m);
 });
 
-test('explain works without a configuration, for one reason and for all', async () => {
+sampled('explain works without a configuration, for one reason and for all', async () => {
   const folder = tempFolder();
 
   const one = await run(['explain', 'login-refused'], { cwd: folder });
@@ -815,7 +842,7 @@ test('explain works without a configuration, for one reason and for all', async 
   expect(linesOf(all.stdout)).toHaveLength(reasons.length);
 });
 
-test('the demo can be repeated, and leaves a folder whose commands work', async () => {
+sampled('the demo can be repeated, and leaves a folder whose commands work', async () => {
   const folder = tempFolder();
   expect((await run(['demo'], { cwd: folder })).code).toBe(0);
   const { code, stdout } = await run(['demo'], { cwd: folder });
@@ -850,7 +877,7 @@ test('the demo can be repeated, and leaves a folder whose commands work', async 
   }
 });
 
-test('the demo does not touch a folder that it did not create', async () => {
+sampled('the demo does not touch a folder that it did not create', async () => {
   const folder = tempFolder();
   writeFileSync(join(folder, 'precious'), '');
 
@@ -863,7 +890,7 @@ test('the demo does not touch a folder that it did not create', async () => {
   expect(readdirSync(folder)).toEqual(['precious']);
 });
 
-test('every command has help with an example, on standard output', async () => {
+sampled('every command has help with an example, on standard output', async () => {
   const commands = [
     'init',
     'check',
@@ -900,7 +927,7 @@ test('every command has help with an example, on standard output', async () => {
   }
 });
 
-test('--version prints the release, and loads nothing', async () => {
+sampled('--version prints the release, and loads nothing', async () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
   expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
@@ -909,7 +936,7 @@ test('--version prints the release, and loads nothing', async () => {
   expect(loaded.stderr).not.toContain('chunks/program');
 });
 
-test('the completion scripts are valid, and complete commands and flags', async () => {
+sampled('the completion scripts are valid, and complete commands and flags', async () => {
   const { stdout } = await run(['completion', 'bash']);
   const complete = (words: string): string => {
     const body =

@@ -23,11 +23,10 @@ import { closing } from '../harness/closing.ts';
 import { startFunction } from '../harness/lambda-runtime.ts';
 import { openLambdaRig, withoutReceiptsBucket } from '../harness/lambda-world.ts';
 import { limitMs } from '../harness/limits.mjs';
-import { testPart } from '../harness/sample.ts';
-import { testWith } from '../harness/tools.ts';
+import { partOf, testPart } from '../harness/sample.ts';
 
-/** Half of them in each run. */
-const sampled = testPart(2);
+/** A sixth of them in each run. */
+const sampled = testPart(6);
 
 const force = ['rotate', '--force'];
 const secretsManager = { store: 'secrets-manager' } as const;
@@ -100,7 +99,7 @@ describe('F2: the process dies between store and promote, and another key is edi
   }
 
   // On 03af53f: exit 0, not-due, and AWSCURRENT does not log in.
-  test('F2: the next rotate makes the new password current and keeps the edit', async () => {
+  sampled('F2: the next rotate makes the new password current and keeps the edit', async () => {
     await using box = await interrupted();
 
     const ran = await box.run(['rotate']);
@@ -112,7 +111,7 @@ describe('F2: the process dies between store and promote, and another key is edi
   });
 
   // On 03af53f: exit 0, settled, and AWSCURRENT does not log in.
-  test('F2: recover makes the new password current', async () => {
+  sampled('F2: recover makes the new password current', async () => {
     await using box = await interrupted();
 
     const ran = await box.run(['recover']);
@@ -122,7 +121,7 @@ describe('F2: the process dies between store and promote, and another key is edi
   });
 
   // On 03af53f: exit 0, settled.
-  test('F2: status says that the password has changed', async () => {
+  sampled('F2: status says that the password has changed', async () => {
     await using box = await interrupted();
 
     const { code, lines } = await box.run(['status']);
@@ -131,7 +130,7 @@ describe('F2: the process dies between store and promote, and another key is edi
   });
 
   // On 03af53f: exit 0, settled, without a detail.
-  test('F2: status names the version that holds the new password', async () => {
+  sampled('F2: status names the version that holds the new password', async () => {
     await using box = await interrupted();
 
     const { lines } = await box.run(['status']);
@@ -141,7 +140,7 @@ describe('F2: the process dies between store and promote, and another key is edi
 });
 
 // On 03af53f: the store gets nothing before the fsync returns, after 10 seconds.
-testWith('strace')(
+sampled.with('strace')(
   'F3: an fsync of the receipts folder that never returns delays the new password by nothing',
   async () => {
     await using box = await openBlackBox(secretsManager);
@@ -206,7 +205,7 @@ describe('F6: somebody stores the old password again after a rotation', () => {
   }
 
   // On 03af53f: exit 0, not-due, and AWSCURRENT does not log in.
-  test('F6: the next rotate proves the new password and makes it current', async () => {
+  sampled('F6: the next rotate proves the new password and makes it current', async () => {
     await using box = await restored();
 
     const ran = await box.run(['rotate']);
@@ -218,7 +217,7 @@ describe('F6: somebody stores the old password again after a rotation', () => {
   });
 
   // On 03af53f: exit 0, settled.
-  test('F6: status reports the old password without a login', async () => {
+  sampled('F6: status reports the old password without a login', async () => {
     await using box = await restored();
 
     const ran = await box.run(['status']);
@@ -247,7 +246,7 @@ sampled('F7: two error pages after a healthy rotation do not suspend the account
 
 describe('F8: with receipts off, a complete response is never discarded', () => {
   // On 03af53f: answer-lost, and the bytes are nowhere.
-  test('F8: a response without a readable password is kept in the secret', async () => {
+  sampled('F8: a response without a readable password is kept in the secret', async () => {
     const simulator = { generatePassword: () => 'fresh-password-1' };
     await using box = await openBlackBox({ ...secretsManager, simulator, receipts: 'none' });
     const wrongValue = { secret: 'fresh-password-1' };
@@ -273,20 +272,23 @@ describe('F8: with receipts off, a complete response is never discarded', () => 
   ];
 
   // On 03af53f: answer-lost, and AWSCURRENT does not log in.
-  test.each(bodies)('F8: a response %s is understood', async (_form, headers, encode) => {
-    const relay = await openRelay(headers, encode);
-    await using _relay = closing([relay]);
-    await using box = await openBlackBox({
-      ...secretsManager,
-      receipts: 'none',
-      relay: relay.before,
-    });
+  test.each(partOf(bodies, 3))(
+    'F8: a response %s is understood',
+    async (_form, headers, encode) => {
+      const relay = await openRelay(headers, encode);
+      await using _relay = closing([relay]);
+      await using box = await openBlackBox({
+        ...secretsManager,
+        receipts: 'none',
+        relay: relay.before,
+      });
 
-    const ran = await box.run(force);
+      const ran = await box.run(force);
 
-    expect(await isCurrentValid(box)).toBe(true);
-    expect(endOf(ran)).toEqual({ code: 0, end: 'rotated' });
-  });
+      expect(await isCurrentValid(box)).toBe(true);
+      expect(endOf(ran)).toEqual({ code: 0, end: 'rotated' });
+    },
+  );
 });
 
 /** The bytes in the version under ROTATION_ANSWER, as text. */
@@ -336,7 +338,7 @@ async function openRelay(headers: Record<string, string>, encode: (body: Buffer)
 }
 
 // On 03af53f: the second run logs in with the replaced password and suspends the account.
-test.each(['AWSCURRENT', 'AWSCURRENT and ROTATION'])(
+test.each(partOf(['AWSCURRENT', 'AWSCURRENT and ROTATION'], 2))(
   'F9: reads of %s that are out of date cost no login and suspend nothing',
   async (names) => {
     const stages = names.split(' and ');

@@ -1,6 +1,6 @@
 // Kills the built program at the calls that it makes to its store during one rotation; then
 // somebody changes the secret, or nobody does; then the program runs twice. Every combination has
-// a world for itself. By default a fixed sample of the kills; MATRIX=complete runs all of them.
+// a world for itself. A part of the kills runs; MATRIX=complete runs all of them.
 //
 // What must be true each time: a run that ends with 0 leaves a password under AWSCURRENT that logs
 // in; after two runs AWSCURRENT logs in, or the output names the version or the receipt that does;
@@ -47,17 +47,17 @@ type Fault = 'silent' | 'silent-after-commit';
 /** One kill: at this call, before or after it has its effect. */
 type Kill = { readonly nth: number; readonly fault: Fault; readonly isRead: boolean };
 
-/** Every 16th write and every 40th read, others in each row. */
-const sampleOf = (kills: readonly Kill[], row: string): readonly Kill[] => [
+/** A third of the rows, an eighth of the writes in each: each of these in the course of a day. */
+const someRows = (all: readonly string[], offset: number) => partOf(all, 3, offset);
+/** Reads have no effect: a kill at one is nearly always a kill at the next write. */
+const sampleOf = (kills: readonly Kill[]): readonly Kill[] => [
   ...partOf(
     kills.filter(({ isRead }) => !isRead),
-    16,
-    rows.indexOf(row),
+    8,
   ),
   ...partOf(
     kills.filter(({ isRead }) => isRead),
     40,
-    rows.indexOf(row),
   ),
 ];
 
@@ -147,10 +147,10 @@ describe('Secrets Manager', () => {
     return await judge(`call ${nth}, ${fault}`, subjectOf(box), true, () => runOnce(box));
   }
 
-  test.each(rows)(
+  test.each(someRows(rows, 0))(
     'a kill at each store call, then "%s": two runs end with the truth',
     async (row) => {
-      const sample = sampleOf(kills, row);
+      const sample = sampleOf(kills);
 
       const problems = await problemsOf(sample.map((kill) => together(() => world(row, kill))));
 
@@ -198,10 +198,10 @@ describe('file store', () => {
     expect(code).toBe(0);
   });
 
-  testWith('strace', 'faketime').each(rows)(
+  testWith('strace', 'faketime').each(someRows(rows, 1))(
     'a kill at each change, then "%s": two runs end with the truth',
     async (row) => {
-      const sample = sampleOf(kills, row);
+      const sample = sampleOf(kills);
 
       const problems = await problemsOf(sample.map((kill) => together(() => world(row, kill))));
 
@@ -225,15 +225,17 @@ describe('Lambda steps', () => {
     return { isGood: true, text: '' };
   }
 
-  /** One fleet for a row: a user for each kill, and one warm instance that runs afterwards. */
-  async function openFleet(users: readonly string[]) {
+  /** One fleet for a row: users for all kills, and one warm instance that runs afterwards. */
+  async function openFleet() {
     const folder = mkdtempSync(join(tmpdir(), 'steps-'));
     const receipts = join(folder, 'receipts');
     const identity = await generateIdentity();
     const identityFile = join(folder, 'receipts.key');
     writeFileSync(identityFile, identity, { mode: 0o600 });
-    const passwords = Object.fromEntries(users.map((user) => [user, oldPassword]));
-    const rig = await openLambdaRig({ users: passwords });
+    const users = ['counted', ...Array.from({ length: 100 }, (_, index) => `user-${index}`)];
+    const rig = await openLambdaRig({
+      users: Object.fromEntries(users.map((user) => [user, oldPassword])),
+    });
     const env = rig.env({
       ROTATOR_THINGSPACE__REQUEST_TIMEOUT_MS: '1000',
       ROTATOR_THINGSPACE__RESET_TIMEOUT_MS: '1000',
@@ -283,10 +285,9 @@ describe('Lambda steps', () => {
     await running;
   }
 
-  async function countedKills(): Promise<Kill[]> {
-    await using fleet = await openFleet(['east']);
-    const { rig, warm } = fleet;
-    await rotate(warm, rig.arn('east'), crypto.randomUUID());
+  /** All kills of one rotation. */
+  async function killsIn({ rig, warm }: Fleet): Promise<Kill[]> {
+    await rotate(warm, rig.arn('counted'), crypto.randomUUID());
     return killsOf(rig.secretsManager.requests.map(({ action }) => action));
   }
 
@@ -317,19 +318,18 @@ describe('Lambda steps', () => {
 
   const sameToken = 'the same native token again';
 
-  test.each([...rows, sameToken])(
+  test.each(someRows([...rows, sameToken], 2))(
     'a kill at each store call, then "%s": two rotations end with the truth',
     async (row) => {
-      const sample = sampleOf(await countedKills(), row);
-      const users = sample.map((_, index) => `user-${index}`);
-      await using fleet = await openFleet(users);
+      await using fleet = await openFleet();
+      const sample = sampleOf(await killsIn(fleet));
 
       const problems: string[] = [];
       for (const [index, one] of sample.entries())
-        problems.push(...(await world(fleet, row, users[index] ?? '', one)));
+        problems.push(...(await world(fleet, row, `user-${index}`, one)));
 
       expect(problems).toEqual([]);
-      expect(sample.length).toBeGreaterThan(2);
+      expect(sample.length).toBeGreaterThan(0);
     },
   );
 });

@@ -13,6 +13,10 @@ import {
   removeFunction,
 } from '../harness/lambda-runtime.ts';
 import { type LambdaRig, openLambdaRig, sqsEvent } from '../harness/lambda-world.ts';
+import { testPart } from '../harness/sample.ts';
+
+/** Half of those that start functions in each run. */
+const sampled = testPart(2);
 
 const functions = packagedFunctions();
 let rig: LambdaRig;
@@ -75,7 +79,7 @@ test('a function loads at most 700 kB before its first rotation', async () => {
   expect(bytes).toBeLessThanOrEqual(700_000);
 });
 
-test('a warm invocation uses the connections and keys of the cold one', async () => {
+sampled('a warm invocation uses the connections and keys of the cold one', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
 
@@ -91,7 +95,7 @@ test('a warm invocation uses the connections and keys of the cold one', async ()
   for (const line of scheduled.lines) expect(() => JSON.parse(line)).not.toThrow();
 });
 
-test('an invalid configuration is an error that names its variable', async () => {
+sampled('an invalid configuration is an error that names its variable', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled', { ROTATOR_POLICY__MAX_AGE_DAYS: 'ninety' });
 
@@ -107,7 +111,7 @@ test('an invalid configuration is an error that names its variable', async () =>
   });
 });
 
-test('an invocation with too little remaining time sends no reset', async () => {
+sampled('an invocation with too little remaining time sends no reset', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
 
@@ -117,7 +121,7 @@ test('an invocation with too little remaining time sends no reset', async () => 
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('SIGTERM before the reset ends the attempt, and the response is complete', async () => {
+sampled('SIGTERM before the reset ends the attempt, and the response is complete', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
   rig.thingspace.arm({ fault: 'hold', call: 'login' });
@@ -134,7 +138,7 @@ test('SIGTERM before the reset ends the attempt, and the response is complete', 
   expect(rig.thingspace.resetsReceived('east')).toBe(0);
 });
 
-test('SIGTERM after the reset does not prevent that the password is stored', async () => {
+sampled('SIGTERM after the reset does not prevent that the password is stored', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const scheduled = await start('scheduled');
   rig.thingspace.arm({ fault: 'hang', call: 'reset' });
@@ -151,48 +155,54 @@ test('SIGTERM after the reset does not prevent that the password is stored', asy
   expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
 });
 
-test('after a kill at the login the next instance waits for the lease, then rotates', async () => {
-  rig = await openLambdaRig({ users: { east: 'old-east' } });
-  const killed = await start('scheduled');
-  rig.thingspace.arm({ fault: 'hold', call: 'login' });
-  const held = rig.thingspace.waitFor('held', { call: 'login' });
-  const running = killed.invoke(byHand);
-  await held;
-  killed.signal('SIGKILL');
-  expect(await running).toEqual({ died: true });
-  rig.thingspace.release();
+sampled(
+  'after a kill at the login the next instance waits for the lease, then rotates',
+  async () => {
+    rig = await openLambdaRig({ users: { east: 'old-east' } });
+    const killed = await start('scheduled');
+    rig.thingspace.arm({ fault: 'hold', call: 'login' });
+    const held = rig.thingspace.waitFor('held', { call: 'login' });
+    const running = killed.invoke(byHand);
+    await held;
+    killed.signal('SIGKILL');
+    expect(await running).toEqual({ died: true });
+    rig.thingspace.release();
 
-  const next = await start('scheduled');
-  const early = await next.invoke(byHand);
-  rig.advance(60_000);
-  const late = await next.invoke(byHand);
+    const next = await start('scheduled');
+    const early = await next.invoke(byHand);
+    rig.advance(60_000);
+    const late = await next.invoke(byHand);
 
-  expect(firstResult(early)).toMatchObject({ reason: 'busy', logins: 0 });
-  expect(firstResult(late)).toMatchObject({ outcome: 'rotated' });
-  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
-});
+    expect(firstResult(early)).toMatchObject({ reason: 'busy', logins: 0 });
+    expect(firstResult(late)).toMatchObject({ outcome: 'rotated' });
+    expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+  },
+);
 
-test('after a kill between store and promote the next instance promotes and verifies', async () => {
-  rig = await openLambdaRig({ users: { east: 'old-east' } });
-  const killed = await start('scheduled');
-  rig.secretsManager.inject('UpdateSecretVersionStage', 'access-denied', 1_000);
-  const running = killed.invoke(byHand);
-  await killed.line('"event":"saving.retried"');
-  killed.signal('SIGKILL');
-  expect(await running).toEqual({ died: true });
-  rig.secretsManager.heal();
+sampled(
+  'after a kill between store and promote the next instance promotes and verifies',
+  async () => {
+    rig = await openLambdaRig({ users: { east: 'old-east' } });
+    const killed = await start('scheduled');
+    rig.secretsManager.inject('UpdateSecretVersionStage', 'access-denied', 1_000);
+    const running = killed.invoke(byHand);
+    await killed.line('"event":"saving.retried"');
+    killed.signal('SIGKILL');
+    expect(await running).toEqual({ died: true });
+    rig.secretsManager.heal();
 
-  const next = await start('scheduled');
-  rig.advance(60_000);
-  const ended = await next.invoke({ source: 'aws.scheduler' });
+    const next = await start('scheduled');
+    rig.advance(60_000);
+    const ended = await next.invoke({ source: 'aws.scheduler' });
 
-  expect(firstResult(ended)).toMatchObject({ outcome: 'recovered' });
-  expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
-  expect(rig.thingspace.resetsReceived('east')).toBe(1);
-  expect(rig.thingspace.failedLogins('east').most).toBe(0);
-});
+    expect(firstResult(ended)).toMatchObject({ outcome: 'recovered' });
+    expect(rig.current('east').password).toBe(rig.thingspace.livePassword('east'));
+    expect(rig.thingspace.resetsReceived('east')).toBe(1);
+    expect(rig.thingspace.failedLogins('east').most).toBe(0);
+  },
+);
 
-test('after a kill before the reset response one login shows that it is lost', async () => {
+sampled('after a kill before the reset response one login shows that it is lost', async () => {
   rig = await openLambdaRig({ users: { east: 'old-east' } });
   const killed = await start('scheduled');
   rig.thingspace.arm({ fault: 'hang', call: 'reset' });
@@ -218,39 +228,42 @@ test('after a kill before the reset response one login shows that it is lost', a
   expect(rig.thingspace.resetsReceived('east')).toBe(1);
 });
 
-test('two workers rotate ten accounts from SQS once each, despite duplicate messages', async () => {
-  const users = Object.fromEntries(
-    Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
-  );
-  rig = await openLambdaRig({ users });
-  const messages = Object.keys(users).map((account) =>
-    formatWork({
-      account: `thingspace/${account}`,
-      secretId: rig.arn(account),
-      force: true,
-      idempotencyKey: 'order-1',
-      trigger: { kind: 'schedule' },
-    }),
-  );
-  const [one, other] = [await start('worker'), await start('worker')];
+sampled(
+  'two workers rotate ten accounts from SQS once each, despite duplicate messages',
+  async () => {
+    const users = Object.fromEntries(
+      Array.from({ length: 10 }, (_, index) => [`u${index}`, `old-${index}`]),
+    );
+    rig = await openLambdaRig({ users });
+    const messages = Object.keys(users).map((account) =>
+      formatWork({
+        account: `thingspace/${account}`,
+        secretId: rig.arn(account),
+        force: true,
+        idempotencyKey: 'order-1',
+        trigger: { kind: 'schedule' },
+      }),
+    );
+    const [one, other] = [await start('worker'), await start('worker')];
 
-  const answers = await Promise.all([
-    one.invoke(sqsEvent(...messages.slice(0, 5), messages[1] ?? '', 'poison')),
-    other.invoke(sqsEvent(...messages.slice(5), messages[6] ?? '')),
-  ]);
+    const answers = await Promise.all([
+      one.invoke(sqsEvent(...messages.slice(0, 5), messages[1] ?? '', 'poison')),
+      other.invoke(sqsEvent(...messages.slice(5), messages[6] ?? '')),
+    ]);
 
-  expect(answers.map(answerOf)).toEqual([
-    { batchItemFailures: [{ itemIdentifier: 'message-6' }] },
-    { batchItemFailures: [] },
-  ]);
-  for (const account of Object.keys(users)) {
-    expect([account, rig.thingspace.resetsReceived(account)]).toEqual([account, 1]);
-    expect(rig.current(account).password).toBe(rig.thingspace.livePassword(account));
-  }
-  expect(one.lines.join('\n')).toContain('work.poisoned');
-});
+    expect(answers.map(answerOf)).toEqual([
+      { batchItemFailures: [{ itemIdentifier: 'message-6' }] },
+      { batchItemFailures: [] },
+    ]);
+    for (const account of Object.keys(users)) {
+      expect([account, rig.thingspace.resetsReceived(account)]).toEqual([account, 1]);
+      expect(rig.current(account).password).toBe(rig.thingspace.livePassword(account));
+    }
+    expect(one.lines.join('\n')).toContain('work.poisoned');
+  },
+);
 
-test('the packaged handler completes two rotations started by Secrets Manager', async () => {
+sampled('the packaged handler completes two rotations started by Secrets Manager', async () => {
   const functionArn = 'arn:aws:lambda:us-east-1:111111111111:function:rotation-steps';
   let steps: FunctionProcess | undefined;
   rig = await openLambdaRig({

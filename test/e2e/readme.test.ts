@@ -3,14 +3,24 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import {
   openThingSpaceSimulator,
   type ThingSpaceSimulator,
 } from '../../src/simulator/thingspace.ts';
+import { partOf } from '../harness/sample.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const blocks = [...readme.matchAll(/```sh\n([\s\S]+?)```/g)].map((match) => match[1]?.trim() ?? '');
@@ -65,6 +75,15 @@ async function runBlock(
   return { status, stdout, stderr };
 }
 
+/** Packages as they are; a folder for the cache of the build. */
+function linkPackages(): void {
+  const packages = join(copy, 'node_modules');
+  mkdirSync(packages);
+  for (const name of readdirSync('node_modules'))
+    if (name === '.bin' || !name.startsWith('.'))
+      symlinkSync(resolve('node_modules', name), join(packages, name));
+}
+
 test('the README has these command blocks and no others', () => {
   expect(blocks.map((block) => block.split('\n')[0])).toEqual([
     'npm ci && npm run demo',
@@ -73,8 +92,16 @@ test('the README has these command blocks and no others', () => {
   ]);
 });
 
+// `npm ci` takes most of the time, and whoever runs this test has run it: in one part of the day it
+// runs here too, and in the others the copy gets what it has installed.
 test('one command sets up a new machine and runs the demo', async () => {
-  const { status, stdout, stderr } = await runBlock(blocks[0] ?? '', copy);
+  let block = blocks[0] ?? '';
+  if (partOf([block], 24).length === 0) {
+    linkPackages();
+    block = block.replace('npm ci && ', '');
+  }
+
+  const { status, stdout, stderr } = await runBlock(block, copy);
 
   expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toMatch(/rotated/);

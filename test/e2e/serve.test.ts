@@ -18,7 +18,10 @@ import { listRecords } from '../../src/audit/query.ts';
 import { openClock } from '../../src/clock.ts';
 import { type Child, openPlace, type Place, type RunOptions } from '../harness/cli.ts';
 import { openMonitor } from '../harness/monitor.ts';
-import { testWith } from '../harness/tools.ts';
+import { testPart } from '../harness/sample.ts';
+
+/** Half of them in each run. */
+const sampled = testPart(2);
 
 let place: Place;
 const children: Child[] = [];
@@ -69,7 +72,7 @@ async function audited(event: string): Promise<Record<string, unknown>[]> {
   return found;
 }
 
-test('the service rotates due passwords at start, and others on request', async () => {
+sampled('the service rotates due passwords at start, and others on request', async () => {
   place = await openPlace({
     east: { ageDays: 80 },
     west: { ageDays: 10 },
@@ -129,33 +132,36 @@ test('the service rotates due passwords at start, and others on request', async 
   expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('intact')]);
 });
 
-test('after a signal it saves the new password; a second one prints what is at risk', async () => {
-  place = await openPlace({ east: { ageDays: 80 } });
-  place.simulator.arm({ fault: 'hang', call: 'reset' });
-  const held = place.simulator.waitFor('held', { call: 'reset' });
+sampled(
+  'after a signal it saves the new password; a second one prints what is at risk',
+  async () => {
+    place = await openPlace({ east: { ageDays: 80 } });
+    place.simulator.arm({ fault: 'hang', call: 'reset' });
+    const held = place.simulator.waitFor('held', { call: 'reset' });
 
-  const { child, url } = await serving();
-  await held;
-  child.process.kill('SIGTERM');
-  await child.saw(/"event":"signal\.received"[^\n]*"accounts":1/);
-  const health = await fetch(`${url}healthz`);
-  child.process.kill('SIGTERM');
-  await child.saw(
-    /SIGTERM: If you end this process now, the new passwords of these accounts are lost: east/,
-  );
-  place.simulator.release();
-  const { code } = await child.ended;
+    const { child, url } = await serving();
+    await held;
+    child.process.kill('SIGTERM');
+    await child.saw(/"event":"signal\.received"[^\n]*"accounts":1/);
+    const health = await fetch(`${url}healthz`);
+    child.process.kill('SIGTERM');
+    await child.saw(
+      /SIGTERM: If you end this process now, the new passwords of these accounts are lost: east/,
+    );
+    place.simulator.release();
+    const { code } = await child.ended;
 
-  expect(health.status).toBe(200);
-  expect(code).toBe(0);
-  expect(await audited('rotation.outcome')).toMatchObject([{ status_id: 1 }]);
-  const status = await place.run(['status', '--json']);
-  expect(JSON.parse(status.stdout)).toMatchObject([
-    { account: 'east', state: 'settled', ageDays: 0 },
-  ]);
-});
+    expect(health.status).toBe(200);
+    expect(code).toBe(0);
+    expect(await audited('rotation.outcome')).toMatchObject([{ status_id: 1 }]);
+    const status = await place.run(['status', '--json']);
+    expect(JSON.parse(status.stdout)).toMatchObject([
+      { account: 'east', state: 'settled', ageDays: 0 },
+    ]);
+  },
+);
 
-test('SIGHUP loads a configuration; an invalid one is logged without its values', async () => {
+sampled('SIGHUP loads a configuration; an invalid one is logged without its values', async () => {
   place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
   const file = join(place.folder, 'rotator.yaml');
   const good = readFileSync(file, 'utf8');
@@ -203,7 +209,7 @@ test('SIGHUP loads a configuration; an invalid one is logged without its values'
 
 // S6: on 03af53f the second order rotated again after SIGHUP, and the address of the attempt was
 // unknown (404). There a restart forgets both as well, and `rotate` knows no --idempotency-key.
-test('an order keeps its attempt, and resets once, over reload, restart and kill', async () => {
+sampled('an order keeps its attempt, and resets once, over reload, restart and kill', async () => {
   place = await openPlace({ east: { ageDays: 10 }, west: { ageDays: 10 } });
   const ordered = async (url: string, token: string, account: string, key: string) => {
     const body = { force: true, reason: 'a leaver' };
@@ -252,7 +258,7 @@ test('an order keeps its attempt, and resets once, over reload, restart and kill
   expect(place.simulator.resetsCommitted('USER-west')).toBe(1);
 });
 
-test('an unusable configuration ends it at start with exit code 2 and the key', async () => {
+sampled('an unusable configuration ends it at start with exit code 2 and the key', async () => {
   place = await openPlace({ east: { ageDays: 10 } });
   const short = join(place.folder, 'short.token');
   writeFileSync(short, 'too-short');
@@ -286,7 +292,7 @@ test('an unusable configuration ends it at start with exit code 2 and the key', 
   expect([port.code, port.stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')]);
 });
 
-test('failures reach the webhook, signed and without a secret', async () => {
+sampled('failures reach the webhook, signed and without a secret', async () => {
   place = await openPlace({ east: { ageDays: 80, password: 'not-the-live-one' } });
   const received: { body: string; headers: Record<string, string> }[] = [];
   const hook = createServer(async (request, response) => {
@@ -359,34 +365,37 @@ test('failures reach the webhook, signed and without a secret', async () => {
   expect(table.stdout).toMatch(/critical\tstopped\teast\tacknowledged by .+: INC-77\n$/);
 });
 
-test('a monitor is notified of each run, and of the accounts with a problem after it', async () => {
-  place = await openPlace({
-    east: { ageDays: 80 },
-    south: { ageDays: 80, password: 'not-the-live-one' },
-  });
-  await using monitor = await openMonitor();
-  appendFileSync(
-    join(place.folder, 'rotator.yaml'),
-    `\nheartbeat: { url: "${monitor.url}/ping/planted-key" }\n`,
-  );
+sampled(
+  'a monitor is notified of each run, and of the accounts with a problem after it',
+  async () => {
+    place = await openPlace({
+      east: { ageDays: 80 },
+      south: { ageDays: 80, password: 'not-the-live-one' },
+    });
+    await using monitor = await openMonitor();
+    appendFileSync(
+      join(place.folder, 'rotator.yaml'),
+      `\nheartbeat: { url: "${monitor.url}/ping/planted-key" }\n`,
+    );
 
-  const command = await place.run(['rotate']);
-  const one = await place.run(['rotate', 'east']);
-  const { child } = await serving();
-  await monitor.received(4);
-  child.process.kill('SIGTERM');
-  const { stderr } = await child.ended;
+    const command = await place.run(['rotate']);
+    const one = await place.run(['rotate', 'east']);
+    const { child } = await serving();
+    await monitor.received(4);
+    child.process.kill('SIGTERM');
+    const { stderr } = await child.ended;
 
-  const run = [
-    'POST /ping/planted-key/start',
-    'POST /ping/planted-key/fail 1 account of 2 with a problem: south',
-  ];
-  expect([command.code, one.code]).toEqual([4, 0]);
-  expect(monitor.signals).toEqual([...run, ...run]);
-  expect(command.stderr + stderr).not.toContain('planted-key');
-});
+    const run = [
+      'POST /ping/planted-key/start',
+      'POST /ping/planted-key/fail 1 account of 2 with a problem: south',
+    ];
+    expect([command.code, one.code]).toEqual([4, 0]);
+    expect(monitor.signals).toEqual([...run, ...run]);
+    expect(command.stderr + stderr).not.toContain('planted-key');
+  },
+);
 
-testWith('systemd-notify', 'python3')(
+sampled.with('systemd-notify', 'python3')(
   'systemd is notified when the service is ready, runs, reloads and stops',
   async () => {
     place = await openPlace({

@@ -5,7 +5,7 @@ import { openClock } from '../../src/clock.ts';
 import { createApp } from '../../src/server/app.ts';
 import { type Listener, openListener } from '../../src/server/listener.ts';
 import type { PageOptions } from '../../src/server/pages/status.tsx';
-import { darkScreen, examinePage, inBrowser, openBrowser } from '../harness/browser.ts';
+import { darkScreen, examinePage, inBrowser, openBrowser, screens } from '../harness/browser.ts';
 import { partOf } from '../harness/sample.ts';
 import { memoryLog } from '../harness/serve-http.ts';
 import { entryOf, everyState, hostile, many, nowMs, pageOf } from '../harness/serve-pages.ts';
@@ -64,15 +64,20 @@ const cases: [string, Omit<PageOptions, 'query' | 'refreshSeconds'>, string?][] 
   ['an unreachable store', pageOf(many(30), { outage, timezone: 'Europe/Berlin' })],
 ];
 
-inBrowser.each([...cases.slice(0, 1), ...partOf(cases.slice(1), 3)])(
-  'the page of %s is accessible, fits every screen, runs no script and loads nothing',
-  async (name, page, query = '') => {
+const views = cases.flatMap(([name, page, query = '']) =>
+  [...screens, ...(name === 'every state' ? [darkScreen] : [])].map(
+    (screen) => [name, screen[0], { page, query, screen }] as const,
+  ),
+);
+
+inBrowser.each(partOf(views, 8))(
+  'the page of %s is accessible, fits a %s screen, runs no script and loads nothing',
+  async (name, _, { page, query, screen }) => {
     if (!browser) throw new Error('no browser');
     shown = page;
 
-    const more = name === 'every state' ? [darkScreen] : [];
     const url = `http://127.0.0.1:${http.port}/${query}`;
-    await examinePage(browser, `status of ${name}`, url, more);
+    await examinePage(browser, `status of ${name}`, url, screen);
   },
 );
 

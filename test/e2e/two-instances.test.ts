@@ -3,6 +3,7 @@
 
 import { openProgramRig, startProgram, whileRunning } from '../harness/program.ts';
 import type { Rig } from '../harness/rig.ts';
+import { partOf } from '../harness/sample.ts';
 import { testWith } from '../harness/tools.ts';
 
 const force = ['rotate', '--force'];
@@ -30,7 +31,7 @@ describe.each(['file', 'secrets-manager'] as const)('%s', (store) => {
     expect(rig.thingspace.failedLogins('east').most).toBe(0);
   });
 
-  testWith('faketime').each(['+1h', '-1h'])(
+  testWith('faketime').each(partOf(['+1h', '-1h'], 2, store === 'file' ? 0 : 1))(
     'a second instance whose clock is wrong by %s sends no reset during the reset of the first one',
     async (offset) => {
       rig = await openProgramRig(

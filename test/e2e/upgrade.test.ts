@@ -12,12 +12,14 @@ import {
   type Ran,
   type ReceiptsMode,
 } from '../harness/black-box.ts';
-import { partOf } from '../harness/sample.ts';
+import { partOf, testPart } from '../harness/sample.ts';
 import { testWith } from '../harness/tools.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures/upgrade-0.1');
 const at = '2026-10-01 13:00:00';
 const timed = testWith('faketime');
+/** A quarter of the single states in each run. */
+const sampled = testPart(4).with('faketime');
 
 /** What each command ends with: exit code, and reason or outcome. */
 type Ends = {
@@ -126,7 +128,7 @@ test('every fixture has its expectation', () => {
   expect([...new Set(named)].sort()).toEqual(folders.sort());
 });
 
-timed.each(partOf(states, 4))(
+timed.each(partOf(states, 12))(
   '0.1 left "%s": %s',
   async (state, _meaning, { receipts, ...expected }) => {
     const commands = ['status', 'check', 'recover', 'rotate'] as const;
@@ -145,8 +147,7 @@ timed.each(partOf(states, 4))(
 timed.each(
   partOf(
     states.filter(([, , { rotate }]) => rotate.startsWith('0')),
-    4,
-    1,
+    6,
   ),
 )(
   '0.1 left "%s" (%s): the second run finds no open rotation, and the audit log is intact',
@@ -164,7 +165,7 @@ timed.each(
   },
 );
 
-timed('a sealed receipt of 0.1 is stored with the command that names it', async () => {
+sampled('a sealed receipt of 0.1 is stored with the command that names it', async () => {
   await using box = await openFixture('reset-with-a-receipt');
   const [receipt = ''] = box.receipts();
 
@@ -174,40 +175,48 @@ timed('a sealed receipt of 0.1 is stored with the command that names it', async 
   expect(box.thingspace.loginsReceived(factsOf('reset-with-a-receipt').username)).toBe(1);
 });
 
-timed.each([
-  ['in-doubt-reset-applied'],
-  ['stopped-login-refused'],
-  ['stopped-password-lost'],
-  ['stopped-verify-refused'],
-])('0.1 left "%s": a person stores the valid password, and the next run rotates', async (state) => {
-  await using box = await openFixture(state);
-  const { username, live } = factsOf(state);
-  const input = documentOf({ username, password: live }).replace('kept', 'by hand');
+const lost = [
+  'in-doubt-reset-applied',
+  'stopped-login-refused',
+  'stopped-password-lost',
+  'stopped-verify-refused',
+];
+timed.each(partOf(lost, 4))(
+  '0.1 left "%s": a person stores the valid password, and the next run rotates',
+  async (state) => {
+    await using box = await openFixture(state);
+    const { username, live } = factsOf(state);
+    const input = documentOf({ username, password: live }).replace('kept', 'by hand');
 
-  const put = await box.run(['secret', 'put', 'east'], { at, input });
-  const rotated = [await judged(box, 'rotate --force'), await judged(box, 'rotate --force')];
+    const put = await box.run(['secret', 'put', 'east'], { at, input });
+    const rotated = [await judged(box, 'rotate --force'), await judged(box, 'rotate --force')];
 
-  expect(put.code).toBe(0);
-  expect(rotated.at(-1)).toBe('0 rotated');
-  expect(box.thingspace.failedLogins(username).most).toBe(0);
-});
+    expect(put.code).toBe(0);
+    expect(rotated.at(-1)).toBe('0 rotated');
+    expect(box.thingspace.failedLogins(username).most).toBe(0);
+  },
+);
 
-timed.each([
+const resumable: [string, string][] = [
   ['stopped-login-refused', '4 login-refused'],
   ['stopped-password-lost', '4 password-lost'],
   ['stopped-login-budget-spent', '0 rotated'],
-])('0.1 left "%s": after resume, one login shows what is true', async (state, expected) => {
-  await using box = await openFixture(state);
+];
+timed.each(partOf(resumable, 3))(
+  '0.1 left "%s": after resume, one login shows what is true',
+  async (state, expected) => {
+    await using box = await openFixture(state);
 
-  const resumed = await box.run(['resume', 'east', '--reason', 'case 4711'], { at });
-  const end = await judged(box, 'rotate');
+    const resumed = await box.run(['resume', 'east', '--reason', 'case 4711'], { at });
+    const end = await judged(box, 'rotate');
 
-  expect([resumed.code, end]).toEqual([0, expected]);
-});
+    expect([resumed.code, end]).toEqual([0, expected]);
+  },
+);
 
 // A rotation that 0.1 suspended with verify-refused counts as closed, because AWSCURRENT is its
 // version and the audit log has an outcome. After resume nothing is open, and no login is sent.
-timed(
+sampled(
   '0.1 left "stopped-verify-refused": after resume, one login shows that it is still \
 rejected',
   async () => {
@@ -220,7 +229,7 @@ rejected',
   },
 );
 
-timed(
+sampled(
   '0.1 died between store and promote, and somebody edited another key: the edit is kept \
 and the new password is current',
   async () => {
@@ -235,7 +244,7 @@ and the new password is current',
 
 // 0.1 recorded the edited version as the basis of the suspended rotation, so nothing shows whether
 // the password in it is the one that the reset began with. A person decides.
-timed(
+sampled(
   '0.1 suspended with store-conflict: the edit is kept, and status says where the new password \
 is',
   async () => {

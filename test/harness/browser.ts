@@ -23,8 +23,8 @@ export async function openBrowser(): Promise<Browser | null> {
   return hasTool('chromium') ? chromium.launch({ executablePath, args: flags.split(' ') }) : null;
 }
 
-type Screen = readonly [kind: string, width: number, colorScheme: 'light' | 'dark'];
-const screens: readonly Screen[] = [
+export type Screen = readonly [kind: string, width: number, colorScheme: 'light' | 'dark'];
+export const screens: readonly Screen[] = [
   ['desktop', 1280, 'light'],
   ['phone', 360, 'light'],
 ];
@@ -32,51 +32,44 @@ const screens: readonly Screen[] = [
 export const darkScreen: Screen = ['dark', 1280, 'dark'];
 
 /**
- * Opens a page on a desktop, on a phone and on the `more` screens. It must fit the width and apply
- * its style sheet under its policy. It must run no script, load nothing else, print no error, and
- * have no violation of axe.
+ * Opens a page on a screen. It must fit the width and apply its style sheet under its policy. It
+ * must run no script, load nothing else, print no error, and have no violation of axe.
  */
 export async function examinePage(
   browser: Browser,
   name: string,
   url: string,
-  more: readonly Screen[] = [],
+  [kind, width, colorScheme]: Screen,
 ): Promise<void> {
-  for (const [kind, width, colorScheme] of [...screens, ...more]) {
-    const viewport = { width, height: 800 };
-    const context = await browser.newContext({ viewport, colorScheme });
-    const tab = await context.newPage();
-    const requests: string[] = [];
-    const printed: string[] = [];
-    tab.on('request', (request) => requests.push(request.url()));
-    tab.on('console', (message) => printed.push(message.text()));
-    tab.on('dialog', (dialog) => {
-      printed.push('dialog');
-      void dialog.dismiss();
-    });
-    await tab.goto(url);
-    expect(await tab.evaluate('getComputedStyle(document.body).maxWidth')).not.toBe('none');
-    expect(await tab.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
-    expect(await tab.evaluate('document.scripts.length')).toBe(0);
-    expect(await tab.title()).not.toContain('owned');
-    if (shots) {
-      const clip = { x: 0, y: 0, width, height: 8_000 };
-      const path = join(shots, `${name.replaceAll(' ', '-')}-${kind}.png`);
-      await tab.screenshot({ path, fullPage: true, clip }).catch(() => tab.screenshot({ path }));
-    }
-    expect(requests.filter((one) => !one.endsWith('/favicon.ico'))).toEqual([url]);
-    expect(printed.filter((line) => !line.includes('404'))).toEqual([]);
-    await context.close();
-
-    // The policy of the page would not let axe run.
-    const open = await browser.newContext({ viewport, colorScheme, bypassCSP: true });
-    const examined = await open.newPage();
-    await examined.goto(url);
-    await examined.addScriptTag({ content: axe });
-    const { violations } = (await examined.evaluate(
-      "axe.run({ resultTypes: ['violations'] })",
-    )) as { violations: { id: string; nodes: { html: string }[] }[] };
-    expect(violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
-    await open.close();
+  const viewport = { width, height: 800 };
+  const context = await browser.newContext({ viewport, colorScheme });
+  const tab = await context.newPage();
+  const requests: string[] = [];
+  const printed: string[] = [];
+  tab.on('request', (request) => requests.push(request.url()));
+  tab.on('console', (message) => printed.push(message.text()));
+  tab.on('dialog', (dialog) => {
+    printed.push('dialog');
+    void dialog.dismiss();
+  });
+  await tab.goto(url);
+  expect(await tab.evaluate('getComputedStyle(document.body).maxWidth')).not.toBe('none');
+  expect(await tab.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+  expect(await tab.evaluate('document.scripts.length')).toBe(0);
+  expect(await tab.title()).not.toContain('owned');
+  if (shots) {
+    const clip = { x: 0, y: 0, width, height: 8_000 };
+    const path = join(shots, `${name.replaceAll(' ', '-')}-${kind}.png`);
+    await tab.screenshot({ path, fullPage: true, clip }).catch(() => tab.screenshot({ path }));
   }
+  expect(requests.filter((one) => !one.endsWith('/favicon.ico'))).toEqual([url]);
+  expect(printed.filter((line) => !line.includes('404'))).toEqual([]);
+
+  // The policy of the page does not apply to what the debugger evaluates.
+  await tab.evaluate(axe);
+  const { violations } = (await tab.evaluate("axe.run({ resultTypes: ['violations'] })")) as {
+    violations: { id: string; nodes: { html: string }[] }[];
+  };
+  expect(violations.map(({ id, nodes }) => [id, nodes[0]?.html])).toEqual([]);
+  await context.close();
 }

@@ -1,5 +1,10 @@
 // Suites whose cases start processes run a part of them: another part every hour, so that all cases
 // run in the course of a day. MATRIX=complete runs all, MATRIX=3 the part with that number.
+//
+// A step divides 24. Where rows and columns both have a step, the steps have no common divisor
+// (3 and 8), so that every combination has its hour.
+
+import { type Tool, testWith } from './tools.ts';
 
 const matrix = process.env['MATRIX'] ?? '';
 const isComplete = matrix === 'complete';
@@ -12,11 +17,14 @@ export const partOf = <T>(cases: readonly T[], step: number, offset = 0): readon
 /** `test` for a suite of which a part runs: every nth of its tests. */
 export function testPart(step: number, offset = 0) {
   let index = offset;
-  return (title: string, run: () => Promise<void>): void => {
-    index += 1;
-    if (isComplete || (index + part) % step === 0) test(title, run);
-  };
+  const partWith =
+    (run: typeof test) =>
+    (title: string, body: () => Promise<void>): void => {
+      index += 1;
+      if (isComplete || (index + part) % step === 0) run(title, body);
+    };
+  return Object.assign(partWith(test), {
+    /** For what needs these tools. */
+    with: (...tools: readonly Tool[]) => partWith(testWith(...tools)),
+  });
 }
-
-/** The distance between two numbers of a count whose end is not known before. */
-export const strideOf = (step: number): number => (isComplete ? 1 : step);

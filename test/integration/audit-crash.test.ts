@@ -16,6 +16,7 @@ import {
   removeTempFolders,
   tempFolder,
 } from '../harness/audit.ts';
+import { partOf } from '../harness/sample.ts';
 import { testWith } from '../harness/tools.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -78,7 +79,7 @@ function run(
   return new Promise((resolve) => child.on('close', () => resolve({ output })));
 }
 
-test.each(['exit', 'throw'])(
+test.each(partOf(['exit', 'throw'], 2))(
   'all 10,000 acknowledged records are in the log after %s',
   async (ending) => {
     const directory = join(tempFolder(), 'audit');
@@ -135,13 +136,14 @@ test('three processes append at once, one is killed, and the numbers have no gap
 });
 
 // Every system call of an append that changes anything; the process dies as it enters the nth.
-testWith('strace').each<[string, number[]]>([
+const deadly: [string, number[]][] = [
   ['link', [1]],
   ['write', [1, 2, 7, 20]],
   ['fdatasync', [1, 2, 7, 20]],
   ['unlink', [1, 2]],
   ['fsync', [1, 2]],
-])(
+];
+testWith('strace').each(partOf(deadly, 4))(
   'a process that is killed as it enters %s leaves a log that can be continued',
   async (call, moments) => {
     const directory = join(tempFolder(), 'audit');

@@ -21,6 +21,7 @@ import { openMetrics } from '../../src/telemetry/prometheus.ts';
 import { limitMs } from '../harness/limits.mjs';
 import { type Monitor, openMonitor } from '../harness/monitor.ts';
 import { judgeRules, type Scrape } from '../harness/promtool.ts';
+import { partOf } from '../harness/sample.ts';
 import { memoryLog } from '../harness/serve-http.ts';
 import {
   dailyCron,
@@ -304,7 +305,7 @@ const faults: Readonly<Record<string, [Fault, Partial<Lights>, number?]>> = {
   ],
 };
 
-testWith('promtool').each(Object.entries(faults))(
+testWith('promtool').each(partOf(Object.entries(faults), 4))(
   '%s: no light is green that should not be',
   async (_name, [fault, expected, afterMs = 2 * dayMs]) => {
     await using monitor = await openMonitor();

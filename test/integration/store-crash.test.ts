@@ -10,9 +10,10 @@ import { join } from 'node:path';
 import { Secret } from '../../src/secret.ts';
 import type { FileStore } from '../../src/stores/file-store.ts';
 import { limitMs } from '../harness/limits.mjs';
-import { strideOf } from '../harness/sample.ts';
+import { partOf } from '../harness/sample.ts';
 import { type FileWorld, openFileWorld } from '../harness/store-worlds.ts';
-import { testWith } from '../harness/tools.ts';
+import { type SystemCall, systemCallsIn } from '../harness/system-calls.ts';
+import { hasTool, testWith } from '../harness/tools.ts';
 
 const secretId = 'thingspace/fleet-east';
 const root = join(import.meta.dirname, '../..');
@@ -44,10 +45,7 @@ async function openWorld(): Promise<void> {
   writeFileSync(join(built, 'key'), world.identity, { mode: 0o600 });
 }
 
-/**
- * Files of a killed run would cause more calls in the next run, and the loop over calls would not
- * end.
- */
+/** Files of a killed run would cause more calls in the next run. */
 async function startAfresh(): Promise<void> {
   await world.close();
   await openWorld();
@@ -68,20 +66,32 @@ const traced = testWith('strace');
  * Runs a rotation under strace. One thread makes all file calls, so that their numbers are
  * reproducible.
  */
-function rotateUnder(injection: string, token: string): { output: string; isKilled: boolean } {
-  const strace = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=${injection}`, process.execPath];
-  const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+function rotateUnder(token: string, ...options: string[]): { output: string; isKilled: boolean } {
   const { stdout, signal, status } = spawnSync(
     'strace',
-    [...strace, ...childArguments('rotate', token)],
+    ['-f', '-qq', ...options, process.execPath, ...childArguments('rotate', token)],
     {
       encoding: 'utf8',
-      env: environment,
+      env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
       timeout: limitMs(60_000),
     },
   );
   return { output: stdout, isKilled: signal === 'SIGKILL' || status === 137 };
 }
+
+const injecting = (what: string): string[] => ['-o', '/dev/null', '-e', `inject=${what}`];
+
+/** Every system call of a rotation that changes the disk or wakes the main thread. */
+let calls: SystemCall[] = [];
+beforeAll(async () => {
+  if (!hasTool('strace')) return;
+  await openWorld();
+  await world.putByHand(secretId, 'the old value');
+  const trace = join(built, 'calls');
+  rotateUnder(randomUUID(), '-o', trace, '-e', 'trace=fsync,link,unlink,write');
+  calls = systemCallsIn(trace);
+  await world.close();
+});
 
 async function currentIn(
   store: FileStore,
@@ -105,62 +115,41 @@ async function finish(store: FileStore, from: string, token: string): Promise<vo
 
 // Node's file thread calls `write` after each of its calls, to wake the main thread. So a kill at
 // `write` covers all of them. The first thirty come before the store is open.
-traced.each([
-  ['fsync', 1],
-  ['link', 1],
-  ['unlink', 1],
-  ['write', 30],
-])(
-  'a kill at any %s leaves the old or the new state, and a restart continues from it',
-  async (call, first) => {
-    let kills = 0;
-    for (let nth = first; ; nth += call === 'write' ? strideOf(6) : 1, await startAfresh()) {
-      const before = await world.putByHand(secretId, 'the old value');
-      const token = randomUUID();
+traced('a kill at any call leaves the old or the new state, and a restart continues', async () => {
+  const kills = calls.filter(([name, when]) => name !== 'write' || when >= 30);
+  // Two changes, each with a file, a link and their folders.
+  expect(kills.length).toBeGreaterThan(30);
+  for (const [name, when] of partOf(kills, 12)) {
+    await startAfresh();
+    const before = await world.putByHand(secretId, 'the old value');
+    const token = randomUUID();
 
-      const { output, isKilled } = rotateUnder(`${call}:signal=KILL:when=${nth}`, token);
+    const signal = injecting(`${name}:signal=KILL:when=${when}`);
+    const { output, isKilled } = rotateUnder(token, ...signal);
 
-      const found = await currentIn(await world.reopen());
-      const expected = [{ versionId: before, text: 'the old value' }];
-      if (!output.includes('moved')) expected.push({ versionId: token, text: 'the new value' });
-      else expected[0] = { versionId: token, text: 'the new value' };
-      expect(expected).toContainEqual(found);
-      if (output.includes('written'))
-        expect(await world.versions(secretId).read({ versionId: token })).not.toBeNull();
-      await finish(await world.reopen(), before, token);
-      if (!isKilled) break;
-      kills += 1;
-    }
-    // Two changes, each with a file, a link and their folders: with fewer kills strace missed
-    // calls.
-    expect(kills).toBeGreaterThanOrEqual(2);
-  },
-);
+    // How often a thread is woken depends on the moment.
+    const isOver = name === 'write' && output.includes('done');
+    expect([name, when, isKilled || isOver]).toEqual([name, when, true]);
+    const found = await currentIn(await world.reopen());
+    const expected = [{ versionId: before, text: 'the old value' }];
+    if (!output.includes('moved')) expected.push({ versionId: token, text: 'the new value' });
+    else expected[0] = { versionId: token, text: 'the new value' };
+    expect(expected).toContainEqual(found);
+    if (output.includes('written'))
+      expect(await world.versions(secretId).read({ versionId: token })).not.toBeNull();
+    await finish(await world.reopen(), before, token);
+  }
+});
 
 traced(
   'a version, the index and their folders are durable before the change is acknowledged',
   async () => {
     await world.putByHand(secretId, 'the old value');
     const trace = join(built, 'trace');
-    const environment = { ...process.env, UV_THREADPOOL_SIZE: '1' };
 
-    spawnSync(
-      'strace',
-      [
-        '-f',
-        '-qq',
-        '-y',
-        '-o',
-        trace,
-        '-e',
-        'trace=fsync,link',
-        process.execPath,
-        ...childArguments('rotate', randomUUID()),
-      ],
-      { env: environment },
-    );
+    rotateUnder(randomUUID(), '-y', '-o', trace, '-e', 'trace=fsync,link');
 
-    const calls = readFileSync(trace, 'utf8').matchAll(
+    const traced = readFileSync(trace, 'utf8').matchAll(
       /(fsync)\(\d+<([^>]*)>|(link)\("[^"]*", "([^"]*)"/g,
     );
     const kind = (path: string): string =>
@@ -178,41 +167,40 @@ traced(
     ];
     const move = ['fsync index, unnamed', 'link 000000000003.json', 'fsync index'];
     expect(
-      [...calls].map(
+      [...traced].map(
         ([, fsync, synced, link, linked]) => `${fsync ?? link} ${kind(synced ?? linked ?? '')}`,
       ),
     ).toEqual([...put, ...move]);
   },
 );
 
-traced.each([
+const errors: readonly [call: string, errno: string, reason: string][] = [
   ['fsync', 'EIO', 'store-unavailable'],
   ['link', 'EDQUOT', 'store-unavailable'],
   ['link', 'EACCES', 'store-denied'],
-])(
-  'an error of %s with %s names the path, and the state stays readable',
-  async (call, errno, reason) => {
-    let failures = 0;
-    for (let nth = 1; ; nth += 1, await startAfresh()) {
-      const before = await world.putByHand(secretId, 'the old value');
-      const token = randomUUID();
+];
+traced('an error of any call names the path, and the state stays readable', async () => {
+  const failures = errors.flatMap(([call, errno, reason]) =>
+    calls.filter(([name]) => name === call).map(([, when]) => ({ call, errno, reason, when })),
+  );
+  expect(failures.length).toBeGreaterThan(6);
+  for (const { call, errno, reason, when } of partOf(failures, 6)) {
+    await startAfresh();
+    const before = await world.putByHand(secretId, 'the old value');
+    const token = randomUUID();
 
-      const { output } = rotateUnder(`${call}:error=${errno}:when=${nth}`, token);
+    const { output } = rotateUnder(token, ...injecting(`${call}:error=${errno}:when=${when}`));
 
-      const said = output.split('\n').find((line) => line.startsWith('{'));
-      const { versionId } = await currentIn(await world.reopen());
-      expect([before, token]).toContain(versionId);
-      await finish(await world.reopen(), before, token);
-      if (!said) break;
-      failures += 1;
-      expect(JSON.parse(said)).toEqual({
-        reason,
-        detail: expect.stringMatching(new RegExp(`^cannot .* ${world.directory}.*: ${errno}$`)),
-      });
-    }
-    expect(failures).toBeGreaterThanOrEqual(2);
-  },
-);
+    const said = output.split('\n').find((line) => line.startsWith('{'));
+    const { versionId } = await currentIn(await world.reopen());
+    expect([before, token]).toContain(versionId);
+    await finish(await world.reopen(), before, token);
+    expect(JSON.parse(said ?? '')).toEqual({
+      reason,
+      detail: expect.stringMatching(new RegExp(`^cannot .* ${world.directory}.*: ${errno}$`)),
+    });
+  }
+});
 
 /** Resolves with the output when the process ends; kills it when `until` returns true. */
 function run(
