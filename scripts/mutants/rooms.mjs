@@ -34,7 +34,9 @@ export const rooms = {
   stores: {
     atLeast: 80,
     tests: [
+      'unit/secret-store',
       'contract/store-document',
+      'contract/file-index',
       'contract/file-store',
       'contract/store',
       'contract/secrets-manager',
