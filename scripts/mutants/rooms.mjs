@@ -48,13 +48,16 @@ export const rooms = {
     tests: [
       'unit/audit-checkpoint',
       'unit/audit-merkle',
+      'unit/audit-facts',
       'unit/audit-record',
       'unit/audit-query',
       'contract/audit-log',
       'integration/audit-log',
       'integration/audit-objects',
+      'integration/audit-verdicts',
+      'integration/audit-witness',
+      'integration/audit-archive',
       'integration/audit-tamper',
-      'integration/audit-doc',
     ],
   },
 };
