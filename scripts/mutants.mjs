@@ -173,13 +173,14 @@ async function coverageOf(room, bundles, count, worker) {
   const place = join(cache, `${room}-coverage.json`);
   const kept = read(place, {});
   const keyOf = ({ path }) => hash(readFileSync(path, 'utf8'));
-  const changed = bundles.filter((bundle) => kept[bundle.name]?.key !== keyOf(bundle));
-  const names = changed.map(({ name }) => name);
-  const answer = await worker.ask({ do: 'cover', count, names });
-  if (answer === null) throw new Error(`the tests of ${room} ended their process`);
-  for (const [index, bundle] of changed.entries())
-    kept[bundle.name] = { key: keyOf(bundle), covered: answer.covered[index] };
-  writeFileSync(place, JSON.stringify(kept));
+  for (const bundle of bundles) {
+    const [{ name }, key] = [bundle, keyOf(bundle)];
+    if (kept[name]?.key === key) continue;
+    const answer = await worker.ask({ do: 'cover', count, name });
+    if (answer === null) throw new Error(`${name} ended its process`);
+    kept[name] = { key, covered: answer.covered };
+    writeFileSync(place, JSON.stringify(kept));
+  }
   return bundles.map(({ name }) => kept[name].covered);
 }
 
