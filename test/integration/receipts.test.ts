@@ -240,6 +240,25 @@ test('only reservations that are older than a day are deleted', async () => {
   ]);
 });
 
+test('of the receipts in a folder only those of one rotation are deleted', async () => {
+  const directory = join(folder, 'a', 'receipts');
+  const mask = process.umask(0);
+  using _restored = { [Symbol.dispose]: () => void process.umask(mask) };
+  const recipients = [await identityToRecipient(await generateIdentity())];
+  const receipts = openReceipts({ recipients, directory, writeLine: () => {} });
+  const other = { ...label, rotationId: '33333333-3333-4333-8333-333333333333' };
+  for (const each of [label, other]) {
+    await receipts.prepare(each);
+    await receipts.write(each, new Secret(answer));
+  }
+  await receipts.prepare(label);
+
+  await receipts.discard(label.rotationId);
+
+  expect(readdirSync(directory)).toEqual([`fleet%2Feast.${other.rotationId}.age`]);
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
+});
+
 test('a receipt without a reservation is for its owner only', async () => {
   const { receipts } = await openWithKey({ withIdentity: false });
   const mask = process.umask(0);
