@@ -241,7 +241,10 @@ test.each<[string, Version[], number | RegExp]>([
   ['a damaged file', [{}, unreadable('store-unavailable', 'damaged'), {}], 1],
   ['a store without an answer', [{}, unreadable('store-unavailable')], /cannot be read/],
   ['a defect', [{}, { error: new TypeError('a defect') }], /a defect/],
-  ['twenty versions', Array(30).fill({}), 20],
+  ['thirty versions', Array(30).fill({}), 30],
+  ['forty of them', [...Array(40).fill({}), ...Array(30).fill(otherPassword)], 40],
+  ['records among them', [...Array(25).fill({}), ...Array(9).fill(ownDocument), {}], 35],
+  ['a key that is gone after them', [...Array(27).fill({}), unreadable('store-denied'), {}], 27],
 ])('the age of a password goes back over %s', async (_, older, expected) => {
   const at = (seconds: number) => ({ createdAtMs: 50_000 - seconds * 1000 });
   const versions = older.map((version, index) => ({ ...at(index + 1), ...version }));
