@@ -9,8 +9,10 @@ import {
   open,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
+  symlink,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -188,6 +190,22 @@ test.each<[string, object | null]>([
     reason: 'store-unavailable',
     detail: `${path} is damaged; restore it from a backup`,
   });
+});
+
+test('an index that was removed after it was listed is read again, and not for ever', async () => {
+  // The name is listed, and there is no file.
+  await symlink('target', join(folder, numbered(1)));
+
+  const failure = await failureOf(readIndex(folder));
+  const reading = readIndex(folder);
+  await writeFile(join(folder, 'new'), valid(1));
+  await rename(join(folder, 'new'), join(folder, 'target'));
+
+  expect(failure).toEqual({
+    reason: 'store-unavailable',
+    detail: `${folder} changes faster than it can be read`,
+  });
+  expect((await reading)?.generation).toBe(1);
 });
 
 test('an index that cannot be read is not missing', async () => {

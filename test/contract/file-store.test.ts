@@ -16,6 +16,7 @@ import {
   rename,
   rm,
   stat,
+  symlink,
   utimes,
   writeFile,
 } from 'node:fs/promises';
@@ -284,7 +285,7 @@ test('files left by a crash are deleted after a day, unless they are in use', as
   await writeFile(join(damaged, 'index', '000000000009.json'), '');
   await writeFile(join(world.directory, '%20no-folder'), '');
   await mkdir(join(world.directory, '%20unreadable'));
-  await writeFile(join(world.directory, '%20unreadable', 'versions'), '');
+  await symlink('index', join(world.directory, '%20unreadable', 'index'));
 
   await world.reopen();
   // Nobody waits for the sweep.
@@ -465,6 +466,8 @@ test('a version is read and listed completely', async () => {
     detail: 'secret nobody does not exist in the file store',
   });
   expect(await nobody.move('AWSCURRENT', null, versionId)).toBe('conflict');
+  expect(await versions.move('AWSCURRENT', versionId, versionId)).toBe('moved');
+  expect(await versions.list()).toEqual(listed);
 });
 
 test('a probe writes a value of the largest size, and leaves nothing', async () => {
