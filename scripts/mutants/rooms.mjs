@@ -48,6 +48,7 @@ export const rooms = {
     tests: [
       'unit/audit-checkpoint',
       'unit/audit-merkle',
+      'unit/audit-end',
       'unit/audit-facts',
       'unit/audit-record',
       'unit/audit-query',
