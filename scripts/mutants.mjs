@@ -169,7 +169,7 @@ async function examine(room, listed) {
     if (open.length > 0) await tryAll(room, { codes, count: mutants.length }, open, known, folder);
   } finally {
     rmSync(folder, { recursive: true });
-    if (options.only === undefined) writeFileSync(place, JSON.stringify(known));
+    writeFileSync(place, JSON.stringify(known));
   }
   report(room, chosen, known, listed);
 }
