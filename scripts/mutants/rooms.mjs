@@ -52,6 +52,7 @@ export const rooms = {
       'unit/audit-facts',
       'unit/audit-record',
       'unit/audit-query',
+      'contract/audit-lock',
       'contract/audit-log',
       'integration/audit-log',
       'integration/audit-objects',

@@ -2,6 +2,7 @@
 // and a bundle say of it: complete values.
 
 import { unzipSync } from 'fflate';
+import { archivedMonths } from '../../src/audit/archive.ts';
 import { isBundleOf, sha256Of, zipBundle } from '../../src/audit/bundle-files.ts';
 import {
   checkNote,
@@ -456,6 +457,71 @@ test('a cosignature names its witness and its time, and a changed one is invalid
   expect(found(`${note}— w ${short}\n`)).toBe('invalid');
   const parsed = parseNote(note + line);
   expect(parsed && checkNote(parsed, [parseVerifierKey(signer.verifierKey)])).toBe('valid');
+});
+
+test('an archive carries the newest state of each account, and what follows a change', async () => {
+  const { signingKey } = generateSigningKey(origin);
+  const inMonth = (month: string, lines: readonly string[]) => {
+    const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
+    const read = (into: Buffer, at: number, position: number) => bytes.copy(into, at, position);
+    return { name: `${month}.jsonl`, month, open: () => ({ read, close: () => undefined }) };
+  };
+  const state: LoggedEvent[] = [
+    { code: 'inventory.changed', change: 'added', account: 'east', secretId: 's' },
+    { code: 'inventory.summary', accounts: ['east'] },
+    { code: 'policy.changed', account: 'east', maxAgeDays: 30, rotateAfterDays: 20 },
+    {
+      ...{ code: 'exemption.changed', change: 'added', account: 'east', exemptBy: 'ciso' },
+      ...{ exemptWhy: 'decommissioned', exemptUntil: '2026-06-30' },
+    },
+    ...['secret.changed', 'account.stopped', 'account.resumed'].map((code) => event(code)),
+  ];
+  const old = [intended('r-1', 'east'), outcome('r-1', 'east')];
+  const newest = [
+    ...[intended('r-2', 'east'), event('credential.verified', {}, 'r-2'), outcome('r-2', 'east')],
+    outcome('r-3', 'east', { status: 'failure' }),
+  ];
+  const lines = linesOf([...state, ...old, { code: 'log.heartbeat' }, ...state, ...newest]);
+  const checkpoint = (size: number, root: Tree) =>
+    signCheckpoint(origin, size, root.root(), [openSigningKey(signingKey)]);
+  const tree = new Tree();
+  for (const line of lines.slice(0, 12)) tree.append(leafHash(Buffer.from(line)));
+  const checkpoints = [await checkpoint(12, tree), await checkpoint(99, tree)];
+  const source = {
+    ...memorySource([], checkpoints),
+    segments: async () => [
+      inMonth('2026-03', lines.slice(0, 20)),
+      inMonth('2026-04', lines.slice(20)),
+      inMonth('2026-05', []),
+    ],
+  };
+
+  const months = [];
+  const signer = openSigningKey(signingKey);
+  for await (const month of archivedMonths({ source, before: '2026-05', origin, signer }))
+    months.push(month);
+
+  const frontiers = months.map(({ frontier }) => parseFrontier(frontier.text));
+  expect(months.map(({ month, size }) => [month, size])).toEqual([
+    ['2026-03', 20],
+    ['2026-04', lines.length],
+  ]);
+  const [march3, april] = frontiers.map((frontier) => frontier?.carried);
+  expect(april).toEqual(lines.slice(10));
+  expect(march3?.length).toBeGreaterThan(9);
+  const path = (size: number) => `frontiers/${String(size).padStart(12, '0')}.frontier`;
+  expect(months.map(({ files }) => [...files.keys()])).toEqual([
+    ['2026-03.jsonl', 'checkpoints/0', path(20), 'keys/log.vkey', 'README.txt'],
+    ['2026-04.jsonl', path(20), path(lines.length), 'keys/log.vkey', 'README.txt'],
+  ]);
+  expect(months[1]?.files.get(path(20))).toBe(months[0]?.frontier.text);
+  expect(months[0]?.files.get('keys/log.vkey')).toBe(`${signer.verifierKey}\n`);
+  expect(String(months[0]?.files.get('2026-03.jsonl'))).toBe(
+    lines
+      .slice(0, 20)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
 });
 
 test('a bundle has the same bytes for the same files, and a manifest of them', () => {
