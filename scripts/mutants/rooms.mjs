@@ -53,6 +53,7 @@ export const rooms = {
       'unit/audit-record',
       'unit/audit-query',
       'contract/audit-lock',
+      'contract/audit-segments',
       'contract/audit-log',
       'integration/audit-log',
       'integration/audit-objects',
