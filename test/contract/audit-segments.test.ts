@@ -568,6 +568,14 @@ test('a key that cannot sign is named, and a reader refuses to write', async () 
     { rotationId: 'r-2', account: 'b', intendedAtMs: march },
   ];
   expect([await log.unfinished(), await reader.unfinished()]).toEqual([unfinished, unfinished]);
+  const promoted = outcome('r-3', 'c', { code: 'secret.promoted', versionAfter: 'v-3' });
+  await log.append([promoted]);
+  const last = {
+    ...{ rotationId: 'r-3', secretId: 'thingspace/a', versionId: 'v-3', username: 'uws-a' },
+    ...{ atMs: march, isVerified: false },
+  };
+  expect([...log.rotationsOfUser('uws-a')]).toEqual([['c', last]]);
+  expect([...log.rotationsOfUser('nobody')]).toEqual([]);
   const known = { open: [unfinished[0]], last: null, stored: null, suspension: null };
   expect(await log.rotationsOf('fleet-a')).toEqual(known);
   expect(await reader.rotationsOf('fleet-a')).toEqual(known);

@@ -20,12 +20,14 @@ import {
   verifierKeyOf,
 } from '../../src/audit/checkpoint.ts';
 import { cosignatureOf, openWitnessKey } from '../../src/audit/cosignature.ts';
+import { createFindings } from '../../src/audit/findings.ts';
 import { frontierFormat, parseFrontier, signFrontier } from '../../src/audit/frontier.ts';
 import { addLine, emptyEnd, formatState, type LogEnd, readState } from '../../src/audit/log-end.ts';
 import { emptyRoot, leafHash, Tree } from '../../src/audit/merkle.ts';
 import { checkProof, consistencyOf, proveRecord } from '../../src/audit/proof.ts';
-import { stampAll } from '../../src/audit/record.ts';
+import { stampAll, viewLine } from '../../src/audit/record.ts';
 import type { LoggedEvent } from '../../src/audit/schema.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
 import {
   context,
   dayMs,
@@ -203,6 +205,18 @@ test.each<[string, LoggedEvent[], object]>([
     { requested: [['run-1', { ...requested, force: false, end }]] },
   ],
   ['an end without a begin', [runFinished('run-1')], {}],
+  [
+    'an end without a result',
+    [
+      runStarted('run-1', { force: 'true' }),
+      {
+        ...{ code: 'run.finished', exitCode: 1, rotated: 0, failed: 1, runId: 'run-1' },
+        ...{ trigger: byHand, account: 'east' },
+      } as LoggedEvent,
+    ],
+    { requested: [['run-1', { ...requested, end: { atMs: atMs + 1000 } }]] },
+  ],
+  ['a run without an id', [runStarted('run-1', { runId: undefined })], {}],
   ['a run of the fleet', [runStarted('run-1', { account: undefined })], {}],
 ])('the writer knows of %s', (_, events, expected) => {
   expect(known(events)).toEqual(expected);
@@ -401,6 +415,131 @@ test('the names and keys of notes are those of C2SP', async () => {
     'the signing key is not PRIVATE+KEY+name+id+base64 of Ed25519',
     ...Array(4).fill('a key name must be non-empty, without spaces and "+"'),
   ]);
+});
+
+test('a verification has all that it has seen', async () => {
+  const { lines, checkpoint, source, verifiers } = await signedLog();
+  const kept = checkpoint.replaceAll('\n', '\r\n').trimEnd();
+  const options = { verifiers, consistentWith: [kept], nowMs: march + 2 * dayMs };
+
+  const { newest, root, ...found } = await verifyLog(source, options);
+
+  expect(newest?.text).toBe(checkpoint);
+  expect(root).toMatch(/^[A-Za-z0-9+/]{43}=$/);
+  const key = verifiers[0]?.verifierKey;
+  expect(found).toEqual({
+    ...{ state: 'incomplete', exitCode: 1, counts: { gap: 1, unsealed: 1 }, cosignatures: [] },
+    findings: [
+      {
+        ...{ id: 'gap:10', kind: 'gap', level: 'incomplete', sequence: 10 },
+        message: 'no record and no heartbeat since 2026-03-01T00:00:09Z',
+      },
+      {
+        ...{ id: 'unsealed:8', kind: 'unsealed', level: 'incomplete', sequence: 8 },
+        message: '2 of 10 records are after the last checkpoint',
+      },
+    ],
+    ...{ records: 10, archivedRecords: 0, checkpoints: 1, sealedRecords: 8, anchors: [8] },
+    ...{ keys: [key], firstTimeMs: march, lastTimeMs: march + 9_000 },
+  });
+  const empty = await verifyLog(memorySource([]), { verifiers });
+  expect({ ...empty, root: null }).toMatchObject({
+    ...{ records: 0, checkpoints: 0, sealedRecords: 0, newest: null, keys: [], anchors: [] },
+    ...{ firstTimeMs: null, lastTimeMs: null, counts: {}, findings: [], state: 'intact' },
+  });
+  expect(lines).toHaveLength(10);
+});
+
+test.each([
+  ['altered', 4, ['root', 'shortened', 'signature', 'origin', 'key', 'checkpoint-missing']],
+  ['altered', 4, ['sequence', 'not-a-record', 'inconsistent', 'witness-conflict']],
+  ['incomplete', 1, ['witness', 'archived', 'half-written', 'unsealed']],
+  ['incomplete', 1, ['key-unrecorded', 'clock', 'gap']],
+] as const)('the verdict is %s, with the exit code %i, for each of these findings', (...row) => {
+  const [state, exitCode, kinds] = row;
+  for (const kind of kinds) {
+    const findings = createFindings();
+    findings.add(kind, 'what', 3);
+    const acknowledgement = { by: 'mia', timeMs: march, note: 'seen', sequence: 3 };
+    const finding = { id: `${kind}:3`, kind, level: state, message: 'what', sequence: 3 };
+
+    expect(findings.isAltered()).toBe(state === 'altered');
+    expect(findings.end(new Map())).toEqual({
+      ...{ state, exitCode, findings: [finding], counts: { [kind]: 1 } },
+    });
+    const isExplained = ['key-unrecorded', 'clock', 'gap'].includes(kind);
+    expect(findings.end(new Map([[`${kind}:3`, acknowledgement]]))).toEqual({
+      state: isExplained ? 'intact' : state,
+      exitCode: isExplained ? 0 : exitCode,
+      findings: [isExplained ? { ...finding, level: 'explained', acknowledgement } : finding],
+      counts: { [kind]: 1 },
+    });
+    // It comes before what it explains.
+    const early = { ...acknowledgement, sequence: 2 };
+    expect(findings.end(new Map([[`${kind}:3`, early]])).state).toBe(state);
+  }
+});
+
+test.each<[number, LoggedEvent]>([
+  [5, event('rotation.outcome', { status: 'unknown' })],
+  [5, event('attempt.failed', { status: 'failure', certainty: 'lost', reason: undefined })],
+  [5, event('account.stopped', { status: 'failure', reason: 'password-lost' })],
+  [1, event('rotation.outcome', { ageDaysBefore: 500 })],
+  [4, event('account.stopped', { status: 'failure', reason: 'api-unavailable' })],
+  [4, event('attempt.failed', { status: 'failure', reason: 'login-refused' })],
+  [4, event('attempt.failed', { status: 'failure', reason: 'store-conflict' })],
+  [4, event('attempt.failed', { status: 'failure', reason: 'api-unavailable', ageDaysBefore: 91 })],
+  [3, event('attempt.failed', { status: 'failure', reason: 'api-unavailable', ageDaysBefore: 90 })],
+  [3, event('attempt.failed', { status: 'failure', reason: 'api-unavailable', ageDaysBefore: 76 })],
+  [2, event('attempt.failed', { status: 'failure', reason: 'api-unavailable', ageDaysBefore: 75 })],
+  [
+    4,
+    event('attempt.failed', {
+      ...{ status: 'failure', reason: 'api-unavailable', ageDaysBefore: 31 },
+      policyMaxAgeDays: 30,
+    }),
+  ],
+  [1, event('rotation.intended', { status: 'started', certainty: undefined })],
+  [1, { code: 'log.heartbeat' }],
+  [3, { code: 'sink.failed', sink: 's', detail: 'd', lost: 1 }],
+  [3, { code: 'log.verified', state: 'altered', size: 1, root: 'r' }],
+])('the severity %i of a record (case %#)', (severity, one) => {
+  const [line = ''] = linesOf([one]);
+
+  expect(viewLine(line)?.severity).toBe(severity);
+});
+
+test('the actor, the host and the cloud are in each record', () => {
+  const own = {
+    ...{ actor: { name: 'ops', uid: 'u-1' }, productVersion: '1.2.3' },
+    sourceEndpoint: { hostname: 'h', ip: '10.0.0.1', uid: 'e-1' },
+    cloud: { provider: 'AWS', region: 'r', accountUid: 'c' },
+    policy: { maxAgeDays: 90, warnAgeDays: 75 },
+  };
+  const position = { size: 3, lastTimeMs: march + 5_000, nowMs: march, sealedSize: 2 };
+  const stamped = stampAll([{ code: 'log.heartbeat' }, promoted], position, own, origin);
+
+  const views = stamped.texts.map((text) => viewLine(text));
+  const common = {
+    ...{ actor: 'ops', actorUid: 'u-1', productVersion: '1.2.3', hostname: 'h', ip: '10.0.0.1' },
+    ...{ endpointUid: 'e-1', cloudProvider: 'AWS', cloudRegion: 'r', cloudAccount: 'c' },
+    ...{ timeMs: march + 5_000, eventTimeMs: march + 5_000, logName: origin, status: 'success' },
+  };
+  expect(stamped.timeMs).toBe(march + 5_000);
+  expect(views).toMatchObject([
+    { ...common, sequence: 3, batchRemaining: 1, sealedSize: 2, code: 'log.heartbeat' },
+    { ...common, sequence: 4, code: 'secret.promoted', account: 'east', username: 'uws-a' },
+  ]);
+  expect(views.map((view) => [view?.username, view?.batchRemaining, view?.sealedSize])).toEqual([
+    [undefined, 1, 2],
+    ['uws-a', undefined, undefined],
+  ]);
+  const late = stampAll([promoted], { ...position, nowMs: march - 1 }, own, origin);
+  expect(late.timeMs).toBe(march - 1);
+  expect(new Set(views.map((view) => view?.uid)).size).toBe(2);
+  expect([viewLine('[]'), viewLine('{}'), viewLine('null'), viewLine('x')]).toEqual(
+    Array(4).fill(null),
+  );
 });
 
 test('a note is what C2SP signed-note says, and everything else is none', async () => {
