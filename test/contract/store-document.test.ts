@@ -130,6 +130,7 @@ test.each<[string, { value: Secret | 'binary' } | null, unknown]>([
   );
 
   expect(parsed).toEqual(expected);
+  expect((parsed as Failure).reason).toBe((expected as Failure).reason);
   expect(asked).toEqual([{ stage: 'AWSCURRENT' }]);
 });
 

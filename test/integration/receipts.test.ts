@@ -333,6 +333,9 @@ test('a bucket that cannot be read is a failure, and a defect stays one', async 
     facts: { host: 'bucket' },
   });
   await expect(find(new TypeError('a defect'))).rejects.toThrow(TypeError);
+  const { objects } = openBucket();
+  const empty = openReceipts({ recipients: [], objects, writeLine: () => {} });
+  expect(await empty.find(label.rotationId)).toBeNull();
 });
 
 test('an invalid recipient and an invalid folder are rejected before the reset', async () => {

@@ -161,6 +161,23 @@ test('a secret that does not exist is named, with that of the application key', 
   );
 });
 
+test('the current version is read with its labels, its date and its document', async () => {
+  const { credentials, document, ...found } = await openMemory([current]).open().readCurrent();
+
+  expect({ ...found, document: document.reveal(), username: credentials.username }).toEqual({
+    ...{ ...current, document: documentText, username: 'uws' },
+  });
+});
+
+test('a version that is taken and gone is not stored', async () => {
+  const { store } = openMemory([current]);
+  const port = openSecretStore({ ...store, put: async () => 'taken' }, { secretId });
+
+  const answer = port.putPending('gone', await port.readCurrent(), new Secret(planted.fresh));
+
+  expect(await answer).toBe('taken');
+});
+
 test('a binary value has no credentials', async () => {
   const { open } = openMemory([{ ...current, value: 'binary' }]);
 
