@@ -108,23 +108,29 @@ function startWorker(bundles) {
 /** A test that is faster than this runs before the slow ones of other files. Milliseconds. */
 const fast = 50;
 
+/** A mutant that tests of this length together do not kill has survived. Milliseconds. */
+const budget = 20_000;
+
 /**
  * Which tests reach a mutant: first what killed a mutant of the same function, then the fast tests
  * of each file, then the slow ones.
  */
 function planFor(id, covered, killers) {
-  const plan = [[], [], []];
-  for (const { name, atLoad, tests } of covered) {
-    const reached = atLoad.includes(id) ? tests : tests.filter(({ ids }) => ids.includes(id));
-    const rank = ({ title, ms }) => (killers.has(`${name}: ${title}`) ? 0 : ms < fast ? 1 : 2);
-    const sorted = [...reached].sort((one, other) => one.ms - other.ms);
-    for (const [at, entries] of plan.entries()) {
-      const now = sorted.filter((test) => rank(test) === at);
-      const limited = now.map(({ title, ms }) => ({ title, limitMs: Math.max(2_000, 10 * ms) }));
-      if (limited.length > 0) entries.push({ name, tests: limited });
+  const plan = [];
+  let left = budget;
+  for (const at of [0, 1, 2])
+    for (const { name, atLoad, tests } of covered) {
+      const rank = ({ title, ms }) => (killers.has(`${name}: ${title}`) ? 0 : ms < fast ? 1 : 2);
+      const chosen = [];
+      for (const { title, ms, ids } of tests.toSorted((one, other) => one.ms - other.ms)) {
+        if (rank({ title, ms }) !== at || !(atLoad.includes(id) || ids.includes(id))) continue;
+        if (left <= 0) break;
+        left -= ms;
+        chosen.push({ title, limitMs: Math.max(2_000, 10 * ms) });
+      }
+      if (chosen.length > 0) plan.push({ name, tests: chosen });
     }
-  }
-  return plan.flat();
+  return plan;
 }
 
 /** Every n-th mutant of a shuffle by the seed. */
@@ -163,7 +169,7 @@ async function examine(room, listed) {
     if (open.length > 0) await tryAll(room, { codes, count: mutants.length }, open, known, folder);
   } finally {
     rmSync(folder, { recursive: true });
-    if (options.only === undefined) writeFileSync(place, JSON.stringify(known));
+    writeFileSync(place, JSON.stringify(known));
   }
   report(room, chosen, known, listed);
 }
@@ -173,13 +179,14 @@ async function coverageOf(room, bundles, count, worker) {
   const place = join(cache, `${room}-coverage.json`);
   const kept = read(place, {});
   const keyOf = ({ path }) => hash(readFileSync(path, 'utf8'));
-  const changed = bundles.filter((bundle) => kept[bundle.name]?.key !== keyOf(bundle));
-  const names = changed.map(({ name }) => name);
-  const answer = await worker.ask({ do: 'cover', count, names });
-  if (answer === null) throw new Error(`the tests of ${room} ended their process`);
-  for (const [index, bundle] of changed.entries())
-    kept[bundle.name] = { key: keyOf(bundle), covered: answer.covered[index] };
-  writeFileSync(place, JSON.stringify(kept));
+  for (const bundle of bundles) {
+    const [{ name }, key] = [bundle, keyOf(bundle)];
+    if (kept[name]?.key === key) continue;
+    const answer = await worker.ask({ do: 'cover', count, name });
+    if (answer === null) throw new Error(`${name} ended its process`);
+    kept[name] = { key, covered: answer.covered };
+    writeFileSync(place, JSON.stringify(kept));
+  }
   return bundles.map(({ name }) => kept[name].covered);
 }
 

@@ -35,7 +35,9 @@ export const rooms = {
   stores: {
     atLeast: 80,
     tests: [
+      'unit/secret-store',
       'contract/store-document',
+      'contract/file-index',
       'contract/file-store',
       'contract/store',
       'contract/secrets-manager',
@@ -47,13 +49,19 @@ export const rooms = {
     tests: [
       'unit/audit-checkpoint',
       'unit/audit-merkle',
+      'unit/audit-end',
+      'unit/audit-facts',
       'unit/audit-record',
       'unit/audit-query',
+      'contract/audit-lock',
+      'contract/audit-segments',
       'contract/audit-log',
       'integration/audit-log',
       'integration/audit-objects',
+      'integration/audit-verdicts',
+      'integration/audit-witness',
+      'integration/audit-archive',
       'integration/audit-tamper',
-      'integration/audit-doc',
     ],
   },
 };

@@ -1,8 +1,8 @@
 // Runs tests against mutants, in a process that its parent ends when a mutant never returns.
 //
-//   { do: 'cover', count, names }  runs these files without a mutant; answers what they reach
-//   { do: 'all' }                  runs every test until one fails
-//   { do: 'try', id, plan }        runs the tests of the plan with one mutant until one fails
+//   { do: 'cover', count, name }  runs a file without a mutant; answers what each test reaches
+//   { do: 'all' }                 runs every test until one fails
+//   { do: 'try', id, plan }       runs the tests of the plan with one mutant until one fails
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -50,38 +50,34 @@ function load(name, isActive) {
 
 const secondsSince = (ms) => ((performance.now() - ms) / 1000).toFixed(1);
 
-async function cover(count, names) {
-  const covered = [];
-  for (const name of names) {
-    const beganMs = performance.now();
-    const reached = new Uint8Array(count);
-    const takeReached = () => {
-      const ids = [...reached.keys()].filter((id) => reached[id] === 1);
-      reached.fill(0);
-      return ids;
-    };
-    const tests = load(name, (id) => {
-      reached[id] = 1;
-      return false;
-    });
-    const atLoad = takeReached();
-    const found = [];
-    for (const test of tests) {
-      const startedMs = performance.now();
-      const failure = await runTests([test], () => 300_000);
-      if (failure !== null) {
-        takeReached();
-        process.send({
-          broken: `${name}: ${failure.title}: ${String(failure.error?.message).split('\n')[0]}`,
-        });
-        continue;
-      }
-      found.push({ title: test.title, ms: performance.now() - startedMs, ids: takeReached() });
+async function cover(count, name) {
+  const beganMs = performance.now();
+  const reached = new Uint8Array(count);
+  const takeReached = () => {
+    const ids = [...reached.keys()].filter((id) => reached[id] === 1);
+    reached.fill(0);
+    return ids;
+  };
+  const tests = load(name, (id) => {
+    reached[id] = 1;
+    return false;
+  });
+  const atLoad = takeReached();
+  const found = [];
+  for (const test of tests) {
+    const startedMs = performance.now();
+    const failure = await runTests([test], () => 300_000);
+    if (failure !== null) {
+      takeReached();
+      process.send({
+        broken: `${name}: ${failure.title}: ${String(failure.error?.message).split('\n')[0]}`,
+      });
+      continue;
     }
-    covered.push({ name, atLoad, tests: found });
-    process.send({ note: `${name}: ${found.length} tests in ${secondsSince(beganMs)} s` });
+    found.push({ title: test.title, ms: performance.now() - startedMs, ids: takeReached() });
   }
-  return covered;
+  process.send({ note: `${name}: ${found.length} tests in ${secondsSince(beganMs)} s` });
+  return { name, atLoad, tests: found };
 }
 
 /** Plan: files in order, each with titles and limits. */
@@ -119,7 +115,7 @@ async function tryAll() {
 }
 
 process.on('message', async (message) => {
-  if (message.do === 'cover') process.send({ covered: await cover(message.count, message.names) });
+  if (message.do === 'cover') process.send({ covered: await cover(message.count, message.name) });
   else if (message.do === 'all') process.send(await tryAll());
   else process.send({ tried: message.id, ...(await tryMutant(message.id, message.plan)) });
 });

@@ -170,8 +170,7 @@ function isIndex(index: Partial<Index>): boolean {
   );
 }
 
-function isVersion(version: Partial<IndexedVersion> | null): boolean {
-  if (typeof version !== 'object' || version === null) return false;
+function isVersion(version: Partial<IndexedVersion>): boolean {
   const { versionId, file, createdAtMs, stages } = version;
   // A file name of ours has no folder in it: a damaged index must not lead out of the store.
   return (

@@ -3,22 +3,25 @@
 
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import {
   chmod,
   cp,
+  type FileHandle,
   mkdir,
   mkdtemp,
+  open,
   readdir,
   readFile,
   rename,
   rm,
   stat,
+  symlink,
   utimes,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { generateHybridIdentity, generateIdentity } from 'age-encryption';
 import { openClock } from '../../src/clock.ts';
 import { Secret } from '../../src/secret.ts';
@@ -236,7 +239,7 @@ test('the first key of the identity file encrypts, and the other keys still open
 test('an error about an identity file names the defect and never its content', async () => {
   await mkdir(world.directory);
   const path = join(world.directory, 'rotator.key');
-  const open = async (contents: string): Promise<unknown> =>
+  const openWith = async (contents: string): Promise<unknown> =>
     openFileStore({
       directory: world.directory,
       identity: new Secret(contents),
@@ -254,7 +257,7 @@ test('an error about an identity file names the defect and never its content', a
     planted.password,
     await generateHybridIdentity(),
   ])
-    failures.push(await failureOf(open(contents)));
+    failures.push(await failureOf(openWith(contents)));
   await chmod(path, 0o400);
 
   const good = await readIdentityFile(path);
@@ -272,15 +275,26 @@ test('files left by a crash are deleted after a day, unless they are in use', as
   const [used = ''] = await filesOf('versions');
   const [young, old] = [join(folder(), 'index', '.new-young'), join(folder(), 'index', '.new-old')];
   const orphan = join(folder(), 'versions', 'orphan.1.age');
-  for (const path of [young, old, orphan]) await writeFile(path, 'left');
+  const others = [join(folder(), 'versions', 'note.txt'), join(folder(), 'index', 'note.txt')];
+  for (const path of [young, old, orphan, ...others]) await writeFile(path, 'left');
   const dayBefore = new Date(Date.now() - 25 * 3_600_000);
-  for (const path of [old, orphan, used]) await utimes(path, dayBefore, dayBefore);
+  for (const path of [old, orphan, used, ...others]) await utimes(path, dayBefore, dayBefore);
+  // What cannot be read is passed over.
+  const damaged = join(world.directory, 'damaged');
+  await cp(folder(), damaged, { recursive: true, preserveTimestamps: true });
+  await writeFile(join(damaged, 'index', '000000000009.json'), '');
+  await writeFile(join(world.directory, '%20no-folder'), '');
+  await mkdir(join(world.directory, '%20unreadable'));
+  await symlink('index', join(world.directory, '%20unreadable', 'index'));
 
   await world.reopen();
   // Nobody waits for the sweep.
-  while ([old, orphan].some(existsSync)) await new Promise((resolve) => setImmediate(resolve));
+  const gone = [old, orphan, join(damaged, 'index', '.new-old')];
+  while (gone.some(existsSync)) await new Promise((resolve) => setImmediate(resolve));
+  await (await world.reopen()).close();
 
-  expect([young, old, orphan, used].map(existsSync)).toEqual([true, false, false, true]);
+  const kept = [young, used, ...others, join(damaged, 'versions', 'orphan.1.age')];
+  expect(kept.filter((path) => !existsSync(path))).toEqual([]);
 });
 
 // A command of a store with thousands of secrets ended only after the sweep of all of them.
@@ -376,20 +390,103 @@ test('concurrent writes of several stores on one folder lose no version', async 
 });
 
 test('a value that Secrets Manager would reject is rejected', async () => {
-  expect(await failureOf(world.putByHand(secretId, 'ä'.repeat(32_769)))).toEqual({
+  await world.putByHand(secretId, 'ä'.repeat(32_768));
+
+  expect(await failureOf(world.putByHand(secretId, `${'ä'.repeat(32_768)}a`))).toEqual({
     reason: 'secret-invalid',
-    detail: expect.stringContaining('over 65536 bytes'),
+    detail: `the value of secret ${secretId} is over 65536 bytes`,
   });
 });
 
-test('a token that contains a path is a defect, and throws', async () => {
+test('a token that Secrets Manager would reject, or a path, is a defect, and throws', async () => {
   await world.putByHand(secretId, documentText);
+  const put = (token: string) =>
+    world.versions(secretId).put({ token, value: new Secret('x'), stages: [] });
 
-  const put = world
-    .versions(secretId)
-    .put({ token: `../../${'a'.repeat(32)}`, value: new Secret('x'), stages: [] });
+  for (const token of [`../../${'a'.repeat(32)}`, 'a'.repeat(31), 'a'.repeat(65), 'a_'.repeat(16)])
+    await expect(put(token)).rejects.toThrow(
+      new RangeError('a token has 32 to 64 letters, digits or hyphens'),
+    );
+  expect(await put('a'.repeat(32))).toBe('written');
+  expect(await put('a-'.repeat(32))).toBe('written');
+});
 
-  await expect(put).rejects.toThrow(RangeError);
+test('a version is on the disk before an index names it, and a taken token leaves no file', async () => {
+  await using handle = await open(dirname(world.directory));
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  const { sync } = prototype;
+  using _restored = { [Symbol.dispose]: () => void Object.assign(prototype, { sync }) };
+  const synced: string[] = [];
+  prototype.sync = function (this: FileHandle) {
+    const path = relative(world.directory, readlinkSync(`/proc/self/fd/${this.fd}`));
+    synced.push(path.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID'));
+    return sync.call(this);
+  };
+  const put = (value: string, token: string = randomUUID()) =>
+    world.versions(secretId).put({ token, value: new Secret(value), stages: [] });
+
+  const current = await world.putByHand(secretId, documentText);
+  const first = synced.splice(0);
+  await put('more');
+  const second = synced.splice(0);
+  const answers = [await put('other', current), await put(documentText, current)];
+  const taken = synced.splice(0);
+
+  const own = 'thingspace%2ffleet-east';
+  const written = [
+    `${own}/versions/ID.ID.age`,
+    `${own}/versions`,
+    `${own}/index/.new-ID`,
+    `${own}/index`,
+  ];
+  const made = [own, '', '..', own, own, ''];
+  expect(first).toEqual([...made, ...written]);
+  expect(second).toEqual(written);
+  expect([answers, taken]).toEqual([['taken', 'written'], Array(2).fill(`${own}/index`)]);
+  expect(await filesOf('versions')).toHaveLength(2);
+});
+
+test('a version is read and listed completely', async () => {
+  const versionId = await world.putByHand(secretId, documentText);
+  const versions = world.versions(secretId);
+
+  const [version, listed] = [await versions.read({ versionId }), await versions.list()];
+
+  const { createdAtMs, storeNowMs } = version as NonNullable<typeof version>;
+  expect(listed).toEqual([{ versionId, stages: ['AWSCURRENT'], createdAtMs }]);
+  expect(createdAtMs).toBeLessThanOrEqual(storeNowMs);
+  expect({ ...version, value: null }).toEqual({
+    ...{ versionId, stages: ['AWSCURRENT'], createdAtMs, storeNowMs, value: null },
+    identity: expect.stringMatching(/^file:thingspace\/fleet-east#[0-9a-f-]{36}$/),
+  });
+  expect(versions.youngVersionLimit).toBeNull();
+  const nobody = world.versions('nobody');
+  expect(await failureOf(nobody.list())).toEqual({
+    reason: 'secret-not-found',
+    detail: 'secret nobody does not exist in the file store',
+  });
+  expect(await nobody.move('AWSCURRENT', null, versionId)).toBe('conflict');
+  expect(await versions.move('AWSCURRENT', versionId, versionId)).toBe('moved');
+  expect(await versions.list()).toEqual(listed);
+});
+
+test('a probe writes a value of the largest size, and leaves nothing', async () => {
+  expect(await world.store.list()).toEqual([]);
+  expect((await failureOf(world.store.probe())).reason).toBe('store-unavailable');
+  await world.putByHand(secretId, documentText);
+  await mkdir(join(world.directory, 'no-secret'));
+  const mark = join(dirname(world.directory), '.secrets.mark');
+  const { mtimeMs } = await stat(mark);
+
+  const probedAtMs = await world.store.probe();
+
+  await writeFile(mark, '');
+  expect(probedAtMs).toBeGreaterThanOrEqual(mtimeMs);
+  expect(probedAtMs).toBeLessThanOrEqual((await stat(mark)).mtimeMs);
+  expect((await readdir(world.directory)).sort()).toEqual(['no-secret', 'thingspace%2ffleet-east']);
+  expect(await world.store.list()).toEqual([secretId]);
+  await rm(world.directory, { recursive: true });
+  expect((await failureOf(world.store.probe())).reason).toBe('store-missing');
 });
 
 test('an error names the file that is where a folder should be', async () => {

@@ -311,6 +311,94 @@ test('no read goes without a label or an id, and a rotation needs four permissio
   ]);
 });
 
+test('the requests are exactly the documented ones', async () => {
+  const versions = world.versions(secretId);
+  const { requests } = world.simulator;
+  const first = (await versions.read({ stage: 'AWSCURRENT' }))?.versionId ?? '';
+  await versions.read({ versionId: first });
+  await versions.put({ token, value: new Secret('x'), stages: ['AWSPENDING', 'KEPT'] });
+  await versions.move('AWSCURRENT', first, token);
+  await versions.move('ROTATION', null, token);
+  await versions.list();
+  await world.store.discover('rotate');
+
+  expect(requests.map(({ action, input }) => ({ action, ...input }))).toEqual([
+    { action: 'GetSecretValue', SecretId: secretId, VersionStage: 'AWSCURRENT' },
+    { action: 'GetSecretValue', SecretId: secretId, VersionId: first },
+    {
+      action: 'PutSecretValue',
+      SecretId: secretId,
+      ClientRequestToken: token,
+      VersionStages: ['AWSPENDING', 'KEPT'],
+    },
+    {
+      action: 'UpdateSecretVersionStage',
+      SecretId: secretId,
+      VersionStage: 'AWSCURRENT',
+      MoveToVersionId: token,
+      RemoveFromVersionId: first,
+    },
+    {
+      action: 'UpdateSecretVersionStage',
+      SecretId: secretId,
+      VersionStage: 'ROTATION',
+      MoveToVersionId: token,
+    },
+    {
+      action: 'ListSecretVersionIds',
+      SecretId: secretId,
+      IncludeDeprecated: true,
+      MaxResults: 100,
+    },
+    {
+      action: 'ListSecrets',
+      Filters: [{ Key: 'tag-key', Values: ['rotate'] }],
+      MaxResults: 100,
+      IncludePlannedDeletion: false,
+    },
+  ]);
+});
+
+test('a version is read with all that the service says of it', async () => {
+  const written = await world.versions(secretId).read({ stage: 'AWSCURRENT' });
+
+  const { value } = written ?? {};
+  expect({ ...written, value: value instanceof Secret && value.reveal() }).toEqual({
+    versionId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    stages: ['AWSCURRENT'],
+    createdAtMs: expect.any(Number),
+    storeNowMs: expect.any(Number),
+    value: documentText,
+    identity: expect.stringMatching(/^arn:aws:secretsmanager:us-east-1:\d{12}:secret:thingspace/),
+  });
+  expect(Number(written?.storeNowMs) % 1000).toBe(0);
+  expect(await world.versions(secretId).list()).toEqual([
+    { versionId: written?.versionId, stages: ['AWSCURRENT'], createdAtMs: written?.createdAtMs },
+  ]);
+  expect(world.versions(secretId).youngVersionLimit).toBe(100);
+});
+
+test('a failure names the call, the secret or the tag, and what to grant', async () => {
+  for (const action of ['PutSecretValue', 'UpdateSecretVersionStage', 'ListSecretVersionIds'])
+    world.simulator.inject(action, 'access-denied');
+  world.simulator.inject('ListSecrets', 'access-denied');
+  const versions = world.versions(secretId);
+
+  const failures = [
+    await failureOf(versions.put({ token, value: new Secret('x'), stages: [] })),
+    await failureOf(versions.move('AWSCURRENT', null, token)),
+    await failureOf(versions.list()),
+    await failureOf(world.store.discover('rotate')),
+  ];
+
+  expect(failures.map(({ detail }) => detail.replace(/ \(.*|;.*/, ''))).toEqual([
+    `secretsmanager:PutSecretValue on secret ${secretId} is not allowed`,
+    `secretsmanager:UpdateSecretVersionStage on secret ${secretId} is not allowed`,
+    `secretsmanager:ListSecretVersionIds on secret ${secretId} is not allowed`,
+    'secretsmanager:ListSecrets on secrets with the tag rotate is not allowed',
+  ]);
+});
+
 test('the account and the application secret are read side by side', async () => {
   await world.putByHand('thingspace/app', documentText);
   const oauth = { secretId: 'thingspace/app', versions: world.versions('thingspace/app') };

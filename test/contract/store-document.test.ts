@@ -1,9 +1,10 @@
 // Properties of the secret document and of folder names, with generated input.
 
 import fc from 'fast-check';
+import { Failure } from '../../src/rotation/failure.ts';
 import { Secret } from '../../src/secret.ts';
 import { safeName } from '../../src/stores/durable-files.ts';
-import { readFields, replaceField } from '../../src/stores/secret-document.ts';
+import { parseSecret, readFields, replaceField } from '../../src/stores/secret-document.ts';
 import { expectNothingPlanted, planted } from '../harness/store-contract.ts';
 
 /** JSON text with generated white space, so that the code can rely on the password only. */
@@ -64,6 +65,73 @@ test('text that is no document is rejected, and the error does not quote it', ()
       throw new Error('the text was accepted');
     }),
   );
+});
+
+const complete = '{"username":"u","password":"p"}';
+
+test.each<[string, Secret | 'binary', string]>([
+  ['bytes', 'binary', 'is binary; it has to be a JSON object as text'],
+  ['60,001 bytes', new Secret(complete.padEnd(60_001)), 'is over 60000 bytes'],
+  ['no JSON', new Secret('{"username":"u"'), 'is not JSON'],
+  ['a list', new Secret('[{"username":"u"}]'), 'is JSON, but not an object'],
+  ['another key', new Secret('{"user":"username"}'), 'has no "username"'],
+  ['a key below another one', new Secret('{"a":{"username":"u"}}'), 'has no "username"'],
+  ['a number', new Secret('{"username":1}'), 'has a "username" that is not a string'],
+  [
+    'a list as its value',
+    new Secret('{"username":["u"]}'),
+    'has a "username" that is not a string',
+  ],
+  ['an empty text', new Secret('{"username":""}'), 'has an empty "username"'],
+  ['a key twice', new Secret('{"username":"u","username":"v"}'), 'has "username" twice'],
+  ['a second key that is missing', new Secret('{"username":"u"}'), 'has no "password"'],
+])('a document with %s is rejected', (_, value, problem) => {
+  const read = () => readFields(value, ['username', 'password'], 'secret x');
+
+  expect(read).toThrow(new Failure('secret-invalid', `the value of secret x ${problem}`));
+});
+
+test('a document of 60,000 bytes is read, and other keys may occur twice', () => {
+  const read = (text: string) => readFields(new Secret(text), ['password', 'username'], 'secret x');
+
+  expect(read(complete.padEnd(60_000))).toEqual(['p', 'u']);
+  expect(read('{"a":1,"a":2,"password":"p","username":"u"}')).toEqual(['p', 'u']);
+  expect(() => replaceField(new Secret('{}'), 'password', new Secret('p'), 'secret x')).toThrow(
+    new Failure('secret-invalid', 'the value of secret x has no "password"'),
+  );
+});
+
+test.each<[string, { value: Secret | 'binary' } | null, unknown]>([
+  ['a text', { value: new Secret('{"a":1}') }, { a: 1 }],
+  [
+    'no version',
+    null,
+    new Failure('secret-not-found', 'secret x has no AWSCURRENT, or does not exist'),
+  ],
+  [
+    'no valid text',
+    { value: new Secret('planted') },
+    new Failure('secret-invalid', 'the value of secret x is not what is expected there'),
+  ],
+  [
+    'bytes',
+    { value: 'binary' },
+    new Failure('secret-invalid', 'the value of secret x is not what is expected there'),
+  ],
+])('the secret of a key that is %s gives the key or a failure', async (_, version, expected) => {
+  const asked: unknown[] = [];
+  const read = async (which: unknown) => {
+    asked.push(which);
+    return version;
+  };
+
+  const parsed = await parseSecret({ read } as never, 'secret x', JSON.parse).catch(
+    (error: unknown) => error,
+  );
+
+  expect(parsed).toEqual(expected);
+  expect((parsed as Failure).reason).toBe((expected as Failure).reason);
+  expect(asked).toEqual([{ stage: 'AWSCURRENT' }]);
 });
 
 test('sixty kilobytes of brackets, quotes or escapes are parsed', () => {

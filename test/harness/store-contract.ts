@@ -639,8 +639,13 @@ function describePending(inWorld: InWorld): void {
     await store.putPending(rotationId, await store.readCurrent(), secret(planted.fresh));
     await world.putByHand(secretId, documentText.replace('}', ',"note":"edited meanwhile"}'));
 
-    await store.putPending(rotationId, await store.readCurrent(), secret(planted.fresh));
+    const again = await store.putPending(
+      rotationId,
+      await store.readCurrent(),
+      secret(planted.fresh),
+    );
 
+    expect(again).toBe('stored');
     expect((await store.readVersion(rotationId))?.credentials.password.reveal()).toBe(
       planted.fresh,
     );

@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import {
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -9,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -211,6 +213,131 @@ test('an old reservation is deleted, unless it contains a receipt', async () => 
   expect(left).toContain('east.22222222-2222-4222-8222-222222222222.reserved');
 });
 
+test('only reservations that are older than a day are deleted', async () => {
+  const { receipts } = await openWithKey({ withIdentity: false });
+  const newest = 1_700_000_000;
+  const files: Record<string, number> = {
+    'newest.reserved': newest,
+    'a-day-old.reserved': newest - 86_400,
+    'older.reserved': newest - 86_401,
+    // A receipt may have the size of a reservation.
+    'receipt.age': newest - 86_401,
+  };
+  for (const [name, seconds] of Object.entries(files)) {
+    writeFileSync(join(folder, name), Buffer.alloc(8192));
+    utimesSync(join(folder, name), seconds, seconds);
+  }
+  symlinkSync('nowhere', join(folder, 'gone.reserved'));
+
+  await receipts.prepare({ ...label, account: 'å'.repeat(20) });
+
+  expect(readdirSync(folder).sort()).toEqual([
+    `${'%C3%A5'.repeat(16)}%C3%.${label.rotationId}.reserved`,
+    'a-day-old.reserved',
+    'gone.reserved',
+    'newest.reserved',
+    'receipt.age',
+  ]);
+});
+
+test('of the receipts in a folder only those of one rotation are deleted', async () => {
+  const directory = join(folder, 'a', 'receipts');
+  const mask = process.umask(0);
+  using _restored = { [Symbol.dispose]: () => void process.umask(mask) };
+  const recipients = [await identityToRecipient(await generateIdentity())];
+  const receipts = openReceipts({ recipients, directory, writeLine: () => {} });
+  const other = { ...label, rotationId: '33333333-3333-4333-8333-333333333333' };
+  for (const each of [label, other]) {
+    await receipts.prepare(each);
+    await receipts.write(each, new Secret(answer));
+  }
+  await receipts.prepare(label);
+
+  await receipts.discard(label.rotationId);
+
+  expect(readdirSync(directory)).toEqual([`fleet%2Feast.${other.rotationId}.age`]);
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
+});
+
+test('a receipt without a reservation is for its owner only', async () => {
+  const { receipts } = await openWithKey({ withIdentity: false });
+  const mask = process.umask(0);
+  using _restored = { [Symbol.dispose]: () => void process.umask(mask) };
+
+  const place = (await receipts.write(label, new Secret(answer))) ?? '';
+
+  expect(statSync(place).mode & 0o777).toBe(0o600);
+});
+
+test('a receipt that cannot be read or opened does not hide another one', async () => {
+  const identity = await generateIdentity();
+  const [recipient, other] = [
+    await identityToRecipient(identity),
+    await identityToRecipient(await generateIdentity()),
+  ];
+  const { content, objects } = openBucket();
+  const openWith = (recipients: string[]) =>
+    openReceipts({
+      ...{ recipients, directory: folder, objects, identity: new Secret(identity) },
+      writeLine: () => {},
+    });
+  await openReceipts({ recipients: [recipient], objects, writeLine: () => {} }).write(
+    label,
+    new Secret(answer),
+  );
+  const [line] = [...content.values()];
+  const file = join(folder, `east.${label.rotationId}.age`);
+  const object = `s3://bucket/receipts/${label.rotationId}.json`;
+  const found = async () => {
+    const receipt = await openWith([]).find(label.rotationId);
+    return { ...receipt, body: receipt?.body && Buffer.from(receipt.body.reveal()) };
+  };
+  const opened = { place: object, body: Buffer.from(answer) };
+
+  mkdirSync(file);
+  expect(await found()).toEqual(opened);
+  content.clear();
+  expect(await found()).toEqual({ place: file, body: null });
+  rmSync(file, { recursive: true });
+  const sealedToOther = await openWith([other]).write(label, new Secret(answer));
+  content.set(`${label.rotationId}.json`, line as Uint8Array);
+  expect(await found()).toEqual(opened);
+  content.clear();
+  expect(await found()).toEqual({ place: sealedToOther, body: null });
+});
+
+test('an error of a folder that has no name is one sentence, too', async () => {
+  const directory = 'a\0b';
+  const receipts = openReceipts({ recipients: [], directory, writeLine: () => {} });
+
+  await expect(receipts.find(label.rotationId)).rejects.toMatchObject({
+    reason: 'receipt-unavailable',
+    message: `the receipts folder ${directory}: an unexpected error`,
+  });
+  await receipts.discard(label.rotationId);
+});
+
+test('a bucket that cannot be read is a failure, and a defect stays one', async () => {
+  const find = (error: Error) =>
+    openReceipts({
+      recipients: [],
+      objects: { ...openBucket().objects, get: () => Promise.reject(error) },
+      writeLine: () => {},
+    }).find(label.rotationId);
+
+  await expect(
+    find(new Failure('audit-unavailable', 'denied', { host: 'bucket' })),
+  ).rejects.toMatchObject({
+    reason: 'receipt-unavailable',
+    message: 'denied',
+    facts: { host: 'bucket' },
+  });
+  await expect(find(new TypeError('a defect'))).rejects.toThrow(TypeError);
+  const { objects } = openBucket();
+  const empty = openReceipts({ recipients: [], objects, writeLine: () => {} });
+  expect(await empty.find(label.rotationId)).toBeNull();
+});
+
 test('an invalid recipient and an invalid folder are rejected before the reset', async () => {
   const options = { directory: folder, writeLine: () => {} };
   const { identity } = await openWithKey({ withIdentity: false });
@@ -247,9 +374,10 @@ test('a wrong identity and a damaged file are errors that quote no content', asy
   ];
 
   for (const [content, key] of attempts) {
-    await expect(openReceipt(content, key)).rejects.toThrow(
-      'the receipt does not open with this identity, or is not an age file',
-    );
+    await expect(openReceipt(content, key)).rejects.toMatchObject({
+      reason: 'receipt-unavailable',
+      message: 'the receipt does not open with this identity, or is not an age file',
+    });
   }
 });
 

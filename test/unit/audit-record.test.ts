@@ -36,7 +36,9 @@ test('every event has a record, and its bytes are its RFC 8785 form', () => {
 test('a record is stored byte for byte as version 0.1 stored it', () => {
   const event = outcome('r-1', 'a', { trigger: { kind: 'manual', requestedBy: 'mia' } });
 
-  expect(formatRecord(event, { ...stamp, batchRemaining: 1, sealedSize: 5 }, cloudContext)).toBe(
+  expect(
+    formatRecord(event, { ...stamp, batchRemaining: 1, sealedSize: 5 }, { ...cloudContext }),
+  ).toBe(
     [
       '{"activity_id":3,"activity_name":"Password Change","actor":{"app_name":"thingspace-rotat',
       'or","user":{"name":"rotator"}},"category_uid":3,"class_uid":3001,"cloud":{"account":{"ui',

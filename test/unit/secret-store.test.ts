@@ -161,6 +161,23 @@ test('a secret that does not exist is named, with that of the application key', 
   );
 });
 
+test('the current version is read with its labels, its date and its document', async () => {
+  const { credentials, document, ...found } = await openMemory([current]).open().readCurrent();
+
+  expect({ ...found, document: document.reveal(), username: credentials.username }).toEqual({
+    ...{ ...current, document: documentText, username: 'uws' },
+  });
+});
+
+test('a version that is taken and gone is not stored', async () => {
+  const { store } = openMemory([current]);
+  const port = openSecretStore({ ...store, put: async () => 'taken' }, { secretId });
+
+  const answer = port.putPending('gone', await port.readCurrent(), new Secret(planted.fresh));
+
+  expect(await answer).toBe('taken');
+});
+
 test('a binary value has no credentials', async () => {
   const { open } = openMemory([{ ...current, value: 'binary' }]);
 
@@ -241,7 +258,10 @@ test.each<[string, Version[], number | RegExp]>([
   ['a damaged file', [{}, unreadable('store-unavailable', 'damaged'), {}], 1],
   ['a store without an answer', [{}, unreadable('store-unavailable')], /cannot be read/],
   ['a defect', [{}, { error: new TypeError('a defect') }], /a defect/],
-  ['twenty versions', Array(30).fill({}), 20],
+  ['thirty versions', Array(30).fill({}), 30],
+  ['forty of them', [...Array(40).fill({}), ...Array(30).fill(otherPassword)], 40],
+  ['records among them', [...Array(25).fill({}), ...Array(9).fill(ownDocument), {}], 35],
+  ['a key that is gone after them', [...Array(27).fill({}), unreadable('store-denied'), {}], 27],
 ])('the age of a password goes back over %s', async (_, older, expected) => {
   const at = (seconds: number) => ({ createdAtMs: 50_000 - seconds * 1000 });
   const versions = older.map((version, index) => ({ ...at(index + 1), ...version }));
