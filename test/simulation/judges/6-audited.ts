@@ -117,8 +117,8 @@ function outcomeFalsehood(simulation: Simulation, event: Audited, rotationId: st
 }
 
 /**
- * Whether the attempt that planned it ended before the record that allows its reset. Another process
- * may use the same token of Secrets Manager.
+ * Whether the attempt that planned it ended before the record that allows its reset. Another
+ * process may use the same token of Secrets Manager.
  */
 function wasOnlyPlanned(world: World, rotationId: string): boolean {
   if (rotationId.startsWith('native')) return false;
