@@ -442,6 +442,17 @@ test('a verification has all that it has seen', async () => {
     ...{ records: 10, archivedRecords: 0, checkpoints: 1, sealedRecords: 8, anchors: [8] },
     ...{ keys: [key], firstTimeMs: march, lastTimeMs: march + 9_000 },
   });
+  const begins = async (text: string) => {
+    const frontier = async () => ({ name: 'f', text });
+    const { findings, state } = await verifyLog({ ...source, frontier }, { verifiers });
+    return [state, findings.find(({ kind }) => kind === 'signature')?.message];
+  };
+  expect(await begins('x')).toEqual(['altered', 'f is no frontier']);
+  const end = endOf(stateEvents);
+  const forger = { ...openSigningKey(generateSigningKey(origin).signingKey), name: origin };
+  const forged = { ...forger, keyId: verifiers[0]?.keyId ?? 0 };
+  const text = await signFrontier(origin, end.tree, formatState(end, frontierFormat, []), [forged]);
+  expect(await begins(text)).toEqual(['altered', 'f has an invalid signature']);
   const empty = await verifyLog(memorySource([]), { verifiers });
   expect({ ...empty, root: null }).toMatchObject({
     ...{ records: 0, checkpoints: 0, sealedRecords: 0, newest: null, keys: [], anchors: [] },
@@ -499,6 +510,12 @@ test.each<[number, LoggedEvent]>([
       policyMaxAgeDays: 30,
     }),
   ],
+  [
+    4,
+    event('account.stopped', {
+      ...{ status: 'failure', certainty: undefined, ageDaysBefore: undefined },
+    }),
+  ],
   [1, event('rotation.intended', { status: 'started', certainty: undefined })],
   [1, { code: 'log.heartbeat' }],
   [3, { code: 'sink.failed', sink: 's', detail: 'd', lost: 1 }],
@@ -534,6 +551,21 @@ test('the actor, the host and the cloud are in each record', () => {
     [undefined, 1, 2],
     ['uws-a', undefined, undefined],
   ]);
+  expect(JSON.parse(stamped.texts[0] ?? '')).toEqual({
+    ...{ activity_id: 99, activity_name: 'log.heartbeat', category_uid: 3, class_uid: 3001 },
+    actor: { app_name: 'thingspace-rotator', user: { name: 'ops', uid: 'u-1' } },
+    cloud: { account: { uid: 'c' }, provider: 'AWS', region: 'r' },
+    message: 'log.heartbeat: ops',
+    metadata: {
+      ...{ event_code: 'log.heartbeat', log_name: origin, logged_time: march + 5_000 },
+      product: { name: 'thingspace-rotator', vendor_name: 'thingspace-rotator', version: '1.2.3' },
+      ...{ profiles: ['cloud'], sequence: 3, uid: views[0]?.uid, version: '1.5.0' },
+    },
+    ...{ severity_id: 1, status: 'Success', status_id: 1, time: march + 5_000, type_uid: 300_199 },
+    src_endpoint: { hostname: 'h', ip: '10.0.0.1', uid: 'e-1' },
+    unmapped: { batch_remaining: 1, sealed_size: 2 },
+    user: { name: 'ops' },
+  });
   const late = stampAll([promoted], { ...position, nowMs: march - 1 }, own, origin);
   expect(late.timeMs).toBe(march - 1);
   expect(new Set(views.map((view) => view?.uid)).size).toBe(2);

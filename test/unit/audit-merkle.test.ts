@@ -135,3 +135,21 @@ test('a leaf hashed in place equals one hashed from a copy, and base64 is revers
     null,
   ]);
 });
+
+test('a proof for a size or a place that cannot be is none', () => {
+  const [leaf] = leaves as [Hash];
+  const root = treeOf(leaves).root();
+
+  expect([-1, 8, 9].map((index) => rootFromInclusion(leaf, index, 8, []))).toEqual([
+    null,
+    null,
+    null,
+  ]);
+  expect(isConsistent(-1, emptyRoot, 8, root, [])).toBe(false);
+  expect(isConsistent(9, root, 8, root, [])).toBe(false);
+  expect(isConsistent(0, emptyRoot, 8, root, [])).toBe(true);
+  expect(isConsistent(8, root, 8, root, [])).toBe(true);
+  for (const size of [-1, 0.5, Number.NaN, 2 ** 53])
+    expect(() => new Tree(size, [])).toThrow('the frontier does not fit the size');
+  expect(() => new Tree(1, [])).toThrow('the frontier does not fit the size');
+});
