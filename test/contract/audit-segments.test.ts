@@ -81,7 +81,7 @@ const textsOf = async (source: AuditSource) => {
   return Promise.all(checkpoints.map(async (one) => [one.name, await one.read()]));
 };
 
-test('the files of a log have the names, the modes and the bytes of the documentation', async () => {
+test('the files of a log have the names, modes and bytes of the documentation', async () => {
   const mask = process.umask(0);
   using _restored = { [Symbol.dispose]: () => void process.umask(mask) };
   const { directory, segments } = await openFiles();
@@ -238,7 +238,7 @@ test('the newest checkpoint is found once, and again when there is a newer one',
   expect(found).toEqual([null, { name: path('000000000010'), size: 10, text: 'ten' }, null]);
 });
 
-test('months that are archived are removed with their checkpoints and older frontiers', async () => {
+test('archived months are removed with their checkpoints and older frontiers', async () => {
   const { directory, segments } = await openFiles();
   for (const [index, month] of ['2026-03', '2026-04', '2026-05'].entries())
     writeFileSync(join(directory, `audit-${month}.jsonl`), bytesOf(line(index)));

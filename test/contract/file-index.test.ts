@@ -350,7 +350,7 @@ test('a folder that was in use has a mark beside it', async () => {
   await refuseLost(directory, 'store-missing');
 });
 
-test('a mark that cannot be written or a folder that cannot be read is no failure here', async () => {
+test('a mark that cannot be written, or a folder that is a file, is no failure here', async () => {
   const file = join(folder, 'file');
   await writeFile(file, '');
 

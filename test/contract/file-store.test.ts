@@ -411,7 +411,7 @@ test('a token that Secrets Manager would reject, or a path, is a defect, and thr
   expect(await put('a-'.repeat(32))).toBe('written');
 });
 
-test('a version is on the disk before an index names it, and a taken token leaves no file', async () => {
+test('a version is durable before an index names it; a taken token leaves no file', async () => {
   await using handle = await open(dirname(world.directory));
   const prototype = Object.getPrototypeOf(handle) as FileHandle;
   const { sync } = prototype;

@@ -1,5 +1,5 @@
-// What the writer knows at the end of a log, record by record, and what a cache, a frontier, a proof
-// and a bundle say of it: complete values.
+// What the writer knows at the end of a log, record by record; and what a cache, frontier, proof
+// and bundle say of it: complete values.
 
 import { unzipSync } from 'fflate';
 import { archivedMonths } from '../../src/audit/archive.ts';
