@@ -101,8 +101,11 @@ test('the identity is read once, and a later read renews it', async () => {
   const { open, reads, puts } = openMemory([current]);
   const store = open();
 
+  const first = [await store.readRecord(0), reads.splice(0)];
   await store.readRecord(1);
   await store.putRecord(record(2));
+
+  expect(first).toEqual([null, [{ stage: 'ROTATION' }]]);
 
   const token = (sequence: number) => recordToken('arn:secret', sequence);
   expect(reads).toEqual([{ stage: 'ROTATION' }, { stage: 'AWSCURRENT' }, { versionId: token(1) }]);
