@@ -69,6 +69,17 @@ test('the facts are recorded once, and again only where they differ', async () =
   await log.close();
 });
 
+test('facts that the log has already are neither read nor appended', async () => {
+  const log = await openTestLog();
+  const facts: Facts = { policy, accounts: [{ name: 'a', secretId: 'thingspace/a' }] };
+  await recordFacts(log, facts);
+  const refuse = () => Promise.reject(new Error('it was called'));
+
+  await recordFacts({ factsHash: log.factsHash, append: refuse, source: null as never }, facts);
+
+  await log.close();
+});
+
 test('an account of native rotation is recorded once, and a run over others keeps it', async () => {
   const log = await openTestLog();
   const [own, native] = [{ name: 'a' }, { name: 'n', secretId: 'arn:n' }];
