@@ -128,7 +128,7 @@ function outcomeUntruth(
         ? null
         : 'no login with AWSCURRENT was accepted';
     case 'not-due':
-      if (attempt.isDisturbed) return null;
+      if (attempt.isDisturbed || attempt.isBlind) return null;
       if (current.password === world.live && currentAgeMs(world) >= 60 * dayMs)
         return 'the password is older than 60 days';
       return isProven ? null : healthUntruth(simulation, attempt);
