@@ -536,6 +536,18 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
   },
   'the receipts folder cannot be read': { record: opened(), fails: 'find' },
   'an operator typed the new password': { record: opened(), request: { receipt: typed } },
+  'an operator typed the new password, and another one is current': {
+    record: opened(),
+    current: byHand,
+    versions: [v1],
+    request: { receipt: typed },
+  },
+  'nothing is known, and the last reset gave the password of before': {
+    record: opened({ open: { ...open, basis: 'gone' }, history: [closed()] }),
+    ageMs: settled,
+    current: version('r0', 'before', { days: 70 }),
+    versions: [v0],
+  },
   'an operator typed the password that is current': {
     record: opened(),
     request: { receipt: { ...typed, password: new Secret('old') } },
