@@ -327,6 +327,10 @@ const owned: Readonly<Record<string, Facts>> = {
     ageMs: settled,
     intents: ['r1'],
   },
+  'the login limit was reached while a rotation was open, and the intent has its outcome': {
+    record: stopped('login-budget-spent', { refused: undefined, loginsSpent: 3, open }),
+    ageMs: settled,
+  },
   'the login was rejected while a rotation was open': {
     record: stopped('login-refused', { open }),
     ageMs: settled,
@@ -423,6 +427,11 @@ const owned: Readonly<Record<string, Facts>> = {
   'the same order rotated the password': {
     record: closedBefore({ ...ordered, versionId: 'r0', ...young }),
     current: r0,
+  },
+  'the same order rotated the password, and nobody knows when': {
+    record: closedBefore({ ...ordered, versionId: 'r0', sinceMs: undefined }),
+    current: version('r0', 'p0', { days: 1 }),
+    sinceDays: 1,
   },
   'the same order rotated the password long ago': {
     record: closedBefore({ ...ordered, versionId: 'r0' }),
