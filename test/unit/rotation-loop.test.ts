@@ -272,7 +272,7 @@ const stories: Readonly<Record<string, Story>> = {
     instead: { putRecord: [unavailable, unavailable, answers('taken')] },
   },
   'the store has room in half a minute': { instead: { roomAtMs: [answers(nowMs + 30_000)] } },
-  'the store has room in an hour': { instead: { roomAtMs: [answers(nowMs + 3_600_000)] } },
+  'the store has room in an hour': { instead: { roomAtMs: [answers(nowMs + 3_600_001)] } },
   'the store has room now': { instead: { roomAtMs: [answers(nowMs - 1)] } },
   'the lease ends before the login': { instead: { authorize: [pausedUntil(41_001, undefined)] } },
   'the lease ends with the login': { instead: { authorize: [pausedUntil(41_000, undefined)] } },
@@ -423,6 +423,10 @@ const stories: Readonly<Record<string, Story>> = {
       login: [answers({ login: 'accepted', session }), rejected],
       putRecord: [asUsual, asUsual, denied, denied, denied],
     },
+  },
+  'Secrets Manager rotates a suspended account, which the audit log does not have': {
+    facts: { record: { ...stopped, refused: 'v1' } as AttemptRecord },
+    asked: native,
   },
   'a resume': { facts: { record: stopped, intents: ['r9'] }, asked: resume },
   'a resume is not written': {
