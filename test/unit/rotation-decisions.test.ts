@@ -423,6 +423,15 @@ const owned: Readonly<Record<string, Facts>> = {
     current: r0,
     versions: [stored],
   },
+  'the token of this rotation is closed, and another key was edited': {
+    record: closedBefore({ rotationId: 'r1', versionId: 'r1', ...young }),
+    current: version('edited', 'new', { days: 1 }),
+    versions: [stored, v0],
+  },
+  'the token of this rotation is closed, and its version is gone': {
+    record: recordOf({ history: [closed(young), closed({ rotationId: 'r1', versionId: 'r1' })] }),
+    current: r0,
+  },
   'the token of this rotation has a value': { versions: [stored], sinceDays: 5 },
   'the same order rotated the password': {
     record: closedBefore({ ...ordered, versionId: 'r0', ...young }),
