@@ -101,6 +101,13 @@ export type Facts = {
   readonly request?: Partial<Request>;
 };
 
+const reasonOf = (method: NonNullable<Facts['fails']>): Reason =>
+  method === 'rotationsOf'
+    ? 'audit-unavailable'
+    : method === 'find'
+      ? 'receipt-unavailable'
+      : 'store-unavailable';
+
 /** Ports that read these facts and can do nothing else. */
 export function portsOf(facts: Facts): Omit<Ports, 'observe'> {
   const { record = null, ageMs = 100_000, fails } = facts;
@@ -109,7 +116,7 @@ export function portsOf(facts: Facts): Omit<Ports, 'observe'> {
   const known = new Map([current, ...(facts.versions ?? [])].map((one) => [one.versionId, one]));
   for (const id of facts.hidden ?? []) known.delete(id);
   const answering = <T>(method: NonNullable<Facts['fails']>, value: T): Promise<T> =>
-    method === fails ? Promise.reject(failure('store-unavailable')) : Promise.resolve(value);
+    method === fails ? Promise.reject(failure(reasonOf(method))) : Promise.resolve(value);
   const found = (one: AttemptRecord | null): FoundRecord | null => one && { record: one, ageMs };
   const open: OpenIntent[] = (facts.intents ?? []).map((rotationId) => ({
     rotationId,

@@ -327,6 +327,10 @@ const owned: Readonly<Record<string, Facts>> = {
     ageMs: settled,
     intents: ['r1'],
   },
+  'the login limit was reached while a rotation was open, and the intent has its outcome': {
+    record: stopped('login-budget-spent', { refused: undefined, loginsSpent: 3, open }),
+    ageMs: settled,
+  },
   'the login was rejected while a rotation was open': {
     record: stopped('login-refused', { open }),
     ageMs: settled,
@@ -419,10 +423,24 @@ const owned: Readonly<Record<string, Facts>> = {
     current: r0,
     versions: [stored],
   },
+  'the token of this rotation is closed, and another key was edited': {
+    record: closedBefore({ rotationId: 'r1', versionId: 'r1', ...young }),
+    current: version('edited', 'new', { days: 1 }),
+    versions: [stored, v0],
+  },
+  'the token of this rotation is closed, and its version is gone': {
+    record: recordOf({ history: [closed(young), closed({ rotationId: 'r1', versionId: 'r1' })] }),
+    current: r0,
+  },
   'the token of this rotation has a value': { versions: [stored], sinceDays: 5 },
   'the same order rotated the password': {
     record: closedBefore({ ...ordered, versionId: 'r0', ...young }),
     current: r0,
+  },
+  'the same order rotated the password, and nobody knows when': {
+    record: closedBefore({ ...ordered, versionId: 'r0', sinceMs: undefined }),
+    current: version('r0', 'p0', { days: 1 }),
+    sinceDays: 1,
   },
   'the same order rotated the password long ago': {
     record: closedBefore({ ...ordered, versionId: 'r0' }),
@@ -536,6 +554,18 @@ const rotationOpen: Readonly<Record<string, Facts>> = {
   },
   'the receipts folder cannot be read': { record: opened(), fails: 'find' },
   'an operator typed the new password': { record: opened(), request: { receipt: typed } },
+  'an operator typed the new password, and another one is current': {
+    record: opened(),
+    current: byHand,
+    versions: [v1],
+    request: { receipt: typed },
+  },
+  'nothing is known, and the last reset gave the password of before': {
+    record: opened({ open: { ...open, basis: 'gone' }, history: [closed()] }),
+    ageMs: settled,
+    current: version('r0', 'before', { days: 70 }),
+    versions: [v0],
+  },
   'an operator typed the password that is current': {
     record: opened(),
     request: { receipt: { ...typed, password: new Secret('old') } },

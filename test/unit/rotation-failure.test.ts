@@ -63,6 +63,7 @@ test.each<[unknown, string]>([
   [systemError('Unknown system error -37', -37), 'ENOLCK'],
   [systemError('enospc'), ''],
   [systemError(7), ''],
+  [systemError(['ENOENT']), ''],
   [new Error('no code'), ''],
   [null, ''],
   [undefined, ''],
