@@ -475,7 +475,8 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
   const record = evidence.record?.record;
   const open = openIn(evidence);
   const { abandon } = request;
-  if (finding.finding === 'busy') return refuse(state, at, evidence, finding);
+  if (finding.finding === 'busy' || finding.finding === 'outdated')
+    return refuse(state, at, evidence, finding);
   if (abandon !== undefined && abandon !== open?.rotationId) {
     const detail = `rotation ${abandon} is not open, and nothing was changed`;
     return ending(cleared(state), at, { outcome: 'settled', detail });
@@ -484,6 +485,8 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
   const older = finding.finding === 'store-older' ? finding.missing : null;
   const missing = older && 'rotationId' in older ? older.rotationId : undefined;
   if (!stopped && older === null && abandon === undefined && (record?.loginsSpent ?? 0) === 0) {
+    // Nothing to clear is no success while something else is wrong (promise 10).
+    if (finding.finding !== 'closed') return refuse(state, at, evidence, finding);
     const detail = 'automatic rotation is not suspended';
     return ending(cleared(state), at, { outcome: 'settled', detail });
   }
@@ -498,8 +501,11 @@ function resume(state: Surveyed, at: Moment, evidence: Evidence, finding: Findin
   );
   const kept = { open: abandon === undefined ? carried.open : undefined, history };
   const after = record ?? { sequence: 0, basis: at.current.versionId };
+  const others = reconciled(state, evidence).filter(
+    (event) => !closings.some(({ rotationId }) => rotationId === event.rotationId),
+  );
   const audit = [
-    ...reconciled(state, evidence),
+    ...others,
     ...(stopped ? unrecordedSuspension(state, evidence, stopped) : []),
     ...closings.map((closing) => closed(state, at.current, closing)),
     auditOf(state, 'account.resumed', 'success', { username, rotationId: open?.rotationId }),
