@@ -1,14 +1,11 @@
 // Suites whose cases start processes run a part of them: another part every hour, so that all cases
-// run in the course of a day. MATRIX=complete runs all, MATRIX=3 the part with that number.
+// run in the course of a day (part.mjs).
 //
 // A step divides 24. Where rows and columns both have a step, the steps have no common divisor
 // (3 and 8), so that every combination has its hour.
 
+import { isComplete, part } from './part.mjs';
 import { type Tool, testWith } from './tools.ts';
-
-const matrix = process.env['MATRIX'] ?? '';
-const isComplete = matrix === 'complete';
-const part = /^\d+$/.test(matrix) ? Number(matrix) : Math.floor(Date.now() / 3_600_000);
 
 /**
  * Every nth case; `offset` moves the part, so that two suites of one thing have different ones.

@@ -24,17 +24,15 @@ ${machines} machine`,
     },
   );
 
-// One run in six has these; every run has new seeds.
-testPart(6, 3)(
-  'worlds from seeds break no promise, and reach everything that can be reached',
-  async () => {
-    const options = ['--seed', '1', '--runs', '2500', '--faults', '6', '--reach'];
+// CI always has these, other runs one in six; every run has new seeds.
+const inCi = process.env['CI'] ? test : testPart(6, 3);
+inCi('worlds from seeds break no promise, and reach everything that can be reached', async () => {
+  const options = ['--seed', '1', '--runs', '2500', '--faults', '6', '--reach'];
 
-    expect(await exploring(...options)).toBe(2_500);
-  },
-);
+  expect(await exploring(...options)).toBe(2_500);
+});
 
 // The seed is printed; a failure prints the command that repeats it, and a test to paste.
 test('worlds from new seeds break no promise', async () => {
-  expect(await exploring('--runs', '200', '--faults', '6')).toBe(200);
+  expect(await exploring('--runs', '100', '--faults', '6')).toBe(100);
 });
