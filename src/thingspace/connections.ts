@@ -163,6 +163,7 @@ function openConnection(options: ConnectionOptions): Opened {
     isFresh: () => clock.monotonicMs() - connectedAtMs < unusedLimitMs,
     begin() {
       for (const event of early) socket.off(event, discard);
+      socket.setTimeout(0); // The limit was for an unused one; a reset may take a minute.
       return !socket.destroyed;
     },
   };
