@@ -13,6 +13,11 @@ export const examples = [
         from: 'if (request.native && details.versions.get(request.native.rotationId)) {',
         to: 'if (false) {',
       },
+      {
+        file: 'rotation/rotate.ts',
+        from: "request.purpose === 'rotate' ? request.native?.rotationId : undefined;",
+        to: 'undefined;',
+      },
     ],
     tests: simulation,
   },
