@@ -192,6 +192,10 @@ function refuse(
   return ending(state, at, { ...verdict, rotationId: open?.rotationId }, { audit });
 }
 
+/** Whether the audit log has no outcome of this rotation. */
+const hasOpenIntent = ({ openIntents }: Evidence, rotationId: string | undefined): boolean =>
+  openIntents.some((intent) => intent.rotationId === rotationId);
+
 /**
  * What the audit log lacks about a suspension, because its writer ended or the log could not be
  * written: the suspension, and the outcome of the rotation whose intent is open.
@@ -201,9 +205,9 @@ function unrecordedSuspension(
   evidence: Evidence,
   record: StoppedRecord,
 ): AuditEvent[] {
-  const { openIntents, current, suspension } = evidence;
+  const { current, suspension } = evidence;
   const { open } = record;
-  const isOpen = openIntents.some(({ rotationId }) => rotationId === open?.rotationId);
+  const isOpen = hasOpenIntent(evidence, open?.rotationId);
   const isRecorded = suspension?.attemptRecord === record.sequence;
   const events = suspensionEvents(state, current, record).filter(({ code }) =>
     code === 'account.stopped' ? !isRecorded : isOpen,
@@ -230,8 +234,8 @@ function unrecordedEnd(
   finding: Found<'sealed'> | Found<'unreadable'>,
 ): AuditEvent[] {
   const { rotationId } = finding.open;
-  const { current, openIntents } = evidence;
-  if (!openIntents.some((intent) => intent.rotationId === rotationId)) return [];
+  const { current } = evidence;
+  if (!hasOpenIntent(evidence, rotationId)) return [];
   const reason = finding.finding === 'sealed' ? 'receipt-sealed' : 'answer-unreadable';
   const detail = detailOf(finding, evidence);
   return [outcomeOf(state, current, { rotationId, reason, detail, certainty: 'changed' })];
@@ -399,7 +403,7 @@ function test(state: Surveyed, at: Moment, evidence: Evidence, finding: Found<'t
 function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): State {
   const { request, tally } = state;
   const unrecorded = reconciled(state, evidence);
-  const { current, openIntents } = evidence;
+  const { current } = evidence;
   const before = evidence.record?.record;
   // The count in this attempt's own record is over once its login was accepted.
   const isAccepted = tally.session !== undefined && before?.holder.id === tally.owner.id;
@@ -409,8 +413,7 @@ function claim(state: Surveyed, at: Moment, evidence: Evidence, plan: Plan): Sta
   if (spentBefore >= loginLimit) {
     const after = { ...carried, sequence: sequence - 1 };
     const open = openIn(evidence);
-    const isUnrecorded =
-      open !== undefined && openIntents.some(({ rotationId }) => rotationId === open.rotationId);
+    const isUnrecorded = open && hasOpenIntent(evidence, open.rotationId);
     const carriedAudit = isUnrecorded ? [suspendedOutcome(state, evidence, open)] : [];
     const known = { ...tally, carried: [...tally.carried, ...carriedAudit] };
     const counted = { ...state, tally: known };
