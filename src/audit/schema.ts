@@ -1,7 +1,6 @@
 // What the audit log holds: its events, and the one table of the fields of a record. The printer
-// and the reader (record.ts), the CSV columns (report/csv.ts) and the tables in docs/AUDIT.md are
-// made from it. Data only, and no field that could hold a secret: what is not in this table is not
-// written.
+// and the reader (record.ts) and the tables in docs/AUDIT.md are made from it. Data only, and no
+// field that could hold a secret: what is not in this table is not written.
 
 import type { AuditEvent, Trigger } from '../rotation/event.ts';
 import type { Result } from '../rotation/state.ts';

@@ -58,7 +58,7 @@ async function isException({ config, clock, rotator }: Session, id: string): Pro
     accounts: null,
     store: null,
     policy: config.policy,
-    sample: { count: 0 },
+    sampleCount: 0,
   });
   return report.exceptions.some((exception) => exception.id === id);
 }

@@ -9,7 +9,7 @@ import { recordFacts } from '../audit/facts.ts';
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
-import type { StoreFact } from '../report/account.ts';
+import { type StoreFact, storeFactOf } from '../report/account.ts';
 import { type BuiltReport, buildReport, type Report, type ReportOptions } from '../report/build.ts';
 import { reportCsv, reportJson } from '../report/export.ts';
 import { reportHtml } from '../report/html.tsx';
@@ -128,7 +128,7 @@ async function build(
     store: known.store,
     policy: config.policy,
     consistentWith: readCheckpoints(shell, flags),
-    sample: count === undefined ? undefined : { count },
+    sampleCount: count,
   });
 }
 
@@ -137,15 +137,7 @@ async function readStore(
   accounts: readonly Account[],
 ): Promise<ReadonlyMap<string, StoreFact>> {
   const statuses = await readStatuses(rotator, accounts);
-  return new Map(
-    statuses.map(({ account, state, reason, passwordSinceMs }) => [
-      account,
-      {
-        passwordSinceMs: passwordSinceMs ?? null,
-        state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
-      },
-    ]),
-  );
+  return new Map(statuses.map((status) => [status.account, storeFactOf(status)]));
 }
 
 /** The three files of a report; the page names the SHA-256 of the others. */

@@ -6,17 +6,12 @@ import { mapChunks, Name, Section } from '../html/page.tsx';
 import { printable } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import type { AccountRow } from './account.ts';
+import type { Report } from './build.ts';
 import type { Attempt, Change } from './history.ts';
-import { bucketText } from './text.ts';
+import { bucketFacts } from './text.ts';
 
 /** The anchor of the account with this position in the table. */
 export const historyId = (index: number): string => `a${index + 1}`;
-
-type Entry = {
-  readonly atMs: number;
-  readonly text: string;
-  readonly records: readonly number[];
-};
 
 /** `record 7`, `records 7, 9 and 12`; of a long list the first ones. */
 export function recordsText(records: readonly number[], most = 12): string {
@@ -50,12 +45,13 @@ function changeText({ by, sequence, sinceMs, actor }: Change): string {
   return `${what}, ${since}; ${actor}`;
 }
 
-function entriesOf({ attempts, changes, stops, exemptions }: AccountRow): Entry[] {
-  return [
+/** What happened in the period, one entry a line. */
+function entryLines({ attempts, changes, stops, exemptions }: AccountRow): string {
+  const entries = [
     ...attempts.map((attempt) => ({
       atMs: attempt.intendedAtMs,
       text: attemptText(attempt),
-      records: [attempt.sequence, ...(attempt.closedBy ? [attempt.closedBy.sequence] : [])],
+      records: attempt.records,
     })),
     ...changes
       .filter(({ by }) => by === 'first' || by === 'outside')
@@ -64,29 +60,25 @@ function entriesOf({ attempts, changes, stops, exemptions }: AccountRow): Entry[
         text: changeText(change),
         records: change.sequence === null ? [] : [change.sequence],
       })),
-    ...stops.map(({ fromMs, toMs, reason, sequence }) => ({
-      atMs: fromMs,
-      text: `suspended (${reason})${toMs === null ? '' : ` until ${isoDay(toMs)}`}`,
-      records: [sequence],
-    })),
-    ...exemptions.map(({ fromMs, who, why, until, sequence }) => ({
-      atMs: fromMs,
-      text: `exempt until ${until}, approved by ${who}: ${why}`,
-      records: [sequence],
-    })),
-  ].sort((a, b) => a.atMs - b.atMs);
-}
-
-/** One entry a line. */
-function entryLines(row: AccountRow): string {
-  const lines = entriesOf(row).map(
-    ({ atMs, text, records }) => `\n${isoDay(atMs)} ${printable(text)}, ${recordsText(records)}`,
-  );
+    ...stops.map(({ fromMs: atMs, toMs, reason, sequence }) => {
+      const until = toMs === null ? '' : ` until ${isoDay(toMs)}`;
+      return { atMs, text: `suspended (${reason})${until}`, records: [sequence] };
+    }),
+    ...exemptions.map(({ fromMs: atMs, who, why, until, sequence }) => {
+      const text = `exempt until ${until}, approved by ${who}: ${why}`;
+      return { atMs, text, records: [sequence] };
+    }),
+  ];
+  const lines = entries
+    .sort((a, b) => a.atMs - b.atMs)
+    .map(
+      ({ atMs, text, records }) => `\n${isoDay(atMs)} ${printable(text)}, ${recordsText(records)}`,
+    );
   return lines.join('') || '\nNo record in the period.';
 }
 
 /** The section with the history of every account. */
-export const Histories = ({ rows }: { rows: readonly AccountRow[] }): Child => (
+export const Histories = ({ rows }: Report): Child => (
   <Section id="history" title="History of each account">
     <p class="soft">
       The numbers are sequence numbers of records: <code>thingspace-rotator audit show NUMBER</code>
@@ -96,7 +88,7 @@ export const Histories = ({ rows }: { rows: readonly AccountRow[] }): Child => (
         {part.map((row, index) => (
           <li id={historyId(from + index)}>
             <Name of={row.account} />
-            {` ${bucketText(row.bucket, row.limits).title}${entryLines(row)}`}
+            {` ${bucketFacts[row.bucket].title}${entryLines(row)}`}
           </li>
         ))}
       </ul>

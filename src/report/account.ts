@@ -2,90 +2,50 @@
 // the largest age of its password, and what happened.
 
 import type { Limits } from '../audit/facts.ts';
+import type { AccountStatus } from '../rotation/status.ts';
 import { dayMs } from '../time.ts';
 import {
   type AccountHistory,
   type Attempt,
   type Change,
-  type Exemption,
   isMember,
   type Setting,
-  type Stop,
 } from './history.ts';
 import {
   type AgeClass,
   clipped,
+  countVerdicts,
   type DayVerdict,
   daysOf,
   limitsAt,
+  noVerdicts,
   type Segment,
   timelineOf,
 } from './timeline.ts';
 
 /** What the secret store says about an account. */
 export type StoreFact = {
-  /**
-   * When the current password was first stored; `null` when the store does not know. UTC
-   * milliseconds.
-   */
+  /** When the current password was first stored, UTC milliseconds; `null` when it is not known. */
   readonly passwordSinceMs: number | null;
   /** `settled`, `busy`, `in doubt`, `stopped: reason`; for people. */
   readonly state: string;
 };
 
+export const storeFactOf = (status: {
+  readonly state: AccountStatus['state'] | 'unknown';
+  readonly reason?: string | undefined;
+  readonly passwordSinceMs?: number | undefined;
+}): StoreFact => {
+  const { state, reason, passwordSinceMs = null } = status;
+  const isPlain = state === 'settled' || reason === undefined;
+  return { passwordSinceMs, state: isPlain ? state : `${state}: ${reason}` };
+};
+
 /** `removed`: it left the inventory before the end of the period. */
 export type Bucket = AgeClass | 'removed';
 
-export type AccountRow = {
-  readonly account: string;
-  readonly username: string | null;
-  readonly secretId: string | null;
-  /** At the end of the period. */
-  readonly bucket: Bucket;
-  /** Why it is in that bucket, where the age does not show it. */
-  readonly note: string | null;
-  readonly lastChange: Change | null;
-  /** At the end of the period; `null` when it is not known since when the password is in use. */
-  readonly ageMs: number | null;
-  readonly largestAgeMs: number | null;
-  /** When it had that age. */
-  readonly largestAtMs: number | null;
-  /** The limits at the end of its last day in the period. */
-  readonly limits: Limits;
-  /** The days of the period on which it was in the population, each by its worst moment. */
-  readonly days: Readonly<Record<DayVerdict | 'all', number>>;
-  readonly dayVerdicts: ReadonlyMap<number, DayVerdict>;
-  readonly nextDueMs: number | null;
-  readonly succeeded: number;
-  readonly failed: number;
-  readonly unknown: number;
-  /** The segments of the period. */
-  readonly segments: readonly Segment[];
-  /** All segments, also before the period. */
-  readonly timeline: readonly Segment[];
-  /** In the period. */
-  readonly changes: readonly Change[];
-  readonly attempts: readonly Attempt[];
-  readonly stops: readonly Stop[];
-  readonly exemptions: readonly Exemption[];
-  readonly openAttempts: readonly Attempt[];
-  readonly storeState: string | null;
-  /**
-   * How store and log differ: a password newer than every change in the log, or older than the last
-   * one.
-   */
-  readonly storeDiffers: {
-    readonly kind: 'newer' | 'older';
-    readonly passwordSinceMs: number;
-  } | null;
-};
-
-/** Store and log have two clocks, and a password is stored shortly before it is recorded. */
-const clockToleranceMs = 15 * 60_000;
-
-export type RowOptions = {
-  readonly history: AccountHistory;
-  readonly store: StoreFact | null;
+/** What all rows of a report share. */
+export type RowContext = {
   readonly fromMs: number;
   readonly endMs: number;
   /** The limits of the fleet, as the log has them, and those for a log without any. */
@@ -93,11 +53,16 @@ export type RowOptions = {
   readonly policy: Limits;
 };
 
+export type AccountRow = ReturnType<typeof accountRow>;
+
 /** The row of one account at `endMs`, over the period from `fromMs`. */
-export function accountRow(options: RowOptions): AccountRow {
-  const { store, fromMs, endMs, fleet, policy } = options;
-  const storeDiffers = differenceOf(options.history.changes, store?.passwordSinceMs ?? null, endMs);
-  const history = withStore(options.history, storeDiffers);
+export function accountRow(
+  logged: AccountHistory,
+  store: StoreFact | null,
+  { fromMs, endMs, fleet, policy }: RowContext,
+) {
+  const storeDiffers = differenceOf(logged.changes, store?.passwordSinceMs ?? null, endMs);
+  const history = withStore(logged, storeDiffers);
   const timeline = timelineOf(history, fleet, policy, endMs);
   const segments = clipped(timeline, fromMs, endMs);
   const latest = segments.at(-1);
@@ -108,28 +73,38 @@ export function accountRow(options: RowOptions): AccountRow {
   const countOf = (...statuses: readonly Attempt['status'][]): number =>
     attempts.filter(({ status }) => statuses.includes(status)).length;
   const dayVerdicts = daysOf(segments);
+  const bucket: Bucket = last?.ageClass ?? 'removed';
   return {
     account: history.account,
     username: history.username ?? null,
     secretId: history.secretId ?? null,
-    bucket: last?.ageClass ?? 'removed',
+    /** At the end of the period. */
+    bucket,
+    /** Why it is in that bucket, where the age does not show it. */
     note: last ? noteOf(last) : null,
     lastChange: history.changes.at(-1) ?? null,
+    /** At the end of the period; `null` when it is not known since when the password is in use. */
     ageMs,
-    ...largestOf(segments),
+    ...largestAgeOf(segments),
+    /** The limits at the end of its last day in the period. */
     limits,
-    days: countDays(dayVerdicts),
+    /** The days of the period on which it was in the population, each by its worst moment. */
+    days: { all: dayVerdicts.size, ...countVerdicts(dayVerdicts.values()) },
     dayVerdicts,
     nextDueMs: ageMs === null ? null : endMs - ageMs + limits.rotateAfterDays * dayMs,
     succeeded: countOf('success'),
     failed: countOf('failure'),
     unknown: countOf('unknown', 'open'),
+    /** The segments of the period. */
     segments,
+    /** All segments, also before the period. */
     timeline,
+    /** What happened in the period. */
     changes: history.changes.filter(({ timeMs }) => timeMs >= fromMs),
     attempts,
     stops: history.stops.filter(({ toMs }) => toMs === null || toMs >= fromMs),
     exemptions: history.exemptions.filter((one) => one.toMs > fromMs && one.fromMs < endMs),
+    /** Also of the time before the period. */
     openAttempts: history.attempts.filter(({ status }) => status === 'open'),
     storeState: store?.state ?? null,
     storeDiffers,
@@ -142,77 +117,74 @@ const noteOf = ({ exemption, doubt, ageClass }: Segment): string | null => {
   return ageClass === 'unknown' ? 'stored by hand; the age of the password is not known' : null;
 };
 
-function countDays(verdicts: ReadonlyMap<number, DayVerdict>): AccountRow['days'] {
-  const days = { all: 0, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
-  for (const verdict of verdicts.values()) {
-    days.all += 1;
-    days[verdict] += 1;
-  }
-  return days;
-}
+/**
+ * How store and log differ: a password newer than every change in the log, or older than the last
+ * one.
+ */
+type StoreDifference = {
+  readonly kind: 'newer' | 'older';
+  readonly passwordSinceMs: number;
+};
+
+/** Store and log have two clocks, and a password is stored shortly before it is recorded. */
+const clockToleranceMs = 15 * 60_000;
 
 function differenceOf(
   changes: readonly Change[],
-  sinceMs: number | null,
+  passwordSinceMs: number | null,
   endMs: number,
-): AccountRow['storeDiffers'] {
+): StoreDifference | null {
   const last = changes.at(-1);
-  if (sinceMs === null || sinceMs >= endMs || !last) return null;
+  if (passwordSinceMs === null || passwordSinceMs >= endMs || !last) return null;
   const oldestMs = last.sinceMs ?? last.timeMs;
-  if (sinceMs > last.recordedMs + clockToleranceMs)
-    return { kind: 'newer', passwordSinceMs: sinceMs };
-  if (sinceMs < oldestMs - clockToleranceMs) return { kind: 'older', passwordSinceMs: sinceMs };
-  return null;
+  if (passwordSinceMs > last.recordedMs + clockToleranceMs)
+    return { kind: 'newer', passwordSinceMs };
+  return passwordSinceMs < oldestMs - clockToleranceMs ? { kind: 'older', passwordSinceMs } : null;
 }
 
 /**
  * The history with what only the store shows: a newer password, whose age is not known, or an
  * older one, whose age counts.
  */
-function withStore(history: AccountHistory, differs: AccountRow['storeDiffers']): AccountHistory {
-  if (differs === null) return history;
-  const { kind, passwordSinceMs } = differs;
-  const changes = [...history.changes];
-  const last = changes.at(-1);
-  if (kind === 'newer') changes.push(changeInStore(passwordSinceMs));
-  else if (last) changes.splice(-1, 1, { ...last, sinceMs: passwordSinceMs });
-  return { ...history, changes };
+function withStore(history: AccountHistory, differs: StoreDifference | null): AccountHistory {
+  const last = history.changes.at(-1);
+  if (differs === null || last === undefined) return history;
+  const { kind, passwordSinceMs: timeMs } = differs;
+  if (kind === 'older') {
+    const changes = [...history.changes.slice(0, -1), { ...last, sinceMs: timeMs }];
+    return { ...history, changes };
+  }
+  const said = {
+    timeMs,
+    recordedMs: timeMs,
+    sinceMs: null,
+    sequence: null,
+    by: 'outside',
+  } as const;
+  const change: Change = { ...said, actor: '', trigger: '', verified: false };
+  return { ...history, changes: [...history.changes, change] };
 }
 
-/** A change that only the store shows. */
-const changeInStore = (timeMs: number): Change => ({
-  timeMs,
-  sinceMs: null,
-  recordedMs: timeMs,
-  by: 'outside',
-  sequence: null,
-  actor: '',
-  trigger: '',
-  verified: false,
-});
-
-function largestOf(segments: readonly Segment[]): Pick<AccountRow, 'largestAgeMs' | 'largestAtMs'> {
-  let largest: { largestAgeMs: number | null; largestAtMs: number | null } = {
-    largestAgeMs: null,
-    largestAtMs: null,
-  };
-  for (const { fromMs, toMs, ageMs } of segments) {
-    if (ageMs === null) continue;
-    const at = ageMs + (toMs - fromMs);
-    if (at > (largest.largestAgeMs ?? -1)) largest = { largestAgeMs: at, largestAtMs: toMs };
-  }
-  return largest;
+/** The largest age, and when it was reached; the first time where it was reached twice. */
+function largestAgeOf(segments: readonly Segment[]): {
+  readonly largestAgeMs: number | null;
+  readonly largestAtMs: number | null;
+} {
+  const ends = segments.flatMap(({ fromMs, toMs, ageMs }) =>
+    ageMs === null ? [] : { largestAgeMs: ageMs + (toMs - fromMs), largestAtMs: toMs },
+  );
+  const [largest] = ends.sort((a, b) => b.largestAgeMs - a.largestAgeMs);
+  return largest ?? { largestAgeMs: null, largestAtMs: null };
 }
 
 /** A UTC day, by its number, and how many accounts were judged how. */
-export type DayCounts = { readonly day: number } & Readonly<Record<DayVerdict, number>>;
+export type DayCounts = { readonly day: number } & Record<DayVerdict, number>;
 
 export function dailyCounts(rows: readonly AccountRow[]): DayCounts[] {
-  const counts = new Map<number, { day: number } & Record<DayVerdict, number>>();
+  const counts = new Map<number, DayCounts>();
   for (const { dayVerdicts } of rows)
     for (const [day, verdict] of dayVerdicts) {
-      const empty = { day, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
-      const count = counts.get(day) ?? empty;
+      const count = counts.get(day) ?? { day, ...noVerdicts };
       count[verdict] += 1;
       counts.set(day, count);
     }

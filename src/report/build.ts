@@ -11,17 +11,12 @@ import type { AuditSource } from '../audit/reader.ts';
 import { inventoryHash } from '../audit/record.ts';
 import { type Verification, verifyLog } from '../audit/verify.ts';
 import { isoTime } from '../time.ts';
-import {
-  type AccountRow,
-  accountRow,
-  type DayCounts,
-  dailyCounts,
-  type StoreFact,
-} from './account.ts';
-import { type Exception, exceptionsOf } from './exceptions.ts';
+import { type AccountRow, accountRow, dailyCounts, type StoreFact } from './account.ts';
+import { exceptionsOf } from './exceptions.ts';
 import { addRecord, createHistory, isMember, type LogHistory } from './history.ts';
-import { createSampling, drawSamples, type Proof, type Samples } from './sample.ts';
-import { type DayVerdict, limitsAt } from './timeline.ts';
+import { createSampling, drawSamples } from './sample.ts';
+import { bucketFacts } from './text.ts';
+import { countVerdicts, type DayVerdict, limitsAt } from './timeline.ts';
 
 export type ReportOptions = {
   readonly source: AuditSource;
@@ -46,155 +41,79 @@ export type ReportOptions = {
   readonly policy: Limits;
   /** Checkpoints kept elsewhere, for example that of the previous report. */
   readonly consistentWith?: readonly string[] | undefined;
-  /** How many rotations to draw, and the seed; by default the root of the newest checkpoint. */
-  readonly sample?: { readonly count: number; readonly seed?: string | undefined } | undefined;
+  /** How many rotations to draw. */
+  readonly sampleCount?: number | undefined;
 };
 
-export type Buckets = Readonly<Record<AccountRow['bucket'], number>>;
-
-export type Report = {
-  /** The same for the same period of the same log. */
-  readonly id: string;
-  readonly origin: string;
-  readonly productVersion: string;
-  readonly fromMs: number;
-  readonly toMs: number;
-  /** The end of the reported time. */
-  readonly endMs: number;
-  readonly madeAtMs: number;
-  /** That of the fleet, at the end of the period. */
-  readonly policy: Limits;
-  /** The accounts of the inventory at the end of the period. */
-  readonly verdict: {
-    readonly accounts: number;
-    readonly inside: number;
-    readonly outside: number;
-    readonly unknown: number;
-    readonly exempt: number;
-  };
-  /**
-   * The accounts that were in the inventory on any day of the period: compliant on each of their
-   * days, overdue on one, unknown on one and never overdue, or exempt on one and else compliant.
-   */
-  readonly period: Readonly<Record<DayVerdict | 'accounts', number>>;
-  /** How many accounts were judged how on each day. */
-  readonly days: readonly DayCounts[];
-  readonly buckets: Buckets;
-  /** Worst first. */
-  readonly rows: readonly AccountRow[];
-  readonly exceptions: readonly Exception[];
-  readonly population: {
-    readonly atStart: number;
-    readonly added: readonly string[];
-    readonly removed: readonly string[];
-    readonly atEnd: number;
-    /** On any day of the period. */
-    readonly inPeriod: number;
-    readonly attempts: number;
-    readonly withOutcome: number;
-    readonly open: number;
-    readonly firstSequence: number | null;
-    readonly lastSequence: number | null;
-    readonly records: number;
-    /** Whether the newest `inventory.summary` fits the accounts in the log. */
-    readonly summary: 'matches' | 'differs' | 'none';
-    readonly store:
-      | 'not performed'
-      | { readonly asked: number; readonly differing: number; readonly missing: readonly string[] };
-    /** In the configuration but not in the log. */
-    readonly unseen: readonly string[];
-    /** In the log but not in the configuration. */
-    readonly unlisted: readonly string[];
-  };
-  readonly integrity: Verification & {
-    readonly checkpointsInPeriod: readonly { readonly size: number; readonly name: string }[];
-    /** The text of the newest checkpoint. */
-    readonly checkpointText: string | null;
-    readonly keyId: string | null;
-    readonly previous: 'consistent' | 'inconsistent' | 'not given';
-  };
-  readonly samples: Samples;
-};
-
-export type BuiltReport = {
-  readonly report: Report;
-  readonly proofs: readonly Proof[];
-};
+export type BuiltReport = Awaited<ReturnType<typeof buildReport>>;
+export type Report = BuiltReport['report'];
 
 /**
  * Reads the log once to verify it, once for the accounts, and once for the proofs. Throws
  * `audit-unavailable`.
  */
-export async function buildReport(options: ReportOptions): Promise<BuiltReport> {
-  const { source, verifiers, fromMs, nowMs } = options;
-  const endMs = Math.min(options.toMs, nowMs);
-  const verification = await verifyLog(source, {
-    verifiers,
-    consistentWith: options.consistentWith ?? [],
-    nowMs,
-  });
-  await checkPeriod(options);
-  const read = await readHistory(source, fromMs, endMs);
-  const { history } = read;
-  const names = populationOf(history, options.accounts, fromMs, endMs);
-  const rows = names.inPeriod.map((account) =>
-    accountRow({
-      history: account,
-      store: options.store?.get(account.account) ?? null,
-      fromMs,
-      endMs,
-      fleet: history.policies,
-      policy: options.policy,
-    }),
-  );
-  rows.sort(worstFirst);
+export async function buildReport(options: ReportOptions) {
+  const { source, verifiers, fromMs, toMs, nowMs, origin, productVersion, policy } = options;
+  const { accounts: configured, store, consistentWith = [], sampleCount = 5 } = options;
+  const endMs = Math.min(toMs, nowMs);
+  const verification = await verifyLog(source, { verifiers, consistentWith, nowMs });
+  await checkPeriod(source, fromMs);
+  const { history, sampling, records } = await readHistory(source, fromMs, endMs);
+  const fleet = history.policies;
+  const { inPeriod, atEnd, changes } = populationOf(history, configured, fromMs, endMs);
+  const rows = inPeriod
+    .map((one) => {
+      const fact = store?.get(one.account) ?? null;
+      return accountRow(one, fact, { fromMs, endMs, fleet, policy });
+    })
+    .sort(worstFirst);
   const buckets = countBuckets(rows);
-  const { samples, proofs } = await drawSamples(
-    source,
-    read.sampling,
-    verification,
-    options.sample ?? { count: 5 },
-  );
-  const report: Report = {
-    id: reportId(options, verification.root),
-    origin: options.origin,
-    productVersion: options.productVersion,
+  const { samples, proofs } = await drawSamples(source, sampling, verification, sampleCount);
+  const report = {
+    /** The same for the same period of the same log. */
+    id: hash('sha256', `${origin}\n${fromMs}\n${toMs}\n${verification.root}`).slice(0, 16),
+    origin,
+    productVersion,
     fromMs,
-    toMs: options.toMs,
+    toMs,
+    /** The end of the reported time. */
     endMs,
     madeAtMs: nowMs,
-    policy: limitsAt(endMs, [], history.policies, options.policy),
+    /** That of the fleet, at the end of the period. */
+    policy: limitsAt(endMs, [], fleet, policy),
+    /** The accounts of the inventory at the end of the period. */
     verdict: {
-      accounts: names.atEnd.length,
+      accounts: atEnd.length,
       inside: buckets.inside + buckets.soon,
       outside: buckets.outside,
       unknown: buckets.unknown + buckets.never,
       exempt: buckets.exempt,
     },
-    period: periodOf(rows),
+    /** The accounts that were in the inventory on any day of the period. */
+    period: { accounts: rows.length, ...countVerdicts(rows.map(periodVerdict)) },
+    /** How many accounts were judged how on each day. */
     days: dailyCounts(rows),
     buckets,
+    /** Worst first. */
     rows,
     exceptions: exceptionsOf({ rows, history, verification, fromMs }),
     population: {
-      ...names.listed,
-      atEnd: names.atEnd.length,
+      ...changes,
+      atEnd: atEnd.length,
+      /** On any day of the period. */
       inPeriod: rows.length,
-      ...read.counts,
+      ...records,
       summary: summaryOf(history),
-      store: reconciliationOf(options.store, names.atEnd, rows),
+      store: comparisonWith(store, atEnd, rows),
     },
-    integrity: await integrityOf(options, verification, read.counts),
+    integrity: await integrityOf(source, verification, consistentWith, records),
     samples,
   };
   return { report, proofs };
 }
 
-const reportId = ({ origin, fromMs, toMs }: ReportOptions, root: string): string =>
-  hash('sha256', `${origin}\n${fromMs}\n${toMs}\n${root}`).slice(0, 16);
-
 /** The records of the period are in the log. Throws a `WrongInput`. */
-async function checkPeriod({ source, fromMs }: ReportOptions): Promise<void> {
+async function checkPeriod(source: AuditSource, fromMs: number): Promise<void> {
   const archivedMs = (await readFrontier(source))?.lastTimeMs ?? Number.NEGATIVE_INFINITY;
   if (fromMs > archivedMs) return;
   throw new WrongInput(
@@ -203,62 +122,59 @@ async function checkPeriod({ source, fromMs }: ReportOptions): Promise<void> {
   );
 }
 
-function countBuckets(rows: readonly AccountRow[]): Buckets {
+function countBuckets(rows: readonly AccountRow[]): Record<AccountRow['bucket'], number> {
   const buckets = { inside: 0, soon: 0, outside: 0, never: 0, unknown: 0, exempt: 0, removed: 0 };
   for (const { bucket } of rows) buckets[bucket] += 1;
   return buckets;
 }
 
-function periodOf(rows: readonly AccountRow[]): Report['period'] {
-  const period = { accounts: rows.length, compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
-  const order = ['overdue', 'unknown', 'exempt'] as const;
-  for (const { days } of rows) period[order.find((one) => days[one] > 0) ?? 'compliant'] += 1;
-  return period;
-}
+/**
+ * Overdue on one day; unknown on one and never overdue; exempt on one and else compliant; or
+ * compliant on each day.
+ */
+const periodVerdict = ({ days }: AccountRow): DayVerdict =>
+  (['overdue', 'unknown', 'exempt'] as const).find((one) => days[one] > 0) ?? 'compliant';
 
-function reconciliationOf(
+function comparisonWith(
   store: ReportOptions['store'],
-  accounts: readonly string[],
+  atEnd: readonly string[],
   rows: readonly AccountRow[],
-): Report['population']['store'] {
-  if (store === null) return 'not performed';
+) {
+  if (store === null) return 'not performed' as const;
   return {
     asked: store.size,
     differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length,
-    missing: accounts.filter((account) => !store.has(account)),
+    missing: atEnd.filter((account) => !store.has(account)),
   };
 }
+
+type Sequences = { readonly firstSequence: number | null; readonly lastSequence: number | null };
 
 async function integrityOf(
-  options: ReportOptions,
+  source: AuditSource,
   verification: Verification,
-  { firstSequence, lastSequence }: Pick<Report['population'], 'firstSequence' | 'lastSequence'>,
-): Promise<Report['integrity']> {
-  const { newest } = verification;
+  given: readonly string[],
+  { firstSequence, lastSequence }: Sequences,
+) {
+  const { newest, anchors } = verification;
   const [signature] = newest?.note.signatures ?? [];
-  const checkpoints: { name: string; size: number }[] = [];
-  for (const stored of await options.source.checkpoints())
-    checkpoints.push({
-      name: stored.name,
-      size: parseCheckpoint(await stored.read())?.size ?? -1,
-    });
+  const checkpointsInPeriod: { name: string; size: number }[] = [];
+  for (const stored of await source.checkpoints()) {
+    const size = parseCheckpoint(await stored.read())?.size ?? -1;
+    if (size > (firstSequence ?? 0) && size <= (lastSequence ?? -1) + 1)
+      checkpointsInPeriod.push({ name: stored.name, size });
+  }
+  const isConsistent = anchors.length === given.length;
+  const comparison = isConsistent ? ('consistent' as const) : ('inconsistent' as const);
   return {
     ...verification,
-    checkpointsInPeriod: checkpoints.filter(
-      ({ size }) => size > (firstSequence ?? 0) && size <= (lastSequence ?? -1) + 1,
-    ),
+    checkpointsInPeriod,
+    /** The text of the newest checkpoint. */
     checkpointText: newest?.text ?? null,
     keyId: signature === undefined ? null : hexOf(signature.keyId),
-    previous: previousOf(options, verification),
+    /** Whether the log continues the checkpoints that were given. */
+    previous: given.length === 0 ? ('not given' as const) : comparison,
   };
-}
-
-function previousOf(
-  { consistentWith = [] }: ReportOptions,
-  { anchors }: Verification,
-): Report['integrity']['previous'] {
-  if (consistentWith.length === 0) return 'not given';
-  return anchors.length === consistentWith.length ? 'consistent' : 'inconsistent';
 }
 
 async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
@@ -277,22 +193,12 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
     lastSequence = view.sequence;
     records += 1;
   }
-  const inPeriod = [...history.accounts.values()]
-    .flatMap(({ attempts }) => attempts)
+  const attempts = [...history.accounts.values()]
+    .flatMap((account) => account.attempts)
     .filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
-  const open = inPeriod.filter(({ closedAtMs }) => closedAtMs === null).length;
-  return {
-    history,
-    sampling,
-    counts: {
-      attempts: inPeriod.length,
-      withOutcome: inPeriod.length - open,
-      open,
-      firstSequence,
-      lastSequence,
-      records,
-    },
-  };
+  const open = attempts.filter(({ closedAtMs }) => closedAtMs === null).length;
+  const counts = { attempts: attempts.length, withOutcome: attempts.length - open, open };
+  return { history, sampling, records: { ...counts, firstSequence, lastSequence, records } };
 }
 
 /** The inventory before, in and at the end of the period, and where the configuration differs. */
@@ -305,48 +211,48 @@ function populationOf(
   const known = [...history.accounts.values()];
   const namesAt = (timeMs: number): string[] =>
     known.filter((account) => isMember(account, timeMs)).map(({ account }) => account);
-  const [before, atEnd] = [new Set(namesAt(fromMs)), new Set(namesAt(endMs))];
+  const [before, atEnd] = [namesAt(fromMs), namesAt(endMs)];
   const inPeriod = known.filter(({ memberships }) =>
     memberships.some((one) => one.fromMs < endMs && (one.toMs ?? endMs) > fromMs),
   );
   const names = inPeriod.map(({ account }) => account).sort();
   return {
     inPeriod,
-    atEnd: [...atEnd],
-    listed: {
-      atStart: before.size,
-      added: names.filter((account) => !before.has(account)),
-      removed: names.filter((account) => !atEnd.has(account)),
-      unseen: (configured ?? []).filter((account) => !atEnd.has(account)),
-      unlisted:
-        configured === null ? [] : [...atEnd].filter((name) => !configured.includes(name)).sort(),
+    atEnd,
+    changes: {
+      atStart: before.length,
+      added: without(names, before),
+      removed: without(names, atEnd),
+      /** In the configuration but not in the log. */
+      unseen: without(configured ?? [], atEnd),
+      /** In the log but not in the configuration. */
+      unlisted: configured === null ? [] : without(atEnd, configured).sort(),
     },
   };
 }
 
-function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
-  const summary = history.inventorySummary;
+/** The names that are not among others. */
+function without(names: readonly string[], others: readonly string[]): string[] {
+  const known = new Set(others);
+  return names.filter((name) => !known.has(name));
+}
+
+/** Whether the newest `inventory.summary` fits the accounts in the log. */
+function summaryOf({
+  inventorySummary: summary,
+  accounts,
+}: LogHistory): 'matches' | 'differs' | 'none' {
   if (!summary) return 'none';
-  const then = [...history.accounts.values()]
+  const then = [...accounts.values()]
     .filter((account) => account.isListed && isMember(account, summary.timeMs + 1))
     .map(({ account }) => account);
   return summary.sha256 === inventoryHash(then) ? 'matches' : 'differs';
 }
 
-const order: Readonly<Record<AccountRow['bucket'], number>> = {
-  unknown: 0,
-  outside: 1,
-  never: 2,
-  soon: 3,
-  inside: 4,
-  exempt: 5,
-  removed: 6,
-};
-
 /** By bucket, then by the days that were not compliant, then by age. */
 function worstFirst(a: AccountRow, b: AccountRow): number {
   return (
-    order[a.bucket] - order[b.bucket] ||
+    bucketFacts[a.bucket].order - bucketFacts[b.bucket].order ||
     b.days.overdue + b.days.unknown - a.days.overdue - a.days.unknown ||
     (b.ageMs ?? 0) - (a.ageMs ?? 0) ||
     (b.largestAgeMs ?? 0) - (a.largestAgeMs ?? 0) ||

@@ -2,9 +2,14 @@
 // period against the limit. A strip stretches with the page, while its lines keep their width;
 // names and months are ordinary text outside it.
 
-import { counted } from '../text.ts';
+import type { Child, PropsWithChildren } from 'hono/jsx';
+import { Name, Section } from '../html/page.tsx';
+import { counted, printable } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import { type AccountRow, dailyCounts } from './account.ts';
+import { historyId } from './account-history.tsx';
+import type { Report } from './build.ts';
+import { daysOf } from './text.ts';
 import type { DayVerdict, Segment } from './timeline.ts';
 
 /** The strip's own units; it holds no text. */
@@ -15,7 +20,7 @@ const [width, height] = [1000, 40];
  */
 const topOfLimit = 1.5;
 
-export type Scale = { readonly fromMs: number; readonly endMs: number };
+type Scale = { readonly fromMs: number; readonly endMs: number };
 
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
@@ -74,146 +79,215 @@ const Times = ({
   return <Path kind={kind} of={boxes} />;
 };
 
-const hasFailed = ({ status }: AccountRow['attempts'][number]): boolean =>
-  status === 'failure' || status === 'unknown';
+/** `label` says in words what it shows; without it the text beside the strip does. */
+const Strip = ({ label, children }: PropsWithChildren<{ label?: string }>) => (
+  <svg
+    class="strip"
+    viewBox={`0 0 ${width} ${height}`}
+    preserveAspectRatio="none"
+    role={label === undefined ? undefined : 'img'}
+    aria-label={label}
+    aria-hidden={label === undefined ? 'true' : undefined}
+  >
+    {children}
+  </svg>
+);
 
-/** The strip of one account. `label` says in words what it shows. */
-export function AgeStrip({ row, scale, label }: { row: AccountRow; scale: Scale; label: string }) {
+function labelOf({ account, largestAgeMs, succeeded, failed, unknown, stops }: AccountRow): string {
+  const name = printable(account);
+  if (largestAgeMs === null) return `${name}: no age known in the period`;
+  const parts = [
+    `largest age ${daysOf(largestAgeMs)} days`,
+    counted(succeeded, 'rotation'),
+    counted(failed + unknown, 'failure'),
+  ];
+  if (stops.length > 0) parts.push(counted(stops.length, 'suspension'));
+  return `${name}: ${parts.join(', ')}`;
+}
+
+/** The strip of one account. */
+function AgeStrip({ row, scale }: { row: AccountRow; scale: Scale }) {
   const projection = project(scale);
   const { x, y } = projection;
-  const paths = row.segments.flatMap((segment) => agePath(segment, projection) ?? []);
+  const { segments, stops, attempts } = row;
+  const paths = segments.flatMap((segment) => agePath(segment, projection) ?? []);
   const lines = (isOver: boolean): string[] =>
     paths.filter((path) => path.isOver === isOver).map(({ line }) => line);
-  const unknown = row.segments.filter(({ ageMs }) => ageMs === null);
-  const exempt = row.segments.filter(({ ageClass }) => ageClass === 'exempt');
   const changes = row.changes.filter(
     ({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs,
   );
-  const marks = (at: readonly number[], from: number, to: number): string[] =>
-    at.map((ms) => `M${round(x(ms))} ${from}V${to}`);
   const changedBy = (isOutside: boolean): number[] =>
     changes.filter(({ by }) => (by === 'outside') === isOutside).map(({ timeMs }) => timeMs);
+  const failed = attempts.filter(({ status }) => status === 'failure' || status === 'unknown');
+  const marks = (at: readonly number[], from: number, to: number): string[] =>
+    at.map((ms) => `M${round(x(ms))} ${from}V${to}`);
+  const failures = failed.map(({ intendedAtMs }) => intendedAtMs);
   return (
-    <svg
-      class="strip"
-      viewBox={`0 0 ${width} ${height}`}
-      preserveAspectRatio="none"
-      role="img"
-      aria-label={label}
-    >
-      <Times kind="exempted" of={exempt} x={x} />
-      <Times kind="unknown" of={unknown} x={x} />
-      <Times kind="stop" of={row.stops} x={x} />
+    <Strip label={labelOf(row)}>
+      <Times kind="exempted" of={segments.filter((one) => one.ageClass === 'exempt')} x={x} />
+      <Times kind="unknown" of={segments.filter(({ ageMs }) => ageMs === null)} x={x} />
+      <Times kind="stop" of={stops} x={x} />
       <Path kind="area" of={paths.map(({ area }) => area)} />
       <path class="limit" d={`M0 ${round(y(1))}H${width}`} />
       <Path kind="age" of={lines(false)} />
       <Path kind="age over" of={lines(true)} />
       <Path kind="changed" of={marks(changedBy(false), height - 8, height)} />
       <Path kind="outside" of={marks(changedBy(true), height - 14, height)} />
-      <Path
-        kind="failed"
-        of={marks(
-          row.attempts.filter(hasFailed).map((one) => one.intendedAtMs),
-          0,
-          8,
-        )}
-      />
-    </svg>
+      <Path kind="failed" of={marks(failures, 0, 8)} />
+    </Strip>
   );
 }
 
 /** From the bottom of the band to its top. */
-export const bandVerdicts = ['compliant', 'exempt', 'unknown', 'overdue'] as const;
+const bandVerdicts = ['compliant', 'exempt', 'unknown', 'overdue'] as const;
 
 /** How many of many accounts were judged how on each day, one above the other. */
-export function DensityBand({ rows, scale }: { rows: readonly AccountRow[]; scale: Scale }) {
-  const { fromMs, endMs } = scale;
-  const days = new Map(dailyCounts(rows).map((counts) => [counts.day, counts]));
-  const numbers = [...days.keys()];
+function DensityBand({ rows, scale }: { rows: readonly AccountRow[]; scale: Scale }) {
+  const days = dailyCounts(rows);
   const { x } = project(scale);
+  const y = (count: number): string => round(height - (count / rows.length) * height);
   const worst = (verdict: DayVerdict): number =>
-    Math.max(0, ...[...days.values()].map((counts) => counts[verdict]));
+    Math.max(0, ...days.map((counts) => counts[verdict]));
   const label =
     `${counted(rows.length, 'account')}: on the worst day ${worst('overdue')} overdue, ` +
     `${worst('unknown')} unknown, ${worst('exempt')} exempt`;
-  let below = new Map(numbers.map((day) => [day, 0]));
   return (
-    <svg
-      class="strip"
-      viewBox={`0 0 ${width} ${height}`}
-      preserveAspectRatio="none"
-      role="img"
-      aria-label={label}
-    >
-      {bandVerdicts.map((verdict) => {
-        const foot = below;
-        below = new Map(
-          numbers.map((day) => [day, (foot.get(day) ?? 0) + (days.get(day)?.[verdict] ?? 0)]),
-        );
-        const y = (count = 0): string => round(height - (count / rows.length) * height);
-        const boxes = numbers.flatMap((day) => {
-          if (foot.get(day) === below.get(day)) return [];
-          const [left, right] = [
-            x(Math.max(day * dayMs, fromMs)),
-            x(Math.min((day + 1) * dayMs, endMs)),
-          ];
-          const [bottom, top] = [y(foot.get(day)), y(below.get(day))];
-          return [`M${round(left)} ${bottom}V${top}H${round(right)}V${bottom}Z`];
+    <Strip label={label}>
+      {bandVerdicts.map((verdict, index) => {
+        const boxes = days.map((counts) => {
+          if (counts[verdict] === 0) return '';
+          const { day } = counts;
+          const below = bandVerdicts.slice(0, index).reduce((sum, one) => sum + counts[one], 0);
+          const [bottom, top] = [y(below), y(below + counts[verdict])];
+          const [left, right] = [round(x(day * dayMs)), round(x((day + 1) * dayMs))];
+          return `M${left} ${bottom}V${top}H${right}V${bottom}Z`;
         });
         return <Path kind={`day ${verdict}`} of={boxes} />;
+      })}
+    </Strip>
+  );
+}
+
+const months = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
+
+/** Beginnings of months, or, where the period has fewer than two, days; at most about twelve. */
+function axisMarks({ fromMs, endMs }: Scale): { ms: number; label: string; year: string }[] {
+  const starts: number[] = [];
+  for (let ms = Math.ceil(fromMs / dayMs) * dayMs; ms < endMs; ms += dayMs)
+    if (isoDay(ms).endsWith('-01')) starts.push(ms);
+  const isShort = starts.length < 2;
+  if (isShort) {
+    starts.length = 0;
+    const stepMs = Math.max(1, Math.ceil((endMs - fromMs) / dayMs / 8)) * dayMs;
+    for (let ms = fromMs; ms < Math.max(endMs, fromMs + 1); ms += stepMs) starts.push(ms);
+  }
+  const step = Math.ceil(starts.length / 12);
+  return starts
+    .filter((_, index) => index % step === 0)
+    .map((ms) => {
+      const [year = '', month, day] = isoDay(ms).split('-');
+      const name = months[Number(month) - 1] ?? '';
+      if (isShort) return { ms, label: `${name} ${Number(day)}`, year: '' };
+      return { ms, label: name, year: name === 'Jan' ? ` ${year}` : '' };
+    });
+}
+
+/** The time axis of all strips. */
+function Axis({ scale }: { scale: Scale }) {
+  const { fromMs, endMs } = scale;
+  return (
+    <svg class="months" aria-hidden="true">
+      {axisMarks(scale).map(({ ms, label, year }) => {
+        const part = ((ms - fromMs) / Math.max(1, endMs - fromMs)) * 100;
+        if (part > 97) return null;
+        const percent = `${part.toFixed(1)}%`;
+        return (
+          <g>
+            <line x1={percent} x2={percent} y2="100%" />
+            <text x={percent} dx="4" y="1em">
+              {label}
+              <tspan class="year">{year}</tspan>
+            </text>
+          </g>
+        );
       })}
     </svg>
   );
 }
 
-const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const [slope, middle, full] = ['M0 36L1000 6', 'M500 0V40', 'M0 0H1000V40H0Z'];
 
-/** Beginnings of months, or, where the period has fewer than two, days; at most about twelve. */
-function axisMarks({ fromMs, endMs }: Scale): { ms: number; label: string; year: string }[] {
-  const starts: number[] = [];
-  for (let day = Math.ceil(fromMs / dayMs); day * dayMs < endMs; day += 1)
-    if (isoDay(day * dayMs).endsWith('-01')) starts.push(day * dayMs);
-  const isShort = starts.length < 2;
-  const days = Math.max(1, endMs - fromMs) / dayMs;
-  const dayStep = Math.max(1, Math.ceil(days / 8));
-  const marks = isShort
-    ? Array.from(
-        { length: Math.ceil(days / dayStep) },
-        (_, index) => fromMs + index * dayStep * dayMs,
-      )
-    : starts;
-  const step = Math.ceil(marks.length / 12);
-  return marks
-    .filter((_, index) => index % step === 0)
-    .map((ms) => {
-      const [year = '', month, day] = isoDay(ms).split('-');
-      const name = months[Number(month) - 1] ?? '';
-      return isShort
-        ? { ms, label: `${name} ${Number(day)}`, year: '' }
-        : { ms, label: name, year: name === 'Jan' ? ` ${year}` : '' };
-    });
-}
+const stripLegend = [
+  ['age', slope, 'age of the password'],
+  ['age over', slope, 'age over the limit'],
+  ['limit', 'M0 20H1000', 'limit of the day'],
+  ['changed', middle, 'rotated'],
+  ['outside', middle, 'changed outside a rotation'],
+  ['failed', middle, 'attempt failed or unknown'],
+  ['stop', full, 'automatic rotation suspended'],
+  ['unknown', full, 'password or age not known'],
+  ['exempted', full, 'exempt'],
+] as const;
 
-/** The time axis of all strips. */
-export function Axis({ scale }: { scale: Scale }) {
-  const { fromMs, endMs } = scale;
-  const marks = axisMarks(scale).map(({ ms, ...mark }) => ({
-    ...mark,
-    percent: ((ms - fromMs) / Math.max(1, endMs - fromMs)) * 100,
-  }));
+const bandLegend = bandVerdicts.map(
+  (verdict) => [`day ${verdict}`, full, `accounts ${verdict} on that day`] as const,
+);
+
+const Legend = ({ of }: { of: readonly (readonly [string, string, string])[] }) => (
+  <ul class="legend">
+    {of.map(([kind, path, text]) => (
+      <li>
+        <Strip>
+          <path class={kind} d={path} />
+        </Strip>
+        {text}
+      </li>
+    ))}
+  </ul>
+);
+
+/** So many accounts have a strip; the others share one band. */
+const stripCount = 50;
+
+/** The section with the strip of every account. */
+export const Chart = ({ rows, fromMs, endMs }: Report): Child => {
+  const scale = { fromMs, endMs };
+  const [worst, others] = [rows.slice(0, stripCount), rows.slice(stripCount)];
   return (
-    <svg class="months" aria-hidden="true">
-      {marks
-        .filter(({ percent }) => percent <= 97)
-        .map(({ percent, label, year }) => (
-          <g>
-            <line x1={`${percent.toFixed(1)}%`} x2={`${percent.toFixed(1)}%`} y2="100%" />
-            <text x={`${percent.toFixed(1)}%`} dx="4" y="1em">
-              {label}
-              <tspan class="year">{year}</tspan>
-            </text>
-          </g>
+    <Section id="chart" title="Password age over the period">
+      <p class="soft">
+        {others.length === 0
+          ? 'One strip per account, most urgent first. '
+          : `One strip for each of the ${stripCount} most urgent accounts; one band for the rest. `}
+        The number on the right is the largest age in the period, in days.
+      </p>
+      <Legend of={stripLegend} />
+      <div class="strips">
+        <div class="row axis">
+          <span class="name" />
+          <Axis scale={scale} />
+          <span class="most">largest</span>
+        </div>
+        {worst.map((row, index) => (
+          <div class="row">
+            <a class="name" href={`#${historyId(index)}`} title={printable(row.account)}>
+              <Name of={row.account} />
+            </a>
+            <AgeStrip row={row} scale={scale} />
+            <span class={row.days.overdue > 0 ? 'most over' : 'most'}>
+              {row.largestAgeMs === null ? 'no date' : `${daysOf(row.largestAgeMs)} d`}
+            </span>
+          </div>
         ))}
-    </svg>
+        {others.length > 0 && (
+          <div class="row band">
+            <span class="name">{`${others.length} other accounts`}</span>
+            <DensityBand rows={others} scale={scale} />
+            <span class="most" />
+          </div>
+        )}
+      </div>
+      {others.length > 0 && <Legend of={bandLegend} />}
+    </Section>
   );
-}
+};

@@ -1,12 +1,11 @@
 // What an auditor must examine. Each exception has an id by which a person acknowledges it (`audit
 // acknowledge ID`). An acknowledged exception stays in the list, with the note.
 
-import type { RecordView } from '../audit/record.ts';
 import type { Verification } from '../audit/verify.ts';
 import { counted } from '../text.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
-import type { Change, LogHistory } from './history.ts';
+import type { LogHistory } from './history.ts';
 import type { Segment } from './timeline.ts';
 
 export type ExceptionKind =
@@ -39,26 +38,31 @@ export type Exception = {
   } | null;
 };
 
-type Given = {
+type Found = Omit<Exception, 'acknowledgement'>;
+
+/** Every exception; the most serious kind first, then by account and time. */
+export function exceptionsOf({
+  rows,
+  history,
+  verification,
+  fromMs,
+}: {
   readonly rows: readonly AccountRow[];
   readonly history: LogHistory;
   readonly verification: Verification;
   readonly fromMs: number;
-};
-
-/** Every exception; the most serious kind first, then by account and time. */
-export function exceptionsOf(given: Given): readonly Exception[] {
+}): readonly Exception[] {
   const found = [
-    ...ofIntegrity(given.verification),
-    ...given.rows.flatMap((row) => [
+    ...ofIntegrity(verification),
+    ...rows.flatMap((row) => [
       ...ofAttempts(row),
       ...ofAge(row),
       ...ofStops(row),
-      ...ofOutsideChanges(row, given.fromMs),
+      ...ofOutsideChanges(row, fromMs),
     ]),
-    ...ofUnknownAges(given.rows),
-    ...ofFailures(given.rows),
-    ...ofStorage(given),
+    ...ofUnknownAges(rows),
+    ...ofFailures(rows),
+    ...ofStorage(history, fromMs),
   ];
   const seen = new Map<string, number>();
   return found.map((exception) => {
@@ -66,114 +70,85 @@ export function exceptionsOf(given: Given): readonly Exception[] {
     const count = (seen.get(exception.id) ?? 0) + 1;
     seen.set(exception.id, count);
     const id = count === 1 ? exception.id : `${exception.id}#${count}`;
-    const record = given.history.acknowledgements.get(id);
-    const acknowledgement = record
-      ? {
-          by: record.requestedBy ?? record.actor,
-          atMs: record.timeMs,
-          note: record.note ?? '',
-          sequence: record.sequence,
-        }
-      : null;
-    return { ...exception, id, acknowledgement };
+    const record = history.acknowledgements.get(id);
+    if (!record) return { ...exception, id, acknowledgement: null };
+    const { requestedBy, actor, timeMs: atMs, note = '', sequence } = record;
+    return {
+      ...exception,
+      id,
+      acknowledgement: { by: requestedBy ?? actor, atMs, note, sequence },
+    };
   });
 }
 
-type Found = Omit<Exception, 'acknowledgement'>;
-
-function ofIntegrity({ findings }: Verification): Found[] {
-  return findings
-    .filter(({ kind }) => kind !== 'unsealed')
-    .map(
-      ({ id, level, message, sequence }): Found => ({
-        id,
-        kind: 'integrity',
-        account: null,
-        atMs: null,
-        text: `The log ${level === 'altered' ? 'was altered' : 'is incomplete'}: ${message}.`,
-        records: sequence === undefined ? [] : [sequence],
-        isOpen: level !== 'explained',
-      }),
-    );
+function* ofIntegrity({ findings }: Verification): Iterable<Found> {
+  for (const { id, kind, level, message, sequence } of findings) {
+    if (kind === 'unsealed') continue;
+    const text = `The log ${level === 'altered' ? 'was altered' : 'is incomplete'}: ${message}.`;
+    const records = sequence === undefined ? [] : [sequence];
+    const isOpen = level !== 'explained';
+    yield { id, kind: 'integrity', account: null, atMs: null, text, records, isOpen };
+  }
 }
 
-function ofAttempts({ account, openAttempts, attempts, bucket }: AccountRow): Found[] {
-  const open = openAttempts.map(
-    ({ rotationId, sequence, intendedAtMs }): Found => ({
-      id: rotationId,
-      kind: 'open-intent',
-      account,
-      atMs: intendedAtMs,
-      text: 'A rotation has an intent and no outcome.',
-      records: [sequence],
-      isOpen: true,
-    }),
-  );
-  const unknown = attempts
-    .filter(({ status }) => status === 'unknown')
-    .map(
-      ({ rotationId, sequence, closedBy, closedAtMs, intendedAtMs, ...said }): Found => ({
-        id: rotationId,
-        kind: 'unknown-outcome',
-        account,
-        atMs: closedAtMs ?? intendedAtMs,
-        text: withDetail(
-          `The outcome of a rotation is unknown${said.reason ? ` (${said.reason})` : ''}`,
-          said.detail,
-        ),
-        records: [sequence, ...(closedBy ? [closedBy.sequence] : [])],
-        isOpen: bucket === 'unknown',
-      }),
-    );
-  return [...open, ...unknown];
+function* ofAttempts({ account, openAttempts, attempts, bucket }: AccountRow): Iterable<Found> {
+  for (const { rotationId: id, records, intendedAtMs: atMs } of openAttempts) {
+    const text = 'A rotation has an intent and no outcome.';
+    yield { id, kind: 'open-intent', account, atMs, text, records, isOpen: true };
+  }
+  for (const { status, rotationId: id, reason, detail, records, ...attempt } of attempts) {
+    if (status !== 'unknown') continue;
+    const what = `The outcome of a rotation is unknown${reason ? ` (${reason})` : ''}`;
+    const text = withDetail(what, detail);
+    const atMs = attempt.closedAtMs ?? attempt.intendedAtMs;
+    const isOpen = bucket === 'unknown';
+    yield { id, kind: 'unknown-outcome', account, atMs, text, records, isOpen };
+  }
 }
 
 const withDetail = (sentence: string, detail: string | undefined): string =>
   detail ? `${sentence}: ${detail}` : `${sentence}.`;
 
 /** One for each time without a break in which the password was overdue. */
-function ofAge(row: AccountRow): Found[] {
+function* ofAge(row: AccountRow): Iterable<Found> {
   const { account } = row;
-  return spansOf(row, ({ ageClass }) => ageClass === 'outside').map((span): Found => {
-    const { fromMs, toMs, isOpen, records, limit } = span;
-    const days = counted(Math.max(1, Math.ceil((toMs - fromMs) / dayMs)), 'day');
+  for (const span of spansOf(row, ({ ageClass }) => ageClass === 'outside')) {
+    const { fromMs: atMs, toMs, isOpen, records, limit } = span;
+    const days = counted(Math.max(1, Math.ceil((toMs - atMs) / dayMs)), 'day');
     const until = isOpen ? 'and still is' : `until ${isoDay(toMs)}`;
     const text = `The password was older than ${limit} days for ${days}, ${until}.`;
-    const id = `over-age:${account}:${isoDay(fromMs)}`;
-    return { id, kind: 'over-age', account, atMs: fromMs, text, records, isOpen };
-  });
+    const id = `over-age:${account}:${isoDay(atMs)}`;
+    yield { id, kind: 'over-age', account, atMs, text, records, isOpen };
+  }
 }
 
 /**
  * Two at most, of the accounts whose age is not known at the end and of the others; their history
  * says when. A doubt about the password itself is an exception of another kind.
  */
-function ofUnknownAges(rows: readonly AccountRow[]): Found[] {
+function* ofUnknownAges(rows: readonly AccountRow[]): Iterable<Found> {
   const isUnknown = ({ ageClass, doubt }: Segment): boolean =>
     ageClass === 'never' || (ageClass === 'unknown' && !doubt);
   const found = rows.flatMap((row) =>
     spansOf(row, isUnknown).map((span) => ({ ...span, account: row.account })),
   );
-  return [true, false].flatMap((isOpen): Found[] => {
+  for (const isOpen of [true, false]) {
     const spans = found.filter((span) => span.isOpen === isOpen);
-    const names = [...new Set(spans.map(({ account }) => account))];
-    const [name = ''] = names;
-    if (names.length === 0) return [];
+    if (spans.length === 0) continue;
+    const names = new Set(spans.map(({ account }) => account));
     const atMs = spans.reduce((latest, { fromMs }) => Math.max(latest, fromMs), 0);
+    const id = `unknown-age:${isOpen ? 'open' : 'over'}:${isoDay(atMs)}:${spans.length}`;
     const until = isOpen ? ', and still is not' : ' for some time';
-    return [
-      {
-        id: `unknown-age:${isOpen ? 'open' : 'over'}:${isoDay(atMs)}:${spans.length}`,
-        kind: 'unknown-age',
-        account: names.length === 1 ? name : null,
-        atMs,
-        text: `The age of the password was not known${until}: ${counted(names.length, 'account')}.`,
-        records: spans.flatMap(({ records }) => records).sort((a, b) => a - b),
-        isOpen,
-      },
-    ];
-  });
+    const accounts = counted(names.size, 'account');
+    const text = `The age of the password was not known${until}: ${accounts}.`;
+    const records = spans.flatMap((span) => span.records).sort((a, b) => a - b);
+    yield { id, kind: 'unknown-age', account: onlyOf(names), atMs, text, records, isOpen };
+  }
 }
+
+/** The account, where there is one only. */
+const onlyOf = (accounts: ReadonlySet<string>): string | null =>
+  accounts.size === 1 ? ([...accounts][0] ?? null) : null;
 
 type Span = {
   readonly fromMs: number;
@@ -189,8 +164,7 @@ function spansOf({ timeline, segments }: AccountRow, isIn: (segment: Segment) =>
   const startMs = segments[0]?.fromMs ?? Number.POSITIVE_INFINITY;
   const endMs = segments.at(-1)?.toMs ?? 0;
   const spans: Span[] = [];
-  for (const segment of timeline.filter(isIn)) {
-    const { fromMs, toMs, limits, change } = segment;
+  for (const { fromMs, toMs, limits, change } of timeline.filter(isIn)) {
     const last = spans.at(-1);
     const isOpen = toMs === endMs;
     if (last?.toMs === fromMs) Object.assign(last, { toMs, isOpen });
@@ -202,117 +176,76 @@ function spansOf({ timeline, segments }: AccountRow, isIn: (segment: Segment) =>
   return spans.filter(({ toMs }) => toMs > startMs);
 }
 
-function ofStops({ account, stops }: AccountRow): Found[] {
-  return stops.map(({ uid, sequence, fromMs, toMs, reason, detail }) => {
+function* ofStops({ account, stops }: AccountRow): Iterable<Found> {
+  for (const { uid: id, sequence, fromMs: atMs, toMs, reason, detail } of stops) {
     const state = toMs === null ? 'is suspended' : `was suspended until ${isoTime(toMs)}`;
-    return {
-      id: uid,
-      kind: 'stop',
-      account,
-      atMs: fromMs,
-      text: withDetail(`Automatic rotation ${state} (${reason})`, detail),
-      records: [sequence],
-      isOpen: toMs === null,
-    };
-  });
+    const text = withDetail(`Automatic rotation ${state} (${reason})`, detail);
+    yield { id, kind: 'stop', account, atMs, text, records: [sequence], isOpen: toMs === null };
+  }
 }
 
-function ofOutsideChanges({ account, changes, storeDiffers }: AccountRow, fromMs: number): Found[] {
-  const found = changes
-    .filter(({ by, timeMs }) => by === 'outside' && timeMs >= fromMs)
-    .map(
-      (change): Found => ({
-        id:
-          change.sequence === null
-            ? `store:${account}:${isoDay(change.timeMs)}`
-            : `record:${change.sequence}`,
-        kind: 'outside-change',
-        account,
-        atMs: change.timeMs,
-        text: outsideText(change),
-        records: change.sequence === null ? [] : [change.sequence],
-        isOpen: change.sequence === null,
-      }),
-    );
-  if (storeDiffers?.kind !== 'older') return found;
-  const { passwordSinceMs } = storeDiffers;
-  const day = isoDay(passwordSinceMs);
-  return [
-    ...found,
-    {
-      id: `store:${account}:${day}`,
-      kind: 'outside-change',
-      account,
-      atMs: passwordSinceMs,
-      text: `The store holds a password of ${day}, older than the last change in this log.`,
-      records: [],
-      isOpen: true,
-    },
-  ];
+function* ofOutsideChanges(row: AccountRow, fromMs: number): Iterable<Found> {
+  const { account, changes, storeDiffers } = row;
+  const kind = 'outside-change';
+  const inStore = { kind, account, records: [], isOpen: true } as const;
+  const idInStore = (ms: number): string => `store:${account}:${isoDay(ms)}`;
+  for (const { by, timeMs: atMs, sequence, actor } of changes) {
+    if (by !== 'outside' || atMs < fromMs) continue;
+    if (sequence === null) {
+      const text = 'The store holds a password that is newer than any change in this log.';
+      yield { ...inStore, id: idInStore(atMs), atMs, text };
+    } else {
+      const who = actor ? ` by ${actor}` : '';
+      const text = `The password was stored by hand${who}, outside a rotation.`;
+      const id = `record:${sequence}`;
+      yield { id, kind, account, atMs, text, records: [sequence], isOpen: false };
+    }
+  }
+  if (storeDiffers?.kind !== 'older') return;
+  const atMs = storeDiffers.passwordSinceMs;
+  const day = isoDay(atMs);
+  const text = `The store holds a password of ${day}, older than the last change in this log.`;
+  yield { ...inStore, id: idInStore(atMs), atMs, text };
 }
-
-const outsideText = ({ sequence, actor }: Change): string =>
-  sequence === null
-    ? 'The store holds a password that is newer than any change in this log.'
-    : `The password was stored by hand${actor ? ` by ${actor}` : ''}, outside a rotation.`;
 
 type FailureGroup = { readonly accounts: Set<string>; readonly records: number[]; lastMs: number };
-
-const failuresText = (reason: string, count: number, accounts: number): string =>
-  `${counted(count, 'failed attempt')} (${reason}) of ${counted(accounts, 'account')}.`;
 
 /**
  * By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened
  * by then.
  */
-function ofFailures(rows: readonly AccountRow[]): Found[] {
+function* ofFailures(rows: readonly AccountRow[]): Iterable<Found> {
   const groups = new Map<string, FailureGroup>();
   for (const { account, attempts } of rows)
     for (const { status, reason = 'no reason recorded', ...attempt } of attempts) {
       if (status !== 'failure') continue;
-      const empty = { accounts: new Set<string>(), records: [], lastMs: 0 };
-      const group: FailureGroup = groups.get(reason) ?? empty;
+      const empty: FailureGroup = { accounts: new Set(), records: [], lastMs: 0 };
+      const group = groups.get(reason) ?? empty;
       group.accounts.add(account);
-      group.records.push(attempt.closedBy?.sequence ?? attempt.sequence);
+      group.records.push(attempt.records.at(-1) ?? 0);
       group.lastMs = Math.max(group.lastMs, attempt.closedAtMs ?? attempt.intendedAtMs);
       groups.set(reason, group);
     }
-  return [...groups]
-    .sort(([, a], [, b]) => b.records.length - a.records.length)
-    .map(([reason, { accounts, records, lastMs }]) => ({
-      id: `failures:${reason}:${records.sort((a, b) => a - b).at(-1)}`,
-      kind: 'failures',
-      account: accounts.size === 1 ? ([...accounts][0] ?? null) : null,
-      atMs: lastMs,
-      text: failuresText(reason, records.length, accounts.size),
-      records,
-      isOpen: false,
-    }));
+  const mostFirst = [...groups].sort(([, a], [, b]) => b.records.length - a.records.length);
+  for (const [reason, { accounts, records, lastMs: atMs }] of mostFirst) {
+    const failed = counted(records.length, 'failed attempt');
+    const text = `${failed} (${reason}) of ${counted(accounts.size, 'account')}.`;
+    const id = `failures:${reason}:${records.sort((a, b) => a - b).at(-1)}`;
+    yield { id, kind: 'failures', account: onlyOf(accounts), atMs, text, records, isOpen: false };
+  }
 }
 
-const storageText = ({ lost = 0 }: RecordView): string => {
-  const records = counted(lost, 'record');
-  return `The audit storage could not be written; ${records} went to standard error only.`;
-};
-
-function ofStorage({ history, fromMs }: Given): Found[] {
-  const failures = history.storageFailures.map((view) => ({
-    view,
-    text: `${storageText(view)} ${view.detail ?? ''}`,
-  }));
-  const repairs = history.repairs.map((view) => ({
-    view,
-    text: `After a crash, ${view.detail ?? 'an incomplete append was removed'}.`,
-  }));
-  return [...failures, ...repairs]
-    .filter(({ view }) => view.timeMs >= fromMs)
-    .map(({ view, text }) => ({
-      id: view.uid,
-      kind: 'sink',
-      account: null,
-      atMs: view.timeMs,
-      text,
-      records: [view.sequence],
-      isOpen: false,
-    }));
+function* ofStorage({ storageFailures, repairs }: LogHistory, fromMs: number): Iterable<Found> {
+  for (const { code, uid: id, timeMs: atMs, sequence, lost = 0, detail } of [
+    ...storageFailures,
+    ...repairs,
+  ]) {
+    if (atMs < fromMs) continue;
+    const text =
+      code === 'log.repaired'
+        ? `After a crash, ${detail ?? 'an incomplete append was removed'}.`
+        : `The audit storage could not be written; ${counted(lost, 'record')} went to standard ` +
+          `error only. ${detail ?? ''}`;
+    yield { id, kind: 'sink', account: null, atMs, text, records: [sequence], isOpen: false };
+  }
 }

@@ -1,50 +1,40 @@
 // The report as JSON (one OCSF Compliance Finding, class 2003, per account) and as CSV, with the
 // same facts as the page. The names of columns and fields are interfaces: they keep words that the
-// texts for people no longer use.
+// texts for people no longer use. A record holds text of other people: no field of the CSV file may
+// start a formula or end a line.
 
 import { hash } from 'node:crypto';
 import { uuidv7 } from '../audit/record.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
 import type { AccountRow } from './account.ts';
 import type { Report } from './build.ts';
-import { type Column, csvTable } from './csv.ts';
 import type { Attempt } from './history.ts';
 import {
-  bucketText,
+  bucketFacts,
+  bucketMeaning,
   controls,
   daysOf,
   integrityText,
   limitsText,
   periodText,
+  statusIds,
   verdictText,
 } from './text.ts';
 
-const iso = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
-const days = (ms: number | null): number | null => (ms === null ? null : Number(daysOf(ms)));
+type Cell = string | number | null | undefined;
 
-/**
- * OCSF 1.5.0, compliance.status_id: 1 Pass, 3 Fail, 2 Warning where information is missing, and 99.
- * Severity as in records.
- */
-const findingStatuses: Readonly<
-  Record<AccountRow['bucket'], readonly [statusId: number, status: string, severity: number]>
-> = {
-  inside: [1, 'Pass', 1],
-  soon: [1, 'Pass', 2],
-  outside: [3, 'Fail', 4],
-  never: [2, 'Warning', 3],
-  unknown: [2, 'Warning', 5],
-  exempt: [2, 'Warning', 2],
-  removed: [99, 'Other', 1],
-};
+const iso = (ms: number | null | undefined): string | null => (ms == null ? null : isoTime(ms));
+const days = (ms: number | null): number | null => (ms === null ? null : Number(daysOf(ms)));
 
 /**
  * One finding. Class 2003 requires activity_id, category_uid, class_uid, compliance{standards},
  * finding_info{uid}, metadata, severity_id, time, type_uid.
  */
 function findingOf(report: Report, row: AccountRow): object {
-  const [statusId, status, severity] = findingStatuses[row.bucket];
-  const { title, says } = bucketText(row.bucket, row.limits);
+  const { account, bucket, lastChange, limits } = row;
+  const { title, ocsf } = bucketFacts[bucket];
+  const [status, severity] = ocsf;
+  const meaning = bucketMeaning(bucket, limits);
   return {
     activity_id: 1,
     category_uid: 2,
@@ -54,17 +44,17 @@ function findingOf(report: Report, row: AccountRow): object {
       requirements: ['8.6.3'],
       standards: ['PCI DSS 4.0.1', 'NIST SP 800-53 rev. 5 IA-5'],
       status,
-      status_code: row.bucket,
-      status_detail: row.note ?? `${title}: ${says}`,
-      status_id: statusId,
+      status_code: bucket,
+      status_detail: row.note ?? `${title}: ${meaning}`,
+      status_id: statusIds[status],
     },
     finding_info: {
       created_time: report.madeAtMs,
-      title: `Password age of ${row.account}`,
+      title: `Password age of ${account}`,
       types: ['Credential rotation'],
-      uid: `${report.origin}/${row.account}/${isoTime(report.endMs)}`,
+      uid: `${report.origin}/${account}/${isoTime(report.endMs)}`,
     },
-    message: `${row.account}: ${title} (${says})`,
+    message: `${account}: ${title} (${meaning})`,
     metadata: {
       log_name: report.origin,
       product: {
@@ -75,13 +65,7 @@ function findingOf(report: Report, row: AccountRow): object {
       uid: uuidv7(report.madeAtMs),
       version: '1.5.0',
     },
-    resources: [
-      {
-        name: row.account,
-        type: 'ThingSpace UWS account',
-        uid: row.secretId ?? undefined,
-      },
-    ],
+    resources: [{ name: account, type: 'ThingSpace UWS account', uid: row.secretId ?? undefined }],
     severity_id: severity,
     status_id: 1,
     time: report.madeAtMs,
@@ -98,16 +82,16 @@ function findingOf(report: Report, row: AccountRow): object {
       failed: row.failed,
       largest_age_at: iso(row.largestAtMs),
       largest_age_days: days(row.largestAgeMs),
-      last_change: iso(row.lastChange?.timeMs ?? null),
-      last_change_by: row.lastChange?.by ?? null,
-      last_change_sequence: row.lastChange?.sequence ?? null,
-      max_age_days: row.limits.maxAgeDays,
+      last_change: iso(lastChange?.timeMs),
+      last_change_by: lastChange?.by ?? null,
+      last_change_sequence: lastChange?.sequence ?? null,
+      max_age_days: limits.maxAgeDays,
       next_due: iso(row.nextDueMs),
-      rotate_after_days: row.limits.rotateAfterDays,
+      rotate_after_days: limits.rotateAfterDays,
       store_state: row.storeState,
       succeeded: row.succeeded,
       unknown: row.unknown,
-      verified_by_login: row.lastChange?.verified ?? false,
+      verified_by_login: lastChange?.verified ?? false,
     },
   };
 }
@@ -119,7 +103,7 @@ const attemptJson = ({ intendedAtMs, closedAtMs, status, reason, ...one }: Attem
   status,
   reason: reason ?? null,
   trigger: one.trigger,
-  records: [one.sequence, ...(one.closedBy ? [one.closedBy.sequence] : [])],
+  records: one.records,
 });
 
 /** `report.json`: one document. It names the SHA-256 of `report.csv`. */
@@ -160,13 +144,15 @@ function sortKeys(value: unknown): unknown {
 }
 
 /** The columns of `report.csv`. Their names, and the words in `standing`, are an interface. */
-const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
+const columnsOf = (
+  report: Report,
+): readonly (readonly [title: string, cellOf: (row: AccountRow) => Cell])[] => [
   ['account', ({ account }) => account],
   ['username', ({ username }) => username],
   ['secret_id', ({ secretId }) => secretId],
-  ['standing', ({ bucket }) => csvBuckets[bucket]],
+  ['standing', ({ bucket }) => bucketFacts[bucket].standing ?? bucketFacts[bucket].title],
   ['note', ({ note }) => note],
-  ['last_change', ({ lastChange }) => iso(lastChange?.timeMs ?? null)],
+  ['last_change', ({ lastChange }) => iso(lastChange?.timeMs)],
   ['last_change_by', ({ lastChange }) => lastChange?.by],
   ['age_days', ({ ageMs }) => days(ageMs)],
   ['largest_age_days', ({ largestAgeMs }) => days(largestAgeMs)],
@@ -194,15 +180,25 @@ const columnsOf = (report: Report): readonly Column<AccountRow>[] => [
   ['log', () => report.integrity.state],
 ];
 
-const csvBuckets: Readonly<Record<AccountRow['bucket'], string>> = {
-  inside: 'Inside',
-  soon: 'Due soon',
-  outside: 'Outside',
-  never: 'Never rotated',
-  unknown: 'Unknown',
-  exempt: 'Exempt',
-  removed: 'Removed',
-};
+/**
+ * One field. An apostrophe precedes what a spreadsheet would run as a formula (OWASP, CSV
+ * injection).
+ */
+function csvField(value: Cell): string {
+  if (value === undefined || value === null) return '';
+  if (typeof value === 'number') return String(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
+}
 
-/** `report.csv`: the account table, one line for each account, worst first. */
-export const reportCsv = (report: Report): string => csvTable(columnsOf(report), report.rows);
+/**
+ * `report.csv`: the account table, one line for each account, worst first (RFC 4180). A byte order
+ * mark says to spreadsheets that it is UTF-8.
+ */
+export function reportCsv(report: Report): string {
+  const columns = columnsOf(report);
+  const titles = columns.map(([title]) => title);
+  const rows = report.rows.map((row) => columns.map(([, cellOf]) => cellOf(row)));
+  const lines = [titles, ...rows].map((cells) => `${cells.map(csvField).join(',')}\r\n`);
+  return `\ufeff${lines.join('')}`;
+}

@@ -11,7 +11,6 @@ import { dayMs, parseIso } from '../time.ts';
 export type Setting<Value> = {
   readonly fromMs: number;
   readonly value: Value | null;
-  readonly sequence: number;
 };
 
 /** A moment from which on an account has another password. */
@@ -36,8 +35,8 @@ export type Attempt = {
   readonly rotationId: string;
   /** When its intent was recorded; where it ended before, that record. */
   readonly intendedAtMs: number;
-  readonly sequence: number;
-  readonly uid: string;
+  /** The sequence numbers of its first record and of the one that closed it last. */
+  records: readonly number[];
   readonly actor: string;
   readonly trigger: string;
   closedAtMs: number | null;
@@ -46,7 +45,6 @@ export type Attempt = {
   verified: boolean;
   reason?: string | undefined;
   detail?: string | undefined;
-  closedBy?: { readonly sequence: number; readonly uid: string };
 };
 
 /** A time in which automatic rotation was suspended. */
@@ -95,10 +93,7 @@ export type AccountHistory = {
 /** The accounts, and the records about the log itself. */
 export type LogHistory = {
   readonly accounts: Map<string, AccountHistory>;
-  /**
-   * The limits of the fleet. Without a `policy.changed` only the larger one is
-   * known, and the other one is Infinity.
-   */
+  /** Those of the fleet. Without a `policy.changed` only the larger limit is known. */
   readonly policies: Setting<Limits>[];
   saysPolicy: boolean;
   /** By the id of the exception. */
@@ -120,34 +115,28 @@ export const createHistory = (): LogHistory => ({
 
 /** Adds the next record of the log. */
 export function addRecord(history: LogHistory, view: RecordView): void {
-  switch (view.code) {
-    case 'exception.acknowledged':
-      if (view.exceptionId !== undefined) history.acknowledgements.set(view.exceptionId, view);
-      return;
-    case 'sink.failed':
-      history.storageFailures.push(view);
-      return;
-    case 'log.repaired':
-      history.repairs.push(view);
-      return;
-    case 'inventory.summary':
-      history.inventorySummary = view;
-      return;
+  const { code, account, exceptionId } = view;
+  if (code === 'exception.acknowledged') {
+    if (exceptionId !== undefined) history.acknowledgements.set(exceptionId, view);
+  } else if (code === 'sink.failed') history.storageFailures.push(view);
+  else if (code === 'log.repaired') history.repairs.push(view);
+  else if (code === 'inventory.summary') history.inventorySummary = view;
+  else {
+    if (account !== undefined) addToAccount(accountOf(history, account, view), view);
+    addFleetPolicy(history, view);
   }
-  if (view.account !== undefined) addToAccount(accountOf(history, view.account, view), view);
-  addFleetPolicy(history, view);
 }
 
 /** Until the log says a policy, the limit in the records of version 0.1 is that of the fleet. */
 function addFleetPolicy(history: LogHistory, view: RecordView): void {
-  const { timeMs: fromMs, sequence, code, account, policyMaxAgeDays: maxAgeDays } = view;
+  const { timeMs: fromMs, code, account, policyMaxAgeDays: maxAgeDays } = view;
   const { policies, saysPolicy } = history;
   if (code === 'policy.changed' && account === undefined) {
     history.saysPolicy = true;
-    policies.push({ fromMs, sequence, value: limitsIn(view) ?? null });
+    policies.push({ fromMs, value: limitsIn(view) ?? null });
   } else if (!saysPolicy && maxAgeDays !== undefined) {
     if (policies.at(-1)?.value?.maxAgeDays !== maxAgeDays)
-      policies.push({ fromMs, sequence, value: { maxAgeDays, rotateAfterDays: Infinity } });
+      policies.push({ fromMs, value: { maxAgeDays, rotateAfterDays: Infinity } });
   }
 }
 
@@ -169,57 +158,44 @@ function accountOf(history: LogHistory, account: string, view: RecordView): Acco
   return created;
 }
 
+/** What a record changes in the history of its account, by event. */
+const effects = new Map<string, (account: AccountHistory, view: RecordView) => void>([
+  ['inventory.changed', addMembership],
+  ['policy.changed', addPolicy],
+  ['exemption.changed', addExemption],
+  ['attempt.failed', addFailedAttempt],
+  ['rotation.intended', addIntent],
+  ['secret.changed', addChangeByHand],
+  ['credential.verified', addVerification],
+  ['rotation.outcome', closeAttempt],
+  ['rotation.reconciled', closeAttempt],
+  ['account.stopped', addStop],
+  ['account.resumed', endStops],
+]);
+
 function addToAccount(account: AccountHistory, view: RecordView): void {
-  const { username, secretId, timeMs, sequence } = view;
+  const { username, secretId } = view;
   if (username !== undefined) account.username = username;
   if (secretId !== undefined) account.secretId = secretId;
-  switch (view.code) {
-    case 'inventory.changed':
-      addMembership(account, view);
-      break;
-    case 'policy.changed':
-      account.policies.push({ fromMs: timeMs, value: limitsIn(view) ?? null, sequence });
-      break;
-    case 'exemption.changed':
-      addExemption(account, view);
-      break;
-    case 'attempt.failed':
-    case 'rotation.intended':
-      addAttempt(account, view);
-      break;
-    case 'secret.changed':
-      if (view.status === 'success') addChangeByHand(account, view);
-      break;
-    case 'credential.verified': {
-      const attempt = attemptOf(account, view);
-      if (attempt && view.status === 'success') attempt.verified = true;
-      break;
-    }
-    case 'rotation.outcome':
-    case 'rotation.reconciled':
-      closeAttempt(account, view);
-      break;
-    case 'account.stopped':
-      addStop(account, view);
-      break;
-    case 'account.resumed':
-      endStops(account, timeMs);
-      break;
-  }
+  effects.get(view.code)?.(account, view);
 }
 
 function addMembership(account: AccountHistory, view: RecordView): void {
-  const { timeMs, sequence } = view;
+  const { timeMs } = view;
   const last = account.memberships.at(-1);
   account.isListed = view.trigger !== 'native';
   if (view.change === 'removed') {
-    if (last && last.toMs === null) last.toMs = timeMs;
+    if (last) last.toMs ??= timeMs;
     // When it is added again, it begins without limits and exemption.
-    account.policies.push({ fromMs: timeMs, value: null, sequence });
+    account.policies.push({ fromMs: timeMs, value: null });
     endExemption(account, timeMs);
   } else if (last?.toMs != null) {
     account.memberships.push({ fromMs: timeMs, toMs: null });
   }
+}
+
+function addPolicy({ policies }: AccountHistory, view: RecordView): void {
+  policies.push({ fromMs: view.timeMs, value: limitsIn(view) ?? null });
 }
 
 function addExemption(account: AccountHistory, view: RecordView): void {
@@ -241,37 +217,40 @@ function endExemption({ exemptions }: AccountHistory, timeMs: number): void {
 export const isMember = ({ memberships }: AccountHistory, timeMs: number): boolean =>
   memberships.some(({ fromMs, toMs }) => fromMs < timeMs && (toMs === null || toMs >= timeMs));
 
-function addAttempt(account: AccountHistory, view: RecordView): void {
-  const { timeMs, sequence, uid, reason, detail, trigger = '' } = view;
-  const actor = view.requestedBy ?? view.actor;
-  const common = { intendedAtMs: timeMs, sequence, uid, actor, trigger, verified: false };
-  if (view.code === 'attempt.failed') {
-    // Its rotation, if any, is the one that an earlier attempt left open.
-    const ended = {
-      rotationId: uid,
-      closedAtMs: timeMs,
-      status: 'failure',
-      reason,
-      detail,
-    } as const;
-    account.attempts.push({ ...common, ...ended });
-    return;
-  }
-  const rotationId = view.rotationId ?? uid;
-  const attempt: Attempt = { ...common, rotationId, closedAtMs: null, status: 'open' };
-  account.attempts.push(attempt);
-  account.doubts.push(doubtOf(attempt, timeMs, 'the last rotation is unfinished'));
-}
-
-const doubtOf = (of: Attempt | Stop, fromMs: number, why: string): Doubt => ({
-  fromMs,
-  toMs: null,
-  why,
-  of,
+const beginningOf = (view: RecordView) => ({
+  intendedAtMs: view.timeMs,
+  records: [view.sequence],
+  actor: actorOf(view),
+  trigger: view.trigger ?? '',
+  verified: false,
 });
 
-const attemptOf = (account: AccountHistory, { rotationId }: RecordView): Attempt | undefined =>
-  account.attempts.findLast((attempt) => attempt.rotationId === rotationId);
+const actorOf = ({ requestedBy, actor }: RecordView): string => requestedBy ?? actor;
+
+/** Its rotation, if any, is the one that an earlier attempt left open. */
+function addFailedAttempt({ attempts }: AccountHistory, view: RecordView): void {
+  const { uid: rotationId, timeMs: closedAtMs, reason, detail } = view;
+  attempts.push({
+    ...beginningOf(view),
+    ...{ rotationId, closedAtMs, status: 'failure', reason, detail },
+  });
+}
+
+function addIntent({ attempts, doubts }: AccountHistory, view: RecordView): void {
+  const rotationId = view.rotationId ?? view.uid;
+  const attempt: Attempt = { ...beginningOf(view), rotationId, closedAtMs: null, status: 'open' };
+  attempts.push(attempt);
+  const why = 'the last rotation is unfinished';
+  doubts.push({ fromMs: view.timeMs, toMs: null, why, of: attempt });
+}
+
+const attemptOf = ({ attempts }: AccountHistory, { rotationId }: RecordView): Attempt | undefined =>
+  attempts.findLast((attempt) => attempt.rotationId === rotationId);
+
+function addVerification(account: AccountHistory, view: RecordView): void {
+  const attempt = attemptOf(account, view);
+  if (attempt && view.status === 'success') attempt.verified = true;
+}
 
 /** Suspensions after which the stored password is known not to be valid. */
 const rejected: ReadonlySet<string> = new Set([
@@ -282,17 +261,17 @@ const rejected: ReadonlySet<string> = new Set([
   'password-lost',
 ]);
 
-function addStop(account: AccountHistory, view: RecordView): void {
-  if (account.stops.some(({ toMs }) => toMs === null)) return;
+function addStop({ stops, doubts }: AccountHistory, view: RecordView): void {
+  if (stops.some(({ toMs }) => toMs === null)) return;
   const { timeMs: fromMs, uid, sequence, reason = 'stopped', detail = '' } = view;
   const stop = { fromMs, toMs: null, reason, uid, sequence, detail };
-  account.stops.push(stop);
+  stops.push(stop);
   const why = reason === 'password-lost' ? 'the password is unrecoverable' : `suspended: ${reason}`;
-  if (rejected.has(reason)) account.doubts.push(doubtOf(stop, fromMs, why));
+  if (rejected.has(reason)) doubts.push({ fromMs, toMs: null, why, of: stop });
 }
 
 /** A person cleared the suspension. What is lost stays lost until the password changes. */
-function endStops({ stops, doubts }: AccountHistory, timeMs: number): void {
+function endStops({ stops, doubts }: AccountHistory, { timeMs }: RecordView): void {
   for (const doubt of doubts)
     if ('fromMs' in doubt.of && doubt.of.reason !== 'password-lost') doubt.toMs ??= timeMs;
   for (const stop of stops) stop.toMs ??= timeMs;
@@ -300,18 +279,17 @@ function endStops({ stops, doubts }: AccountHistory, timeMs: number): void {
 
 /** The password is known again. */
 function endDoubts(account: AccountHistory, fromMs: number, recordedMs: number): void {
-  for (const doubt of account.doubts)
-    if (doubt.toMs === null) doubt.toMs = Math.max(doubt.fromMs, fromMs);
+  for (const doubt of account.doubts) doubt.toMs ??= Math.max(doubt.fromMs, fromMs);
   for (const stop of account.stops) stop.toMs ??= recordedMs;
 }
 
 function closeAttempt(account: AccountHistory, view: RecordView): void {
   const attempt = attemptOf(account, view);
-  const { status, reason, timeMs } = view;
+  const { status, reason, certainty = 'unchanged' } = view;
   if (attempt) {
-    attempt.closedAtMs = timeMs;
+    attempt.closedAtMs = view.timeMs;
     attempt.status = status === 'started' ? 'open' : status;
-    attempt.closedBy = { sequence: view.sequence, uid: view.uid };
+    attempt.records = [...attempt.records.slice(0, 1), view.sequence];
     attempt.reason = reason;
     attempt.detail = view.detail ?? attempt.detail;
     attempt.verified ||= view.verifiedBy === 'login';
@@ -320,55 +298,42 @@ function closeAttempt(account: AccountHistory, view: RecordView): void {
   const doubt = account.doubts.find(({ of }) => of === attempt);
   if (!doubt || doubt.toMs !== null) return;
   // In hindsight there was no doubt: the reset did not happen.
-  if (status === 'failure' && isUnchanged(view)) doubt.toMs = doubt.fromMs;
+  if (status === 'failure' && certainty === 'unchanged') doubt.toMs = doubt.fromMs;
   else if (reason === 'password-lost') doubt.why = 'the password is unrecoverable';
   else doubt.why = `the outcome of the last rotation is unknown${reason ? `: ${reason}` : ''}`;
 }
 
-const isUnchanged = ({ certainty }: RecordView): boolean =>
-  certainty === undefined || certainty === 'unchanged';
-
 /** A rotation changed the password when it was reset, whenever that was determined. */
-function addRotation(
-  account: AccountHistory,
-  view: RecordView,
-  attempt: Attempt | undefined,
-): void {
-  const { rotationId, sequence, timeMs: recordedMs } = view;
-  const sinceMs = parseIso(view.passwordSince ?? '') ?? attempt?.intendedAtMs ?? recordedMs;
-  endDoubts(account, sinceMs, recordedMs);
+function addRotation(account: AccountHistory, view: RecordView, attempt?: Attempt): void {
+  const { rotationId, timeMs: recordedMs, passwordSince = '', verifiedBy } = view;
+  const timeMs = parseIso(passwordSince) ?? attempt?.intendedAtMs ?? recordedMs;
+  endDoubts(account, timeMs, recordedMs);
   if (account.changes.some((one) => rotationId !== undefined && one.rotationId === rotationId))
     return;
-  addChange(account, {
-    timeMs: sinceMs,
-    sinceMs,
-    recordedMs,
+  addChange(account, view, {
+    timeMs,
+    sinceMs: timeMs,
     by: view.code === 'rotation.reconciled' ? 'recovery' : 'rotation',
-    sequence,
     rotationId,
-    actor: view.requestedBy ?? view.actor,
-    trigger: view.trigger ?? '',
-    verified: attempt?.verified ?? view.verifiedBy === 'login',
+    verified: attempt?.verified ?? verifiedBy === 'login',
   });
 }
 
 function addChangeByHand(account: AccountHistory, view: RecordView): void {
-  const { timeMs, sequence, versionBefore, passwordSince, trigger = '' } = view;
+  const { timeMs, versionBefore, passwordSince = '' } = view;
+  if (view.status !== 'success') return;
   const isFirst = versionBefore === undefined && account.changes.length === 0;
-  addChange(account, {
-    timeMs,
-    sinceMs: parseIso(passwordSince ?? ''),
-    recordedMs: timeMs,
-    by: isFirst ? 'first' : 'outside',
-    sequence,
-    actor: view.requestedBy ?? view.actor,
-    trigger,
-    verified: false,
-  });
+  const by = isFirst ? 'first' : 'outside';
+  addChange(account, view, { timeMs, sinceMs: parseIso(passwordSince), by, verified: false });
   endDoubts(account, timeMs, timeMs);
 }
 
-function addChange({ changes }: AccountHistory, change: Change): void {
-  changes.push(change);
+function addChange(
+  { changes }: AccountHistory,
+  view: RecordView,
+  change: Pick<Change, 'timeMs' | 'sinceMs' | 'by' | 'rotationId' | 'verified'>,
+): void {
+  const { timeMs: recordedMs, sequence, trigger = '' } = view;
+  changes.push({ ...change, recordedMs, sequence, actor: actorOf(view), trigger });
   changes.sort((a, b) => a.timeMs - b.timeMs);
 }

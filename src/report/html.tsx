@@ -20,10 +20,11 @@ import { isoDay } from '../time.ts';
 import type { AccountRow, Bucket } from './account.ts';
 import { Histories, historyId, recordsText } from './account-history.tsx';
 import type { Report } from './build.ts';
-import { AgeStrip, Axis, bandVerdicts, DensityBand, type Scale } from './chart.tsx';
+import { Chart } from './chart.tsx';
 import {
   basisText,
-  bucketText,
+  bucketFacts,
+  bucketMeaning,
   controls,
   daysOf,
   exceptionTitles,
@@ -33,21 +34,12 @@ import {
   verdictText,
 } from './text.ts';
 
-type Part = (props: { report: Report }) => Child;
+/** A section, from the report as its properties. */
+type Part = (report: Report) => Child;
 
 /** Empty where it is not known: the style sheet prints a dash in an empty cell. */
 const age = (ms: number | null): string => (ms === null ? '' : daysOf(ms));
 const day = (ms: number | null): string => (ms === null ? '' : isoDay(ms));
-
-const bucketTones: Readonly<Record<Bucket, Tone>> = {
-  inside: 'good',
-  soon: 'warn',
-  outside: 'bad',
-  never: 'doubt',
-  unknown: 'doubt',
-  exempt: 'plain',
-  removed: 'plain',
-};
 
 /** The tone of a number of accounts: whether somebody must act on it. */
 function countsTone(overdue: number, unknown: number, accounts: number): Tone {
@@ -66,69 +58,55 @@ function exceptionsText({ exceptions }: Report): string {
   return `${counted(exceptions.length, 'exception')}; ${open} open and not acknowledged.`;
 }
 
-/** One of the statements of the verdict; all have the same weight. */
-const Statement = ({ tone, title, text, href }: Readonly<Record<string, string>>) => (
-  <div class={`verdict ${tone}`}>
-    <h3>{title}</h3>
-    <strong>
-      <a href={href}>{text}</a>
-    </strong>
-  </div>
-);
+/** The statements of the verdict; all have the same weight. */
+function statementsOf(report: Report): readonly (readonly [string, Tone, string, string])[] {
+  const { integrity, verdict, period, exceptions, fromMs, endMs } = report;
+  const lastDay = countsTone(verdict.outside, verdict.unknown, verdict.accounts);
+  const everyDay = countsTone(period.overdue, period.unknown, period.accounts);
+  const days = `${isoDay(fromMs)} to ${isoDay(endMs - 1)}`;
+  return [
+    ['On the last day', lastDay, verdictText(report), 'accounts'],
+    [`On every day, ${days}`, everyDay, periodText(report), 'accounts'],
+    ['Audit log', integrityTones[integrity.state], integrityText(report), 'integrity'],
+    [
+      'Exceptions',
+      exceptions.some(isOpenException) ? 'bad' : 'good',
+      exceptionsText(report),
+      'exceptions',
+    ],
+  ];
+}
 
-const Verdict: Part = ({ report }) => {
-  const { integrity, policy, verdict, period } = report;
-  const { anchors, newest } = integrity;
+const Verdict: Part = (report) => {
+  const { integrity, policy } = report;
+  const { anchors, newest, keyId } = integrity;
   const key = newest?.note.signatures[0]?.name ?? '';
-  const days = `${isoDay(report.fromMs)} to ${isoDay(report.endMs - 1)}`;
-  const open = report.exceptions.filter(isOpenException).length;
+  const sealed = `${integrity.records}, of which ${integrity.sealedRecords} sealed`;
+  const given =
+    anchors.length === 0 ? 'none' : `${anchors.length}, at ${anchors.join(', ')} records`;
+  const limits = `rotation after ${policy.rotateAfterDays} days, limit ${policy.maxAgeDays} days`;
   return (
     <Section id="verdict" title="Verdict">
       <div class="verdicts">
-        <Statement
-          tone={countsTone(verdict.outside, verdict.unknown, verdict.accounts)}
-          title="On the last day"
-          text={verdictText(report)}
-          href="#accounts"
-        />
-        <Statement
-          tone={countsTone(period.overdue, period.unknown, period.accounts)}
-          title={`On every day, ${days}`}
-          text={periodText(report)}
-          href="#accounts"
-        />
-        <Statement
-          tone={integrityTones[integrity.state]}
-          title="Audit log"
-          text={integrityText(report)}
-          href="#integrity"
-        />
-        <Statement
-          tone={open > 0 ? 'bad' : 'good'}
-          title="Exceptions"
-          text={exceptionsText(report)}
-          href="#exceptions"
-        />
+        {statementsOf(report).map(([title, tone, text, section]) => (
+          <div class={`verdict ${tone}`}>
+            <h3>{title}</h3>
+            <strong>
+              <a href={`#${section}`}>{text}</a>
+            </strong>
+          </div>
+        ))}
       </div>
       <Facts
         of={[
           ['Report', <code>{report.id}</code>],
           ['Period', [<Day ms={report.fromMs} />, ' to ', <Day ms={report.toMs - 1} />]],
           ['Status as of', <Time ms={report.endMs} />],
-          [
-            'Records in the log',
-            `${integrity.records}, of which ${integrity.sealedRecords} sealed`,
-          ],
+          ['Records in the log', sealed],
           ['Newest checkpoint', newest ? `at ${counted(newest.size, 'record')}` : 'none'],
-          ['Key', integrity.keyId ? <code>{`${printable(key)}+${integrity.keyId}`}</code> : '—'],
-          [
-            'Checkpoints given for comparison',
-            anchors.length === 0 ? 'none' : `${anchors.length}, at ${anchors.join(', ')} records`,
-          ],
-          [
-            'Policy of the fleet at the end',
-            `rotation after ${policy.rotateAfterDays} days, limit ${policy.maxAgeDays} days`,
-          ],
+          ['Key', keyId ? <code>{`${printable(key)}+${keyId}`}</code> : '—'],
+          ['Checkpoints given for comparison', given],
+          ['Policy of the fleet at the end', limits],
         ]}
       />
       <div class="sign">
@@ -142,7 +120,7 @@ const Verdict: Part = ({ report }) => {
   );
 };
 
-const Contents: Part = ({ report: { exceptions, rows, samples } }) => (
+const Contents: Part = ({ exceptions, rows, samples }) => (
   <nav class="contents" aria-label="Contents">
     {(
       [
@@ -162,99 +140,10 @@ const Contents: Part = ({ report: { exceptions, rows, samples } }) => (
   </nav>
 );
 
-const legend: readonly (readonly [Child, string])[] = [
-  [<path class="age" d="M0 36L1000 6" />, 'age of the password'],
-  [<path class="age over" d="M0 36L1000 6" />, 'age over the limit'],
-  [<path class="limit" d="M0 20H1000" />, 'limit of the day'],
-  [<path class="changed" d="M500 0V40" />, 'rotated'],
-  [<path class="outside" d="M500 0V40" />, 'changed outside a rotation'],
-  [<path class="failed" d="M500 0V40" />, 'attempt failed or unknown'],
-  [<path class="stop" d="M0 0H1000V40H0Z" />, 'automatic rotation suspended'],
-  [<path class="unknown" d="M0 0H1000V40H0Z" />, 'password or age not known'],
-  [<path class="exempted" d="M0 0H1000V40H0Z" />, 'exempt'],
-];
-
-function stripLabel(row: AccountRow): string {
-  const name = printable(row.account);
-  if (row.largestAgeMs === null) return `${name}: no age known in the period`;
-  const parts = [
-    `largest age ${age(row.largestAgeMs)} days`,
-    counted(row.succeeded, 'rotation'),
-    counted(row.failed + row.unknown, 'failure'),
-  ];
-  if (row.stops.length > 0) parts.push(counted(row.stops.length, 'suspension'));
-  return `${name}: ${parts.join(', ')}`;
-}
-
-/** So many accounts have a strip; the others share one band. */
-const stripCount = 50;
-
-const Chart: Part = ({ report: { rows, fromMs, endMs } }) => {
-  const scale: Scale = { fromMs, endMs };
-  const [worst, others] = [rows.slice(0, stripCount), rows.slice(stripCount)];
-  return (
-    <Section id="chart" title="Password age over the period">
-      <p class="soft">
-        {others.length === 0
-          ? 'One strip per account, most urgent first. '
-          : `One strip for each of the ${stripCount} most urgent accounts; one band for the rest. `}
-        The number on the right is the largest age in the period, in days.
-      </p>
-      <ul class="legend">
-        {legend.map(([drawing, text]) => (
-          <li>
-            <svg class="strip" viewBox="0 0 1000 40" preserveAspectRatio="none" aria-hidden="true">
-              {drawing}
-            </svg>
-            {text}
-          </li>
-        ))}
-      </ul>
-      <div class="strips">
-        <div class="row axis">
-          <span class="name" />
-          <Axis scale={scale} />
-          <span class="most">largest</span>
-        </div>
-        {worst.map((row, index) => (
-          <div class="row">
-            <a class="name" href={`#${historyId(index)}`} title={printable(row.account)}>
-              <Name of={row.account} />
-            </a>
-            <AgeStrip row={row} scale={scale} label={stripLabel(row)} />
-            <span class={row.days.overdue > 0 ? 'most over' : 'most'}>
-              {row.largestAgeMs === null ? 'no date' : `${age(row.largestAgeMs)} d`}
-            </span>
-          </div>
-        ))}
-        {others.length > 0 && (
-          <div class="row band">
-            <span class="name">{`${others.length} other accounts`}</span>
-            <DensityBand rows={others} scale={scale} />
-            <span class="most" />
-          </div>
-        )}
-      </div>
-      {others.length > 0 && (
-        <ul class="legend">
-          {bandVerdicts.map((verdict) => (
-            <li>
-              <svg class="strip" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
-                <rect class={`day ${verdict}`} width="1" height="1" />
-              </svg>
-              {`accounts ${verdict} on that day`}
-            </li>
-          ))}
-        </ul>
-      )}
-    </Section>
-  );
-};
-
 /** The first account of this bucket in the table. */
 const bucketId = (bucket: Bucket): string => `first-${bucket}`;
 
-const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
+const Buckets: Part = ({ buckets, policy, rows }) => {
   const exempt = rows.flatMap(({ account, exemptions }) =>
     exemptions.map(({ why, who, fromMs, until, sequence }) => [
       <Name of={account} />,
@@ -268,9 +157,9 @@ const Buckets: Part = ({ report: { buckets, policy, rows } }) => {
     <Section id="buckets" title="Accounts by password age">
       <ul class="counts">
         {(Object.keys(buckets) as Bucket[]).map((bucket) => {
-          const { title, says } = bucketText(bucket, policy);
-          const content = [<b>{buckets[bucket]}</b>, title, <span class="note">{says}</span>];
-          const tone = bucketTones[bucket];
+          const { title, tone } = bucketFacts[bucket];
+          const meaning = <span class="note">{bucketMeaning(bucket, policy)}</span>;
+          const content = [<b>{buckets[bucket]}</b>, title, meaning];
           return (
             <li>
               {buckets[bucket] === 0 ? (
@@ -296,9 +185,11 @@ const changedBy = {
   outside: ' (outside a rotation)',
 };
 
-function accountCells(row: AccountRow, index: number, isFirst: boolean): Child[] {
+function accountCells(row: AccountRow, index: number, rows: readonly AccountRow[]): Child[] {
   const { account, username, bucket, note, storeState, lastChange, largestAgeMs, days } = row;
   const hasOwnUsername = username !== null && username.toLowerCase() !== account.toLowerCase();
+  const isFirst = rows[index - 1]?.bucket !== bucket;
+  const { title, tone } = bucketFacts[bucket];
   const href = `#${historyId(index)}`;
   return [
     [
@@ -310,8 +201,8 @@ function accountCells(row: AccountRow, index: number, isFirst: boolean): Child[]
       ),
     ],
     [
-      <Tag tone={bucketTones[bucket]} id={isFirst ? bucketId(bucket) : undefined}>
-        {bucketText(bucket, row.limits).title}
+      <Tag tone={tone} id={isFirst ? bucketId(bucket) : undefined}>
+        {title}
       </Tag>,
       note !== null && <span class="note">{printable(note)}</span>,
       storeState !== null && storeState !== 'settled' && (
@@ -330,31 +221,15 @@ function accountCells(row: AccountRow, index: number, isFirst: boolean): Child[]
   ];
 }
 
-const Accounts: Part = ({ report: { rows } }) => {
-  const seen = new Set<Bucket>();
-  const cells = rows.map((row, index) => {
-    const isFirst = !seen.has(row.bucket);
-    seen.add(row.bucket);
-    return accountCells(row, index, isFirst);
-  });
-  return (
-    <Section id="accounts" title="Accounts">
-      {rows.length === 0 && <p>There were no accounts.</p>}
-      <Table name="accounts" label="Accounts, most urgent first" rows={cells} />
-    </Section>
-  );
-};
+const Accounts: Part = ({ rows }) => (
+  <Section id="accounts" title="Accounts">
+    {rows.length === 0 && <p>There were no accounts.</p>}
+    <Table name="accounts" label="Accounts, most urgent first" rows={rows.map(accountCells)} />
+  </Section>
+);
 
 function exceptionCells(exception: Report['exceptions'][number]): Child[] {
   const { account, atMs, text, isOpen, acknowledgement, id, records } = exception;
-  const note = acknowledgement && [
-    printable(acknowledgement.note),
-    <span class="note">
-      {`${printable(acknowledgement.by)}, `}
-      <Day ms={acknowledgement.atMs} />
-      {`, record ${acknowledgement.sequence}`}
-    </span>,
-  ];
   return [
     account === null ? '—' : <Name of={account} />,
     <Day ms={atMs} />,
@@ -363,12 +238,23 @@ function exceptionCells(exception: Report['exceptions'][number]): Child[] {
       printable(text),
       <span class="note">{recordsText(records)}</span>,
     ],
-    note ?? <b>none</b>,
+    acknowledgement ? (
+      [
+        printable(acknowledgement.note),
+        <span class="note">
+          {`${printable(acknowledgement.by)}, `}
+          <Day ms={acknowledgement.atMs} />
+          {`, record ${acknowledgement.sequence}`}
+        </span>,
+      ]
+    ) : (
+      <b>none</b>
+    ),
     <code>{printable(id)}</code>,
   ];
 }
 
-const Exceptions: Part = ({ report: { exceptions } }) => (
+const Exceptions: Part = ({ exceptions }) => (
   <Section id="exceptions" title="Exceptions">
     {exceptions.length === 0 ? (
       <p>There is no exception in the period.</p>
@@ -403,45 +289,48 @@ function storeComparison({ store }: Report['population']): string {
   return `${counted(store.asked, 'account')} compared, ${store.differing} differ${missing}`;
 }
 
-const Population: Part = ({ report: { population: all } }) => (
-  <Section id="population" title="Population">
-    <Facts
-      of={[
-        ['Accounts at the start', all.atStart],
-        ['Added', names(all.added)],
-        ['Removed', names(all.removed)],
-        ['Accounts at the end', all.atEnd],
-        ['Accounts on any day of the period', all.inPeriod],
-        ['Attempts', `${all.attempts} = ${all.withOutcome} with outcome + ${all.open} unfinished`],
-        [
-          'Records of the period',
-          all.firstSequence === null
-            ? 'none'
-            : `${all.records}, numbers ${all.firstSequence} to ${all.lastSequence}`,
-        ],
-        [
-          'Inventory summary in the log',
-          {
-            matches: 'matches',
-            differs: <b>differs from the accounts in the log</b>,
-            none: 'none recorded',
-          }[all.summary],
-        ],
-        ['Comparison with the store', storeComparison(all)],
-        ['In the configuration, not in the log', names(all.unseen)],
-        ['In the log, not in the configuration', names(all.unlisted)],
-      ]}
-    />
-  </Section>
-);
+const summaries = {
+  matches: 'matches',
+  differs: <b>differs from the accounts in the log</b>,
+  none: 'none recorded',
+};
 
-const comparisons: Readonly<Record<Report['integrity']['previous'], Child>> = {
+const Population: Part = ({ population: all }) => {
+  const { firstSequence: first, lastSequence: last } = all;
+  return (
+    <Section id="population" title="Population">
+      <Facts
+        of={[
+          ['Accounts at the start', all.atStart],
+          ['Added', names(all.added)],
+          ['Removed', names(all.removed)],
+          ['Accounts at the end', all.atEnd],
+          ['Accounts on any day of the period', all.inPeriod],
+          [
+            'Attempts',
+            `${all.attempts} = ${all.withOutcome} with outcome + ${all.open} unfinished`,
+          ],
+          [
+            'Records of the period',
+            first === null ? 'none' : `${all.records}, numbers ${first} to ${last}`,
+          ],
+          ['Inventory summary in the log', summaries[all.summary]],
+          ['Comparison with the store', storeComparison(all)],
+          ['In the configuration, not in the log', names(all.unseen)],
+          ['In the log, not in the configuration', names(all.unlisted)],
+        ]}
+      />
+    </Section>
+  );
+};
+
+const comparisons = {
   consistent: 'yes',
   inconsistent: <b>no</b>,
   'not given': 'no earlier checkpoint was given',
 };
 
-const Integrity: Part = ({ report }) => {
+const Integrity: Part = (report) => {
   const { integrity, samples } = report;
   const { findings, checkpointsInPeriod, checkpointText, keys } = integrity;
   const [first, last] = [checkpointsInPeriod[0], checkpointsInPeriod.at(-1)];
@@ -524,7 +413,7 @@ const sampledKinds = {
   change: 'change by hand',
 } as const;
 
-const Samples: Part = ({ report: { samples } }) => (
+const Samples: Part = ({ samples }) => (
   <Section id="samples" title="Sample">
     {samples.drawn.length === 0 ? (
       <p>The log holds no sealed rotation, failed attempt or change by hand in the period.</p>
@@ -559,7 +448,7 @@ const parts: readonly Part[] = [
   Buckets,
   Chart,
   Accounts,
-  ({ report: { rows } }) => <Histories rows={rows} />,
+  Histories,
   Population,
   Integrity,
   Controls,
@@ -589,7 +478,7 @@ export function reportHtml(report: Report, files: Readonly<Record<string, string
         </p>
       }
     >
-      {parts.map((part) => part({ report }))}
+      {parts.map((part) => part(report))}
     </Page>,
   );
 }

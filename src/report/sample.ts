@@ -9,31 +9,18 @@ import type { RecordView } from '../audit/record.ts';
 import type { Verification } from '../audit/verify.ts';
 
 /** What can be drawn: a rotation, an attempt that failed before it, or a change by hand. */
-export type SampledKind = 'rotation' | 'attempt' | 'change';
-
-export type Sample = {
-  readonly kind: SampledKind;
+type Item = {
+  readonly kind: 'rotation' | 'attempt' | 'change';
   readonly account: string;
-  /** Of the last record. */
+  /** The uid of its first record. */
+  readonly id: string;
+  readonly sequences: readonly number[];
+  /** Of its last record. */
   readonly sequence: number;
   readonly uid: string;
   readonly timeMs: number;
   readonly status: string;
-  /** The names of the proof files beside the report: one for each record. */
-  readonly files: readonly string[];
 };
-
-export type Samples = {
-  readonly seed: string;
-  readonly population: number;
-  readonly drawn: readonly Sample[];
-};
-
-export type Proof = { readonly file: string; readonly text: string };
-
-type Item = Omit<Sample, 'files'> & { readonly id: string; readonly sequences: readonly number[] };
-
-export type Sampling = ReturnType<typeof createSampling>;
 
 /** Collects what ends in the period; begins with the records before it. */
 export function createSampling(fromMs: number) {
@@ -41,7 +28,7 @@ export function createSampling(fromMs: number) {
   /** The key of the change by hand that has started, by account. */
   const started = new Map<string, string>();
 
-  function keyOf({ code, account = '', rotationId, uid, status }: RecordView): string | null {
+  function keyOf({ code, account = '', rotationId, uid, status }: RecordView): string | undefined {
     if (code === 'attempt.failed') return rotationId ?? uid;
     if (code === 'secret.changed') {
       const key = status === 'started' ? uid : (started.get(account) ?? uid);
@@ -49,72 +36,66 @@ export function createSampling(fromMs: number) {
       else started.delete(account);
       return key;
     }
-    return /^(rotation|secret|credential)\./.test(code) ? (rotationId ?? null) : null;
+    return /^(rotation|secret|credential)\./.test(code) ? rotationId : undefined;
   }
 
-  const kindOf = (code: string, before: Item | undefined): SampledKind => {
-    if (code === 'secret.changed') return 'change';
-    return code === 'attempt.failed' && before === undefined ? 'attempt' : 'rotation';
-  };
+  const kinds = new Map<string, Item['kind']>([
+    ['secret.changed', 'change'],
+    ['attempt.failed', 'attempt'],
+  ]);
 
   return {
     add(view: RecordView): void {
       const { account, code, sequence, uid, timeMs, status } = view;
-      const key = account === undefined ? null : keyOf(view);
-      if (key === null || account === undefined) return;
-      const before = items.get(key);
-      items.set(key, {
-        kind: before?.kind ?? kindOf(code, before),
-        account,
-        id: before?.id ?? uid,
-        sequence,
-        uid,
-        timeMs,
-        status,
-        sequences: [...(before?.sequences ?? []), sequence],
-      });
+      const key = account === undefined ? undefined : keyOf(view);
+      if (account === undefined || key === undefined) return;
+      const { kind, id, sequences } = items.get(key) ?? {
+        kind: kinds.get(code) ?? 'rotation',
+        id: uid,
+        sequences: [],
+      };
+      const last = { account, sequence, uid, timeMs, status };
+      items.set(key, { kind, id, sequences: [...sequences, sequence], ...last });
     },
     /** In the period, in the order of the log. */
     population: (): Item[] => [...items.values()].filter(({ timeMs }) => timeMs >= fromMs),
   };
 }
 
-export type SampleOptions = { readonly count: number; readonly seed?: string | undefined };
-
 /**
- * Draws by hash. The seed and the log determine which ones, so that the choice can be checked and
- * cannot be influenced. Throws `audit-unavailable`.
+ * Draws by hash. The root of the newest checkpoint and the log determine which ones, so that the
+ * choice can be checked and cannot be influenced. Throws `audit-unavailable`.
  */
 export async function drawSamples(
   source: AuditSource,
-  sampling: Sampling,
+  sampling: ReturnType<typeof createSampling>,
   { newest, state, archivedRecords }: Verification,
-  { count, seed: given }: SampleOptions,
-): Promise<{ samples: Samples; proofs: readonly Proof[] }> {
-  const seed = given ?? newest?.note.text.split('\n')[2] ?? '';
+  count: number,
+) {
+  const seed = newest?.note.text.split('\n')[2] ?? '';
   const size = newest?.size ?? 0;
-  const isProvable = ({ sequences }: Item): boolean =>
-    sequences.every((sequence) => sequence >= archivedRecords && sequence < size);
-  const population = sampling.population().filter(isProvable);
+  const population = sampling
+    .population()
+    .filter(({ sequences }) => sequences.every((one) => one >= archivedRecords && one < size));
   const drawn = population
-    .map((item) => ({ item, rank: hash('sha256', `${seed}\n${item.id}`) }))
+    .map((item) => ({ ...item, rank: hash('sha256', `${seed}\n${item.id}`) }))
     .sort((a, b) => (a.rank < b.rank ? -1 : 1))
     .slice(0, count)
-    .map(({ item }) => item)
     .sort((a, b) => a.sequence - b.sequence);
   const wanted = new Set(drawn.flatMap(({ sequences }) => sequences));
   const records: { readonly index: number; readonly line: string }[] = [];
   if (wanted.size > 0)
     for await (const { line, index } of listRecords(source, {}))
       if (wanted.has(index)) records.push({ index, line });
-  const texts =
-    newest !== null && state !== 'altered' ? await proofsOf(source, records, newest) : [];
+  const isProvable = newest !== null && state !== 'altered';
+  const texts = isProvable ? await proofsOf(source, records, newest) : [];
   return {
     samples: {
       seed,
       population: population.length,
-      drawn: drawn.map(({ id: _id, sequences, ...item }) => ({
+      drawn: drawn.map(({ id: _id, rank: _rank, sequences, ...item }) => ({
         ...item,
+        /** The names of the proof files beside the report: one for each record. */
         files: sequences.map(proofFile),
       })),
     },

@@ -112,6 +112,14 @@ const verdicts: Readonly<Record<AgeClass, DayVerdict>> = {
   exempt: 'exempt',
 };
 
+export const noVerdicts = { compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
+
+export function countVerdicts(verdicts: Iterable<DayVerdict>): Record<DayVerdict, number> {
+  const counts = { ...noVerdicts };
+  for (const verdict of verdicts) counts[verdict] += 1;
+  return counts;
+}
+
 const severity: readonly DayVerdict[] = ['compliant', 'exempt', 'unknown', 'overdue'];
 
 /** The UTC days in which the account was in the population, by day number, and their verdicts. */

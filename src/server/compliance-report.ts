@@ -4,6 +4,7 @@
 import { hash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { Rotator } from '../app.ts';
+import { storeFactOf } from '../report/account.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { AccountEntry } from '../scheduler/status-cache.ts';
@@ -61,8 +62,3 @@ function createApart(task: ReportTask): Promise<ReportAnswer> {
     worker.once('exit', () => reject(new Error('the thread ended without an answer')));
   });
 }
-
-const storeFactOf = ({ state, reason, passwordSinceMs }: AccountEntry) => ({
-  passwordSinceMs: passwordSinceMs ?? null,
-  state: state === 'settled' || reason === undefined ? state : `${state}: ${reason}`,
-});

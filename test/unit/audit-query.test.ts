@@ -9,7 +9,6 @@ import {
 } from '../../src/audit/query.ts';
 import { formatRecord, uuidv7 } from '../../src/audit/record.ts';
 import type { LoggedEvent } from '../../src/audit/schema.ts';
-import { csvOf } from '../../src/report/csv.ts';
 import { printable } from '../../src/text.ts';
 import {
   context,
@@ -44,11 +43,6 @@ const events: readonly LoggedEvent[] = [
   outcome('r-4', 'b "ü"', { status: 'unknown', certainty: 'in-doubt' }),
   intended('r-4', 'b "ü"'),
 ];
-const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
-  const found: T[] = [];
-  for await (const item of items) found.push(item);
-  return found;
-};
 const source = memorySource(events.map((event, index) => lineOf(event, index)));
 const listed = async (filter: RecordFilter): Promise<number[]> => {
   const found: number[] = [];
@@ -168,15 +162,4 @@ test('a proof of any record verifies with the key only, and a changed one does n
 
 test('control characters and direction marks become escape sequences', () => {
   expect(printable('\u001b[2Jx\ty\n\u202e=cmd')).toBe('\\u001b[2Jx\\u0009y\\u000a\\u202e=cmd');
-});
-
-test('CSV follows RFC 4180, with a byte order mark, and no field starts a formula', async () => {
-  const log = memorySource([lineOf(outcome('r', '=HYPERLINK("x")', { detail: 'a,b\n"c"' }), 0)]);
-  const csv = (await all(csvOf(listRecords(log, {})))).join('');
-  expect(csv.startsWith('\ufeffsequence,time,event,account')).toBe(true);
-  expect(csv).toContain(
-    '0,2026-03-01T00:00:00.000Z,rotation.outcome,"\'=HYPERLINK(""x"")",' +
-      'uws-a,success,,"a,b\n""c""",1,',
-  );
-  expect(csv.endsWith('\r\n')).toBe(true);
 });
