@@ -22,25 +22,19 @@ export type Node = {
   readonly items?: Node | false;
   readonly prefixItems?: readonly Node[];
   readonly oneOf?: readonly Node[];
-  readonly anyOf?: readonly Node[];
-  readonly enum?: readonly unknown[];
-  readonly const?: unknown;
-  readonly default?: unknown;
   readonly description?: string;
   readonly accepts?: string;
-  readonly required?: readonly string[];
 };
 
 /**
  * The properties of an object node and of all its variants; the first variant that has a key
  * decides.
  */
-export function propertiesOf(node: Node): Readonly<Record<string, Node>> {
-  const properties: Record<string, Node> = { ...node.properties };
-  for (const variant of [...(node.oneOf ?? []), ...(node.anyOf ?? [])]) {
-    for (const [key, inner] of Object.entries(propertiesOf(variant))) properties[key] ??= inner;
-  }
-  return properties;
+export function propertiesOf({ properties, oneOf = [] }: Node): Readonly<Record<string, Node>> {
+  const all: Record<string, Node> = { ...properties };
+  for (const variant of oneOf)
+    for (const [key, inner] of Object.entries(propertiesOf(variant))) all[key] ??= inner;
+  return all;
 }
 
 /** The node at a path; undefined where the schema has no such key. */
@@ -91,20 +85,16 @@ export function withEnvironment(
   const problems: string[] = [];
   const origins = new Map<string, string>();
   let value = input.value;
-  const named = Object.keys(env).filter(
-    (variable) => variable.startsWith(prefix) && !others.includes(variable),
-  );
   // Sections before their keys, so that the more specific variable takes effect.
-  for (const variable of named.sort(
-    (a, b) => a.split('__').length - b.split('__').length || (a < b ? -1 : 1),
-  )) {
+  const stepsIn = (variable: string): number => variable.split('__').length;
+  const variables = Object.keys(env)
+    .filter((variable) => variable.startsWith(prefix) && !others.includes(variable))
+    .sort((a, b) => stepsIn(a) - stepsIn(b) || (a < b ? -1 : 1));
+  for (const variable of variables) {
     const text = env[variable] ?? '';
     const path = findPath(variable, root);
-    if (path === null) {
-      problems.push(unknownVariable(variable, root));
-      continue;
-    }
-    if (text.trim() === '') continue;
+    if (path === null) problems.push(unknownVariable(variable, root));
+    if (path === null || text.trim() === '') continue;
     try {
       value = withValueAt(value, path, parseVariable(text, nodeAt(root, path) ?? {}));
       origins.set(showPath(path), variable);
@@ -143,13 +133,11 @@ function findPath(variable: string, root: Node): Path | null {
 }
 
 function unknownVariable(variable: string, root: Node): string {
-  const known = [
-    ...others,
-    ...keysOf(root).map(({ path }) => variableOf(path.map((step) => (step === '[]' ? 0 : step)))),
-  ];
-  const near = nearest(variable.replace(/__\d+/g, '__0'), known);
-  const hint =
-    near === undefined ? 'docs/CONFIGURATION.md lists all keys.' : `Did you mean ${near}?`;
+  const keys = keysOf(root).map(({ path }) =>
+    variableOf(path.map((step) => (step === '[]' ? 0 : step))),
+  );
+  const near = nearest(variable.replace(/__\d+/g, '__0'), [...others, ...keys]);
+  const hint = near ? `Did you mean ${near}?` : 'docs/CONFIGURATION.md lists all keys.';
   return `${variable} is not a key of the configuration. ${hint}`;
 }
 
@@ -159,15 +147,10 @@ export function keysOf(
   path: readonly string[] = [],
 ): { path: readonly string[]; node: Node }[] {
   const own = path.length === 0 ? [] : [{ path, node }];
-  const items = node.items && propertiesOf(node.items);
-  const below =
-    items && Object.keys(items).length > 0
-      ? { inner: items, at: [...path, '[]'] }
-      : { inner: propertiesOf(node), at: path };
-  return [
-    ...own,
-    ...Object.entries(below.inner).flatMap(([key, inner]) => keysOf(inner, [...below.at, key])),
-  ];
+  const ofItems = Object.entries(propertiesOf(node.items || {}));
+  const inner = ofItems.length > 0 ? ofItems : Object.entries(propertiesOf(node));
+  const at = ofItems.length > 0 ? [...path, '[]'] : path;
+  return [...own, ...inner.flatMap(([key, below]) => keysOf(below, [...at, key]))];
 }
 
 function parseVariable(text: string, node: Node): unknown {

@@ -1,6 +1,8 @@
 // Mistakes in usage or configuration: exit code 2. A message names the key, its place and what is
 // accepted, and never the value, which can be a secret in the wrong place.
 
+import { osErrorText } from '../rotation/failure.ts';
+
 /** Wrong usage or configuration. `problems` are sentences, one per mistake. */
 export class UsageError extends Error {
   readonly problems: readonly string[];
@@ -10,6 +12,15 @@ export class UsageError extends Error {
     super(list.join('\n'));
     this.name = 'UsageError';
     this.problems = list;
+  }
+}
+
+/** What `work` returns. An error of the operating system becomes a UsageError about `subject`. */
+export function explained<T>(subject: string, work: () => T, advice = ''): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new UsageError(`${subject}: ${osErrorText(error)}.${advice}`);
   }
 }
 
@@ -29,9 +40,9 @@ export function nearest(wrong: string, known: readonly string[]): string | undef
   const normalise = (name: string): string => name.toLowerCase().replace(/[_\-\s]/g, '');
   const from = normalise(wrong);
   const [first] = known
-    .map((name) => ({ name, length: Math.max(normalise(name).length, from.length) }))
-    .map(({ name, length }) => ({ name, length, edits: countEdits(from, normalise(name)) }))
-    .filter(({ length, edits }) => edits <= Math.max(1, Math.floor(length / 3)))
+    .map((name) => ({ name, to: normalise(name) }))
+    .map(({ name, to }) => ({ name, edits: countEdits(from, to), length: to.length }))
+    .filter(({ edits, length }) => edits <= Math.max(1, Math.max(length, from.length) / 3))
     .sort((a, b) => a.edits - b.edits);
   return first?.name;
 }

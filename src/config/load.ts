@@ -5,7 +5,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
-import { osErrorText } from '../rotation/failure.ts';
 import {
   type Input,
   type Node,
@@ -16,7 +15,7 @@ import {
   showPath,
   withEnvironment,
 } from './environment.ts';
-import { suggestion, UsageError } from './errors.ts';
+import { explained, suggestion, UsageError } from './errors.ts';
 import { schema } from './schema.ts';
 
 type Parsed = z.output<typeof schema>;
@@ -73,8 +72,11 @@ export async function loadConfig(from: {
   const fileVariable = `${prefix}CONFIG`;
   const named = from.file ?? (env[fileVariable] || undefined);
   const file = resolve(cwd, named ?? 'rotator.yaml');
-  if (named !== undefined || existsSync(file))
-    return parseConfig({ text: readText(file), file, folder: dirname(file), env });
+  if (named !== undefined || existsSync(file)) {
+    const read = (): string => readFileSync(file, 'utf8');
+    const text = explained(`Cannot read the configuration ${file}`, read);
+    return parseConfig({ text, file, folder: dirname(file), env });
+  }
   const isInEnvironment = Object.keys(env).some(
     (name) => name.startsWith(prefix) && name !== fileVariable && env[name] !== '',
   );
@@ -83,14 +85,6 @@ export async function loadConfig(from: {
     `There is no rotator.yaml in ${cwd}. Create one with \`thingspace-rotator init\`, or name ` +
       'one with --config FILE.',
   );
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(`Cannot read the configuration ${file}: ${osErrorText(error)}.`);
-  }
 }
 
 /**
@@ -112,18 +106,14 @@ export function validateConfig(
   folder: string,
   root = describeConfig(),
 ): Config {
-  const refuse = (problems: readonly Problem[]): void => {
-    if (problems.length > 0)
-      throw new UsageError(problems.map(({ path, says }) => `${placeOf(path)}: ${says}`));
-  };
+  const refuse = (problems: readonly Problem[]): UsageError =>
+    new UsageError(problems.map(({ path, says }) => `${placeOf(path)}: ${says}`));
   const parsed = schema.safeParse(value, { reportInput: true });
-  if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue) => describeIssue(issue, root));
-    refuse(problems);
-    throw new Error('bug: a rejected configuration without a problem');
-  }
+  if (!parsed.success)
+    throw refuse(parsed.error.issues.flatMap((issue) => describeIssue(issue, root)));
   const config = complete(parsed.data, folder);
-  refuse(contradictions(config, parsed.data));
+  const contradictions = rulesFor(config, parsed.data).filter(({ isBroken }) => isBroken);
+  if (contradictions.length > 0) throw refuse(contradictions);
   return config;
 }
 
@@ -155,31 +145,28 @@ function describeIssue(issue: z.core.$ZodIssue, root: Node): Problem[] {
 /** Paths become absolute; each account gets its secret, and its complete policy and schedule. */
 function complete(parsed: Parsed, folder: string): Config {
   const { notify, ...others } = parsed;
-  const { store, receipts, audit, http } = others;
-  const at = (path: string): string => resolve(folder, path);
+  const { store, receipts, http } = others;
   const withPaths = <Section extends object>(
     section: Section,
     ...keys: readonly (keyof Section)[]
   ): Section => {
-    const absolute = { ...section };
-    for (const key of keys) {
-      const path = section[key];
-      if (typeof path === 'string') Object.assign(absolute, { [key]: at(path) });
-    }
-    return absolute;
+    const given = keys.filter((key) => section[key] !== undefined);
+    const paths = given.map((key) => [key, resolve(folder, String(section[key]))] as const);
+    return { ...section, ...Object.fromEntries(paths) };
   };
+  const audit = withPaths(others.audit, 'directory', 'signingKeyFile', 'predecessor');
   return {
     ...others,
+    audit,
     store: store.type === 'file' ? withPaths(store, 'directory', 'identityFile') : store,
     accounts: parsed.accounts.map(({ policy, schedule, ...account }) => ({
       ...account,
       secretId: account.secretId ?? account.name,
-      ...(policy === undefined ? {} : { policy: { ...parsed.policy, ...policy } }),
-      ...(schedule === undefined ? {} : { schedule: { ...parsed.schedule, ...schedule } }),
+      ...(policy && { policy: { ...parsed.policy, ...policy } }),
+      ...(schedule && { schedule: { ...parsed.schedule, ...schedule } }),
     })),
     receipts: withPaths(receipts, 'directory', 'identityFile'),
-    audit: withPaths(audit, 'directory', 'signingKeyFile', 'predecessor'),
-    ...(notify === undefined ? {} : { notify: completeNotify(notify, parsed.audit, at) }),
+    ...(notify && { notify: completeNotify(notify, audit, withPaths) }),
     http: withPaths(http, 'tokenFile', 'readTokenFile'),
   };
 }
@@ -189,115 +176,117 @@ type Notify = NonNullable<Parsed['notify']>;
 function completeNotify(
   { receivers, stateFile, allIsWell, webhook, ...common }: Notify,
   audit: Parsed['audit'],
-  at: (path: string) => string,
+  withPaths: <Section extends object>(section: Section, key: keyof Section) => Section,
 ): NotifyConfig {
   const all = webhook === undefined ? receivers : [{ name: 'default', webhook, ...common }];
-  const beside = audit.s3 ? undefined : join(dirname(at(audit.directory)), 'notifications.jsonl');
-  const file = stateFile === undefined ? beside : at(stateFile);
+  const beside = audit.s3 ? undefined : join(dirname(audit.directory), 'notifications.jsonl');
+  const file = stateFile ?? beside;
   return {
     allIsWell,
-    receivers: all.map(({ secretFile, ...receiver }) => ({
-      ...receiver,
-      ...(secretFile === undefined ? {} : { secretFile: at(secretFile) }),
-    })),
-    ...(file === undefined ? {} : { stateFile: file }),
+    receivers: all.map((receiver) => withPaths(receiver, 'secretFile')),
+    ...(file !== undefined && withPaths({ stateFile: file }, 'stateFile')),
   };
 }
 
-function notifyProblems({ webhook, receivers, secretFile, format }: Notify): Problem[] {
-  const problems: Problem[] = [];
-  const check = (isWrong: boolean, path: Path, says: string): void => {
-    if (isWrong) problems.push({ path: ['notify', ...path], says });
-  };
-  const isBoth = webhook !== undefined && receivers.length > 0;
-  check(isBoth, ['receivers'], 'notify.webhook and notify.receivers exclude each other.');
-  const hasNone = webhook === undefined && receivers.length === 0;
-  check(hasNone, [], 'notify needs webhook or receivers.');
-  const needs = 'needs secretFile, the file with the integration key.';
-  const isSingle = receivers.length === 0;
-  const lacksKey = isSingle && format === 'pagerduty' && secretFile === undefined;
-  check(lacksKey, ['format'], `notify.format: pagerduty ${needs}`);
-  const names = receivers.map(({ name }) => name);
-  receivers.forEach((one, index) => {
-    const at = `notify.receivers[${index}]`;
-    const lacks = one.format === 'pagerduty' && one.secretFile === undefined;
-    check(lacks, ['receivers', index, 'format'], `${at}.format: pagerduty ${needs}`);
-    const isRepeated = names.indexOf(one.name) < index;
-    check(isRepeated, ['receivers', index, 'name'], `${at}.name: ${one.name} is there twice.`);
-  });
-  return problems;
-}
+type Rule = Problem & { readonly isBroken: boolean };
+
+const rule = (isBroken: boolean, path: Path, says: string): Rule => ({ isBroken, path, says });
 
 /** What each key allows, and the combination does not. */
-function contradictions(config: Config, parsed: Parsed): Problem[] {
-  const { accounts, store, discover, policy, audit } = config;
-  const problems: Problem[] = [];
-  const check = (isWrong: boolean, path: Path, says: string): void => {
-    if (isWrong) problems.push({ path, says });
-  };
+function rulesFor(config: Config, parsed: Parsed): Rule[] {
+  const { accounts, store, discover, policy, audit, pairs } = config;
+  const { kmsKeyId, origin, signingKeySecretId } = audit;
   const names = accounts.map(({ name }) => name);
   const hasNone = accounts.length === 0 && !discover;
-  check(hasNone, ['accounts'], 'accounts is empty. Name an account, or set discover.tag.');
   const isFile = discover !== undefined && store.type === 'file';
-  check(isFile, ['discover'], 'discover needs store.type: secrets-manager.');
-  check(
-    audit.kmsKeyId !== undefined && audit.origin === undefined,
-    ['audit', 'kmsKeyId'],
-    'audit.kmsKeyId needs audit.origin, because a KMS key has no name.',
-  );
-  check(
-    audit.kmsKeyId !== undefined && audit.signingKeySecretId !== undefined,
-    ['audit', 'signingKeySecretId'],
-    'audit.signingKeySecretId and audit.kmsKeyId exclude each other.',
-  );
-  check(
-    policy.rotateAfterDays > policy.maxAgeDays,
-    ['policy', 'rotateAfterDays'],
-    'policy.rotateAfterDays is more than policy.maxAgeDays.',
-  );
-  if (parsed.notify) problems.push(...notifyProblems(parsed.notify));
-  problems.push(...accountProblems(accounts, parsed));
-  config.pairs.forEach((pair, index) => {
-    const at = ['pairs', index];
-    check(pair[0] === pair[1], at, `pairs[${index}] names the same account twice.`);
-    const unknown = discover ? undefined : pair.find((name) => !names.includes(name));
-    if (unknown !== undefined)
-      check(true, at, `pairs[${index}] names an unknown account. ${suggestion(unknown, names)}`);
-  });
-  return problems;
+  const hasNoOrigin = kmsKeyId !== undefined && origin === undefined;
+  const hasTwoKeys = kmsKeyId !== undefined && signingKeySecretId !== undefined;
+  return [
+    rule(hasNone, ['accounts'], 'accounts is empty. Name an account, or set discover.tag.'),
+    rule(isFile, ['discover'], 'discover needs store.type: secrets-manager.'),
+    rule(
+      hasNoOrigin,
+      ['audit', 'kmsKeyId'],
+      'audit.kmsKeyId needs audit.origin, because a KMS key has no name.',
+    ),
+    rule(
+      hasTwoKeys,
+      ['audit', 'signingKeySecretId'],
+      'audit.signingKeySecretId and audit.kmsKeyId exclude each other.',
+    ),
+    rule(
+      policy.rotateAfterDays > policy.maxAgeDays,
+      ['policy', 'rotateAfterDays'],
+      'policy.rotateAfterDays is more than policy.maxAgeDays.',
+    ),
+    ...(parsed.notify ? notifyRules(parsed.notify) : []),
+    ...accountRules(accounts, parsed),
+    ...pairs.flatMap((pair, index) => {
+      const [path, at] = [['pairs', index], `pairs[${index}]`];
+      const unknown = discover ? undefined : pair.find((name) => !names.includes(name));
+      const hint = unknown === undefined ? '' : suggestion(unknown, names);
+      return [
+        rule(pair[0] === pair[1], path, `${at} names the same account twice.`),
+        rule(unknown !== undefined, path, `${at} names an unknown account. ${hint}`),
+      ];
+    }),
+  ];
+}
+
+function notifyRules(notify: Notify): Rule[] {
+  const { webhook, receivers } = notify;
+  const isMany = receivers.length > 0;
+  const needsKey = 'pagerduty needs secretFile, the file with the integration key.';
+  const lacksKey = ({ format, secretFile }: Pick<Notify, 'format' | 'secretFile'>): boolean =>
+    format === 'pagerduty' && secretFile === undefined;
+  const names = receivers.map(({ name }) => name);
+  return [
+    rule(
+      webhook !== undefined && isMany,
+      ['notify', 'receivers'],
+      'notify.webhook and notify.receivers exclude each other.',
+    ),
+    rule(webhook === undefined && !isMany, ['notify'], 'notify needs webhook or receivers.'),
+    rule(!isMany && lacksKey(notify), ['notify', 'format'], `notify.format: ${needsKey}`),
+    ...receivers.flatMap((one, index) => {
+      const at = `notify.receivers[${index}]`;
+      const path = ['notify', 'receivers', index];
+      const isRepeated = names.indexOf(one.name) < index;
+      return [
+        rule(lacksKey(one), [...path, 'format'], `${at}.format: ${needsKey}`),
+        rule(isRepeated, [...path, 'name'], `${at}.name: ${one.name} is there twice.`),
+      ];
+    }),
+  ];
 }
 
 /** Each account needs a name and a secret that no other account has. */
-function accountProblems(accounts: Config['accounts'], parsed: Parsed): Problem[] {
+function accountRules(accounts: Config['accounts'], parsed: Parsed): Rule[] {
   const names = accounts.map(({ name }) => name.toLowerCase());
   const secrets = accounts.map(({ secretId }) => secretName(secretId));
-  return accounts.flatMap(({ name, secretId, policy }, index): Problem[] => {
-    const at = `accounts[${index}]`;
+  return accounts.flatMap(({ name, secretId, policy }, index) => {
+    const [path, at] = [['accounts', index], `accounts[${index}]`];
     const sameName = names.indexOf(name.toLowerCase());
     const sameSecret = secrets.indexOf(secretName(secretId));
-    const problems: Problem[] = [];
-    if (sameName < index)
-      problems.push({
-        path: ['accounts', index, 'name'],
-        says: `${at} and accounts[${sameName}] have the same name, ${name}.`,
-      });
-    else if (sameSecret < index)
-      problems.push({
-        path: [
-          'accounts',
-          index,
-          parsed.accounts[index]?.secretId === undefined ? 'name' : 'secretId',
-        ],
-        says:
-          `The accounts ${name} and ${accounts[sameSecret]?.name} have the same secret. Each ` +
+    const key = parsed.accounts[index]?.secretId === undefined ? 'name' : 'secretId';
+    return [
+      rule(
+        sameName < index,
+        [...path, 'name'],
+        `${at} and accounts[${sameName}] have the same name, ${name}.`,
+      ),
+      rule(
+        sameSecret < index && sameName === index,
+        [...path, key],
+        `The accounts ${name} and ${accounts[sameSecret]?.name} have the same secret. Each ` +
           'account needs its own.',
-      });
-    if (policy && policy.rotateAfterDays > policy.maxAgeDays)
-      problems.push({
-        path: ['accounts', index, 'policy'],
-        says: `${at}.policy.rotateAfterDays is more than maxAgeDays.`,
-      });
-    return problems;
+      ),
+      rule(
+        policy !== undefined && policy.rotateAfterDays > policy.maxAgeDays,
+        [...path, 'policy'],
+        `${at}.policy.rotateAfterDays is more than maxAgeDays.`,
+      ),
+    ];
   });
 }
 

@@ -5,14 +5,22 @@
 // Not `{ z }`: esbuild keeps all of zod then (444 kB instead of 83 kB).
 import * as z from 'zod';
 
-const path = (about: string) => z.string().min(1).describe(about).meta({ accepts: 'a path' });
-const text = (about: string, max = 500) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    .describe(about)
-    .meta({ accepts: `text of 1 to ${max} characters` });
+/** Text that a pattern accepts. */
+const text = (about: string, pattern: RegExp, accepts: string) =>
+  z.string().regex(pattern).describe(about).meta({ accepts });
+/** Text that a function accepts. */
+const checked = (about: string, isValid: (value: string) => boolean, accepts: string) =>
+  z.string().refine(isValid).describe(about).meta({ accepts });
+/** Text of so many characters. */
+const sized = (about: string, max: number, accepts = `text of 1 to ${max} characters`) =>
+  z.string().min(1).max(max).describe(about).meta({ accepts });
+const nonempty = (about: string, accepts: string) =>
+  z.string().min(1).describe(about).meta({ accepts });
+const path = (about: string) => nonempty(about, 'a path');
+const safeUrl = (about: string) =>
+  checked(about, isSafeUrl, 'an https URL (http on loopback only), without user or fragment');
+const secret = (about: string) =>
+  text(about, /^[A-Za-z0-9:/_+=.@-]{1,2048}$/, 'letters, digits and : / _ + = . @ -');
 const integer = (unit: string) => (least: number, most: number, about: string) =>
   z
     .int()
@@ -22,14 +30,16 @@ const integer = (unit: string) => (least: number, most: number, about: string) =
     .meta({ accepts: `${unit} from ${least} to ${most}` });
 const count = integer('an integer');
 const milliseconds = integer('milliseconds');
-const secret = (about: string) =>
-  z
-    .string()
-    .regex(/^[A-Za-z0-9:/_+=.@-]{1,2048}$/)
-    .describe(about)
-    .meta({ accepts: 'letters, digits and : / _ + = . @ -' });
 const toggle = (about: string, fallback: boolean) =>
   z.boolean().default(fallback).describe(about).meta({ accepts: 'true or false' });
+const choice = <const Words extends readonly [string, ...string[]]>(about: string, words: Words) =>
+  z
+    .enum(words)
+    .describe(about)
+    .meta({ accepts: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}` });
+/** A list, which is empty by default. */
+const list = <Item extends z.ZodType>(about: string, item: Item, accepts: string) =>
+  z.array(item).default([]).describe(about).meta({ accepts });
 const section = <Shape extends z.core.$ZodShape>(about: string, shape: Shape) =>
   z.strictObject(shape).describe(about);
 
@@ -44,16 +54,16 @@ const policy = {
 };
 
 const schedule = {
-  cron: z
-    .string()
-    .refine(isCron)
-    .describe('When a run starts: minute, hour, day of month, month, day of week.')
-    .meta({ accepts: 'a cron expression of five fields, such as "17 3 * * *"' }),
-  timezone: z
-    .string()
-    .refine(isTimeZone)
-    .describe('The time zone of `cron`.')
-    .meta({ accepts: 'an IANA time zone, such as UTC or America/New_York' }),
+  cron: checked(
+    'When a run starts: minute, hour, day of month, month, day of week.',
+    isCron,
+    'a cron expression of five fields, such as "17 3 * * *"',
+  ),
+  timezone: checked(
+    'The time zone of `cron`.',
+    isTimeZone,
+    'an IANA time zone, such as UTC or America/New_York',
+  ),
   jitterMinutes: count(
     0,
     720,
@@ -63,12 +73,7 @@ const schedule = {
 };
 
 const field = (key: string) =>
-  z
-    .string()
-    .min(1)
-    .describe(`The name of this key, if it is not \`${key}\`.`)
-    .meta({ accepts: 'the name of a key' })
-    .exactOptional();
+  nonempty(`The name of this key, if it is not \`${key}\`.`, 'the name of a key').exactOptional();
 
 const account = z.strictObject({
   name: name.describe('The name of the account in commands, logs and reports.'),
@@ -92,54 +97,51 @@ const account = z.strictObject({
     clientSecret: field('clientSecret'),
   }).exactOptional(),
   exempt: section('Exempts the account, from the audit record of it on; the report lists it.', {
-    who: text('Who approved the exemption.', 200),
-    why: text('Why the account is exempt.'),
-    until: z
-      .string()
-      .regex(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/)
-      .describe('The last day of the exemption, which is included.')
-      .meta({ accepts: 'an ISO date, such as 2027-01-31' }),
+    who: sized('Who approved the exemption.', 200),
+    why: sized('Why the account is exempt.', 500),
+    until: text(
+      'The last day of the exemption, which is included.',
+      /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/,
+      'an ISO date, such as 2027-01-31',
+    ),
   }).exactOptional(),
   oauthSecretId: secret(
     'The secret that holds `clientId` and `clientSecret`, if it is another one.',
   ).exactOptional(),
 });
 
+const storeType = <const Type extends string>(type: Type) =>
+  z
+    .literal(type)
+    .describe('Where the secrets are stored.')
+    .meta({ accepts: 'file or secrets-manager' });
+
 const store = z
   .discriminatedUnion('type', [
     z.strictObject({
-      type: z
-        .literal('file')
-        .default('file')
-        .describe('Where the secrets are stored.')
-        .meta({ accepts: 'file or secrets-manager' }),
+      type: storeType('file').default('file'),
       directory: path('`file`: the folder of the encrypted versions (age).').default('./secrets'),
       identityFile: path(
         '`file`: the age identity that decrypts them. Only its owner may have access.',
       ).default('./rotator.key'),
     }),
     z.strictObject({
-      type: z
-        .literal('secrets-manager')
-        .describe('Where the secrets are stored.')
-        .meta({ accepts: 'file or secrets-manager' }),
-      region: z
-        .string()
-        .regex(/^[a-z0-9-]{4,30}$/)
-        .describe('`secrets-manager`: the Region. Default: the Region of the AWS environment.')
-        .meta({ accepts: 'an AWS Region, such as us-east-1' })
-        .exactOptional(),
+      type: storeType('secrets-manager'),
+      region: text(
+        '`secrets-manager`: the Region. Default: the Region of the AWS environment.',
+        /^[a-z0-9-]{4,30}$/,
+        'an AWS Region, such as us-east-1',
+      ).exactOptional(),
     }),
   ])
   .describe('The secret store.');
 
 const thingspace = section('The API of Verizon ThingSpace.', {
-  baseUrl: z
-    .string()
-    .refine((url) => isSafeUrl(url) && new URL(url).search === '')
-    .default('https://thingspace.verizon.com/api')
-    .describe('The URL of the API, without `/ts/v1` and `/m2m/v1`.')
-    .meta({ accepts: 'an https URL (http on loopback only), without user, query or fragment' }),
+  baseUrl: checked(
+    'The URL of the API, without `/ts/v1` and `/m2m/v1`.',
+    (url) => isSafeUrl(url) && new URL(url).search === '',
+    'an https URL (http on loopback only), without user, query or fragment',
+  ).default('https://thingspace.verizon.com/api'),
   requestTimeoutMs: milliseconds(100, 120_000, 'The limit for each call except the reset.').default(
     15_000,
   ),
@@ -157,13 +159,9 @@ const thingspace = section('The API of Verizon ThingSpace.', {
 });
 
 /** An S3 bucket and the prefix of the objects in it. */
-const bucket = (description: string) =>
-  section(description, {
-    bucket: z
-      .string()
-      .regex(/^[a-z0-9.-]{3,63}$/)
-      .describe('The name of the bucket.')
-      .meta({ accepts: 'a bucket name' }),
+const bucket = (about: string) =>
+  section(about, {
+    bucket: text('The name of the bucket.', /^[a-z0-9.-]{3,63}$/, 'a bucket name'),
     prefix: z
       .string()
       .max(512)
@@ -176,18 +174,14 @@ const receipts = section(
   'Receipts: the response to a reset, encrypted to keys on other machines before it is parsed.',
   {
     directory: path('The folder of the receipts. Default: the log only.').exactOptional(),
-    recipients: z
-      .array(
-        z
-          .string()
-          .regex(/^age1[0-9a-z]{20,4000}$/)
-          .meta({ accepts: 'an age recipient (age1…), not an identity (AGE-SECRET-KEY-1…)' }),
-      )
-      .default([])
-      .describe(
-        'The age public keys that receipts are encrypted to. None: no receipts are written.',
-      )
-      .meta({ accepts: 'a list of age recipients (age1…)' }),
+    recipients: list(
+      'The age public keys that receipts are encrypted to. None: no receipts are written.',
+      z
+        .string()
+        .regex(/^age1[0-9a-z]{20,4000}$/)
+        .meta({ accepts: 'an age recipient (age1…), not an identity (AGE-SECRET-KEY-1…)' }),
+      'a list of age recipients (age1…)',
+    ),
     identityFile: path(
       'An age identity on this machine. With it, recovery decrypts receipts automatically.',
     ).exactOptional(),
@@ -195,53 +189,40 @@ const receipts = section(
   },
 );
 
+const witness = z.strictObject({
+  url: safeUrl('The URL of the witness, without `/add-checkpoint`.'),
+  key: text(
+    'The verifier key that the witness prints when it starts.',
+    /^[^+\s]+\+[0-9a-f]{8}\+B[A-Za-z0-9+/]{43}$/,
+    'a witness key: name+id+base64',
+  ),
+});
+
 const audit = section('The audit log.', {
   directory: path('The folder of the log.').default('./audit'),
   signingKeyFile: path('The Ed25519 key that signs checkpoints.').default('./audit.key'),
-  origin: z
-    .string()
-    .regex(/^[^\s+\p{Cc}]{1,200}$/u)
-    .describe('The permanent name of this log. Default: the name in the signing key.')
-    .meta({ accepts: 'a name without spaces and +' })
-    .exactOptional(),
+  origin: text(
+    'The permanent name of this log. Default: the name in the signing key.',
+    /^[^\s+\p{Cc}]{1,200}$/u,
+    'a name without spaces and +',
+  ).exactOptional(),
   predecessor: path(
     'The last checkpoint of the log that this one follows. The first record names it.',
   ).exactOptional(),
-  kmsKeyId: z
-    .string()
-    .min(1)
-    .describe('An Ed25519 key in AWS KMS, instead of `signingKeyFile`.')
-    .meta({ accepts: 'a KMS key id, alias or ARN' })
-    .exactOptional(),
+  kmsKeyId: nonempty(
+    'An Ed25519 key in AWS KMS, instead of `signingKeyFile`.',
+    'a KMS key id, alias or ARN',
+  ).exactOptional(),
   signingKeySecretId: secret(
     'A secret that contains only the signing key, instead of `signingKeyFile`.',
   ).exactOptional(),
-  witnesses: z
-    .array(
-      z.strictObject({
-        url: z
-          .string()
-          .refine(isSafeUrl)
-          .describe('The URL of the witness, without `/add-checkpoint`.')
-          .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
-        key: z
-          .string()
-          .regex(/^[^+\s]+\+[0-9a-f]{8}\+B[A-Za-z0-9+/]{43}$/)
-          .describe('The verifier key that the witness prints when it starts.')
-          .meta({ accepts: 'a witness key: name+id+base64' }),
-      }),
-    )
-    .default([])
-    .describe('Other machines that cosign each checkpoint, so that the log has one history.')
-    .meta({ accepts: 'a list of witnesses, each with `url` and `key`' }),
+  witnesses: list(
+    'Other machines that cosign each checkpoint, so that the log has one history.',
+    witness,
+    'a list of witnesses, each with `url` and `key`',
+  ),
   s3: bucket('An S3 bucket with Object Lock, instead of `directory`.'),
 });
-
-const choice = <const Words extends readonly [string, ...string[]]>(about: string, words: Words) =>
-  z
-    .enum(words)
-    .describe(about)
-    .meta({ accepts: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}` });
 
 /** Ordered: the last one is the most urgent. The words are those of PagerDuty. */
 export const severities = ['info', 'warning', 'error', 'critical'] as const;
@@ -262,11 +243,7 @@ export const noticeKinds = [
 ] as const;
 
 const receiver = {
-  webhook: z
-    .string()
-    .refine(isSafeUrl)
-    .describe('Receives the notifications, without secrets, by POST.')
-    .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
+  webhook: safeUrl('Receives the notifications, without secrets, by POST.'),
   format: choice(
     'The body: JSON of this program, a Slack incoming webhook, a Microsoft Teams workflow, or ' +
       'PagerDuty Events v2.',
@@ -277,26 +254,24 @@ const receiver = {
       'integration key.',
   ).exactOptional(),
   minSeverity: choice('Only problems that are at least so severe.', severities).default('info'),
-  kinds: z
-    .array(choice('A kind of problem.', noticeKinds))
-    .default([])
-    .describe('Only these kinds (docs/SERVE.md). None: all kinds.')
-    .meta({ accepts: 'a list of kinds, such as [lost, stopped]' }),
+  kinds: list(
+    'Only these kinds (docs/SERVE.md). None: all kinds.',
+    choice('A kind of problem.', noticeKinds),
+    'a list of kinds, such as [lost, stopped]',
+  ),
 };
 
 const notify = section('Notifications about failures, overdue and suspended accounts.', {
   ...receiver,
   webhook: receiver.webhook.exactOptional(),
-  receivers: z
-    .array(
-      z.strictObject({
-        name: name.describe('The name of the receiver in the journal and in the log.'),
-        ...receiver,
-      }),
-    )
-    .default([])
-    .describe('Several receivers, instead of `webhook`.')
-    .meta({ accepts: 'a list of receivers, each with `name` and `webhook`' }),
+  receivers: list(
+    'Several receivers, instead of `webhook`.',
+    z.strictObject({
+      name: name.describe('The name of the receiver in the journal and in the log.'),
+      ...receiver,
+    }),
+    'a list of receivers, each with `name` and `webhook`',
+  ),
   stateFile: path(
     'The journal of what was reported, delivered and acknowledged. Default: ' +
       '`notifications.jsonl` beside `audit.directory`; with `audit.s3` memory only.',
@@ -308,21 +283,16 @@ const notify = section('Notifications about failures, overdue and suspended acco
 });
 
 const heartbeat = section('Tells a monitor that a run over all accounts started and ended.', {
-  url: z
-    .string()
-    .refine(isSafeUrl)
-    .describe('A ping URL of Healthchecks.io, or a push URL of Uptime Kuma.')
-    .meta({ accepts: 'an https URL (http on loopback only), without user or fragment' }),
+  url: safeUrl('A ping URL of Healthchecks.io, or a push URL of Uptime Kuma.'),
   timeoutMs: count(100, 60_000, 'The longest time for one request.').default(5_000),
 });
 
 const http = section('The HTTP interface of `serve`.', {
-  host: z
-    .string()
-    .regex(/^[A-Za-z0-9.:_-]{1,255}$/)
-    .default('127.0.0.1')
-    .describe('The address to listen on.')
-    .meta({ accepts: 'an address or host name' }),
+  host: text(
+    'The address to listen on.',
+    /^[A-Za-z0-9.:_-]{1,255}$/,
+    'an address or host name',
+  ).default('127.0.0.1'),
   port: count(0, 65_535, 'The port to listen on; 0 selects a free one.').default(9464),
   tokenFile: path(
     'A file that holds the bearer token of the write endpoint. Default: no write endpoint.',
@@ -343,21 +313,14 @@ export const schema = z
       .describe('The ThingSpace users to rotate.')
       .meta({ accepts: 'a list of accounts' }),
     discover: section('Each secret with a tag is an account, too (`secrets-manager` only).', {
-      tag: z
-        .string()
-        .min(1)
-        .max(128)
-        .describe('The key of the tag.')
-        .meta({ accepts: 'a tag key of 1 to 128 characters' }),
+      tag: sized('The key of the tag.', 128, 'a tag key of 1 to 128 characters'),
     }).exactOptional(),
-    pairs: z
-      .array(z.tuple([name, name]).meta({ accepts: 'two account names' }))
-      .default([])
-      .describe(
-        'Pairs of users of the same ThingSpace account. One run never rotates both, so that ' +
-          'programs can use the other one.',
-      )
-      .meta({ accepts: 'a list of pairs of account names, such as [[fleet-a, fleet-b]]' }),
+    pairs: list(
+      'Pairs of users of the same ThingSpace account. One run never rotates both, so that ' +
+        'programs can use the other one.',
+      z.tuple([name, name]).meta({ accepts: 'two account names' }),
+      'a list of pairs of account names, such as [[fleet-a, fleet-b]]',
+    ),
     policy: section('The permitted age of a password.', {
       rotateAfterDays: policy.rotateAfterDays.default(75),
       maxAgeDays: policy.maxAgeDays.default(90),
@@ -376,11 +339,9 @@ export const schema = z
     heartbeat: heartbeat.exactOptional(),
     http: http.prefault({}),
     log: section('The log on standard error.', {
-      level: z
-        .enum(['error', 'warn', 'info', 'debug'])
-        .default('info')
-        .describe('The lowest level that is logged.')
-        .meta({ accepts: 'error, warn, info or debug' }),
+      level: choice('The lowest level that is logged.', ['error', 'warn', 'info', 'debug']).default(
+        'info',
+      ),
     }).prefault({}),
   })
   .meta({
@@ -411,33 +372,29 @@ function isTimeZone(zone: string): boolean {
   }
 }
 
-const months = ' jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
-const weekdays = 'sun mon tue wed thu fri sat'.split(' ');
-const cronFields: readonly { least: number; most: number; names: readonly string[] }[] = [
-  { least: 0, most: 59, names: [] },
-  { least: 0, most: 23, names: [] },
-  { least: 1, most: 31, names: [] },
-  { least: 1, most: 12, names: months },
-  { least: 0, most: 7, names: weekdays },
+/** The numbers of the fields of a cron expression, and the names of the first ones. */
+const cronFields: readonly (readonly [least: number, most: number, names?: string])[] = [
+  [0, 59],
+  [0, 23],
+  [1, 31],
+  [1, 12, ' jan feb mar apr may jun jul aug sep oct nov dec'],
+  [0, 7, 'sun mon tue wed thu fri sat'],
 ];
 
 /** Five fields of numbers, names, ranges, lists and steps within their bounds. */
 function isCron(expression: string): boolean {
   const fields = expression.trim().toLowerCase().split(/\s+/);
-  return (
-    fields.length === cronFields.length &&
-    fields.every((part, index) => {
-      const { least, most, names } = cronFields[index] ?? { least: 0, most: 0, names: [] };
-      const numberOf = (word: string): number =>
-        /^\d{1,2}$/.test(word) ? Number(word) : word === '' ? -1 : names.indexOf(word);
-      const isIn = (value: number): boolean => value >= least && value <= most;
-      return part.split(',').every((item) => {
-        const [range = '', step, ...rest] = item.split('/');
-        if (rest.length > 0 || (step !== undefined && !/^[1-9]\d?$/.test(step))) return false;
-        if (range === '*') return true;
-        const [from = -1, to = from, ...more] = range.split('-').map(numberOf);
-        return more.length === 0 && isIn(from) && isIn(to) && from <= to;
-      });
-    })
-  );
+  if (fields.length !== cronFields.length) return false;
+  return cronFields.every(([least, most, names = ''], index) => {
+    const numberOf = (word: string): number =>
+      /^\d{1,2}$/.test(word) ? Number(word) : word === '' ? -1 : names.split(' ').indexOf(word);
+    const isIn = (value: number): boolean => value >= least && value <= most;
+    return fields[index]?.split(',').every((item) => {
+      const [range = '', step, ...rest] = item.split('/');
+      if (rest.length > 0 || (step !== undefined && !/^[1-9]\d?$/.test(step))) return false;
+      if (range === '*') return true;
+      const [from = -1, to = from, ...more] = range.split('-').map(numberOf);
+      return more.length === 0 && isIn(from) && isIn(to) && from <= to;
+    });
+  });
 }
