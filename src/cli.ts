@@ -15,8 +15,8 @@ async function main(): Promise<void> {
     import('./cli/terminal.ts'),
   ]);
   try {
-    process.exitCode = await runProgram(openShell(import.meta.dirname), async (shell, flags) =>
-      (await import('./serve.ts')).serve(shell, flags),
+    process.exitCode = await runProgram(openShell(import.meta.dirname), async (shell) =>
+      (await import('./serve.ts')).serve(shell, shell.flags),
     );
   } catch (error) {
     // A bug. Vendor errors never leave their adapters, so the message and the stack are ours.

@@ -8,33 +8,26 @@ import { parseFreeText } from '../order.ts';
 import { buildReport } from '../report/build.ts';
 import { version } from '../version.ts';
 import { type Session, withSession } from './context.ts';
-import { type CommonFlags, print, type Shell } from './terminal.ts';
+import { printResult, type Shell } from './terminal.ts';
 
 export async function auditAcknowledge(
   shell: Shell,
-  id: string,
-  flags: CommonFlags & { note: string; account?: string },
+  [exceptionId = '']: readonly string[],
+  flags: { note: string; account?: string },
 ): Promise<number> {
   const note = parseFreeText('--note', flags.note);
-  return withSession(shell, flags, async (session) => {
-    const { rotator, trigger } = session;
-    if (!(await isException(session, id)))
+  return withSession(shell, async (session) => {
+    const { audit } = session.rotator;
+    if (!(await isException(session, exceptionId)))
       throw new UsageError(
-        `There is no exception ${id}. \`audit report\` and \`audit verify\` print the ids.`,
+        `There is no exception ${exceptionId}. \`audit report\` and \`audit verify\` print the ` +
+          'ids.',
       );
     const { account } = flags;
-    await rotator.audit.append([
-      {
-        code: 'exception.acknowledged',
-        exceptionId: id,
-        note,
-        account,
-        trigger: trigger('manual'),
-      },
-    ]);
-    await rotator.audit.checkpoint();
-    if (!flags.quiet)
-      print(shell, flags.json ? JSON.stringify({ acknowledged: id }) : `Acknowledged ${id}.`);
+    const trigger = session.trigger('manual');
+    await audit.append([{ code: 'exception.acknowledged', exceptionId, note, account, trigger }]);
+    await audit.checkpoint();
+    printResult(shell, { acknowledged: exceptionId }, `Acknowledged ${exceptionId}.`);
     return 0;
   });
 }
@@ -47,10 +40,15 @@ async function isException({ config, clock, rotator }: Session, id: string): Pro
   if (kind === 'failures') return (await findRecord(source, end))?.view.reason === subject;
   if (kind === 'store') return (await rotator.accounts()).some(({ name }) => name === subject);
   const nowMs = clock.nowMs();
+  let fromMs = nowMs - 1;
+  for await (const { view } of listRecords(source, {})) {
+    fromMs = Math.min(view.timeMs, fromMs);
+    break;
+  }
   const { report } = await buildReport({
     source,
     verifiers: await openVerifiers(config, clock),
-    fromMs: await firstTime(source, nowMs),
+    fromMs,
     toMs: nowMs,
     nowMs,
     origin: config.audit.origin ?? '',
@@ -61,12 +59,4 @@ async function isException({ config, clock, rotator }: Session, id: string): Pro
     sampleCount: 0,
   });
   return report.exceptions.some((exception) => exception.id === id);
-}
-
-async function firstTime(
-  source: Parameters<typeof listRecords>[0],
-  nowMs: number,
-): Promise<number> {
-  for await (const { view } of listRecords(source, {})) return Math.min(view.timeMs, nowMs - 1);
-  return nowMs - 1;
 }

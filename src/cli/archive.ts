@@ -16,15 +16,13 @@ import { openSigner, openVerifiers } from '../app.ts';
 import { type ArchivedMonth, archivedMonths } from '../audit/archive.ts';
 import { isBundleOf, sha256Of, zipBundle } from '../audit/bundle-files.ts';
 import { removeMonths, storeFrontier } from '../audit/file-segments.ts';
-import type { LogEvent } from '../audit/schema.ts';
 import { verifyLog } from '../audit/verify.ts';
-import { UsageError } from '../config/errors.ts';
-import { osErrorText } from '../rotation/failure.ts';
+import { explained, UsageError } from '../config/errors.ts';
 import { isoDay } from '../time.ts';
 import { type Session, withSession } from './context.ts';
-import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
+import { printResult, type Shell, tell } from './terminal.ts';
 
-export type ArchiveFlags = CommonFlags & { before: string; out: string; delete?: boolean };
+type ArchiveFlags = { before: string; out: string; delete?: boolean };
 
 /** The newest months that stay at hand: PCI DSS 10.5.1 asks for three. */
 const keptMonths = 3;
@@ -35,9 +33,13 @@ type Bundle = Pick<ArchivedMonth, 'month' | 'size'> & {
   readonly sha256: string;
 };
 
-export async function auditArchive(shell: Shell, flags: ArchiveFlags): Promise<number> {
+export async function auditArchive(
+  shell: Shell,
+  _: readonly string[],
+  flags: ArchiveFlags,
+): Promise<number> {
   const folder = resolve(shell.cwd, flags.out);
-  return withSession(shell, flags, async (session) => {
+  return withSession(shell, async (session) => {
     const { config, rotator, clock } = session;
     if (config.audit.s3 !== undefined)
       throw new UsageError(
@@ -106,27 +108,24 @@ async function writeBundles(
 
 /** Writes the bundle, or takes the one that is there, and verifies it. Returns its bytes. */
 function storeBundle(folder: string, file: string, files: ArchivedMonth['files']): Uint8Array {
-  try {
+  const stored = explained(`--out ${file}`, () => {
     mkdirSync(folder, { recursive: true });
     if (!existsSync(file)) {
-      writeFileSync(`${file}.new`, zipBundle(files), { mode: 0o640 });
-      syncPath(`${file}.new`);
+      writeFileSync(`${file}.new`, zipBundle(files), { mode: 0o640, flush: true });
       renameSync(`${file}.new`, file);
-      syncPath(folder);
+      syncFolder(folder);
     }
-    const stored = readFileSync(file);
-    if (isBundleOf(stored, files)) return stored;
-  } catch (error) {
-    throw new UsageError(`--out ${file}: ${osErrorText(error)}.`);
-  }
+    return readFileSync(file);
+  });
+  if (isBundleOf(stored, files)) return stored;
   throw new UsageError(
     `--out ${file}: the file exists and is another bundle than this month makes. No file is ` +
       'overwritten.',
   );
 }
 
-function syncPath(path: string): void {
-  const fd = openSync(path, 'r');
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
   try {
     fsyncSync(fd);
   } finally {
@@ -139,20 +138,16 @@ async function record(
   change: 'written' | 'removed',
   bundles: readonly Bundle[],
 ): Promise<void> {
-  const events = bundles.map(({ month, size, sha256 }): LogEvent => {
-    return { code: 'log.archived', change, month, size, sha256, trigger: trigger('manual') };
-  });
+  const common = { code: 'log.archived', change, trigger: trigger('manual') } as const;
+  const events = bundles.map(({ month, size, sha256 }) => ({ ...common, month, size, sha256 }));
   await audit.append(events);
   await audit.checkpoint();
 }
 
 function report(shell: Shell, flags: ArchiveFlags, bundles: readonly Bundle[]): void {
-  if (flags.json) {
-    print(shell, JSON.stringify({ bundles, removed: flags.delete === true }));
-    return;
-  }
-  if (flags.quiet) return;
-  for (const { file, sha256 } of bundles) print(shell, `${sha256}  ${file}`);
+  const lines = bundles.map(({ file, sha256 }) => `${sha256}  ${file}`);
+  printResult(shell, { bundles, removed: flags.delete === true }, ...lines);
+  if (shell.flags.json || shell.flags.quiet) return;
   if (bundles.length === 0) tell(shell, `The log has no complete month before ${flags.before}.`);
   else if (flags.delete)
     tell(shell, 'The months were removed from the log. Keep the bundles for at least a year.');

@@ -7,13 +7,7 @@ import type { Finding } from '../audit/findings.ts';
 import { eventCodes } from '../audit/meanings.ts';
 import { base64Of } from '../audit/merkle.ts';
 import { proveRecord } from '../audit/proof.ts';
-import {
-  type Cursor,
-  findRecord,
-  followRecords,
-  listRecords,
-  type RecordFilter,
-} from '../audit/query.ts';
+import { findRecord, followRecords, listRecords, type RecordFilter } from '../audit/query.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import type { RecordView } from '../audit/record.ts';
 import { type Verification, verifyLog } from '../audit/verify.ts';
@@ -22,19 +16,11 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { failures } from '../rotation/failure.ts';
 import { isoTime, parseEnd, parseWhen } from '../time.ts';
-import { readConfig, readingTrigger, recordReading } from './context.ts';
+import { readConfig, recordReading } from './context.ts';
 import { readGivenFile, writeNewFile } from './files.ts';
-import {
-  type CommonFlags,
-  drained,
-  paintFor,
-  print,
-  printTable,
-  type Shell,
-  tell,
-} from './terminal.ts';
+import { drained, paintFor, print, printTable, type Shell, tell } from './terminal.ts';
 
-export type ListFlags = CommonFlags & {
+type ListFlags = {
   account?: string;
   outcome?: string;
   event?: string;
@@ -42,15 +28,15 @@ export type ListFlags = CommonFlags & {
   since?: string;
   until?: string;
   open?: boolean;
-  number?: string;
+  number?: number;
   follow?: boolean;
   reverse?: boolean;
 };
 
 type Opened = { readonly config: Config; readonly source: AuditSource };
 
-async function open(shell: Shell, flags: CommonFlags): Promise<Opened> {
-  const config = await readConfig(shell, flags);
+async function open(shell: Shell): Promise<Opened> {
+  const config = await readConfig(shell);
   return { config, source: await openAuditSource(config, openClock()) };
 }
 
@@ -58,13 +44,16 @@ async function open(shell: Shell, flags: CommonFlags): Promise<Opened> {
 async function recordCommand(shell: Shell, { config, source }: Opened): Promise<void> {
   if ((await source.segments()).length === 0) return;
   const event = { code: 'log.read', detail: shell.args.join(' ') } as const;
-  const trigger = readingTrigger(shell);
-  await recordReading(shell, config, (audit) => audit.append([{ ...event, trigger }]));
+  await recordReading(shell, config, (audit, trigger) => audit.append([{ ...event, trigger }]));
 }
 
-export async function auditList(shell: Shell, flags: ListFlags): Promise<number> {
+export async function auditList(
+  shell: Shell,
+  _: readonly string[],
+  flags: ListFlags,
+): Promise<number> {
   const filter = filterOf(flags, openClock().nowMs());
-  const opened = await open(shell, flags);
+  const opened = await open(shell);
   if (flags.follow && (flags.reverse || flags.open))
     throw new UsageError('--follow excludes --reverse and --open.');
   // It can end without notice, after months. A list does not contain its own record.
@@ -72,8 +61,10 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
   const controller = new AbortController();
   const unsubscribe = shell.onSignal(() => controller.abort());
   const signal = AbortSignal.any([controller.signal, shell.outputClosed]);
+  const { source } = opened;
+  const found = flags.follow ? following(source, filter, signal) : listRecords(source, filter);
   try {
-    await (flags.follow ? follow : list)(shell, flags, opened.source, filter, signal);
+    await printRecords(shell, found, signal, flags.follow === true);
   } finally {
     unsubscribe();
   }
@@ -82,20 +73,27 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
   return controller.signal.aborted ? 1 : 0;
 }
 
-async function list(
+/** What is there, then each new record, until `signal` is aborted. */
+async function* following(source: AuditSource, filter: RecordFilter, signal: AbortSignal) {
+  const cursor = { segment: '', position: 0 };
+  yield* listRecords(source, filter, cursor);
+  yield* followRecords(source, filter, { clock: openClock(), signal, cursor });
+}
+
+async function printRecords(
   shell: Shell,
-  flags: ListFlags,
-  source: AuditSource,
-  filter: RecordFilter,
+  records: ReturnType<typeof listRecords>,
   signal: AbortSignal,
+  isEndless: boolean,
 ): Promise<void> {
+  const { json, quiet } = shell.flags;
   // A table needs all its rows to be aligned; a pipe gets each record as it is found.
-  const isTable = shell.stdout.isTTY === true && !flags.json;
+  const isTable = shell.stdout.isTTY === true && !json && !isEndless;
   const rows: RecordView[] = [];
-  for await (const { line, view } of listRecords(source, filter)) {
+  for await (const { line, view } of records) {
     if (signal.aborted) return;
     if (isTable) rows.push(view);
-    else printRecord(shell, flags, line, view);
+    else print(shell, json ? line : cellsOf(view).join('\t'));
     await drained(shell);
   }
   if (rows.length > 0)
@@ -105,29 +103,7 @@ async function list(
       // The sequence number is shorter than the uid; `audit show` accepts both.
       rows.map((view) => cellsOf({ ...view, uid: String(view.sequence) })),
     );
-  else if (isTable && !flags.quiet) tell(shell, 'No record matches.');
-}
-
-/** Lists what is there, then each new record, until `signal` is aborted. */
-async function follow(
-  shell: Shell,
-  flags: ListFlags,
-  source: AuditSource,
-  filter: RecordFilter,
-  signal: AbortSignal,
-): Promise<void> {
-  const cursor: Cursor = { segment: '', position: 0 };
-  for await (const { line, view } of listRecords(source, filter, cursor))
-    printRecord(shell, flags, line, view);
-  const options = { clock: openClock(), signal, cursor };
-  for await (const { line, view } of followRecords(source, filter, options)) {
-    printRecord(shell, flags, line, view);
-    await drained(shell);
-  }
-}
-
-function printRecord(shell: Shell, { json }: CommonFlags, line: string, view: RecordView): void {
-  print(shell, json ? line : cellsOf(view).join('\t'));
+  else if (isTable && !quiet) tell(shell, 'No record matches.');
 }
 
 function cellsOf(view: RecordView): string[] {
@@ -144,8 +120,6 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
   const outcomes = ['success', 'failure', 'unknown', 'started', ...Object.keys(failures)];
   if (outcome !== undefined && !outcomes.includes(outcome))
     throw new UsageError(`Unknown outcome ${outcome}. ${suggestion(outcome, outcomes)}`);
-  if (number !== undefined && !/^\d{1,9}$/.test(number))
-    throw new UsageError('-n takes an integer.');
   return {
     account,
     outcome,
@@ -154,7 +128,7 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
     sinceMs: parseTime('--since', flags.since, nowMs),
     untilMs: parseTime('--until', flags.until, nowMs, parseEnd),
     open,
-    last: number === undefined ? undefined : Number(number),
+    last: number,
     reverse,
   };
 }
@@ -177,39 +151,38 @@ function parseTime(
 const noRecord = (id: string): UsageError =>
   new UsageError(`There is no record ${id}. \`audit list\` prints the uid of each record.`);
 
-export async function auditShow(shell: Shell, id: string, flags: CommonFlags): Promise<number> {
-  const opened = await open(shell, flags);
+export async function auditShow(shell: Shell, [id = '']: readonly string[]): Promise<number> {
+  const opened = await open(shell);
   const found = await findRecord(opened.source, id);
   if (!found) throw noRecord(id);
-  print(shell, flags.json ? found.line : JSON.stringify(JSON.parse(found.line), null, 2));
+  const { line } = found;
+  print(shell, shell.flags.json ? line : JSON.stringify(JSON.parse(line), null, 2));
   await recordCommand(shell, opened);
   return 0;
 }
 
 export async function auditVerify(
   shell: Shell,
-  flags: CommonFlags & { consistentWith?: string[]; key?: string[]; witnessPolicy?: string },
+  _: readonly string[],
+  flags: { consistentWith?: string[]; key?: string[]; witnessPolicy?: string },
 ): Promise<number> {
-  const config = await readConfig(shell, flags);
-  const clock = openClock();
+  const { config, source } = await open(shell);
   const clients = await openWitnesses(config);
   const required = parsePolicy(flags.witnessPolicy, clients.length);
-  const found = await verifyLog(await openAuditSource(config, clock), {
-    verifiers: await verifiersFor(shell, config, flags.key ?? []),
+  const found = await verifyLog(source, {
+    verifiers: await verifiersFor(shell, config, flags.key),
     consistentWith: readCheckpoints(shell, flags),
     witnesses: { clients, required },
-    nowMs: clock.nowMs(),
+    nowMs: openClock().nowMs(),
   });
-  if (flags.json) {
-    print(shell, JSON.stringify(verificationJson(found)));
-  } else if (!flags.quiet || found.exitCode !== 0) printVerification(shell, found);
-  const { state, records: size, root } = found;
-  const trigger = readingTrigger(shell);
+  const { state, records: size, root, exitCode } = found;
+  if (shell.flags.json) print(shell, JSON.stringify(verificationJson(found)));
+  else if (!shell.flags.quiet || exitCode !== 0) printVerification(shell, found);
   if (size > 0)
-    await recordReading(shell, config, (audit) =>
+    await recordReading(shell, config, (audit, trigger) =>
       audit.append([{ code: 'log.verified', state, size, root, trigger }]),
     );
-  return found.exitCode;
+  return exitCode;
 }
 
 /** How many of the configured witnesses must have cosigned. */
@@ -260,12 +233,11 @@ function verificationJson({
 function printVerification(shell: Shell, found: Verification): void {
   const { green, yellow, red } = paintFor(shell, shell.stdout);
   const colour = { intact: green, incomplete: yellow, altered: red }[found.state];
+  const { records, checkpoints, sealedRecords, root, archivedRecords: archived } = found;
+  const sealed = `${checkpoints} checkpoints sign ${sealedRecords} of them`;
   const lines = [
-    `${colour(found.state)}: ${found.records} records; ${found.checkpoints} checkpoints sign ` +
-      `${found.sealedRecords} of them; root ${found.root}`,
-    ...(found.archivedRecords > 0
-      ? [`The first ${found.archivedRecords} records are archived.`]
-      : []),
+    `${colour(found.state)}: ${records} records; ${sealed}; root ${root}`,
+    ...(archived > 0 ? [`The first ${archived} records are archived.`] : []),
     ...found.findings.map(findingLine),
     ...notShown(found),
     ...found.keys.map((key) => `Signed by ${key}.`),
@@ -295,42 +267,45 @@ function notShown({ counts, findings }: Verification): string[] {
 
 export async function auditProve(
   shell: Shell,
-  id: string,
-  flags: CommonFlags & { out?: string },
+  [id = '']: readonly string[],
+  { out }: { out?: string },
 ): Promise<number> {
-  const opened = await open(shell, flags);
+  const opened = await open(shell);
   const proof = await proveRecord(opened.source, id);
   if (proof === null) throw noRecord(id);
   if (proof === 'unsealed') {
     tell(shell, `No checkpoint signs record ${id} yet. The next run writes one.`);
     return 1;
   }
-  if (flags.out !== undefined) writeNewFile(shell, '--out', flags.out, proof);
-  else if (!shell.outputClosed.aborted) shell.stdout.write(proof);
-  if (flags.out !== undefined && !flags.quiet)
-    tell(shell, `Wrote ${flags.out}. docs/AUDIT.md describes how other programs check it.`);
+  if (out === undefined) print(shell, proof.replace(/\n$/, ''));
+  else {
+    writeNewFile(shell, '--out', out, proof);
+    if (!shell.flags.quiet)
+      tell(shell, `Wrote ${out}. docs/AUDIT.md describes how other programs check it.`);
+  }
   await recordCommand(shell, opened);
   return 0;
 }
 
 /** The checkpoints that --consistent-with names. */
-export function readCheckpoints(
+export const readCheckpoints = (
   shell: Shell,
   { consistentWith = [] }: { consistentWith?: readonly string[] },
-): string[] {
-  return consistentWith.map((file) =>
-    readGivenFile(shell, '--consistent-with', file).toString('utf8'),
-  );
-}
+): string[] =>
+  consistentWith.map((file) => readGivenFile(shell, '--consistent-with', file).toString('utf8'));
 
 /** The keys given with --key, else the ones that the configuration names. */
 export async function verifiersFor(
   shell: Shell,
   config: Config,
-  given: readonly string[],
+  given: readonly string[] = [],
 ): Promise<Verifier[]> {
   if (given.length === 0) return openVerifiers(config, openClock());
-  return given.map((key) => parseKey(key) ?? parseKeyFile(shell, key));
+  return given.map((text) => {
+    const key = parseKey(text) ?? parseKey(readGivenFile(shell, '--key', text).toString('utf8'));
+    if (key) return key;
+    throw new UsageError('--key takes a verifier key (name+id+base64), or a file that holds one.');
+  });
 }
 
 function parseKey(text: string): Verifier | null {
@@ -339,10 +314,4 @@ function parseKey(text: string): Verifier | null {
   } catch {
     return null;
   }
-}
-
-function parseKeyFile(shell: Shell, file: string): Verifier {
-  const key = parseKey(readGivenFile(shell, '--key', file).toString('utf8'));
-  if (key) return key;
-  throw new UsageError('--key takes a verifier key (name+id+base64), or a file that holds one.');
 }

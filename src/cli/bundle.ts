@@ -6,34 +6,27 @@ import { openAuditSource } from '../app.ts';
 import { type BundleFiles, sha256Of, zipBundle } from '../audit/bundle-files.ts';
 import { type AuditSource, blocksOf } from '../audit/reader.ts';
 import { openClock } from '../clock.ts';
-import { UsageError } from '../config/errors.ts';
+import { explained, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { BuiltReport } from '../report/build.ts';
 import { verdictText } from '../report/text.ts';
-import { osErrorText } from '../rotation/failure.ts';
 import { createReport, type ReportFlags, reportFiles } from './report.ts';
-import { print, type Shell, tell } from './terminal.ts';
+import { printResult, type Shell } from './terminal.ts';
 
-/** The exit code is that of the verification: the bundle of an altered log is written, too. */
-export async function auditBundle(shell: Shell, flags: ReportFlags): Promise<number> {
+export async function auditBundle(
+  shell: Shell,
+  _: readonly string[],
+  flags: ReportFlags,
+): Promise<number> {
   const file = resolve(shell.cwd, flags.out);
   if (existsSync(file)) throw new UsageError(`--out ${file} exists. No file is overwritten.`);
   return createReport(shell, flags, async (built, config) => {
-    const zip = zipBundle(await filesOf(built, config));
-    try {
-      writeFileSync(file, zip, { flag: 'wx' });
-    } catch (error) {
-      throw new UsageError(`--out ${file}: ${osErrorText(error)}.`);
-    }
     const { report } = built;
-    const { state, exitCode } = report.integrity;
+    const zip = zipBundle(await filesOf(built, config));
+    explained(`--out ${file}`, () => writeFileSync(file, zip, { flag: 'wx' }));
     const sha256 = sha256Of(zip);
-    if (flags.json) print(shell, JSON.stringify({ file, sha256, report: report.id, log: state }));
-    else if (!flags.quiet)
-      for (const line of [verdictText(report), `${sha256}  ${file}`]) print(shell, line);
-    if (exitCode !== 0)
-      tell(shell, `The audit log is ${state}. \`audit verify\` prints the findings.`);
-    return exitCode;
+    const document = { file, sha256, report: report.id, log: report.integrity.state };
+    printResult(shell, document, verdictText(report), `${sha256}  ${file}`);
   });
 }
 

@@ -10,7 +10,6 @@ import { openSigningKey, parseNote } from '../audit/checkpoint.ts';
 import { cosignatureOf } from '../audit/cosignature.ts';
 import type { AuditSource } from '../audit/reader.ts';
 import { openClock } from '../clock.ts';
-
 import type { Config } from '../config/load.ts';
 import { missingProtections } from '../config/protections.ts';
 import { openReceipts } from '../receipts/receipts.ts';
@@ -21,39 +20,33 @@ import type { Clock } from '../rotation/ports.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { openAgeKey, readIdentityFile } from '../stores/age-key.ts';
 import { refuseLost } from '../stores/folders.ts';
+import { counted } from '../text.ts';
 import { dayMs, isoTime } from '../time.ts';
 import { readConfig, type Session } from './context.ts';
-import {
-  type CommonFlags,
-  columnsOf,
-  paintFor,
-  print,
-  type Shell,
-  tell,
-  wrapped,
-} from './terminal.ts';
+import { columnsOf, paintFor, print, type Shell, tell, wrapped } from './terminal.ts';
 
 /** `warning`: it works, with the disadvantage that the detail names. */
-export type Finding = {
+type Finding = {
   readonly check: string;
   readonly state: 'ok' | 'warning' | 'failed';
   readonly detail: string;
 };
 
 /** `check --offline`. */
-export async function checkOffline(shell: Shell, flags: CommonFlags): Promise<number> {
-  const config = await readConfig(shell, flags);
-  const { length } = config.accounts;
-  const accounts = `${length} account${length === 1 ? '' : 's'}.`;
-  const isGood = printFindings(shell, { ...flags, offline: true }, [
+export async function checkOffline(shell: Shell): Promise<number> {
+  const config = await readConfig(shell);
+  const accounts = `${counted(config.accounts.length, 'account')}.`;
+  const findings: Finding[] = [
     { check: 'configuration', state: 'ok', detail: accounts },
     ...(await checkFiles(config, openClock())),
     ...(await checkReceipts(config)),
     ...checkProtections(config),
-  ]);
-  if (!flags.json && !flags.quiet)
+  ];
+  if (shell.flags.json) for (const finding of findings) print(shell, JSON.stringify(finding));
+  else printFindings(shell, findings);
+  if (!shell.flags.json && !shell.flags.quiet)
     tell(shell, 'ThingSpace and the secret store were not contacted (--offline).');
-  return isGood ? 0 : 1;
+  return isReady(findings) ? 0 : 1;
 }
 
 /** What an attempt needs besides the account. */
@@ -70,28 +63,20 @@ export async function checkEnvironment(
   ];
 }
 
-/**
- * Prints all findings on a terminal, and those that are not ok in a pipe. Returns whether none
- * failed.
- */
-export function printFindings(
-  shell: Shell,
-  flags: CommonFlags & { offline?: boolean },
-  findings: readonly Finding[],
-): boolean {
+/** Prints all findings on a terminal, and those that are not ok in a pipe. */
+export function printFindings(shell: Shell, findings: readonly Finding[]): void {
   const { green, yellow, red } = paintFor(shell, shell.stderr);
   const signs = { ok: green('✓'), warning: yellow('!'), failed: red('✗') };
-  const printsGood = shell.stderr.isTTY === true && !flags.quiet && !flags.json;
-  for (const finding of findings) {
-    const { check, state, detail } = finding;
-    if (flags.offline && flags.json) print(shell, JSON.stringify(finding));
-    else if (state !== 'ok' || printsGood) {
-      const lines = wrapped(columnsOf(shell.stderr) - 2, `${check}: ${detail}`, 4);
-      tell(shell, `${signs[state]} ${lines.join('\n')}`);
-    }
+  const printsGood = shell.stderr.isTTY === true && !shell.flags.quiet && !shell.flags.json;
+  for (const { check, state, detail } of findings) {
+    if (state === 'ok' && !printsGood) continue;
+    const lines = wrapped(columnsOf(shell.stderr) - 2, `${check}: ${detail}`, 4);
+    tell(shell, `${signs[state]} ${lines.join('\n')}`);
   }
-  return findings.every(({ state }) => state !== 'failed');
 }
+
+export const isReady = (findings: readonly Finding[]): boolean =>
+  findings.every(({ state }) => state !== 'failed');
 
 /** Whether each witness cosigned a checkpoint within a day. Contacts none of them. */
 async function checkWitnesses(
@@ -111,15 +96,12 @@ async function checkWitnesses(
   }
   return witnesses.map(({ verifier: { name, verifierKey } }) => {
     const timeMs = newest.get(verifierKey) ?? 0;
+    const isRecent = nowMs - timeMs <= 2 * dayMs;
     const detail =
       timeMs === 0
         ? `${name} cosigned none of the newest checkpoints. Check that it runs.`
         : `${name} cosigned a checkpoint at ${isoTime(timeMs)}.`;
-    return {
-      check: 'audit.witnesses',
-      state: nowMs - timeMs > 2 * dayMs ? 'warning' : 'ok',
-      detail,
-    };
+    return { check: 'audit.witnesses', state: isRecent ? 'ok' : 'warning', detail };
   });
 }
 
@@ -133,24 +115,23 @@ const checkedCheckpoints = 100;
 function checkClock(statuses: readonly AccountStatus[], nowMs: number): Finding {
   const newest = Math.max(0, ...statuses.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
   const aheadMinutes = Math.round((newest - nowMs) / 60_000);
+  const check = 'clock';
   if (aheadMinutes < 5)
-    return { check: 'clock', state: 'ok', detail: 'No password was stored in the future.' };
+    return { check, state: 'ok', detail: 'No password was stored in the future.' };
   const detail =
     `A password was stored ${aheadMinutes} min in the future: this clock is behind the clock of ` +
     'the store.';
-  return { check: 'clock', state: 'warning', detail };
+  return { check, state: 'warning', detail };
 }
 
-async function checkFiles(
-  { store, audit, http, receipts }: Config,
-  clock: Clock,
-): Promise<Finding[]> {
+async function checkFiles({ store, audit, http, receipts }: Config, clock: Clock) {
   const findings: Finding[] = [];
   const examine = async (
     check: string,
-    path: string,
+    path: string | undefined,
     work: (path: string) => Promise<string>,
   ): Promise<void> => {
+    if (path === undefined) return;
     try {
       const onDisk = { reason: 'store-denied', subject: path, path } as const;
       findings.push({ check, state: 'ok', detail: await answerIn(clock, onDisk, work(path)) });
@@ -165,13 +146,9 @@ async function checkFiles(
   if (audit.kmsKeyId === undefined && audit.signingKeySecretId === undefined)
     await examine('audit.signingKeyFile', audit.signingKeyFile, checkSigningKey);
   if (audit.s3 === undefined) await examine('audit.directory', audit.directory, checkFolder);
-  for (const key of ['tokenFile', 'readTokenFile'] as const) {
-    const file = http[key];
-    if (file !== undefined) await examine(`http.${key}`, file, checkPrivateFile);
-  }
-  const { identityFile } = receipts;
-  if (identityFile !== undefined)
-    await examine('receipts.identityFile', identityFile, checkIdentity);
+  await examine('http.tokenFile', http.tokenFile, checkPrivateFile);
+  await examine('http.readTokenFile', http.readTokenFile, checkPrivateFile);
+  await examine('receipts.identityFile', receipts.identityFile, checkIdentity);
   return findings;
 }
 
@@ -253,18 +230,14 @@ async function checkReceipts({ receipts }: Config): Promise<Finding[]> {
   const check = 'receipts';
   if (recipients.length === 0) return [];
   const rotationId = randomUUID();
-  const port = openReceipts({
-    recipients,
-    writeLine: () => {},
-    directory,
-  });
+  const port = openReceipts({ recipients, writeLine: () => {}, directory });
   try {
     await port.prepare({ rotationId, account: check, secretId: check });
     await port.discard(rotationId);
   } catch (error) {
     return [{ check, state: 'failed', detail: describe(error) }];
   }
-  const count = `${recipients.length} recipient${recipients.length === 1 ? '' : 's'}`;
+  const count = counted(recipients.length, 'recipient');
   const places = [directory, s3 && `s3://${s3.bucket}/${s3.prefix} (not tested)`].filter(Boolean);
   const where = places.length === 0 ? 'the log only' : [...places, 'the log'].join(' and to ');
   return [{ check, state: 'ok', detail: `Receipts for ${count} are written to ${where}.` }];

@@ -7,12 +7,15 @@ import { print, type Shell } from './terminal.ts';
 
 const shells = { bash, zsh, fish } as const;
 
-export function completion(shell: Shell, kind: string, program: Command): number {
-  const make = Object.hasOwn(shells, kind) ? shells[kind as keyof typeof shells] : undefined;
-  if (!make) throw new UsageError(`completion takes ${Object.keys(shells).join(', ')}`);
-  print(shell, make(wordsOf(program)));
-  return 0;
-}
+/** The command `completion`, for this program. */
+export const completionOf =
+  (program: Command) =>
+  (shell: Shell, [kind = '']: readonly string[]): number => {
+    const make = Object.hasOwn(shells, kind) ? shells[kind as keyof typeof shells] : undefined;
+    if (!make) throw new UsageError(`completion takes ${Object.keys(shells).join(', ')}`);
+    print(shell, make(wordsOf(program)));
+    return 0;
+  };
 
 /** Each command's words after it: `''` for the program, `audit list` for a nested one. */
 type Words = readonly {
@@ -77,19 +80,11 @@ complete -o default -F _thingspace_rotator thingspace-rotator`;
 
 function fish(words: Words): string {
   const lines = words.flatMap(({ path, commands, flags }) => {
-    const seen =
-      path === ''
-        ? '__fish_use_subcommand'
-        : path
-            .split(' ')
-            .map((step) => `__fish_seen_subcommand_from ${step}`)
-            .join('; and ');
-    return [
-      ...(commands.length === 0
-        ? []
-        : [`complete -c thingspace-rotator -n '${seen}' -f -a '${commands.join(' ')}'`]),
-      ...flags.map((flag) => `complete -c thingspace-rotator -n '${seen}' -l ${flag.slice(2)}`),
-    ];
+    const steps = path.split(' ').map((step) => `__fish_seen_subcommand_from ${step}`);
+    const seen = path === '' ? '__fish_use_subcommand' : steps.join('; and ');
+    const complete = `complete -c thingspace-rotator -n '${seen}'`;
+    const ofCommands = commands.length > 0 ? [`${complete} -f -a '${commands.join(' ')}'`] : [];
+    return [...ofCommands, ...flags.map((flag) => `${complete} -l ${flag.slice(2)}`)];
   });
   return [
     '# thingspace-rotator completion fish > ~/.config/fish/completions/thingspace-rotator.fish',

@@ -21,9 +21,10 @@ import type { RotationEvent, Trigger } from '../rotation/event.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { type Log, logEvent, openLog } from '../telemetry/log.ts';
-import { type CommonFlags, type Shell, tell } from './terminal.ts';
+import { type Shell, tell } from './terminal.ts';
 
 export type Session = {
+  readonly shell: Shell;
   readonly config: Config;
   readonly rotator: Rotator;
   readonly log: Log;
@@ -34,11 +35,7 @@ export type Session = {
   readonly isAudited: () => boolean;
   /** Who asks, and why. */
   trigger(kind: Trigger['kind'], order?: Pick<Trigger, 'reason' | 'changeRef'>): Trigger;
-  /** Adds an observer. */
-  subscribe(observer: (event: RotationEvent) => void): void;
 };
-
-type Observer = (event: RotationEvent) => void;
 
 /** Events that a terminal does not show, since the result says the same. */
 const shownByResults: ReadonlySet<RotationEvent['event']> = new Set([
@@ -52,39 +49,33 @@ const shownByResults: ReadonlySet<RotationEvent['event']> = new Set([
  */
 export async function withSession<T>(
   shell: Shell,
-  flags: CommonFlags,
   work: (session: Session) => Promise<T>,
   auditAccess: Runtime['auditAccess'] = 'write',
 ): Promise<T> {
-  const config = await readConfig(shell, flags);
-  const log = openCommandLog(shell, config, flags);
+  const config = await readConfig(shell);
+  const log = openCommandLog(shell, config);
   const clock = openClock();
   const lines = createLineWriter(shell, config);
   const signals = openSignals(shell, log);
-  const isLogged = ({ event }: RotationEvent): boolean =>
-    !(shell.stderr.isTTY && shownByResults.has(event));
   let isAudited = true;
-  const observers: Observer[] = [
-    ({ event }) => {
-      if (event === 'audit.failed') isAudited = false;
-    },
-    (event) => isLogged(event) && logEvent(log, event),
-    lines.observe,
-    signals.observe,
-  ];
+  const observe = (event: RotationEvent): void => {
+    if (event.event === 'audit.failed') isAudited = false;
+    if (!shell.stderr.isTTY || !shownByResults.has(event.event)) logEvent(log, event);
+    lines.observe(event);
+    signals.observe(event);
+  };
   try {
     const rotator = await compose(config, {
       clock,
       pid: shell.pid,
       context: auditContextOf(shell.user),
-      observe: (event) => {
-        for (const observer of observers) observer(event);
-      },
+      observe,
       writeLine: lines.write,
       auditAccess,
     });
     try {
       return await work({
+        shell,
         config,
         rotator,
         log,
@@ -97,7 +88,6 @@ export async function withSession<T>(
           reason: order?.reason,
           changeRef: order?.changeRef,
         }),
-        subscribe: (observer) => observers.push(observer),
       });
     } finally {
       await rotator.close();
@@ -115,19 +105,16 @@ export async function withSession<T>(
 export async function recordReading(
   shell: Shell,
   config: Config,
-  append: (audit: AuditWriter) => Promise<void>,
+  append: (audit: AuditWriter, trigger: Trigger) => Promise<void>,
 ): Promise<boolean> {
-  const runtime = {
-    clock: openClock(),
-    context: auditContextOf(shell.user),
-    observe: () => undefined,
-  };
+  const { writeLine, user, isAttended, pid } = shell;
+  const context = auditContextOf(user);
+  const runtime = { clock: openClock(), context, writeLine, observe: () => undefined };
+  const kind = isAttended ? 'manual' : 'unattended';
   try {
-    const processes = openProcessIdentity(shell.pid);
-    const { writeLine } = shell;
-    const audit = await openAuditWriter(config, { ...runtime, writeLine }, processes);
+    const audit = await openAuditWriter(config, runtime, openProcessIdentity(pid));
     try {
-      await append(audit);
+      await append(audit, { kind, requestedBy: user.requestedBy });
       await audit.checkpoint();
       return true;
     } finally {
@@ -140,22 +127,16 @@ export async function recordReading(
   }
 }
 
-/** Who asks for a reading command. */
-export const readingTrigger = ({ isAttended, user }: Shell): Trigger => ({
-  kind: isAttended ? 'manual' : 'unattended',
-  requestedBy: user.requestedBy,
-});
-
 /** The configuration that the flags and the environment name. */
-export function readConfig({ env, cwd }: Shell, { config }: CommonFlags): Promise<Config> {
-  return loadConfig({ env, cwd, file: config });
+export function readConfig({ env, cwd, flags }: Shell): Promise<Config> {
+  return loadConfig({ env, cwd, file: flags.config });
 }
 
 /**
  * On a terminal the results are for people, so that the log shows errors only; elsewhere it is JSON
  * lines.
  */
-function openCommandLog({ stderr }: Shell, config: Config, { quiet }: CommonFlags): Log {
+function openCommandLog({ stderr, flags: { quiet } }: Shell, config: Config): Log {
   if (!stderr.isTTY)
     return openLog({ level: quiet ? 'error' : config.log.level, style: 'json', stream: stderr });
   const level = quiet || config.log.level === 'info' ? 'error' : config.log.level;
@@ -213,7 +194,7 @@ function openSignals(shell: Shell, log: Log) {
     const isFirst = !controller.signal.aborted;
     log.warn('signal.received', { signal, accounts: critical.size });
     controller.abort();
-    tell(shell, `${signal}: ${isFirst ? endingText(critical) : stillWaitingText(critical)}`);
+    tell(shell, `${signal}: ${signalText(isFirst, critical)}`);
   });
   return {
     interrupt: controller.signal,
@@ -225,14 +206,12 @@ function openSignals(shell: Shell, log: Log) {
   };
 }
 
-const endingText = (critical: ReadonlySet<string>): string =>
-  critical.size === 0
-    ? 'The program ends.'
-    : 'The program ends when the new passwords of these accounts are stored: ' +
-      `${[...critical].join(', ')}.`;
-
-const stillWaitingText = (critical: ReadonlySet<string>): string =>
-  critical.size === 0
-    ? 'No new password is unsaved. The program ends.'
+function signalText(isFirst: boolean, critical: ReadonlySet<string>): string {
+  const accounts = [...critical].join(', ');
+  if (accounts === '')
+    return isFirst ? 'The program ends.' : 'No new password is unsaved. The program ends.';
+  return isFirst
+    ? `The program ends when the new passwords of these accounts are stored: ${accounts}.`
     : 'If you end this process now, the new passwords of these accounts are lost: ' +
-      `${[...critical].join(', ')}. Still waiting.`;
+        `${accounts}. Still waiting.`;
+}

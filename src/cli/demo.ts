@@ -15,9 +15,7 @@ import { openFileSource } from '../audit/file-segments.ts';
 import { listRecords } from '../audit/query.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
-import { UsageError } from '../config/errors.ts';
-import { osErrorText } from '../rotation/failure.ts';
-import { dayMs } from '../rotation/policy.ts';
+import { explained, UsageError } from '../config/errors.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
@@ -27,19 +25,13 @@ import { openThingSpaceSimulator, type ThingSpaceSimulator } from '../simulator/
 import { readIdentityFile } from '../stores/age-key.ts';
 import { openFileStore } from '../stores/file-store.ts';
 import { openSecretStore } from '../stores/secret-store.ts';
+import { counted } from '../text.ts';
+import { dayMs } from '../time.ts';
 import { type Session, withSession } from './context.ts';
 import { humanLines } from './format-result.ts';
 import { createFiles } from './init-files.ts';
 import { readStatuses, stateWords } from './status.ts';
-import {
-  type CommonFlags,
-  columnsOf,
-  paintFor,
-  print,
-  type Shell,
-  tell,
-  wrapped,
-} from './terminal.ts';
+import { columnsOf, paintFor, print, type Shell, tell, wrapped } from './terminal.ts';
 
 const marker = '.thingspace-rotator-demo';
 const application = { clientId: 'demo-application', clientSecret: 'demo-application-secret' };
@@ -62,7 +54,6 @@ const livePasswordOf = (name: string): string => `live-at-verizon-${name}`;
 /** What the steps of the demonstration share. */
 type Demo = {
   readonly shell: Shell;
-  readonly flags: CommonFlags;
   readonly folder: string;
   /** The configuration, as a printed command names it. */
   readonly config: string;
@@ -72,11 +63,11 @@ type Demo = {
 
 export async function demo(
   shell: Shell,
-  flags: CommonFlags & { directory?: string },
+  _: readonly string[],
+  { directory = 'demo' }: { directory?: string },
 ): Promise<number> {
-  const folder = resolve(shell.cwd, flags.directory ?? 'demo');
+  const folder = resolve(shell.cwd, directory);
   createFolder(folder);
-  const clock = openClock();
   const simulator = await openThingSpaceSimulator({
     users: accounts.map(({ username, name }) => ({ username, password: livePasswordOf(name) })),
     applications: [application],
@@ -85,23 +76,24 @@ export async function demo(
   const fit = (line: string): string[] =>
     /^\w/.test(line) ? wrapped(columnsOf(shell.stdout), line, 0) : [line];
   const say = (...lines: readonly string[]): void => {
-    if (flags.json || flags.quiet) return;
+    if (shell.flags.json || shell.flags.quiet) return;
     for (const line of lines.flatMap(fit)) print(shell, line);
   };
   // The log, with its receipts, is written into the folder: it would hide the output.
   const log = createWriteStream(join(folder, 'rotator.log'), { flags: 'a', mode: 0o600 });
   try {
-    await prepare(shell, clock, folder, simulator);
+    await prepare(shell, openClock(), folder, simulator);
     const file = join(folder, 'rotator.yaml');
     const quiet: Shell = {
       ...shell,
+      flags: { config: file },
       env: {},
       stderr: log,
       writeLine: (line) => void log.write(`${line}\n`),
     };
     const config = relative(shell.cwd, file);
-    return await withSession(quiet, { config: file }, (session) =>
-      perform({ shell, flags, folder, config, simulator, say }, session),
+    return await withSession(quiet, (session) =>
+      perform({ shell, folder, config, simulator, say }, session),
     );
   } finally {
     await new Promise<void>((resolveEnd) => log.end(resolveEnd));
@@ -121,17 +113,12 @@ function createFolder(folder: string): void {
       );
     rmSync(folder, { recursive: true });
   }
-  try {
+  const note = 'Created by thingspace-rotator demo; the next demo replaces it.\n';
+  const create = (): void => {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeFileSync(
-      join(folder, marker),
-      'Created by thingspace-rotator demo; the next demo replaces it.\n',
-    );
-  } catch (error) {
-    throw new UsageError(
-      `Cannot create ${folder}: ${osErrorText(error)}. Name another folder with --directory.`,
-    );
-  }
+    writeFileSync(join(folder, marker), note);
+  };
+  explained(`Cannot create ${folder}`, create, ' Name another folder with --directory.');
 }
 
 /** The files of `init`, and three secrets of some age. */
@@ -147,23 +134,18 @@ async function prepare(
     accounts: accounts.map(({ name }) => ({ name, secretId: secretIdOf(name) })),
   });
   const identity = await readIdentityFile(join(folder, 'rotator.key'));
+  const directory = join(folder, 'secrets');
   for (const { name, username, ageDays } of accounts) {
     const past: Clock = { ...clock, nowMs: () => clock.nowMs() - ageDays * dayMs };
-    const store = await openFileStore({
-      directory: join(folder, 'secrets'),
-      identity,
-      clock: past,
-    });
+    const store = await openFileStore({ directory, identity, clock: past });
     const password = name === 'fleet-south' ? 'not-the-one-at-verizon' : livePasswordOf(name);
-    await store.putCurrent(
-      secretIdOf(name),
-      new Secret(JSON.stringify({ username, password, ...application, region: name })),
-    );
+    const secret = { username, password, ...application, region: name };
+    await store.putCurrent(secretIdOf(name), new Secret(JSON.stringify(secret)));
   }
 }
 
 async function perform(demo: Demo, session: Session): Promise<number> {
-  const { shell, flags, config, say, simulator } = demo;
+  const { shell, config, say, simulator } = demo;
   const { bold } = paintFor(shell, shell.stdout);
   say(
     `A simulated ThingSpace runs at ${simulator.baseUrl}. The file store has three accounts:`,
@@ -177,8 +159,8 @@ async function perform(demo: Demo, session: Session): Promise<number> {
     interrupt: session.interrupt,
   });
   for (const result of results) {
-    if (flags.json) print(shell, JSON.stringify(resultJson(result)));
-    else say(...humanLines(shell, { config }, result, 'rotate'));
+    if (shell.flags.json) print(shell, JSON.stringify(resultJson(result)));
+    else say(...humanLines({ ...shell, flags: { config } }, result, 'rotate'));
   }
   say('', bold('What the simulated ThingSpace received'));
   for (const line of await requestLines(demo, session))
@@ -203,9 +185,6 @@ async function perform(demo: Demo, session: Session): Promise<number> {
 const isAsExpected = ([east, west, south]: readonly Result[]): boolean =>
   east?.outcome === 'rotated' && west?.outcome === 'not-due' && south?.reason === 'login-refused';
 
-const count = (number: number, noun: string): string =>
-  `${number} ${noun}${number === 1 ? '' : 's'}`;
-
 /** For each account: its requests, whether the store holds its password, and its status. */
 async function requestLines({ simulator }: Demo, { rotator, config }: Session): Promise<string[]> {
   const statuses = await readStatuses(rotator, config.accounts);
@@ -216,8 +195,8 @@ async function requestLines({ simulator }: Demo, { rotator, config }: Session): 
     const { consecutive } = simulator.failedLogins(username);
     const rejected =
       consecutive === 0 ? '' : ` (${consecutive} rejected; five in a row would lock the user)`;
-    const logins = `${count(simulator.loginsReceived(username), 'login')}${rejected}`;
-    const resets = count(simulator.resetsCommitted(username), 'reset');
+    const logins = `${counted(simulator.loginsReceived(username), 'login')}${rejected}`;
+    const resets = counted(simulator.resetsCommitted(username), 'reset');
     const state = statuses.find(({ account }) => account === name)?.state ?? 'unreadable';
     lines.push(
       `  ${name}: ${logins}, ${resets}. The store ${holds} its password. Status: ` +
@@ -234,10 +213,8 @@ async function isStored(
 ): Promise<boolean> {
   if (!files) return false;
   const secretId = secretIdOf(name);
-  const { credentials } = await openSecretStore(files.versions(secretId), {
-    secretId,
-  }).readCurrent();
-  return credentials.password.equals(new Secret(password));
+  const store = openSecretStore(files.versions(secretId), { secretId });
+  return (await store.readCurrent()).credentials.password.equals(new Secret(password));
 }
 
 async function auditLines({ shell }: Demo, { config, clock }: Session): Promise<string[]> {

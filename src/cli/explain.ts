@@ -4,19 +4,16 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import { explain as explainReason, explanationLines, reasons } from '../rotation/catalogue.ts';
 import { exitCodeOf, failures } from '../rotation/failure.ts';
 import { notes } from '../rotation/notes.ts';
-import { type CommonFlags, columnsOf, print, printTable, type Shell, wrapped } from './terminal.ts';
+import { columnsOf, print, printTable, type Shell, wrapped } from './terminal.ts';
 
 /** Prints one reason, or the titles of all reasons. Throws a UsageError for an unknown reason. */
-export function explain(shell: Shell, name: string | undefined, flags: CommonFlags): number {
+export function explain(shell: Shell, [name]: readonly string[]): number {
+  const { json, config } = shell.flags;
   if (name === undefined) {
     const all = reasons.map((reason) => ({ reason, title: explainReason(reason).title }));
-    if (flags.json) print(shell, JSON.stringify(all));
-    else
-      printTable(
-        shell,
-        ['REASON', 'TITLE'],
-        all.map(({ reason, title }) => [reason, title]),
-      );
+    const rows = all.map(({ reason, title }) => [reason, title]);
+    if (json) print(shell, JSON.stringify(all));
+    else printTable(shell, ['REASON', 'TITLE'], rows);
     return 0;
   }
   const reason = reasons.find((known) => known === name);
@@ -24,16 +21,15 @@ export function explain(shell: Shell, name: string | undefined, flags: CommonFla
     throw new UsageError(
       `Unknown reason ${name}. ${suggestion(name, reasons)} \`explain\` lists all reasons.`,
     );
-  const facts = { config: flags.config };
   const exitCode = exitCodeOf(failures[reason].certainty, false);
   const note = notes[reason];
-  if (flags.json) {
-    print(shell, JSON.stringify({ ...explainReason(reason, facts), note, exitCode }));
+  if (json) {
+    print(shell, JSON.stringify({ ...explainReason(reason, { config }), note, exitCode }));
     return 0;
   }
   const wrap = (line: string): string[] => wrapped(columnsOf(shell.stdout), line);
   // The last line refers to this command.
-  for (const line of explanationLines(reason, facts, wrap).slice(0, -1)) print(shell, line);
+  for (const line of explanationLines(reason, { config }, wrap).slice(0, -1)) print(shell, line);
   for (const line of wrap(`  Note: ${note}`)) print(shell, line);
   print(shell, `  Exit code: ${exitCode}`);
   return 0;

@@ -2,12 +2,12 @@
 
 import type { Ask } from '../app.ts';
 import { explanationLines } from '../rotation/catalogue.ts';
-import { isGood } from '../rotation/result.ts';
 import { rounded } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
 import { worstExitCode } from '../scheduler/run-log.ts';
+import { counted } from '../text.ts';
 import { isoDay } from '../time.ts';
-import { type CommonFlags, columnsOf, paintFor, type Shell, wrapped } from './terminal.ts';
+import { columnsOf, paintFor, type Shell, wrapped } from './terminal.ts';
 
 /**
  * Tab-separated, for pipes: account, outcome, certainty, reason, age in days, version, next step.
@@ -19,40 +19,35 @@ export function plainLine(result: Result): string {
 }
 
 /** For a person: what happened; after a failure the state of the password, and what to do. */
-export function humanLines(
-  shell: Shell,
-  flags: CommonFlags,
-  result: Result,
-  purpose: Ask['purpose'],
-): string[] {
+export function humanLines(shell: Shell, result: Result, purpose: Ask['purpose']): string[] {
   const { green, yellow, red, bold } = paintFor(shell, shell.stdout);
   const { account, reason, detail, facts } = result;
   const columns = columnsOf(shell.stdout) - 2;
-  if (reason === undefined || isGood(result)) {
+  if (reason === undefined) {
     const [first = '', ...rest] = wrapped(columns, `${account}  ${goodText(result, purpose)}`, 4);
     return [`${green('✓')} ${bold(account)}${first.slice(account.length)}`, ...rest];
   }
   const colour = result.certainty === 'unchanged' ? yellow : red;
-  const [first = '', ...rest] = explanationLines(
-    reason,
-    { ...facts, account, detail, config: flags.config },
-    (line) => wrapped(columns, line),
-  );
+  const known = { ...facts, account, detail, config: shell.flags.config };
+  const wrap = (line: string): string[] => wrapped(columns, line);
+  const [first = '', ...rest] = explanationLines(reason, known, wrap);
   return [`${colour('✗')} ${colour(first)}`, ...rest];
 }
 
 function goodText(result: Result, purpose: Ask['purpose']): string {
   const { outcome, ageDays, deadWindowMs, detail } = result;
-  const age = ageDays === undefined ? 'of unknown age' : `${countDays(ageDays)} old`;
+  const age =
+    ageDays === undefined ? 'of unknown age' : `${counted(Math.floor(ageDays), 'day')} old`;
+  const outOfDate =
+    deadWindowMs === undefined
+      ? ''
+      : ` Stored password was out of date for ${Math.round(deadWindowMs)} ms.`;
   switch (outcome) {
     case 'rotated':
-      return [
-        'rotated: the new password is current, and a login verified it.',
-        `The old password was ${age}.`,
-        ...(deadWindowMs === undefined
-          ? []
-          : [`Stored password was out of date for ${Math.round(deadWindowMs)} ms.`]),
-      ].join(' ');
+      return (
+        'rotated: the new password is current, and a login verified it. ' +
+        `The old password was ${age}.${outOfDate}`
+      );
     case 'recovered':
       return 'recovered: the new password of the unfinished rotation is current.';
     case 'not-due':
@@ -77,9 +72,6 @@ function nextOf({ dueAtMs, endedAtMs }: Result): string {
     ? 'It is due: the next run rotates it.'
     : `The next rotation is on ${isoDay(dueAtMs)}.`;
 }
-
-const countDays = (days: number): string =>
-  Math.floor(days) === 1 ? '1 day' : `${Math.floor(days)} days`;
 
 /** `3 accounts: 1 rotated, 1 not due, 1 suspended. Exit code 4.` */
 export function summary(results: readonly Result[]): string {

@@ -2,19 +2,9 @@
 // log with its first records. All of them are created or none, and no existing file is overwritten.
 
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmdirSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { auditContextOf } from '../app.ts';
 import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
 import { recordFacts } from '../audit/facts.ts';
@@ -38,8 +28,7 @@ export type Setup = {
 const initialPolicy = { rotateAfterDays: 75, maxAgeDays: 90 };
 
 /** A created file, and what it is for. */
-export type CreatedFile = { readonly file: string; readonly about: string };
-
+type CreatedFile = { readonly file: string; readonly about: string };
 type NewFile = CreatedFile & { readonly text: string; readonly mode: number };
 type SigningKey = ReturnType<typeof generateSigningKey>;
 
@@ -56,8 +45,9 @@ export async function createFiles(
   const folder = dirname(configFile);
   const audit = join(folder, 'audit');
   const host = hostname().replace(/[^A-Za-z0-9.-]/g, '-') || 'host';
-  const origin = `${host}/thingspace-rotator/${randomBytes(3).toString('hex')}`;
-  const signing = generateSigningKey(origin);
+  const signing = generateSigningKey(
+    `${host}/thingspace-rotator/${randomBytes(3).toString('hex')}`,
+  );
   const files = await newFiles(shell, configFile, setup, signing);
   refuseExisting(files, audit);
 
@@ -65,10 +55,10 @@ export async function createFiles(
   const written: string[] = [];
   try {
     for (const { file, text, mode } of files) {
-      writeNew(file, text, mode);
+      writeFileSync(file, text, { flag: 'wx', mode, flush: true });
       written.push(file);
     }
-    await createAuditLog(shell, clock, audit, setup, signing, origin);
+    await createAuditLog(shell, clock, audit, setup, signing);
   } catch (error) {
     for (const file of written) rmSync(file, { force: true });
     rmSync(audit, { recursive: true, force: true });
@@ -92,41 +82,23 @@ async function newFiles(
   setup: Setup,
   { signingKey, verifierKey }: SigningKey,
 ): Promise<NewFile[]> {
-  const at = (name: string): string => join(dirname(configFile), name);
   const receipts = await generateAgeKey();
-  const secret = (name: string, about: string, text: string): NewFile => ({
-    file: at(name),
-    about,
-    text: `${text}\n`,
-    mode: 0o600,
-  });
+  const store = setup.store === 'file' ? await generateAgeKey() : null;
   const config = configText(shell, setup, receipts.recipient);
+  const token = randomBytes(32).toString('base64url');
+  const file = (name: string, about: string, text: string, mode = 0o600): NewFile => {
+    return { file: join(dirname(configFile), name), about, text: `${text}\n`, mode };
+  };
+  const storeKeyText = 'Decrypts the secrets. Keep an offline copy.';
+  const receiptsKeyText = 'Decrypts receipts. MOVE IT OFF THIS MACHINE; only `recover` needs it.';
+  const auditKeyText = 'Verifies the audit log. Give it to your auditors.';
   return [
-    { file: configFile, about: 'The configuration.', text: config, mode: 0o644 },
-    ...(setup.store === 'file'
-      ? [
-          secret(
-            'rotator.key',
-            'Decrypts the secrets. Keep an offline copy.',
-            (await generateAgeKey()).text,
-          ),
-        ]
-      : []),
-    secret(
-      'receipts.key',
-      'Decrypts receipts. MOVE IT OFF THIS MACHINE; only `recover` needs it.',
-      receipts.text,
-    ),
-    secret('audit.key', 'Signs the audit log.', signingKey),
-    {
-      ...secret('audit.key.pub', 'Verifies the audit log. Give it to your auditors.', verifierKey),
-      mode: 0o644,
-    },
-    secret(
-      'http.token',
-      'The bearer token of the HTTP interface.',
-      randomBytes(32).toString('base64url'),
-    ),
+    file(basename(configFile), 'The configuration.', config, 0o644),
+    ...(store ? [file('rotator.key', storeKeyText, store.text)] : []),
+    file('receipts.key', receiptsKeyText, receipts.text),
+    file('audit.key', 'Signs the audit log.', signingKey),
+    file('audit.key.pub', auditKeyText, verifierKey, 0o644),
+    file('http.token', 'The bearer token of the HTTP interface.', token),
   ];
 }
 
@@ -145,21 +117,16 @@ async function createAuditLog(
   directory: string,
   { accounts }: Setup,
   { signingKey }: SigningKey,
-  origin: string,
 ): Promise<void> {
+  const signer = openSigningKey(signingKey);
+  const processes = openProcessIdentity(shell.pid);
+  const policy = { ...initialPolicy, warnAgeDays: initialPolicy.rotateAfterDays };
   const log = await openAuditLog({
-    segments: await openFileSegments({
-      directory,
-      processes: openProcessIdentity(shell.pid),
-      clock,
-    }),
-    signer: openSigningKey(signingKey),
+    segments: await openFileSegments({ directory, processes, clock }),
+    signer,
     clock,
-    origin,
-    context: {
-      ...auditContextOf(shell.user),
-      policy: { ...initialPolicy, warnAgeDays: initialPolicy.rotateAfterDays },
-    },
+    origin: signer.name,
+    context: { ...auditContextOf(shell.user), policy },
   });
   try {
     await recordFacts(log, { accounts, policy: initialPolicy });
@@ -175,17 +142,6 @@ async function generateAgeKey(): Promise<{ text: string; recipient: string }> {
   const identity = await generateIdentity();
   const recipient = await identityToRecipient(identity);
   return { text: `# public key: ${recipient}\n${identity}`, recipient };
-}
-
-/** Durable on return. Throws when the file exists. */
-function writeNew(file: string, text: string, mode: number): void {
-  const fd = openSync(file, 'wx', mode);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 const storeText = {
@@ -247,6 +203,5 @@ audit: { directory: ./audit, signingKeyFile: ./audit.key }
 # Sends failures, overdue and suspended accounts:
 # notify: { webhook: https://hooks.example.com/… }
 
-http: { host: 127.0.0.1, port: 9464, tokenFile: ./http.token }
-`;
+http: { host: 127.0.0.1, port: 9464, tokenFile: ./http.token }`;
 }

@@ -8,16 +8,16 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import { validateConfig } from '../config/load.ts';
 import { ownCommand } from '../rotation/catalogue.ts';
 import { createFiles, describeExisting, type Setup } from './init-files.ts';
-import { type CommonFlags, print, printTable, type Shell, tell } from './terminal.ts';
+import { print, printTable, type Shell, tell } from './terminal.ts';
 
-export type InitFlags = CommonFlags & { store?: string; baseUrl?: string; account?: string[] };
+type InitFlags = { store?: string; baseUrl?: string; account?: string[] };
 
 const stores = ['file', 'secrets-manager'] as const;
 const verizonUrl = 'https://thingspace.verizon.com/api';
 
-export async function init(shell: Shell, flags: InitFlags): Promise<number> {
-  const named = flags.config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml');
-  const configFile = resolve(shell.cwd, named);
+export async function init(shell: Shell, _: readonly string[], flags: InitFlags): Promise<number> {
+  const { config, json, quiet } = shell.flags;
+  const configFile = resolve(shell.cwd, config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml'));
   if (existsSync(configFile)) throw new UsageError(describeExisting(configFile));
   const setup = await readSetup(shell, flags);
   // What the configuration will say is validated before a file is written.
@@ -26,11 +26,11 @@ export async function init(shell: Shell, flags: InitFlags): Promise<number> {
   validateConfig({ value, placeOf: () => 'init' }, shell.cwd);
   const files = await createFiles(shell, openClock(), configFile, setup);
 
-  if (flags.json) print(shell, JSON.stringify({ files }));
-  else if (!flags.quiet) {
+  if (json) print(shell, JSON.stringify({ files }));
+  else if (!quiet) {
     const rows = files.map(({ file, about }) => [relative(shell.cwd, file) || file, about]);
     printTable(shell, ['FILE', 'PURPOSE'], rows);
-    for (const line of nextSteps(setup, flags.config)) tell(shell, line);
+    for (const line of nextSteps(setup, config)) tell(shell, line);
   }
   return 0;
 }
@@ -58,13 +58,11 @@ async function readSetup(shell: Shell, flags: InitFlags): Promise<Setup> {
   const { baseUrl = verizonUrl, store = 'file' } = flags;
   const accounts = flags.account?.map(parseAccount) ?? [];
   if (accounts.length > 0) return { store: parseStore(store), baseUrl, accounts };
-  const isTerminal = shell.stdin.isTTY === true && shell.stderr.isTTY === true && !flags.json;
-  if (!isTerminal)
-    throw new UsageError(
-      'init needs an account: --account fleet-east[=thingspace/fleet-east]. On a terminal, init ' +
-        'asks.',
-    );
-  return askSetup(shell, flags);
+  if (shell.stdin.isTTY && shell.stderr.isTTY && !shell.flags.json) return askSetup(shell, flags);
+  throw new UsageError(
+    'init needs an account: --account fleet-east[=thingspace/fleet-east]. On a terminal, init ' +
+      'asks.',
+  );
 }
 
 function parseStore(text: string): Setup['store'] {
@@ -80,22 +78,19 @@ function parseAccount(text: string): Setup['accounts'][number] {
 
 async function askSetup({ stdin, stderr }: Shell, flags: InitFlags): Promise<Setup> {
   const lines = createInterface({ input: stdin, output: stderr });
-  const ask = async (text: string, fallback: string): Promise<string> => {
+  const ask = async (text: string, fallback = ''): Promise<string> => {
     const question = fallback === '' ? `${text}: ` : `${text} [${fallback}]: `;
     return (await lines.question(question)).trim() || fallback;
   };
   try {
-    const store = parseStore(
-      flags.store ?? (await ask('Secret store, file or secrets-manager', 'file')),
-    );
+    const type = flags.store ?? (await ask('Secret store, file or secrets-manager', 'file'));
+    const store = parseStore(type);
     const baseUrl = flags.baseUrl ?? (await ask('ThingSpace API', verizonUrl));
     const accounts: { name: string; secretId: string }[] = [];
     for (;;) {
       const isFirst = accounts.length === 0;
-      const name = await ask(
-        isFirst ? 'Name of the first account' : 'Another account (empty: no more)',
-        '',
-      );
+      const what = isFirst ? 'Name of the first account' : 'Another account (empty: no more)';
+      const name = await ask(what);
       if (name === '' && !isFirst) return { store, baseUrl, accounts };
       if (name !== '')
         accounts.push({ name, secretId: await ask(`Secret of ${name}`, `thingspace/${name}`) });

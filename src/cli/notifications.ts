@@ -8,39 +8,34 @@ import { type Alert, bySeverity, isAcknowledged } from '../telemetry/notificatio
 import { type Journal, openJournal } from '../telemetry/notification-journal.ts';
 import { distance, isoTime, parseEnd } from '../time.ts';
 import { readConfig } from './context.ts';
-import { type CommonFlags, print, printTable, type Shell } from './terminal.ts';
+import { print, printResult, printTable, type Shell } from './terminal.ts';
 
 /** Lists the open problems, most severe first. Writes nothing. */
-export async function notifications(shell: Shell, flags: CommonFlags): Promise<number> {
-  const { state } = await readJournal(shell, flags);
+export async function notifications(shell: Shell): Promise<number> {
+  const { state } = await readJournal(shell);
   const nowMs = openClock().nowMs();
-  const problems = [...state.problems.values()].sort(bySeverity);
-  const waitingFor = ({ id }: Alert): string[] => {
-    const messages = [...state.messages.values()].filter(({ alerts }) =>
-      alerts.some((alert) => alert.id === id),
+  const messages = [...state.messages.values()];
+  const problems = [...state.problems.values()].sort(bySeverity).map((problem) => {
+    const waiting = messages.filter(({ alerts }) => alerts.some(({ id }) => id === problem.id));
+    return { problem, waitingFor: [...new Set(waiting.flatMap(({ to }) => to))] };
+  });
+  if (shell.flags.json)
+    print(shell, JSON.stringify(problems.map((one) => jsonOf(one.problem, one.waitingFor))));
+  else if (problems.length > 0)
+    printTable(
+      shell,
+      ['ID', 'SINCE', 'SEVERITY', 'PROBLEM', 'ABOUT', 'STATUS'],
+      problems.map(({ problem: one, waitingFor }) => [
+        one.id,
+        distance(one.sinceMs - nowMs),
+        one.severity,
+        one.kind,
+        one.account ?? one.subject,
+        statusOf(one, waitingFor, nowMs),
+      ]),
     );
-    return [...new Set(messages.flatMap(({ to }) => to))];
-  };
-  if (flags.json) {
-    const shown = problems.map((one) => jsonOf(one, waitingFor(one)));
-    print(shell, JSON.stringify(shown));
-    return 0;
-  }
-  if (problems.length === 0 && !flags.quiet)
+  else if (!shell.flags.quiet)
     print(shell, 'The journal has no open problem. To check now: `thingspace-rotator status`');
-  if (problems.length === 0) return 0;
-  printTable(
-    shell,
-    ['ID', 'SINCE', 'SEVERITY', 'PROBLEM', 'ABOUT', 'STATUS'],
-    problems.map((one) => [
-      one.id,
-      distance(one.sinceMs - nowMs),
-      one.severity,
-      one.kind,
-      one.account ?? one.subject,
-      statusOf(one, waitingFor(one), nowMs),
-    ]),
-  );
   return 0;
 }
 
@@ -56,17 +51,18 @@ function statusOf(problem: Alert, waiting: readonly string[], nowMs: number): st
 
 /** The fields of `notifications --json`; null where there is no value. */
 function jsonOf(problem: Alert, undelivered: readonly string[]): object {
+  const { id, account, subject, kind, reason, severity, sinceMs, text, next } = problem;
   const { acknowledged } = problem;
   return {
-    id: problem.id,
-    account: problem.account ?? null,
-    subject: problem.subject,
-    kind: problem.kind,
-    reason: problem.reason ?? null,
-    severity: problem.severity,
-    since: isoTime(problem.sinceMs),
-    text: problem.text,
-    next: problem.next ?? null,
+    id,
+    account: account ?? null,
+    subject,
+    kind,
+    reason: reason ?? null,
+    severity,
+    since: isoTime(sinceMs),
+    text,
+    next: next ?? null,
     undelivered,
     acknowledged: acknowledged
       ? {
@@ -82,36 +78,34 @@ function jsonOf(problem: Alert, undelivered: readonly string[]): object {
 /** Acknowledges a problem; with `until` it is urgent again from then on. */
 export async function acknowledge(
   shell: Shell,
-  id: string,
-  flags: CommonFlags & { readonly reason: string; readonly until?: string },
+  [id = '']: readonly string[],
+  flags: { readonly reason: string; readonly until?: string },
 ): Promise<number> {
   const reason = parseFreeText('--reason', flags.reason);
   const nowMs = openClock().nowMs();
   const untilMs = flags.until === undefined ? undefined : parseEnd(flags.until, nowMs);
   if (untilMs === null || (untilMs !== undefined && untilMs <= nowMs))
     throw new UsageError('--until takes a date in the future, such as 2026-12-24.');
-  const { state, append, problems } = await readJournal(shell, flags);
+  const { state, append, problems } = await readJournal(shell);
   const problem = [...state.problems.values()].find((one) => one.id === id);
   if (!problem)
     throw new UsageError(
       `There is no open problem ${id}. \`thingspace-rotator notifications\` prints the ids.`,
     );
   const by = shell.user.requestedBy;
-  const acknowledged = { reason, by, atMs: nowMs, ...(untilMs === undefined ? {} : { untilMs }) };
+  const acknowledged = { reason, by, atMs: nowMs, ...(untilMs !== undefined && { untilMs }) };
   if (!(await append({ problem: id, acknowledged }))) throw new UsageError(problems);
   const about = problem.account ?? problem.subject;
   const what = untilMs === undefined ? 'Acknowledged' : `Snoozed until ${isoTime(untilMs)}`;
-  if (flags.json) print(shell, JSON.stringify({ acknowledged: id }));
-  else if (!flags.quiet) print(shell, `${what}: ${about}, ${problem.kind}.`);
+  printResult(shell, { acknowledged: id }, `${what}: ${about}, ${problem.kind}.`);
   return 0;
 }
 
 /** Throws a UsageError when there is no journal, or when it cannot be read. */
 async function readJournal(
   shell: Shell,
-  flags: CommonFlags,
 ): Promise<Journal & { readonly problems: readonly string[] }> {
-  const { notify } = await readConfig(shell, flags);
+  const { notify } = await readConfig(shell);
   if (!notify) throw new UsageError('The configuration has no section notify.');
   if (notify.stateFile === undefined)
     throw new UsageError('There is no notify.stateFile, so no other process sees the problems.');

@@ -2,19 +2,15 @@
 
 import type { Shell } from './terminal.ts';
 
-export type Progress = {
-  /** One account has finished. */
-  advance(note: string): void;
-  /** Hides the bar while `write` runs. */
-  aside(write: () => void): void;
-  end(): void;
-};
-
 const width = 24;
 
-export function openProgress({ stderr }: Shell, total: number, isQuiet: boolean): Progress {
+/**
+ * `advance`: one account has finished. `aside`: hides the bar while `write` runs. `end`: removes
+ * it.
+ */
+export function openProgress({ stderr }: Shell, total: number, isQuiet: boolean) {
   if (!stderr.isTTY || total < 2 || isQuiet)
-    return { advance: () => {}, aside: (write) => write(), end: () => {} };
+    return { advance: () => {}, aside: (write: () => void) => write(), end: () => {} };
   let [done, note] = [0, ''];
   const clear = (): void => {
     stderr.write('\r\u001b[K');
@@ -26,11 +22,11 @@ export function openProgress({ stderr }: Shell, total: number, isQuiet: boolean)
   };
   draw();
   return {
-    advance: (latest) => {
+    advance: (latest: string) => {
       [done, note] = [done + 1, latest];
       draw();
     },
-    aside: (write) => {
+    aside: (write: () => void) => {
       clear();
       write();
       draw();

@@ -14,15 +14,15 @@ import type { Result } from '../rotation/state.ts';
 import { run } from '../scheduler/run.ts';
 import { Secret } from '../secret.ts';
 import { type Heartbeat, openHeartbeat, withHeartbeat } from '../telemetry/heartbeat.ts';
-import { checkEnvironment, printFindings } from './check.ts';
+import { checkEnvironment, checkOffline, isReady, printFindings } from './check.ts';
 import { readConfig, type Session, withSession } from './context.ts';
 import { readGivenFile } from './files.ts';
 import { humanLines, outcomeWords, plainLine, summary } from './format-result.ts';
 import { openProgress } from './progress.ts';
 import { readStatuses, refuseSharedUsers } from './status.ts';
-import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
+import { print, readStdin, type Shell, tell } from './terminal.ts';
 
-type OrderFlags = CommonFlags & {
+type OrderFlags = {
   force?: boolean;
   reason?: string;
   changeRef?: string;
@@ -50,20 +50,19 @@ export async function rotate(
   }
   const order = orderOf('rotate', names, flags);
   const { trigger: kind } = flags;
-  return withOrder(shell, flags, order, async (session) => {
-    const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
-    if (accounts.length > 1) refuseSharedUsers(await readStatuses(session.rotator, accounts));
-    const { config, clock, log } = session;
-    const { heartbeat } = config;
-    const isFleet = order.accounts.length === 0;
+  return withOrder(shell, order, async (session, accounts) => {
+    const { config, clock, log, rotator } = session;
+    if (accounts.length > 1) refuseSharedUsers(await readStatuses(rotator, accounts));
     const ask: Ask = {
       purpose: 'rotate',
       force: order.force,
       keyDigest: order.idempotencyKey && keyDigestOf(order.idempotencyKey),
-      trigger: { ...session.trigger('manual', order), ...(kind ? { kind } : {}) },
+      trigger: { ...session.trigger('manual', order), ...(kind && { kind }) },
     };
-    const monitor = heartbeat && isFleet ? openHeartbeat({ ...heartbeat, clock, log }) : undefined;
-    return attempt(shell, flags, session, accounts, ask, monitor);
+    const isFleet = order.accounts.length === 0;
+    const monitor =
+      config.heartbeat && isFleet ? openHeartbeat({ ...config.heartbeat, clock, log }) : undefined;
+    return attempt(session, accounts, ask, monitor);
   });
 }
 
@@ -71,27 +70,27 @@ export async function rotate(
 export async function check(
   shell: Shell,
   names: readonly string[],
-  flags: OrderFlags,
+  { offline, ...flags }: OrderFlags & { offline?: boolean },
 ): Promise<number> {
+  if (offline && names.length > 0) throw new UsageError('check --offline takes no account.');
+  if (offline) return checkOffline(shell);
   const order = orderOf('check', names, flags);
-  return withOrder(shell, flags, order, async (session) => {
-    const { rotator } = session;
-    const accounts = selectAccounts(await rotator.accounts(), order.accounts);
-    const statuses = await readStatuses(rotator, accounts);
+  return withOrder(shell, order, async (session, accounts) => {
+    const statuses = await readStatuses(session.rotator, accounts);
     refuseSharedUsers(statuses);
-    const isReady = printFindings(shell, flags, await checkEnvironment(session, statuses));
-    const exitCode = await attempt(shell, flags, session, accounts, {
-      purpose: 'check',
-      trigger: session.trigger('manual', order),
-    });
+    const findings = await checkEnvironment(session, statuses);
+    printFindings(shell, findings);
+    const trigger = session.trigger('manual', order);
+    const ask = { purpose: 'check', trigger } as const;
+    const exitCode = await attempt(session, accounts, ask);
     const isAudited = session.isAudited();
     if (!isAudited)
       tell(shell, 'The audit log cannot be written (audit-unavailable). No password can be reset.');
-    return Math.max(exitCode, isReady && isAudited ? 0 : 1);
+    return Math.max(exitCode, isReady(findings) && isAudited ? 0 : 1);
   });
 }
 
-type RecoverFlags = CommonFlags & {
+type RecoverFlags = {
   receipt?: string;
   identity?: string;
   rotationId?: string;
@@ -103,23 +102,17 @@ export async function recover(
   names: readonly string[],
   flags: RecoverFlags,
 ): Promise<number> {
-  const { receipt, identity, passwordStdin } = flags;
-  if ((receipt === undefined) !== (identity === undefined))
+  const isGiven = flags.receipt !== undefined || flags.passwordStdin === true;
+  if ((flags.receipt === undefined) !== (flags.identity === undefined))
     throw new UsageError('--receipt and --identity are only accepted together.');
-  if ((receipt !== undefined || passwordStdin) && names.length !== 1)
+  if (isGiven && names.length !== 1)
     throw new UsageError('--receipt and --password-stdin are for one account. Name that account.');
-  const order = orderOf('recover', names, {});
-  return withOrder(shell, flags, order, async (session) => {
-    const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
+  return withOrder(shell, orderOf('recover', names, {}), async (session, accounts) => {
     const [account] = accounts;
-    const isGiven = receipt !== undefined || passwordStdin === true;
-    const given = isGiven && account ? await readGiven(shell, session, account, flags) : undefined;
-    return attempt(shell, flags, session, accounts, {
-      purpose: 'recover',
-      impatient: true,
-      trigger: session.trigger('recovery'),
-      receipt: given,
-    });
+    const given = isGiven && account ? await readGiven(session, account, flags) : undefined;
+    const trigger = session.trigger('recovery');
+    const ask = { purpose: 'recover', impatient: true, trigger, receipt: given } as const;
+    return attempt(session, accounts, ask);
   });
 }
 
@@ -128,8 +121,7 @@ export async function recover(
  * password. A receipt that does not open decides nothing here: the attempt says what is open.
  */
 async function readGiven(
-  shell: Shell,
-  { rotator }: Session,
+  { shell, rotator }: Session,
   account: Account,
   { receipt, identity, rotationId, passwordStdin }: RecoverFlags,
 ): Promise<NonNullable<Ask['receipt']>> {
@@ -166,46 +158,44 @@ async function readPassword(shell: Shell): Promise<Secret> {
 
 export async function resume(
   shell: Shell,
-  name: string,
-  flags: OrderFlags & { reason: string; abandon?: string },
+  [name = '']: readonly string[],
+  { abandon, ...flags }: OrderFlags & { reason: string; abandon?: string },
 ): Promise<number> {
-  const { abandon, ...orderFlags } = flags;
-  const order = orderOf('resume', [name], orderFlags);
-  return withOrder(shell, flags, order, async (session) => {
-    const accounts = selectAccounts(await session.rotator.accounts(), order.accounts);
-    const trigger = session.trigger('manual', order);
-    const [account] = accounts;
-    if (abandon !== undefined && account) {
+  const order = orderOf('resume', [name], flags);
+  return withOrder(shell, order, async (session, accounts) => {
+    for (const account of abandon === undefined ? [] : accounts) {
       const open = (await session.rotator.status(account)).facts?.rotationId;
       if (open !== abandon)
         throw new UsageError(
           `--abandon takes the open rotation of ${account.name}: ${open ?? 'none is open'}.`,
         );
     }
-    return attempt(shell, flags, session, accounts, { purpose: 'resume', trigger, abandon });
+    const trigger = session.trigger('manual', order);
+    return attempt(session, accounts, { purpose: 'resume', trigger, abandon });
   });
 }
 
 /**
- * A session for an order. When no attempt can begin, because the store or the audit log cannot be
- * opened, `--json` still prints one object per account.
+ * A session for an order, and its accounts. When no attempt can begin, because the store or the
+ * audit log cannot be opened, `--json` still prints one object per account.
  */
 async function withOrder(
   shell: Shell,
-  flags: CommonFlags,
-  { action, accounts }: Order,
-  work: (session: Session) => Promise<number>,
+  { action, accounts: names }: Order,
+  work: (session: Session, accounts: readonly Account[]) => Promise<number>,
 ): Promise<number> {
   const startedAtMs = openClock().nowMs();
+  // A test needs no audit log, and says when it cannot be written.
+  const access = action === 'check' ? 'write-if-possible' : 'write';
+  const begin = async (session: Session): Promise<number> =>
+    work(session, selectAccounts(await session.rotator.accounts(), names));
   try {
-    // A test needs no audit log, and says when it cannot be written.
-    const access = action === 'check' ? 'write-if-possible' : 'write';
-    return await withSession(shell, flags, work, access);
+    return await withSession(shell, begin, access);
   } catch (error) {
-    if (!(error instanceof Failure && flags.json)) throw error;
-    const config = await readConfig(shell, flags);
-    for (const account of selectAccounts(config.accounts, accounts))
-      printResult(shell, flags, notBegun(account, error, startedAtMs), 'rotate');
+    if (!(error instanceof Failure && shell.flags.json)) throw error;
+    const config = await readConfig(shell);
+    for (const account of selectAccounts(config.accounts, names))
+      printAttempt(shell, notBegun(account, error, startedAtMs), 'rotate');
     throw error;
   }
 }
@@ -231,24 +221,22 @@ function notBegun({ name, secretId }: Account, failure: Failure, startedAtMs: nu
 
 /** One attempt for each account; prints each result. Returns the worst exit code. */
 async function attempt(
-  shell: Shell,
-  flags: CommonFlags,
-  session: Session,
+  { shell, rotator, interrupt }: Session,
   accounts: readonly Account[],
   ask: Ask,
   heartbeat?: Heartbeat,
 ): Promise<number> {
-  const { rotator, interrupt } = session;
+  const { json, quiet } = shell.flags;
   if (accounts.length === 0) {
-    if (!flags.json) tell(shell, 'No account is enabled. Name an account to work on it.');
+    if (!json) tell(shell, 'No account is enabled. Name an account to work on it.');
     return 0;
   }
-  const isQuiet = flags.quiet === true || flags.json === true;
+  const isQuiet = quiet === true || json === true;
   const progress = openProgress(shell, accounts.length, isQuiet);
   let failed = 0;
   const onResult = (result: Result): void => {
     if (!isGood(result)) failed += 1;
-    progress.aside(() => printResult(shell, flags, result, ask.purpose));
+    progress.aside(() => printAttempt(shell, result, ask.purpose));
     const failures = failed === 0 ? '' : `${failed} failed, `;
     progress.advance(`${failures}last: ${result.account} ${outcomeWords[result.outcome]}`);
   };
@@ -264,14 +252,9 @@ async function attempt(
   }
 }
 
-function printResult(
-  shell: Shell,
-  flags: CommonFlags,
-  result: Result,
-  purpose: Ask['purpose'],
-): void {
-  if (flags.json) print(shell, JSON.stringify(resultJson(result)));
-  else if (flags.quiet && isGood(result)) return;
+function printAttempt(shell: Shell, result: Result, purpose: Ask['purpose']): void {
+  if (shell.flags.json) print(shell, JSON.stringify(resultJson(result)));
+  else if (shell.flags.quiet && isGood(result)) return;
   else if (!shell.stdout.isTTY) print(shell, plainLine(result));
-  else for (const line of humanLines(shell, flags, result, purpose)) print(shell, line);
+  else for (const line of humanLines(shell, result, purpose)) print(shell, line);
 }

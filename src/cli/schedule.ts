@@ -7,29 +7,20 @@ import type { Config } from '../config/load.ts';
 import { findScheduleProblem, nextRuns } from '../scheduler/cron.ts';
 import { distance, isoTime, localTime } from '../time.ts';
 import { readConfig } from './context.ts';
-import { type CommonFlags, print, printTable, type Shell, tell } from './terminal.ts';
-
-type Group = { readonly schedule: Config['schedule']; readonly accounts: string[] };
+import { print, printTable, type Shell, tell } from './terminal.ts';
 
 export async function schedule(
   shell: Shell,
-  flags: CommonFlags & { count?: string },
+  _: readonly string[],
+  { count }: { count: number },
 ): Promise<number> {
-  const count = flags.count === undefined ? 5 : Number(flags.count);
-  if (!Number.isInteger(count) || count < 1 || count > 1_000)
-    throw new UsageError('--count takes an integer from 1 to 1000.');
-  const config = await readConfig(shell, flags);
+  const config = await readConfig(shell);
   const groups = groupAccounts(config);
-  const problems = groups.flatMap((group) => findScheduleProblem(group.schedule) ?? []);
+  const problems = groups.flatMap((group) => findScheduleProblem(group) ?? []);
   if (problems.length > 0) throw new UsageError(problems);
-  const listed = groups.map(({ schedule: own, accounts }) => ({
-    ...own,
-    accounts,
-    runsMs: nextRuns(own, count),
-  }));
-
-  if (flags.json) {
-    const shown = listed.map(({ runsMs, ...group }) => ({
+  const listed = groups.map((group) => ({ group, runsMs: nextRuns(group, count) }));
+  if (shell.flags.json) {
+    const shown = listed.map(({ group, runsMs }) => ({
       ...group,
       runs: runsMs.map((ms) => ({ at: isoTime(ms), local: localTime(ms, group.timezone) })),
     }));
@@ -37,8 +28,9 @@ export async function schedule(
     return 0;
   }
   const nowMs = openClock().nowMs();
-  for (const [index, { cron, timezone, accounts, runsMs }] of listed.entries()) {
-    if (shell.stdout.isTTY && !flags.quiet) {
+  for (const [index, { group, runsMs }] of listed.entries()) {
+    const { cron, timezone, accounts } = group;
+    if (shell.stdout.isTTY && !shell.flags.quiet) {
       if (index > 0) print(shell, '');
       if (listed.length > 1) print(shell, `${accounts.join(', ')}:`);
       print(shell, `Schedule: ${cron}, time zone ${timezone}.`);
@@ -54,12 +46,14 @@ export async function schedule(
   return 0;
 }
 
+type Group = Config['schedule'] & { readonly accounts: string[] };
+
 /** One group per schedule that an account has; the common schedule first. */
 function groupAccounts({ accounts, schedule: common, discover }: Config): Group[] {
   const groups = new Map<string, Group>();
   const groupOf = (own: Config['schedule']): Group => {
     const key = JSON.stringify(own);
-    const group = groups.get(key) ?? { schedule: own, accounts: [] };
+    const group = groups.get(key) ?? { ...own, accounts: [] };
     groups.set(key, group);
     return group;
   };

@@ -11,16 +11,16 @@ import type { FileStore } from '../stores/file-store.ts';
 import { defaultFields, readFields } from '../stores/secret-document.ts';
 import { parseWhen } from '../time.ts';
 import { findAccount, type Session, withSession } from './context.ts';
-import { type CommonFlags, print, readStdin, type Shell, tell } from './terminal.ts';
+import { print, printResult, readStdin, type Shell, tell } from './terminal.ts';
 
 export async function secretPut(
   shell: Shell,
-  name: string,
-  flags: CommonFlags & { reason?: string; changedAt: string },
+  [name = '']: readonly string[],
+  flags: { reason?: string; changedAt: string },
 ): Promise<number> {
   const passwordSinceMs = parseChangedAt(flags.changedAt);
   const reason = flags.reason === undefined ? undefined : parseFreeText('--reason', flags.reason);
-  return withSession(shell, flags, async (session) => {
+  return withSession(shell, async (session) => {
     const { rotator } = session;
     const files = needFiles(session);
     const account = await findAccount(rotator, name);
@@ -55,13 +55,12 @@ export async function secretPut(
     await rotator.audit.append([{ ...event, status: 'success', versionAfter: versionId }]);
     await rotator.audit.checkpoint();
 
-    if (flags.json) print(shell, JSON.stringify({ account: name, versionId }));
-    else if (!flags.quiet) {
-      const resumed = before.state === 'stopped' ? ' Automatic rotation is resumed.' : '';
-      print(shell, `${name}: stored as the current version ${versionId}.${resumed}`);
-      if (shell.stderr.isTTY)
-        tell(shell, `Next: ${ownCommand({ config: flags.config }, 'check', name)}`);
-    }
+    const resumed = before.state === 'stopped' ? ' Automatic rotation is resumed.' : '';
+    const text = `${name}: stored as the current version ${versionId}.${resumed}`;
+    printResult(shell, { account: name, versionId }, text);
+    const { json, quiet, config } = shell.flags;
+    if (shell.stderr.isTTY && !json && !quiet)
+      tell(shell, `Next: ${ownCommand({ config }, 'check', name)}`);
     return 0;
   });
 }
@@ -77,8 +76,8 @@ function parseChangedAt(text: string): number | undefined {
 
 export async function secretGet(
   shell: Shell,
-  name: string,
-  flags: CommonFlags & { reveal?: boolean; stage?: string },
+  [name = '']: readonly string[],
+  flags: { reveal?: boolean; stage?: string },
 ): Promise<number> {
   // biome-ignore lint/nursery/noJsRestrictedProperties: the flag of this name, not a Secret
   if (!flags.reveal)
@@ -97,7 +96,7 @@ export async function secretGet(
     print(shell, version.value.reveal().replace(/\n$/, ''));
     return 0;
   };
-  return withSession(shell, flags, show, 'read');
+  return withSession(shell, show, 'read');
 }
 
 function needFiles({ rotator }: Session): FileStore {

@@ -11,18 +11,17 @@ import {
   faultNames,
   openThingSpaceSimulator,
   type RequestLine,
-  type ThingSpaceSimulator,
 } from '../simulator/thingspace.ts';
 import { readGivenFile } from './files.ts';
-import { type CommonFlags, print, printTable, readStdin, type Shell, tell } from './terminal.ts';
+import { print, printTable, readStdin, type Shell, tell } from './terminal.ts';
 
-export type SimulateFlags = CommonFlags & {
+type SimulateFlags = {
   user?: string[];
   application?: string[];
   credentials?: string;
   fault?: string[];
   faults?: boolean;
-  port?: string;
+  port?: number;
 };
 
 const credentials = z.object({
@@ -34,36 +33,40 @@ const credentials = z.object({
 
 type Credentials = z.output<typeof credentials>;
 
-export async function simulate(shell: Shell, flags: SimulateFlags): Promise<number> {
+export async function simulate(
+  shell: Shell,
+  _: readonly string[],
+  flags: SimulateFlags,
+): Promise<number> {
   if (flags.faults) {
     printTable(shell, ['FAULT', 'WHAT IT DOES'], Object.entries(faultNames));
     return 0;
   }
-  const port = flags.port === undefined ? 0 : Number(flags.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new UsageError('--port takes a number from 0 to 65535.');
+  const { port = 0 } = flags;
   const faults = (flags.fault ?? []).map(parseFault);
   const users = await readCredentials(shell, flags);
   const applications = (flags.application ?? []).map((text): Application => {
     const [clientId, clientSecret] = parsePair('--application', text, 'ID=SECRET');
     return { clientId, clientSecret };
   });
+  for (const { clientId, clientSecret } of users)
+    if (clientId !== undefined && clientSecret !== undefined)
+      applications.push({ clientId, clientSecret });
 
   const ended = untilEnd(shell);
-  const simulator = await openSimulator(shell, port, flags);
+  const onRequest = (line: RequestLine): void => {
+    if (!shell.flags.quiet) tell(shell, formatRequest(line));
+  };
+  const simulator = await openThingSpaceSimulator({ port, onRequest, users, applications }).catch(
+    (error: unknown) => {
+      throw new UsageError(`Cannot listen on port ${port}: ${osErrorText(error)}.`);
+    },
+  );
   try {
-    for (const { username, password, clientId, clientSecret } of users) {
-      simulator.addUser(username, password);
-      if (clientId !== undefined && clientSecret !== undefined)
-        applications.push({ clientId, clientSecret });
-    }
-    for (const application of applications) simulator.addApplication(application);
     for (const fault of faults) simulator.arm(fault);
     const { baseUrl } = simulator;
-    print(
-      shell,
-      flags.json ? JSON.stringify({ baseUrl }) : `ROTATOR_THINGSPACE__BASE_URL=${baseUrl}`,
-    );
+    const variable = `ROTATOR_THINGSPACE__BASE_URL=${baseUrl}`;
+    print(shell, shell.flags.json ? JSON.stringify({ baseUrl }) : variable);
     await ended;
   } finally {
     await simulator.close();
@@ -83,32 +86,11 @@ function untilEnd(shell: Shell): Promise<void> {
   });
 }
 
-async function openSimulator(
-  shell: Shell,
-  port: number,
-  { quiet }: CommonFlags,
-): Promise<ThingSpaceSimulator> {
-  const onRequest = (line: RequestLine): void => {
-    if (!quiet) tell(shell, formatRequest(line));
-  };
-  try {
-    return await openThingSpaceSimulator({ port, onRequest });
-  } catch (error) {
-    throw new UsageError(`Cannot listen on port ${port}: ${osErrorText(error)}.`);
-  }
-}
-
 function formatRequest(line: RequestLine): string {
   const { method, path, username, status, fault, committed } = line;
-  const words = [
-    method,
-    path,
-    username ?? '-',
-    status ?? 'no answer',
-    ...(fault === undefined ? [] : [`fault ${fault}`]),
-    committed ? 'done' : 'nothing done',
-  ];
-  return words.join(' ');
+  const what = fault === undefined ? [] : [`fault ${fault}`];
+  const done = committed ? 'done' : 'nothing done';
+  return [method, path, username ?? '-', status ?? 'no answer', ...what, done].join(' ');
 }
 
 /** `NAME[:call[:count]]`, such as `drop-after-commit:reset:1`. */
@@ -146,13 +128,10 @@ async function readCredentials(shell: Shell, flags: SimulateFlags): Promise<Cred
     const [username, password] = parsePair('--user', text, 'NAME=PASSWORD');
     return { username, password };
   });
-  const file = flags.credentials;
-  const given =
-    file === undefined
-      ? undefined
-      : file === '-'
-        ? await readStdin(shell)
-        : readGivenFile(shell, '--credentials', file).toString('utf8');
+  const { credentials: file } = flags;
+  const read = async (name: string): Promise<string> =>
+    name === '-' ? readStdin(shell) : readGivenFile(shell, '--credentials', name).toString('utf8');
+  const given = file === undefined ? undefined : await read(file);
   return [
     ...users,
     ...parseCredentials('--credentials', given),

@@ -15,8 +15,6 @@ import type { AccountStatus } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
 import { type Session, withSession } from './context.ts';
 import {
-  type Cell,
-  type CommonFlags,
   columnsOf,
   type Paint,
   paintFor,
@@ -27,11 +25,7 @@ import {
   wrapped,
 } from './terminal.ts';
 
-export async function status(
-  shell: Shell,
-  names: readonly string[],
-  flags: CommonFlags,
-): Promise<number> {
+export async function status(shell: Shell, names: readonly string[]): Promise<number> {
   const show = async ({ rotator }: Session): Promise<number> => {
     const all = await rotator.accounts();
     const accounts = names.length === 0 ? all : selectAccounts(all, names);
@@ -42,13 +36,13 @@ export async function status(
       enabled: accounts[index]?.enabled ?? true,
       last: results.get(status.account) ?? null,
     }));
-    if (flags.json) print(shell, JSON.stringify(rows.map(jsonOf)));
-    else printRows(shell, flags, rows);
+    if (shell.flags.json) print(shell, JSON.stringify(rows.map(jsonOf)));
+    else printRows(shell, rows);
     const shared = findSharedUsers(statuses).map(describeSharedUser);
     for (const problem of shared) tell(shell, `error: ${problem}`);
     return shared.length > 0 ? 2 : Math.max(0, ...rows.map(exitCodeOf));
   };
-  return withSession(shell, flags, show, 'read');
+  return withSession(shell, show, 'read');
 }
 
 /** The statuses of these accounts, in their order. */
@@ -115,52 +109,51 @@ const exitCodeOf = (row: Row): number => (isFailing(row) ? 1 : exitCodes[row.sta
 
 /** The fields of `status --json`; null where there is no value. */
 function jsonOf({ status, enabled, last }: Row): object {
-  const { dueAtMs } = status;
+  const { account, secretId, username, state, reason, detail, dueness, dueAtMs, next } = status;
+  const { versionId, rotationId, loginsSpent } = status;
   const { ageDays, daysLeft } = knownAges(status);
   return {
-    account: status.account,
-    secretId: status.secretId,
-    username: status.username ?? null,
+    account,
+    secretId,
+    username: username ?? null,
     enabled,
-    state: status.state,
-    reason: status.reason ?? null,
-    detail: status.detail ?? null,
+    state,
+    reason: reason ?? null,
+    detail: detail ?? null,
     ageDays: ageDays === undefined ? null : rounded(ageDays),
     daysLeft: daysLeft === undefined ? null : rounded(daysLeft),
-    dueness: status.dueness ?? null,
+    dueness: dueness ?? null,
     nextRotation: dueAtMs === undefined ? null : isoTime(dueAtMs),
-    versionId: status.versionId ?? null,
-    rotationId: status.rotationId ?? null,
-    loginsSpent: status.loginsSpent ?? null,
+    versionId: versionId ?? null,
+    rotationId: rotationId ?? null,
+    loginsSpent: loginsSpent ?? null,
     lastResult: last && {
       status: last.status,
       reason: last.reason ?? null,
       at: isoTime(last.timeMs),
     },
-    next: status.next === '' ? null : status.next,
+    next: next === '' ? null : next,
   };
 }
 
-function printRows(shell: Shell, flags: CommonFlags, rows: readonly Row[]): void {
+function printRows(shell: Shell, rows: readonly Row[]): void {
   const paint = paintFor(shell, shell.stdout);
   const isTerminal = shell.stdout.isTTY === true;
-  const shown = flags.quiet
-    ? rows.filter(({ status }) => status.next !== '' || status.dueness === 'overdue')
-    : rows;
+  const shown = rows.filter(
+    ({ status: { next, dueness } }) => !shell.flags.quiet || next !== '' || dueness === 'overdue',
+  );
   printTable(
     shell,
     ['ACCOUNT', 'AGE', 'LEFT', 'NEXT ROTATION', 'STATE', 'LAST RESULT'],
     shown.map((row) => cellsOf(row, paint, isTerminal)),
   );
   if (!isTerminal) return;
-  const columns = columnsOf(shell.stdout);
+  const wrap = (line: string): string[] => wrapped(columnsOf(shell.stdout), line);
   for (const { status } of shown) {
     const { reason, account, detail, facts } = status;
     if (reason === undefined) continue;
-    print(shell, '');
-    const known = { ...facts, account, detail, config: flags.config };
-    for (const line of explanationLines(reason, known, (text) => wrapped(columns, text)))
-      print(shell, line);
+    const known = { ...facts, account, detail, config: shell.flags.config };
+    for (const line of ['', ...explanationLines(reason, known, wrap)]) print(shell, line);
   }
 }
 
@@ -174,21 +167,19 @@ export const stateWords: Record<AccountStatus['state'], string> = {
   stopped: 'suspended',
 };
 
-function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean): Cell[] {
+function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean) {
   const { account, dueness, state, reason } = row.status;
-  const { ageDays, daysLeft } = knownAges(row.status);
+  const { ageDays, daysLeft = Number.NaN } = knownAges(row.status);
   const word = isTerminal ? stateWords[state] : state;
   const isHealthy = state === 'settled' && !isFailing(row);
-  const isGreen = state === 'settled' && dueness === 'not-due' && daysLeft !== undefined;
+  const isGreen = state === 'settled' && dueness === 'not-due' && !Number.isNaN(daysLeft);
+  // Rounded so that age and days left add up, and an overdue day counts at once.
+  const left = daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft);
   return [
     account,
     ageDays === undefined ? unknownAge(row.status) : String(Math.floor(ageDays)),
-    // Rounded so that age and days left add up, and an overdue day counts at once.
     {
-      text:
-        daysLeft === undefined
-          ? unknownAge(row.status)
-          : String(daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft)),
+      text: Number.isNaN(left) ? unknownAge(row.status) : String(left),
       paint: dueness === 'overdue' ? red : isGreen ? green : yellow,
     },
     nextRotation(row),

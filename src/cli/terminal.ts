@@ -2,9 +2,11 @@
 // standard output, everything else to standard error; a pipe gets plain text. No other file of cli/
 // uses `process`.
 
+import { once } from 'node:events';
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { styleText } from 'node:util';
 import { UsageError } from '../config/errors.ts';
 import { writeLineTo } from '../telemetry/write-line.ts';
 
@@ -12,6 +14,8 @@ export type Stream = Writable & { readonly isTTY?: boolean; readonly columns?: n
 
 export type Shell = {
   readonly args: readonly string[];
+  /** Those that every command has. */
+  readonly flags: { readonly config?: string; readonly json?: boolean; readonly quiet?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly pid: number;
@@ -34,12 +38,7 @@ export type Shell = {
   readonly schema: string;
 };
 
-/** Flags that every command has. */
-export type CommonFlags = {
-  readonly config?: string;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-};
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The shell of this process. `folder` is the one of the entry point: src/ or dist/. */
 export function openShell(folder: string): Shell {
@@ -50,6 +49,7 @@ export function openShell(folder: string): Shell {
   const script = process.argv[1] ?? '';
   return {
     args: process.argv.slice(2),
+    flags: {},
     env: process.env,
     cwd: process.cwd(),
     pid: process.pid,
@@ -62,7 +62,6 @@ export function openShell(folder: string): Shell {
     outputClosed: closed.signal,
     writeLine: (line) => writeLineTo(2, line, 5_000),
     onSignal: (handler) => {
-      const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
       for (const signal of signals) process.on(signal, handler);
       return () => {
         for (const signal of signals) process.off(signal, handler);
@@ -94,41 +93,36 @@ export function tell(shell: Shell, line: string): void {
   shell.stderr.write(`${line}\n`);
 }
 
-/** Resolves when standard output accepts more, or is closed. */
-export function drained({ stdout, outputClosed }: Shell): Promise<void> {
-  if (!stdout.writableNeedDrain || outputClosed.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stdout.off('drain', done);
-      outputClosed.removeEventListener('abort', done);
-      resolve();
-    };
-    stdout.once('drain', done);
-    outputClosed.addEventListener('abort', done);
-  });
+/** The result of a command: JSON with `--json`, nothing with `--quiet`, else lines. */
+export function printResult(shell: Shell, document: unknown, ...lines: readonly string[]): void {
+  if (shell.flags.json) print(shell, JSON.stringify(document));
+  else if (!shell.flags.quiet) for (const line of lines) print(shell, line);
 }
 
-export type Paint = Readonly<
-  Record<'bold' | 'dim' | 'red' | 'green' | 'yellow', (text: string) => string>
->;
+/** Resolves when standard output accepts more, or is closed. */
+export async function drained({ stdout, outputClosed }: Shell): Promise<void> {
+  if (stdout.writableNeedDrain && !outputClosed.aborted)
+    await once(stdout, 'drain', { signal: outputClosed }).catch(() => {});
+}
+
+export type Paint = ReturnType<typeof paintFor>;
 
 /**
  * Colours: NO_COLOR (no-color.org) disables them, FORCE_COLOR enables them, else a terminal has
  * them.
  */
-export function paintFor({ env }: Shell, stream: Stream): Paint {
+export function paintFor({ env }: Shell, stream: Stream) {
   const forced = env['FORCE_COLOR'];
   const isForced = forced !== undefined && forced !== '0' && forced !== 'false';
   const isTerminal = stream.isTTY === true && env['TERM'] !== 'dumb';
   const isColoured = !env['NO_COLOR'] && (isForced || isTerminal);
-  const code = (on: number, off: number) => (text: string) =>
-    isColoured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
+  const paint = (style: 'bold' | 'red' | 'green' | 'yellow') => (text: string) =>
+    isColoured ? styleText(style, text, { validateStream: false }) : text;
   return {
-    bold: code(1, 22),
-    dim: code(2, 22),
-    red: code(31, 39),
-    green: code(32, 39),
-    yellow: code(33, 39),
+    bold: paint('bold'),
+    red: paint('red'),
+    green: paint('green'),
+    yellow: paint('yellow'),
   };
 }
 

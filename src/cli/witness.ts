@@ -7,14 +7,14 @@ import { generateSigningKey, parseVerifierKey, type Verifier } from '../audit/ch
 import { type Cosigner, openWitnessKey } from '../audit/cosignature.ts';
 import { openWitness } from '../audit/witness.ts';
 import { openClock } from '../clock.ts';
-import { UsageError } from '../config/errors.ts';
+import { explained, UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
-import { type Listener, openListener } from '../server/listener.ts';
+import { openListener } from '../server/listener.ts';
 import { createWitnessApp } from '../server/witness-app.ts';
-import { type CommonFlags, print, type Shell, tell } from './terminal.ts';
+import { print, type Shell, tell } from './terminal.ts';
 
-export type WitnessFlags = CommonFlags & {
+type WitnessFlags = {
   listen: string;
   state: string;
   key: string;
@@ -22,23 +22,25 @@ export type WitnessFlags = CommonFlags & {
 };
 
 /** Runs until a signal; the exit code. */
-export async function witness(shell: Shell, flags: WitnessFlags): Promise<number> {
+export async function witness(
+  shell: Shell,
+  _: readonly string[],
+  flags: WitnessFlags,
+): Promise<number> {
   const { host, port } = parseAddress(flags.listen);
   const logs = flags.log.map(parseLog);
   const cosigner = openKey(resolve(shell.cwd, flags.key));
   const directory = resolve(shell.cwd, flags.state);
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o750 });
-  } catch (error) {
-    throw new UsageError(`--state ${directory}: ${osErrorText(error)}.`);
-  }
+  explained(`--state ${directory}`, () => mkdirSync(directory, { recursive: true, mode: 0o750 }));
   const clock = openClock();
   const processes = openProcessIdentity(shell.pid);
   const core = await openWitness({ directory, cosigner, logs, clock, processes });
   try {
     const ended = new Promise<void>((end) => shell.onSignal(() => end()));
     const app = createWitnessApp(core, (detail) => tell(shell, `error: ${detail}`));
-    const listener = await listen({ app, host, port, clock });
+    const listener = await openListener({ app, host, port, clock }).catch((error: unknown) => {
+      throw new UsageError(`Cannot listen on ${host}:${port}: ${osErrorText(error)}.`);
+    });
     print(shell, cosigner.verifierKey);
     tell(shell, `Listening on http://${flags.listen.replace(/:\d+$/, `:${listener.port}`)}`);
     await ended;
@@ -47,15 +49,6 @@ export async function witness(shell: Shell, flags: WitnessFlags): Promise<number
     await core.close();
   }
   return 0;
-}
-
-async function listen(options: Parameters<typeof openListener>[0]): Promise<Listener> {
-  try {
-    return await openListener(options);
-  } catch (error) {
-    const { host, port } = options;
-    throw new UsageError(`Cannot listen on ${host}:${port}: ${osErrorText(error)}.`);
-  }
 }
 
 function parseAddress(text: string): { readonly host: string; readonly port: number } {

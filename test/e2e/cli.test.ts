@@ -730,7 +730,8 @@ sampled('a list that a signal interrupts is recorded', async () => {
     },
   });
   const shell: Shell = {
-    ...{ args: ['audit', 'list'], env: {}, cwd: folder, pid: process.pid, program: '', schema: '' },
+    ...{ args: ['audit', 'list'], flags: {}, env: {}, cwd: folder, pid: process.pid },
+    ...{ program: '', schema: '' },
     ...{ user: { name: 'ops', requestedBy: 'mia' }, isAttended: true, stdin: new PassThrough() },
     ...{ stdout, stderr: new PassThrough(), outputClosed: new AbortController().signal },
     writeLine: () => {},
@@ -740,7 +741,7 @@ sampled('a list that a signal interrupts is recorded', async () => {
     },
   };
 
-  const code = await auditList(shell, {});
+  const code = await auditList(shell, [], {});
 
   expect([code, printed]).toEqual([1, [expect.stringMatching(/\tlog\.genesis\t/)]]);
   const listed = await inPlace(['audit', 'list', '--event', 'log.read']);
