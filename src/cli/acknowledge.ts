@@ -12,8 +12,8 @@ import { printResult, type Shell } from './terminal.ts';
 
 export async function auditAcknowledge(
   shell: Shell,
-  [exceptionId = '']: readonly string[],
   flags: { note: string; account?: string },
+  exceptionId: string,
 ): Promise<number> {
   const note = parseFreeText('--note', flags.note);
   return withSession(shell, async (session) => {

@@ -33,11 +33,7 @@ type Bundle = Pick<ArchivedMonth, 'month' | 'size'> & {
   readonly sha256: string;
 };
 
-export async function auditArchive(
-  shell: Shell,
-  _: readonly string[],
-  flags: ArchiveFlags,
-): Promise<number> {
+export async function auditArchive(shell: Shell, flags: ArchiveFlags): Promise<number> {
   const folder = resolve(shell.cwd, flags.out);
   return withSession(shell, async (session) => {
     const { config, rotator, clock } = session;

@@ -47,11 +47,7 @@ async function recordCommand(shell: Shell, { config, source }: Opened): Promise<
   await recordReading(shell, config, (audit, trigger) => audit.append([{ ...event, trigger }]));
 }
 
-export async function auditList(
-  shell: Shell,
-  _: readonly string[],
-  flags: ListFlags,
-): Promise<number> {
+export async function auditList(shell: Shell, flags: ListFlags): Promise<number> {
   const filter = filterOf(flags, openClock().nowMs());
   const opened = await open(shell);
   if (flags.follow && (flags.reverse || flags.open))
@@ -151,7 +147,7 @@ function parseTime(
 const noRecord = (id: string): UsageError =>
   new UsageError(`There is no record ${id}. \`audit list\` prints the uid of each record.`);
 
-export async function auditShow(shell: Shell, [id = '']: readonly string[]): Promise<number> {
+export async function auditShow(shell: Shell, _: object, id: string): Promise<number> {
   const opened = await open(shell);
   const found = await findRecord(opened.source, id);
   if (!found) throw noRecord(id);
@@ -163,7 +159,6 @@ export async function auditShow(shell: Shell, [id = '']: readonly string[]): Pro
 
 export async function auditVerify(
   shell: Shell,
-  _: readonly string[],
   flags: { consistentWith?: string[]; key?: string[]; witnessPolicy?: string },
 ): Promise<number> {
   const { config, source } = await open(shell);
@@ -267,8 +262,8 @@ function notShown({ counts, findings }: Verification): string[] {
 
 export async function auditProve(
   shell: Shell,
-  [id = '']: readonly string[],
   { out }: { out?: string },
+  id: string,
 ): Promise<number> {
   const opened = await open(shell);
   const proof = await proveRecord(opened.source, id);

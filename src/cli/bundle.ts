@@ -13,11 +13,7 @@ import { verdictText } from '../report/text.ts';
 import { createReport, type ReportFlags, reportFiles } from './report.ts';
 import { printResult, type Shell } from './terminal.ts';
 
-export async function auditBundle(
-  shell: Shell,
-  _: readonly string[],
-  flags: ReportFlags,
-): Promise<number> {
+export async function auditBundle(shell: Shell, flags: ReportFlags): Promise<number> {
   const file = resolve(shell.cwd, flags.out);
   if (existsSync(file)) throw new UsageError(`--out ${file} exists. No file is overwritten.`);
   return createReport(shell, flags, async (built, config) => {

@@ -154,10 +154,22 @@ async function checkFiles({ store, audit, http, receipts }: Config, clock: Clock
 
 /** The failure, and the first step that corrects it. */
 function describe(error: unknown): string {
-  if (!(error instanceof Failure)) throw error;
-  const { message, reason, facts } = error;
+  const failure = error instanceof Failure ? error : accessFailure(error);
+  const { message, reason, facts } = failure;
   return `${message}. ${nextStep(reason, { ...facts, detail: message })}`;
 }
+
+/** The failure for an error of the operating system. Rethrows an error without a path: a bug. */
+function accessFailure(error: unknown): Failure {
+  const { path } = error as NodeJS.ErrnoException;
+  if (path === undefined) throw error;
+  const cause = errnoOf(error) === 'ENOENT' ? 'file-missing' : 'file-denied';
+  return fileFailure(`${path}: ${osErrorText(error)}`, { cause, path });
+}
+
+/** Findings print the cause and its steps, and never the reason. */
+const fileFailure = (detail: string, facts: Facts): Failure =>
+  new Failure('store-denied', detail, facts);
 
 async function checkIdentity(file: string): Promise<string> {
   const { recipient } = await openAgeKey(await readIdentityFile(file));
@@ -166,13 +178,12 @@ async function checkIdentity(file: string): Promise<string> {
 
 async function checkSigningKey(file: string): Promise<string> {
   await checkPrivateFile(file);
+  const text = await readFile(file, 'utf8');
   try {
-    return `The key signs as ${openSigningKey(await readFile(file, 'utf8')).name}.`;
+    return `The key signs as ${openSigningKey(text).name}.`;
   } catch {
-    throw fileFailure(`${file} holds no signing key (PRIVATE+KEY+…)`, {
-      cause: 'key-invalid',
-      path: file,
-    });
+    const facts = { cause: 'key-invalid', path: file } as const;
+    throw fileFailure(`${file} holds no signing key (PRIVATE+KEY+…)`, facts);
   }
 }
 
@@ -183,25 +194,15 @@ async function checkFolder(folder: string): Promise<string> {
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return `${folder} is writable.`;
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw accessFailure(error, folder);
+    if (errnoOf(error) !== 'ENOENT') throw error;
   }
-  const parent = dirname(folder);
-  try {
-    await access(parent, constants.W_OK | constants.X_OK);
-    return `${folder} does not exist yet, and can be created.`;
-  } catch (error) {
-    throw accessFailure(error, parent);
-  }
+  await access(dirname(folder), constants.W_OK | constants.X_OK);
+  return `${folder} does not exist yet, and can be created.`;
 }
 
 async function checkPrivateFile(file: string): Promise<string> {
-  let mode: number;
-  try {
-    ({ mode } = await stat(file));
-    await access(file, constants.R_OK);
-  } catch (error) {
-    throw accessFailure(error, file);
-  }
+  const { mode } = await stat(file);
+  await access(file, constants.R_OK);
   if (platform() !== 'win32' && (mode & 0o077) !== 0) {
     const octal = `0${(mode & 0o777).toString(8)}`;
     const detail = `${file} has mode ${octal}, so that other users can read it`;
@@ -209,16 +210,6 @@ async function checkPrivateFile(file: string): Promise<string> {
   }
   return `${file} is readable by its owner only.`;
 }
-
-function accessFailure(error: unknown, path: string): Failure {
-  const isMissing = errnoOf(error) === 'ENOENT';
-  const cause = isMissing ? 'file-missing' : 'file-denied';
-  return fileFailure(`${path}: ${osErrorText(error)}`, { cause, path });
-}
-
-/** Findings print the cause and its steps, and never the reason. */
-const fileFailure = (detail: string, facts: Facts): Failure =>
-  new Failure('store-denied', detail, facts);
 
 /** The protections that are off. */
 const checkProtections = (config: Config): Finding[] =>

@@ -10,7 +10,7 @@ const shells = { bash, zsh, fish } as const;
 /** The command `completion`, for this program. */
 export const completionOf =
   (program: Command) =>
-  (shell: Shell, [kind = '']: readonly string[]): number => {
+  (shell: Shell, _: object, kind: string): number => {
     const make = Object.hasOwn(shells, kind) ? shells[kind as keyof typeof shells] : undefined;
     if (!make) throw new UsageError(`completion takes ${Object.keys(shells).join(', ')}`);
     print(shell, make(wordsOf(program)));

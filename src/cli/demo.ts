@@ -63,7 +63,6 @@ type Demo = {
 
 export async function demo(
   shell: Shell,
-  _: readonly string[],
   { directory = 'demo' }: { directory?: string },
 ): Promise<number> {
   const folder = resolve(shell.cwd, directory);

@@ -7,7 +7,7 @@ import { notes } from '../rotation/notes.ts';
 import { columnsOf, print, printTable, type Shell, wrapped } from './terminal.ts';
 
 /** Prints one reason, or the titles of all reasons. Throws a UsageError for an unknown reason. */
-export function explain(shell: Shell, [name]: readonly string[]): number {
+export function explain(shell: Shell, _: object, name?: string): number {
   const { json, config } = shell.flags;
   if (name === undefined) {
     const all = reasons.map((reason) => ({ reason, title: explainReason(reason).title }));

@@ -15,7 +15,7 @@ type InitFlags = { store?: string; baseUrl?: string; account?: string[] };
 const stores = ['file', 'secrets-manager'] as const;
 const verizonUrl = 'https://thingspace.verizon.com/api';
 
-export async function init(shell: Shell, _: readonly string[], flags: InitFlags): Promise<number> {
+export async function init(shell: Shell, flags: InitFlags): Promise<number> {
   const { config, json, quiet } = shell.flags;
   const configFile = resolve(shell.cwd, config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml'));
   if (existsSync(configFile)) throw new UsageError(describeExisting(configFile));

@@ -78,8 +78,8 @@ function jsonOf(problem: Alert, undelivered: readonly string[]): object {
 /** Acknowledges a problem; with `until` it is urgent again from then on. */
 export async function acknowledge(
   shell: Shell,
-  [id = '']: readonly string[],
   flags: { readonly reason: string; readonly until?: string },
+  id: string,
 ): Promise<number> {
   const reason = parseFreeText('--reason', flags.reason);
   const nowMs = openClock().nowMs();

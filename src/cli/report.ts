@@ -31,11 +31,7 @@ export type ReportFlags = {
   sample?: number;
 };
 
-export async function auditReport(
-  shell: Shell,
-  _: readonly string[],
-  flags: ReportFlags,
-): Promise<number> {
+export async function auditReport(shell: Shell, flags: ReportFlags): Promise<number> {
   // It is created last, so that a failed report leaves no folder.
   const folder = resolve(shell.cwd, flags.out);
   const isFresh = (): boolean => !existsSync(folder) || readdirSync(folder).length === 0;

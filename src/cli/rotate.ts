@@ -41,12 +41,12 @@ function orderOf(
 
 export async function rotate(
   shell: Shell,
-  names: readonly string[],
   flags: OrderFlags & { dryRun?: boolean; trigger?: 'schedule' | 'manual' },
+  ...names: string[]
 ): Promise<number> {
   if (flags.dryRun) {
     if (flags.force) throw new UsageError('--dry-run and --force exclude each other.');
-    return check(shell, names, flags);
+    return check(shell, flags, ...names);
   }
   const order = orderOf('rotate', names, flags);
   const { trigger: kind } = flags;
@@ -69,8 +69,8 @@ export async function rotate(
 /** Everything but the reset, and what a reset would need besides. */
 export async function check(
   shell: Shell,
-  names: readonly string[],
   { offline, ...flags }: OrderFlags & { offline?: boolean },
+  ...names: string[]
 ): Promise<number> {
   if (offline && names.length > 0) throw new UsageError('check --offline takes no account.');
   if (offline) return checkOffline(shell);
@@ -99,8 +99,8 @@ type RecoverFlags = {
 
 export async function recover(
   shell: Shell,
-  names: readonly string[],
   flags: RecoverFlags,
+  ...names: string[]
 ): Promise<number> {
   const isGiven = flags.receipt !== undefined || flags.passwordStdin === true;
   if ((flags.receipt === undefined) !== (flags.identity === undefined))
@@ -158,8 +158,8 @@ async function readPassword(shell: Shell): Promise<Secret> {
 
 export async function resume(
   shell: Shell,
-  [name = '']: readonly string[],
   { abandon, ...flags }: OrderFlags & { reason: string; abandon?: string },
+  name: string,
 ): Promise<number> {
   const order = orderOf('resume', [name], flags);
   return withOrder(shell, order, async (session, accounts) => {

@@ -9,11 +9,7 @@ import { distance, isoTime, localTime } from '../time.ts';
 import { readConfig } from './context.ts';
 import { print, printTable, type Shell, tell } from './terminal.ts';
 
-export async function schedule(
-  shell: Shell,
-  _: readonly string[],
-  { count }: { count: number },
-): Promise<number> {
+export async function schedule(shell: Shell, { count }: { count: number }): Promise<number> {
   const config = await readConfig(shell);
   const groups = groupAccounts(config);
   const problems = groups.flatMap((group) => findScheduleProblem(group) ?? []);

@@ -15,8 +15,8 @@ import { print, printResult, readStdin, type Shell, tell } from './terminal.ts';
 
 export async function secretPut(
   shell: Shell,
-  [name = '']: readonly string[],
   flags: { reason?: string; changedAt: string },
+  name: string,
 ): Promise<number> {
   const passwordSinceMs = parseChangedAt(flags.changedAt);
   const reason = flags.reason === undefined ? undefined : parseFreeText('--reason', flags.reason);
@@ -76,8 +76,8 @@ function parseChangedAt(text: string): number | undefined {
 
 export async function secretGet(
   shell: Shell,
-  [name = '']: readonly string[],
   flags: { reveal?: boolean; stage?: string },
+  name: string,
 ): Promise<number> {
   // biome-ignore lint/nursery/noJsRestrictedProperties: the flag of this name, not a Secret
   if (!flags.reveal)

@@ -33,11 +33,7 @@ const credentials = z.object({
 
 type Credentials = z.output<typeof credentials>;
 
-export async function simulate(
-  shell: Shell,
-  _: readonly string[],
-  flags: SimulateFlags,
-): Promise<number> {
+export async function simulate(shell: Shell, flags: SimulateFlags): Promise<number> {
   if (flags.faults) {
     printTable(shell, ['FAULT', 'WHAT IT DOES'], Object.entries(faultNames));
     return 0;

@@ -25,7 +25,7 @@ import {
   wrapped,
 } from './terminal.ts';
 
-export async function status(shell: Shell, names: readonly string[]): Promise<number> {
+export async function status(shell: Shell, _: object, ...names: string[]): Promise<number> {
   const show = async ({ rotator }: Session): Promise<number> => {
     const all = await rotator.accounts();
     const accounts = names.length === 0 ? all : selectAccounts(all, names);

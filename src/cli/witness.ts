@@ -22,11 +22,7 @@ type WitnessFlags = {
 };
 
 /** Runs until a signal; the exit code. */
-export async function witness(
-  shell: Shell,
-  _: readonly string[],
-  flags: WitnessFlags,
-): Promise<number> {
+export async function witness(shell: Shell, flags: WitnessFlags): Promise<number> {
   const { host, port } = parseAddress(flags.listen);
   const logs = flags.log.map(parseLog);
   const cosigner = openKey(resolve(shell.cwd, flags.key));

@@ -8,21 +8,24 @@ import type { AccountRow } from './account.ts';
 import type { LogHistory } from './history.ts';
 import type { Segment } from './timeline.ts';
 
-export type ExceptionKind =
-  | 'integrity' // the log was altered, or is incomplete
-  | 'unknown-outcome'
-  | 'open-intent'
-  | 'over-age' // the password was older than the policy allows
-  | 'unknown-age' // it is not known how old the password was
-  | 'stop' // automatic rotation was suspended
-  | 'outside-change'
-  | 'failures'
-  | 'sink'; // the audit storage could not be written
+/** What an auditor must examine, by kind, and its title. */
+export const exceptionTitles = {
+  // The log was altered, or is incomplete.
+  integrity: 'Integrity of the log',
+  'unknown-outcome': 'Unknown outcome',
+  'open-intent': 'Unfinished rotation',
+  'over-age': 'Password older than the policy allows',
+  'unknown-age': 'Age of the password not known',
+  stop: 'Automatic rotation suspended',
+  'outside-change': 'Password changed outside the product',
+  failures: 'Failed attempts',
+  sink: 'Audit storage not writable',
+};
 
 export type Exception = {
   /** What `audit acknowledge` takes. */
   readonly id: string;
-  readonly kind: ExceptionKind;
+  readonly kind: keyof typeof exceptionTitles;
   readonly account: string | null;
   readonly atMs: number | null;
   readonly text: string;

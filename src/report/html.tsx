@@ -21,13 +21,13 @@ import type { AccountRow, Bucket } from './account.ts';
 import { Histories, historyId, recordsText } from './account-history.tsx';
 import type { Report } from './build.ts';
 import { Chart } from './chart.tsx';
+import { exceptionTitles } from './exceptions.ts';
 import {
   basisText,
   bucketFacts,
   bucketMeaning,
   controls,
   daysOf,
-  exceptionTitles,
   integrityText,
   limitsText,
   periodText,

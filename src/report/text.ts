@@ -7,7 +7,6 @@ import { counted } from '../text.ts';
 import { dayMs, isoDay } from '../time.ts';
 import type { Bucket } from './account.ts';
 import type { Report } from './build.ts';
-import type { ExceptionKind } from './exceptions.ts';
 
 /**
  * Age in days with one decimal, rounded up, so that an age over a limit is also shown as over it.
@@ -49,18 +48,6 @@ export const bucketMeaning = (bucket: Bucket, { maxAgeDays, rotateAfterDays }: L
     exempt: 'by a recorded decision',
     removed: 'before the end of the period',
   })[bucket];
-
-export const exceptionTitles: Readonly<Record<ExceptionKind, string>> = {
-  integrity: 'Integrity of the log',
-  'unknown-outcome': 'Unknown outcome',
-  'open-intent': 'Unfinished rotation',
-  'over-age': 'Password older than the policy allows',
-  'unknown-age': 'Age of the password not known',
-  stop: 'Automatic rotation suspended',
-  'outside-change': 'Password changed outside the product',
-  failures: 'Failed attempts',
-  sink: 'Audit storage not writable',
-};
 
 /** How many accounts were compliant at the end of the period. */
 export function verdictText({ verdict, endMs }: Report): string {

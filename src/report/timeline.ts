@@ -100,8 +100,12 @@ function dividedByAge(moment: Moment, toMs: number): Segment[] {
   ];
 }
 
-/** How a day is judged: by its worst moment. */
-export type DayVerdict = 'overdue' | 'unknown' | 'exempt' | 'compliant';
+/** The verdicts on a day, which is judged by its worst moment; the most severe one is the last. */
+export const noVerdicts = { compliant: 0, exempt: 0, unknown: 0, overdue: 0 };
+
+export type DayVerdict = keyof typeof noVerdicts;
+
+const severity = Object.keys(noVerdicts);
 
 const verdicts: Readonly<Record<AgeClass, DayVerdict>> = {
   inside: 'compliant',
@@ -112,15 +116,11 @@ const verdicts: Readonly<Record<AgeClass, DayVerdict>> = {
   exempt: 'exempt',
 };
 
-export const noVerdicts = { compliant: 0, overdue: 0, unknown: 0, exempt: 0 };
-
-export function countVerdicts(verdicts: Iterable<DayVerdict>): Record<DayVerdict, number> {
+export function countVerdicts(counted: Iterable<DayVerdict>): Record<DayVerdict, number> {
   const counts = { ...noVerdicts };
-  for (const verdict of verdicts) counts[verdict] += 1;
+  for (const verdict of counted) counts[verdict] += 1;
   return counts;
 }
-
-const severity: readonly DayVerdict[] = ['compliant', 'exempt', 'unknown', 'overdue'];
 
 /** The UTC days in which the account was in the population, by day number, and their verdicts. */
 export function daysOf(segments: readonly Segment[]): ReadonlyMap<number, DayVerdict> {

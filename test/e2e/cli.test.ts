@@ -741,7 +741,7 @@ sampled('a list that a signal interrupts is recorded', async () => {
     },
   };
 
-  const code = await auditList(shell, [], {});
+  const code = await auditList(shell, {});
 
   expect([code, printed]).toEqual([1, [expect.stringMatching(/\tlog\.genesis\t/)]]);
   const listed = await inPlace(['audit', 'list', '--event', 'log.read']);
