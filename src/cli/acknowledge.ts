@@ -6,7 +6,6 @@ import { findRecord, listRecords } from '../audit/query.ts';
 import { UsageError } from '../config/errors.ts';
 import { parseFreeText } from '../order.ts';
 import { buildReport } from '../report/build.ts';
-import { version } from '../version.ts';
 import { type Session, withSession } from './context.ts';
 import { printResult, type Shell } from './terminal.ts';
 
@@ -52,7 +51,6 @@ async function isException({ config, clock, rotator }: Session, id: string): Pro
     toMs: nowMs,
     nowMs,
     origin: config.audit.origin ?? '',
-    productVersion: version,
     accounts: null,
     store: null,
     policy: config.policy,

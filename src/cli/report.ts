@@ -15,7 +15,6 @@ import { reportCsv, reportJson } from '../report/export.ts';
 import { reportHtml } from '../report/html.tsx';
 import { verdictText } from '../report/text.ts';
 import { isoDay, parseEnd, parseWhen } from '../time.ts';
-import { version } from '../version.ts';
 import { readCheckpoints, verifiersFor } from './audit.ts';
 import { readConfig, recordReading, withSession } from './context.ts';
 import { readStatuses } from './status.ts';
@@ -70,7 +69,6 @@ export async function createReport(
       verifiers,
       ...period,
       origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',
-      productVersion: version,
       accounts: accounts?.map(({ name }) => name) ?? null,
       store,
       policy: config.policy,

@@ -76,8 +76,8 @@ export function accountRow(
   const bucket: Bucket = last?.ageClass ?? 'removed';
   return {
     account: history.account,
-    username: history.username ?? null,
-    secretId: history.secretId ?? null,
+    username: history.username,
+    secretId: history.secretId,
     /** At the end of the period. */
     bucket,
     /** Why it is in that bucket, where the age does not show it. */

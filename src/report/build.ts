@@ -29,7 +29,6 @@ export type ReportOptions = {
   readonly toMs: number;
   readonly nowMs: number;
   readonly origin: string;
-  readonly productVersion: string;
   /**
    * Accounts of the configuration, for comparison; `null` when it is not available. The report is
    * about the accounts in the log.
@@ -53,7 +52,7 @@ export type Report = BuiltReport['report'];
  * `audit-unavailable`.
  */
 export async function buildReport(options: ReportOptions) {
-  const { source, verifiers, fromMs, toMs, nowMs, origin, productVersion, policy } = options;
+  const { source, verifiers, fromMs, toMs, nowMs, origin, policy } = options;
   const { accounts: configured, store, consistentWith = [], sampleCount = 5 } = options;
   const endMs = Math.min(toMs, nowMs);
   const verification = await verifyLog(source, { verifiers, consistentWith, nowMs });
@@ -73,7 +72,6 @@ export async function buildReport(options: ReportOptions) {
     /** The same for the same period of the same log. */
     id: hash('sha256', `${origin}\n${fromMs}\n${toMs}\n${verification.root}`).slice(0, 16),
     origin,
-    productVersion,
     fromMs,
     toMs,
     /** The end of the reported time. */

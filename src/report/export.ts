@@ -6,6 +6,7 @@
 import { hash } from 'node:crypto';
 import { uuidv7 } from '../audit/record.ts';
 import { dayMs, isoDay, isoTime } from '../time.ts';
+import { version } from '../version.ts';
 import type { AccountRow } from './account.ts';
 import type { Report } from './build.ts';
 import type { Attempt } from './history.ts';
@@ -60,7 +61,7 @@ function findingOf(report: Report, row: AccountRow): object {
       product: {
         name: 'thingspace-rotator',
         vendor_name: 'thingspace-rotator',
-        version: report.productVersion,
+        version,
       },
       uid: uuidv7(report.madeAtMs),
       version: '1.5.0',

@@ -73,44 +73,39 @@ export type Exemption = Granted & {
   readonly sequence: number;
 };
 
-export type AccountHistory = {
-  readonly account: string;
-  username?: string;
-  secretId?: string;
+export type AccountHistory = ReturnType<typeof createAccount>;
+
+/** An account that is known from this record on. */
+const createAccount = (account: string, { timeMs: fromMs, trigger }: RecordView) => ({
+  account,
+  username: null as string | null,
+  secretId: null as string | null,
   /** When it was in the inventory: by `inventory.changed`, else from its first record on. */
-  readonly memberships: { readonly fromMs: number; toMs: number | null }[];
+  memberships: [{ fromMs, toMs: null as number | null }],
   /** False where it is known from native rotation only: `inventory.summary` does not count it. */
-  isListed: boolean;
+  isListed: trigger !== 'native',
   /** Its own limits. */
-  readonly policies: Setting<Limits>[];
-  readonly exemptions: Exemption[];
-  readonly changes: Change[];
-  readonly attempts: Attempt[];
-  readonly stops: Stop[];
-  readonly doubts: Doubt[];
-};
+  policies: [] as Setting<Limits>[],
+  exemptions: [] as Exemption[],
+  changes: [] as Change[],
+  attempts: [] as Attempt[],
+  stops: [] as Stop[],
+  doubts: [] as Doubt[],
+});
+
+export type LogHistory = ReturnType<typeof createHistory>;
 
 /** The accounts, and the records about the log itself. */
-export type LogHistory = {
-  readonly accounts: Map<string, AccountHistory>;
+export const createHistory = () => ({
+  accounts: new Map<string, AccountHistory>(),
   /** Those of the fleet. Without a `policy.changed` only the larger limit is known. */
-  readonly policies: Setting<Limits>[];
-  saysPolicy: boolean;
-  /** By the id of the exception. */
-  readonly acknowledgements: Map<string, RecordView>;
-  readonly storageFailures: RecordView[];
-  readonly repairs: RecordView[];
-  inventorySummary: RecordView | null;
-};
-
-export const createHistory = (): LogHistory => ({
-  accounts: new Map(),
-  policies: [],
+  policies: [] as Setting<Limits>[],
   saysPolicy: false,
-  acknowledgements: new Map(),
-  storageFailures: [],
-  repairs: [],
-  inventorySummary: null,
+  /** By the id of the exception. */
+  acknowledgements: new Map<string, RecordView>(),
+  storageFailures: [] as RecordView[],
+  repairs: [] as RecordView[],
+  inventorySummary: null as RecordView | null,
 });
 
 /** Adds the next record of the log. */
@@ -122,7 +117,7 @@ export function addRecord(history: LogHistory, view: RecordView): void {
   else if (code === 'log.repaired') history.repairs.push(view);
   else if (code === 'inventory.summary') history.inventorySummary = view;
   else {
-    if (account !== undefined) addToAccount(accountOf(history, account, view), view);
+    if (account !== undefined) addToAccount(history, account, view);
     addFleetPolicy(history, view);
   }
 }
@@ -140,24 +135,6 @@ function addFleetPolicy(history: LogHistory, view: RecordView): void {
   }
 }
 
-function accountOf(history: LogHistory, account: string, view: RecordView): AccountHistory {
-  const known = history.accounts.get(account);
-  if (known) return known;
-  const created: AccountHistory = {
-    account,
-    memberships: [{ fromMs: view.timeMs, toMs: null }],
-    isListed: view.trigger !== 'native',
-    policies: [],
-    exemptions: [],
-    changes: [],
-    attempts: [],
-    stops: [],
-    doubts: [],
-  };
-  history.accounts.set(account, created);
-  return created;
-}
-
 /** What a record changes in the history of its account, by event. */
 const effects = new Map<string, (account: AccountHistory, view: RecordView) => void>([
   ['inventory.changed', addMembership],
@@ -173,10 +150,11 @@ const effects = new Map<string, (account: AccountHistory, view: RecordView) => v
   ['account.resumed', endStops],
 ]);
 
-function addToAccount(account: AccountHistory, view: RecordView): void {
-  const { username, secretId } = view;
-  if (username !== undefined) account.username = username;
-  if (secretId !== undefined) account.secretId = secretId;
+function addToAccount({ accounts }: LogHistory, name: string, view: RecordView): void {
+  const account = accounts.get(name) ?? createAccount(name, view);
+  accounts.set(name, account);
+  account.username = view.username ?? account.username;
+  account.secretId = view.secretId ?? account.secretId;
   effects.get(view.code)?.(account, view);
 }
 

@@ -17,6 +17,7 @@ import {
 } from '../html/page.tsx';
 import { counted, printable } from '../text.ts';
 import { isoDay } from '../time.ts';
+import { version } from '../version.ts';
 import type { AccountRow, Bucket } from './account.ts';
 import { Histories, historyId, recordsText } from './account-history.tsx';
 import type { Report } from './build.ts';
@@ -467,7 +468,7 @@ export function reportHtml(report: Report, files: Readonly<Record<string, string
         <p>
           {'Created '}
           <Time ms={report.madeAtMs} />
-          {` by thingspace-rotator ${printable(report.productVersion)}. `}
+          {` by thingspace-rotator ${printable(version)}. `}
           The files report.csv and report.json hold the same facts and the same checkpoint.{' '}
           {Object.entries(files).map(([name, sha256]) => (
             <>

@@ -12,7 +12,6 @@ import { buildReport } from '../report/build.ts';
 import { reportHtml } from '../report/html.tsx';
 import { type Facts, Failure, type Reason } from '../rotation/failure.ts';
 import { dayMs } from '../time.ts';
-import { version } from '../version.ts';
 
 /** What the thread is given: data that can be copied. */
 export type ReportTask = {
@@ -42,7 +41,6 @@ async function create({ config, nowMs, store }: ReportTask): Promise<ReportAnswe
     toMs: nowMs,
     nowMs,
     origin: config.audit.origin ?? verifiers[0]?.name ?? 'unknown',
-    productVersion: version,
     accounts: [...store.keys()],
     store,
     policy: config.policy,

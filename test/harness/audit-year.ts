@@ -211,7 +211,6 @@ export const reportOptions = (year: Year, more: Partial<ReportOptions> = {}): Re
   toMs: year.toMs,
   nowMs: year.toMs + 3_600_000,
   origin,
-  productVersion: '0.1.0',
   accounts: year.accounts,
   store: year.store,
   policy: { maxAgeDays: 90, rotateAfterDays: 75 },

@@ -221,7 +221,6 @@ test('a report says that its period begins in an archived month', async () => {
       toMs: nowMs,
       nowMs,
       origin,
-      productVersion: '1',
       accounts: null,
       store: null,
       policy: { maxAgeDays: 90, rotateAfterDays: 75 },

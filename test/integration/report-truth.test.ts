@@ -29,7 +29,6 @@ async function reportOf(events: Events, from: number, end: number) {
     toMs: endMs,
     nowMs: endMs,
     origin,
-    productVersion: '1',
     accounts: null,
     store: null,
     policy: { maxAgeDays: 1, rotateAfterDays: 1 },

@@ -27,7 +27,6 @@ async function rowOf(state: string) {
     toMs: endMs,
     nowMs: endMs,
     origin,
-    productVersion: '1',
     accounts: null,
     store: null,
     policy: { maxAgeDays: 90, rotateAfterDays: 75 },

@@ -116,7 +116,7 @@ test('the inventory summary fits the report, also with an account of native rota
   await log.close();
 
   const { report } = await buildReport({
-    ...{ source, verifiers: [verifier], origin, policy, productVersion: '1' },
+    ...{ source, verifiers: [verifier], origin, policy },
     fromMs: clock.atMs - dayMs,
     ...{ toMs: clock.atMs + 1, nowMs: clock.atMs + 1, accounts: ['a'], store: null },
   });

@@ -27,7 +27,6 @@ async function verifiedIn(events: readonly LoggedEvent[]) {
     toMs: march + 9 * dayMs,
     nowMs: march + 9 * dayMs,
     origin,
-    productVersion: '1',
     accounts: null,
     store: null,
     policy: { maxAgeDays: 90, rotateAfterDays: 75 },

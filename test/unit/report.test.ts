@@ -39,7 +39,6 @@ async function reportOf(
     toMs: endMs,
     nowMs: endMs,
     origin,
-    productVersion: '1',
     accounts: null,
     store: null,
     policy,
