@@ -18,7 +18,7 @@ import { isBundleOf, sha256Of, zipBundle } from '../audit/bundle-files.ts';
 import { removeMonths, storeFrontier } from '../audit/file-segments.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { explained, UsageError } from '../config/errors.ts';
-import { isoDay } from '../time.ts';
+import { isoDay, parseWhen } from '../time.ts';
 import { type Session, withSession } from './context.ts';
 import { printResult, type Shell, tell } from './terminal.ts';
 
@@ -67,9 +67,8 @@ export async function auditArchive(shell: Shell, flags: ArchiveFlags): Promise<n
 function checkMonth(before: string, nowMs: number): void {
   if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(before))
     throw new UsageError('--before takes a month, such as 2026-03.');
-  const [year = 0, month = 0] = isoDay(nowMs).split('-').map(Number);
-  const first = year * 12 + month - keptMonths;
-  const oldestKept = `${Math.floor(first / 12)}-${String((first % 12) + 1).padStart(2, '0')}`;
+  const oldestMs = parseWhen(`${keptMonths - 1} months ago`, nowMs) ?? nowMs;
+  const oldestKept = isoDay(oldestMs).slice(0, 7);
   if (before > oldestKept)
     throw new UsageError(
       `--before takes ${oldestKept} or an earlier month. The ${keptMonths} newest months stay in ` +

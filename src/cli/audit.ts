@@ -116,32 +116,24 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
   const outcomes = ['success', 'failure', 'unknown', 'started', ...Object.keys(failures)];
   if (outcome !== undefined && !outcomes.includes(outcome))
     throw new UsageError(`Unknown outcome ${outcome}. ${suggestion(outcome, outcomes)}`);
+  const timeOf = (flag: string, text?: string, parse = parseWhen): number | undefined => {
+    const ms = text === undefined ? undefined : parse(text, nowMs);
+    if (ms !== null) return ms;
+    throw new UsageError(
+      `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday" or "12h".`,
+    );
+  };
   return {
     account,
     outcome,
     event,
     actor,
-    sinceMs: parseTime('--since', flags.since, nowMs),
-    untilMs: parseTime('--until', flags.until, nowMs, parseEnd),
+    sinceMs: timeOf('--since', flags.since),
+    untilMs: timeOf('--until', flags.until, parseEnd),
     open,
     last: number,
     reverse,
   };
-}
-
-function parseTime(
-  flag: string,
-  text: string | undefined,
-  nowMs: number,
-  parse = parseWhen,
-): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = parse(text, nowMs);
-  if (ms === null)
-    throw new UsageError(
-      `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday" or "12h".`,
-    );
-  return ms;
 }
 
 const noRecord = (id: string): UsageError =>

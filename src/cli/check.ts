@@ -108,10 +108,7 @@ async function checkWitnesses(
 /** More than a day has of them. */
 const checkedCheckpoints = 100;
 
-/**
- * A password that was stored in the future: this clock and the one of the store differ, so ages are
- * wrong.
- */
+/** Whether a password was stored in the future: then this clock is wrong, and so are ages. */
 function checkClock(statuses: readonly AccountStatus[], nowMs: number): Finding {
   const newest = Math.max(0, ...statuses.flatMap(({ passwordSinceMs }) => passwordSinceMs ?? []));
   const aheadMinutes = Math.round((newest - nowMs) / 60_000);

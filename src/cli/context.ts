@@ -132,10 +132,7 @@ export function readConfig({ env, cwd, flags }: Shell): Promise<Config> {
   return loadConfig({ env, cwd, file: flags.config });
 }
 
-/**
- * On a terminal the results are for people, so that the log shows errors only; elsewhere it is JSON
- * lines.
- */
+/** A terminal shows the results, so that its log has errors only; elsewhere it is JSON lines. */
 function openCommandLog({ stderr, flags: { quiet } }: Shell, config: Config): Log {
   if (!stderr.isTTY)
     return openLog({ level: quiet ? 'error' : config.log.level, style: 'json', stream: stderr });
@@ -183,10 +180,7 @@ const endOfCritical: ReadonlySet<RotationEvent['event']> = new Set([
   'reset.not-sent',
 ]);
 
-/**
- * The first signal ends what has not sent a reset; the second says what an end would cost, and
- * still waits.
- */
+/** The first signal ends what has not sent a reset; the second says what an end would cost. */
 function openSignals(shell: Shell, log: Log) {
   const controller = new AbortController();
   const critical = new Set<string>();

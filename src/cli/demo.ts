@@ -10,8 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { openVerifiers } from '../app.ts';
-import { openFileSource } from '../audit/file-segments.ts';
+import { openVerifiers, type Rotator } from '../app.ts';
 import { listRecords } from '../audit/query.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
@@ -100,10 +99,7 @@ export async function demo(
   }
 }
 
-/**
- * A new folder. The folder of an earlier demo is replaced; a folder with other content is a
- * UsageError.
- */
+/** A new folder, or that of an earlier demo. Other content is a UsageError. */
 function createFolder(folder: string): void {
   if (existsSync(folder)) {
     if (!existsSync(join(folder, marker)) && readdirSync(folder).length > 0)
@@ -189,43 +185,35 @@ async function requestLines({ simulator }: Demo, { rotator, config }: Session): 
   const statuses = await readStatuses(rotator, config.accounts);
   const lines: string[] = [];
   for (const { name, username } of accounts) {
-    const live = simulator.livePassword(username);
-    const holds = (await isStored(rotator, name, live)) ? 'holds' : 'does not hold';
+    const live = new Secret(simulator.livePassword(username));
+    const holds = (await storedPassword(rotator, name))?.equals(live) ? 'holds' : 'does not hold';
     const { consecutive } = simulator.failedLogins(username);
     const rejected =
       consecutive === 0 ? '' : ` (${consecutive} rejected; five in a row would lock the user)`;
     const logins = `${counted(simulator.loginsReceived(username), 'login')}${rejected}`;
     const resets = counted(simulator.resetsCommitted(username), 'reset');
-    const state = statuses.find(({ account }) => account === name)?.state ?? 'unreadable';
-    lines.push(
-      `  ${name}: ${logins}, ${resets}. The store ${holds} its password. Status: ` +
-        `${stateWords[state]}.`,
-    );
+    const { state = 'unreadable' } = statuses.find(({ account }) => account === name) ?? {};
+    const words = `The store ${holds} its password. Status: ${stateWords[state]}.`;
+    lines.push(`  ${name}: ${logins}, ${resets}. ${words}`);
   }
   return lines;
 }
 
-async function isStored(
-  { files }: Session['rotator'],
-  name: string,
-  password: string,
-): Promise<boolean> {
-  if (!files) return false;
+async function storedPassword({ files }: Rotator, name: string): Promise<Secret | undefined> {
   const secretId = secretIdOf(name);
-  const store = openSecretStore(files.versions(secretId), { secretId });
-  return (await store.readCurrent()).credentials.password.equals(new Secret(password));
+  const store = files && openSecretStore(files.versions(secretId), { secretId });
+  return (await store?.readCurrent())?.credentials.password;
 }
 
-async function auditLines({ shell }: Demo, { config, clock }: Session): Promise<string[]> {
-  const { directory } = config.audit;
-  const source = openFileSource(directory, clock);
+async function auditLines({ shell }: Demo, { config, clock, rotator }: Session): Promise<string[]> {
+  const { source } = rotator.audit;
   const events: string[] = [];
   for await (const { view } of listRecords(source, {}))
     events.push(`  ${view.code} ${view.account ?? ''}`.trimEnd());
   const verifiers = await openVerifiers(config, clock);
   const { records, state } = await verifyLog(source, { verifiers, nowMs: clock.nowMs() });
   const segment = (await source.segments()).at(-1)?.name ?? '';
-  const file = join(relative(shell.cwd, directory), segment);
+  const file = join(relative(shell.cwd, config.audit.directory), segment);
   const { bold } = paintFor(shell, shell.stdout);
   return [bold(`The audit log ${file}: ${records} records, ${state}`), ...events];
 }

@@ -9,9 +9,7 @@ import { counted } from '../text.ts';
 import { isoDay } from '../time.ts';
 import { columnsOf, paintFor, type Shell, wrapped } from './terminal.ts';
 
-/**
- * Tab-separated, for pipes: account, outcome, certainty, reason, age in days, version, next step.
- */
+/** For pipes: account, outcome, certainty, reason, age in days, version, next step. */
 export function plainLine(result: Result): string {
   const { account, outcome, certainty, reason = '', ageDays, versionId = '', next } = result;
   const age = ageDays === undefined ? '' : rounded(ageDays);

@@ -32,10 +32,7 @@ type CreatedFile = { readonly file: string; readonly about: string };
 type NewFile = CreatedFile & { readonly text: string; readonly mode: number };
 type SigningKey = ReturnType<typeof generateSigningKey>;
 
-/**
- * Creates all files beside `configFile`. Throws a UsageError that names existing files; then
- * nothing was written.
- */
+/** Creates all files beside `configFile`, or none: where one exists, it throws a UsageError. */
 export async function createFiles(
   shell: Shell,
   clock: Clock,

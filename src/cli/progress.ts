@@ -4,10 +4,7 @@ import type { Shell } from './terminal.ts';
 
 const width = 24;
 
-/**
- * `advance`: one account has finished. `aside`: hides the bar while `write` runs. `end`: removes
- * it.
- */
+/** `advance`: one account has finished. `aside`: hides the bar while `write` runs. */
 export function openProgress({ stderr }: Shell, total: number, isQuiet: boolean) {
   if (!stderr.isTTY || total < 2 || isQuiet)
     return { advance: () => {}, aside: (write: () => void) => write(), end: () => {} };

@@ -59,10 +59,7 @@ export async function createReport(
 ): Promise<number> {
   const period = parsePeriod(flags);
   const config = await readConfig(shell);
-  const create = async (
-    accounts: readonly Account[] | null,
-    store: ReportOptions['store'],
-  ): Promise<Report> => {
+  const create = async (accounts: readonly Account[] | null, store: ReportOptions['store']) => {
     const verifiers = await verifiersFor(shell, config, flags.key);
     const built = await buildReport({
       source: await openAuditSource(config, openClock()),

@@ -29,16 +29,6 @@ type OrderFlags = {
   idempotencyKey?: string;
 };
 
-/** The order in the arguments. Throws a UsageError. */
-function orderOf(
-  action: Order['action'],
-  accounts: readonly string[],
-  { force, reason, changeRef, idempotencyKey }: OrderFlags,
-): Order {
-  const input = { accounts, force, reason, changeRef, idempotencyKey };
-  return parseOrder(input, 'command line', { action });
-}
-
 export async function rotate(
   shell: Shell,
   flags: OrderFlags & { dryRun?: boolean; trigger?: 'schedule' | 'manual' },
@@ -48,9 +38,8 @@ export async function rotate(
     if (flags.force) throw new UsageError('--dry-run and --force exclude each other.');
     return check(shell, flags, ...names);
   }
-  const order = orderOf('rotate', names, flags);
   const { trigger: kind } = flags;
-  return withOrder(shell, order, async (session, accounts) => {
+  return withOrder(shell, 'rotate', names, flags, async (session, accounts, order) => {
     const { config, clock, log, rotator } = session;
     if (accounts.length > 1) refuseSharedUsers(await readStatuses(rotator, accounts));
     const ask: Ask = {
@@ -74,8 +63,7 @@ export async function check(
 ): Promise<number> {
   if (offline && names.length > 0) throw new UsageError('check --offline takes no account.');
   if (offline) return checkOffline(shell);
-  const order = orderOf('check', names, flags);
-  return withOrder(shell, order, async (session, accounts) => {
+  return withOrder(shell, 'check', names, flags, async (session, accounts, order) => {
     const statuses = await readStatuses(session.rotator, accounts);
     refuseSharedUsers(statuses);
     const findings = await checkEnvironment(session, statuses);
@@ -107,7 +95,7 @@ export async function recover(
     throw new UsageError('--receipt and --identity are only accepted together.');
   if (isGiven && names.length !== 1)
     throw new UsageError('--receipt and --password-stdin are for one account. Name that account.');
-  return withOrder(shell, orderOf('recover', names, {}), async (session, accounts) => {
+  return withOrder(shell, 'recover', names, {}, async (session, accounts) => {
     const [account] = accounts;
     const given = isGiven && account ? await readGiven(session, account, flags) : undefined;
     const trigger = session.trigger('recovery');
@@ -161,8 +149,7 @@ export async function resume(
   { abandon, ...flags }: OrderFlags & { reason: string; abandon?: string },
   name: string,
 ): Promise<number> {
-  const order = orderOf('resume', [name], flags);
-  return withOrder(shell, order, async (session, accounts) => {
+  return withOrder(shell, 'resume', [name], flags, async (session, accounts, order) => {
     for (const account of abandon === undefined ? [] : accounts) {
       const open = (await session.rotator.status(account)).facts?.rotationId;
       if (open !== abandon)
@@ -177,24 +164,28 @@ export async function resume(
 
 /**
  * A session for an order, and its accounts. When no attempt can begin, because the store or the
- * audit log cannot be opened, `--json` still prints one object per account.
+ * audit log cannot be opened, `--json` still prints one object per account. Throws a UsageError.
  */
 async function withOrder(
   shell: Shell,
-  { action, accounts: names }: Order,
-  work: (session: Session, accounts: readonly Account[]) => Promise<number>,
+  action: Order['action'],
+  accounts: readonly string[],
+  { force, reason, changeRef, idempotencyKey }: OrderFlags,
+  work: (session: Session, accounts: readonly Account[], order: Order) => Promise<number>,
 ): Promise<number> {
+  const input = { accounts, force, reason, changeRef, idempotencyKey };
+  const order = parseOrder(input, 'command line', { action });
   const startedAtMs = openClock().nowMs();
   // A test needs no audit log, and says when it cannot be written.
   const access = action === 'check' ? 'write-if-possible' : 'write';
   const begin = async (session: Session): Promise<number> =>
-    work(session, selectAccounts(await session.rotator.accounts(), names));
+    work(session, selectAccounts(await session.rotator.accounts(), order.accounts), order);
   try {
     return await withSession(shell, begin, access);
   } catch (error) {
     if (!(error instanceof Failure && shell.flags.json)) throw error;
     const config = await readConfig(shell);
-    for (const account of selectAccounts(config.accounts, names))
+    for (const account of selectAccounts(config.accounts, order.accounts))
       printAttempt(shell, notBegun(account, error, startedAtMs), 'rotate');
     throw error;
   }

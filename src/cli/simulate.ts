@@ -135,10 +135,7 @@ async function readCredentials(shell: Shell, flags: SimulateFlags): Promise<Cred
   ];
 }
 
-/**
- * One object as the secret holds it, or a list of them. JSON.parse's own message would quote the
- * text.
- */
+/** One object as in the secret, or a list. The message of JSON.parse would quote the text. */
 function parseCredentials(place: string, text: string | undefined): Credentials[] {
   if (text === undefined) return [];
   try {

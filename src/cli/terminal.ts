@@ -107,10 +107,7 @@ export async function drained({ stdout, outputClosed }: Shell): Promise<void> {
 
 export type Paint = ReturnType<typeof paintFor>;
 
-/**
- * Colours: NO_COLOR (no-color.org) disables them, FORCE_COLOR enables them, else a terminal has
- * them.
- */
+/** NO_COLOR (no-color.org) disables colours, FORCE_COLOR enables them, else a terminal has them. */
 export function paintFor({ env }: Shell, stream: Stream) {
   const forced = env['FORCE_COLOR'];
   const isForced = forced !== undefined && forced !== '0' && forced !== 'false';
@@ -174,10 +171,7 @@ function gapsBefore(widths: readonly number[], columns: number): string[] {
   });
 }
 
-/**
- * Lines of at most `columns`, broken between words; the lines after the first have `hang` more
- * spaces.
- */
+/** Lines of at most `columns`; the lines after the first are indented by `hang` more spaces. */
 export function wrapped(columns: number, text: string, hang = 2): string[] {
   const indent = ' '.repeat(text.length - text.trimStart().length);
   const lines: string[] = [];

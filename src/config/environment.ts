@@ -26,10 +26,7 @@ export type Node = {
   readonly accepts?: string;
 };
 
-/**
- * The properties of an object node and of all its variants; the first variant that has a key
- * decides.
- */
+/** The properties of a node and of its variants; the first variant that has a key decides. */
 export function propertiesOf({ properties, oneOf = [] }: Node): Readonly<Record<string, Node>> {
   const all: Record<string, Node> = { ...properties };
   for (const variant of oneOf)
@@ -166,10 +163,7 @@ function parseVariable(text: string, node: Node): unknown {
   return text;
 }
 
-/**
- * A copy of `value` with `inner` at `path`; a value on the path that is not a container is
- * replaced.
- */
+/** A copy of `value` with `inner` at `path`. A plain value on the path is replaced. */
 function withValueAt(value: unknown, path: Path, inner: unknown): unknown {
   const [step, ...rest] = path;
   if (step === undefined) return inner;

@@ -32,10 +32,7 @@ export function suggestion(wrong: string, known: readonly string[]): string {
   return `Use one of: ${known.slice(0, 12).join(', ')}${known.length > 12 ? ', …' : ''}.`;
 }
 
-/**
- * The name that was probably meant: at most a third of it differs, in any case and with any
- * separators.
- */
+/** The name that was probably meant: at most a third differs, without case and separators. */
 export function nearest(wrong: string, known: readonly string[]): string | undefined {
   const normalise = (name: string): string => name.toLowerCase().replace(/[_\-\s]/g, '');
   const from = normalise(wrong);

@@ -20,10 +20,7 @@ import { schema } from './schema.ts';
 
 type Parsed = z.output<typeof schema>;
 
-/**
- * One account. `policy` and `schedule` are there only where they differ from the common ones, and
- * are then complete.
- */
+/** One account. Its `policy` and `schedule` are complete where they differ from the common ones. */
 export type AccountConfig = Omit<Parsed['accounts'][number], 'secretId' | 'policy' | 'schedule'> & {
   readonly secretId: string;
   readonly policy?: Parsed['policy'];
@@ -87,9 +84,7 @@ export async function loadConfig(from: {
   );
 }
 
-/**
- * The configuration in a file's text and the environment. Throws a UsageError with every mistake.
- */
+/** The configuration in a text and the environment. Throws a UsageError with every mistake. */
 export async function parseConfig({ text, file, folder, env }: ConfigSource): Promise<Config> {
   const written: Input =
     text === null
@@ -290,10 +285,7 @@ function accountRules(accounts: Config['accounts'], parsed: Parsed): Rule[] {
   });
 }
 
-/**
- * The name in an ARN, which ends in the name of the secret and six random letters; a name stays as
- * it is.
- */
+/** The name of a secret in its ARN, without the six random letters; a name stays as it is. */
 export function secretName(secretId: string): string {
   const arn = /^arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+?)(?:-[A-Za-z0-9]{6})?$/;
   return arn.exec(secretId)?.[1] ?? secretId;

@@ -349,9 +349,7 @@ export const schema = z
     description: 'Configuration of thingspace-rotator (rotator.yaml).',
   });
 
-/**
- * https, or http to this machine; no user and no fragment, because a URL must not hold a secret.
- */
+/** https, or http to this machine; no user and no fragment, which can hold a secret. */
 function isSafeUrl(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, hostname, username, password, hash } = new URL(url);

@@ -76,10 +76,7 @@ export const Section = ({
   </section>
 );
 
-/**
- * A name from outside: invisible characters are shown, and its direction of writing stays inside
- * it.
- */
+/** A name from outside: invisible characters are shown, and the text direction ends with it. */
 export const Name = ({ of }: { of: string }) => <bdi>{printable(of)}</bdi>;
 
 /** `2026-11-23 03:17 UTC`; with `nowMs` also the distance: `, in 4 min`. */

@@ -19,7 +19,7 @@ export const styleSheet = `
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#57606a;
 --rule:#d5dae0;--good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;
 --track:#e4e8ec;--area:#0b5cad1f;--stop:#7a3e9d33}
-@media (prefers-color-scheme:dark){:root{--page:#101418;--card:#1a2027;--ink:#e8ecf0;
+@media screen and (prefers-color-scheme:dark){:root{--page:#101418;--card:#1a2027;--ink:#e8ecf0;
 --soft:#a3adb8;--rule:#36404b;--good:#63c67a;--warn:#eab05c;--bad:#ff8a80;--doubt:#d0a1f0;
 --link:#7ab8ff;--track:#2a323b;--area:#7ab8ff26;--stop:#d0a1f040}}
 *{box-sizing:border-box}
@@ -157,9 +157,7 @@ counter(pages);font-size:8pt}}
 .sign{display:block;margin:1rem 0}.sign span{display:inline-block;width:14rem;
 border-bottom:1px solid var(--ink);margin:1.2rem 1rem 0 .3rem}
 .chunk{content-visibility:visible}.contents{display:none}
-:root{color-scheme:light;--page:#fff;--card:#f6f7f9;--ink:#000;--soft:#444;--rule:#bbb;
---good:#176f2c;--warn:#8a5300;--bad:#b3201f;--doubt:#7a3e9d;--link:#0b5cad;--area:#0b5cad1f;
---stop:#7a3e9d33}
+:root{color-scheme:light;--ink:#000;--soft:#444;--rule:#bbb}
 body{max-width:none;padding:0;font-size:10pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 h2,h3{break-after:avoid}tr,pre,li,.verdict{break-inside:avoid}thead{display:table-header-group}

@@ -1,10 +1,7 @@
 // The columns of every table of the pages. The style sheet aligns them and, on a narrow screen,
 // shows the title before each cell. So a cell needs no attribute; a report can have 55,000 of them.
 
-/**
- * `number`: aligned to the right. `date`: one fits on a line. `wide`: spans the width of a narrow
- * screen.
- */
+/** `date` fits on a line. `wide` spans the width of a narrow screen. */
 type Column = readonly [title: string, kind?: 'number' | 'date' | 'wide'];
 
 export const tables = {

@@ -117,10 +117,7 @@ const noteOf = ({ exemption, doubt, ageClass }: Segment): string | null => {
   return ageClass === 'unknown' ? 'stored by hand; the age of the password is not known' : null;
 };
 
-/**
- * How store and log differ: a password newer than every change in the log, or older than the last
- * one.
- */
+/** The password in the store is newer than every change in the log, or older than the last. */
 type StoreDifference = {
   readonly kind: 'newer' | 'older';
   readonly passwordSinceMs: number;

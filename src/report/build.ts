@@ -21,10 +21,7 @@ import { countVerdicts, type DayVerdict, limitsAt } from './timeline.ts';
 export type ReportOptions = {
   readonly source: AuditSource;
   readonly verifiers: readonly Verifier[];
-  /**
-   * UTC milliseconds; `toMs` is excluded. The report shows the state just before it, or now if that
-   * is earlier.
-   */
+  /** UTC milliseconds; `toMs` is excluded. The report shows the state before it, at most now. */
   readonly fromMs: number;
   readonly toMs: number;
   readonly nowMs: number;
@@ -47,19 +44,16 @@ export type ReportOptions = {
 export type BuiltReport = Awaited<ReturnType<typeof buildReport>>;
 export type Report = BuiltReport['report'];
 
-/**
- * Reads the log once to verify it, once for the accounts, and once for the proofs. Throws
- * `audit-unavailable`.
- */
+/** Reads the log for verification, accounts and proofs. Throws `audit-unavailable`. */
 export async function buildReport(options: ReportOptions) {
   const { source, verifiers, fromMs, toMs, nowMs, origin, policy } = options;
-  const { accounts: configured, store, consistentWith = [], sampleCount = 5 } = options;
+  const { store, consistentWith = [], sampleCount = 5 } = options;
   const endMs = Math.min(toMs, nowMs);
   const verification = await verifyLog(source, { verifiers, consistentWith, nowMs });
   await checkPeriod(source, fromMs);
   const { history, sampling, records } = await readHistory(source, fromMs, endMs);
   const fleet = history.policies;
-  const { inPeriod, atEnd, changes } = populationOf(history, configured, fromMs, endMs);
+  const { inPeriod, atEnd, changes } = populationOf(history, options, endMs);
   const rows = inPeriod
     .map((one) => {
       const fact = store?.get(one.account) ?? null;
@@ -126,10 +120,7 @@ function countBuckets(rows: readonly AccountRow[]): Record<AccountRow['bucket'],
   return buckets;
 }
 
-/**
- * Overdue on one day; unknown on one and never overdue; exempt on one and else compliant; or
- * compliant on each day.
- */
+/** The most severe verdict of its days. */
 const periodVerdict = ({ days }: AccountRow): DayVerdict =>
   (['overdue', 'unknown', 'exempt'] as const).find((one) => days[one] > 0) ?? 'compliant';
 
@@ -202,8 +193,7 @@ async function readHistory(source: AuditSource, fromMs: number, endMs: number) {
 /** The inventory before, in and at the end of the period, and where the configuration differs. */
 function populationOf(
   history: LogHistory,
-  configured: readonly string[] | null,
-  fromMs: number,
+  { accounts: configured, fromMs }: ReportOptions,
   endMs: number,
 ) {
   const known = [...history.accounts.values()];

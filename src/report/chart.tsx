@@ -15,9 +15,7 @@ import type { DayVerdict, Segment } from './timeline.ts';
 /** The strip's own units; it holds no text. */
 const [width, height] = [1000, 40];
 
-/**
- * The top edge of a strip, in limits. A greater age is drawn at the edge; the table has the number.
- */
+/** The top edge of a strip, in limits. A greater age is drawn at the edge. */
 const topOfLimit = 1.5;
 
 type Scale = { readonly fromMs: number; readonly endMs: number };

@@ -213,10 +213,7 @@ function* ofOutsideChanges(row: AccountRow, fromMs: number): Iterable<Found> {
 
 type FailureGroup = { readonly accounts: Set<string>; readonly records: number[]; lastMs: number };
 
-/**
- * By reason. A new failure makes a new id, so that an acknowledgement covers only what had happened
- * by then.
- */
+/** By reason. A new failure makes a new id: an acknowledgement covers what happened before. */
 function* ofFailures(rows: readonly AccountRow[]): Iterable<Found> {
   const groups = new Map<string, FailureGroup>();
   for (const { account, attempts } of rows)

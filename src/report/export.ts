@@ -181,10 +181,7 @@ const columnsOf = (
   ['log', () => report.integrity.state],
 ];
 
-/**
- * One field. An apostrophe precedes what a spreadsheet would run as a formula (OWASP, CSV
- * injection).
- */
+/** An apostrophe precedes what a spreadsheet would run as a formula (OWASP, CSV injection). */
 function csvField(value: Cell): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'number') return String(value);

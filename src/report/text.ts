@@ -8,9 +8,7 @@ import { dayMs, isoDay } from '../time.ts';
 import type { Bucket } from './account.ts';
 import type { Report } from './build.ts';
 
-/**
- * Age in days with one decimal, rounded up, so that an age over a limit is also shown as over it.
- */
+/** Age in days, rounded up to one decimal, so that an age over a limit is shown as over it. */
 export const daysOf = (ms: number): string => (Math.ceil((ms * 10) / dayMs) / 10).toFixed(1);
 
 /** OCSF 1.5.0, compliance.status_id. Warning: information is missing. */

@@ -137,11 +137,7 @@ export function daysOf(segments: readonly Segment[]): ReadonlyMap<number, DayVer
 }
 
 /** The parts of segments that lie in a period. */
-export const clipped = (
-  segments: readonly Segment[],
-  startMs: number,
-  endMs: number,
-): readonly Segment[] =>
+export const clipped = (segments: readonly Segment[], startMs: number, endMs: number): Segment[] =>
   segments.flatMap((segment) => {
     const fromMs = Math.max(segment.fromMs, startMs);
     const toMs = Math.min(segment.toMs, endMs);
