@@ -8,7 +8,6 @@ import { dirname } from 'node:path';
 import { openWitnesses } from '../app.ts';
 import { openSigningKey, parseNote } from '../audit/checkpoint.ts';
 import { cosignatureOf } from '../audit/cosignature.ts';
-import type { AuditSource } from '../audit/reader.ts';
 import { openClock } from '../clock.ts';
 import type { Config } from '../config/load.ts';
 import { missingProtections } from '../config/protections.ts';
@@ -51,12 +50,13 @@ export async function checkOffline(shell: Shell): Promise<number> {
 
 /** What an attempt needs besides the account. */
 export async function checkEnvironment(
-  { config, clock, rotator }: Session,
+  session: Session,
   statuses: readonly AccountStatus[],
 ): Promise<Finding[]> {
+  const { config, clock } = session;
   return [
     ...(await checkFiles(config, clock)),
-    ...(await checkWitnesses(config, rotator.audit.source, clock.nowMs())),
+    ...(await checkWitnesses(session)),
     ...(await checkReceipts(config)),
     ...checkProtections(config),
     checkClock(statuses, clock.nowMs()),
@@ -79,15 +79,11 @@ export const isReady = (findings: readonly Finding[]): boolean =>
   findings.every(({ state }) => state !== 'failed');
 
 /** Whether each witness cosigned a checkpoint within a day. Contacts none of them. */
-async function checkWitnesses(
-  config: Config,
-  source: AuditSource,
-  nowMs: number,
-): Promise<Finding[]> {
+async function checkWitnesses({ config, rotator, clock }: Session): Promise<Finding[]> {
   const witnesses = await openWitnesses(config);
   if (witnesses.length === 0) return [];
   const newest = new Map<string, number>();
-  for (const stored of (await source.checkpoints()).slice(-checkedCheckpoints)) {
+  for (const stored of (await rotator.audit.source.checkpoints()).slice(-checkedCheckpoints)) {
     const note = parseNote(await stored.read());
     for (const { verifier } of witnesses) {
       const found = note && cosignatureOf(note, verifier);
@@ -96,7 +92,7 @@ async function checkWitnesses(
   }
   return witnesses.map(({ verifier: { name, verifierKey } }) => {
     const timeMs = newest.get(verifierKey) ?? 0;
-    const isRecent = nowMs - timeMs <= 2 * dayMs;
+    const isRecent = clock.nowMs() - timeMs <= 2 * dayMs;
     const detail =
       timeMs === 0
         ? `${name} cosigned none of the newest checkpoints. Check that it runs.`

@@ -38,10 +38,7 @@ export type Session = {
 };
 
 /** Events that a terminal does not show, since the result says the same. */
-const shownByResults: ReadonlySet<RotationEvent['event']> = new Set([
-  'attempt.finished',
-  'login.refused',
-]);
+const shownByResults: readonly RotationEvent['event'][] = ['attempt.finished', 'login.refused'];
 
 /**
  * Opens a session, runs `work` in it, and closes it also when `work` throws. With `read`
@@ -60,7 +57,7 @@ export async function withSession<T>(
   let isAudited = true;
   const observe = (event: RotationEvent): void => {
     if (event.event === 'audit.failed') isAudited = false;
-    if (!shell.stderr.isTTY || !shownByResults.has(event.event)) logEvent(log, event);
+    if (!shell.stderr.isTTY || !shownByResults.includes(event.event)) logEvent(log, event);
     lines.observe(event);
     signals.observe(event);
   };
@@ -173,12 +170,12 @@ function createLineWriter(shell: Shell, config: Config) {
   };
 }
 
-const endOfCritical: ReadonlySet<RotationEvent['event']> = new Set([
+const endsOfCritical: readonly RotationEvent['event'][] = [
   'secret.promoted',
   'attempt.finished',
   'reset.refused',
   'reset.not-sent',
-]);
+];
 
 /** The first signal ends what has not sent a reset; the second says what an end would cost. */
 function openSignals(shell: Shell, log: Log) {
@@ -194,7 +191,7 @@ function openSignals(shell: Shell, log: Log) {
     interrupt: controller.signal,
     observe: ({ event, account }: RotationEvent): void => {
       if (event === 'rotation.intended') critical.add(account);
-      if (endOfCritical.has(event)) critical.delete(account);
+      if (endsOfCritical.includes(event)) critical.delete(account);
     },
     close,
   };

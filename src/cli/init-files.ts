@@ -42,9 +42,8 @@ export async function createFiles(
   const folder = dirname(configFile);
   const audit = join(folder, 'audit');
   const host = hostname().replace(/[^A-Za-z0-9.-]/g, '-') || 'host';
-  const signing = generateSigningKey(
-    `${host}/thingspace-rotator/${randomBytes(3).toString('hex')}`,
-  );
+  const id = randomBytes(3).toString('hex');
+  const signing = generateSigningKey(`${host}/thingspace-rotator/${id}`);
   const files = await newFiles(shell, configFile, setup, signing);
   refuseExisting(files, audit);
 

@@ -70,10 +70,7 @@ const resultCodes = [
 ];
 
 /** The newest result of each account in the audit log, as far as the log can be read. */
-async function readLastResults(
-  shell: Shell,
-  rotator: Rotator,
-): Promise<ReadonlyMap<string, LastResult>> {
+async function readLastResults(shell: Shell, rotator: Rotator): Promise<Map<string, LastResult>> {
   const found = new Map<string, LastResult>();
   try {
     for await (const { view } of listRecords(rotator.audit.source, {}))

@@ -3,30 +3,19 @@
 
 import type { Config } from './load.ts';
 
-export type MissingProtection = {
-  /** The key of the configuration that enables it. */
-  readonly key: 'receipts' | 'audit.witnesses';
-  readonly detail: string;
+/** By the key of the configuration that enables each one. */
+const details = {
+  receipts:
+    'No receipts are configured. If this process ends between the reset and the storage of ' +
+    'its response, the new password is unrecoverable.',
+  'audit.witnesses':
+    'No witness is configured. Whoever has the signing key can rewrite the audit log, and ' +
+    'no other machine can prove it.',
 };
 
-export function missingProtections({
-  receipts,
-  audit,
-}: Pick<Config, 'receipts' | 'audit'>): MissingProtection[] {
-  const missing: MissingProtection[] = [];
-  if (receipts.recipients.length === 0)
-    missing.push({
-      key: 'receipts',
-      detail:
-        'No receipts are configured. If this process ends between the reset and the storage of ' +
-        'its response, the new password is unrecoverable.',
-    });
-  if (audit.witnesses.length === 0)
-    missing.push({
-      key: 'audit.witnesses',
-      detail:
-        'No witness is configured. Whoever has the signing key can rewrite the audit log, and ' +
-        'no other machine can prove it.',
-    });
-  return missing;
+export function missingProtections({ receipts, audit }: Pick<Config, 'receipts' | 'audit'>) {
+  const keys: (keyof typeof details)[] = [];
+  if (receipts.recipients.length === 0) keys.push('receipts');
+  if (audit.witnesses.length === 0) keys.push('audit.witnesses');
+  return keys.map((key) => ({ key, detail: details[key] }));
 }

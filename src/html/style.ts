@@ -42,9 +42,10 @@ footer{margin-top:2.5rem;color:var(--soft);font-size:.85rem;border-top:1px solid
 padding-top:.8rem}
 footer nav a{margin-right:1rem}
 
-.verdict{background:var(--card);border:1px solid var(--rule);border-left:.5rem solid var(--good);
+.good{--tone:var(--good)}.warn{--tone:var(--warn)}.bad{--tone:var(--bad)}
+.doubt{--tone:var(--doubt)}.plain{--tone:var(--soft)}
+.verdict{background:var(--card);border:1px solid var(--rule);border-left:.5rem solid var(--tone);
 border-radius:6px;padding:1rem 1.2rem;margin:1rem 0}
-.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
 .verdict strong{font-size:1.3rem;line-height:1.3;display:block}
 .verdict p:last-child{margin-bottom:0}
 .verdicts{display:grid;grid-template-columns:1fr 1fr;gap:.8rem;margin:1rem 0}
@@ -56,18 +57,14 @@ border:1px solid var(--rule);border-width:1px 0}
 .counts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;
 list-style:none;margin:1rem 0;padding:0}
 .counts>li>*{display:block;height:100%;background:var(--card);border:1px solid var(--rule);
-border-top:.3rem solid var(--soft);border-radius:6px;padding:.5rem .8rem;color:inherit;
+border-top:.3rem solid var(--tone);border-radius:6px;padding:.5rem .8rem;color:inherit;
 text-decoration:none}
 .counts a:hover{border-color:var(--link)}
 .counts [aria-current]{outline:2px solid var(--link);outline-offset:-1px}
 .counts b{display:block;font-size:1.6rem;line-height:1.2;font-variant-numeric:tabular-nums}
-.counts .bad{border-top-color:var(--bad)}.counts .warn{border-top-color:var(--warn)}
-.counts .doubt{border-top-color:var(--doubt)}.counts .good{border-top-color:var(--good)}
-.tag{font-weight:600}
+.tag{font-weight:600;color:var(--tone)}
 .tag::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:2px;
 margin-right:.4em;background:currentColor}
-.tag.bad{color:var(--bad)}.tag.warn{color:var(--warn)}.tag.doubt{color:var(--doubt)}
-.tag.good{color:var(--good)}.tag.plain{color:var(--soft)}
 .note{display:block;font-size:.85rem;color:var(--soft);overflow-wrap:anywhere}
 .note time{white-space:normal}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1.5rem;
@@ -101,8 +98,7 @@ td>p:first-child{margin-top:0}
 .steps code{display:block;background:var(--card);border:1px solid var(--rule);border-radius:4px;
 padding:.15rem .5rem;margin:.15rem 0 .4rem;white-space:pre-wrap;user-select:all}
 .bar{display:block;width:100%;height:14px;margin:.25rem 0}
-.bar .track{fill:var(--track)}.bar .good{fill:var(--good)}.bar .warn{fill:var(--warn)}
-.bar .bad{fill:var(--bad)}.bar .limit,.bar .due{fill:var(--ink)}
+.bar rect{fill:var(--tone)}.bar .track{fill:var(--track)}.bar .limit,.bar .due{fill:var(--ink)}
 
 .strips{margin:.6rem 0}
 .row{display:grid;grid-template-columns:minmax(6rem,12rem) 1fr 4.6rem;gap:.8rem;

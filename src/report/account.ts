@@ -31,15 +31,17 @@ export type StoreFact = {
   readonly state: string;
 };
 
-export const storeFactOf = (status: {
+type KnownStatus = Pick<AccountStatus, 'reason' | 'passwordSinceMs'> & {
   readonly state: AccountStatus['state'] | 'unknown';
-  readonly reason?: string | undefined;
-  readonly passwordSinceMs?: number | undefined;
-}): StoreFact => {
-  const { state, reason, passwordSinceMs = null } = status;
-  const isPlain = state === 'settled' || reason === undefined;
-  return { passwordSinceMs, state: isPlain ? state : `${state}: ${reason}` };
 };
+
+export function storeFactOf({ state, reason, passwordSinceMs }: KnownStatus): StoreFact {
+  const isPlain = state === 'settled' || reason === undefined;
+  return {
+    passwordSinceMs: passwordSinceMs ?? null,
+    state: isPlain ? state : `${state}: ${reason}`,
+  };
+}
 
 /** `removed`: it left the inventory before the end of the period. */
 export type Bucket = AgeClass | 'removed';
@@ -61,8 +63,7 @@ export function accountRow(
   store: StoreFact | null,
   { fromMs, endMs, fleet, policy }: RowContext,
 ) {
-  const storeDiffers = differenceOf(logged.changes, store?.passwordSinceMs ?? null, endMs);
-  const history = withStore(logged, storeDiffers);
+  const { history, storeDiffers } = compared(logged, store?.passwordSinceMs ?? null, endMs);
   const timeline = timelineOf(history, fleet, policy, endMs);
   const segments = clipped(timeline, fromMs, endMs);
   const latest = segments.at(-1);
@@ -107,6 +108,7 @@ export function accountRow(
     /** Also of the time before the period. */
     openAttempts: history.attempts.filter(({ status }) => status === 'open'),
     storeState: store?.state ?? null,
+    /** `older`: than the last change, whose `sinceMs` is that of the store. */
     storeDiffers,
   };
 }
@@ -117,49 +119,25 @@ const noteOf = ({ exemption, doubt, ageClass }: Segment): string | null => {
   return ageClass === 'unknown' ? 'stored by hand; the age of the password is not known' : null;
 };
 
-/** The password in the store is newer than every change in the log, or older than the last. */
-type StoreDifference = {
-  readonly kind: 'newer' | 'older';
-  readonly passwordSinceMs: number;
-};
-
 /** Store and log have two clocks, and a password is stored shortly before it is recorded. */
 const clockToleranceMs = 15 * 60_000;
 
-function differenceOf(
-  changes: readonly Change[],
-  passwordSinceMs: number | null,
-  endMs: number,
-): StoreDifference | null {
-  const last = changes.at(-1);
-  if (passwordSinceMs === null || passwordSinceMs >= endMs || !last) return null;
-  const oldestMs = last.sinceMs ?? last.timeMs;
-  if (passwordSinceMs > last.recordedMs + clockToleranceMs)
-    return { kind: 'newer', passwordSinceMs };
-  return passwordSinceMs < oldestMs - clockToleranceMs ? { kind: 'older', passwordSinceMs } : null;
-}
-
-/**
- * The history with what only the store shows: a newer password, whose age is not known, or an
- * older one, whose age counts.
- */
-function withStore(history: AccountHistory, differs: StoreDifference | null): AccountHistory {
-  const last = history.changes.at(-1);
-  if (differs === null || last === undefined) return history;
-  const { kind, passwordSinceMs: timeMs } = differs;
-  if (kind === 'older') {
-    const changes = [...history.changes.slice(0, -1), { ...last, sinceMs: timeMs }];
-    return { ...history, changes };
+/** The history with what only the store shows, and how its password differs from the log. */
+function compared(logged: AccountHistory, sinceMs: number | null, endMs: number) {
+  const last = logged.changes.at(-1);
+  const withChanges = (storeDiffers: 'newer' | 'older' | null, changes: Change[]) => {
+    return { history: { ...logged, changes }, storeDiffers };
+  };
+  if (sinceMs === null || sinceMs >= endMs || !last) return withChanges(null, logged.changes);
+  // The age of a newer password is not known; that of an older one counts.
+  if (sinceMs > last.recordedMs + clockToleranceMs) {
+    const times = { timeMs: sinceMs, recordedMs: sinceMs, sinceMs: null, sequence: null };
+    const newer: Change = { ...times, by: 'outside', actor: '', trigger: '', verified: false };
+    return withChanges('newer', [...logged.changes, newer]);
   }
-  const said = {
-    timeMs,
-    recordedMs: timeMs,
-    sinceMs: null,
-    sequence: null,
-    by: 'outside',
-  } as const;
-  const change: Change = { ...said, actor: '', trigger: '', verified: false };
-  return { ...history, changes: [...history.changes, change] };
+  if (sinceMs >= (last.sinceMs ?? last.timeMs) - clockToleranceMs)
+    return withChanges(null, logged.changes);
+  return withChanges('older', [...logged.changes.slice(0, -1), { ...last, sinceMs }]);
 }
 
 /** The largest age, and when it was reached; the first time where it was reached twice. */

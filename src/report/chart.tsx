@@ -35,46 +35,39 @@ function project({ fromMs, endMs }: Scale) {
 type Projection = ReturnType<typeof project>;
 
 /**
- * The line of a segment and the area under it, with a bend where it reaches the top edge. The age
- * is drawn as a part of the limit of that day.
+ * The lines of the ages, and the area under them, with a bend where one reaches the top edge. An
+ * age is drawn as a part of the limit of that day.
  */
-function agePath({ fromMs, toMs, ageMs, limits, ageClass }: Segment, { x, y }: Projection) {
-  if (ageMs === null) return null;
-  const limitMs = limits.maxAgeDays * dayMs;
-  const point = (ms: number): string =>
-    `${round(x(ms))} ${round(y((ageMs + ms - fromMs) / limitMs))}`;
-  const foot = (ms: number): string => `${round(x(ms))} ${height}`;
-  const bendMs = fromMs + limitMs * topOfLimit - ageMs;
-  const bend = bendMs > fromMs && bendMs < toMs ? `L${point(bendMs)}` : '';
-  const line = `${point(fromMs)}${bend}L${point(toMs)}`;
-  return {
-    isOver: ageClass === 'outside',
-    line: `M${line}`,
-    area: `M${foot(fromMs)}L${line}L${foot(toMs)}Z`,
-  };
+function agePaths(segments: readonly Segment[], { x, y }: Projection) {
+  const paths = { area: '', age: '', over: '' };
+  for (const { fromMs, toMs, ageMs, limits, ageClass } of segments) {
+    if (ageMs === null) continue;
+    const limitMs = limits.maxAgeDays * dayMs;
+    const point = (ms: number): string =>
+      `${round(x(ms))} ${round(y((ageMs + ms - fromMs) / limitMs))}`;
+    const foot = (ms: number): string => `${round(x(ms))} ${height}`;
+    const bendMs = fromMs + limitMs * topOfLimit - ageMs;
+    const bend = bendMs > fromMs && bendMs < toMs ? `L${point(bendMs)}` : '';
+    const line = `${point(fromMs)}${bend}L${point(toMs)}`;
+    paths.area += `M${foot(fromMs)}L${line}L${foot(toMs)}Z`;
+    paths[ageClass === 'outside' ? 'over' : 'age'] += `M${line}`;
+  }
+  return paths;
 }
 
-const Path = ({ of, kind }: { of: readonly string[]; kind: string }) => {
-  const d = of.join('');
-  return d === '' ? null : <path class={kind} d={d} />;
-};
+const Path = ({ kind, d }: { kind: string; d: string }) =>
+  d === '' ? null : <path class={kind} d={d} />;
+
+type Times = readonly { readonly fromMs: number; readonly toMs: number | null }[];
 
 /** Times as boxes over the height of the strip. */
-const Times = ({
-  kind,
-  of,
-  x,
-}: {
-  kind: string;
-  of: readonly { readonly fromMs: number; readonly toMs: number | null }[];
-  x: Projection['x'];
-}) => {
+const Boxes = ({ kind, of, x }: { kind: string; of: Times; x: Projection['x'] }) => {
   const boxes = of.map(({ fromMs, toMs }) => {
     const left = x(fromMs);
     const right = Math.max(left + 2, x(toMs ?? Infinity));
     return `M${round(left)} 0H${round(right)}V${height}H${round(left)}Z`;
   });
-  return <Path kind={kind} of={boxes} />;
+  return <Path kind={kind} d={boxes.join('')} />;
 };
 
 /** `label` says in words what it shows; without it the text beside the strip does. */
@@ -108,30 +101,26 @@ function AgeStrip({ row, scale }: { row: AccountRow; scale: Scale }) {
   const projection = project(scale);
   const { x, y } = projection;
   const { segments, stops, attempts } = row;
-  const paths = segments.flatMap((segment) => agePath(segment, projection) ?? []);
-  const lines = (isOver: boolean): string[] =>
-    paths.filter((path) => path.isOver === isOver).map(({ line }) => line);
-  const changes = row.changes.filter(
-    ({ timeMs }) => timeMs >= scale.fromMs && timeMs < scale.endMs,
-  );
-  const changedBy = (isOutside: boolean): number[] =>
-    changes.filter(({ by }) => (by === 'outside') === isOutside).map(({ timeMs }) => timeMs);
-  const failed = attempts.filter(({ status }) => status === 'failure' || status === 'unknown');
-  const marks = (at: readonly number[], from: number, to: number): string[] =>
-    at.map((ms) => `M${round(x(ms))} ${from}V${to}`);
-  const failures = failed.map(({ intendedAtMs }) => intendedAtMs);
+  const { area, age, over } = agePaths(segments, projection);
+  const changes = row.changes.filter(({ timeMs: ms }) => ms >= scale.fromMs && ms < scale.endMs);
+  const outside = changes.filter(({ by }) => by === 'outside');
+  const rotations = changes.filter(({ by }) => by !== 'outside');
+  const failures = attempts.filter(({ status }) => status === 'failure' || status === 'unknown');
+  const mark = (ms: number, from: number, to: number): string => `M${round(x(ms))} ${from}V${to}`;
+  const changed = (those: typeof changes, length: number): string =>
+    those.map(({ timeMs }) => mark(timeMs, height - length, height)).join('');
   return (
     <Strip label={labelOf(row)}>
-      <Times kind="exempted" of={segments.filter((one) => one.ageClass === 'exempt')} x={x} />
-      <Times kind="unknown" of={segments.filter(({ ageMs }) => ageMs === null)} x={x} />
-      <Times kind="stop" of={stops} x={x} />
-      <Path kind="area" of={paths.map(({ area }) => area)} />
+      <Boxes kind="exempted" of={segments.filter((one) => one.ageClass === 'exempt')} x={x} />
+      <Boxes kind="unknown" of={segments.filter(({ ageMs }) => ageMs === null)} x={x} />
+      <Boxes kind="stop" of={stops} x={x} />
+      <Path kind="area" d={area} />
       <path class="limit" d={`M0 ${round(y(1))}H${width}`} />
-      <Path kind="age" of={lines(false)} />
-      <Path kind="age over" of={lines(true)} />
-      <Path kind="changed" of={marks(changedBy(false), height - 8, height)} />
-      <Path kind="outside" of={marks(changedBy(true), height - 14, height)} />
-      <Path kind="failed" of={marks(failures, 0, 8)} />
+      <Path kind="age" d={age} />
+      <Path kind="age over" d={over} />
+      <Path kind="changed" d={changed(rotations, 8)} />
+      <Path kind="outside" d={changed(outside, 14)} />
+      <Path kind="failed" d={failures.map((one) => mark(one.intendedAtMs, 0, 8)).join('')} />
     </Strip>
   );
 }
@@ -160,7 +149,7 @@ function DensityBand({ rows, scale }: { rows: readonly AccountRow[]; scale: Scal
           const [left, right] = [round(x(day * dayMs)), round(x((day + 1) * dayMs))];
           return `M${left} ${bottom}V${top}H${right}V${bottom}Z`;
         });
-        return <Path kind={`day ${verdict}`} of={boxes} />;
+        return <Path kind={`day ${verdict}`} d={boxes.join('')} />;
       })}
     </Strip>
   );

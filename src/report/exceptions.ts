@@ -188,7 +188,7 @@ function* ofStops({ account, stops }: AccountRow): Iterable<Found> {
 }
 
 function* ofOutsideChanges(row: AccountRow, fromMs: number): Iterable<Found> {
-  const { account, changes, storeDiffers } = row;
+  const { account, changes, storeDiffers, lastChange } = row;
   const kind = 'outside-change';
   const inStore = { kind, account, records: [], isOpen: true } as const;
   const idInStore = (ms: number): string => `store:${account}:${isoDay(ms)}`;
@@ -204,8 +204,8 @@ function* ofOutsideChanges(row: AccountRow, fromMs: number): Iterable<Found> {
       yield { id, kind, account, atMs, text, records: [sequence], isOpen: false };
     }
   }
-  if (storeDiffers?.kind !== 'older') return;
-  const atMs = storeDiffers.passwordSinceMs;
+  if (storeDiffers !== 'older' || lastChange?.sinceMs == null) return;
+  const atMs = lastChange.sinceMs;
   const day = isoDay(atMs);
   const text = `The store holds a password of ${day}, older than the last change in this log.`;
   yield { ...inStore, id: idInStore(atMs), atMs, text };
