@@ -20,18 +20,10 @@ import { readConfig, recordReading } from './context.ts';
 import { readGivenFile, writeNewFile } from './files.ts';
 import { drained, paintFor, print, printTable, type Shell, tell } from './terminal.ts';
 
-type ListFlags = {
-  account?: string;
-  outcome?: string;
-  event?: string;
-  actor?: string;
-  since?: string;
-  until?: string;
-  open?: boolean;
-  number?: number;
-  follow?: boolean;
-  reverse?: boolean;
-};
+type ListFlags = Pick<
+  RecordFilter,
+  'account' | 'outcome' | 'event' | 'actor' | 'open' | 'reverse'
+> & { since?: string; until?: string; number?: number; follow?: boolean };
 
 type Opened = { readonly config: Config; readonly source: AuditSource };
 
@@ -110,7 +102,7 @@ function cellsOf(view: RecordView): string[] {
 }
 
 function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
-  const { account, outcome, event, actor, open, number, reverse } = flags;
+  const { account, outcome, event, actor, open, reverse, number: last } = flags;
   const isEvent = event === undefined || eventCodes.some((code) => code === event);
   if (!isEvent) throw new UsageError(`Unknown event ${event}. ${suggestion(event, eventCodes)}`);
   const outcomes = ['success', 'failure', 'unknown', 'started', ...Object.keys(failures)];
@@ -123,17 +115,9 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
       `${flag} takes an ISO date or time, or words such as "90 days ago", "yesterday" or "12h".`,
     );
   };
-  return {
-    account,
-    outcome,
-    event,
-    actor,
-    sinceMs: timeOf('--since', flags.since),
-    untilMs: timeOf('--until', flags.until, parseEnd),
-    open,
-    last: number,
-    reverse,
-  };
+  const sinceMs = timeOf('--since', flags.since);
+  const untilMs = timeOf('--until', flags.until, parseEnd);
+  return { account, outcome, event, actor, sinceMs, untilMs, open, last, reverse };
 }
 
 const noRecord = (id: string): UsageError =>

@@ -1,5 +1,4 @@
-// What `check` examines besides the accounts: files and their modes, receipts, the clock. With
-// `--offline` nothing is contacted.
+// What `check` examines besides the accounts; with `--offline` without contacting anything.
 
 import { randomUUID } from 'node:crypto';
 import { access, constants, readFile, stat } from 'node:fs/promises';

@@ -1,5 +1,4 @@
-// completion: a script for bash, zsh or fish, generated from the commands. Completes commands,
-// flags and files.
+// completion: a script for bash, zsh or fish that completes commands, flags and files.
 
 import type { Command } from 'commander';
 import { UsageError } from '../config/errors.ts';

@@ -1,6 +1,5 @@
-// What most commands share: the configuration, the log, the rotator, the selected accounts, and
-// signals. A signal ends an attempt before its reset, but never between the reset and the storage
-// of its response.
+// What most commands share: configuration, log, rotator and signals. A signal ends an attempt
+// before its reset, but never between the reset and the storage of its response.
 
 import { Writable } from 'node:stream';
 import {
@@ -95,28 +94,38 @@ export async function withSession<T>(
   }
 }
 
+type Append = (audit: AuditWriter, trigger: Trigger) => Promise<void>;
+
+/** Appends records to the audit log, and signs it. Throws as the log does. */
+export async function recordWith(
+  { writeLine, user, isAttended, pid }: Shell,
+  config: Config,
+  append: Append,
+): Promise<void> {
+  const context = auditContextOf(user);
+  const runtime = { clock: openClock(), context, writeLine, observe: () => undefined };
+  const kind = isAttended ? 'manual' : 'unattended';
+  const audit = await openAuditWriter(config, runtime, openProcessIdentity(pid));
+  try {
+    await append(audit, { kind, requestedBy: user.requestedBy });
+    await audit.checkpoint();
+  } finally {
+    await audit.close();
+  }
+}
+
 /**
- * Appends what a reading command did, and signs it. The command does not fail when the log cannot
- * be written: standard error says so. False: the records are not in the log.
+ * Records what a reading command did. The command does not fail when the log cannot be written:
+ * standard error says so. False: the records are not in the log.
  */
 export async function recordReading(
   shell: Shell,
   config: Config,
-  append: (audit: AuditWriter, trigger: Trigger) => Promise<void>,
+  append: Append,
 ): Promise<boolean> {
-  const { writeLine, user, isAttended, pid } = shell;
-  const context = auditContextOf(user);
-  const runtime = { clock: openClock(), context, writeLine, observe: () => undefined };
-  const kind = isAttended ? 'manual' : 'unattended';
   try {
-    const audit = await openAuditWriter(config, runtime, openProcessIdentity(pid));
-    try {
-      await append(audit, { kind, requestedBy: user.requestedBy });
-      await audit.checkpoint();
-      return true;
-    } finally {
-      await audit.close();
-    }
+    await recordWith(shell, config, append);
+    return true;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     tell(shell, `The audit log has no record of this command: ${error.message}.`);

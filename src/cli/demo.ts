@@ -29,7 +29,7 @@ import { dayMs } from '../time.ts';
 import { type Session, withSession } from './context.ts';
 import { humanLines } from './format-result.ts';
 import { createFiles } from './init-files.ts';
-import { readStatuses, stateWords } from './status.ts';
+import { readStatuses, states } from './status.ts';
 import { columnsOf, paintFor, print, type Shell, tell, wrapped } from './terminal.ts';
 
 const marker = '.thingspace-rotator-demo';
@@ -123,7 +123,7 @@ async function prepare(
   folder: string,
   simulator: ThingSpaceSimulator,
 ): Promise<void> {
-  await createFiles(shell, clock, join(folder, 'rotator.yaml'), {
+  await createFiles(shell, join(folder, 'rotator.yaml'), {
     store: 'file',
     baseUrl: simulator.baseUrl,
     accounts: accounts.map(({ name }) => ({ name, secretId: secretIdOf(name) })),
@@ -193,7 +193,7 @@ async function requestLines({ simulator }: Demo, { rotator, config }: Session): 
     const logins = `${counted(simulator.loginsReceived(username), 'login')}${rejected}`;
     const resets = counted(simulator.resetsCommitted(username), 'reset');
     const { state = 'unreadable' } = statuses.find(({ account }) => account === name) ?? {};
-    const words = `The store ${holds} its password. Status: ${stateWords[state]}.`;
+    const words = `The store ${holds} its password. Status: ${states[state].word}.`;
     lines.push(`  ${name}: ${logins}, ${resets}. ${words}`);
   }
   return lines;

@@ -5,16 +5,13 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { auditContextOf } from '../app.ts';
-import { generateSigningKey, openSigningKey } from '../audit/checkpoint.ts';
+import { generateSigningKey } from '../audit/checkpoint.ts';
 import { recordFacts } from '../audit/facts.ts';
-import { openFileSegments } from '../audit/file-segments.ts';
-import { openAuditLog } from '../audit/log.ts';
 import { UsageError } from '../config/errors.ts';
-import { openProcessIdentity } from '../process-identity.ts';
+import { loadConfig } from '../config/load.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
-import type { Clock } from '../rotation/ports.ts';
-import { markFolder, markOf } from '../stores/folders.ts';
+import { markOf } from '../stores/folders.ts';
+import { recordWith } from './context.ts';
 import type { Shell } from './terminal.ts';
 
 /** What the configuration will say. */
@@ -24,9 +21,6 @@ export type Setup = {
   readonly accounts: readonly { readonly name: string; readonly secretId: string }[];
 };
 
-/** The policy that `init` writes, into the configuration and the audit log. */
-const initialPolicy = { rotateAfterDays: 75, maxAgeDays: 90 };
-
 /** A created file, and what it is for. */
 type CreatedFile = { readonly file: string; readonly about: string };
 type NewFile = CreatedFile & { readonly text: string; readonly mode: number };
@@ -35,7 +29,6 @@ type SigningKey = ReturnType<typeof generateSigningKey>;
 /** Creates all files beside `configFile`, or none: where one exists, it throws a UsageError. */
 export async function createFiles(
   shell: Shell,
-  clock: Clock,
   configFile: string,
   setup: Setup,
 ): Promise<CreatedFile[]> {
@@ -54,7 +47,8 @@ export async function createFiles(
       writeFileSync(file, text, { flag: 'wx', mode, flush: true });
       written.push(file);
     }
-    await createAuditLog(shell, clock, audit, setup, signing);
+    const config = await loadConfig({ file: configFile, env: {}, cwd: folder });
+    await recordWith(shell, config, (log) => recordFacts(log, config));
   } catch (error) {
     for (const file of written) rmSync(file, { force: true });
     rmSync(audit, { recursive: true, force: true });
@@ -107,32 +101,6 @@ function refuseExisting(files: readonly NewFile[], audit: string): void {
 export const describeExisting = (file: string): string =>
   `${file} exists. init overwrites no file, and has written none.`;
 
-async function createAuditLog(
-  shell: Shell,
-  clock: Clock,
-  directory: string,
-  { accounts }: Setup,
-  { signingKey }: SigningKey,
-): Promise<void> {
-  const signer = openSigningKey(signingKey);
-  const processes = openProcessIdentity(shell.pid);
-  const policy = { ...initialPolicy, warnAgeDays: initialPolicy.rotateAfterDays };
-  const log = await openAuditLog({
-    segments: await openFileSegments({ directory, processes, clock }),
-    signer,
-    clock,
-    origin: signer.name,
-    context: { ...auditContextOf(shell.user), policy },
-  });
-  try {
-    await recordFacts(log, { accounts, policy: initialPolicy });
-    await log.checkpoint();
-    await markFolder(directory);
-  } finally {
-    await log.close();
-  }
-}
-
 async function generateAgeKey(): Promise<{ text: string; recipient: string }> {
   const { generateIdentity, identityToRecipient } = await import('age-encryption');
   const identity = await generateIdentity();
@@ -165,7 +133,6 @@ function configText(
       ? ''
       : '# Every secret with this tag is an account, too:\n# discover: { tag: thingspace-rotator ' +
         '}\n';
-  const { rotateAfterDays, maxAgeDays } = initialPolicy;
   return `# yaml-language-server: $schema=${schema}
 # docs/CONFIGURATION.md describes every key. Relative paths start at the folder of this file.
 # An environment variable can set a key: ROTATOR_POLICY__MAX_AGE_DAYS is policy.maxAgeDays.
@@ -183,7 +150,7 @@ ${listed}    # If the keys of the secret have other names:
     # oauthSecretId: thingspace/application
 ${discover}
 # Verizon recommends 90 days. A new account is not rotated before it is due.
-policy: { rotateAfterDays: ${rotateAfterDays}, maxAgeDays: ${maxAgeDays} }
+policy: { rotateAfterDays: 75, maxAgeDays: 90 }
 
 # When \`serve\` rotates what is due.
 schedule: { cron: "17 3 * * *", timezone: UTC, jitterMinutes: 30 }

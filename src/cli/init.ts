@@ -3,7 +3,6 @@
 import { existsSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { openClock } from '../clock.ts';
 import { suggestion, UsageError } from '../config/errors.ts';
 import { validateConfig } from '../config/load.ts';
 import { ownCommand } from '../rotation/catalogue.ts';
@@ -24,7 +23,7 @@ export async function init(shell: Shell, flags: InitFlags): Promise<number> {
   const { store, baseUrl, accounts } = setup;
   const value = { store: { type: store }, thingspace: { baseUrl }, accounts };
   validateConfig({ value, placeOf: () => 'init' }, shell.cwd);
-  const files = await createFiles(shell, openClock(), configFile, setup);
+  const files = await createFiles(shell, configFile, setup);
 
   if (json) print(shell, JSON.stringify({ files }));
   else if (!quiet) {

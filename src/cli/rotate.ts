@@ -1,5 +1,4 @@
-// rotate, check, recover and resume: one attempt on each selected account, printed as each one
-// finishes.
+// rotate, check, recover and resume: one attempt on each account, printed as each one finishes.
 
 import type { Account, Ask } from '../app.ts';
 import { openClock } from '../clock.ts';

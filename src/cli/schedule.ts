@@ -1,5 +1,4 @@
-// schedule (alias next): the next runs of each schedule, in UTC and in its time zone. Contacts
-// nothing.
+// schedule (alias next): the next runs, in UTC and in their time zone. Contacts nothing.
 
 import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';

@@ -1,5 +1,4 @@
-// status: the state of each account, read-only. Two accounts with the same ThingSpace user are an
-// error here.
+// status: the state of each account, read-only. Two accounts with one ThingSpace user are an error.
 
 import pLimit from 'p-limit';
 import type { Account, Rotator } from '../app.ts';
@@ -83,14 +82,15 @@ async function readLastResults(shell: Shell, rotator: Rotator): Promise<Map<stri
   return found;
 }
 
-const exitCodes: Record<AccountStatus['state'], number> = {
-  settled: 0,
-  busy: 0,
-  unreadable: 1,
-  changed: 3,
-  'in-doubt': 3,
-  stopped: 4,
-};
+/** States as people read them (a pipe gets the words of `--json`), and their exit codes. */
+export const states = {
+  settled: { word: 'healthy', exitCode: 0 },
+  busy: { word: 'busy', exitCode: 0 },
+  unreadable: { word: 'unreadable', exitCode: 1 },
+  changed: { word: 'changed', exitCode: 3 },
+  'in-doubt': { word: 'in doubt', exitCode: 3 },
+  stopped: { word: 'suspended', exitCode: 4 },
+} as const;
 
 type Row = {
   readonly status: AccountStatus;
@@ -102,7 +102,7 @@ type Row = {
 const isFailing = ({ status: { state, dueness }, last }: Row): boolean =>
   state === 'settled' && dueness !== 'not-due' && last?.status === 'failure';
 
-const exitCodeOf = (row: Row): number => (isFailing(row) ? 1 : exitCodes[row.status.state]);
+const exitCodeOf = (row: Row): number => (isFailing(row) ? 1 : states[row.status.state].exitCode);
 
 /** The fields of `status --json`; null where there is no value. */
 function jsonOf({ status, enabled, last }: Row): object {
@@ -154,20 +154,10 @@ function printRows(shell: Shell, rows: readonly Row[]): void {
   }
 }
 
-/** States as people read them; a pipe gets the words of `--json`. */
-export const stateWords: Record<AccountStatus['state'], string> = {
-  settled: 'healthy',
-  busy: 'busy',
-  unreadable: 'unreadable',
-  changed: 'changed',
-  'in-doubt': 'in doubt',
-  stopped: 'suspended',
-};
-
 function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean) {
   const { account, dueness, state, reason } = row.status;
   const { ageDays, daysLeft = Number.NaN } = knownAges(row.status);
-  const word = isTerminal ? stateWords[state] : state;
+  const word = isTerminal ? states[state].word : state;
   const isHealthy = state === 'settled' && !isFailing(row);
   const isGreen = state === 'settled' && dueness === 'not-due' && !Number.isNaN(daysLeft);
   // Rounded so that age and days left add up, and an overdue day counts at once.

@@ -1,6 +1,5 @@
-// What a command sees of the process: arguments, environment, streams, signals. Results go to
-// standard output, everything else to standard error; a pipe gets plain text. No other file of cli/
-// uses `process`.
+// What a command sees of the process; no other file of cli/ uses `process`. Results go to standard
+// output, everything else to standard error; a pipe gets plain text.
 
 import { once } from 'node:events';
 import { userInfo } from 'node:os';
@@ -115,12 +114,7 @@ export function paintFor({ env }: Shell, stream: Stream) {
   const isColoured = !env['NO_COLOR'] && (isForced || isTerminal);
   const paint = (style: 'bold' | 'red' | 'green' | 'yellow') => (text: string) =>
     isColoured ? styleText(style, text, { validateStream: false }) : text;
-  return {
-    bold: paint('bold'),
-    red: paint('red'),
-    green: paint('green'),
-    yellow: paint('yellow'),
-  };
+  return { bold: paint('bold'), red: paint('red'), green: paint('green'), yellow: paint('yellow') };
 }
 
 /** A cell and how to paint it; paint adds no width. */

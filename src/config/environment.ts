@@ -115,16 +115,12 @@ const normalise = (step: string): string => step.replaceAll('_', '').toLowerCase
 function findPath(variable: string, root: Node): Path | null {
   const path: (string | number)[] = [];
   for (const step of variable.slice(prefix.length).split('__')) {
-    const node = nodeAt(root, path);
-    if (!node) return null;
-    if (node.type === 'array' && /^\d{1,4}$/.test(step)) path.push(Number(step));
-    else {
-      const key = Object.keys(propertiesOf(node)).find(
-        (name) => normalise(name) === normalise(step),
-      );
-      if (key === undefined) return null;
-      path.push(key);
-    }
+    const node = nodeAt(root, path) ?? {};
+    const isIndex = node.type === 'array' && /^\d{1,4}$/.test(step);
+    const names = Object.keys(propertiesOf(node));
+    const key = isIndex ? Number(step) : names.find((name) => normalise(name) === normalise(step));
+    if (key === undefined) return null;
+    path.push(key);
   }
   return nodeAt(root, path) ? path : null;
 }
@@ -138,11 +134,10 @@ function unknownVariable(variable: string, root: Node): string {
   return `${variable} is not a key of the configuration. ${hint}`;
 }
 
+type Key = { readonly path: readonly string[]; readonly node: Node };
+
 /** Every key of the schema, sections included, in the order of the schema; `[]` is an index. */
-export function keysOf(
-  node: Node,
-  path: readonly string[] = [],
-): { path: readonly string[]; node: Node }[] {
+export function keysOf(node: Node, path: readonly string[] = []): Key[] {
   const own = path.length === 0 ? [] : [{ path, node }];
   const ofItems = Object.entries(propertiesOf(node.items || {}));
   const inner = ofItems.length > 0 ? ofItems : Object.entries(propertiesOf(node));

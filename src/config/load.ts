@@ -1,6 +1,5 @@
 // Reads, validates and completes the configuration. A message names the key, its place and what is
-// accepted, and never the value. Callers pass the environment and the folder; nothing here reads
-// the process.
+// accepted, and never the value. Callers pass the environment and the folder.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

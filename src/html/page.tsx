@@ -1,7 +1,6 @@
-// The frame of every page that this program writes: one layout, one style sheet, one escaping
-// (JSX's). A page holds no script and loads nothing; its policy allows the one style sheet by its
-// hash, so no element may have a `style` attribute. Callers pass text as it is, and names as
-// `<Name>`.
+// The frame of every page: one layout, one style sheet, the escaping of JSX. A page holds no script
+// and loads nothing; its policy allows the style sheet by its hash, so no element has a `style`
+// attribute. Callers pass text as it is, and names as `<Name>`.
 
 import { createHash } from 'node:crypto';
 import type { Child, PropsWithChildren } from 'hono/jsx';

@@ -51,7 +51,7 @@ export type RowContext = {
   readonly fromMs: number;
   readonly endMs: number;
   /** The limits of the fleet, as the log has them, and those for a log without any. */
-  readonly fleet: readonly Setting<Limits>[];
+  readonly fleet: readonly Setting[];
   readonly policy: Limits;
 };
 

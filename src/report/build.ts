@@ -88,7 +88,7 @@ export async function buildReport(options: ReportOptions) {
     buckets,
     /** Worst first. */
     rows,
-    exceptions: exceptionsOf({ rows, history, verification, fromMs }),
+    exceptions: exceptionsOf(rows, history, verification, fromMs),
     population: {
       ...changes,
       atEnd: atEnd.length,
@@ -137,13 +137,11 @@ function comparisonWith(
   };
 }
 
-type Sequences = { readonly firstSequence: number | null; readonly lastSequence: number | null };
-
 async function integrityOf(
   source: AuditSource,
   verification: Verification,
   given: readonly string[],
-  { firstSequence, lastSequence }: Sequences,
+  { firstSequence, lastSequence }: Awaited<ReturnType<typeof readHistory>>['records'],
 ) {
   const { newest, anchors } = verification;
   const [signature] = newest?.note.signatures ?? [];

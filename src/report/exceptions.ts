@@ -44,17 +44,12 @@ export type Exception = {
 type Found = Omit<Exception, 'acknowledgement'>;
 
 /** Every exception; the most serious kind first, then by account and time. */
-export function exceptionsOf({
-  rows,
-  history,
-  verification,
-  fromMs,
-}: {
-  readonly rows: readonly AccountRow[];
-  readonly history: LogHistory;
-  readonly verification: Verification;
-  readonly fromMs: number;
-}): readonly Exception[] {
+export function exceptionsOf(
+  rows: readonly AccountRow[],
+  history: LogHistory,
+  verification: Verification,
+  fromMs: number,
+): readonly Exception[] {
   const found = [
     ...ofIntegrity(verification),
     ...rows.flatMap((row) => [

@@ -1,7 +1,6 @@
 // The report as JSON (one OCSF Compliance Finding, class 2003, per account) and as CSV, with the
-// same facts as the page. The names of columns and fields are interfaces: they keep words that the
-// texts for people no longer use. A record holds text of other people: no field of the CSV file may
-// start a formula or end a line.
+// same facts as the page. The names of columns and fields are interfaces, with words that the texts
+// for people no longer use.
 
 import { hash } from 'node:crypto';
 import { uuidv7 } from '../audit/record.ts';
@@ -144,10 +143,10 @@ function sortKeys(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, inner]) => [key, sortKeys(inner)]));
 }
 
+type Column = readonly [title: string, cellOf: (row: AccountRow) => Cell];
+
 /** The columns of `report.csv`. Their names, and the words in `standing`, are an interface. */
-const columnsOf = (
-  report: Report,
-): readonly (readonly [title: string, cellOf: (row: AccountRow) => Cell])[] => [
+const columnsOf = (report: Report): readonly Column[] => [
   ['account', ({ account }) => account],
   ['username', ({ username }) => username],
   ['secret_id', ({ secretId }) => secretId],

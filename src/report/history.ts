@@ -1,17 +1,13 @@
-// What the log says about each account since its first record: when it was in the inventory, under
-// which limits and exemption, when its password changed, what failed, when its rotation was
-// suspended, and when it was in doubt. One pass in log order. This file does not know the period of
-// a report or the store.
+// What the log says about each account since its first record: inventory, limits, exemptions,
+// changes of the password, attempts, suspensions and doubts. One pass in log order. It does not
+// know the period of a report or the store.
 
 import { exemptionIn, type Exemption as Granted, type Limits, limitsIn } from '../audit/facts.ts';
 import type { RecordView } from '../audit/record.ts';
 import { dayMs, parseIso } from '../time.ts';
 
-/** A value that holds from `fromMs` until the next one; `null`: none. */
-export type Setting<Value> = {
-  readonly fromMs: number;
-  readonly value: Value | null;
-};
+/** Limits that hold from `fromMs` until the next ones; `null`: none. */
+export type Setting = { readonly fromMs: number; readonly value: Limits | null };
 
 /** A moment from which on an account has another password. */
 export type Change = {
@@ -85,7 +81,7 @@ const createAccount = (account: string, { timeMs: fromMs, trigger }: RecordView)
   /** False where it is known from native rotation only: `inventory.summary` does not count it. */
   isListed: trigger !== 'native',
   /** Its own limits. */
-  policies: [] as Setting<Limits>[],
+  policies: [] as Setting[],
   exemptions: [] as Exemption[],
   changes: [] as Change[],
   attempts: [] as Attempt[],
@@ -99,7 +95,7 @@ export type LogHistory = ReturnType<typeof createHistory>;
 export const createHistory = () => ({
   accounts: new Map<string, AccountHistory>(),
   /** Those of the fleet. Without a `policy.changed` only the larger limit is known. */
-  policies: [] as Setting<Limits>[],
+  policies: [] as Setting[],
   saysPolicy: false,
   /** By the id of the exception. */
   acknowledgements: new Map<string, RecordView>(),

@@ -1,6 +1,5 @@
-// The age class of one account at every moment, by the age, the limits and the exemption of that
-// moment, as segments in which nothing changes; and the verdict of each day. It does not know the
-// period of a report.
+// The age class of one account at every moment, by its age, limits and exemption, as segments in
+// which nothing changes; and the verdict of each day. It does not know the period of a report.
 
 import type { Limits } from '../audit/facts.ts';
 import { dayMs } from '../time.ts';
@@ -28,8 +27,8 @@ export type Segment = {
 /** The setting at a moment; before the first one that is known, the first one. */
 export function limitsAt(
   timeMs: number,
-  own: readonly Setting<Limits>[],
-  fleet: readonly Setting<Limits>[],
+  own: readonly Setting[],
+  fleet: readonly Setting[],
   fallback: Limits,
 ): Limits {
   const mine = own.findLast(({ fromMs }) => fromMs <= timeMs)?.value;
@@ -43,7 +42,7 @@ export function limitsAt(
 /** The segments of an account up to `endMs`, in order; none where it was not in the inventory. */
 export function timelineOf(
   history: AccountHistory,
-  fleet: readonly Setting<Limits>[],
+  fleet: readonly Setting[],
   fallback: Limits,
   endMs: number,
 ): Segment[] {

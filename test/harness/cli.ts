@@ -181,7 +181,7 @@ export async function openPlace(accounts: Readonly<Record<string, PlacedAccount>
   };
   const shell = { pid: process.pid, user: { name: 'test' }, schema: 'schema' } as Shell;
   const listed = Object.keys(accounts).map((name) => ({ name, secretId: `thingspace/${name}` }));
-  await createFiles(shell, openClock(), join(folder, 'rotator.yaml'), {
+  await createFiles(shell, join(folder, 'rotator.yaml'), {
     store: 'file',
     baseUrl: simulator.baseUrl,
     accounts: listed,
