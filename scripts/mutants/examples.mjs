@@ -214,7 +214,7 @@ export const examples = [
     changes: [
       {
         file: 'report/export.ts',
-        from: 'verified_by_login: row.lastChange?.verified ?? false',
+        from: 'verified_by_login: lastChange?.verified ?? false',
         to: 'verified_by_login: false',
       },
     ],
