@@ -2,14 +2,7 @@
 // before its reset, but never between the reset and the storage of its response.
 
 import { Writable } from 'node:stream';
-import {
-  type Account,
-  auditContextOf,
-  compose,
-  openAuditWriter,
-  type Rotator,
-  type Runtime,
-} from '../app.ts';
+import { auditContextOf, compose, openAuditWriter, type Rotator, type Runtime } from '../app.ts';
 import type { AuditWriter } from '../audit/log.ts';
 import { openClock } from '../clock.ts';
 import { type Config, loadConfig } from '../config/load.ts';
@@ -39,10 +32,7 @@ export type Session = {
 /** Events that a terminal does not show, since the result says the same. */
 const shownByResults: readonly RotationEvent['event'][] = ['attempt.finished', 'login.refused'];
 
-/**
- * Opens a session, runs `work` in it, and closes it also when `work` throws. With `read`
- * the audit log is opened for reading only, so that a read-only or full disk does not matter.
- */
+/** Runs `work` in a session. With `read`, a read-only or full disk does not matter. */
 export async function withSession<T>(
   shell: Shell,
   work: (session: Session) => Promise<T>,
@@ -114,10 +104,7 @@ export async function recordWith(
   }
 }
 
-/**
- * Records what a reading command did. The command does not fail when the log cannot be written:
- * standard error says so. False: the records are not in the log.
- */
+/** Records what a reading command did. False, and a message, when the log cannot be written. */
 export async function recordReading(
   shell: Shell,
   config: Config,
@@ -150,7 +137,7 @@ function openCommandLog({ stderr, flags: { quiet } }: Shell, config: Config): Lo
 }
 
 /** The account with this name. Throws a UsageError. */
-export async function findAccount(rotator: Rotator, name: string): Promise<Account> {
+export async function findAccount(rotator: Rotator, name: string) {
   const [account] = selectAccounts(await rotator.accounts(), [name]);
   if (account === undefined) throw new Error('bug: selectAccounts found no account');
   return account;

@@ -60,11 +60,8 @@ type Demo = {
   readonly say: (...lines: readonly string[]) => void;
 };
 
-export async function demo(
-  shell: Shell,
-  { directory = 'demo' }: { directory?: string },
-): Promise<number> {
-  const folder = resolve(shell.cwd, directory);
+export async function demo(shell: Shell, flags: { directory?: string }): Promise<number> {
+  const folder = resolve(shell.cwd, flags.directory ?? 'demo');
   createFolder(folder);
   const simulator = await openThingSpaceSimulator({
     users: accounts.map(({ username, name }) => ({ username, password: livePasswordOf(name) })),

@@ -120,11 +120,7 @@ const storeText = {
 `,
 };
 
-function configText(
-  { schema }: Shell,
-  { store, baseUrl, accounts }: Setup,
-  recipient: string,
-): string {
+function configText({ schema }: Shell, { store, baseUrl, accounts }: Setup, recipient: string) {
   const listed = accounts
     .map(({ name, secretId }) => `  - name: ${name}\n    secretId: ${secretId}\n`)
     .join('');

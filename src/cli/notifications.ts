@@ -5,7 +5,7 @@ import { openClock } from '../clock.ts';
 import { UsageError } from '../config/errors.ts';
 import { parseFreeText } from '../order.ts';
 import { type Alert, bySeverity, isAcknowledged } from '../telemetry/notification.ts';
-import { type Journal, openJournal } from '../telemetry/notification-journal.ts';
+import { openJournal } from '../telemetry/notification-journal.ts';
 import { distance, isoTime, parseEnd } from '../time.ts';
 import { readConfig } from './context.ts';
 import { print, printResult, printTable, type Shell } from './terminal.ts';
@@ -102,9 +102,7 @@ export async function acknowledge(
 }
 
 /** Throws a UsageError when there is no journal, or when it cannot be read. */
-async function readJournal(
-  shell: Shell,
-): Promise<Journal & { readonly problems: readonly string[] }> {
+async function readJournal(shell: Shell) {
   const { notify } = await readConfig(shell);
   if (!notify) throw new UsageError('The configuration has no section notify.');
   if (notify.stateFile === undefined)

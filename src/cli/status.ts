@@ -13,16 +13,7 @@ import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts
 import type { AccountStatus } from '../rotation/status.ts';
 import { isoDay, isoTime } from '../time.ts';
 import { type Session, withSession } from './context.ts';
-import {
-  columnsOf,
-  type Paint,
-  paintFor,
-  print,
-  printTable,
-  type Shell,
-  tell,
-  wrapped,
-} from './terminal.ts';
+import { columnsOf, paintFor, print, printTable, type Shell, tell, wrapped } from './terminal.ts';
 
 export async function status(shell: Shell, _: object, ...names: string[]): Promise<number> {
   const show = async ({ rotator }: Session): Promise<number> => {
@@ -45,10 +36,7 @@ export async function status(shell: Shell, _: object, ...names: string[]): Promi
 }
 
 /** The statuses of these accounts, in their order. */
-export function readStatuses(
-  rotator: Rotator,
-  accounts: readonly Account[],
-): Promise<AccountStatus[]> {
+export function readStatuses(rotator: Rotator, accounts: readonly Account[]) {
   const limit = pLimit(rotator.config.concurrency);
   return Promise.all(accounts.map((account) => limit(() => rotator.status(account))));
 }
@@ -134,17 +122,15 @@ function jsonOf({ status, enabled, last }: Row): object {
 }
 
 function printRows(shell: Shell, rows: readonly Row[]): void {
-  const paint = paintFor(shell, shell.stdout);
-  const isTerminal = shell.stdout.isTTY === true;
   const shown = rows.filter(
     ({ status: { next, dueness } }) => !shell.flags.quiet || next !== '' || dueness === 'overdue',
   );
   printTable(
     shell,
     ['ACCOUNT', 'AGE', 'LEFT', 'NEXT ROTATION', 'STATE', 'LAST RESULT'],
-    shown.map((row) => cellsOf(row, paint, isTerminal)),
+    shown.map((row) => cellsOf(shell, row)),
   );
-  if (!isTerminal) return;
+  if (!shell.stdout.isTTY) return;
   const wrap = (line: string): string[] => wrapped(columnsOf(shell.stdout), line);
   for (const { status } of shown) {
     const { reason, account, detail, facts } = status;
@@ -154,10 +140,11 @@ function printRows(shell: Shell, rows: readonly Row[]): void {
   }
 }
 
-function cellsOf(row: Row, { red, yellow, green }: Paint, isTerminal: boolean) {
+function cellsOf(shell: Shell, row: Row) {
+  const { red, yellow, green } = paintFor(shell, shell.stdout);
   const { account, dueness, state, reason } = row.status;
   const { ageDays, daysLeft = Number.NaN } = knownAges(row.status);
-  const word = isTerminal ? states[state].word : state;
+  const word = shell.stdout.isTTY ? states[state].word : state;
   const isHealthy = state === 'settled' && !isFailing(row);
   const isGreen = state === 'settled' && dueness === 'not-due' && !Number.isNaN(daysLeft);
   // Rounded so that age and days left add up, and an overdue day counts at once.

@@ -104,8 +104,6 @@ export async function drained({ stdout, outputClosed }: Shell): Promise<void> {
     await once(stdout, 'drain', { signal: outputClosed }).catch(() => {});
 }
 
-export type Paint = ReturnType<typeof paintFor>;
-
 /** NO_COLOR (no-color.org) disables colours, FORCE_COLOR enables them, else a terminal has them. */
 export function paintFor({ env }: Shell, stream: Stream) {
   const forced = env['FORCE_COLOR'];

@@ -89,22 +89,19 @@ export async function parseConfig({ text, file, folder, env }: ConfigSource): Pr
     text === null
       ? { value: {}, placeOf: () => 'the environment' }
       : (await import('./yaml.ts')).readYaml(text, file);
-  const root = describeConfig();
-  const input = withEnvironment({ ...written, value: written.value ?? {} }, env, root);
-  return validateConfig(input, folder, root);
+  const input = { ...written, value: written.value ?? {} };
+  return validateConfig(withEnvironment(input, env, describeConfig()), folder);
 }
 
 /** The configuration in plain values. Throws a UsageError with every mistake. */
-export function validateConfig(
-  { value, placeOf }: Input,
-  folder: string,
-  root = describeConfig(),
-): Config {
+export function validateConfig({ value, placeOf }: Input, folder: string): Config {
   const refuse = (problems: readonly Problem[]): UsageError =>
     new UsageError(problems.map(({ path, says }) => `${placeOf(path)}: ${says}`));
   const parsed = schema.safeParse(value, { reportInput: true });
-  if (!parsed.success)
+  if (!parsed.success) {
+    const root = describeConfig();
     throw refuse(parsed.error.issues.flatMap((issue) => describeIssue(issue, root)));
+  }
   const config = complete(parsed.data, folder);
   const contradictions = rulesFor(config, parsed.data).filter(({ isBroken }) => isBroken);
   if (contradictions.length > 0) throw refuse(contradictions);

@@ -4,13 +4,7 @@
 import type { Limits } from '../audit/facts.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { dayMs } from '../time.ts';
-import {
-  type AccountHistory,
-  type Attempt,
-  type Change,
-  isMember,
-  type Setting,
-} from './history.ts';
+import { type AccountHistory, type Attempt, type Change, isMember } from './history.ts';
 import {
   type AgeClass,
   clipped,
@@ -51,7 +45,7 @@ export type RowContext = {
   readonly fromMs: number;
   readonly endMs: number;
   /** The limits of the fleet, as the log has them, and those for a log without any. */
-  readonly fleet: readonly Setting[];
+  readonly fleet: AccountHistory['policies'];
   readonly policy: Limits;
 };
 

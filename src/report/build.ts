@@ -26,10 +26,7 @@ export type ReportOptions = {
   readonly toMs: number;
   readonly nowMs: number;
   readonly origin: string;
-  /**
-   * Accounts of the configuration, for comparison; `null` when it is not available. The report is
-   * about the accounts in the log.
-   */
+  /** Those of the configuration, for comparison; `null` when it is not known. */
   readonly accounts: readonly string[] | null;
   /** What the store says, by account; `null` when it was not asked. */
   readonly store: ReadonlyMap<string, StoreFact> | null;
@@ -96,7 +93,13 @@ export async function buildReport(options: ReportOptions) {
       inPeriod: rows.length,
       ...records,
       summary: summaryOf(history),
-      store: comparisonWith(store, atEnd, rows),
+      store: store
+        ? {
+            asked: store.size,
+            differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length,
+            missing: without(atEnd, [...store.keys()]),
+          }
+        : ('not performed' as const),
     },
     integrity: await integrityOf(source, verification, consistentWith, records),
     samples,
@@ -123,19 +126,6 @@ function countBuckets(rows: readonly AccountRow[]): Record<AccountRow['bucket'],
 /** The most severe verdict of its days. */
 const periodVerdict = ({ days }: AccountRow): DayVerdict =>
   (['overdue', 'unknown', 'exempt'] as const).find((one) => days[one] > 0) ?? 'compliant';
-
-function comparisonWith(
-  store: ReportOptions['store'],
-  atEnd: readonly string[],
-  rows: readonly AccountRow[],
-) {
-  if (store === null) return 'not performed' as const;
-  return {
-    asked: store.size,
-    differing: rows.filter(({ storeDiffers }) => storeDiffers !== null).length,
-    missing: atEnd.filter((account) => !store.has(account)),
-  };
-}
 
 async function integrityOf(
   source: AuditSource,
@@ -224,12 +214,10 @@ function without(names: readonly string[], others: readonly string[]): string[] 
 }
 
 /** Whether the newest `inventory.summary` fits the accounts in the log. */
-function summaryOf({
-  inventorySummary: summary,
-  accounts,
-}: LogHistory): 'matches' | 'differs' | 'none' {
+function summaryOf(history: LogHistory): 'matches' | 'differs' | 'none' {
+  const summary = history.inventorySummary;
   if (!summary) return 'none';
-  const then = [...accounts.values()]
+  const then = [...history.accounts.values()]
     .filter((account) => account.isListed && isMember(account, summary.timeMs + 1))
     .map(({ account }) => account);
   return summary.sha256 === inventoryHash(then) ? 'matches' : 'differs';

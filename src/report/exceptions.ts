@@ -71,11 +71,8 @@ export function exceptionsOf(
     const record = history.acknowledgements.get(id);
     if (!record) return { ...exception, id, acknowledgement: null };
     const { requestedBy, actor, timeMs: atMs, note = '', sequence } = record;
-    return {
-      ...exception,
-      id,
-      acknowledgement: { by: requestedBy ?? actor, atMs, note, sequence },
-    };
+    const by = requestedBy ?? actor;
+    return { ...exception, id, acknowledgement: { by, atMs, note, sequence } };
   });
 }
 
@@ -231,10 +228,8 @@ function* ofFailures(rows: readonly AccountRow[]): Iterable<Found> {
 }
 
 function* ofStorage({ storageFailures, repairs }: LogHistory, fromMs: number): Iterable<Found> {
-  for (const { code, uid: id, timeMs: atMs, sequence, lost = 0, detail } of [
-    ...storageFailures,
-    ...repairs,
-  ]) {
+  const views = [...storageFailures, ...repairs];
+  for (const { code, uid: id, timeMs: atMs, sequence, lost = 0, detail } of views) {
     if (atMs < fromMs) continue;
     const text =
       code === 'log.repaired'

@@ -26,10 +26,7 @@ type Cell = string | number | null | undefined;
 const iso = (ms: number | null | undefined): string | null => (ms == null ? null : isoTime(ms));
 const days = (ms: number | null): number | null => (ms === null ? null : Number(daysOf(ms)));
 
-/**
- * One finding. Class 2003 requires activity_id, category_uid, class_uid, compliance{standards},
- * finding_info{uid}, metadata, severity_id, time, type_uid.
- */
+/** One finding, with what OCSF requires in class 2003 (test/contract/ocsf.test.ts). */
 function findingOf(report: Report, row: AccountRow): object {
   const { account, bucket, lastChange, limits } = row;
   const { title, ocsf } = bucketFacts[bucket];
@@ -188,10 +185,7 @@ function csvField(value: Cell): string {
   return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/**
- * `report.csv`: the account table, one line for each account, worst first (RFC 4180). A byte order
- * mark says to spreadsheets that it is UTF-8.
- */
+/** `report.csv`: one line for each account, worst first; RFC 4180, with a byte order mark. */
 export function reportCsv(report: Report): string {
   const columns = columnsOf(report);
   const titles = columns.map(([title]) => title);

@@ -204,10 +204,8 @@ const actorOf = ({ requestedBy, actor }: RecordView): string => requestedBy ?? a
 /** Its rotation, if any, is the one that an earlier attempt left open. */
 function addFailedAttempt({ attempts }: AccountHistory, view: RecordView): void {
   const { uid: rotationId, timeMs: closedAtMs, reason, detail } = view;
-  attempts.push({
-    ...beginningOf(view),
-    ...{ rotationId, closedAtMs, status: 'failure', reason, detail },
-  });
+  const ended = { rotationId, closedAtMs, status: 'failure', reason, detail } as const;
+  attempts.push({ ...beginningOf(view), ...ended });
 }
 
 function addIntent({ attempts, doubts }: AccountHistory, view: RecordView): void {

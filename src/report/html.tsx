@@ -3,18 +3,7 @@
 // integrity, controls, sample.
 
 import type { Child } from 'hono/jsx';
-import {
-  Day,
-  Facts,
-  Name,
-  Page,
-  renderPage,
-  Section,
-  Table,
-  Tag,
-  Time,
-  type Tone,
-} from '../html/page.tsx';
+import { Day, Facts, Name, Page, renderPage, Section, Table, Tag, Time } from '../html/page.tsx';
 import { counted, printable } from '../text.ts';
 import { isoDay } from '../time.ts';
 import { version } from '../version.ts';
@@ -43,7 +32,7 @@ const age = (ms: number | null): string => (ms === null ? '' : daysOf(ms));
 const day = (ms: number | null): string => (ms === null ? '' : isoDay(ms));
 
 /** The tone of a number of accounts: whether somebody must act on it. */
-function countsTone(overdue: number, unknown: number, accounts: number): Tone {
+function countsTone(overdue: number, unknown: number, accounts: number) {
   if (overdue > 0) return 'bad';
   return unknown > 0 || accounts === 0 ? 'warn' : 'good';
 }
@@ -60,22 +49,18 @@ function exceptionsText({ exceptions }: Report): string {
 }
 
 /** The statements of the verdict; all have the same weight. */
-function statementsOf(report: Report): readonly (readonly [string, Tone, string, string])[] {
+function statementsOf(report: Report) {
   const { integrity, verdict, period, exceptions, fromMs, endMs } = report;
   const lastDay = countsTone(verdict.outside, verdict.unknown, verdict.accounts);
   const everyDay = countsTone(period.overdue, period.unknown, period.accounts);
   const days = `${isoDay(fromMs)} to ${isoDay(endMs - 1)}`;
+  const hasOpen = exceptions.some(isOpenException);
   return [
     ['On the last day', lastDay, verdictText(report), 'accounts'],
     [`On every day, ${days}`, everyDay, periodText(report), 'accounts'],
     ['Audit log', integrityTones[integrity.state], integrityText(report), 'integrity'],
-    [
-      'Exceptions',
-      exceptions.some(isOpenException) ? 'bad' : 'good',
-      exceptionsText(report),
-      'exceptions',
-    ],
-  ];
+    ['Exceptions', hasOpen ? 'bad' : 'good', exceptionsText(report), 'exceptions'],
+  ] as const;
 }
 
 const Verdict: Part = (report) => {
@@ -298,6 +283,8 @@ const summaries = {
 
 const Population: Part = ({ population: all }) => {
   const { firstSequence: first, lastSequence: last } = all;
+  const attempts = `${all.attempts} = ${all.withOutcome} with outcome + ${all.open} unfinished`;
+  const records = first === null ? 'none' : `${all.records}, numbers ${first} to ${last}`;
   return (
     <Section id="population" title="Population">
       <Facts
@@ -307,14 +294,8 @@ const Population: Part = ({ population: all }) => {
           ['Removed', names(all.removed)],
           ['Accounts at the end', all.atEnd],
           ['Accounts on any day of the period', all.inPeriod],
-          [
-            'Attempts',
-            `${all.attempts} = ${all.withOutcome} with outcome + ${all.open} unfinished`,
-          ],
-          [
-            'Records of the period',
-            first === null ? 'none' : `${all.records}, numbers ${first} to ${last}`,
-          ],
+          ['Attempts', attempts],
+          ['Records of the period', records],
           ['Inventory summary in the log', summaries[all.summary]],
           ['Comparison with the store', storeComparison(all)],
           ['In the configuration, not in the log', names(all.unseen)],
@@ -335,6 +316,7 @@ const Integrity: Part = (report) => {
   const { integrity, samples } = report;
   const { findings, checkpointsInPeriod, checkpointText, keys } = integrity;
   const [first, last] = [checkpointsInPeriod[0], checkpointsInPeriod.at(-1)];
+  const inPeriod = `${checkpointsInPeriod.length}, at ${first?.size} to ${last?.size} records`;
   const uid = samples.drawn[0]?.uid;
   return (
     <Section id="integrity" title="Integrity">
@@ -350,12 +332,7 @@ const Integrity: Part = (report) => {
       )}
       <Facts
         of={[
-          [
-            'Checkpoints in the period',
-            first && last
-              ? `${checkpointsInPeriod.length}, at ${first.size} to ${last.size} records`
-              : 'none',
-          ],
+          ['Checkpoints in the period', first ? inPeriod : 'none'],
           ['Checkpoints in the log', integrity.checkpoints],
           ['Consistent with the previous report', comparisons[integrity.previous]],
           ['Root over all records', <code>{integrity.root}</code>],
@@ -408,11 +385,7 @@ const Controls: Part = () => (
   </Section>
 );
 
-const sampledKinds = {
-  rotation: 'rotation',
-  attempt: 'failed attempt',
-  change: 'change by hand',
-} as const;
+const sampledKinds = { rotation: 'rotation', attempt: 'failed attempt', change: 'change by hand' };
 
 const Samples: Part = ({ samples }) => (
   <Section id="samples" title="Sample">
