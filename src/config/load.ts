@@ -103,8 +103,8 @@ export function validateConfig({ value, placeOf }: Input, folder: string): Confi
     throw refuse(parsed.error.issues.flatMap((issue) => describeIssue(issue, root)));
   }
   const config = complete(parsed.data, folder);
-  const contradictions = rulesFor(config, parsed.data).filter(({ isBroken }) => isBroken);
-  if (contradictions.length > 0) throw refuse(contradictions);
+  const problems = [...contradictions(config, parsed.data)];
+  if (problems.length > 0) throw refuse(problems);
   return config;
 }
 
@@ -179,106 +179,75 @@ function completeNotify(
   };
 }
 
-type Rule = Problem & { readonly isBroken: boolean };
-
-const rule = (isBroken: boolean, path: Path, says: string): Rule => ({ isBroken, path, says });
+/** A sentence about `subject`. `at` is the key with the mistake. */
+function about(subject: string, sentence: string, at = subject): Problem {
+  const steps = at.split(/[.[\]]+/).filter((step) => step !== '');
+  const path = steps.map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+  return { path, says: `${subject} ${sentence}` };
+}
 
 /** What each key allows, and the combination does not. */
-function rulesFor(config: Config, parsed: Parsed): Rule[] {
+function* contradictions(config: Config, parsed: Parsed): Iterable<Problem> {
   const { accounts, store, discover, policy, audit, pairs } = config;
   const { kmsKeyId, origin, signingKeySecretId } = audit;
   const names = accounts.map(({ name }) => name);
-  const hasNone = accounts.length === 0 && !discover;
-  const isFile = discover !== undefined && store.type === 'file';
-  const hasNoOrigin = kmsKeyId !== undefined && origin === undefined;
-  const hasTwoKeys = kmsKeyId !== undefined && signingKeySecretId !== undefined;
-  return [
-    rule(hasNone, ['accounts'], 'accounts is empty. Name an account, or set discover.tag.'),
-    rule(isFile, ['discover'], 'discover needs store.type: secrets-manager.'),
-    rule(
-      hasNoOrigin,
-      ['audit', 'kmsKeyId'],
-      'audit.kmsKeyId needs audit.origin, because a KMS key has no name.',
-    ),
-    rule(
-      hasTwoKeys,
-      ['audit', 'signingKeySecretId'],
-      'audit.signingKeySecretId and audit.kmsKeyId exclude each other.',
-    ),
-    rule(
-      policy.rotateAfterDays > policy.maxAgeDays,
-      ['policy', 'rotateAfterDays'],
-      'policy.rotateAfterDays is more than policy.maxAgeDays.',
-    ),
-    ...(parsed.notify ? notifyRules(parsed.notify) : []),
-    ...accountRules(accounts, parsed),
-    ...pairs.flatMap((pair, index) => {
-      const [path, at] = [['pairs', index], `pairs[${index}]`];
-      const unknown = discover ? undefined : pair.find((name) => !names.includes(name));
-      const hint = unknown === undefined ? '' : suggestion(unknown, names);
-      return [
-        rule(pair[0] === pair[1], path, `${at} names the same account twice.`),
-        rule(unknown !== undefined, path, `${at} names an unknown account. ${hint}`),
-      ];
-    }),
-  ];
+  if (accounts.length === 0 && !discover)
+    yield about('accounts', 'is empty. Name an account, or set discover.tag.');
+  if (discover && store.type === 'file')
+    yield about('discover', 'needs store.type: secrets-manager.');
+  if (kmsKeyId !== undefined && origin === undefined)
+    yield about('audit.kmsKeyId', 'needs audit.origin, because a KMS key has no name.');
+  if (kmsKeyId !== undefined && signingKeySecretId !== undefined)
+    yield about('audit.signingKeySecretId', 'and audit.kmsKeyId exclude each other.');
+  if (policy.rotateAfterDays > policy.maxAgeDays)
+    yield about('policy.rotateAfterDays', 'is more than policy.maxAgeDays.');
+  if (parsed.notify) yield* notifyProblems(parsed.notify);
+  yield* accountProblems(accounts, parsed);
+  for (const [index, pair] of pairs.entries()) {
+    const at = `pairs[${index}]`;
+    const unknown = discover ? undefined : pair.find((name) => !names.includes(name));
+    if (pair[0] === pair[1]) yield about(at, 'names the same account twice.');
+    if (unknown !== undefined)
+      yield about(at, `names an unknown account. ${suggestion(unknown, names)}`);
+  }
 }
 
-function notifyRules(notify: Notify): Rule[] {
+function* notifyProblems(notify: Notify): Iterable<Problem> {
   const { webhook, receivers } = notify;
   const isMany = receivers.length > 0;
   const needsKey = 'pagerduty needs secretFile, the file with the integration key.';
   const lacksKey = ({ format, secretFile }: Pick<Notify, 'format' | 'secretFile'>): boolean =>
     format === 'pagerduty' && secretFile === undefined;
+  if (webhook !== undefined && isMany)
+    yield about('notify.webhook', 'and notify.receivers exclude each other.', 'notify.receivers');
+  if (webhook === undefined && !isMany) yield about('notify', 'needs webhook or receivers.');
+  if (!isMany && lacksKey(notify)) yield about('notify.format:', needsKey, 'notify.format');
   const names = receivers.map(({ name }) => name);
-  return [
-    rule(
-      webhook !== undefined && isMany,
-      ['notify', 'receivers'],
-      'notify.webhook and notify.receivers exclude each other.',
-    ),
-    rule(webhook === undefined && !isMany, ['notify'], 'notify needs webhook or receivers.'),
-    rule(!isMany && lacksKey(notify), ['notify', 'format'], `notify.format: ${needsKey}`),
-    ...receivers.flatMap((one, index) => {
-      const at = `notify.receivers[${index}]`;
-      const path = ['notify', 'receivers', index];
-      const isRepeated = names.indexOf(one.name) < index;
-      return [
-        rule(lacksKey(one), [...path, 'format'], `${at}.format: ${needsKey}`),
-        rule(isRepeated, [...path, 'name'], `${at}.name: ${one.name} is there twice.`),
-      ];
-    }),
-  ];
+  for (const [index, one] of receivers.entries()) {
+    const at = `notify.receivers[${index}]`;
+    const isRepeated = names.indexOf(one.name) < index;
+    if (lacksKey(one)) yield about(`${at}.format:`, needsKey, `${at}.format`);
+    if (isRepeated) yield about(`${at}.name:`, `${one.name} is there twice.`, `${at}.name`);
+  }
 }
 
 /** Each account needs a name and a secret that no other account has. */
-function accountRules(accounts: Config['accounts'], parsed: Parsed): Rule[] {
+function* accountProblems(accounts: Config['accounts'], parsed: Parsed): Iterable<Problem> {
   const names = accounts.map(({ name }) => name.toLowerCase());
   const secrets = accounts.map(({ secretId }) => secretName(secretId));
-  return accounts.flatMap(({ name, secretId, policy }, index) => {
-    const [path, at] = [['accounts', index], `accounts[${index}]`];
+  for (const [index, { name, secretId, policy }] of accounts.entries()) {
+    const at = `accounts[${index}]`;
     const sameName = names.indexOf(name.toLowerCase());
     const sameSecret = secrets.indexOf(secretName(secretId));
     const key = parsed.accounts[index]?.secretId === undefined ? 'name' : 'secretId';
-    return [
-      rule(
-        sameName < index,
-        [...path, 'name'],
-        `${at} and accounts[${sameName}] have the same name, ${name}.`,
-      ),
-      rule(
-        sameSecret < index && sameName === index,
-        [...path, key],
-        `The accounts ${name} and ${accounts[sameSecret]?.name} have the same secret. Each ` +
-          'account needs its own.',
-      ),
-      rule(
-        policy !== undefined && policy.rotateAfterDays > policy.maxAgeDays,
-        [...path, 'policy'],
-        `${at}.policy.rotateAfterDays is more than maxAgeDays.`,
-      ),
-    ];
-  });
+    const pair = `The accounts ${name} and ${accounts[sameSecret]?.name}`;
+    if (sameName < index)
+      yield about(at, `and accounts[${sameName}] have the same name, ${name}.`, `${at}.name`);
+    else if (sameSecret < index)
+      yield about(pair, 'have the same secret. Each account needs its own.', `${at}.${key}`);
+    if (policy && policy.rotateAfterDays > policy.maxAgeDays)
+      yield about(`${at}.policy.rotateAfterDays`, 'is more than maxAgeDays.', `${at}.policy`);
+  }
 }
 
 /** The name of a secret in its ARN, without the six random letters; a name stays as it is. */
