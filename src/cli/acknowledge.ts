@@ -13,7 +13,7 @@ export async function auditAcknowledge(
   shell: Shell,
   flags: { note: string; account?: string },
   exceptionId: string,
-): Promise<number> {
+): Promise<void> {
   const note = parseFreeText('--note', flags.note);
   return withSession(shell, async (session) => {
     const { audit } = session.rotator;
@@ -27,7 +27,6 @@ export async function auditAcknowledge(
     await audit.append([{ code: 'exception.acknowledged', exceptionId, note, account, trigger }]);
     await audit.checkpoint();
     printResult(shell, { acknowledged: exceptionId }, `Acknowledged ${exceptionId}.`);
-    return 0;
   });
 }
 

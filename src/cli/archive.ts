@@ -17,7 +17,7 @@ import { type ArchivedMonth, archivedMonths } from '../audit/archive.ts';
 import { isBundleOf, sha256Of, zipBundle } from '../audit/bundle-files.ts';
 import { removeMonths, storeFrontier } from '../audit/file-segments.ts';
 import { verifyLog } from '../audit/verify.ts';
-import { explained, UsageError } from '../config/errors.ts';
+import { explainErrors, UsageError } from '../config/errors.ts';
 import { isoDay, parseWhen } from '../time.ts';
 import { type Session, withSession } from './context.ts';
 import { printResult, type Shell, tell } from './terminal.ts';
@@ -103,7 +103,7 @@ async function writeBundles(
 
 /** Writes the bundle, or takes the one that is there, and verifies it. Returns its bytes. */
 function storeBundle(folder: string, file: string, files: ArchivedMonth['files']): Uint8Array {
-  const stored = explained(`--out ${file}`, () => {
+  const stored = explainErrors(`--out ${file}`, () => {
     mkdirSync(folder, { recursive: true });
     if (!existsSync(file)) {
       writeFileSync(`${file}.new`, zipBundle(files), { mode: 0o640, flush: true });

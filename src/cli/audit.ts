@@ -50,7 +50,7 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
   const unsubscribe = shell.onSignal(() => controller.abort());
   const signal = AbortSignal.any([controller.signal, shell.outputClosed]);
   const { source } = opened;
-  const found = flags.follow ? following(source, filter, signal) : listRecords(source, filter);
+  const found = flags.follow ? listAndFollow(source, filter, signal) : listRecords(source, filter);
   try {
     await printRecords(shell, found, signal, flags.follow === true);
   } finally {
@@ -62,7 +62,7 @@ export async function auditList(shell: Shell, flags: ListFlags): Promise<number>
 }
 
 /** What is there, then each new record, until `signal` is aborted. */
-async function* following(source: AuditSource, filter: RecordFilter, signal: AbortSignal) {
+async function* listAndFollow(source: AuditSource, filter: RecordFilter, signal: AbortSignal) {
   const cursor = { segment: '', position: 0 };
   yield* listRecords(source, filter, cursor);
   yield* followRecords(source, filter, { clock: openClock(), signal, cursor });
@@ -123,14 +123,13 @@ function filterOf(flags: ListFlags, nowMs: number): RecordFilter {
 const noRecord = (id: string): UsageError =>
   new UsageError(`There is no record ${id}. \`audit list\` prints the uid of each record.`);
 
-export async function auditShow(shell: Shell, _: object, id: string): Promise<number> {
+export async function auditShow(shell: Shell, _: object, id: string): Promise<void> {
   const opened = await open(shell);
   const found = await findRecord(opened.source, id);
   if (!found) throw noRecord(id);
   const { line } = found;
   print(shell, shell.flags.json ? line : JSON.stringify(JSON.parse(line), null, 2));
   await recordCommand(shell, opened);
-  return 0;
 }
 
 export async function auditVerify(

@@ -6,7 +6,7 @@ import { openAuditSource } from '../app.ts';
 import { type BundleFiles, sha256Of, zipBundle } from '../audit/bundle-files.ts';
 import { type AuditSource, blocksOf } from '../audit/reader.ts';
 import { openClock } from '../clock.ts';
-import { explained, UsageError } from '../config/errors.ts';
+import { explainErrors, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { BuiltReport } from '../report/build.ts';
 import { verdictText } from '../report/text.ts';
@@ -19,7 +19,7 @@ export async function auditBundle(shell: Shell, flags: ReportFlags): Promise<num
   return createReport(shell, flags, async (built, config) => {
     const { report } = built;
     const zip = zipBundle(await filesOf(built, config));
-    explained(`--out ${file}`, () => writeFileSync(file, zip, { flag: 'wx' }));
+    explainErrors(`--out ${file}`, () => writeFileSync(file, zip, { flag: 'wx' }));
     const sha256 = sha256Of(zip);
     const document = { file, sha256, report: report.id, log: report.integrity.state };
     printResult(shell, document, verdictText(report), `${sha256}  ${file}`);

@@ -9,11 +9,10 @@ const shells = { bash, zsh, fish } as const;
 /** The command `completion`, for this program. */
 export const completionOf =
   (program: Command) =>
-  (shell: Shell, _: object, kind: string): number => {
+  async (shell: Shell, _: object, kind: string): Promise<void> => {
     const make = Object.hasOwn(shells, kind) ? shells[kind as keyof typeof shells] : undefined;
     if (!make) throw new UsageError(`completion takes ${Object.keys(shells).join(', ')}`);
     print(shell, make(wordsOf(program)));
-    return 0;
   };
 
 /** Each command's words after it: `''` for the program, `audit list` for a nested one. */

@@ -14,7 +14,7 @@ import { openVerifiers, type Rotator } from '../app.ts';
 import { listRecords } from '../audit/query.ts';
 import { verifyLog } from '../audit/verify.ts';
 import { openClock } from '../clock.ts';
-import { explained, UsageError } from '../config/errors.ts';
+import { explainErrors, UsageError } from '../config/errors.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { resultJson } from '../rotation/result-json.ts';
 import type { Result } from '../rotation/state.ts';
@@ -110,7 +110,7 @@ function createFolder(folder: string): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     writeFileSync(join(folder, marker), note);
   };
-  explained(`Cannot create ${folder}`, create, ' Name another folder with --directory.');
+  explainErrors(`Cannot create ${folder}`, create, ' Name another folder with --directory.');
 }
 
 /** The files of `init`, and three secrets of some age. */

@@ -14,7 +14,7 @@ type InitFlags = { store?: string; baseUrl?: string; account?: string[] };
 const stores = ['file', 'secrets-manager'] as const;
 const verizonUrl = 'https://thingspace.verizon.com/api';
 
-export async function init(shell: Shell, flags: InitFlags): Promise<number> {
+export async function init(shell: Shell, flags: InitFlags): Promise<void> {
   const { config, json, quiet } = shell.flags;
   const configFile = resolve(shell.cwd, config ?? (shell.env['ROTATOR_CONFIG'] || 'rotator.yaml'));
   if (existsSync(configFile)) throw new UsageError(describeExisting(configFile));
@@ -31,7 +31,6 @@ export async function init(shell: Shell, flags: InitFlags): Promise<number> {
     printTable(shell, ['FILE', 'PURPOSE'], rows);
     for (const line of nextSteps(setup, config)) tell(shell, line);
   }
-  return 0;
 }
 
 function nextSteps({ store, accounts }: Setup, config: string | undefined): string[] {

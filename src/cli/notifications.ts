@@ -11,7 +11,7 @@ import { readConfig } from './context.ts';
 import { print, printResult, printTable, type Shell } from './terminal.ts';
 
 /** Lists the open problems, most severe first. Writes nothing. */
-export async function notifications(shell: Shell): Promise<number> {
+export async function notifications(shell: Shell): Promise<void> {
   const { state } = await readJournal(shell);
   const nowMs = openClock().nowMs();
   const messages = [...state.messages.values()];
@@ -36,7 +36,6 @@ export async function notifications(shell: Shell): Promise<number> {
     );
   else if (!shell.flags.quiet)
     print(shell, 'The journal has no open problem. To check now: `thingspace-rotator status`');
-  return 0;
 }
 
 function statusOf(problem: Alert, waiting: readonly string[], nowMs: number): string {
@@ -80,7 +79,7 @@ export async function acknowledge(
   shell: Shell,
   flags: { readonly reason: string; readonly until?: string },
   id: string,
-): Promise<number> {
+): Promise<void> {
   const reason = parseFreeText('--reason', flags.reason);
   const nowMs = openClock().nowMs();
   const untilMs = flags.until === undefined ? undefined : parseEnd(flags.until, nowMs);
@@ -98,7 +97,6 @@ export async function acknowledge(
   const about = problem.account ?? problem.subject;
   const what = untilMs === undefined ? 'Acknowledged' : `Snoozed until ${isoTime(untilMs)}`;
   printResult(shell, { acknowledged: id }, `${what}: ${about}, ${problem.kind}.`);
-  return 0;
 }
 
 /** Throws a UsageError when there is no journal, or when it cannot be read. */

@@ -9,8 +9,12 @@ import { exitCodeOf, Failure, failures } from '../rotation/failure.ts';
 import { version } from '../version.ts';
 import { type Shell, tell } from './terminal.ts';
 
-/** A command: its flags besides the common ones, and its arguments. */
-type Run<Flags> = (shell: Shell, flags: Flags, ...args: string[]) => Promise<number> | number;
+/** A command: its flags besides the common ones, and its arguments. No exit code means 0. */
+type Run<Flags> = (
+  shell: Shell,
+  flags: Flags,
+  ...args: string[]
+) => Promise<number> | Promise<void>;
 
 /** The service, which is an entry point and therefore passed in. */
 type Serve = (shell: Shell) => Promise<number>;
@@ -82,7 +86,7 @@ export function createProgram(shell: Shell, serve: Serve, exit: (code: number) =
       return command.action(async () => {
         const run = await load();
         const here = { ...shell, flags: program.opts() };
-        exit(await run(here, command.optsWithGlobals(), ...command.args));
+        exit((await run(here, command.optsWithGlobals(), ...command.args)) ?? 0);
       });
     };
   const addGroup = (name: string, about: string): Add =>

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { type Account, openAuditSource } from '../app.ts';
 import { recordFacts } from '../audit/facts.ts';
 import { openClock } from '../clock.ts';
-import { explained, UsageError } from '../config/errors.ts';
+import { explainErrors, UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { storeFactOf } from '../report/account.ts';
 import { type BuiltReport, buildReport, type Report, type ReportOptions } from '../report/build.ts';
@@ -34,11 +34,11 @@ export async function auditReport(shell: Shell, flags: ReportFlags): Promise<num
   // It is created last, so that a failed report leaves no folder.
   const folder = resolve(shell.cwd, flags.out);
   const isFresh = (): boolean => !existsSync(folder) || readdirSync(folder).length === 0;
-  if (!explained(`--out ${folder}`, isFresh))
+  if (!explainErrors(`--out ${folder}`, isFresh))
     throw new UsageError(`--out ${folder} is not empty. No file is overwritten.`);
   return createReport(shell, flags, ({ report, proofs }) => {
     const files = [...reportFiles(report), ...proofs];
-    explained(`--out ${folder}`, () => {
+    explainErrors(`--out ${folder}`, () => {
       mkdirSync(folder, { recursive: true });
       for (const { file, text } of files) writeFileSync(join(folder, file), text, { flag: 'wx' });
     });

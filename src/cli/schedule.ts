@@ -8,7 +8,7 @@ import { distance, isoTime, localTime } from '../time.ts';
 import { readConfig } from './context.ts';
 import { print, printTable, type Shell, tell } from './terminal.ts';
 
-export async function schedule(shell: Shell, { count }: { count: number }): Promise<number> {
+export async function schedule(shell: Shell, { count }: { count: number }): Promise<void> {
   const config = await readConfig(shell);
   const groups = groupAccounts(config);
   const problems = groups.flatMap((group) => findScheduleProblem(group) ?? []);
@@ -20,7 +20,7 @@ export async function schedule(shell: Shell, { count }: { count: number }): Prom
       runs: runsMs.map((ms) => ({ at: isoTime(ms), local: localTime(ms, group.timezone) })),
     }));
     print(shell, JSON.stringify(shown));
-    return 0;
+    return;
   }
   const nowMs = openClock().nowMs();
   for (const [index, { group, runsMs }] of listed.entries()) {
@@ -38,7 +38,6 @@ export async function schedule(shell: Shell, { count }: { count: number }): Prom
   }
   if (!config.discover && config.accounts.every(({ enabled }) => !enabled))
     tell(shell, 'No account is enabled: scheduled runs rotate nothing.');
-  return 0;
 }
 
 type Group = Config['schedule'] & { readonly accounts: string[] };

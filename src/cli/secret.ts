@@ -17,7 +17,7 @@ export async function secretPut(
   shell: Shell,
   flags: { reason?: string; changedAt: string },
   name: string,
-): Promise<number> {
+): Promise<void> {
   const passwordSinceMs = parseChangedAt(flags.changedAt);
   const reason = flags.reason === undefined ? undefined : parseFreeText('--reason', flags.reason);
   return withSession(shell, async (session) => {
@@ -61,7 +61,6 @@ export async function secretPut(
     const { json, quiet, config } = shell.flags;
     if (shell.stderr.isTTY && !json && !quiet)
       tell(shell, `Next: ${ownCommand({ config }, 'check', name)}`);
-    return 0;
   });
 }
 
@@ -78,11 +77,11 @@ export async function secretGet(
   shell: Shell,
   flags: { reveal?: boolean; stage?: string },
   name: string,
-): Promise<number> {
+): Promise<void> {
   // biome-ignore lint/nursery/noJsRestrictedProperties: the flag of this name, not a Secret
   if (!flags.reveal)
     throw new UsageError('secret get prints the password in plain text. Add --reveal to confirm.');
-  const show = async (session: Session): Promise<number> => {
+  const show = async (session: Session): Promise<void> => {
     const files = needFiles(session);
     const { name: account, secretId } = await findAccount(session.rotator, name);
     const facts = { account, secretId, store: 'file' } as const;
@@ -94,7 +93,6 @@ export async function secretGet(
       throw new Failure('secret-invalid', `The value of secret ${secretId} is binary`, facts);
     // biome-ignore lint/nursery/noJsRestrictedProperties: only this command prints a value
     print(shell, version.value.reveal().replace(/\n$/, ''));
-    return 0;
   };
   return withSession(shell, show, 'read');
 }

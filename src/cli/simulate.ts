@@ -33,10 +33,10 @@ const credentials = z.object({
 
 type Credentials = z.output<typeof credentials>;
 
-export async function simulate(shell: Shell, flags: SimulateFlags): Promise<number> {
+export async function simulate(shell: Shell, flags: SimulateFlags): Promise<void> {
   if (flags.faults) {
     printTable(shell, ['FAULT', 'WHAT IT DOES'], Object.entries(faultNames));
-    return 0;
+    return;
   }
   const { port = 0 } = flags;
   const faults = (flags.fault ?? []).map(parseFault);
@@ -67,7 +67,6 @@ export async function simulate(shell: Shell, flags: SimulateFlags): Promise<numb
   } finally {
     await simulator.close();
   }
-  return 0;
 }
 
 /** Resolves at a signal, or when nobody reads standard output any more. */

@@ -7,7 +7,7 @@ import { generateSigningKey, parseVerifierKey, type Verifier } from '../audit/ch
 import { type Cosigner, openWitnessKey } from '../audit/cosignature.ts';
 import { openWitness } from '../audit/witness.ts';
 import { openClock } from '../clock.ts';
-import { explained, UsageError } from '../config/errors.ts';
+import { explainErrors, UsageError } from '../config/errors.ts';
 import { openProcessIdentity } from '../process-identity.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import { openListener } from '../server/listener.ts';
@@ -21,13 +21,15 @@ type WitnessFlags = {
   log: readonly string[];
 };
 
-/** Runs until a signal; the exit code. */
-export async function witness(shell: Shell, flags: WitnessFlags): Promise<number> {
+/** Runs until a signal. */
+export async function witness(shell: Shell, flags: WitnessFlags): Promise<void> {
   const { host, port } = parseAddress(flags.listen);
   const logs = flags.log.map(parseLog);
   const cosigner = openKey(resolve(shell.cwd, flags.key));
   const directory = resolve(shell.cwd, flags.state);
-  explained(`--state ${directory}`, () => mkdirSync(directory, { recursive: true, mode: 0o750 }));
+  explainErrors(`--state ${directory}`, () =>
+    mkdirSync(directory, { recursive: true, mode: 0o750 }),
+  );
   const clock = openClock();
   const processes = openProcessIdentity(shell.pid);
   const core = await openWitness({ directory, cosigner, logs, clock, processes });
@@ -44,7 +46,6 @@ export async function witness(shell: Shell, flags: WitnessFlags): Promise<number
   } finally {
     await core.close();
   }
-  return 0;
 }
 
 function parseAddress(text: string): { readonly host: string; readonly port: number } {

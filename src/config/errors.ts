@@ -16,7 +16,7 @@ export class UsageError extends Error {
 }
 
 /** What `work` returns. An error of the operating system becomes a UsageError about `subject`. */
-export function explained<T>(subject: string, work: () => T, advice = ''): T {
+export function explainErrors<T>(subject: string, work: () => T, advice = ''): T {
   try {
     return work();
   } catch (error) {

@@ -14,7 +14,7 @@ import {
   showPath,
   withEnvironment,
 } from './environment.ts';
-import { explained, suggestion, UsageError } from './errors.ts';
+import { explainErrors, suggestion, UsageError } from './errors.ts';
 import { schema } from './schema.ts';
 
 type Parsed = z.output<typeof schema>;
@@ -70,7 +70,7 @@ export async function loadConfig(from: {
   const file = resolve(cwd, named ?? 'rotator.yaml');
   if (named !== undefined || existsSync(file)) {
     const read = (): string => readFileSync(file, 'utf8');
-    const text = explained(`Cannot read the configuration ${file}`, read);
+    const text = explainErrors(`Cannot read the configuration ${file}`, read);
     return parseConfig({ text, file, folder: dirname(file), env });
   }
   const isInEnvironment = Object.keys(env).some(

@@ -5,37 +5,36 @@
 import * as z from 'zod';
 
 /** Text that a pattern accepts. */
-const text = (about: string, pattern: RegExp, accepts: string) =>
-  z.string().regex(pattern).describe(about).meta({ accepts });
+const pattern = (about: string, regex: RegExp, accepts: string) =>
+  z.string().regex(regex).describe(about).meta({ accepts });
 /** Text that a function accepts. */
-const checked = (about: string, isValid: (value: string) => boolean, accepts: string) =>
+const predicate = (about: string, isValid: (value: string) => boolean, accepts: string) =>
   z.string().refine(isValid).describe(about).meta({ accepts });
 /** Text of so many characters. */
-const sized = (about: string, max: number, accepts = `text of 1 to ${max} characters`) =>
+const shortText = (about: string, max: number, accepts = `text of 1 to ${max} characters`) =>
   z.string().min(1).max(max).describe(about).meta({ accepts });
-const nonempty = (about: string, accepts: string) =>
+const anyText = (about: string, accepts: string) =>
   z.string().min(1).describe(about).meta({ accepts });
-const path = (about: string) => nonempty(about, 'a path');
+const path = (about: string) => anyText(about, 'a path');
 const safeUrl = (about: string) =>
-  checked(about, isSafeUrl, 'an https URL (http on loopback only), without user or fragment');
+  predicate(about, isSafeUrl, 'an https URL (http on loopback only), without user or fragment');
 const secret = (about: string) =>
-  text(about, /^[A-Za-z0-9:/_+=.@-]{1,2048}$/, 'letters, digits and : / _ + = . @ -');
-const integer = (unit: string) => (least: number, most: number, about: string) =>
-  z
-    .int()
-    .min(least)
-    .max(most)
-    .describe(about)
-    .meta({ accepts: `${unit} from ${least} to ${most}` });
+  pattern(about, /^[A-Za-z0-9:/_+=.@-]{1,2048}$/, 'letters, digits and : / _ + = . @ -');
+const integer = (unit: string) => (least: number, most: number, about: string) => {
+  const accepts = `${unit} from ${least} to ${most}`;
+  return z.int().min(least).max(most).describe(about).meta({ accepts });
+};
 const count = integer('an integer');
 const milliseconds = integer('milliseconds');
 const toggle = (about: string, fallback: boolean) =>
   z.boolean().default(fallback).describe(about).meta({ accepts: 'true or false' });
-const choice = <const Words extends readonly [string, ...string[]]>(about: string, words: Words) =>
-  z
-    .enum(words)
-    .describe(about)
-    .meta({ accepts: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}` });
+const choice = <const Words extends readonly [string, ...string[]]>(
+  about: string,
+  words: Words,
+) => {
+  const accepts = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+  return z.enum(words).describe(about).meta({ accepts });
+};
 /** A list, which is empty by default. */
 const list = <Item extends z.ZodType>(about: string, item: Item, accepts: string) =>
   z.array(item).default([]).describe(about).meta({ accepts });
@@ -53,12 +52,12 @@ const policy = {
 };
 
 const schedule = {
-  cron: checked(
+  cron: predicate(
     'When a run starts: minute, hour, day of month, month, day of week.',
     isCron,
     'a cron expression of five fields, such as "17 3 * * *"',
   ),
-  timezone: checked(
+  timezone: predicate(
     'The time zone of `cron`.',
     isTimeZone,
     'an IANA time zone, such as UTC or America/New_York',
@@ -72,7 +71,7 @@ const schedule = {
 };
 
 const field = (key: string) =>
-  nonempty(`The name of this key, if it is not \`${key}\`.`, 'the name of a key').exactOptional();
+  anyText(`The name of this key, if it is not \`${key}\`.`, 'the name of a key').exactOptional();
 
 const account = z.strictObject({
   name: name.describe('The name of the account in commands, logs and reports.'),
@@ -96,9 +95,9 @@ const account = z.strictObject({
     clientSecret: field('clientSecret'),
   }).exactOptional(),
   exempt: section('Exempts the account, from the audit record of it on; the report lists it.', {
-    who: sized('Who approved the exemption.', 200),
-    why: sized('Why the account is exempt.', 500),
-    until: text(
+    who: shortText('Who approved the exemption.', 200),
+    why: shortText('Why the account is exempt.', 500),
+    until: pattern(
       'The last day of the exemption, which is included.',
       /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/,
       'an ISO date, such as 2027-01-31',
@@ -126,7 +125,7 @@ const store = z
     }),
     z.strictObject({
       type: storeType('secrets-manager'),
-      region: text(
+      region: pattern(
         '`secrets-manager`: the Region. Default: the Region of the AWS environment.',
         /^[a-z0-9-]{4,30}$/,
         'an AWS Region, such as us-east-1',
@@ -136,7 +135,7 @@ const store = z
   .describe('The secret store.');
 
 const thingspace = section('The API of Verizon ThingSpace.', {
-  baseUrl: checked(
+  baseUrl: predicate(
     'The URL of the API, without `/ts/v1` and `/m2m/v1`.',
     (url) => isSafeUrl(url) && new URL(url).search === '',
     'an https URL (http on loopback only), without user, query or fragment',
@@ -160,7 +159,7 @@ const thingspace = section('The API of Verizon ThingSpace.', {
 /** An S3 bucket and the prefix of the objects in it. */
 const bucket = (about: string) =>
   section(about, {
-    bucket: text('The name of the bucket.', /^[a-z0-9.-]{3,63}$/, 'a bucket name'),
+    bucket: pattern('The name of the bucket.', /^[a-z0-9.-]{3,63}$/, 'a bucket name'),
     prefix: z
       .string()
       .max(512)
@@ -190,7 +189,7 @@ const receipts = section(
 
 const witness = z.strictObject({
   url: safeUrl('The URL of the witness, without `/add-checkpoint`.'),
-  key: text(
+  key: pattern(
     'The verifier key that the witness prints when it starts.',
     /^[^+\s]+\+[0-9a-f]{8}\+B[A-Za-z0-9+/]{43}$/,
     'a witness key: name+id+base64',
@@ -200,7 +199,7 @@ const witness = z.strictObject({
 const audit = section('The audit log.', {
   directory: path('The folder of the log.').default('./audit'),
   signingKeyFile: path('The Ed25519 key that signs checkpoints.').default('./audit.key'),
-  origin: text(
+  origin: pattern(
     'The permanent name of this log. Default: the name in the signing key.',
     /^[^\s+\p{Cc}]{1,200}$/u,
     'a name without spaces and +',
@@ -208,7 +207,7 @@ const audit = section('The audit log.', {
   predecessor: path(
     'The last checkpoint of the log that this one follows. The first record names it.',
   ).exactOptional(),
-  kmsKeyId: nonempty(
+  kmsKeyId: anyText(
     'An Ed25519 key in AWS KMS, instead of `signingKeyFile`.',
     'a KMS key id, alias or ARN',
   ).exactOptional(),
@@ -287,7 +286,7 @@ const heartbeat = section('Tells a monitor that a run over all accounts started 
 });
 
 const http = section('The HTTP interface of `serve`.', {
-  host: text(
+  host: pattern(
     'The address to listen on.',
     /^[A-Za-z0-9.:_-]{1,255}$/,
     'an address or host name',
@@ -312,7 +311,7 @@ export const schema = z
       .describe('The ThingSpace users to rotate.')
       .meta({ accepts: 'a list of accounts' }),
     discover: section('Each secret with a tag is an account, too (`secrets-manager` only).', {
-      tag: sized('The key of the tag.', 128, 'a tag key of 1 to 128 characters'),
+      tag: shortText('The key of the tag.', 128, 'a tag key of 1 to 128 characters'),
     }).exactOptional(),
     pairs: list(
       'Pairs of users of the same ThingSpace account. One run never rotates both, so that ' +

@@ -57,7 +57,7 @@ export function accountRow(
   store: StoreFact | null,
   { fromMs, endMs, fleet, policy }: RowContext,
 ) {
-  const { history, storeDiffers } = compared(logged, store?.passwordSinceMs ?? null, endMs);
+  const { history, storeDiffers } = compareWithStore(logged, store?.passwordSinceMs ?? null, endMs);
   const timeline = timelineOf(history, fleet, policy, endMs);
   const segments = clipped(timeline, fromMs, endMs);
   const latest = segments.at(-1);
@@ -117,7 +117,7 @@ const noteOf = ({ exemption, doubt, ageClass }: Segment): string | null => {
 const clockToleranceMs = 15 * 60_000;
 
 /** The history with what only the store shows, and how its password differs from the log. */
-function compared(logged: AccountHistory, sinceMs: number | null, endMs: number) {
+function compareWithStore(logged: AccountHistory, sinceMs: number | null, endMs: number) {
   const last = logged.changes.at(-1);
   const withChanges = (storeDiffers: 'newer' | 'older' | null, changes: Change[]) => {
     return { history: { ...logged, changes }, storeDiffers };

@@ -22,7 +22,7 @@ export const exceptionTitles = {
   sink: 'Audit storage not writable',
 };
 
-export type Exception = {
+type Found = {
   /** What `audit acknowledge` takes. */
   readonly id: string;
   readonly kind: keyof typeof exceptionTitles;
@@ -33,15 +33,7 @@ export type Exception = {
   readonly records: readonly number[];
   /** Whether it still applies at the end of the period. */
   readonly isOpen: boolean;
-  readonly acknowledgement: {
-    readonly by: string;
-    readonly atMs: number;
-    readonly note: string;
-    readonly sequence: number;
-  } | null;
 };
-
-type Found = Omit<Exception, 'acknowledgement'>;
 
 /** Every exception; the most serious kind first, then by account and time. */
 export function exceptionsOf(
@@ -49,7 +41,7 @@ export function exceptionsOf(
   history: LogHistory,
   verification: Verification,
   fromMs: number,
-): readonly Exception[] {
+) {
   const found = [
     ...ofIntegrity(verification),
     ...rows.flatMap((row) => [
