@@ -1,23 +1,17 @@
 // audit archive: complete months of the log as bundles in another folder. The bundles are written
 // and verified first; the months are removed from the log only with --delete.
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { openSigner, openVerifiers } from '../app.ts';
 import { type ArchivedMonth, archivedMonths } from '../audit/archive.ts';
 import { isBundleOf, sha256Of, zipBundle } from '../audit/bundle-files.ts';
+import { syncFolder } from '../audit/disk.ts';
 import { removeMonths, storeFrontier } from '../audit/file-segments.ts';
 import { verifyLog } from '../audit/verify.ts';
-import { explainErrors, UsageError } from '../config/errors.ts';
+import { UsageError } from '../config/errors.ts';
+import { osErrorText } from '../rotation/failure.ts';
 import { isoDay, parseWhen } from '../time.ts';
 import { type Session, withSession } from './context.ts';
 import { printResult, type Shell, tell } from './terminal.ts';
@@ -94,7 +88,7 @@ async function writeBundles(
   const bundles: Bundle[] = [];
   for await (const { month, size, frontier, files } of archivedMonths(options)) {
     const file = join(folder, `audit-${month}.zip`);
-    const zip = storeBundle(folder, file, files);
+    const zip = await storeBundle(folder, file, files);
     await storeFrontier(config.audit.directory, clock, size, frontier.text);
     bundles.push({ month, size, file, sha256: sha256Of(zip) });
   }
@@ -102,30 +96,23 @@ async function writeBundles(
 }
 
 /** Writes the bundle, or takes the one that is there, and verifies it. Returns its bytes. */
-function storeBundle(folder: string, file: string, files: ArchivedMonth['files']): Uint8Array {
-  const stored = explainErrors(`--out ${file}`, () => {
-    mkdirSync(folder, { recursive: true });
+async function storeBundle(folder: string, file: string, files: ArchivedMonth['files']) {
+  try {
+    await mkdir(folder, { recursive: true });
     if (!existsSync(file)) {
-      writeFileSync(`${file}.new`, zipBundle(files), { mode: 0o640, flush: true });
-      renameSync(`${file}.new`, file);
-      syncFolder(folder);
+      await writeFile(`${file}.new`, zipBundle(files), { mode: 0o640, flush: true });
+      await rename(`${file}.new`, file);
+      await syncFolder(folder);
     }
-    return readFileSync(file);
-  });
-  if (isBundleOf(stored, files)) return stored;
+    const stored = await readFile(file);
+    if (isBundleOf(stored, files)) return stored;
+  } catch (error) {
+    throw new UsageError(`--out ${file}: ${osErrorText(error)}.`);
+  }
   throw new UsageError(
     `--out ${file}: the file exists and is another bundle than this month makes. No file is ` +
       'overwritten.',
   );
-}
-
-function syncFolder(folder: string): void {
-  const fd = openSync(folder, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 async function record(

@@ -1,4 +1,4 @@
-// Files that a flag names: read as they are, or written once. Never overwrites.
+// Files that a flag names.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';

@@ -100,9 +100,8 @@ function labelOf({ account, largestAgeMs, succeeded, failed, unknown, stops }: A
 function AgeStrip({ row, scale }: { row: AccountRow; scale: Scale }) {
   const projection = project(scale);
   const { x, y } = projection;
-  const { segments, stops, attempts } = row;
+  const { segments, stops, attempts, changes } = row;
   const { area, age, over } = agePaths(segments, projection);
-  const changes = row.changes.filter(({ timeMs: ms }) => ms >= scale.fromMs && ms < scale.endMs);
   const outside = changes.filter(({ by }) => by === 'outside');
   const rotations = changes.filter(({ by }) => by !== 'outside');
   const failures = attempts.filter(({ status }) => status === 'failure' || status === 'unknown');
