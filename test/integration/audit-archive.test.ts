@@ -325,7 +325,7 @@ test('the writer goes on only from a frontier that a key of the log signed', asy
     return 'open';
   };
 
-  write(text.replace(/^(— \S+ .{20})./m, (_, head) => `${head}/`));
+  write(text.replace(/^(— \S+ .{20})(.)/m, (_, head, one) => head + (one === '/' ? '+' : '/')));
   const damaged = await open();
   write(await forged(signer.verifierKey));
   const named = await open();
