@@ -70,11 +70,8 @@ function checkMonth(before: string, nowMs: number): void {
     );
 }
 
-async function writeBundles(
-  { config, rotator, clock }: Session,
-  before: string,
-  folder: string,
-): Promise<Bundle[]> {
+async function writeBundles(session: Session, before: string, folder: string): Promise<Bundle[]> {
+  const { config, rotator, clock } = session;
   const { source } = rotator.audit;
   const signer = await openSigner(config, clock);
   const newest = (await source.segments()).at(-1)?.month ?? before;

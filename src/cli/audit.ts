@@ -170,14 +170,8 @@ function parsePolicy(policy: string | undefined, count: number): number | undefi
 }
 
 /** `verify --json`: an interface. Times are ISO 8601, hashes base64. */
-function verificationJson({
-  newest,
-  cosignatures,
-  firstTimeMs,
-  lastTimeMs,
-  findings,
-  ...rest
-}: Verification) {
+function verificationJson(found: Verification) {
+  const { newest, cosignatures, firstTimeMs, lastTimeMs, findings, ...rest } = found;
   const timeOf = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
   return {
     ...rest,

@@ -87,11 +87,8 @@ export async function withSession<T>(
 type Append = (audit: AuditWriter, trigger: Trigger) => Promise<void>;
 
 /** Appends records to the audit log, and signs it. Throws as the log does. */
-export async function recordWith(
-  { writeLine, user, isAttended, pid }: Shell,
-  config: Config,
-  append: Append,
-): Promise<void> {
+export async function recordWith(shell: Shell, config: Config, append: Append): Promise<void> {
+  const { writeLine, user, isAttended, pid } = shell;
   const context = auditContextOf(user);
   const runtime = { clock: openClock(), context, writeLine, observe: () => undefined };
   const kind = isAttended ? 'manual' : 'unattended';

@@ -77,7 +77,7 @@ export async function demo(shell: Shell, flags: { directory?: string }): Promise
   // The log, with its receipts, is written into the folder: it would hide the output.
   const log = createWriteStream(join(folder, 'rotator.log'), { flags: 'a', mode: 0o600 });
   try {
-    await prepare(shell, openClock(), folder, simulator);
+    await prepare(shell, folder, simulator.baseUrl);
     const file = join(folder, 'rotator.yaml');
     const quiet: Shell = {
       ...shell,
@@ -114,15 +114,11 @@ function createFolder(folder: string): void {
 }
 
 /** The files of `init`, and three secrets of some age. */
-async function prepare(
-  shell: Shell,
-  clock: Clock,
-  folder: string,
-  simulator: ThingSpaceSimulator,
-): Promise<void> {
+async function prepare(shell: Shell, folder: string, baseUrl: string): Promise<void> {
+  const clock = openClock();
   await createFiles(shell, join(folder, 'rotator.yaml'), {
     store: 'file',
-    baseUrl: simulator.baseUrl,
+    baseUrl,
     accounts: accounts.map(({ name }) => ({ name, secretId: secretIdOf(name) })),
   });
   const identity = await readIdentityFile(join(folder, 'rotator.key'));

@@ -28,9 +28,11 @@ type OrderFlags = {
   idempotencyKey?: string;
 };
 
+type RotateFlags = OrderFlags & { dryRun?: boolean; trigger?: 'schedule' | 'manual' };
+
 export async function rotate(
   shell: Shell,
-  flags: OrderFlags & { dryRun?: boolean; trigger?: 'schedule' | 'manual' },
+  flags: RotateFlags,
   ...names: string[]
 ): Promise<number> {
   if (flags.dryRun) {

@@ -56,6 +56,8 @@ export function withoutNulls(value: unknown): unknown {
   );
 }
 
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 export const prefix = 'ROTATOR_';
 /** Variables with the prefix that are not keys of the configuration. */
 const others = [`${prefix}CONFIG`];
@@ -74,11 +76,7 @@ export function variableOf(path: Path): string {
  * list of texts can have commas. An empty variable is ignored. Throws a UsageError for a variable
  * that is not a key.
  */
-export function withEnvironment(
-  input: Input,
-  env: Readonly<Record<string, string | undefined>>,
-  root: Node,
-): Input {
+export function withEnvironment(input: Input, env: Environment, root: Node): Input {
   const problems: string[] = [];
   const origins = new Map<string, string>();
   let value = input.value;

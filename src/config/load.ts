@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import {
+  type Environment,
   type Input,
   type Node,
   nodeAt,
@@ -42,7 +43,7 @@ export type ConfigSource = {
   readonly file: string;
   /** Relative paths start here. */
   readonly folder: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Environment;
 };
 
 /** The JSON Schema of the configuration, with `accepts` on every value. */
@@ -61,7 +62,7 @@ export function describeConfig(): Node {
  */
 export async function loadConfig(from: {
   file?: string | undefined;
-  env: ConfigSource['env'];
+  env: Environment;
   cwd: string;
 }): Promise<Config> {
   const { env, cwd } = from;
@@ -133,49 +134,48 @@ function describeIssue(issue: z.core.$ZodIssue, root: Node): Problem[] {
   return [{ path, says: `${name} ${says}` }];
 }
 
+/** A section whose values under `keys` are paths, from the folder of the configuration. */
+function withPaths<Section extends object>(
+  folder: string,
+  section: Section,
+  ...keys: readonly (keyof Section)[]
+): Section {
+  const given = keys.filter((key) => section[key] !== undefined);
+  const paths = given.map((key) => [key, resolve(folder, String(section[key]))] as const);
+  return { ...section, ...Object.fromEntries(paths) };
+}
+
 /** Paths become absolute; each account gets its secret, and its complete policy and schedule. */
 function complete(parsed: Parsed, folder: string): Config {
-  const { notify, ...others } = parsed;
-  const { store, receipts, http } = others;
-  const withPaths = <Section extends object>(
-    section: Section,
-    ...keys: readonly (keyof Section)[]
-  ): Section => {
-    const given = keys.filter((key) => section[key] !== undefined);
-    const paths = given.map((key) => [key, resolve(folder, String(section[key]))] as const);
-    return { ...section, ...Object.fromEntries(paths) };
-  };
-  const audit = withPaths(others.audit, 'directory', 'signingKeyFile', 'predecessor');
+  const { notify, store, receipts, http, ...others } = parsed;
+  const audit = withPaths(folder, others.audit, 'directory', 'signingKeyFile', 'predecessor');
   return {
     ...others,
     audit,
-    store: store.type === 'file' ? withPaths(store, 'directory', 'identityFile') : store,
+    store: store.type === 'file' ? withPaths(folder, store, 'directory', 'identityFile') : store,
     accounts: parsed.accounts.map(({ policy, schedule, ...account }) => ({
       ...account,
       secretId: account.secretId ?? account.name,
       ...(policy && { policy: { ...parsed.policy, ...policy } }),
       ...(schedule && { schedule: { ...parsed.schedule, ...schedule } }),
     })),
-    receipts: withPaths(receipts, 'directory', 'identityFile'),
-    ...(notify && { notify: completeNotify(notify, audit, withPaths) }),
-    http: withPaths(http, 'tokenFile', 'readTokenFile'),
+    receipts: withPaths(folder, receipts, 'directory', 'identityFile'),
+    ...(notify && { notify: completeNotify(notify, audit, folder) }),
+    http: withPaths(folder, http, 'tokenFile', 'readTokenFile'),
   };
 }
 
 type Notify = NonNullable<Parsed['notify']>;
 
-function completeNotify(
-  { receivers, stateFile, allIsWell, webhook, ...common }: Notify,
-  audit: Parsed['audit'],
-  withPaths: <Section extends object>(section: Section, key: keyof Section) => Section,
-): NotifyConfig {
+function completeNotify(notify: Notify, audit: Parsed['audit'], folder: string): NotifyConfig {
+  const { receivers, stateFile, allIsWell, webhook, ...common } = notify;
   const all = webhook === undefined ? receivers : [{ name: 'default', webhook, ...common }];
   const beside = audit.s3 ? undefined : join(dirname(audit.directory), 'notifications.jsonl');
   const file = stateFile ?? beside;
   return {
     allIsWell,
-    receivers: all.map((receiver) => withPaths(receiver, 'secretFile')),
-    ...(file !== undefined && withPaths({ stateFile: file }, 'stateFile')),
+    receivers: all.map((receiver) => withPaths(folder, receiver, 'secretFile')),
+    ...(file !== undefined && { stateFile: resolve(folder, file) }),
   };
 }
 

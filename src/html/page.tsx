@@ -63,12 +63,10 @@ export const renderPage = (page: { toString(): unknown }): string =>
     (character) => `&#${character.codePointAt(0)};`,
   );
 
+type SectionProps = PropsWithChildren<{ id: string; title: string }>;
+
 /** A part of a page with a heading that links and screen readers find. */
-export const Section = ({
-  id,
-  title,
-  children,
-}: PropsWithChildren<{ id: string; title: string }>) => (
+export const Section = ({ id, title, children }: SectionProps) => (
   <section aria-labelledby={id}>
     <h2 id={id}>{title}</h2>
     {children}
@@ -90,11 +88,9 @@ export const Time = ({ ms, nowMs }: { ms: number; nowMs?: number | undefined }) 
 export const Day = ({ ms }: { ms: number | null }) =>
   ms === null ? <>—</> : <time>{isoDay(ms)}</time>;
 
-export const Tag = ({
-  tone,
-  id,
-  children,
-}: PropsWithChildren<{ tone: Tone; id?: string | undefined }>) => (
+type TagProps = PropsWithChildren<{ tone: Tone; id?: string | undefined }>;
+
+export const Tag = ({ tone, id, children }: TagProps) => (
   <span id={id} class={`tag ${tone}`}>
     {children}
   </span>
@@ -126,16 +122,10 @@ export const mapChunks = <Item,>(
     return <div class={part.length === chunkSize ? 'chunk' : undefined}>{render(part, from)}</div>;
   });
 
+type TableProps = { name: TableName; label: string; rows: readonly (readonly Child[])[] };
+
 /** A table, whose rows become cards on a narrow screen. The first cell is the head of its row. */
-export const Table = ({
-  name,
-  label,
-  rows,
-}: {
-  name: TableName;
-  label: string;
-  rows: readonly (readonly Child[])[];
-}) => (
+export const Table = ({ name, label, rows }: TableProps) => (
   <>
     {mapChunks(rows, (part, from) => (
       <table class={name} aria-label={from === 0 ? label : `${label}, from number ${from + 1}`}>

@@ -1,7 +1,6 @@
 // The row of one account: its age class at the end of the period, the verdict of each of its days,
 // the largest age of its password, and what happened.
 
-import type { Limits } from '../audit/facts.ts';
 import type { AccountStatus } from '../rotation/status.ts';
 import { dayMs } from '../time.ts';
 import { type AccountHistory, type Attempt, type Change, isMember } from './history.ts';
@@ -13,6 +12,7 @@ import {
   daysOf,
   limitsAt,
   noVerdicts,
+  type RowContext,
   type Segment,
   timelineOf,
 } from './timeline.ts';
@@ -40,30 +40,18 @@ export function storeFactOf({ state, reason, passwordSinceMs }: KnownStatus): St
 /** `removed`: it left the inventory before the end of the period. */
 export type Bucket = AgeClass | 'removed';
 
-/** What all rows of a report share. */
-export type RowContext = {
-  readonly fromMs: number;
-  readonly endMs: number;
-  /** The limits of the fleet, as the log has them, and those for a log without any. */
-  readonly fleet: AccountHistory['policies'];
-  readonly policy: Limits;
-};
-
 export type AccountRow = ReturnType<typeof accountRow>;
 
 /** The row of one account at `endMs`, over the period from `fromMs`. */
-export function accountRow(
-  logged: AccountHistory,
-  store: StoreFact | null,
-  { fromMs, endMs, fleet, policy }: RowContext,
-) {
+export function accountRow(logged: AccountHistory, store: StoreFact | null, context: RowContext) {
+  const { fromMs, endMs } = context;
   const { history, storeDiffers } = compareWithStore(logged, store?.passwordSinceMs ?? null, endMs);
-  const timeline = timelineOf(history, fleet, policy, endMs);
+  const timeline = timelineOf(history, context);
   const segments = clipped(timeline, fromMs, endMs);
   const latest = segments.at(-1);
   const last = isMember(history, endMs) ? latest : undefined;
   const ageMs = last?.ageMs == null ? null : last.ageMs + (last.toMs - last.fromMs);
-  const limits = latest?.limits ?? limitsAt(endMs, history.policies, fleet, policy);
+  const limits = latest?.limits ?? limitsAt(endMs, history.policies, context);
   const attempts = history.attempts.filter(({ intendedAtMs }) => intendedAtMs >= fromMs);
   const countOf = (...statuses: readonly Attempt['status'][]): number =>
     attempts.filter(({ status }) => statuses.includes(status)).length;

@@ -49,13 +49,10 @@ export async function buildReport(options: ReportOptions) {
   const verification = await verifyLog(source, { verifiers, consistentWith, nowMs });
   await checkPeriod(source, fromMs);
   const { history, sampling, records } = await readHistory(source, fromMs, endMs);
-  const fleet = history.policies;
+  const context = { fromMs, endMs, fleet: history.policies, policy };
   const { inPeriod, atEnd, changes } = populationOf(history, options, endMs);
   const rows = inPeriod
-    .map((one) => {
-      const fact = store?.get(one.account) ?? null;
-      return accountRow(one, fact, { fromMs, endMs, fleet, policy });
-    })
+    .map((one) => accountRow(one, store?.get(one.account) ?? null, context))
     .sort(worstFirst);
   const buckets = countBuckets(rows);
   const { samples, proofs } = await drawSamples(source, sampling, verification, sampleCount);
@@ -69,7 +66,7 @@ export async function buildReport(options: ReportOptions) {
     endMs,
     madeAtMs: nowMs,
     /** That of the fleet, at the end of the period. */
-    policy: limitsAt(endMs, [], fleet, policy),
+    policy: limitsAt(endMs, [], context),
     /** The accounts of the inventory at the end of the period. */
     verdict: {
       accounts: atEnd.length,

@@ -24,28 +24,29 @@ export type Segment = {
   readonly exemption: Exemption | null;
 };
 
+/** What all rows of a report share. */
+export type RowContext = {
+  readonly fromMs: number;
+  readonly endMs: number;
+  /** The limits of the fleet, as the log has them, and those for a log without any. */
+  readonly fleet: AccountHistory['policies'];
+  readonly policy: Limits;
+};
+
 /** The setting at a moment; before the first one that is known, the first one. */
-export function limitsAt(
-  timeMs: number,
-  own: readonly Setting[],
-  fleet: readonly Setting[],
-  fallback: Limits,
-): Limits {
+export function limitsAt(timeMs: number, own: readonly Setting[], context: RowContext): Limits {
+  const { fleet, policy } = context;
   const mine = own.findLast(({ fromMs }) => fromMs <= timeMs)?.value;
   if (mine) return mine;
   const common = fleet.findLast(({ fromMs }) => fromMs <= timeMs) ?? fleet[0];
-  const { maxAgeDays, rotateAfterDays } = common?.value ?? fallback;
+  const { maxAgeDays, rotateAfterDays } = common?.value ?? policy;
   if (rotateAfterDays <= maxAgeDays) return { maxAgeDays, rotateAfterDays };
-  return { maxAgeDays, rotateAfterDays: Math.min(fallback.rotateAfterDays, maxAgeDays) };
+  return { maxAgeDays, rotateAfterDays: Math.min(policy.rotateAfterDays, maxAgeDays) };
 }
 
 /** The segments of an account up to `endMs`, in order; none where it was not in the inventory. */
-export function timelineOf(
-  history: AccountHistory,
-  fleet: readonly Setting[],
-  fallback: Limits,
-  endMs: number,
-): Segment[] {
+export function timelineOf(history: AccountHistory, context: RowContext): Segment[] {
+  const { fleet, endMs } = context;
   const { memberships, policies, exemptions, changes, doubts } = history;
   const fixed = [
     ...[...memberships, ...exemptions, ...doubts].flatMap(({ fromMs, toMs }) => [fromMs, toMs]),
@@ -54,7 +55,7 @@ export function timelineOf(
   ].filter((ms) => ms !== null);
   const momentAt = (fromMs: number) => {
     const change = changes.findLast(({ timeMs }) => timeMs <= fromMs) ?? null;
-    const limits = limitsAt(fromMs, policies, fleet, fallback);
+    const limits = limitsAt(fromMs, policies, context);
     const doubt = holdsAt(doubts, fromMs);
     return { fromMs, change, limits, doubt, exemption: holdsAt(exemptions, fromMs) };
   };
