@@ -98,19 +98,17 @@ export async function demo(shell: Shell, flags: { directory?: string }): Promise
 
 /** A new folder, or that of an earlier demo. Other content is a UsageError. */
 function createFolder(folder: string): void {
-  if (existsSync(folder)) {
-    if (!existsSync(join(folder, marker)) && readdirSync(folder).length > 0)
-      throw new UsageError(
-        `${folder} exists, and no demo created it. Name another folder with --directory.`,
-      );
-    rmSync(folder, { recursive: true });
-  }
-  const note = 'Created by thingspace-rotator demo; the next demo replaces it.\n';
+  const advice = ' Name another folder with --directory.';
   const create = (): void => {
+    const isEmpty = !existsSync(folder) || readdirSync(folder).length === 0;
+    if (!isEmpty && !existsSync(join(folder, marker)))
+      throw new UsageError(`${folder} exists, and no demo created it.${advice}`);
+    rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const note = 'Created by thingspace-rotator demo; the next demo replaces it.\n';
     writeFileSync(join(folder, marker), note);
   };
-  explainErrors(`Cannot create ${folder}`, create, ' Name another folder with --directory.');
+  explainErrors(`Cannot create ${folder}`, create, advice);
 }
 
 /** The files of `init`, and three secrets of some age. */

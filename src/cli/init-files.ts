@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { generateSigningKey } from '../audit/checkpoint.ts';
 import { recordFacts } from '../audit/facts.ts';
-import { UsageError } from '../config/errors.ts';
+import { explainErrors, UsageError } from '../config/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
 import { markOf } from '../stores/folders.ts';
@@ -40,7 +40,8 @@ export async function createFiles(
   const files = await newFiles(shell, configFile, setup, signing);
   refuseExisting(files, audit);
 
-  const createdFolder = mkdirSync(folder, { recursive: true });
+  const create = (): string | undefined => mkdirSync(folder, { recursive: true });
+  const createdFolder = explainErrors(`Cannot create ${folder}`, create);
   const written: string[] = [];
   try {
     for (const { file, text, mode } of files) {
@@ -120,9 +121,15 @@ const storeText = {
 `,
 };
 
+/** A name in YAML: in quotes where it would be a number or another value. */
+const plain = (name: string): string =>
+  /^[a-z/_](.*[^:])?$/i.test(name) && !/^(true|false|null)$/i.test(name)
+    ? name
+    : JSON.stringify(name);
+
 function configText({ schema }: Shell, { store, baseUrl, accounts }: Setup, recipient: string) {
   const listed = accounts
-    .map(({ name, secretId }) => `  - name: ${name}\n    secretId: ${secretId}\n`)
+    .map((one) => `  - name: ${plain(one.name)}\n    secretId: ${plain(one.secretId)}\n`)
     .join('');
   const discover =
     store === 'file'

@@ -1,7 +1,7 @@
 // Mistakes in usage or configuration: exit code 2. A message names the key, its place and what is
 // accepted, and never the value, which can be a secret in the wrong place.
 
-import { osErrorText } from '../rotation/failure.ts';
+import { errnoOf, osErrorText } from '../rotation/failure.ts';
 
 /** Wrong usage or configuration. `problems` are sentences, one per mistake. */
 export class UsageError extends Error {
@@ -20,6 +20,7 @@ export function explainErrors<T>(subject: string, work: () => T, advice = ''): T
   try {
     return work();
   } catch (error) {
+    if (errnoOf(error) === '') throw error;
     throw new UsageError(`${subject}: ${osErrorText(error)}.${advice}`);
   }
 }

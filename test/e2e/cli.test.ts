@@ -167,6 +167,20 @@ sampled('init never overwrites, and writes nothing when one file exists', async 
   expect(readFileSync(join(folder, 'audit.key'), 'utf8')).toBe('precious');
 });
 
+sampled('init in a folder that cannot be created says why', async () => {
+  const folder = tempFolder();
+  writeFileSync(join(folder, 'file'), '');
+
+  const { code, stderr } = await run(['init', '--account', 'a', '--config', 'file/rotator.yaml'], {
+    cwd: folder,
+  });
+
+  expect([code, stderr]).toEqual([
+    2,
+    `error: Cannot create ${folder}/file: the file exists already.\n`,
+  ]);
+});
+
 sampled('init without an account, or with a wrong one, writes nothing', async () => {
   const folder = tempFolder();
   const cases: [string[], RegExp][] = [
@@ -192,10 +206,11 @@ sampled('init writes a valid configuration, private keys, and an audit log', asy
   const folder = tempFolder();
 
   const { code } = await run(
-    ['init', '--account', 'fleet-east', '--account', 'b=other/b', '--config', 'new/rotator.yaml'],
-    {
-      cwd: folder,
-    },
+    [
+      ...['init', '--account', 'fleet-east', '--account', 'b=other/b', '--account', '4711=null'],
+      ...['--config', 'new/rotator.yaml'],
+    ],
+    { cwd: folder },
   );
 
   expect(code).toBe(0);
@@ -217,6 +232,7 @@ sampled('init writes a valid configuration, private keys, and an audit log', asy
   expect(existsSync(schema)).toBe(true);
   expect(text).toContain('secretId: thingspace/fleet-east');
   expect(text).toContain('secretId: other/b');
+  expect(text).toContain('- name: "4711"\n    secretId: "null"\n');
   expect(
     (await run(['check', '--offline', '--config', 'new/rotator.yaml'], { cwd: folder })).code,
   ).toBe(0);
