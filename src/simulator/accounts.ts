@@ -60,9 +60,16 @@ export const sessionExpired = {
 };
 
 export type AccountRules = {
+  /** UTC milliseconds, for the ends of tokens and sessions; default the clock of the system. */
   readonly nowMs: () => number;
+  /** The password that a reset gives; default twelve random letters and digits. */
   readonly generatePassword: (username: string) => string;
+  /** Whether a reset ends all sessions of the user, also its own. Not documented; default false. */
   readonly resetEndsSessions: boolean;
+  /**
+   * Whether a wrong oldPassword counts as a failed login. Not documented; default true, the
+   * stricter rule.
+   */
   readonly wrongOldPasswordCounts: boolean;
 };
 

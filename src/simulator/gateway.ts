@@ -8,7 +8,15 @@ import { type Answer, gatewayFault, invalid, oauthError } from './answers.ts';
 import type { CallName } from './faults.ts';
 
 export type GatewayOptions = {
+  /**
+   * Whether a repeated token request gives the remaining time. Not documented; default false:
+   * always 3600.
+   */
   readonly expiresInCountsDown?: boolean;
+  /**
+   * Refuses apostrophe, less-than and backslash in request fields, as documented. Default false:
+   * passwords may hold them.
+   */
   readonly refusesInvalidCharacters?: boolean;
 };
 
