@@ -8,23 +8,14 @@ import { auditContextOf, compose, type Runtime } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { RotationEvent } from '../rotation/event.ts';
-import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { createNextRunMs, findScheduleProblem } from '../scheduler/cron.ts';
 import type { Emit, SchedulerEvent } from '../scheduler/events.ts';
 import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
-import {
-  type AccountEntry,
-  agesOf,
-  isExempt,
-  isOverdue,
-  isStale,
-  isWell,
-} from '../scheduler/status-cache.ts';
+import { isWell } from '../scheduler/status-cache.ts';
 import { createAlerts } from '../telemetry/alerts.ts';
 import { type Heartbeat, heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
 import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
-import type { AccountFigures } from '../telemetry/metrics.ts';
 import { openJournal } from '../telemetry/notification-journal.ts';
 import { type Notifier, openNotifier } from '../telemetry/notifier.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
@@ -267,31 +258,4 @@ function readWebhookKey(receiver: string, file: string): KeyObject {
       `${place} ${file}: a secret has at least ${minWebhookKeyBytes} characters`,
     );
   return createSecretKey(key);
-}
-
-/** What the metrics show of the accounts. */
-export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
-  return entries.map((entry) => {
-    const { account, policy, blocked, reason, failingSinceMs: sinceMs } = entry;
-    const ages = agesOf(entry, nowMs);
-    return {
-      account: account.name,
-      state: blocked === undefined ? entry.state : 'stopped',
-      ageDays: ages?.ageDays,
-      daysLeft: ages?.daysLeft,
-      lastSuccessMs: entry.lastSuccessMs,
-      condition: {
-        isEnabled: account.enabled,
-        isExempt: isExempt(entry, nowMs),
-        isOverdue: isOverdue(entry, nowMs),
-        isStale: isStale(entry, nowMs),
-        exemptUntilMs: exemptUntilMs(account),
-        limitDays: policy.maxAgeDays,
-        dueAtMs: ages?.dueAtMs,
-        nextRunMs: entry.nextRunMs,
-        evidenceAtMs: entry.evidenceAtMs,
-        failing: reason && sinceMs !== undefined ? { sinceMs, reason } : undefined,
-      },
-    };
-  });
 }
