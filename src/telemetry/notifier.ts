@@ -22,7 +22,7 @@ import {
   severityOf,
 } from './notification.ts';
 import type { Journal } from './notification-journal.ts';
-import type { PostFailure, Receiver } from './webhook.ts';
+import type { DeliveryFailure, Receiver } from './webhook.ts';
 
 export type NotifierOptions = {
   readonly receivers: readonly Receiver[];
@@ -298,7 +298,7 @@ async function deliverAll(state: State, receiver: Receiver): Promise<void> {
   }
 }
 
-function noteFailure(state: State, name: string, message: Message, failed: PostFailure): void {
+function noteFailure(state: State, name: string, message: Message, failed: DeliveryFailure): void {
   const { clock, log, retries, refused, onDelivery = () => {} } = state;
   const { detail, isFinal, retryAfterMs } = failed;
   const nowMs = clock.monotonicMs();
