@@ -2,7 +2,8 @@
 // to a datagram socket, so the program `systemd-notify` does it; the unit must set
 // NotifyAccess=all. Without NOTIFY_SOCKET nothing is sent.
 
-import { spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import pLimit from 'p-limit';
 
 export type Systemd = {
   /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
@@ -34,7 +35,7 @@ export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
   const watchdogUsec = Number(env['WATCHDOG_USEC'] ?? 0);
   const isForThisProcess = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid);
   const hasWatchdog = isForThisProcess && watchdogUsec > 0;
-  let last: Promise<void> = Promise.resolve();
+  const inOrder = pLimit(1);
   let hasFailed = false;
 
   const fail = (detail: string): void => {
@@ -43,26 +44,15 @@ export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
   };
   const send = (assignments: readonly string[]): Promise<void> =>
     new Promise((resolve) => {
-      const child = spawn(command, assignments, {
-        env: childEnv,
-        stdio: 'ignore',
-        timeout: timeoutMs,
-      });
-      child.once('error', (error: NodeJS.ErrnoException) => {
-        fail(`${command} cannot be started (${error.code ?? 'an unexpected error'})`);
-        resolve();
-      });
-      child.once('exit', (code) => {
-        if (code !== 0) fail(`${command} ended with ${code ?? 'a signal'}`);
+      execFile(command, assignments, { env: childEnv, timeout: timeoutMs }, (error) => {
+        if (typeof error?.code === 'string') fail(`${command} cannot be started (${error.code})`);
+        else if (error) fail(`${command} ended with ${error.code ?? 'a signal'}`);
         resolve();
       });
     });
 
   return {
-    notify: (...assignments) => {
-      last = last.then(() => send(assignments));
-      return last;
-    },
+    notify: (...assignments) => inOrder(() => send(assignments)),
     hasWatchdog,
     everyMs: hasWatchdog ? Math.floor(watchdogUsec / 2_000) : statusEveryMs,
   };
