@@ -12,6 +12,7 @@ import { within } from '../rotation/deadline.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
+import { dayMs } from '../time.ts';
 import { type AttemptRunner, isTooCloseToPair } from './attempt-runner.ts';
 import { createCircuitBreaker, type Outage } from './circuit-breaker.ts';
 import { jitterMs, keyOf, type NextRunMs, nextRuns, type Schedule } from './cron.ts';
@@ -29,7 +30,7 @@ import { createDueQueue } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
 import { createProbeSchedule } from './outage.ts';
-import { checkpoint, flush, openRunLog, type RunRequest } from './run-log.ts';
+import { openRunLog, type RunRequest } from './run-log.ts';
 import { createStatusCache } from './status-cache.ts';
 import { openTokenBucket, type Rate } from './token-bucket.ts';
 
@@ -70,7 +71,6 @@ export type SchedulerOptions = {
   readonly pace?: Pace;
 };
 
-const dayMs = 86_400_000;
 /** A difference between the clocks that is reported. */
 const clockStepMs = 60_000;
 
@@ -108,7 +108,7 @@ export function openScheduler(options: SchedulerOptions) {
     request: (name: string, ask: Ask, request?: RunRequest): Promise<Result | null> =>
       attemptNow(state.dispatcher, name, ask, request),
     /** Resolves when the runs that have begun are in the audit log, or failed to be. */
-    recorded: (): Promise<void> => flush(state.dispatcher.runLog),
+    recorded: (): Promise<void> => state.dispatcher.runLog.flush(),
     /** The outage in progress; null when there is none. */
     outage: (): Outage | null => runner.breaker.outage(),
     /** Milliseconds since the scheduler loop last ran. */
@@ -261,7 +261,7 @@ function doDailyWork(state: State, nowMs: number): void {
   const { clock, emit } = state.options;
   const { runner, runLog } = state.dispatcher;
   state.nextDailyMs = nowMs + dayMs;
-  void checkpoint(runLog);
+  void runLog.checkpoint();
   emit({ event: 'day.passed', entries: runner.statuses.entries(), atMs: clock.nowMs() });
 }
 
@@ -290,8 +290,7 @@ async function stop(state: State): Promise<void> {
   await state.loop;
   await runner.keyedQueue.idle();
   endRuns(state.dispatcher);
-  await checkpoint(runLog);
-  await flush(runLog);
+  await runLog.checkpoint();
 }
 
 function findConflict(runner: AttemptRunner, name: string, force: boolean): string | null {
