@@ -21,6 +21,12 @@ type Times = {
 
 export type Schedule = Times & { readonly jitterMinutes: number };
 
+/** The schedule of an account: its own, or the common one. */
+export const scheduleOf = (
+  account: { readonly schedule?: Schedule | undefined },
+  { schedule }: { readonly schedule: Schedule },
+): Schedule => account.schedule ?? schedule;
+
 /** The same for schedules with the same runs. */
 export const keyOf = ({ cron, timezone }: Times): string => `${cron} ${timezone}`;
 
