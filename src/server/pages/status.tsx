@@ -5,7 +5,7 @@ import type { Child } from 'hono/jsx';
 import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/page.tsx';
 import { explain } from '../../rotation/catalogue.ts';
 import type { Facts, Reason } from '../../rotation/failure.ts';
-import type { Outage } from '../../scheduler/circuit-breaker.ts';
+import { dependencyNames, type Outage } from '../../scheduler/circuit-breaker.ts';
 import {
   type AccountEntry,
   agesOf,
@@ -121,8 +121,6 @@ function verdictOf(options: PageOptions): readonly [Tone, string] {
   return ['good', entries.length === 1 ? 'The account is healthy.' : `All ${all} are healthy.`];
 }
 
-const dependencies = { store: 'The secret store', thingspace: 'ThingSpace' } as const;
-
 const Verdict = (options: PageOptions) => {
   const { nowMs, outage, nextRunMs, timezone, notReady } = options;
   const [tone, text] = verdictOf(options);
@@ -136,7 +134,7 @@ const Verdict = (options: PageOptions) => {
       ))}
       {outage && (
         <p>
-          {dependencies[outage.dependency]}
+          {dependencyNames[outage.dependency]}
           {' has been unreachable since '}
           <Time ms={outage.sinceMs} nowMs={nowMs} />. The service probes with one account at a time.
         </p>
