@@ -172,7 +172,7 @@ function receive(simulation: Simulation, request: IncomingMessage, response: Ser
   const path = (request.url ?? '').split('?')[0] ?? '';
   const line: Line = {
     number: requests.length + 1,
-    call: routes[path]?.call ?? 'unknown',
+    call: routes[path]?.name ?? 'unknown',
     method: request.method ?? '',
     path,
     startedMs: performance.now(),

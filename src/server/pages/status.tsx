@@ -257,27 +257,29 @@ const Status = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
     <>
       <Tag tone={tone}>{word}</Tag>
       {entry.reason !== undefined && <span class="note">{entry.reason}</span>}
-      {entry.checkedAtMs !== undefined && (
-        <span class="note">
-          {'Checked '}
-          <Time ms={entry.checkedAtMs} nowMs={nowMs} />
-        </span>
+      <Dated text="Checked " ms={entry.checkedAtMs} nowMs={nowMs} />
+      {entry.evidenceAtMs !== entry.checkedAtMs && (
+        <Dated text="Last confirmed " ms={entry.evidenceAtMs} nowMs={nowMs} />
       )}
-      {entry.evidenceAtMs !== undefined && entry.evidenceAtMs !== entry.checkedAtMs && (
-        <span class="note">
-          {'Last confirmed '}
-          <Time ms={entry.evidenceAtMs} nowMs={nowMs} />
-        </span>
-      )}
-      {entry.failingSinceMs !== undefined && entry.failures > 1 && (
-        <span class="note">
-          {`${counted(entry.failures, 'failure')} since `}
-          <Time ms={entry.failingSinceMs} nowMs={nowMs} />
-        </span>
+      {entry.failures > 1 && (
+        <Dated
+          text={`${counted(entry.failures, 'failure')} since `}
+          ms={entry.failingSinceMs}
+          nowMs={nowMs}
+        />
       )}
     </>
   );
 };
+
+/** A note with its time; nothing when the time is not known. */
+const Dated = (of: { text: string; ms: number | undefined; nowMs: number }) =>
+  of.ms === undefined ? null : (
+    <span class="note">
+      {of.text}
+      <Time ms={of.ms} nowMs={of.nowMs} />
+    </span>
+  );
 
 type Failed = { readonly reason: Reason; readonly facts: Facts };
 
