@@ -5,17 +5,7 @@
 import { execFile } from 'node:child_process';
 import pLimit from 'p-limit';
 
-export type Systemd = {
-  /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
-  notify(...assignments: string[]): Promise<void>;
-  /** Whether systemd expects WATCHDOG=1 of this process. */
-  readonly hasWatchdog: boolean;
-  /**
-   * How often to send the status and WATCHDOG=1, in milliseconds: twice in the limit of systemd;
-   * null where nobody listens.
-   */
-  readonly everyMs: number | null;
-};
+export type Systemd = ReturnType<typeof openSystemd>;
 
 export type SystemdOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -28,13 +18,13 @@ const command = 'systemd-notify';
 const timeoutMs = 5_000;
 const statusEveryMs = 30_000;
 
-export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
+export function openSystemd({ env, pid, onFailure }: SystemdOptions) {
   const socket = env['NOTIFY_SOCKET'];
-  if (!socket) return { notify: async () => {}, hasWatchdog: false, everyMs: null };
   const childEnv = { NOTIFY_SOCKET: socket, PATH: env['PATH'] ?? '/usr/bin:/bin' };
   const watchdogUsec = Number(env['WATCHDOG_USEC'] ?? 0);
   const isForThisProcess = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid);
-  const hasWatchdog = isForThisProcess && watchdogUsec > 0;
+  const hasWatchdog = Boolean(socket) && isForThisProcess && watchdogUsec > 0;
+  const everyMs = hasWatchdog ? Math.floor(watchdogUsec / 2_000) : statusEveryMs;
   const inOrder = pLimit(1);
   let hasFailed = false;
 
@@ -52,8 +42,16 @@ export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
     });
 
   return {
-    notify: (...assignments) => inOrder(() => send(assignments)),
+    /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
+    notify: async (...assignments: string[]): Promise<void> => {
+      if (socket) await inOrder(() => send(assignments));
+    },
+    /** Whether systemd expects WATCHDOG=1 of this process. */
     hasWatchdog,
-    everyMs: hasWatchdog ? Math.floor(watchdogUsec / 2_000) : statusEveryMs,
+    /**
+     * How often to send the status and WATCHDOG=1, in milliseconds: twice in the limit of systemd;
+     * null where nobody listens.
+     */
+    everyMs: socket ? everyMs : null,
   };
 }
