@@ -7,10 +7,10 @@ import type { Writable } from 'node:stream';
 import { openClock } from './clock.ts';
 import { loadConfig } from './config/load.ts';
 import { openSystemd } from './server/sd-notify.ts';
-import { figuresOf, type Service, type Surroundings } from './server/service.ts';
+import type { Service, Surroundings } from './server/service.ts';
 import { runService, type SupervisorOptions } from './server/supervisor.ts';
 import { openLog } from './telemetry/log.ts';
-import { openMetrics } from './telemetry/prometheus.ts';
+import { figuresOf, openMetrics } from './telemetry/prometheus.ts';
 import { version } from './version.ts';
 
 /** What the service needs of its process; the command line has it at hand. */

@@ -4,7 +4,8 @@
 //
 // Each SDK client is made with `clientSettings`: the retries are those of this file.
 
-import { type Cause, type Facts, Failure, type Reason } from '../rotation/failure.ts';
+import { within } from '../rotation/deadline.ts';
+import { type Cause, Failure, type Reason } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 
 /**
@@ -17,6 +18,7 @@ export const clientSettings = (requestTimeoutMs: number, region?: string) => ({
   requestHandler: {
     connectionTimeout: Math.min(3000, requestTimeoutMs),
     socketTimeout: requestTimeoutMs,
+    httpsAgent: { keepAlive: true },
   },
 });
 
@@ -174,17 +176,11 @@ export function createAwsCall(
   async function attempt<Output>(
     send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
   ): Promise<Output> {
-    const [late, done] = [new AbortController(), new AbortController()];
-    const deadline = clock.sleep(requestTimeoutMs, done.signal).then(() => {
-      late.abort();
-      throw Object.assign(new Error('late'), { name: 'TimeoutError' });
-    });
-    try {
-      return await Promise.race([send({ abortSignal: late.signal }), deadline]);
-    } finally {
-      deadline.catch(() => undefined);
-      done.abort();
-    }
+    const ended = new AbortController();
+    const output = await within(clock, requestTimeoutMs, send({ abortSignal: ended.signal }));
+    if (output !== 'late') return output;
+    ended.abort();
+    throw Object.assign(new Error('late'), { name: 'TimeoutError' });
   }
 
   return async (request) => {
@@ -215,79 +211,61 @@ export function failureOf(
   request: Pick<AwsRequest<unknown, never>, 'action' | 'subject' | 'resource'>,
   { meaning, code, requestId }: AwsError,
 ): Failure {
+  const { name, prefix } = service;
   const { action, subject, resource } = request;
+  const permission = `${prefix}:${permissionNames[action] ?? action}`;
+  const keyPermission = keyPermissionOf(service, action, permission);
+  const key = prefix === 'kms' ? subject : `the KMS key of ${subject}`;
   const shown = `(${code}${requestId === '' ? '' : `, request ${requestId}`})`;
-  const permission = `${service.prefix}:${permissionNames[action] ?? action}`;
-  const facts: Facts = {
-    resource,
-    secretId: service.prefix === 'secretsmanager' ? resource : undefined,
+  const wrongState = `the state of ${subject} does not allow ${action} ${shown}`;
+  const failures: Readonly<Record<Meaning, FailureParts>> = {
+    missing: ['missing', `${subject} does not exist ${shown}`],
+    deletion: ['deletion', `${subject} is scheduled for deletion ${shown}`, 'secret-deleted'],
+    denied: ['denied', `${permission} on ${subject} is not allowed ${shown}`, 'iam', permission],
+    kms: [
+      'denied',
+      `${key} cannot be used ${shown}: ${keyPermission}, and an enabled key, are needed`,
+      'kms-key',
+      keyPermission,
+    ],
+    credentials: [
+      'denied',
+      `AWS credentials are missing, expired or not accepted for ${permission} ${shown}`,
+      'aws-credentials',
+    ],
+    region: ['denied', 'no AWS Region is configured', 'aws-region'],
+    'not-allowed': ['denied', wrongState],
+    exists: ['denied', wrongState],
+    quota: ['unavailable', `${subject} is at a quota of ${name} ${shown}`, 'quota'],
+    throttled: ['unavailable', `${name} throttled ${action} on ${subject} ${shown}`, 'throttled'],
+    rejected: ['unavailable', `${name} rejected ${action} on ${subject} ${shown}`],
+    unanswered: ['unavailable', `${name} did not answer ${action} on ${subject} ${shown}`],
   };
-  const fail = (reason: Reason, sentence: string, cause?: Cause, needed?: string): Failure =>
-    new Failure(reason, sentence, { ...facts, cause, permission: needed });
-  switch (meaning) {
-    case 'missing':
-      return fail(service.missing, `${subject} does not exist ${shown}`);
-    case 'deletion':
-      return fail(
-        service.deletion,
-        `${subject} is scheduled for deletion ${shown}`,
-        'secret-deleted',
-      );
-    case 'denied':
-      return fail(
-        service.denied,
-        `${permission} on ${subject} is not allowed ${shown}`,
-        'iam',
-        permission,
-      );
-    case 'kms': {
-      const needed = keyPermissions(service, action, permission);
-      const key = service.prefix === 'kms' ? subject : `the KMS key of ${subject}`;
-      const sentence = `${key} cannot be used ${shown}: ${needed}, and an enabled key, are needed`;
-      return fail(service.denied, sentence, 'kms-key', needed);
-    }
-    case 'credentials':
-      return fail(
-        service.denied,
-        `AWS credentials are missing, expired or not accepted for ${permission} ${shown}`,
-        'aws-credentials',
-      );
-    case 'region':
-      return fail(service.denied, 'no AWS Region is configured', 'aws-region');
-    case 'not-allowed':
-    case 'exists':
-      return fail(service.denied, `the state of ${subject} does not allow ${action} ${shown}`);
-    case 'quota':
-      return fail(
-        service.unavailable,
-        `${subject} is at a quota of ${service.name} ${shown}`,
-        'quota',
-      );
-    case 'throttled':
-      return fail(
-        service.unavailable,
-        `${service.name} throttled ${action} on ${subject} ${shown}`,
-        'throttled',
-      );
-    case 'rejected':
-      return fail(service.unavailable, `${service.name} rejected ${action} on ${subject} ${shown}`);
-    case 'unanswered':
-      return fail(
-        service.unavailable,
-        `${service.name} did not answer ${action} on ${subject} ${shown}`,
-      );
-  }
+  const [reason, sentence, cause, needed] = failures[meaning];
+  const secretId = prefix === 'secretsmanager' ? resource : undefined;
+  return new Failure(service[reason], sentence, { resource, secretId, cause, permission: needed });
 }
 
-function keyPermissions({ prefix }: AwsService, action: string, permission: string): string {
+type FailureParts = readonly [
+  reason: 'denied' | 'missing' | 'deletion' | 'unavailable',
+  sentence: string,
+  cause?: Cause,
+  permission?: string,
+];
+
+function keyPermissionOf({ prefix }: AwsService, action: string, permission: string): string {
   if (prefix === 'kms') return permission;
   return action.startsWith('Put') ? 'kms:GenerateDataKey and kms:Decrypt' : 'kms:Decrypt';
 }
 
-/** The reasons of a service that stores or signs the audit log. */
-export const auditReasons = {
-  denied: 'audit-unavailable',
-  missing: 'audit-unavailable',
-  deletion: 'audit-unavailable',
-  unavailable: 'audit-unavailable',
-} as const;
+/** A service whose calls have one reason for every failure. */
+export const serviceWith = (
+  reason: Reason,
+  service: Pick<AwsService, 'name' | 'prefix'>,
+): AwsService => ({
+  ...service,
+  denied: reason,
+  missing: reason,
+  deletion: reason,
+  unavailable: reason,
+});

@@ -5,7 +5,9 @@ import { GetPublicKeyCommand, KMSClient, SignCommand } from '@aws-sdk/client-kms
 import { keyIdOf, rawPublicKey, type Signer, verifierKeyOf } from '../audit/checkpoint.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { auditReasons, clientSettings, createAwsCall } from './call.ts';
+import { clientSettings, createAwsCall, serviceWith } from './call.ts';
+
+const service = serviceWith('audit-unavailable', { name: 'KMS', prefix: 'kms' });
 
 export type KmsSignerOptions = {
   /** A key id, alias or ARN. */
@@ -23,15 +25,8 @@ export type KmsSignerOptions = {
  */
 export async function openKmsSigner(options: KmsSignerOptions): Promise<Signer> {
   const { keyId: KeyId, name, region, requestTimeoutMs, clock } = options;
-  const settings = clientSettings(requestTimeoutMs, region);
-  const client = new KMSClient({
-    ...settings,
-    requestHandler: { ...settings.requestHandler, httpsAgent: { keepAlive: true } },
-  });
-  const call = createAwsCall(
-    { name: 'KMS', prefix: 'kms', ...auditReasons },
-    { requestTimeoutMs, maxAttempts: 3, clock },
-  );
+  const client = new KMSClient(clientSettings(requestTimeoutMs, region));
+  const call = createAwsCall(service, { requestTimeoutMs, maxAttempts: 3, clock });
   const key = { subject: `audit.kmsKeyId ${KeyId}`, resource: KeyId };
   const { PublicKey } = await call({
     ...key,

@@ -9,7 +9,9 @@ import {
 } from '@aws-sdk/client-s3';
 import type { ObjectStore } from '../audit/object-segments.ts';
 import type { Clock } from '../rotation/ports.ts';
-import { auditReasons, clientSettings, createAwsCall } from './call.ts';
+import { clientSettings, createAwsCall, serviceWith } from './call.ts';
+
+const service = serviceWith('audit-unavailable', { name: 'S3', prefix: 's3' });
 
 export type S3Options = {
   readonly bucket: string;
@@ -31,20 +33,15 @@ export function openS3Objects({
   clock,
   subject,
 }: S3Options): ObjectStore {
-  const settings = clientSettings(requestTimeoutMs, region);
   const client = new S3Client({
-    ...settings,
-    requestHandler: { ...settings.requestHandler, httpsAgent: { keepAlive: true } },
+    ...clientSettings(requestTimeoutMs, region),
     // S3 compares what arrives with this checksum. Object Lock requires one.
     requestChecksumCalculation: 'WHEN_SUPPORTED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     followRegionRedirects: false,
   });
   const place = `s3://${bucket}/${prefix}`;
-  const call = createAwsCall(
-    { name: 'S3', prefix: 's3', ...auditReasons },
-    { requestTimeoutMs, maxAttempts: 3, clock },
-  );
+  const call = createAwsCall(service, { requestTimeoutMs, maxAttempts: 3, clock });
   const about = { subject: `${subject} ${place}`, resource: place };
 
   return {

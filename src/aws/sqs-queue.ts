@@ -3,7 +3,7 @@
 
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { Clock } from '../rotation/ports.ts';
-import { type AwsService, clientSettings, createAwsCall } from './call.ts';
+import { clientSettings, createAwsCall, serviceWith } from './call.ts';
 
 /** The most messages in one request. */
 const batchSize = 10;
@@ -19,25 +19,14 @@ export type WorkQueue = {
   send(messages: readonly QueueMessage[], runId: string): Promise<readonly string[]>;
 };
 
-const service: AwsService = {
-  name: 'SQS',
-  prefix: 'sqs',
-  denied: 'store-unavailable',
-  missing: 'store-unavailable',
-  deletion: 'store-unavailable',
-  unavailable: 'store-unavailable',
-};
+const service = serviceWith('store-unavailable', { name: 'SQS', prefix: 'sqs' });
 
 export function openWorkQueue(
   queueUrl: string,
   { requestTimeoutMs, clock }: { readonly requestTimeoutMs: number; readonly clock: Clock },
 ): WorkQueue {
-  const settings = clientSettings(requestTimeoutMs);
   // A message that is sent twice has one MessageDeduplicationId, and arrives once.
-  const client = new SQSClient({
-    ...settings,
-    requestHandler: { ...settings.requestHandler, requestTimeout: requestTimeoutMs },
-  });
+  const client = new SQSClient(clientSettings(requestTimeoutMs));
   const call = createAwsCall(service, { requestTimeoutMs, maxAttempts: 3, clock });
   return {
     async send(messages, runId) {

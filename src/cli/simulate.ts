@@ -4,11 +4,9 @@
 import * as z from 'zod';
 import { suggestion, UsageError } from '../config/errors.ts';
 import { osErrorText } from '../rotation/failure.ts';
+import type { Application } from '../simulator/accounts.ts';
+import { type CallName, type Fault, faultNames } from '../simulator/faults.ts';
 import {
-  type Application,
-  type CallName,
-  type Fault,
-  faultNames,
   openThingSpaceSimulator,
   type RequestLine,
 } from '../simulator/thingspace.ts';

@@ -16,24 +16,21 @@ import type { AccountStatus } from '../rotation/status.ts';
 import { recordResultOf } from './record-result.ts';
 import type { Invocation } from './runtime.ts';
 
+const kinds = ['create', 'set', 'test', 'finish'] as const;
+
 /** The pages of AWS use both spellings (2026-11). */
-const steps = {
-  createSecret: 'create',
-  create_secret: 'create',
-  setSecret: 'set',
-  set_secret: 'set',
-  testSecret: 'test',
-  test_secret: 'test',
-  finishSecret: 'finish',
-  finish_secret: 'finish',
-} as const;
+const spellings = kinds.flatMap((kind) =>
+  [`${kind}Secret`, `${kind}_secret`].map((name) => ({ kind, name })),
+);
 
-const stepNames = Object.keys(steps) as (keyof typeof steps)[];
+type Step = (typeof spellings)[number] & { readonly secretId: string; readonly token: string };
 
-type Step = {
-  readonly name: keyof typeof steps;
-  readonly secretId: string;
-  readonly token: string;
+/** A step, its account with the status before it, and the invocation that performs it. */
+type StepCall = {
+  readonly step: Step;
+  readonly account: Account;
+  readonly status: AccountStatus;
+  readonly invocation: Invocation;
 };
 
 /**
@@ -41,8 +38,8 @@ type Step = {
  * only.
  */
 class StepFailed extends Error {
-  constructor({ name }: Step, account: Account, why: string) {
-    super(`${name} of ${account.name}: ${why}`);
+  constructor({ step, account }: StepCall, why: string) {
+    super(`${step.name} of ${account.name}: ${why}`);
     this.name = 'StepFailed';
   }
 }
@@ -58,21 +55,15 @@ export async function runStep(event: unknown, invocation: Invocation): Promise<v
     if (await recordNativeAccount(audit, account)) await audit.checkpoint();
   });
   const status = await invocation.rotator.status(account);
-  invocation.log.info('step.started', {
-    account: account.name,
-    step: step.name,
-    rotationId: step.token,
-  });
-  switch (steps[step.name]) {
-    case 'create':
-      return checkStatus(step, account, status);
-    case 'set':
-      return setPassword(step, account, invocation);
-    case 'test':
-      return testPassword(step, account, status, invocation);
-    case 'finish':
-      return finish(step, account, status, invocation);
-  }
+  const { name, token: rotationId } = step;
+  invocation.log.info('step.started', { account: account.name, step: name, rotationId });
+  const perform = {
+    create: checkStatus,
+    set: setPassword,
+    test: testPassword,
+    finish: finishRotation,
+  }[step.kind];
+  await perform({ step, account, status, invocation });
 }
 
 const eventSchema = z.object({
@@ -88,10 +79,10 @@ function readStep(event: unknown): Step {
     throw new UsageError([...keys].map((key) => `${String(key)} is missing or invalid.`));
   }
   const { Step, SecretId: secretId, ClientRequestToken: token } = parsed.data;
-  const name = stepNames.find((known) => known === Step);
-  if (name === undefined)
-    throw new UsageError(`Unknown Step. ${suggestion(String(Step), stepNames)}`);
-  return { name, secretId, token };
+  const spelling = spellings.find(({ name }) => name === Step);
+  if (spelling) return { ...spelling, secretId, token };
+  const names = spellings.map(({ name }) => name);
+  throw new UsageError(`Unknown Step. ${suggestion(String(Step), names)}`);
 }
 
 /**
@@ -110,67 +101,61 @@ function accountOf({ secretId }: Step, { config }: Invocation): Account {
 const completable: readonly Reason[] = ['not-stored', 'not-promoted', 'verify-unavailable'];
 
 /** `createSecret` has nothing to create; it fails where `setSecret` would fail. */
-function checkStatus(step: Step, account: Account, status: AccountStatus): void {
-  const { versionId, state, reason, facts } = status;
-  if (versionId === step.token) return;
+function checkStatus(call: StepCall): void {
+  const { token } = call.step;
+  const { versionId, reason, facts } = call.status;
+  if (versionId === token) return;
   // A version of this token that has a value already cannot take the new password.
-  if (facts?.pendingVersionId === step.token && reason === 'foreign-pending')
-    throw new StepFailed(step, account, describe('token-used', { facts }));
-  const isHealthy = state === 'settled' && reason === undefined;
+  if (facts?.pendingVersionId === token && reason === 'foreign-pending')
+    throw new StepFailed(call, describe('token-used', { facts }));
   // A new password that is known and not complete yet: the next step does that.
-  if (isHealthy || completable.some((known) => known === reason)) return;
-  throw new StepFailed(step, account, describe(reason ?? 'busy', status));
+  if (isHealthy(call.status) || completable.some((known) => known === reason)) return;
+  throw new StepFailed(call, describe(reason ?? 'busy', call.status));
 }
+
+const isHealthy = ({ state, reason }: AccountStatus): boolean =>
+  state === 'settled' && reason === undefined;
 
 /** The reason, the detail, and what to do. */
 function describe(reason: Reason, { detail, facts }: Pick<Result, 'detail' | 'facts'>): string {
-  const { title, steps: fixes } = explain(reason, facts);
-  const what = `${reason} (${detail ?? title})`;
+  const { title, steps } = explain(reason, facts);
   return [
-    `${what}.`,
-    ...fixes.map(({ text, command }) => (command ? `${text}: ${command}` : `${text}.`)),
+    `${reason} (${detail ?? title}).`,
+    ...steps.map(({ text, command }) => (command ? `${text}: ${command}` : `${text}.`)),
   ].join(' ');
 }
 
-function failureOf(step: Step, account: Account, result: Result): StepFailed {
-  const reason = result.reason ?? 'busy';
-  const { certainty } = failures[reason];
-  return new StepFailed(step, account, `${certainty}: ${describe(reason, result)}`);
-}
-
-/** One attempt for this token, and a checkpoint of the audit log after it. */
+/** One attempt for this token, and a checkpoint of the audit log after it. Throws StepFailed. */
 async function attempt(
-  { token }: Step,
-  account: Account,
-  invocation: Invocation,
+  call: StepCall,
   purpose: 'rotate' | 'check' | 'recover',
+  isDone: (result: Result) => boolean = () => true,
 ): Promise<Result> {
+  const { step, account, invocation } = call;
   const { rotator, interrupt } = invocation;
   const ask = {
     purpose,
     force: purpose === 'rotate',
-    native: { rotationId: token },
+    native: { rotationId: step.token },
     trigger: { kind: 'native' },
   } as const;
   const result = await rotator.attempt(account, ask, interrupt);
   recordResultOf(invocation, [account])(result);
   await recorded(invocation, (audit) => audit.checkpoint());
-  return result;
+  if (isGood(result) && isDone(result)) return result;
+  const reason = result.reason ?? 'busy';
+  throw new StepFailed(call, `${failures[reason].certainty}: ${describe(reason, result)}`);
 }
 
 /**
  * Lines 1 to 7 of the protocol. An unfinished rotation of another token is completed first, and is
  * not the rotation of this token.
  */
-async function setPassword(step: Step, account: Account, invocation: Invocation): Promise<void> {
-  for (let tries = 0; tries < 2; tries += 1) {
-    const result = await attempt(step, account, invocation, 'rotate');
-    if (!isGood(result)) throw failureOf(step, account, result);
-    if (result.versionId === step.token) return;
-  }
+async function setPassword(call: StepCall): Promise<void> {
+  for (let tries = 0; tries < 2; tries += 1)
+    if ((await attempt(call, 'rotate')).versionId === call.step.token) return;
   throw new StepFailed(
-    step,
-    account,
+    call,
     'An unfinished rotation was completed. The next attempt starts this rotation.',
   );
 }
@@ -179,33 +164,21 @@ async function setPassword(step: Step, account: Account, invocation: Invocation)
  * Line 8. While the version of the token is not current, it is empty, and only the status is
  * checked. Secrets Manager asks for this when rotation is enabled with RotateImmediately=false.
  */
-async function testPassword(
-  step: Step,
-  account: Account,
-  status: AccountStatus,
-  invocation: Invocation,
-): Promise<void> {
-  if (status.versionId !== step.token) return checkStatus(step, account, status);
-  const result = await attempt(step, account, invocation, 'check');
-  if (!isGood(result)) throw failureOf(step, account, result);
+async function testPassword(call: StepCall): Promise<void> {
+  if (call.status.versionId === call.step.token) await attempt(call, 'check');
+  else checkStatus(call);
 }
 
-async function finish(
-  step: Step,
-  account: Account,
-  status: AccountStatus,
-  invocation: Invocation,
-): Promise<void> {
-  const isClosed = status.state === 'settled' && status.reason === undefined;
-  if (isClosed && status.versionId === step.token) return;
-  if (status.versionId !== step.token && status.rotationId !== step.token)
+async function finishRotation(call: StepCall): Promise<void> {
+  const { status } = call;
+  const { token } = call.step;
+  if (isHealthy(status) && status.versionId === token) return;
+  if (status.versionId !== token && status.rotationId !== token)
     throw new StepFailed(
-      step,
-      account,
+      call,
       'There is nothing to finish: no password was set for this token. Rotate the secret again.',
     );
-  const result = await attempt(step, account, invocation, 'recover');
-  if (!isGood(result) || result.versionId !== step.token) throw failureOf(step, account, result);
+  await attempt(call, 'recover', ({ versionId }) => versionId === token);
 }
 
 /** Writes what fails no step: the next run signs all records. */

@@ -51,21 +51,11 @@ export type Invocation = {
   readonly alarmEmail: string | undefined;
 };
 
-/** Variables of the function that are not keys of the configuration. */
-const queueVariable = 'WORK_QUEUE_URL';
-const inlineVariable = 'INLINE_ACCOUNTS';
-const namespaceVariable = 'METRICS_NAMESPACE';
-const byAccountVariable = 'METRICS_BY_ACCOUNT';
-const alarmEmailVariable = 'ALARM_EMAIL';
-const defaultInlineAccounts = 20;
+export type LambdaInstance = ReturnType<typeof createInstance>;
 
-export type LambdaInstance = {
-  invoke<T>(context: LambdaContext, work: (invocation: Invocation) => Promise<T>): Promise<T>;
-};
+type Opened = Pick<Invocation, 'config' | 'rotator'>;
 
-type Opened = { readonly config: Config; readonly rotator: Rotator };
-
-export function createInstance(platform: Platform): LambdaInstance {
+export function createInstance(platform: Platform) {
   const { env, writeLine } = platform;
   const shutdown = new AbortController();
   /** What belongs to the current invocation. */
@@ -74,8 +64,8 @@ export function createInstance(platform: Platform): LambdaInstance {
     () => current.context?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY,
   );
   const metrics = createEmfMetrics({
-    namespace: env[namespaceVariable] ?? 'ThingspaceRotator',
-    byAccount: env[byAccountVariable] === 'on',
+    namespace: env['METRICS_NAMESPACE'] ?? 'ThingspaceRotator',
+    byAccount: env['METRICS_BY_ACCOUNT'] === 'on',
     writeLine,
     nowMs: clock.nowMs,
   });
@@ -102,8 +92,10 @@ export function createInstance(platform: Platform): LambdaInstance {
   }
 
   return {
-    async invoke(context, work) {
-      const requestId = context.awsRequestId;
+    async invoke<T>(
+      context: LambdaContext,
+      work: (invocation: Invocation) => Promise<T>,
+    ): Promise<T> {
       current.context = context;
       try {
         // The next invocation retries when something cannot be opened.
@@ -112,7 +104,7 @@ export function createInstance(platform: Platform): LambdaInstance {
           opened = null;
           throw error;
         });
-        const log = openInvocationLog(config, requestId, writeLine);
+        const log = openInvocationLog(config, context, writeLine);
         current.log = log;
         const result = await work({
           config,
@@ -121,10 +113,10 @@ export function createInstance(platform: Platform): LambdaInstance {
           log,
           metrics,
           interrupt: shutdown.signal,
-          requestId,
+          requestId: context.awsRequestId,
           queue: queueOf(env, config, clock),
-          inlineAccounts: Number(env[inlineVariable] ?? defaultInlineAccounts),
-          alarmEmail: env[alarmEmailVariable],
+          inlineAccounts: Number(env['INLINE_ACCOUNTS'] ?? 20),
+          alarmEmail: env['ALARM_EMAIL'],
         });
         // Nothing runs between invocations.
         await rotator.audit.witnessed();
@@ -140,7 +132,7 @@ export function createInstance(platform: Platform): LambdaInstance {
 
 function openInvocationLog(
   { log: { level } }: Config,
-  requestId: string,
+  { awsRequestId: requestId }: LambdaContext,
   writeLine: Platform['writeLine'],
 ): Log {
   const stream = new Writable({
@@ -154,7 +146,7 @@ function openInvocationLog(
 }
 
 function queueOf(env: Env, config: Config, clock: Clock): Invocation['queue'] {
-  const url = env[queueVariable];
+  const url = env['WORK_QUEUE_URL'];
   if (!url) return null;
   const { requestTimeoutMs } = config.thingspace;
   return async () =>

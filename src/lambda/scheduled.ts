@@ -49,13 +49,13 @@ export async function runScheduled(event: unknown, invocation: Invocation): Prom
 
 /** What the program cannot notice while it works. */
 function warningsOf({ config, alarmEmail }: Invocation): string[] {
-  const off = missingProtections(config).map(({ key, detail }) => `${key}: ${detail}`);
-  if (alarmEmail !== '') return off;
-  return [
-    ...off,
-    'alarms: The stage file names no AlarmEmail. Check that somebody has subscribed to the topic ' +
-      'of the alarms.',
-  ];
+  const warnings = missingProtections(config).map(({ key, detail }) => `${key}: ${detail}`);
+  if (alarmEmail === '')
+    warnings.push(
+      'alarms: The stage file names no AlarmEmail. Check that somebody has subscribed to the ' +
+        'topic of the alarms.',
+    );
+  return warnings;
 }
 
 /** Rotates here, or sends to the queue what needs an attempt. */

@@ -1,23 +1,23 @@
 // Processes one account: reads its status, and makes one attempt if nothing forbids it. Whatever
 // happens to one account here, including a bug, does not affect another account.
 
-import type { Account, Ask, Rotator } from '../app.ts';
+import type { Ask } from '../app.ts';
 import { nextStep } from '../rotation/catalogue.ts';
 import { within } from '../rotation/deadline.ts';
-import { ageDays, dueness } from '../rotation/policy.ts';
+import { ageDays, dayMs, dueness } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
-import type { AccountStatus } from '../rotation/status.ts';
 import type { CircuitBreaker, Observation } from './circuit-breaker.ts';
+import { nextRuns, type Schedule, scheduleOf } from './cron.ts';
 import type { DueItem } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { hasChanged, type KeyedQueue, partnersOf } from './keyed-queue.ts';
-import type { Pace } from './scheduler.ts';
+import type { Pace, SchedulerOptions } from './scheduler.ts';
 import type { AccountEntry, StatusCache } from './status-cache.ts';
 import type { TokenBucket } from './token-bucket.ts';
 
 export type AttemptRunner = {
-  readonly rotator: Pick<Rotator, 'config' | 'attempt' | 'status'>;
+  readonly rotator: SchedulerOptions['rotator'];
   readonly statuses: StatusCache;
   readonly keyedQueue: KeyedQueue;
   readonly breaker: CircuitBreaker;
@@ -26,12 +26,10 @@ export type AttemptRunner = {
   /** Writes to the store. */
   readonly writes: TokenBucket;
   readonly clock: Clock;
-  readonly pace: Pick<Pace, 'checkMs' | 'slowAttemptMs'>;
+  readonly pace: Pace;
   /** Aborted when the service ends. */
   readonly interrupt: AbortSignal;
   readonly emit: Emit;
-  /** The least time between the rotations of a pair; milliseconds. */
-  readonly pairGapMs: (account: Account) => number;
 };
 
 export type AccountTask = {
@@ -115,36 +113,39 @@ function mayRotate({ state, reason, passwordSinceMs, policy }: AccountEntry, now
 
 /** Whether the other user of the pair was changed so recently that consumers may still use it. */
 export function isTooCloseToPair(runner: AttemptRunner, entry: AccountEntry): boolean {
-  const { rotator, statuses, clock, pairGapMs } = runner;
+  const { rotator, statuses, clock } = runner;
+  const { config } = rotator;
   const nowMs = clock.nowMs();
-  return partnersOf(entry.account.name, rotator.config.pairs).some((name) => {
+  return partnersOf(entry.account.name, config.pairs).some((name) => {
     const partner = statuses.get(name);
     const changedMs = Math.max(partner?.changedMs ?? 0, partner?.passwordSinceMs ?? 0);
-    return changedMs > nowMs - pairGapMs(entry.account);
+    return changedMs > nowMs - pairGapMs(scheduleOf(entry.account, config));
   });
 }
 
-function noAnswer(
-  { account: { name: account, secretId } }: AccountEntry,
-  ms: number,
-): AccountStatus {
-  const detail = `the store did not answer within ${ms / 1000} s`;
-  const facts = { account, secretId, detail };
-  const reason = 'store-unavailable';
-  const next = nextStep(reason, facts);
-  return { account, secretId, state: 'unreadable', reason, detail, facts, next };
+/** Half of the time between two runs, at most 12 h: a pair is never rotated in one run. */
+function pairGapMs(schedule: Schedule): number {
+  const [first = 0, second = 0] = nextRuns(schedule, 2);
+  return Math.min(dayMs / 2, (second - first) / 2);
 }
 
 async function check(runner: AttemptRunner, entry: AccountEntry): Promise<void> {
-  const { rotator, statuses, clock, emit } = runner;
-  const { checkMs } = runner.pace;
-  const answer = await within(clock, checkMs, rotator.status(entry.account));
-  const status = answer === 'late' ? noAnswer(entry, checkMs) : answer;
+  const { rotator, statuses, clock, emit, pace } = runner;
+  const answer = await within(clock, pace.checkMs, rotator.status(entry.account));
+  const status = answer === 'late' ? noAnswer(entry, pace.checkMs) : answer;
   const atMs = clock.nowMs();
   const wasBlocked = entry.blocked !== undefined;
   statuses.recordStatus(status, atMs);
   observe(runner, { account: status.account, reason: status.reason, logins: 0, atMs });
   if (entry.blocked !== undefined && !wasBlocked) emit({ event: 'account.blocked', entry });
+}
+
+function noAnswer({ account: { name: account, secretId } }: AccountEntry, ms: number) {
+  const reason = 'store-unavailable';
+  const detail = `the store did not answer within ${ms / 1000} s`;
+  const facts = { account, secretId, detail };
+  const next = nextStep(reason, facts);
+  return { account, secretId, state: 'unreadable', reason, detail, facts, next } as const;
 }
 
 async function attempt(runner: AttemptRunner, entry: AccountEntry, ask: Ask): Promise<Result> {

@@ -7,6 +7,12 @@ import type { Reason } from '../rotation/failure.ts';
 /** What every account needs. */
 export type Dependency = 'store' | 'thingspace';
 
+/** At the beginning of a sentence. */
+export const dependencyNames: Readonly<Record<Dependency, string>> = {
+  store: 'The secret store',
+  thingspace: 'ThingSpace',
+};
+
 const minuteMs = 60_000;
 
 /** Delays between probes during an outage; the last one repeats. */

@@ -11,20 +11,27 @@ import { createHash } from 'node:crypto';
 import { createTask } from 'node-cron';
 import type { Clock } from '../rotation/ports.ts';
 
-export type Schedule = {
+/** When runs start. */
+type Times = {
   /** Minute, hour, day of month, month, day of week. */
   readonly cron: string;
   /** An IANA name. */
   readonly timezone: string;
-  readonly jitterMinutes: number;
 };
 
+export type Schedule = Times & { readonly jitterMinutes: number };
+
+/** The schedule of an account: its own, or the common one. */
+export const scheduleOf = (
+  account: { readonly schedule?: Schedule | undefined },
+  { schedule }: { readonly schedule: Schedule },
+): Schedule => account.schedule ?? schedule;
+
 /** The same for schedules with the same runs. */
-export const keyOf = ({ cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>): string =>
-  `${cron} ${timezone}`;
+export const keyOf = ({ cron, timezone }: Times): string => `${cron} ${timezone}`;
 
 /** The next time at which a run is due, later than now; UTC milliseconds. */
-export type NextRunMs = (schedule: Pick<Schedule, 'cron' | 'timezone'>) => number;
+export type NextRunMs = (schedule: Times) => number;
 
 /**
  * Answers by node-cron, which takes a millisecond. The scheduler asks whenever an account is
@@ -46,10 +53,7 @@ export function createNextRunMs({ nowMs }: Pick<Clock, 'nowMs'>): NextRunMs {
 const silent = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
 
 /** Why a valid schedule has no run (30 February does not exist); null when it has one. */
-export function findScheduleProblem({
-  cron,
-  timezone,
-}: Pick<Schedule, 'cron' | 'timezone'>): string | null {
+export function findScheduleProblem({ cron, timezone }: Times): string | null {
   try {
     nextRuns({ cron, timezone }, 1);
     return null;
@@ -59,10 +63,7 @@ export function findScheduleProblem({
 }
 
 /** The next `count` runs, UTC milliseconds, ascending. Throws when there is none. */
-export function nextRuns(
-  { cron, timezone }: Pick<Schedule, 'cron' | 'timezone'>,
-  count: number,
-): number[] {
+export function nextRuns({ cron, timezone }: Times, count: number): number[] {
   const task = createTask(cron, () => {}, { timezone, logger: silent });
   try {
     return task.getNextRuns(count).map((run) => run.getTime());

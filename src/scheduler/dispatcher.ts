@@ -12,7 +12,7 @@ import { jitterMs } from './cron.ts';
 import type { DueItem, DueQueue } from './due-queue.ts';
 import type { ProbeSchedule } from './outage.ts';
 import { retryDelayMs } from './retry.ts';
-import { logRun, type Run, type RunLog, type RunRequest } from './run-log.ts';
+import type { Run, RunLog, RunRequest } from './run-log.ts';
 
 export type Dispatcher = {
   readonly runner: AttemptRunner;
@@ -30,22 +30,24 @@ const spreadMinutes = 10;
 
 const retryTrigger: Trigger = { kind: 'schedule', reason: 'retry after a failure' };
 
+function checkNow({ runner, queue }: Dispatcher, name: string): void {
+  queue.add({ name, task: 'check', atMs: runner.clock.monotonicMs(), run: null });
+}
+
 /** Checks every account once; the first run starts when the last one is checked. */
-export function checkAll({ runner, queue, unchecked }: Dispatcher): void {
-  const atMs = runner.clock.monotonicMs();
-  for (const { account } of runner.statuses.entries()) {
-    unchecked.add(account.name);
-    queue.add({ name: account.name, task: 'check', atMs, run: null });
+export function checkAll(dispatcher: Dispatcher): void {
+  for (const { account } of dispatcher.runner.statuses.entries()) {
+    dispatcher.unchecked.add(account.name);
+    checkNow(dispatcher, account.name);
   }
 }
 
 /** Checks the accounts whose evidence is dated in the future: the clock was ahead. */
-export function checkMisdated({ runner, queue }: Dispatcher): void {
-  const atMs = runner.clock.monotonicMs();
+export function checkMisdated(dispatcher: Dispatcher): void {
+  const { runner, queue } = dispatcher;
   const nowMs = runner.clock.nowMs();
   for (const { account, evidenceAtMs = 0 } of runner.statuses.entries())
-    if (evidenceAtMs > nowMs && !queue.get(account.name))
-      queue.add({ name: account.name, task: 'check', atMs, run: null });
+    if (evidenceAtMs > nowMs && !queue.get(account.name)) checkNow(dispatcher, account.name);
 }
 
 /** Starts a run. Accounts that wait or run already are left out. */
@@ -59,15 +61,12 @@ export function startRun(
   const isFree = ({ name }: Account): boolean =>
     !queue.get(name)?.run && !runner.keyedQueue.isBusy(name);
   const enabled = accounts.filter((account) => account.enabled && isFree(account));
-  const run =
-    enabled.length === 0
-      ? null
-      : openRun(dispatcher, enabled, { kind: 'schedule', reason }, 'scheduled');
+  const trigger: Trigger = { kind: 'schedule', reason };
+  const run = enabled.length === 0 ? null : openRun(dispatcher, enabled, trigger, 'scheduled');
   const nowMs = runner.clock.monotonicMs();
   for (const account of enabled)
     queue.add({ name: account.name, task: 'attempt', atMs: nowMs + delayMs(account), run });
-  for (const { name, enabled } of accounts)
-    if (!enabled) queue.add({ name, task: 'check', atMs: nowMs, run: null });
+  for (const { name, enabled } of accounts) if (!enabled) checkNow(dispatcher, name);
   wake();
 }
 
@@ -83,7 +82,7 @@ function openRun(
   emit({ event: 'run.started', isScheduled });
   const onEnd = (): void =>
     emit({ event: 'run.ended', isScheduled, entries: statuses.entries(), atMs: clock.nowMs() });
-  return logRun(runLog, names, trigger, onEnd, request);
+  return runLog.start(names, trigger, onEnd, request);
 }
 
 /** Forgets an account that is no longer configured. */

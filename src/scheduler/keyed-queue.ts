@@ -3,6 +3,7 @@
 // others, and no account starts while the work of the others could delay the storing of a password.
 
 import pLimit from 'p-limit';
+import { within } from '../rotation/deadline.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
 
@@ -92,12 +93,7 @@ export function openKeyedQueue(options: KeyedQueueOptions) {
     await limit(async () => {
       if (limit === places) await starts(waitForIdleTime);
       running = work();
-      const ended = new AbortController();
-      const settled = running.then(
-        () => ended.abort(),
-        () => ended.abort(),
-      );
-      await Promise.race([settled, clock.sleep(options.slowAfterMs, ended.signal)]);
+      await within(clock, options.slowAfterMs, Promise.allSettled([running]));
     });
     return running as Promise<T>;
   }

@@ -2,6 +2,7 @@
 // write delays nothing here: without the audit log no attempt sends a reset.
 
 import { randomUUID } from 'node:crypto';
+import pLimit from 'p-limit';
 import type { Rotator } from '../app.ts';
 import type { Trigger } from '../rotation/event.ts';
 import { exitCodeOf, Failure } from '../rotation/failure.ts';
@@ -16,37 +17,7 @@ export type Run = {
   finish(name: string, result: Result | null): void;
 };
 
-export type RunLog = {
-  readonly audit: Rotator['audit'];
-  /** Runs a task after the earlier ones. The observer gets a failure; any other error is a bug. */
-  write(task: () => Promise<unknown>): Promise<void>;
-};
-
-/** Writes through the audit log of the rotator, in order. */
-export function openRunLog({ audit, observe }: Pick<Rotator, 'audit' | 'observe'>): RunLog {
-  let last: Promise<void> = Promise.resolve();
-  return {
-    audit,
-    write: (task) => {
-      last = last.then(async () => {
-        try {
-          await task();
-        } catch (error) {
-          if (!(error instanceof Failure)) throw error;
-          observe({ event: 'audit.failed', account: '*', detail: error.message });
-        }
-      });
-      return last;
-    },
-  };
-}
-
-/** Resolves when everything before is written. */
-export const flush = ({ write }: RunLog): Promise<void> => write(async () => {});
-
-/** Signs the audit log. */
-export const checkpoint = ({ audit, write }: RunLog): Promise<void> =>
-  write(() => audit.checkpoint());
+export type RunLog = ReturnType<typeof openRunLog>;
 
 /** A run that somebody requested for one account: the log keeps its result for seven days. */
 export type RunRequest = {
@@ -59,41 +30,58 @@ export type RunRequest = {
   readonly sha256: string;
 };
 
-/** Starts a run over these accounts. `onEnd` is called once, before the end is written. */
-export function logRun(
-  log: RunLog,
-  names: readonly string[],
-  trigger: Trigger,
-  onEnd = (): void => {},
-  request?: RunRequest,
-): Run {
-  const { audit, write } = log;
-  const runId = request?.runId ?? randomUUID();
-  const pending = new Set(names);
-  const results: Result[] = [];
-  const end = (): void => {
-    const exitCode = worstExitCode(results);
-    const rotated = results.filter((result) => isGood(result) && hasChanged(result)).length;
-    const failed = results.filter((result) => !isGood(result)).length;
-    const finished = { code: 'run.finished', runId, exitCode, rotated, failed, trigger } as const;
-    const { account } = request ?? {};
-    const answer = request && { account, result: results[0] };
-    onEnd();
-    void write(() => audit.append([{ ...finished, ...answer }]));
-    void checkpoint(log);
-  };
-  const accounts = names.length;
-  const started = { code: 'run.started', accounts, trigger, ...request, runId } as const;
-  void write(() => audit.append([started]));
-  if (names.length === 0) end();
-  return {
-    trigger,
-    finish: (name, result) => {
-      if (!pending.delete(name)) return;
-      if (result) results.push(result);
-      if (pending.size === 0) end();
-    },
-  };
+/** Writes through the audit log of the rotator, in order. */
+export function openRunLog({ audit, observe }: Pick<Rotator, 'audit' | 'observe'>) {
+  const inOrder = pLimit(1);
+  /** The observer gets a failure; any other error is a bug. */
+  const write = (task: () => Promise<unknown>): Promise<void> =>
+    inOrder(async () => {
+      try {
+        await task();
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        observe({ event: 'audit.failed', account: '*', detail: error.message });
+      }
+    });
+  /** Signs the audit log. */
+  const checkpoint = (): Promise<void> => write(() => audit.checkpoint());
+
+  /** Starts a run over these accounts. `onEnd` is called once, before the end is written. */
+  function start(
+    names: readonly string[],
+    trigger: Trigger,
+    onEnd = (): void => {},
+    request?: RunRequest,
+  ): Run {
+    const runId = request?.runId ?? randomUUID();
+    const pending = new Set(names);
+    const results: Result[] = [];
+    const end = (): void => {
+      const exitCode = worstExitCode(results);
+      const rotated = results.filter((result) => isGood(result) && hasChanged(result)).length;
+      const failed = results.filter((result) => !isGood(result)).length;
+      const finished = { code: 'run.finished', runId, exitCode, rotated, failed, trigger } as const;
+      const answer = request && { account: request.account, result: results[0] };
+      onEnd();
+      void write(() => audit.append([{ ...finished, ...answer }]));
+      void checkpoint();
+    };
+    const accounts = names.length;
+    const started = { code: 'run.started', accounts, trigger, ...request, runId } as const;
+    void write(() => audit.append([started]));
+    if (names.length === 0) end();
+    return {
+      trigger,
+      finish: (name, result) => {
+        if (!pending.delete(name)) return;
+        if (result) results.push(result);
+        if (pending.size === 0) end();
+      },
+    };
+  }
+
+  /** `flush` resolves when everything before is written. */
+  return { start, checkpoint, flush: (): Promise<void> => inOrder(async () => {}) };
 }
 
 /** The worst of several results: 4 before 3 before 1 before 0. */

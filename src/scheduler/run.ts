@@ -4,7 +4,7 @@
 import type { Account, Ask, Rotator } from '../app.ts';
 import type { Result } from '../rotation/state.ts';
 import { hasChanged, openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
-import { flush, logRun, openRunLog, worstExitCode } from './run-log.ts';
+import { openRunLog, worstExitCode } from './run-log.ts';
 
 export type RunOptions = {
   readonly accounts: readonly Account[];
@@ -30,8 +30,8 @@ export async function run(
   const { concurrency, pairs } = rotator.config;
   const log = openRunLog(rotator);
   const names = accounts.map(({ name }) => name);
-  const logged = logRun(log, names, ask.trigger);
-  await flush(log);
+  const logged = log.start(names, ask.trigger);
+  await log.flush();
   const queue = openKeyedQueue({ concurrency, pairs, clock, slowAfterMs: slowAttemptMs });
   const changed = new Map<string, Result>();
   const attempt = async (account: Account): Promise<Result> => {
@@ -51,7 +51,7 @@ export async function run(
   const bug = settled.find((one) => one.status === 'rejected');
   if (bug) throw bug.reason;
   const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  await flush(log);
+  await log.flush();
   return { results, exitCode: worstExitCode(results) };
 }
 

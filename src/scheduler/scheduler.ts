@@ -12,9 +12,10 @@ import { within } from '../rotation/deadline.ts';
 import { Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
+import { dayMs } from '../time.ts';
 import { type AttemptRunner, isTooCloseToPair } from './attempt-runner.ts';
 import { createCircuitBreaker, type Outage } from './circuit-breaker.ts';
-import { jitterMs, keyOf, type NextRunMs, nextRuns, type Schedule } from './cron.ts';
+import { jitterMs, keyOf, type NextRunMs, type Schedule, scheduleOf } from './cron.ts';
 import {
   attemptNow,
   checkAll,
@@ -29,7 +30,7 @@ import { createDueQueue } from './due-queue.ts';
 import type { Emit } from './events.ts';
 import { openKeyedQueue, partnersOf, slowAttemptMs } from './keyed-queue.ts';
 import { createProbeSchedule } from './outage.ts';
-import { checkpoint, flush, openRunLog, type RunRequest } from './run-log.ts';
+import { openRunLog, type RunRequest } from './run-log.ts';
 import { createStatusCache } from './status-cache.ts';
 import { openTokenBucket, type Rate } from './token-bucket.ts';
 
@@ -70,7 +71,6 @@ export type SchedulerOptions = {
   readonly pace?: Pace;
 };
 
-const dayMs = 86_400_000;
 /** A difference between the clocks that is reported. */
 const clockStepMs = 60_000;
 
@@ -79,9 +79,9 @@ type ActiveSchedule = { readonly schedule: Schedule; dueAtMs: number };
 
 /** Everything that the loop reads and changes. */
 type State = {
-  readonly options: SchedulerOptions;
-  readonly pace: Pace;
+  readonly runner: AttemptRunner;
   readonly dispatcher: Dispatcher;
+  readonly nextRunMs: NextRunMs;
   readonly schedules: ActiveSchedule[];
   readonly interrupt: AbortController;
   /** Aborted to end the sleep of the loop; replaced by the loop. */
@@ -96,7 +96,7 @@ export type Scheduler = ReturnType<typeof openScheduler>;
 
 export function openScheduler(options: SchedulerOptions) {
   const state = createState(options);
-  const { runner } = state.dispatcher;
+  const { runner } = state;
   return {
     statuses: runner.statuses,
     /** Resolves when the accounts are known and the first check has begun. */
@@ -108,7 +108,7 @@ export function openScheduler(options: SchedulerOptions) {
     request: (name: string, ask: Ask, request?: RunRequest): Promise<Result | null> =>
       attemptNow(state.dispatcher, name, ask, request),
     /** Resolves when the runs that have begun are in the audit log, or failed to be. */
-    recorded: (): Promise<void> => flush(state.dispatcher.runLog),
+    recorded: (): Promise<void> => state.dispatcher.runLog.flush(),
     /** The outage in progress; null when there is none. */
     outage: (): Outage | null => runner.breaker.outage(),
     /** Milliseconds since the scheduler loop last ran. */
@@ -125,7 +125,7 @@ export function openScheduler(options: SchedulerOptions) {
 }
 
 function createState(options: SchedulerOptions): State {
-  const { rotator, clock, emit, pace = defaultPace } = options;
+  const { rotator, clock, nextRunMs, emit, pace = defaultPace } = options;
   const { config } = rotator;
   const { concurrency, pairs } = config;
   const interrupt = new AbortController();
@@ -135,8 +135,8 @@ function createState(options: SchedulerOptions): State {
     statuses: createStatusCache({
       policyOf: (account) => account.policy ?? config.policy,
       nextRunMs: (account) => {
-        const schedule = account.schedule ?? config.schedule;
-        return options.nextRunMs(schedule) + jitterMs(account.name, schedule.jitterMinutes);
+        const schedule = scheduleOf(account, config);
+        return nextRunMs(schedule) + jitterMs(account.name, schedule.jitterMinutes);
       },
       clock,
     }),
@@ -148,11 +148,9 @@ function createState(options: SchedulerOptions): State {
     pace,
     interrupt: interrupt.signal,
     emit,
-    pairGapMs: (account) => pairGapMs(account.schedule ?? config.schedule),
   };
   const state: State = {
-    options,
-    pace,
+    runner,
     dispatcher: {
       runner,
       queue: createDueQueue(),
@@ -161,6 +159,7 @@ function createState(options: SchedulerOptions): State {
       unchecked: new Set(),
       wake: () => state.wake.abort(),
     },
+    nextRunMs,
     schedules: [],
     interrupt,
     wake: new AbortController(),
@@ -174,37 +173,29 @@ function createState(options: SchedulerOptions): State {
 
 async function start(state: State): Promise<void> {
   await readAccounts(state);
-  openSchedules(state);
+  const { config } = state.runner.rotator;
+  const all = [config.schedule, ...accountsOf(state).map((account) => scheduleOf(account, config))];
+  for (const schedule of new Map(all.map((one) => [keyOf(one), one])).values())
+    state.schedules.push({ schedule, dueAtMs: state.nextRunMs(schedule) });
   checkAll(state.dispatcher);
   state.loop = loop(state);
 }
 
-const accountsOf = ({ dispatcher }: State): Account[] =>
-  dispatcher.runner.statuses.entries().map(({ account }) => account);
+const accountsOf = ({ runner }: State): Account[] =>
+  runner.statuses.entries().map(({ account }) => account);
 
 /** Reads the accounts again; keeps the known ones when discovery fails. */
-async function readAccounts(state: State): Promise<void> {
-  const { rotator } = state.options;
-  const { runner } = state.dispatcher;
+async function readAccounts({ runner, dispatcher }: State): Promise<void> {
+  const { rotator, statuses, clock, pace } = runner;
   const read = rotator.accounts().catch((error: unknown) => {
-    if (error instanceof Failure) return null;
+    if (error instanceof Failure) return 'late' as const;
     throw error;
   });
-  const found = await within(state.options.clock, state.pace.checkMs, read);
-  const accounts = found === 'late' ? null : found;
-  const isFirst = runner.statuses.entries().length === 0;
-  if (accounts === null && !isFirst) return;
-  const removed = runner.statuses.replaceAccounts(accounts ?? rotator.config.accounts);
-  for (const { name } of removed) forget(state.dispatcher, name);
-}
-
-/** One entry for each different schedule. */
-function openSchedules(state: State): void {
-  const { rotator, nextRunMs } = state.options;
-  const common = rotator.config.schedule;
-  const all = [common, ...accountsOf(state).map((account) => account.schedule ?? common)];
-  for (const schedule of new Map(all.map((one) => [keyOf(one), one])).values())
-    state.schedules.push({ schedule, dueAtMs: nextRunMs(schedule) });
+  const found = await within(clock, pace.checkMs, read);
+  const isFirst = statuses.entries().length === 0;
+  if (found === 'late' && !isFirst) return;
+  const accounts = found === 'late' ? rotator.config.accounts : found;
+  for (const { name } of statuses.replaceAccounts(accounts)) forget(dispatcher, name);
 }
 
 /**
@@ -212,33 +203,31 @@ function openSchedules(state: State): void {
  * set back must not make a schedule wait until the wrong time: the earlier time counts.
  */
 function startDueRuns(state: State): void {
-  const { clock, nextRunMs } = state.options;
   for (const active of state.schedules) {
-    const nextMs = nextRunMs(active.schedule);
-    const isDue = active.dueAtMs <= clock.nowMs();
+    const nextMs = state.nextRunMs(active.schedule);
+    const isDue = active.dueAtMs <= state.runner.clock.nowMs();
     active.dueAtMs = isDue ? nextMs : Math.min(active.dueAtMs, nextMs);
     if (isDue) void startScheduledRun(state, active.schedule);
   }
 }
 
 async function startScheduledRun(state: State, schedule: Schedule): Promise<void> {
-  const { dispatcher, interrupt, options } = state;
+  const { dispatcher, interrupt, runner } = state;
+  const { config } = runner.rotator;
   if (interrupt.signal.aborted) return;
   await readAccounts(state);
   // The first check is in progress, and the run after it finds what this one would find.
   if (dispatcher.unchecked.size > 0) return;
-  const scheduleOf = (account: Account): Schedule =>
-    account.schedule ?? options.rotator.config.schedule;
   const accounts = accountsOf(state).filter(
-    (account) => keyOf(scheduleOf(account)) === keyOf(schedule),
+    (account) => keyOf(scheduleOf(account, config)) === keyOf(schedule),
   );
   startRun(dispatcher, accounts, 'scheduled run', (account) =>
-    jitterMs(account.name, scheduleOf(account).jitterMinutes),
+    jitterMs(account.name, scheduleOf(account, config).jitterMinutes),
   );
 }
 
 async function loop(state: State): Promise<void> {
-  const { clock, emit } = state.options;
+  const { clock, emit } = state.runner;
   let differenceMs = clock.nowMs() - clock.monotonicMs();
   while (!state.interrupt.signal.aborted) {
     const nowMs = clock.monotonicMs();
@@ -258,15 +247,14 @@ async function loop(state: State): Promise<void> {
 
 function doDailyWork(state: State, nowMs: number): void {
   if (nowMs < state.nextDailyMs) return;
-  const { clock, emit } = state.options;
-  const { runner, runLog } = state.dispatcher;
+  const { clock, emit, statuses } = state.runner;
   state.nextDailyMs = nowMs + dayMs;
-  void checkpoint(runLog);
-  emit({ event: 'day.passed', entries: runner.statuses.entries(), atMs: clock.nowMs() });
+  void state.dispatcher.runLog.checkpoint();
+  emit({ event: 'day.passed', entries: statuses.entries(), atMs: clock.nowMs() });
 }
 
 async function sleepUntilDue(state: State, nowMs: number): Promise<void> {
-  const { clock } = state.options;
+  const { clock, pace } = state.runner;
   const { queue, probes } = state.dispatcher;
   const { signal } = state.wake;
   if (signal.aborted) {
@@ -278,20 +266,19 @@ async function sleepUntilDue(state: State, nowMs: number): Promise<void> {
     nowMs + (dueAtMs - clock.nowMs()),
     queue.nextAfterMs(nowMs),
     probes.nextAfterMs(nowMs),
-    nowMs + state.pace.loopMs,
+    nowMs + pace.loopMs,
   );
   await clock.sleep(Math.max(1, untilMs - clock.monotonicMs()), signal);
 }
 
 async function stop(state: State): Promise<void> {
-  const { runner, runLog } = state.dispatcher;
+  const { runner, dispatcher } = state;
   state.interrupt.abort();
   state.wake.abort();
   await state.loop;
   await runner.keyedQueue.idle();
-  endRuns(state.dispatcher);
-  await checkpoint(runLog);
-  await flush(runLog);
+  endRuns(dispatcher);
+  await dispatcher.runLog.checkpoint();
 }
 
 function findConflict(runner: AttemptRunner, name: string, force: boolean): string | null {
@@ -307,10 +294,4 @@ function findConflict(runner: AttemptRunner, name: string, force: boolean): stri
   if (!force && isTooCloseToPair(runner, entry))
     return `${other} was changed a short time ago; "force" rotates anyway`;
   return null;
-}
-
-/** Half of the time between two runs, at most 12 h: a pair is never rotated in one run. */
-function pairGapMs(schedule: Schedule): number {
-  const [first = 0, second = 0] = nextRuns(schedule, 2);
-  return Math.min(dayMs / 2, (second - first) / 2);
 }

@@ -47,18 +47,7 @@ export type AccountEntry = {
   failures: number;
 };
 
-export type StatusCache = {
-  /** Replaces the accounts, and keeps what is known of those that stay. Returns the others. */
-  replaceAccounts(accounts: readonly Account[]): readonly Account[];
-  get(name: string): AccountEntry | undefined;
-  entries(): readonly AccountEntry[];
-  /** Records how an attempt ended. */
-  recordResult(result: Result): void;
-  /** Records what a check without an attempt found. */
-  recordStatus(status: AccountStatus, atMs: number): void;
-  /** Records that an attempt ended in a bug. */
-  recordBug(name: string, detail: string, atMs: number): void;
-};
+export type StatusCache = ReturnType<typeof createStatusCache>;
 
 export type StatusCacheOptions = {
   readonly policyOf: (account: Account) => Policy;
@@ -67,7 +56,7 @@ export type StatusCacheOptions = {
   readonly clock: Pick<Clock, 'nowMs'>;
 };
 
-export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOptions): StatusCache {
+export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOptions) {
   let entries = new Map<string, AccountEntry>();
 
   function recordEvidence(entry: AccountEntry, atMs: number): void {
@@ -76,7 +65,8 @@ export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOpt
   }
 
   return {
-    replaceAccounts: (accounts) => {
+    /** Replaces the accounts, and keeps what is known of those that stay. Returns the others. */
+    replaceAccounts: (accounts: readonly Account[]): readonly Account[] => {
       const before = entries;
       const blank = { state: 'unknown', next: '', failures: 0 } as const;
       // The objects stay the same: an attempt in progress holds one.
@@ -92,15 +82,17 @@ export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOpt
         .map(({ account }) => account)
         .filter(({ name }) => !entries.has(name));
     },
-    get: (name) => entries.get(name),
-    entries: () => [...entries.values()],
-    recordResult: (result) => {
+    get: (name: string): AccountEntry | undefined => entries.get(name),
+    entries: (): readonly AccountEntry[] => [...entries.values()],
+    /** Records how an attempt ended. */
+    recordResult: (result: Result): void => {
       const entry = entries.get(result.account);
       if (!entry) return;
       applyResult(entry, result);
       if (isEvidence(result)) recordEvidence(entry, result.endedAtMs);
     },
-    recordStatus: (status, atMs) => {
+    /** Records what a check without an attempt found. */
+    recordStatus: (status: AccountStatus, atMs: number): void => {
       const entry = entries.get(status.account);
       if (!entry) return;
       const { username, passwordSinceMs } = status;
@@ -112,7 +104,8 @@ export function createStatusCache({ policyOf, nextRunMs, clock }: StatusCacheOpt
       entry.username = username;
       blockSharedUsers([...entries.values()]);
     },
-    recordBug: (name, detail, atMs) => {
+    /** Records that an attempt ended in a bug. */
+    recordBug: (name: string, detail: string, atMs: number): void => {
       const entry = entries.get(name);
       if (!entry) return;
       Object.assign(entry, {

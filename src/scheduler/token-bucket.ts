@@ -2,6 +2,7 @@
 // tokens for the most it can need before it begins, and gives back the rest: nothing may wait
 // between a reset and its storage.
 
+import pLimit from 'p-limit';
 import type { Clock } from '../rotation/ports.ts';
 
 export type Rate = { readonly perSecond: number; readonly capacity: number };
@@ -17,7 +18,7 @@ export function openTokenBucket(
   let filledAtMs = clock.monotonicMs();
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
   /** One caller after the other, so that small requests do not starve a large one. */
-  let last: Promise<void> = Promise.resolve();
+  const inOrder = pLimit(1);
 
   function fill(): void {
     const nowMs = clock.monotonicMs();
@@ -46,10 +47,7 @@ export function openTokenBucket(
      * Resolves when `count` tokens are taken; callers are served in order. When `wake` is aborted
      * it resolves at once and takes nothing. A count above the capacity waits for a full bucket.
      */
-    take: (count: number, wake?: AbortSignal): Promise<void> => {
-      last = last.then(() => wait(count, wake));
-      return last;
-    },
+    take: (count: number, wake?: AbortSignal): Promise<void> => inOrder(() => wait(count, wake)),
     /** Gives back tokens that were taken and not used; `fill` removes what exceeds the capacity. */
     giveBack: (count: number): void => {
       tokens += count;

@@ -14,11 +14,12 @@ const minTokenLength = 24;
 /** Requests without the token, per minute, until further ones are refused without a log line. */
 const maxWrongPerMinute = 10;
 
-/** Reads a token file. Throws a UsageError that names the file and never its content. */
+/** The check of a token file, if there is one. Throws a UsageError that names only the file. */
 export function openToken(
-  file: string,
-  key: 'http.tokenFile' | 'http.readTokenFile' = 'http.tokenFile',
-): TokenCheck {
+  key: 'http.tokenFile' | 'http.readTokenFile',
+  file: string | undefined,
+): TokenCheck | undefined {
+  if (file === undefined) return undefined;
   const token = readSecretFile(key, file);
   if (token.length < minTokenLength || !/^[\x21-\x7e]+$/.test(token))
     throw new UsageError(
@@ -70,15 +71,9 @@ export const requireReadToken: AppMiddleware = async (c, next) => {
   const checks = readToken ? [readToken, token] : [];
   const given = checks.map((check) => check?.(c.req.header('authorization')));
   if (checks.length === 0 || given.includes('right')) return next();
-  return refuse(
-    c,
-    401,
-    'token-needed',
-    'Send the token as "Bearer", or as the password of "Basic".',
-    {
-      'www-authenticate': 'Basic realm="thingspace-rotator", charset="UTF-8"',
-    },
-  );
+  const message = 'Send the token as "Bearer", or as the password of "Basic".';
+  const challenge = 'Basic realm="thingspace-rotator", charset="UTF-8"';
+  return refuse(c, 401, 'token-needed', message, { 'www-authenticate': challenge });
 };
 
 /**

@@ -2,6 +2,7 @@
 // store. Another thread creates it (report-worker.ts); the app (app.ts) keeps it for a minute.
 
 import { hash } from 'node:crypto';
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Rotator } from '../app.ts';
 import { storeFactOf } from '../report/account.ts';
@@ -53,12 +54,12 @@ export function createComplianceReport(
   };
 }
 
-function createApart(task: ReportTask): Promise<ReportAnswer> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(workerFile, { workerData: task, resourceLimits });
-    worker.unref();
-    worker.once('message', resolve);
-    worker.once('error', reject);
-    worker.once('exit', () => reject(new Error('the thread ended without an answer')));
+async function createApart(task: ReportTask): Promise<ReportAnswer> {
+  const worker = new Worker(workerFile, { workerData: task, resourceLimits });
+  worker.unref();
+  const exit = once(worker, 'exit').then(() => {
+    throw new Error('the thread ended without an answer');
   });
+  const [answer] = await Promise.race([once(worker, 'message'), exit]);
+  return answer;
 }

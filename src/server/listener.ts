@@ -1,9 +1,11 @@
 // The HTTP server on node:http, with a limit on everything that a client could hold open. It knows
 // no path: the app (app.ts) responds.
 
-import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
+import { within } from '../rotation/deadline.ts';
 import type { Clock } from '../rotation/ports.ts';
 
 export type ListenerOptions = {
@@ -16,14 +18,7 @@ export type ListenerOptions = {
   readonly requestTimeoutMs?: number | undefined;
 };
 
-export type Listener = {
-  readonly port: number;
-  /**
-   * Accepts no new connections; resolves when the open ones have ended, or were cut after two
-   * seconds.
-   */
-  close(): Promise<void>;
-};
+export type Listener = Awaited<ReturnType<typeof openListener>>;
 
 /** More than the app responds to at a time, so that the connection of a probe is accepted. */
 const maxConnections = 1_024;
@@ -32,7 +27,7 @@ const stalledMs = 120_000;
 const closeWithinMs = 2_000;
 
 /** Listens. Rejects with Node's own error, with its code, when the address cannot be used. */
-export async function openListener(options: ListenerOptions): Promise<Listener> {
+export async function openListener(options: ListenerOptions) {
   const { app, host, clock, requestTimeoutMs = 10_000 } = options;
   const server = createServer(
     {
@@ -47,29 +42,18 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   server.maxConnections = maxConnections;
   server.timeout = stalledMs;
   server.maxRequestsPerSocket = 1_000;
-  await listen(server, host, options.port);
+  await once(server.listen(options.port, host), 'listening');
   return {
     port: (server.address() as AddressInfo).port,
-    close: async () => {
+    /**
+     * Accepts no new connections; resolves when the open ones have ended, or were cut after two
+     * seconds.
+     */
+    close: async (): Promise<void> => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      const over = new AbortController();
-      await Promise.race([
-        closed.then(() => over.abort()),
-        clock.sleep(closeWithinMs, over.signal),
-      ]);
+      await within(clock, closeWithinMs, closed);
       server.closeAllConnections();
       await closed;
     },
   };
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }

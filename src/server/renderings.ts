@@ -6,18 +6,16 @@ import type { Clock } from '../rotation/ports.ts';
 /** Encoded once, for all clients. */
 export type Rendering = { readonly contentType: string; readonly body: Uint8Array<ArrayBuffer> };
 
-export type Renderings = {
-  /**
-   * What `render` gave for this key at most `keptMs` ago; clients that ask meanwhile wait for the
-   * same rendering. Rejects as `render` does, and keeps no failure.
-   */
-  get(key: string, keptMs: number, render: () => Promise<Rendering>): Promise<Rendering>;
-};
+export type Renderings = ReturnType<typeof createRenderings>;
 
-export function createRenderings(clock: Pick<Clock, 'monotonicMs'>): Renderings {
+export function createRenderings(clock: Pick<Clock, 'monotonicMs'>) {
   const kept = new Map<string, { readonly value: Promise<Rendering>; untilMs: number }>();
   return {
-    get: (key, keptMs, render) => {
+    /**
+     * What `render` gave for this key at most `keptMs` ago; clients that ask meanwhile wait for the
+     * same rendering. Rejects as `render` does, and keeps no failure.
+     */
+    get(key: string, keptMs: number, render: () => Promise<Rendering>): Promise<Rendering> {
       const nowMs = clock.monotonicMs();
       for (const [name, { untilMs }] of kept) if (untilMs <= nowMs) kept.delete(name);
       const known = kept.get(key);

@@ -42,15 +42,7 @@ export type Submitted =
   | { readonly submitted: 'unknown-account' | 'mismatch' | 'full' }
   | { readonly submitted: 'busy'; readonly why: string };
 
-export type RotateRequests = {
-  /**
-   * Starts an attempt, or finds the one that the same key started. Resolves when the request is in
-   * the audit log, within a bounded time.
-   */
-  submit(request: RotateRequest, idempotencyKey: string | undefined): Promise<Submitted>;
-  /** An attempt as JSON; null when none with this id is known. */
-  show(id: string): object | null;
-};
+export type RotateRequests = ReturnType<typeof openRotateRequests>;
 
 const maxFinished = 500;
 const maxRunning = 64;
@@ -65,8 +57,7 @@ export type RotateRequestsOptions = {
   readonly facts: Facts;
 };
 
-export function openRotateRequests(options: RotateRequestsOptions): RotateRequests {
-  const { scheduler, audit, clock, facts } = options;
+export function openRotateRequests({ scheduler, audit, clock, facts }: RotateRequestsOptions) {
   const attempts = new Map<string, Attempt>();
   let running = 0;
 
@@ -93,15 +84,20 @@ export function openRotateRequests(options: RotateRequestsOptions): RotateReques
     running += 1;
     const { id: runId, account, force, trigger, keyDigest, sha256 = '' } = attempt;
     const ask = { purpose: 'rotate', force, keyDigest, trigger } as const;
-    const request = { runId, account, ...(force ? { force: 'true' as const } : {}), keyDigest };
-    attempt.result = await scheduler.request(account, ask, { ...request, sha256 });
+    const forced = force ? ('true' as const) : undefined;
+    const request = { runId, account, force: forced, keyDigest, sha256 };
+    attempt.result = await scheduler.request(account, ask, request);
     attempt.state = 'finished';
     running -= 1;
     forgetOld();
   }
 
   return {
-    submit: async (request, key) => {
+    /**
+     * Starts an attempt, or finds the one that the same key started. Resolves when the request is
+     * in the audit log, within a bounded time.
+     */
+    submit: async (request: RotateRequest, key: string | undefined): Promise<Submitted> => {
       const { account, force } = request;
       const sha256 = digestOf(request);
       const keyDigest = key === undefined ? undefined : keyDigestOf(key);
@@ -115,17 +111,15 @@ export function openRotateRequests(options: RotateRequestsOptions): RotateReques
       if (why !== null) return { submitted: 'busy', why };
       if (running >= maxRunning) return { submitted: 'full' };
       const id = randomUUID();
-      const requestedAtMs = clock.nowMs();
-      const digests = { keyDigest, sha256 };
-      const attempt: Attempt = {
-        ...{ ...request, id, requestedAtMs, ...digests, state: 'running', result: null },
-      };
+      const identity = { id, requestedAtMs: clock.nowMs(), keyDigest, sha256 };
+      const attempt: Attempt = { ...request, ...identity, state: 'running', result: null };
       attempts.set(id, attempt);
       void run(attempt);
       await within(clock, recordedWithinMs, scheduler.recorded());
       return { submitted: 'new', id };
     },
-    show: (id) => {
+    /** An attempt as JSON; null when none with this id is known. */
+    show: (id: string): object | null => {
       const run = audit.requestedRuns().get(id);
       const attempt = attempts.get(id) ?? (run && attemptIn(run, facts));
       return attempt && isKept(attempt) ? attemptJson(attempt, facts) : null;

@@ -2,19 +2,10 @@
 // to a datagram socket, so the program `systemd-notify` does it; the unit must set
 // NotifyAccess=all. Without NOTIFY_SOCKET nothing is sent.
 
-import { spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import pLimit from 'p-limit';
 
-export type Systemd = {
-  /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
-  notify(...assignments: string[]): Promise<void>;
-  /** Whether systemd expects WATCHDOG=1 of this process. */
-  readonly hasWatchdog: boolean;
-  /**
-   * How often to send the status and WATCHDOG=1, in milliseconds: twice in the limit of systemd;
-   * null where nobody listens.
-   */
-  readonly everyMs: number | null;
-};
+export type Systemd = ReturnType<typeof openSystemd>;
 
 export type SystemdOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -27,14 +18,14 @@ const command = 'systemd-notify';
 const timeoutMs = 5_000;
 const statusEveryMs = 30_000;
 
-export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
+export function openSystemd({ env, pid, onFailure }: SystemdOptions) {
   const socket = env['NOTIFY_SOCKET'];
-  if (!socket) return { notify: async () => {}, hasWatchdog: false, everyMs: null };
   const childEnv = { NOTIFY_SOCKET: socket, PATH: env['PATH'] ?? '/usr/bin:/bin' };
   const watchdogUsec = Number(env['WATCHDOG_USEC'] ?? 0);
   const isForThisProcess = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid);
-  const hasWatchdog = isForThisProcess && watchdogUsec > 0;
-  let last: Promise<void> = Promise.resolve();
+  const hasWatchdog = Boolean(socket) && isForThisProcess && watchdogUsec > 0;
+  const everyMs = hasWatchdog ? Math.floor(watchdogUsec / 2_000) : statusEveryMs;
+  const inOrder = pLimit(1);
   let hasFailed = false;
 
   const fail = (detail: string): void => {
@@ -43,27 +34,24 @@ export function openSystemd({ env, pid, onFailure }: SystemdOptions): Systemd {
   };
   const send = (assignments: readonly string[]): Promise<void> =>
     new Promise((resolve) => {
-      const child = spawn(command, assignments, {
-        env: childEnv,
-        stdio: 'ignore',
-        timeout: timeoutMs,
-      });
-      child.once('error', (error: NodeJS.ErrnoException) => {
-        fail(`${command} cannot be started (${error.code ?? 'an unexpected error'})`);
-        resolve();
-      });
-      child.once('exit', (code) => {
-        if (code !== 0) fail(`${command} ended with ${code ?? 'a signal'}`);
+      execFile(command, assignments, { env: childEnv, timeout: timeoutMs }, (error) => {
+        if (typeof error?.code === 'string') fail(`${command} cannot be started (${error.code})`);
+        else if (error) fail(`${command} ended with ${error.code ?? 'a signal'}`);
         resolve();
       });
     });
 
   return {
-    notify: (...assignments) => {
-      last = last.then(() => send(assignments));
-      return last;
+    /** Sends assignments such as `READY=1`, in order. Bounded in time; never rejects. */
+    notify: async (...assignments: string[]): Promise<void> => {
+      if (socket) await inOrder(() => send(assignments));
     },
+    /** Whether systemd expects WATCHDOG=1 of this process. */
     hasWatchdog,
-    everyMs: hasWatchdog ? Math.floor(watchdogUsec / 2_000) : statusEveryMs,
+    /**
+     * How often to send the status and WATCHDOG=1, in milliseconds: twice in the limit of systemd;
+     * null where nobody listens.
+     */
+    everyMs: socket ? everyMs : null,
   };
 }

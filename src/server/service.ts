@@ -8,29 +8,19 @@ import { auditContextOf, compose, type Runtime } from '../app.ts';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import type { RotationEvent } from '../rotation/event.ts';
-import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { createNextRunMs, findScheduleProblem } from '../scheduler/cron.ts';
 import type { Emit, SchedulerEvent } from '../scheduler/events.ts';
-import { openScheduler, type Scheduler } from '../scheduler/scheduler.ts';
-import {
-  type AccountEntry,
-  agesOf,
-  isExempt,
-  isOverdue,
-  isStale,
-  isWell,
-} from '../scheduler/status-cache.ts';
+import { openScheduler } from '../scheduler/scheduler.ts';
+import { isWell } from '../scheduler/status-cache.ts';
 import { createAlerts } from '../telemetry/alerts.ts';
 import { type Heartbeat, heartbeatText, openHeartbeat } from '../telemetry/heartbeat.ts';
 import { type Log, logEvent, logSchedulerEvent } from '../telemetry/log.ts';
-import type { AccountFigures } from '../telemetry/metrics.ts';
 import { openJournal } from '../telemetry/notification-journal.ts';
 import { type Notifier, openNotifier } from '../telemetry/notifier.ts';
 import type { Metrics } from '../telemetry/prometheus.ts';
 import { openReceiver, type Receiver } from '../telemetry/webhook.ts';
 import { version } from '../version.ts';
-import type { AppService } from './app.ts';
 import { openToken, readSecretFile } from './auth.ts';
 import { createComplianceReport } from './compliance-report.ts';
 import {
@@ -56,20 +46,7 @@ export type Surroundings = {
   readonly metrics: Metrics;
 };
 
-export type Service = AppService & {
-  readonly config: Config;
-  readonly daemon: Scheduler;
-  /** The last results of the readiness checks; null before the first ones. Checks nothing. */
-  readonly lastReadiness: () => { readonly atMs: number; readonly checks: readonly Check[] } | null;
-  /** When the oldest notification was made that is not delivered; UTC milliseconds. */
-  oldestNoticeMs(): number | undefined;
-  /** The accounts whose new password is not stored yet. */
-  unsavedAccounts(): readonly string[];
-  /**
-   * Starts no attempt any more; resolves when the running ones have ended and alerts are delivered.
-   */
-  close(): Promise<void>;
-};
+export type Service = Awaited<ReturnType<typeof openService>>;
 
 const flushWithinMs = 5_000;
 /** How often the readiness is checked for the metrics. The probes write. */
@@ -82,13 +59,13 @@ export function checkUsable(config: Config): void {
   const schedules = [schedule, ...accounts.flatMap((account) => account.schedule ?? [])];
   const problems = schedules.flatMap((one) => findScheduleProblem(one) ?? []);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
-  if (http.tokenFile !== undefined) openToken(http.tokenFile);
-  if (http.readTokenFile !== undefined) openToken(http.readTokenFile, 'http.readTokenFile');
+  openToken('http.tokenFile', http.tokenFile);
+  openToken('http.readTokenFile', http.readTokenFile);
   openReceivers(config);
 }
 
 /** Opens a configuration and starts its schedule. Throws a UsageError or a Failure. */
-export async function openService(config: Config, surroundings: Surroundings): Promise<Service> {
+export async function openService(config: Config, surroundings: Surroundings) {
   checkUsable(config);
   const { pid, user, hostname, configFile, writeLine, log, clock, metrics } = surroundings;
   const receivers = openReceivers(config);
@@ -132,19 +109,25 @@ export async function openService(config: Config, surroundings: Surroundings): P
       facts,
     }),
     readiness: readiness.check,
+    /** The last results of the readiness checks; null before the first ones. Checks nothing. */
     lastReadiness: readiness.last,
     isAlive,
     metrics,
     report: createComplianceReport(rotator, clock, statuses.entries),
     rotateRequests: openRotateRequests({ scheduler: daemon, audit: rotator.audit, clock, facts }),
-    token: tokenFile === undefined ? undefined : openToken(tokenFile),
-    readToken:
-      readTokenFile === undefined ? undefined : openToken(readTokenFile, 'http.readTokenFile'),
+    token: openToken('http.tokenFile', tokenFile),
+    readToken: openToken('http.readTokenFile', readTokenFile),
     tokenName: `http token ${basename(tokenFile ?? '')}`,
     log,
+    /** When the oldest notification was made that is not delivered; UTC milliseconds. */
     oldestNoticeMs: () => notifier?.oldestMs(),
+    /** The accounts whose new password is not stored yet. */
     unsavedAccounts: subscribers.unsavedAccounts,
-    close: async () => {
+    /**
+     * Starts no attempt any more; resolves when the running ones have ended and alerts are
+     * delivered.
+     */
+    close: async (): Promise<void> => {
       if (isClosing) return;
       isClosing = true;
       readiness.close();
@@ -160,7 +143,7 @@ function openReadiness(options: ReadinessOptions) {
   const { clock } = options;
   const readiness = createReadiness(options);
   const closed = new AbortController();
-  let last: ReturnType<Service['lastReadiness']> = null;
+  let last: { readonly atMs: number; readonly checks: readonly Check[] } | null = null;
   const check: Readiness = async () => {
     const checks = await readiness();
     last = { atMs: clock.nowMs(), checks };
@@ -267,31 +250,4 @@ function readWebhookKey(receiver: string, file: string): KeyObject {
       `${place} ${file}: a secret has at least ${minWebhookKeyBytes} characters`,
     );
   return createSecretKey(key);
-}
-
-/** What the metrics show of the accounts. */
-export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
-  return entries.map((entry) => {
-    const { account, policy, blocked, reason, failingSinceMs: sinceMs } = entry;
-    const ages = agesOf(entry, nowMs);
-    return {
-      account: account.name,
-      state: blocked === undefined ? entry.state : 'stopped',
-      ageDays: ages?.ageDays,
-      daysLeft: ages?.daysLeft,
-      lastSuccessMs: entry.lastSuccessMs,
-      condition: {
-        isEnabled: account.enabled,
-        isExempt: isExempt(entry, nowMs),
-        isOverdue: isOverdue(entry, nowMs),
-        isStale: isStale(entry, nowMs),
-        exemptUntilMs: exemptUntilMs(account),
-        limitDays: policy.maxAgeDays,
-        dueAtMs: ages?.dueAtMs,
-        nextRunMs: entry.nextRunMs,
-        evidenceAtMs: entry.evidenceAtMs,
-        failing: reason && sinceMs !== undefined ? { sinceMs, reason } : undefined,
-      },
-    };
-  });
 }

@@ -3,6 +3,7 @@
 // no reset and waits for the rest; a second one prints what would be lost, and the process still
 // waits.
 
+import { once } from 'node:events';
 import { UsageError } from '../config/errors.ts';
 import type { Config } from '../config/load.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
@@ -52,7 +53,7 @@ export async function runService(config: Config, options: SupervisorOptions): Pr
     await systemd.notify('READY=1', statusOf(run));
     log.info('service.ready', countsOf(current.service));
 
-    await abortOf(run.ending.signal);
+    if (!run.ending.signal.aborted) await once(run.ending.signal, 'abort');
     void systemd.notify('STOPPING=1', statusOf(run));
     await run.reloading;
     await current.service?.close();
@@ -178,12 +179,6 @@ async function reportToSystemd(run: Run, closed: AbortSignal): Promise<void> {
     await surroundings.clock.sleep(everyMs, closed);
   }
 }
-
-const abortOf = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 
 function nextRunOf(service: Service | null): string {
   const nextMs = service?.daemon.nextRunMs() ?? Number.POSITIVE_INFINITY;

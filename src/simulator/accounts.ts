@@ -4,19 +4,20 @@
 
 import { randomInt, randomUUID } from 'node:crypto';
 
-export type User = {
-  readonly username: string;
-  password: string;
+/** What the simulator counts of each user. */
+const noCounts = {
   /** Consecutive failed logins; an accepted one sets it to 0. */
-  failedLogins: number;
+  failedLogins: 0,
   /** The largest value of `failedLogins`. */
-  mostFailedLogins: number;
-  loginsReceived: number;
-  resetsReceived: number;
-  resetsCommitted: number;
-  resetsInFlight: number;
-  mostResetsInFlight: number;
+  mostFailedLogins: 0,
+  loginsReceived: 0,
+  resetsReceived: 0,
+  resetsCommitted: 0,
+  resetsInFlight: 0,
+  mostResetsInFlight: 0,
 };
+
+export type User = typeof noCounts & { readonly username: string; password: string };
 
 type Session = { readonly username: string; lastUsedMs: number; ended: boolean };
 
@@ -60,9 +61,16 @@ export const sessionExpired = {
 };
 
 export type AccountRules = {
+  /** UTC milliseconds, for the ends of tokens and sessions; default the clock of the system. */
   readonly nowMs: () => number;
+  /** The password that a reset gives; default twelve random letters and digits. */
   readonly generatePassword: (username: string) => string;
+  /** Whether a reset ends all sessions of the user, also its own. Not documented; default false. */
   readonly resetEndsSessions: boolean;
+  /**
+   * Whether a wrong oldPassword counts as a failed login. Not documented; default true, the
+   * stricter rule.
+   */
   readonly wrongOldPasswordCounts: boolean;
 };
 
@@ -90,17 +98,7 @@ function createUsers() {
     hasUser: (username: string): boolean => users.has(username),
 
     addUser(username: string, password: string): void {
-      users.set(username, {
-        username,
-        password,
-        failedLogins: 0,
-        mostFailedLogins: 0,
-        loginsReceived: 0,
-        resetsReceived: 0,
-        resetsCommitted: 0,
-        resetsInFlight: 0,
-        mostResetsInFlight: 0,
-      });
+      users.set(username, { ...noCounts, username, password });
     },
 
     isLocked: (username: string): boolean => isLocked(user(username)),

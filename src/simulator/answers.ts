@@ -4,7 +4,7 @@
 import type { ServerResponse } from 'node:http';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import type { Refused } from './accounts.ts';
-import type { FaultName } from './faults.ts';
+import type { Fault, FaultName } from './faults.ts';
 
 export type Answer = {
   readonly status: number;
@@ -62,26 +62,39 @@ const toLatin1 = (text: string): Uint8Array =>
     'latin1',
   );
 
-const encoders: Partial<
-  Record<FaultName, { encode: (text: string) => Uint8Array; encoding?: string }>
+/** Makes an answer in another form. */
+const encoded =
+  (encode: (text: string) => Uint8Array, encoding?: string) =>
+  (answer: Answer): Answer => ({ ...answer, body: encode(answer.body.toString()), encoding });
+
+/** What a fault makes of the answer to an executed call; the other faults change nothing. */
+const changes: Partial<
+  Record<FaultName, (answer: Answer, fault: Fault, resultKey: string) => Answer | 'close'>
 > = {
-  'gzip-200': { encode: gzipSync, encoding: 'gzip' },
-  'deflate-200': { encode: deflateSync, encoding: 'deflate' },
-  'deflate-raw-200': { encode: deflateRawSync, encoding: 'deflate' },
-  'br-200': { encode: brotliCompressSync, encoding: 'br' },
-  'utf8-bom-200': { encode: (text) => Buffer.from(`\ufeff${text}`) },
-  'utf16le-200': { encode: (text) => Buffer.from(text, 'utf16le') },
-  'utf16be-200': { encode: (text) => Buffer.from(text, 'utf16le').swap16() },
-  'latin1-200': { encode: toLatin1 },
-  'trailing-200': { encode: (text) => Buffer.from(`${text}\n<!-- end of response -->`) },
+  'drop-after-commit': () => 'close',
+  '503-after': () => proxyPage(503),
+  'html-200': () => proxyPage(200),
+  'empty-200': (answer) => ({ ...answer, status: 200, body: '', code: undefined }),
+  'unexpected-error-after': () => unexpectedError,
+  'wrong-typed-200': (answer, fault, resultKey) => {
+    if (answer.status !== 200) return answer;
+    const value = 'wrongValue' in fault ? fault.wrongValue : 42;
+    return json(200, { ...JSON.parse(answer.body.toString()), [resultKey]: value });
+  },
+  'gzip-200': encoded(gzipSync, 'gzip'),
+  'deflate-200': encoded(deflateSync, 'deflate'),
+  'deflate-raw-200': encoded(deflateRawSync, 'deflate'),
+  'br-200': encoded(brotliCompressSync, 'br'),
+  'utf8-bom-200': encoded((text) => Buffer.from(`\ufeff${text}`)),
+  'utf16le-200': encoded((text) => Buffer.from(text, 'utf16le')),
+  'utf16be-200': encoded((text) => Buffer.from(text, 'utf16le').swap16()),
+  'latin1-200': encoded(toLatin1),
+  'trailing-200': encoded((text) => Buffer.from(`${text}\n<!-- end of response -->`)),
 };
 
-/** The answer in the form of this fault; null when the fault does not change the form. */
-export function encodeAnswer(answer: Answer, fault: FaultName | undefined): Answer | null {
-  const encoder = fault && encoders[fault];
-  if (!encoder) return null;
-  const body = encoder.encode(answer.body.toString());
-  return { ...answer, body, encoding: encoder.encoding };
+/** The answer as this fault changes it. */
+export function changeAnswer(answer: Answer, fault: Fault, resultKey: string): Answer | 'close' {
+  return changes[fault.fault]?.(answer, fault, resultKey) ?? answer;
 }
 
 /** Sends the answer, unless the client has disconnected. */

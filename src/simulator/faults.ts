@@ -76,27 +76,23 @@ export type Fault = {
   readonly wrongValue?: unknown;
 };
 
-export type ArmedFaults = {
-  arm(fault: Fault): void;
-  /** Removes all. */
-  clear(): void;
-  /**
-   * The fault that applies, which is used up by one; the fault that was armed first has priority.
-   */
-  take(what: CallName | 'connection', username?: string): Fault | undefined;
-};
+export type ArmedFaults = ReturnType<typeof createArmedFaults>;
 
-export function createArmedFaults(seed: number): ArmedFaults {
+export function createArmedFaults(seed: number) {
   const random = createRandom(seed);
   let armed: { fault: Fault; skip: number; left: number }[] = [];
   return {
-    arm(fault) {
+    arm(fault: Fault): void {
       armed.push({ fault, skip: fault.after ?? 0, left: fault.count ?? 1 });
     },
-    clear() {
+    /** Removes all. */
+    clear(): void {
       armed = [];
     },
-    take(what, username) {
+    /**
+     * The fault that applies, which is used up by one; the fault that was armed first has priority.
+     */
+    take(what: CallName | 'connection', username?: string): Fault | undefined {
       for (const entry of armed) {
         const { fault } = entry;
         if ((isConnectionFault(fault.fault) ? 'connection' : fault.call) !== what) continue;

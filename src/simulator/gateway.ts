@@ -8,26 +8,38 @@ import { type Answer, gatewayFault, invalid, oauthError } from './answers.ts';
 import type { CallName } from './faults.ts';
 
 export type GatewayOptions = {
+  /**
+   * Whether a repeated token request gives the remaining time. Not documented; default false:
+   * always 3600.
+   */
   readonly expiresInCountsDown?: boolean;
+  /**
+   * Refuses apostrophe, less-than and backslash in request fields, as documented. Default false:
+   * passwords may hold them.
+   */
   readonly refusesInvalidCharacters?: boolean;
 };
 
-/** A call that passed the gateway: its effect, and its user. */
-export type Call = {
+type Route = {
   readonly name: CallName;
-  readonly username: string | undefined;
-  readonly effect: () => Record<string, unknown> | Refused;
+  readonly method: string;
   /** The field of the result that `wrong-typed-200` replaces. */
   readonly resultKey: string;
 };
 
-export const routes: Readonly<
-  Record<string, { readonly call: CallName; readonly method: string }>
-> = {
-  '/api/ts/v1/oauth2/token': { call: 'token', method: 'POST' },
-  '/api/m2m/v1/session/login': { call: 'login', method: 'POST' },
-  '/api/m2m/v1/session/password/actions/reset': { call: 'reset', method: 'PUT' },
-  '/api/m2m/v1/session/logout': { call: 'logout', method: 'POST' },
+/** A call that passed the gateway: its effect, and its user. */
+export type Call = Route & {
+  readonly username: string | undefined;
+  readonly effect: () => Record<string, unknown> | Refused;
+};
+
+const session = '/api/m2m/v1/session';
+
+export const routes: Readonly<Record<string, Route>> = {
+  '/api/ts/v1/oauth2/token': { name: 'token', method: 'POST', resultKey: 'access_token' },
+  [`${session}/login`]: { name: 'login', method: 'POST', resultKey: 'sessionToken' },
+  [`${session}/password/actions/reset`]: { name: 'reset', method: 'PUT', resultKey: 'newPassword' },
+  [`${session}/logout`]: { name: 'logout', method: 'POST', resultKey: 'sessionToken' },
 };
 
 /** The call that a request makes; or the answer of the gateway, before anything is executed. */
@@ -44,50 +56,34 @@ export function passGateway(
     return gatewayFault(400, 900906, 'No matching resource found');
   if (!/application\/json|\*\/\*/.test(headerOf(request, 'accept') ?? '*/*'))
     return gatewayFault(406, 900906, 'Not acceptable');
-  if (route.call === 'token') return passTokenServer(request, body, accounts, options);
+  if (route.name === 'token') return passTokenServer(route, request, body, accounts, options);
 
   const bearer = bearerOf(request);
   if (bearer === undefined) return gatewayFault(401, 900902, 'Missing Credentials');
   if (!accounts.isApiToken(bearer)) return gatewayFault(401, 900901, 'Invalid Credentials');
   const sessionToken = headerOf(request, 'vz-m2m-token');
-  if (route.call === 'logout') {
+  const owner = accounts.usernameOf(sessionToken);
+  if (route.name === 'logout') {
     if (body.length > 0) return invalid('Request.BodyNotAllowed');
-    return {
-      name: 'logout',
-      username: accounts.usernameOf(sessionToken),
-      effect: () => accounts.logout(sessionToken),
-      resultKey: 'sessionToken',
-    };
+    return { ...route, username: owner, effect: () => accounts.logout(sessionToken) };
   }
   if (!isMediaType(request, 'application/json'))
     return gatewayFault(415, 900906, 'Unsupported media type');
+  const isLogin = route.name === 'login';
   // Not documented as forbidden. But no client has a session token before the login.
-  if (route.call === 'login' && sessionToken !== undefined)
-    return invalid('Request.SessionTokenNotAllowed');
-  const fields = readFields(
-    body,
-    route.call === 'login' ? ['username', 'password'] : ['oldPassword'],
-  );
+  if (isLogin && sessionToken !== undefined) return invalid('Request.SessionTokenNotAllowed');
+  const fields = readFields(body, isLogin ? ['username', 'password'] : ['oldPassword']);
   if ('status' in fields) return fields;
   const { username = '', password = '', oldPassword = '' } = fields.fields;
   if (options.refusesInvalidCharacters && /['<\\]/.test(`${username}${password}${oldPassword}`))
     return invalid('Request.InvalidCharacter');
-  return route.call === 'login'
-    ? {
-        name: 'login',
-        username,
-        effect: () => accounts.login(username, password),
-        resultKey: 'sessionToken',
-      }
-    : {
-        name: 'reset',
-        username: accounts.usernameOf(sessionToken),
-        effect: () => accounts.reset(sessionToken, oldPassword),
-        resultKey: 'newPassword',
-      };
+  return isLogin
+    ? { ...route, username, effect: () => accounts.login(username, password) }
+    : { ...route, username: owner, effect: () => accounts.reset(sessionToken, oldPassword) };
 }
 
 function passTokenServer(
+  route: Route,
   request: IncomingMessage,
   body: Uint8Array,
   accounts: Accounts,
@@ -109,17 +105,8 @@ function passTokenServer(
   const found = accounts.apiTokenFor(clientId, clientSecret);
   if (!found) return oauthError(401, 'invalid_client');
   const life = options.expiresInCountsDown ? found.lifeSeconds : 3600;
-  return {
-    name: 'token',
-    username: undefined,
-    effect: () => ({
-      access_token: found.value,
-      token_type: 'Bearer',
-      expires_in: life,
-      scope: 'default',
-    }),
-    resultKey: 'access_token',
-  };
+  const token = { access_token: found.value, token_type: 'Bearer', expires_in: life };
+  return { ...route, username: undefined, effect: () => ({ ...token, scope: 'default' }) };
 }
 
 /** The body; at most the first 64 kB of it, which is more than any valid request has. */

@@ -1,5 +1,6 @@
 // The listening socket of the simulator, for http or https, with the faults of connections.
 
+import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -60,10 +61,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
         });
     }
   });
-  await new Promise<void>((resolve, reject) => {
-    front.once('error', reject);
-    front.listen(options.port, host, resolve);
-  });
+  await once(front.listen(options.port, host), 'listening');
   const { port } = front.address() as AddressInfo;
   return {
     origin: `${tls ? 'https' : 'http'}://${host}:${port}`,

@@ -5,6 +5,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
+  type AccountRules,
   type Accounts,
   type Application,
   createAccounts,
@@ -14,7 +15,7 @@ import {
 } from './accounts.ts';
 import {
   type Answer,
-  encodeAnswer,
+  changeAnswer,
   gatewayFault,
   json,
   proxyPage,
@@ -23,61 +24,33 @@ import {
   truncateAnswer,
   unexpectedError,
 } from './answers.ts';
+import { type ArmedFaults, type CallName, createArmedFaults, type FaultName } from './faults.ts';
 import {
-  type ArmedFaults,
-  type CallName,
-  createArmedFaults,
-  type Fault,
-  type FaultName,
-} from './faults.ts';
-import { bearerOf, type Call, headerOf, passGateway, readBody, routes } from './gateway.ts';
+  bearerOf,
+  type GatewayOptions,
+  headerOf,
+  passGateway,
+  readBody,
+  routes,
+} from './gateway.ts';
 import { openListener } from './listener.ts';
 import { createWaits, type Waits } from './waits.ts';
 
-export type { Application } from './accounts.ts';
-export {
-  type CallName,
-  type Fault,
-  type FaultName,
-  faultNames,
-  isConnectionFault,
-} from './faults.ts';
-
-export type ThingSpaceSimulatorOptions = {
-  readonly users?: readonly { readonly username: string; readonly password: string }[];
-  readonly applications?: readonly Application[];
-  /** Default 0: any free port. */
-  readonly port?: number;
-  /** Default 127.0.0.1. */
-  readonly host?: string;
-  /** Key and certificate in PEM; with them the simulator serves https. */
-  readonly tls?: { readonly key: string; readonly cert: string };
-  /** Whether a reset ends all sessions of the user, also its own. Not documented; default false. */
-  readonly resetEndsSessions?: boolean;
-  /**
-   * Whether a wrong oldPassword counts as a failed login. Not documented; default true, the
-   * stricter rule.
-   */
-  readonly wrongOldPasswordCounts?: boolean;
-  /**
-   * Whether a repeated token request gives the remaining time. Not documented; default false:
-   * always 3600.
-   */
-  readonly expiresInCountsDown?: boolean;
-  /**
-   * Refuses apostrophe, less-than and backslash in request fields, as documented. Default false:
-   * passwords may hold them.
-   */
-  readonly refusesInvalidCharacters?: boolean;
-  /** The password that a reset gives; default twelve random letters and digits. */
-  readonly generatePassword?: (username: string) => string;
-  /** UTC milliseconds, for the ends of tokens and sessions; default the clock of the system. */
-  readonly nowMs?: () => number;
-  /** For faults with a probability; default 1. */
-  readonly seed?: number;
-  /** Called when a request has ended. */
-  readonly onRequest?: (line: RequestLine) => void;
-};
+export type ThingSpaceSimulatorOptions = Partial<AccountRules> &
+  GatewayOptions & {
+    readonly users?: readonly { readonly username: string; readonly password: string }[];
+    readonly applications?: readonly Application[];
+    /** Default 0: any free port. */
+    readonly port?: number;
+    /** Default 127.0.0.1. */
+    readonly host?: string;
+    /** Key and certificate in PEM; with them the simulator serves https. */
+    readonly tls?: { readonly key: string; readonly cert: string };
+    /** For faults with a probability; default 1. */
+    readonly seed?: number;
+    /** Called when a request has ended. */
+    readonly onRequest?: (line: RequestLine) => void;
+  };
 
 /** One request. No header, no body, no secret. Times in monotonic milliseconds. */
 export type RequestLine = {
@@ -107,46 +80,7 @@ export type RequestLine = {
  */
 export type Moment = 'arrived' | 'held' | 'committed' | 'ended';
 
-export type ThingSpaceSimulator = {
-  /** Such as `http://127.0.0.1:40123/api`. */
-  readonly baseUrl: string;
-  addUser(username: string, password: string): void;
-  addApplication(application: Application): void;
-  /** As by an administrator; failed logins and sessions stay. */
-  setPassword(username: string, password: string): void;
-  unlock(username: string): void;
-  isLocked(username: string): boolean;
-  livePassword(username: string): string;
-  loginsReceived(username: string): number;
-  /** Every reset that came with a session of this user, also refused ones. */
-  resetsReceived(username: string): number;
-  resetsCommitted(username: string): number;
-  /** The largest number of resets of this user in the server at the same time. */
-  maxResetsInFlight(username: string): number;
-  failedLogins(username: string): { readonly consecutive: number; readonly most: number };
-  openSessions(username: string): number;
-  endSessions(username: string): void;
-  /** Ends every API token. */
-  endApiTokens(): void;
-  /** Moves the clock of the simulator. */
-  advance(ms: number): void;
-  arm(fault: Fault): void;
-  clearFaults(): void;
-  /** Ends the waits of `hold`, `hang` and `slow`. */
-  release(): void;
-  /**
-   * The *next* request that reaches this moment; call it before the request is sent. Never resolves
-   * after `close`.
-   */
-  waitFor(
-    moment: Moment,
-    which?: { readonly call?: CallName; readonly username?: string },
-  ): Promise<RequestLine>;
-  /** All requests, in the order they arrived. */
-  readonly requests: readonly RequestLine[];
-  /** Ends every connection and every wait; a call that was held is not executed. */
-  close(): Promise<void>;
-};
+export type ThingSpaceSimulator = Awaited<ReturnType<typeof openThingSpaceSimulator>>;
 
 type Line = { -readonly [key in keyof RequestLine]: RequestLine[key] };
 
@@ -161,15 +95,14 @@ type Simulation = {
 };
 
 /** Starts the simulator; resolves when it listens. */
-export async function openThingSpaceSimulator(
-  options: ThingSpaceSimulatorOptions = {},
-): Promise<ThingSpaceSimulator> {
+export async function openThingSpaceSimulator(options: ThingSpaceSimulatorOptions = {}) {
   let advancedMs = 0;
   const accounts = createAccounts({
+    generatePassword: randomPassword,
+    resetEndsSessions: false,
+    wrongOldPasswordCounts: true,
+    ...options,
     nowMs: () => (options.nowMs ?? Date.now)() + advancedMs,
-    generatePassword: options.generatePassword ?? randomPassword,
-    resetEndsSessions: options.resetEndsSessions ?? false,
-    wrongOldPasswordCounts: options.wrongOldPasswordCounts ?? true,
   });
   for (const { username, password } of options.users ?? []) accounts.addUser(username, password);
   for (const application of options.applications ?? []) accounts.addApplication(application);
@@ -188,15 +121,22 @@ export async function openThingSpaceSimulator(
     onRequest: (request, response) => receive(simulation, request, response),
   });
   return {
+    /** Such as `http://127.0.0.1:40123/api`. */
     baseUrl: `${listener.origin}/api`,
-    ...controlsOf(accounts, faults),
-    advance: (ms) => {
+    ...controlsOf(accounts),
+    /** Moves the clock of the simulator. */
+    advance: (ms: number): void => {
       advancedMs += ms;
     },
-    release: () => waits.end('released'),
+    arm: faults.arm,
+    clearFaults: faults.clear,
+    /** Ends the waits of `hold`, `hang` and `slow`. */
+    release: (): void => waits.end('released'),
     waitFor: moments.waitFor,
-    requests,
-    async close() {
+    /** All requests, in the order they arrived. */
+    requests: requests as readonly RequestLine[],
+    /** Ends every connection and every wait; a call that was held is not executed. */
+    async close(): Promise<void> {
       waits.end('closing');
       await listener.close();
     },
@@ -216,6 +156,10 @@ function createMoments() {
         watcher.resolve(line);
       }
     },
+    /**
+     * The *next* request that reaches this moment; call it before the request is sent. Never
+     * resolves after `close`.
+     */
     waitFor: (moment: Moment, which: Which = {}): Promise<RequestLine> =>
       new Promise((resolve) => {
         watchers.add({ moment, which, resolve });
@@ -228,7 +172,7 @@ function receive(simulation: Simulation, request: IncomingMessage, response: Ser
   const path = (request.url ?? '').split('?')[0] ?? '';
   const line: Line = {
     number: requests.length + 1,
-    call: routes[path]?.call ?? 'unknown',
+    call: routes[path]?.name ?? 'unknown',
     method: request.method ?? '',
     path,
     startedMs: performance.now(),
@@ -289,7 +233,7 @@ async function respond(
   if (fault) line.fault = fault.fault;
   moments.reach('arrived', line);
 
-  const early = fault && answerBefore(fault.fault, request, accounts);
+  const early = fault && earlyAnswers[fault.fault]?.(request, accounts);
   if (early) return send(response, line, early);
   if (fault?.fault === 'slow' || fault?.fault === 'hold') {
     const ms = fault.fault === 'slow' ? (fault.delayMs ?? 1000) : Number.POSITIVE_INFINITY;
@@ -312,59 +256,26 @@ async function respond(
     moments.reach('held', line);
     await Promise.race([wait, disconnected]);
   }
-  send(response, line, fault ? answerAfter(fault, call, answer) : answer);
+  send(response, line, fault ? changeAnswer(answer, fault, call.resultKey) : answer);
 }
 
-/** What a fault answers before the call is executed; undefined for the other faults. */
-function answerBefore(
-  fault: FaultName,
-  request: IncomingMessage,
-  accounts: Accounts,
-): Answer | 'close' | undefined {
-  switch (fault) {
-    case 'drop-before-commit':
-      return 'close';
-    case '503-before':
-      return proxyPage(503);
-    case '429':
-      return gatewayFault(429, 900800, 'Message throttled out');
-    case 'unexpected-error':
-      return unexpectedError;
-    case 'bearer-401':
-      accounts.endApiTokens(bearerOf(request));
-      return gatewayFault(401, 900901, 'Invalid Credentials');
-    case 'session-400':
-      accounts.endSession(headerOf(request, 'vz-m2m-token'));
-      return refusal(sessionExpired);
-    default:
-      return undefined;
-  }
-}
-
-/** What a fault makes of the answer to an executed call. */
-function answerAfter(fault: Fault, { resultKey }: Call, answer: Answer): Answer | 'close' {
-  switch (fault.fault) {
-    case 'drop-after-commit':
-      return 'close';
-    case '503-after':
-      return proxyPage(503);
-    case 'html-200':
-      return proxyPage(200);
-    case 'empty-200':
-      return { ...answer, status: 200, body: '', code: undefined };
-    case 'unexpected-error-after':
-      return unexpectedError;
-    case 'wrong-typed-200': {
-      const value = 'wrongValue' in fault ? fault.wrongValue : 42;
-      const result: unknown = JSON.parse(answer.body.toString());
-      return answer.status === 200
-        ? json(200, Object.assign({}, result, { [resultKey]: value }))
-        : answer;
-    }
-    default:
-      return encodeAnswer(answer, fault.fault) ?? answer;
-  }
-}
+/** What a fault answers before the call is executed; the other faults execute it. */
+const earlyAnswers: Partial<
+  Record<FaultName, (request: IncomingMessage, accounts: Accounts) => Answer | 'close'>
+> = {
+  'drop-before-commit': () => 'close',
+  '503-before': () => proxyPage(503),
+  '429': () => gatewayFault(429, 900800, 'Message throttled out'),
+  'unexpected-error': () => unexpectedError,
+  'bearer-401': (request, accounts) => {
+    accounts.endApiTokens(bearerOf(request));
+    return gatewayFault(401, 900901, 'Invalid Credentials');
+  },
+  'session-400': (request, accounts) => {
+    accounts.endSession(headerOf(request, 'vz-m2m-token'));
+    return refusal(sessionExpired);
+  },
+};
 
 function send(response: ServerResponse, line: Line, answer: Answer | 'close'): void {
   if (answer === 'close') response.socket?.destroy();
@@ -374,29 +285,32 @@ function send(response: ServerResponse, line: Line, answer: Answer | 'close'): v
   sendAnswer(response, answer);
 }
 
-/** The part of the simulator that reads or sets the accounts and the faults. */
-function controlsOf(accounts: Accounts, faults: ArmedFaults) {
+/** The part of the simulator that reads or sets the accounts. */
+function controlsOf(accounts: Accounts) {
+  const { user } = accounts;
   return {
     addUser: accounts.addUser,
     addApplication: accounts.addApplication,
-    setPassword: (username: string, password: string) => {
-      accounts.user(username).password = password;
+    /** As by an administrator; failed logins and sessions stay. */
+    setPassword: (username: string, password: string): void => {
+      user(username).password = password;
     },
     unlock: accounts.unlock,
     isLocked: accounts.isLocked,
-    livePassword: (username: string) => accounts.user(username).password,
-    loginsReceived: (username: string) => accounts.user(username).loginsReceived,
-    resetsReceived: (username: string) => accounts.user(username).resetsReceived,
-    resetsCommitted: (username: string) => accounts.user(username).resetsCommitted,
-    maxResetsInFlight: (username: string) => accounts.user(username).mostResetsInFlight,
+    livePassword: (username: string) => user(username).password,
+    loginsReceived: (username: string) => user(username).loginsReceived,
+    /** Every reset that came with a session of this user, also refused ones. */
+    resetsReceived: (username: string) => user(username).resetsReceived,
+    resetsCommitted: (username: string) => user(username).resetsCommitted,
+    /** The largest number of resets of this user in the server at the same time. */
+    maxResetsInFlight: (username: string) => user(username).mostResetsInFlight,
     failedLogins: (username: string) => {
-      const { failedLogins, mostFailedLogins } = accounts.user(username);
+      const { failedLogins, mostFailedLogins } = user(username);
       return { consecutive: failedLogins, most: mostFailedLogins };
     },
     openSessions: accounts.openSessionsOf,
     endSessions: accounts.endSessionsOf,
-    endApiTokens: () => accounts.endApiTokens(),
-    arm: faults.arm,
-    clearFaults: faults.clear,
+    /** Ends every API token. */
+    endApiTokens: (): void => accounts.endApiTokens(),
   };
 }

@@ -4,17 +4,13 @@
 /** How a wait ended. */
 export type WaitEnd = 'released' | 'closing';
 
-export type Waits = {
-  /** Resolves after `ms`, or earlier when all waits end. */
-  begin(ms: number): Promise<WaitEnd>;
-  /** Ends all waits. */
-  end(how: WaitEnd): void;
-};
+export type Waits = ReturnType<typeof createWaits>;
 
-export function createWaits(): Waits {
+export function createWaits() {
   const waiting = new Set<(how: WaitEnd) => void>();
   return {
-    begin: (ms) =>
+    /** Resolves after `ms`, or earlier when all waits end. */
+    begin: (ms: number): Promise<WaitEnd> =>
       new Promise((resolve) => {
         const timer = Number.isFinite(ms)
           ? setTimeout(() => finish('released'), ms).unref()
@@ -26,7 +22,8 @@ export function createWaits(): Waits {
         };
         waiting.add(finish);
       }),
-    end: (how) => {
+    /** Ends all waits. */
+    end: (how: WaitEnd): void => {
       for (const finish of [...waiting]) finish(how);
     },
   };

@@ -5,6 +5,8 @@ import { explain, nextStep } from '../rotation/catalogue.ts';
 import type { RotationEvent } from '../rotation/event.ts';
 import { type Facts, failures, type Reason } from '../rotation/failure.ts';
 import { isGood } from '../rotation/result.ts';
+import type { Result } from '../rotation/state.ts';
+import { dependencyNames } from '../scheduler/circuit-breaker.ts';
 import type { Emit } from '../scheduler/events.ts';
 import {
   type AccountEntry,
@@ -39,14 +41,10 @@ const isLasting = ({ failures, failingSinceMs }: AccountEntry, atMs: number): bo
   failures >= lastingFailures ||
   (failingSinceMs !== undefined && atMs - failingSinceMs >= lastingMs);
 
+type Sink = Pick<Notifier, 'report' | 'resolve' | 'keep' | 'confirm' | 'remind'>;
+
 /** Reports the events of the scheduler (`notify`) and of the attempts (`observe`). */
-export function createAlerts(
-  notifier: Pick<Notifier, 'report' | 'resolve' | 'keep' | 'confirm' | 'remind'>,
-  allIsWell: boolean,
-): { notify: Emit; observe: (event: RotationEvent) => void } {
-  const report = (problem: Problem | null): void => {
-    if (problem) notifier.report(problem);
-  };
+export function createAlerts(notifier: Sink, allIsWell: boolean) {
   /** What happened to parts of the service since the last scheduled run ended. */
   let reported = new Set<string>();
   const outages = new Set<string>();
@@ -58,34 +56,36 @@ export function createAlerts(
     switch (event.event) {
       case 'result.recorded': {
         const { entry, result } = event;
-        const { endedAtMs, outcome } = result;
-        report(problemOf(result, isLasting(entry, endedAtMs)));
+        const { account, endedAtMs, outcome } = result;
+        reportEach(notifier, problemOf(result, isLasting(entry, endedAtMs)));
         if (isGood(result) && entry.blocked === undefined && !isOverdue(entry, endedAtMs))
-          notifier.resolve(result.account, `Outcome: ${outcome}. No open problems.`);
-        report(overdueProblem(entry, endedAtMs));
+          notifier.resolve(account, `Outcome: ${outcome}. No open problems.`);
+        reportEach(notifier, overdueProblem(entry, endedAtMs));
         break;
       }
       case 'attempt.broken': {
         const text = `The attempt ended in ${event.detail}.`;
         const { account, next } = event.entry;
-        report({ ...aboutAccount(account.name), kind: 'failing', text, next });
+        notifier.report({ ...aboutAccount(account.name), kind: 'failing', text, next });
         break;
       }
       case 'account.blocked':
-        report(blockedProblem(event.entry));
+        reportEach(notifier, blockedProblem(event.entry));
         break;
       case 'outage.began': {
-        const name = dependencyNames[event.dependency];
+        const { dependency } = event;
+        const name = dependencyNames[dependency];
         const text = `${name} is unreachable. Probing with one account every 1 to 15 min.`;
-        outages.add(event.dependency);
-        reportPart({ subject: event.dependency, kind: 'outage', reason: event.dependency, text });
+        outages.add(dependency);
+        reportPart({ subject: dependency, kind: 'outage', reason: dependency, text });
         break;
       }
       case 'outage.ended': {
-        const minutes = Math.round((event.atMs - event.sinceMs) / 60_000);
-        const name = dependencyNames[event.dependency];
-        outages.delete(event.dependency);
-        notifier.resolve(event.dependency, `${name} is reachable again after ${minutes} min.`);
+        const { dependency, atMs, sinceMs } = event;
+        const minutes = Math.round((atMs - sinceMs) / 60_000);
+        const text = `${dependencyNames[dependency]} is reachable again after ${minutes} min.`;
+        outages.delete(dependency);
+        notifier.resolve(dependency, text);
         break;
       }
       case 'day.passed':
@@ -101,64 +101,68 @@ export function createAlerts(
       }
     }
   };
-  return {
-    notify,
-    observe: (event) => {
-      if (event.event === 'witness.failed' || event.event === 'witness.refused')
+  const observe = (event: RotationEvent): void => {
+    switch (event.event) {
+      case 'witness.failed':
+      case 'witness.refused':
         reportPart(witnessProblem(event));
-      if (event.event === 'witness.cosigned')
+        break;
+      case 'witness.cosigned':
         notifier.resolve(`witness ${event.witness}`, `Witness ${event.witness} cosigns again.`);
-      if (event.event !== 'audit.failed') return;
-      // The event says nothing about a password: a record may be missing before or after a reset.
-      const text = `An audit record could not be written: ${event.detail}.`;
-      const next = nextStep('audit-unavailable', { detail: event.detail });
-      reportPart({
-        subject: 'audit',
-        kind: 'audit-failed',
-        reason: 'audit-unavailable',
-        text,
-        next,
-      });
-    },
+        break;
+      case 'audit.failed':
+        reportPart(auditProblem(event.detail));
+    }
   };
+  return { notify, observe };
+}
+
+function reportEach(notifier: Sink, ...problems: readonly (Problem | null)[]): void {
+  for (const problem of problems) if (problem) notifier.report(problem);
 }
 
 /** What is known of all accounts, of which a daily message is made when it is due. */
-function reportAll(
-  notifier: Pick<Notifier, 'report' | 'resolve' | 'remind'>,
-  entries: readonly AccountEntry[],
-  atMs: number,
-): void {
+function reportAll(notifier: Sink, entries: readonly AccountEntry[], atMs: number): void {
   for (const entry of entries) {
-    const known = [
+    reportEach(
+      notifier,
       blockedProblem(entry) ?? knownProblem(entry, atMs),
       overdueProblem(entry, atMs),
       staleProblem(entry, atMs),
-    ];
-    for (const problem of known) if (problem) notifier.report(problem);
+    );
     if (isWell(entry, atMs)) notifier.resolve(entry.account.name, 'No open problems.');
   }
   notifier.remind();
 }
 
-const aboutAccount = (account: string) => ({ account, subject: account });
-
-function witnessProblem({ event, witness, detail = '' }: WitnessEvent): Problem {
-  const isRefused = event === 'witness.refused';
+/** The event says nothing about a password: a record may be missing before or after a reset. */
+function auditProblem(detail: string): Problem {
+  const reason = 'audit-unavailable';
+  const text = `An audit record could not be written: ${detail}.`;
   return {
-    subject: `witness ${witness}`,
+    subject: 'audit',
     kind: 'audit-failed',
-    reason: event,
-    text: isRefused
-      ? `Witness ${witness} has another history of the audit log: ${detail}.`
-      : `Witness ${witness} did not cosign the newest checkpoint: ${detail}.`,
-    next: isRefused
-      ? 'Keep the log and the folder of the witness as they are, and compare both with a backup'
-      : 'Check that the witness runs and can be reached. Rotations continue without it',
+    reason,
+    text,
+    next: nextStep(reason, { detail }),
   };
 }
 
-const dependencyNames = { store: 'The secret store', thingspace: 'ThingSpace' } as const;
+const aboutAccount = (account: string) => ({ account, subject: account });
+
+function witnessProblem({ event, witness, detail = '' }: WitnessEvent): Problem {
+  const [text, next] =
+    event === 'witness.refused'
+      ? [
+          `Witness ${witness} has another history of the audit log: ${detail}.`,
+          'Keep the log and the folder of the witness as they are, and compare both with a backup',
+        ]
+      : [
+          `Witness ${witness} did not cosign the newest checkpoint: ${detail}.`,
+          'Check that the witness runs and can be reached. Rotations continue without it',
+        ];
+  return { subject: `witness ${witness}`, kind: 'audit-failed', reason: event, text, next };
+}
 
 /** Title, meaning and detail of a reason, as sentences. */
 function describe(reason: Reason, facts: Facts): string {
@@ -168,14 +172,7 @@ function describe(reason: Reason, facts: Facts): string {
   return `${heading} (${reason}). Password: ${meaning}${detail}`;
 }
 
-type Failed = {
-  readonly account: string;
-  readonly reason?: Reason | undefined;
-  readonly detail?: string | undefined;
-  readonly facts?: Facts | undefined;
-  readonly next: string;
-  readonly rotationId?: string | undefined;
-};
+type Failed = Pick<Result, 'reason' | 'detail' | 'facts' | 'next' | 'rotationId' | 'account'>;
 
 /** The problem that a failure is; null when it is not reported (yet). */
 export function problemOf(failed: Failed, isLasting: boolean): Problem | null {
@@ -239,11 +236,7 @@ function staleProblem(entry: AccountEntry, atMs: number): Problem | null {
 }
 
 /** Says after a run that there are no problems; nothing when there is one. */
-function confirm(
-  notifier: Pick<Notifier, 'confirm'>,
-  entries: readonly AccountEntry[],
-  atMs: number,
-): void {
+function confirm(notifier: Sink, entries: readonly AccountEntry[], atMs: number): void {
   if (!entries.every((entry) => isWell(entry, atMs))) return;
   const exempt = entries.filter((entry) => isExempt(entry, atMs));
   const others = entries.filter((entry) => !exempt.includes(entry));
@@ -252,9 +245,9 @@ function confirm(
   const unknown = others.length - known.length;
   const sentences = [
     `No problems. Accounts: ${entries.length}.`,
-    ...(known.length > 0 ? [`The oldest password is ${days} days old.`] : []),
-    ...(unknown > 0 ? [`Passwords of unknown age: ${unknown}.`] : []),
-    ...(exempt.length > 0 ? [`Exempt accounts: ${exempt.length}.`] : []),
+    known.length > 0 && `The oldest password is ${days} days old.`,
+    unknown > 0 && `Passwords of unknown age: ${unknown}.`,
+    exempt.length > 0 && `Exempt accounts: ${exempt.length}.`,
   ];
-  notifier.confirm(sentences.join(' '));
+  notifier.confirm(sentences.filter(Boolean).join(' '));
 }

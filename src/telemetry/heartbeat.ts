@@ -6,18 +6,15 @@
 //                                           short text as body (healthchecks.io/docs, read 2026-11)
 //   Uptime Kuma push ({…}/api/push/{key})   GET {url}?status=up|down&msg={text}, and no start
 
+import pLimit from 'p-limit';
 import type { Clock } from '../rotation/ports.ts';
 import { isGood } from '../rotation/result.ts';
 import type { RunResult } from '../scheduler/run.ts';
 import { counted } from '../text.ts';
 import type { Log } from './log.ts';
+import { post } from './post.ts';
 
-export type Heartbeat = {
-  /** A run over the accounts started. Never rejects. */
-  start(): Promise<void>;
-  /** It ended; `isGood`: no account needs attention. Never rejects. */
-  end(isGood: boolean, text: string): Promise<void>;
-};
+export type Heartbeat = ReturnType<typeof openHeartbeat>;
 
 export type HeartbeatOptions = {
   readonly url: string;
@@ -32,23 +29,26 @@ const retryDelaysMs = [2_000, 10_000];
 /** A function needs so long for its metrics and its log after the last try. */
 const reservedMs = 5_000;
 
-export function openHeartbeat(options: HeartbeatOptions): Heartbeat {
+export function openHeartbeat(options: HeartbeatOptions) {
   const { url } = options;
   const isPush = /\/api\/push\/[^/]+\/?$/.test(new URL(url).pathname);
   /** One after the other, so that the end of a run does not overtake its start. */
-  let last: Promise<void> = Promise.resolve();
-  const send = (request: Signal): Promise<void> => {
-    last = last.then(() => deliver(options, request));
-    return last;
+  const inOrder = pLimit(1);
+  const send = (step: string, body: string): Promise<void> => {
+    const target = new URL(url);
+    target.pathname = `${target.pathname.replace(/\/$/, '')}${step}`;
+    return inOrder(() => deliver(options, target, { method: 'POST', body }));
   };
   return {
-    start: () => (isPush ? Promise.resolve() : send(posted(url, '/start', ''))),
-    end: (isGood, text) => {
-      if (!isPush) return send(posted(url, isGood ? '' : '/fail', text));
+    /** A run over the accounts started. Never rejects. */
+    start: (): Promise<void> => (isPush ? Promise.resolve() : send('/start', '')),
+    /** It ended; `isGood`: no account needs attention. Never rejects. */
+    end: (isGood: boolean, text: string): Promise<void> => {
+      if (!isPush) return send(isGood ? '' : '/fail', text);
       const target = new URL(url);
       target.searchParams.set('status', isGood ? 'up' : 'down');
       target.searchParams.set('msg', text);
-      return send({ target, method: 'GET' });
+      return inOrder(() => deliver(options, target, { method: 'GET' }));
     },
   };
 }
@@ -86,42 +86,19 @@ export async function withHeartbeat(
   return done;
 }
 
-type Signal = { readonly target: URL; readonly method: string; readonly body?: string };
-
-function posted(url: string, step: string, body: string): Signal {
-  const target = new URL(url);
-  target.pathname = `${target.pathname.replace(/\/$/, '')}${step}`;
-  return { target, method: 'POST', body };
-}
-
-async function deliver(options: HeartbeatOptions, signal: Signal): Promise<void> {
-  const { clock, log, timeoutMs } = options;
+async function deliver(
+  { clock, log, timeoutMs }: HeartbeatOptions,
+  target: URL,
+  request: { method: string; body?: string },
+): Promise<void> {
   for (let tries = 1; ; tries += 1) {
-    const detail = await request(timeoutMs, signal);
-    if (detail === null) return;
+    const failed = await post('monitor', target, timeoutMs, request);
+    if (!failed) return;
+    const { detail } = failed;
     const delayMs = retryDelaysMs[tries - 1] ?? Number.POSITIVE_INFINITY;
     if (delayMs + timeoutMs + reservedMs >= clock.remainingMs())
       return log.error('heartbeat.failed', { detail, tries });
     log.warn('heartbeat.retried', { detail, tries });
     await clock.sleep(delayMs);
-  }
-}
-
-/** What went wrong; null when the monitor accepted the signal. */
-async function request(timeoutMs: number, { target, ...sent }: Signal): Promise<string | null> {
-  try {
-    // A redirect would tell the address to somebody else.
-    const response = await fetch(target, {
-      ...sent,
-      headers: { 'user-agent': 'thingspace-rotator' },
-      redirect: 'error',
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    await response.body?.cancel();
-    return response.ok ? null : `the monitor answered HTTP ${response.status}`;
-  } catch (error) {
-    // The message of the error is left out: it may quote the address.
-    const isLate = error instanceof Error && error.name === 'TimeoutError';
-    return isLate ? 'the monitor did not answer in time' : 'the monitor is unreachable';
   }
 }

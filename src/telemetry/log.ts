@@ -196,30 +196,27 @@ export function logSchedulerEvent(log: Log, event: SchedulerEvent): void {
   }
 }
 
+/** The other events have the level `info`. */
+const levels: Partial<Record<RotationEvent['event'], LogOptions['level']>> = {
+  'reset.in-doubt': 'error',
+  'saving.retried': 'error',
+  'receipt.failed': 'error',
+  'audit.failed': 'error',
+  'login.refused': 'error',
+  'witness.refused': 'error',
+  'login.unknown': 'warn',
+  'reset.refused': 'warn',
+  'reset.not-sent': 'warn',
+  'witness.failed': 'warn',
+  'survey.finished': 'debug',
+  'attempt.claimed': 'debug',
+  'witness.cosigned': 'debug',
+};
+
 function levelOf(event: RotationEvent): LogOptions['level'] {
-  switch (event.event) {
-    case 'attempt.finished':
-      if (event.reason === undefined) return 'info';
-      return event.certainty === 'unchanged' ? 'warn' : 'error';
-    case 'reset.in-doubt':
-    case 'saving.retried':
-    case 'receipt.failed':
-    case 'audit.failed':
-    case 'login.refused':
-    case 'witness.refused':
-      return 'error';
-    case 'login.unknown':
-    case 'reset.refused':
-    case 'reset.not-sent':
-    case 'witness.failed':
-      return 'warn';
-    case 'survey.finished':
-    case 'attempt.claimed':
-    case 'witness.cosigned':
-      return 'debug';
-    default:
-      return 'info';
-  }
+  if (event.event !== 'attempt.finished' || event.reason === undefined)
+    return levels[event.event] ?? 'info';
+  return event.certainty === 'unchanged' ? 'warn' : 'error';
 }
 
 /** The fields that a line may have. */

@@ -20,6 +20,7 @@ const counter = (help: string, ...labels: string[]): Metric => {
 const gauge = (help: string, ...labels: string[]): Metric => {
   return { type: 'gauge', help, labels, buckets: [] };
 };
+const accountGauge = (help: string): Metric => gauge(help, 'account');
 const histogram = (help: string, ...buckets: number[]): Metric => {
   return { type: 'histogram', help, labels: [], buckets };
 };
@@ -28,52 +29,44 @@ export const metricPrefix = 'thingspace_rotator_';
 
 export const metricTable = {
   build_info: gauge('Always 1. The label is the version of the program.', 'version'),
-  password_age_days: gauge('Age of the current password in days.', 'account'),
-  password_days_left: gauge(
+  password_age_days: accountGauge('Age of the current password in days.'),
+  password_days_left: accountGauge(
     'Days until the password is older than maxAgeDays; negative when it is overdue.',
-    'account',
   ),
-  last_success_timestamp_seconds: gauge(
+  last_success_timestamp_seconds: accountGauge(
     'Unix time of the last attempt that ended without a failure.',
-    'account',
   ),
   account_state: gauge(
     '1 for the state that the account is in, 0 for the other states.',
     'account',
     'state',
   ),
-  account_enabled: gauge('1 when the schedule rotates the account, else 0.', 'account'),
-  account_exempt: gauge('1 while the account is exempt from the policy, else 0.', 'account'),
-  account_overdue: gauge(
+  account_enabled: accountGauge('1 when the schedule rotates the account, else 0.'),
+  account_exempt: accountGauge('1 while the account is exempt from the policy, else 0.'),
+  account_overdue: accountGauge(
     '1 when the password is older than maxAgeDays, unless the account is exempt or not enabled.',
-    'account',
   ),
-  account_stale: gauge(
+  account_stale: accountGauge(
     '1 when the status of the account rests on evidence that is too old or misdated, else 0.',
-    'account',
   ),
-  exempt_until_timestamp_seconds: gauge('Unix time at which the exemption ends.', 'account'),
-  password_limit_days: gauge('The policy of the account: maxAgeDays.', 'account'),
-  password_due_timestamp_seconds: gauge(
+  exempt_until_timestamp_seconds: accountGauge('Unix time at which the exemption ends.'),
+  password_limit_days: accountGauge('The policy of the account: maxAgeDays.'),
+  password_due_timestamp_seconds: accountGauge(
     'Unix time from which the policy of the account asks for a rotation.',
-    'account',
   ),
-  next_run_timestamp_seconds: gauge(
+  next_run_timestamp_seconds: accountGauge(
     'Unix time of the scheduled run that has to renew the evidence of the account.',
-    'account',
   ),
-  evidence_timestamp_seconds: gauge(
+  evidence_timestamp_seconds: accountGauge(
     'Unix time at which the secret store last showed the status of the account.',
-    'account',
   ),
   failing_since_timestamp_seconds: gauge(
     'Unix time since which the account fails or is suspended, by the newest reason.',
     'account',
     'reason',
   ),
-  last_receipt_timestamp_seconds: gauge(
+  last_receipt_timestamp_seconds: accountGauge(
     'Unix time of the last receipt that this process wrote.',
-    'account',
   ),
   last_event_timestamp_seconds: gauge(
     'Unix time of the last event of this kind. docs/RUNBOOK.md explains each event.',
@@ -128,23 +121,8 @@ export type AccountFigures = {
   readonly daysLeft?: number | undefined;
   /** UTC milliseconds. */
   readonly lastSuccessMs?: number | undefined;
-  /** Only the service knows it. */
-  readonly condition?: AccountCondition;
-};
-
-/** What the service knows of an account beyond its password. Times are UTC milliseconds. */
-export type AccountCondition = {
-  readonly isEnabled: boolean;
-  readonly isExempt: boolean;
-  readonly isOverdue: boolean;
-  readonly isStale: boolean;
-  readonly exemptUntilMs?: number | undefined;
-  /** `maxAgeDays` of the policy. */
-  readonly limitDays: number;
-  readonly dueAtMs?: number | undefined;
-  readonly nextRunMs: number;
-  readonly evidenceAtMs?: number | undefined;
-  readonly failing?: { readonly sinceMs: number; readonly reason: string } | undefined;
+  /** What only the service knows, for rules that survive a restart. */
+  readonly conditions?: readonly Sample[];
 };
 
 /** The values of the label `state`; `unknown` until the account was checked. */
@@ -158,34 +136,28 @@ export const accountStates = [
   'unknown',
 ] as const;
 
+/** The counters of events. One with a label has the second word of the event as its value. */
+const eventCounters: Partial<Record<RotationEvent['event'], MetricName>> = {
+  'login.accepted': 'logins_total',
+  'login.refused': 'logins_total',
+  'login.unknown': 'logins_total',
+  'login.not-sent': 'logins_total',
+  'receipt.written': 'receipts_written_total',
+  'receipt.failed': 'receipts_failed_total',
+  'saving.retried': 'saving_retries_total',
+  'audit.failed': 'audit_failures_total',
+  'witness.cosigned': 'witness_requests_total',
+  'witness.failed': 'witness_requests_total',
+  'witness.refused': 'witness_requests_total',
+};
+
 export function samplesOfEvent(event: RotationEvent): Sample[] {
-  switch (event.event) {
-    case 'login.accepted':
-    case 'login.refused':
-    case 'login.unknown':
-    case 'login.not-sent': {
-      const result = event.event.slice('login.'.length);
-      return [{ name: 'logins_total', value: 1, labels: { result } }];
-    }
-    case 'secret.promoted':
-      return sampleOf('dead_window_seconds', event.deadWindowMs, 1000);
-    case 'receipt.written':
-      return [{ name: 'receipts_written_total', value: 1 }];
-    case 'receipt.failed':
-      return [{ name: 'receipts_failed_total', value: 1 }];
-    case 'saving.retried':
-      return [{ name: 'saving_retries_total', value: 1 }];
-    case 'audit.failed':
-      return [{ name: 'audit_failures_total', value: 1 }];
-    case 'witness.cosigned':
-    case 'witness.failed':
-    case 'witness.refused': {
-      const result = event.event.slice('witness.'.length);
-      return [{ name: 'witness_requests_total', value: 1, labels: { result } }];
-    }
-    default:
-      return [];
-  }
+  if (event.event === 'secret.promoted')
+    return sampleOf('dead_window_seconds', event.deadWindowMs, 1000);
+  const name = eventCounters[event.event];
+  if (name === undefined) return [];
+  const [, result = ''] = event.event.split('.');
+  return [{ name, value: 1, labels: metricTable[name].labels.length > 0 ? { result } : {} }];
 }
 
 export function samplesOfResult(result: Result): Sample[] {
@@ -207,29 +179,8 @@ export function samplesOfAccount(figures: AccountFigures): Sample[] {
   ];
 }
 
-/** The samples of an account that a scrape needs in addition, for rules that survive a restart. */
-export function samplesOfCondition(account: string, condition: AccountCondition): Sample[] {
-  const labels = { account };
-  const { failing } = condition;
-  const timeOf = (name: MetricName, ms: number | undefined) => sampleOf(name, ms, 1000, labels);
-  return [
-    { name: 'account_enabled', value: Number(condition.isEnabled), labels },
-    { name: 'account_exempt', value: Number(condition.isExempt), labels },
-    { name: 'account_overdue', value: Number(condition.isOverdue), labels },
-    { name: 'account_stale', value: Number(condition.isStale), labels },
-    { name: 'password_limit_days', value: condition.limitDays, labels },
-    ...timeOf('exempt_until_timestamp_seconds', condition.exemptUntilMs),
-    ...timeOf('password_due_timestamp_seconds', condition.dueAtMs),
-    ...timeOf('next_run_timestamp_seconds', condition.nextRunMs),
-    ...timeOf('evidence_timestamp_seconds', condition.evidenceAtMs),
-    ...sampleOf('failing_since_timestamp_seconds', failing?.sinceMs, 1000, {
-      account,
-      reason: failing?.reason ?? '',
-    }),
-  ];
-}
-
-const sampleOf = (
+/** A sample of a value that can be unknown. */
+export const sampleOf = (
   name: MetricName,
   value: number | undefined,
   divisor: number,

@@ -2,7 +2,7 @@
 // line. The service and the commands append to the same file. Problems and messages that are not
 // delivered survive a restart; without a file, and while the disk is full, they are in memory only.
 
-import { open, rename } from 'node:fs/promises';
+import { appendFile, open, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { within } from '../rotation/deadline.ts';
 import { errnoOf, osErrorText } from '../rotation/failure.ts';
@@ -87,7 +87,7 @@ export function openJournal({ file, clock, onFailure }: JournalOptions) {
     unwritten = [...unwritten, line].slice(-maxUnwritten);
     const text = `${isTorn ? '\n' : ''}${textOf(unwritten)}`;
     isTorn = true;
-    if ((await onFile((path) => appendTo(path, text))) === null) return false;
+    if ((await onFile((path) => appendFile(path, text, durable))) === null) return false;
     [unwritten, isTorn, isFailing] = [[], false, false];
     return true;
   }
@@ -128,27 +128,12 @@ async function readSince(path: string, { inode, bytes }: Read) {
   }
 }
 
-/** Durable when it resolves. */
-async function appendTo(path: string, text: string): Promise<true> {
-  const handle = await open(path, 'a', 0o600);
-  try {
-    await handle.appendFile(text);
-    await handle.datasync();
-    return true;
-  } finally {
-    await handle.close();
-  }
-}
+/** 0600, and on the disk when the write resolves. */
+const durable = { mode: 0o600, flush: true } as const;
 
 /** Durable when it resolves; the old file stays when it does not. */
 async function replaceFile(path: string, text: string): Promise<void> {
-  const handle = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await writeFile(`${path}.new`, text, durable);
   await rename(`${path}.new`, path);
   await syncFolder(dirname(path));
 }

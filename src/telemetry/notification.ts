@@ -31,67 +31,48 @@ const alertKinds = [
 ] as const;
 export type AlertKind = (typeof alertKinds)[number];
 
-/** What happened: names, reasons and sentences of this program; no field is for a secret. */
-export type Cause = {
-  readonly kind: AlertKind;
-  /** The account, or the part of the service. It has one open problem at a time. */
-  readonly subject: string;
-  /** Sentences for people, without the name of the account. */
-  readonly text: string;
-  readonly account?: string | undefined;
-  readonly reason?: string | undefined;
-  readonly detail?: string | undefined;
-  readonly next?: string | undefined;
-  readonly rotationId?: string | undefined;
-  /** Days of 24 hours, two decimals; negative when overdue. */
-  readonly daysLeft?: number | undefined;
-};
-
-/** One entry of a message. `id`: of the problem, also in its `resolved` and `acknowledged`. */
-export type Alert = Cause & {
-  readonly id: string;
-  readonly severity: Severity;
-  /** What the problem is, in `resolved` and `acknowledged`. */
-  readonly of?: ProblemKind | undefined;
-  /** Since when the problem is open; UTC milliseconds. */
-  readonly sinceMs: number;
-  readonly acknowledged?: Acknowledgement | undefined;
-  /** A worse problem of the same subject took its place; people need not read this. */
-  readonly isSuperseded?: boolean | undefined;
-};
-
-export type Acknowledgement = {
-  readonly reason: string;
-  readonly by: string;
-  readonly atMs: number;
-  /** Snoozed until then; UTC milliseconds. Without it until the problem ends. */
-  readonly untilMs?: number | undefined;
-};
-
-const optionalText = z.string().optional();
+/** `untilMs`: snoozed until then, UTC milliseconds. Without it until the problem ends. */
 const acknowledgement = z.object({
   reason: z.string(),
   by: z.string(),
   atMs: z.number(),
   untilMs: z.number().optional(),
 });
-const alert = z.object({
+
+const optionalText = z.string().optional();
+
+/** What happened: names, reasons and sentences of this program; no field is for a secret. */
+const cause = z.object({
   kind: z.enum(alertKinds),
+  /** The account, or the part of the service. It has one open problem at a time. */
   subject: z.string(),
+  /** Sentences for people, without the name of the account. */
   text: z.string(),
   account: optionalText,
   reason: optionalText,
   detail: optionalText,
   next: optionalText,
   rotationId: optionalText,
+  /** Days of 24 hours, two decimals; negative when overdue. */
   daysLeft: z.number().optional(),
+});
+
+export type Cause = z.output<typeof cause>;
+
+/** One entry of a message. `id`: of the problem, also in its `resolved` and `acknowledged`. */
+const alert = cause.extend({
   id: z.string(),
   severity: z.enum(severities),
+  /** What the problem is, in `resolved` and `acknowledged`. */
   of: z.enum(Object.keys(problemKinds) as ProblemKind[]).optional(),
+  /** Since when the problem is open; UTC milliseconds. */
   sinceMs: z.number(),
   acknowledged: acknowledgement.optional(),
+  /** A worse problem of the same subject took its place; people need not read this. */
   isSuperseded: z.boolean().optional(),
 });
+
+export type Alert = z.output<typeof alert>;
 
 /** One line of the journal. */
 export const lineSchema = z.union([

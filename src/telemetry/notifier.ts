@@ -9,6 +9,8 @@
 //    acknowledged; that a password is also overdue, or not checked in time, is none.
 
 import { randomUUID } from 'node:crypto';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { within } from '../rotation/deadline.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Log } from './log.ts';
 import {
@@ -22,7 +24,7 @@ import {
   severityOf,
 } from './notification.ts';
 import type { Journal } from './notification-journal.ts';
-import type { PostFailure, Receiver } from './webhook.ts';
+import type { DeliveryFailure, Receiver } from './webhook.ts';
 
 export type NotifierOptions = {
   readonly receivers: readonly Receiver[];
@@ -54,7 +56,7 @@ export const deliveryDelaysMs: readonly number[] = [1_000, 5_000, 30_000, 120_00
 /** A message that is refused is tried again later, and does not hold up the others. */
 const refusedDelayMs = 3_600_000;
 
-type State = NotifierOptions & {
+type State = Required<NotifierOptions> & {
   /** Not in the journal yet. */
   gathered: Alert[];
   /** The tries of each receiver in a row, and when the next one is due. */
@@ -63,8 +65,8 @@ type State = NotifierOptions & {
   readonly refused: Map<string, number>;
   /** The delivery in progress of each receiver. */
   readonly deliveries: Map<string, Promise<void>>;
-  /** Everything that reads or changes the journal, in order. */
-  last: Promise<unknown>;
+  /** Runs everything that reads or changes the journal, one after the other. */
+  readonly inOrder: LimitFunction;
   /** Aborted to end the sleep of the loop. */
   wake: AbortController;
   readonly closed: AbortController;
@@ -78,35 +80,29 @@ export function openNotifier(options: NotifierOptions) {
     retries: new Map(),
     refused: new Map(),
     deliveries: new Map(),
-    last: Promise.resolve(),
+    inOrder: pLimit(1),
     wake: new AbortController(),
     closed: new AbortController(),
   };
-  void inOrder(state, () => start(state));
+  const inOrder = (work: () => Promise<void> | void): void => void state.inOrder(work);
+  inOrder(() => start(state));
   void loop(state);
   return {
     /** A problem exists. It is sent unless its subject has the same one already. */
-    report: (cause: Problem): void => void inOrder(state, () => report(state, cause)),
+    report: (cause: Problem): void => inOrder(() => report(state, cause)),
     /** The problem of this subject is over, if it had one. */
-    resolve: (subject: string, text: string): void =>
-      void inOrder(state, () => resolve(state, subject, text)),
+    resolve: (subject: string, text: string): void => inOrder(() => resolve(state, subject, text)),
     /** Every other problem is over: nobody reports it any more. */
-    keep: (subjects: ReadonlySet<string>): void => void inOrder(state, () => keep(state, subjects)),
+    keep: (subjects: ReadonlySet<string>): void => inOrder(() => keep(state, subjects)),
     /** There is no problem. Sent at most once a day, and only where none is open. */
-    confirm: (text: string): void => void inOrder(state, () => confirm(state, text)),
+    confirm: (text: string): void => inOrder(() => confirm(state, text)),
     /** Sends all open problems in one message, if that is due. */
-    remind: (): void => void inOrder(state, () => remind(state)),
+    remind: (): void => inOrder(() => remind(state)),
     /** When the oldest message was made that is not delivered; UTC milliseconds. */
     oldestMs: (): number | undefined => [...state.journal.state.messages.values()][0]?.atMs,
     /** Tries to deliver what waits, for at most `withinMs`, and ends. */
     close: (withinMs: number): Promise<void> => close(state, withinMs),
   };
-}
-
-function inOrder<Value>(state: State, work: () => Promise<Value> | Value): Promise<Value> {
-  const done = state.last.then(work);
-  state.last = done;
-  return done;
 }
 
 async function start({ journal, receivers }: State): Promise<void> {
@@ -138,7 +134,10 @@ function report(state: State, cause: Problem): void {
     replace(state, open, { ...open, text });
     return;
   }
-  if (open) gather(state, { ...endOf(open, `Replaced by: ${cause.kind}.`), isSuperseded: true });
+  if (open) {
+    const end = aboutProblem('resolved', open, `Replaced by: ${cause.kind}.`);
+    gather(state, { ...end, isSuperseded: true });
+  }
   const id = randomUUID().slice(0, 8);
   const severity = severityOf(cause.kind);
   gather(state, { ...cause, id, severity, sinceMs: state.clock.nowMs() });
@@ -151,16 +150,16 @@ function replace({ gathered, journal }: State, open: Alert, changed: Alert): voi
   else journal.state.problems.set(open.subject, changed);
 }
 
-/** The alert that a problem is over; its severity leads it to the receivers of the problem. */
-const endOf = ({ id, subject, account, kind, severity, sinceMs }: Alert, text: string): Alert => ({
-  kind: 'resolved',
-  of: kind as ProblemKind,
-  ...{ id, subject, account, severity, sinceMs, text },
-});
+/** What became of a problem; its severity leads the alert to the receivers of the problem. */
+const aboutProblem = (
+  kind: 'resolved' | 'acknowledged',
+  { id, subject, account, kind: of, severity, sinceMs }: Alert,
+  text: string,
+): Alert => ({ kind, of: of as ProblemKind, id, subject, account, severity, sinceMs, text });
 
 function resolve(state: State, subject: string, text: string): void {
   const open = openProblem(state, subject);
-  if (open) gather(state, endOf(open, text));
+  if (open) gather(state, aboutProblem('resolved', open, text));
 }
 
 function keep(state: State, subjects: ReadonlySet<string>): void {
@@ -204,7 +203,7 @@ async function remind(state: State): Promise<void> {
 function gather(state: State, alert: Alert): void {
   const { clock, closed } = state;
   if (state.gathered.push(alert) > 1) return;
-  void clock.sleep(gatherMs, closed.signal).then(() => inOrder(state, () => sendGathered(state)));
+  void clock.sleep(gatherMs, closed.signal).then(() => state.inOrder(() => sendGathered(state)));
 }
 
 async function sendGathered(state: State): Promise<void> {
@@ -226,7 +225,7 @@ async function send(state: State, alerts: readonly Alert[], isDigest: boolean): 
 }
 
 /** Without limit a receiver that is gone for ever would cost memory for ever. */
-async function dropOldest({ journal, onDelivery = () => {} }: State): Promise<void> {
+async function dropOldest({ journal, onDelivery }: State): Promise<void> {
   const { messages } = journal.state;
   for (const { id, to, alerts } of [...messages.values()]) {
     if (messages.size <= maxMessages) return;
@@ -239,7 +238,7 @@ async function dropOldest({ journal, onDelivery = () => {} }: State): Promise<vo
 async function loop(state: State): Promise<void> {
   const { clock, closed } = state;
   while (!closed.signal.aborted) {
-    await inOrder(state, () => readOthers(state));
+    await state.inOrder(() => readOthers(state));
     await Promise.all(state.receivers.map((receiver) => deliver(state, receiver)));
     if (state.wake.signal.aborted) state.wake = new AbortController();
     else await clock.sleep(sleepMs(state), AbortSignal.any([state.wake.signal, closed.signal]));
@@ -255,9 +254,7 @@ async function readOthers(state: State): Promise<void> {
     if (!problem) continue;
     const { by, reason, untilMs } = line.acknowledged;
     const what = untilMs === undefined ? 'Acknowledged' : 'Snoozed';
-    const { account, kind, severity, sinceMs, subject, id } = problem;
-    const common = { account, severity, sinceMs, subject, id, of: kind as ProblemKind };
-    gather(state, { ...common, kind: 'acknowledged', text: `${what} by ${by}: ${reason}` });
+    gather(state, aboutProblem('acknowledged', problem, `${what} by ${by}: ${reason}`));
   }
 }
 
@@ -279,7 +276,7 @@ function deliver(state: State, receiver: Receiver): Promise<void> {
 
 /** Sends what waits for this receiver, oldest first, until it does not accept it. */
 async function deliverAll(state: State, receiver: Receiver): Promise<void> {
-  const { journal, clock, host, retries, refused, onDelivery = () => {} } = state;
+  const { journal, clock, host, retries, refused, onDelivery } = state;
   const { name } = receiver;
   for (const message of [...journal.state.messages.values()]) {
     const key = `${message.id} ${name}`;
@@ -293,13 +290,13 @@ async function deliverAll(state: State, receiver: Receiver): Promise<void> {
     }
     retries.delete(name);
     refused.delete(key);
-    await inOrder(state, () => journal.append({ done: message.id, to: name }));
+    await state.inOrder(() => journal.append({ done: message.id, to: name }));
     onDelivery('delivered', message.alerts.length);
   }
 }
 
-function noteFailure(state: State, name: string, message: Message, failed: PostFailure): void {
-  const { clock, log, retries, refused, onDelivery = () => {} } = state;
+function noteFailure(state: State, name: string, message: Message, failed: DeliveryFailure): void {
+  const { clock, log, retries, refused, onDelivery } = state;
   const { detail, isFinal, retryAfterMs } = failed;
   const nowMs = clock.monotonicMs();
   const key = `${message.id} ${name}`;
@@ -320,13 +317,11 @@ function noteFailure(state: State, name: string, message: Message, failed: PostF
 
 async function close(state: State, withinMs: number): Promise<void> {
   const { clock, closed, retries } = state;
-  const ended = new AbortController();
   const deliverLast = async (): Promise<void> => {
-    await inOrder(state, () => sendGathered(state));
+    await state.inOrder(() => sendGathered(state));
     retries.clear();
     await Promise.all(state.receivers.map((receiver) => deliver(state, receiver)));
-    ended.abort();
   };
-  await Promise.race([deliverLast(), clock.sleep(withinMs, ended.signal)]);
+  await within(clock, withinMs, deliverLast());
   closed.abort();
 }

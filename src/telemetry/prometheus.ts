@@ -3,8 +3,16 @@
 import type { Gauge, Registry } from 'prom-client';
 import type { RotationEvent } from '../rotation/event.ts';
 import { failures } from '../rotation/failure.ts';
+import { exemptUntilMs } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
+import {
+  type AccountEntry,
+  agesOf,
+  isExempt,
+  isOverdue,
+  isStale,
+} from '../scheduler/status-cache.ts';
 import {
   type AccountFigures,
   accountStates,
@@ -13,8 +21,8 @@ import {
   metricPrefix,
   metricTable,
   type Sample,
+  sampleOf,
   samplesOfAccount,
-  samplesOfCondition,
   samplesOfEvent,
   samplesOfResult,
 } from './metrics.ts';
@@ -33,18 +41,7 @@ export type MetricsOptions = {
   readonly version: string;
 };
 
-export type Metrics = {
-  /** Counts what happens in an attempt. Never throws. */
-  observe(event: RotationEvent): void;
-  /** Counts how an attempt ended. */
-  recordResult(result: Result): void;
-  /** Counts webhook notifications. */
-  recordDelivery(result: 'delivered' | 'failed' | 'dropped', count: number): void;
-  /** Records that a run ended at this time; UTC milliseconds. */
-  recordRun(atMs: number): void;
-  /** The exposition text and its content type. */
-  expose(): Promise<{ readonly contentType: string; readonly text: string }>;
-};
+export type Metrics = Awaited<ReturnType<typeof openMetrics>>;
 
 /** Older results of the readiness checks are not shown. */
 const readyForMs = 660_000;
@@ -102,7 +99,7 @@ function openSeries({ Counter, Gauge, Histogram }: PromClient, registry: Registr
 }
 
 /** Opens a registry. */
-export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
+export async function openMetrics(options: MetricsOptions) {
   const { figures, readiness = () => null, oldestNoticeMs = () => undefined } = options;
   const { clock, version } = options;
   const prometheus = (await import('prom-client')).default;
@@ -117,16 +114,17 @@ export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
   function updateAccounts(): void {
     for (const name of metricNames) if (metricTable[name].labels.includes('account')) clear(name);
     for (const one of figures()) {
+      const { account, conditions = [] } = one;
       for (const state of accountStates) {
-        const labels = { account: one.account, state };
-        record({ name: 'account_state', value: state === one.state ? 1 : 0, labels });
+        const value = Number(state === one.state);
+        record({ name: 'account_state', value, labels: { account, state } });
       }
-      samplesOfAccount(one).forEach(record);
-      if (one.condition) samplesOfCondition(one.account, one.condition).forEach(record);
-      const receiptMs = receiptsMs.get(one.account);
-      if (receiptMs === undefined) continue;
-      const labels = { account: one.account };
-      record({ name: 'last_receipt_timestamp_seconds', value: receiptMs / 1000, labels });
+      const receiptMs = receiptsMs.get(account);
+      [
+        ...samplesOfAccount(one),
+        ...conditions,
+        ...sampleOf('last_receipt_timestamp_seconds', receiptMs, 1000, { account }),
+      ].forEach(record);
     }
   }
 
@@ -134,10 +132,8 @@ export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
   function updateProcess(): void {
     const nowMs = clock.nowMs();
     record({ name: 'clock_timestamp_seconds', value: nowMs / 1000 });
-    const noticeMs = oldestNoticeMs();
     clear('oldest_notice_timestamp_seconds');
-    if (noticeMs !== undefined)
-      record({ name: 'oldest_notice_timestamp_seconds', value: noticeMs / 1000 });
+    sampleOf('oldest_notice_timestamp_seconds', oldestNoticeMs(), 1000).forEach(record);
     clear('ready');
     const { atMs = 0, checks = [] } = readiness() ?? {};
     if (nowMs - atMs > readyForMs) return;
@@ -146,7 +142,8 @@ export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
   }
 
   return {
-    observe: (event) => {
+    /** Counts what happens in an attempt. Never throws. */
+    observe: (event: RotationEvent): void => {
       samplesOfEvent(event).forEach(record);
       const nowMs = clock.nowMs();
       if (event.event === 'receipt.written') receiptsMs.set(event.account, nowMs);
@@ -154,16 +151,53 @@ export async function openMetrics(options: MetricsOptions): Promise<Metrics> {
       const labels = { event: event.event };
       record({ name: 'last_event_timestamp_seconds', value: nowMs / 1000, labels });
     },
-    recordResult: (result) => samplesOfResult(result).forEach(record),
-    recordDelivery: (result, count) =>
+    /** Counts how an attempt ended. */
+    recordResult: (result: Result): void => samplesOfResult(result).forEach(record),
+    /** Counts webhook notifications. */
+    recordDelivery: (result: 'delivered' | 'failed' | 'dropped', count: number): void =>
       record({ name: 'notices_total', value: count, labels: { result } }),
-    recordRun: (atMs) => record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
-    expose: async () => {
+    /** Records that a run ended at this time; UTC milliseconds. */
+    recordRun: (atMs: number): void =>
+      record({ name: 'last_run_timestamp_seconds', value: atMs / 1000 }),
+    /** The exposition text and its content type. */
+    expose: async (): Promise<{ contentType: string; text: string }> => {
       updateAccounts();
       updateProcess();
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
   };
+}
+
+/** What the metrics show of the accounts of the service. */
+export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
+  return entries.map((entry) => {
+    const { account, blocked, lastSuccessMs } = entry;
+    const { ageDays, daysLeft } = agesOf(entry, nowMs) ?? {};
+    const state = blocked === undefined ? entry.state : 'stopped';
+    const conditions = conditionsOf(entry, nowMs);
+    return { account: account.name, state, ageDays, daysLeft, lastSuccessMs, conditions };
+  });
+}
+
+function conditionsOf(entry: AccountEntry, nowMs: number): Sample[] {
+  const { account, policy, reason, failingSinceMs } = entry;
+  const labels = { account: account.name };
+  const flag = (name: MetricName, value: boolean) => ({ name, value: Number(value), labels });
+  const time = (name: MetricName, ms: number | undefined) => sampleOf(name, ms, 1000, labels);
+  return [
+    flag('account_enabled', account.enabled),
+    flag('account_exempt', isExempt(entry, nowMs)),
+    flag('account_overdue', isOverdue(entry, nowMs)),
+    flag('account_stale', isStale(entry, nowMs)),
+    { name: 'password_limit_days', value: policy.maxAgeDays, labels },
+    ...time('exempt_until_timestamp_seconds', exemptUntilMs(account)),
+    ...time('password_due_timestamp_seconds', agesOf(entry, nowMs)?.dueAtMs),
+    ...time('next_run_timestamp_seconds', entry.nextRunMs),
+    ...time('evidence_timestamp_seconds', entry.evidenceAtMs),
+    ...(reason === undefined
+      ? []
+      : sampleOf('failing_since_timestamp_seconds', failingSinceMs, 1000, { ...labels, reason })),
+  ];
 }
 
 /** A counter that first appears as 1 shows no increase, so known labels start at 0. */

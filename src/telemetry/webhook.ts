@@ -8,7 +8,7 @@ import type { KeyObject } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { UsageError } from '../config/errors.ts';
 import { toDate } from '../time.ts';
-import { bodiesOf, type Format, type Letter } from './formats.ts';
+import { bodiesOf, type Format } from './formats.ts';
 import {
   type Alert,
   type AlertKind,
@@ -16,6 +16,7 @@ import {
   type Message,
   type Severity,
 } from './notification.ts';
+import { type PostFailure, post } from './post.ts';
 
 export type ReceiverOptions = {
   readonly name: string;
@@ -29,39 +30,41 @@ export type ReceiverOptions = {
 };
 
 /** Why a receiver did not accept a message. `isFinal`: it refuses this message, not every one. */
-export type PostFailure = {
+export type DeliveryFailure = {
   readonly detail: string;
   readonly isFinal: boolean;
   readonly retryAfterMs: number;
 };
 
-export type Receiver = {
-  readonly name: string;
-  /** Whether this receiver is for such an alert. */
-  accepts(alert: Alert): boolean;
-  /** Sends what it accepts of a message; null when all of it was accepted. Never rejects. */
-  send(message: Message, host: string, nowMs: number): Promise<PostFailure | null>;
-};
+export type Receiver = ReturnType<typeof openReceiver>;
 
 const postTimeoutMs = 10_000;
 const longestRetryAfterMs = 600_000;
 
 /** Throws a UsageError when the key is not usable. */
-export function openReceiver(options: ReceiverOptions): Receiver {
+export function openReceiver(options: ReceiverOptions) {
   const { name, webhook, format, key, minSeverity, kinds } = options;
   const signer = key && format === 'json' ? signerOf(key) : null;
   const routingKey = format === 'pagerduty' ? key?.export().toString('utf8').trim() : undefined;
+  /** Whether this receiver is for such an alert. */
   const accepts = ({ kind, of, severity }: Alert): boolean =>
     isAtLeast(severity, minSeverity) && (kinds.length === 0 || kinds.includes(of ?? kind));
   return {
     name,
     accepts,
-    send: async ({ id, alerts, isDigest }, host, nowMs) => {
+    /** Sends what it accepts of a message; null when all of it was accepted. Never rejects. */
+    send: async (
+      { id, alerts, isDigest }: Message,
+      host: string,
+      nowMs: number,
+    ): Promise<DeliveryFailure | null> => {
       const sent = { isDigest, host, sentAtMs: nowMs, routingKey };
-      const letter: Letter = { ...sent, alerts: alerts.filter(accepts) };
-      for (const body of bodiesOf(format, letter)) {
-        const failed = await post(webhook, body, signer ? sign(signer, id, nowMs, body) : {});
-        if (failed) return failed;
+      for (const body of bodiesOf(format, { ...sent, alerts: alerts.filter(accepts) })) {
+        const signature = signer ? sign(signer, id, nowMs, body) : {};
+        const headers = { 'content-type': 'application/json', ...signature };
+        const request = { method: 'POST', headers, body };
+        const failed = await post('webhook', webhook, postTimeoutMs, request);
+        if (failed) return deliveryFailure(failed);
       }
       return null;
     },
@@ -80,38 +83,12 @@ function signerOf(key: KeyObject): Webhook {
   }
 }
 
-async function post(
-  webhook: string,
-  body: string,
-  signature: Readonly<Record<string, string>>,
-): Promise<PostFailure | null> {
-  try {
-    // A redirect would send the message, and its signature, to an address that is not configured.
-    const response = await fetch(webhook, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'thingspace-rotator',
-        ...signature,
-      },
-      body,
-      redirect: 'error',
-      signal: AbortSignal.timeout(postTimeoutMs),
-    });
-    await response.body?.cancel();
-    return response.ok ? null : failureOf(response);
-  } catch (error) {
-    // The message of the error is left out: it may quote the address.
-    const isLate = error instanceof Error && error.name === 'TimeoutError';
-    const detail = isLate ? 'the webhook did not answer in time' : 'the webhook is unreachable';
-    return { detail, isFinal: false, retryAfterMs: 0 };
-  }
-}
-
-function failureOf({ status, headers }: Response): PostFailure {
+function deliveryFailure({ detail, response }: PostFailure): DeliveryFailure {
+  if (!response) return { detail, isFinal: false, retryAfterMs: 0 };
+  const { status, headers } = response;
   const seconds = Number(headers.get('retry-after') ?? Number.NaN);
   return {
-    detail: `the webhook answered HTTP ${status}`,
+    detail,
     isFinal: status !== 408 && status !== 429 && status < 500,
     retryAfterMs: Number.isFinite(seconds)
       ? Math.min(Math.max(0, seconds) * 1000, longestRetryAfterMs)

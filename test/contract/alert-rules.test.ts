@@ -8,8 +8,7 @@ import type { Ports } from '../../src/rotation/ports.ts';
 import type { NextRunMs } from '../../src/scheduler/cron.ts';
 import { defaultPace, openScheduler } from '../../src/scheduler/scheduler.ts';
 import { createReadiness } from '../../src/server/readiness.ts';
-import { figuresOf } from '../../src/server/service.ts';
-import { type Metrics, openMetrics } from '../../src/telemetry/prometheus.ts';
+import { figuresOf, type Metrics, openMetrics } from '../../src/telemetry/prometheus.ts';
 import { limitMs } from '../harness/limits.mjs';
 import { checkRules, type Fired, judgeRules, type Scrape } from '../harness/promtool.ts';
 import {

@@ -10,9 +10,8 @@ import { createTokenCheck } from '../../src/server/auth.ts';
 import { openListener } from '../../src/server/listener.ts';
 import { createReadiness } from '../../src/server/readiness.ts';
 import { openRotateRequests } from '../../src/server/rotate-requests.ts';
-import { figuresOf } from '../../src/server/service.ts';
 import type { Log } from '../../src/telemetry/log.ts';
-import { openMetrics } from '../../src/telemetry/prometheus.ts';
+import { figuresOf, openMetrics } from '../../src/telemetry/prometheus.ts';
 import {
   dailyCron,
   type FleetWorld,

@@ -14,10 +14,10 @@ import {
   type Readiness,
   stuckAfterMs,
 } from '../../src/server/readiness.ts';
-import { createSubscribers, figuresOf } from '../../src/server/service.ts';
+import { createSubscribers } from '../../src/server/service.ts';
 import { openJournal } from '../../src/telemetry/notification-journal.ts';
 import { openNotifier } from '../../src/telemetry/notifier.ts';
-import { openMetrics } from '../../src/telemetry/prometheus.ts';
+import { figuresOf, openMetrics } from '../../src/telemetry/prometheus.ts';
 import { limitMs } from '../harness/limits.mjs';
 import { type Monitor, openMonitor } from '../harness/monitor.ts';
 import { judgeRules, type Scrape } from '../harness/promtool.ts';

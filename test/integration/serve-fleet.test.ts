@@ -14,7 +14,7 @@ import {
   type FaultName,
   faultNames,
   isConnectionFault,
-} from '../../src/simulator/thingspace.ts';
+} from '../../src/simulator/faults.ts';
 import type { Fault as StoreFault } from '../fakes/secrets-manager.ts';
 import { limitMs } from '../harness/limits.mjs';
 import { openRig, type Rig } from '../harness/rig.ts';

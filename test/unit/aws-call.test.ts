@@ -1,10 +1,10 @@
 // One mapping of AWS errors to failures: what the operator has to do depends on the cause.
 
-import { type AwsService, auditReasons, createAwsCall } from '../../src/aws/call.ts';
+import { createAwsCall, serviceWith } from '../../src/aws/call.ts';
 import { Failure } from '../../src/rotation/failure.ts';
 import { testClock } from '../harness/audit.ts';
 
-const service: AwsService = { name: 'S3', prefix: 's3', ...auditReasons };
+const service = serviceWith('audit-unavailable', { name: 'S3', prefix: 's3' });
 const about = { subject: 'audit log s3://b/', resource: 's3://b/' };
 
 /**

@@ -1,9 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { failures } from '../../src/rotation/failure.ts';
 import type { Result } from '../../src/rotation/state.ts';
-import { figuresOf } from '../../src/server/service.ts';
 import type { AccountFigures } from '../../src/telemetry/metrics.ts';
-import { openMetrics } from '../../src/telemetry/prometheus.ts';
+import { figuresOf, openMetrics } from '../../src/telemetry/prometheus.ts';
 import { entryOf, nowMs as pageNowMs } from '../harness/serve-pages.ts';
 
 const nowMs = 1_795_470_000_000;

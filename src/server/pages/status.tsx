@@ -5,7 +5,7 @@ import type { Child } from 'hono/jsx';
 import { Name, Page, renderPage, Table, Tag, Time, type Tone } from '../../html/page.tsx';
 import { explain } from '../../rotation/catalogue.ts';
 import type { Facts, Reason } from '../../rotation/failure.ts';
-import type { Outage } from '../../scheduler/circuit-breaker.ts';
+import { dependencyNames, type Outage } from '../../scheduler/circuit-breaker.ts';
 import {
   type AccountEntry,
   agesOf,
@@ -121,8 +121,6 @@ function verdictOf(options: PageOptions): readonly [Tone, string] {
   return ['good', entries.length === 1 ? 'The account is healthy.' : `All ${all} are healthy.`];
 }
 
-const dependencies = { store: 'The secret store', thingspace: 'ThingSpace' } as const;
-
 const Verdict = (options: PageOptions) => {
   const { nowMs, outage, nextRunMs, timezone, notReady } = options;
   const [tone, text] = verdictOf(options);
@@ -136,7 +134,7 @@ const Verdict = (options: PageOptions) => {
       ))}
       {outage && (
         <p>
-          {dependencies[outage.dependency]}
+          {dependencyNames[outage.dependency]}
           {' has been unreachable since '}
           <Time ms={outage.sinceMs} nowMs={nowMs} />. The service probes with one account at a time.
         </p>
@@ -259,27 +257,29 @@ const Status = ({ entry, nowMs }: { entry: AccountEntry; nowMs: number }) => {
     <>
       <Tag tone={tone}>{word}</Tag>
       {entry.reason !== undefined && <span class="note">{entry.reason}</span>}
-      {entry.checkedAtMs !== undefined && (
-        <span class="note">
-          {'Checked '}
-          <Time ms={entry.checkedAtMs} nowMs={nowMs} />
-        </span>
+      <Dated text="Checked " ms={entry.checkedAtMs} nowMs={nowMs} />
+      {entry.evidenceAtMs !== entry.checkedAtMs && (
+        <Dated text="Last confirmed " ms={entry.evidenceAtMs} nowMs={nowMs} />
       )}
-      {entry.evidenceAtMs !== undefined && entry.evidenceAtMs !== entry.checkedAtMs && (
-        <span class="note">
-          {'Last confirmed '}
-          <Time ms={entry.evidenceAtMs} nowMs={nowMs} />
-        </span>
-      )}
-      {entry.failingSinceMs !== undefined && entry.failures > 1 && (
-        <span class="note">
-          {`${counted(entry.failures, 'failure')} since `}
-          <Time ms={entry.failingSinceMs} nowMs={nowMs} />
-        </span>
+      {entry.failures > 1 && (
+        <Dated
+          text={`${counted(entry.failures, 'failure')} since `}
+          ms={entry.failingSinceMs}
+          nowMs={nowMs}
+        />
       )}
     </>
   );
 };
+
+/** A note with its time; nothing when the time is not known. */
+const Dated = (of: { text: string; ms: number | undefined; nowMs: number }) =>
+  of.ms === undefined ? null : (
+    <span class="note">
+      {of.text}
+      <Time ms={of.ms} nowMs={of.nowMs} />
+    </span>
+  );
 
 type Failed = { readonly reason: Reason; readonly facts: Facts };
 
