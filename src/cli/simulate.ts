@@ -6,10 +6,7 @@ import { suggestion, UsageError } from '../config/errors.ts';
 import { osErrorText } from '../rotation/failure.ts';
 import type { Application } from '../simulator/accounts.ts';
 import { type CallName, type Fault, faultNames } from '../simulator/faults.ts';
-import {
-  openThingSpaceSimulator,
-  type RequestLine,
-} from '../simulator/thingspace.ts';
+import { openThingSpaceSimulator, type RequestLine } from '../simulator/thingspace.ts';
 import { readGivenFile } from './files.ts';
 import { print, printTable, readStdin, type Shell, tell } from './terminal.ts';
 
