@@ -170,9 +170,8 @@ async function checkIdentity(file: string): Promise<string> {
 
 async function checkSigningKey(file: string): Promise<string> {
   await checkPrivateFile(file);
-  const text = await readFile(file, 'utf8');
   try {
-    return `The key signs as ${openSigningKey(text).name}.`;
+    return `The key signs as ${openSigningKey(await readFile(file, 'utf8')).name}.`;
   } catch {
     const facts = { cause: 'key-invalid', path: file } as const;
     throw fileFailure(`${file} holds no signing key (PRIVATE+KEY+…)`, facts);

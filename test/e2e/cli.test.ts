@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -539,6 +540,17 @@ sampled(
     expect(simulator.requests).toEqual([]);
   },
 );
+
+sampled('check --offline reports a folder in the place of the signing key', async () => {
+  const { folder, run: inPlace } = await place({ a: { ageDays: 1 } });
+  rmSync(join(folder, 'audit.key'));
+  mkdirSync(join(folder, 'audit.key'), { mode: 0o700 });
+
+  const { code, stderr } = await inPlace(['check', '--offline']);
+
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/✗ audit\.signingKeyFile: .*audit\.key holds no signing key/);
+});
 
 sampled(
   'a secret is stored from standard input, audited, and printed only on request',
