@@ -96,16 +96,16 @@ export async function parseConfig({ text, file, folder, env }: ConfigSource): Pr
 
 /** The configuration in plain values. Throws a UsageError with every mistake. */
 export function validateConfig({ value, placeOf }: Input, folder: string): Config {
-  const refuse = (problems: readonly Problem[]): UsageError =>
+  const errorOf = (problems: readonly Problem[]): UsageError =>
     new UsageError(problems.map(({ path, says }) => `${placeOf(path)}: ${says}`));
   const parsed = schema.safeParse(value, { reportInput: true });
   if (!parsed.success) {
     const root = describeConfig();
-    throw refuse(parsed.error.issues.flatMap((issue) => describeIssue(issue, root)));
+    throw errorOf(parsed.error.issues.flatMap((issue) => describeIssue(issue, root)));
   }
   const config = complete(parsed.data, folder);
   const problems = [...contradictions(config, parsed.data)];
-  if (problems.length > 0) throw refuse(problems);
+  if (problems.length > 0) throw errorOf(problems);
   return config;
 }
 
@@ -179,12 +179,10 @@ function completeNotify(notify: Notify, audit: Parsed['audit'], folder: string):
   };
 }
 
-/** A sentence about `subject`. `at` is the key with the mistake. */
-function about(subject: string, sentence: string, at = subject): Problem {
-  const steps = at.split(/[.[\]]+/).filter((step) => step !== '');
-  const path = steps.map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+/** A sentence about the key at `path`, by its name or by another `subject`. */
+const about = (path: Path, sentence: string, subject = showPath(path)): Problem => {
   return { path, says: `${subject} ${sentence}` };
-}
+};
 
 /** What each key allows, and the combination does not. */
 function* contradictions(config: Config, parsed: Parsed): Iterable<Problem> {
@@ -192,19 +190,19 @@ function* contradictions(config: Config, parsed: Parsed): Iterable<Problem> {
   const { kmsKeyId, origin, signingKeySecretId } = audit;
   const names = accounts.map(({ name }) => name);
   if (accounts.length === 0 && !discover)
-    yield about('accounts', 'is empty. Name an account, or set discover.tag.');
+    yield about(['accounts'], 'is empty. Name an account, or set discover.tag.');
   if (discover && store.type === 'file')
-    yield about('discover', 'needs store.type: secrets-manager.');
+    yield about(['discover'], 'needs store.type: secrets-manager.');
   if (kmsKeyId !== undefined && origin === undefined)
-    yield about('audit.kmsKeyId', 'needs audit.origin, because a KMS key has no name.');
+    yield about(['audit', 'kmsKeyId'], 'needs audit.origin, because a KMS key has no name.');
   if (kmsKeyId !== undefined && signingKeySecretId !== undefined)
-    yield about('audit.signingKeySecretId', 'and audit.kmsKeyId exclude each other.');
+    yield about(['audit', 'signingKeySecretId'], 'and audit.kmsKeyId exclude each other.');
   if (policy.rotateAfterDays > policy.maxAgeDays)
-    yield about('policy.rotateAfterDays', 'is more than policy.maxAgeDays.');
+    yield about(['policy', 'rotateAfterDays'], 'is more than policy.maxAgeDays.');
   if (parsed.notify) yield* notifyProblems(parsed.notify);
   yield* accountProblems(accounts, parsed);
   for (const [index, pair] of pairs.entries()) {
-    const at = `pairs[${index}]`;
+    const at = ['pairs', index];
     const unknown = discover ? undefined : pair.find((name) => !names.includes(name));
     if (pair[0] === pair[1]) yield about(at, 'names the same account twice.');
     if (unknown !== undefined)
@@ -219,15 +217,22 @@ function* notifyProblems(notify: Notify): Iterable<Problem> {
   const lacksKey = ({ format, secretFile }: Pick<Notify, 'format' | 'secretFile'>): boolean =>
     format === 'pagerduty' && secretFile === undefined;
   if (webhook !== undefined && isMany)
-    yield about('notify.webhook', 'and notify.receivers exclude each other.', 'notify.receivers');
-  if (webhook === undefined && !isMany) yield about('notify', 'needs webhook or receivers.');
-  if (!isMany && lacksKey(notify)) yield about('notify.format:', needsKey, 'notify.format');
+    yield about(
+      ['notify', 'receivers'],
+      'and notify.receivers exclude each other.',
+      'notify.webhook',
+    );
+  if (webhook === undefined && !isMany) yield about(['notify'], 'needs webhook or receivers.');
+  if (!isMany && lacksKey(notify)) yield about(['notify', 'format'], needsKey, 'notify.format:');
   const names = receivers.map(({ name }) => name);
   for (const [index, one] of receivers.entries()) {
-    const at = `notify.receivers[${index}]`;
+    const aboutKey = (key: string, sentence: string): Problem => {
+      const path = ['notify', 'receivers', index, key];
+      return about(path, sentence, `${showPath(path)}:`);
+    };
     const isRepeated = names.indexOf(one.name) < index;
-    if (lacksKey(one)) yield about(`${at}.format:`, needsKey, `${at}.format`);
-    if (isRepeated) yield about(`${at}.name:`, `${one.name} is there twice.`, `${at}.name`);
+    if (lacksKey(one)) yield aboutKey('format', needsKey);
+    if (isRepeated) yield aboutKey('name', `${one.name} is there twice.`);
   }
 }
 
@@ -236,17 +241,21 @@ function* accountProblems(accounts: Config['accounts'], parsed: Parsed): Iterabl
   const names = accounts.map(({ name }) => name.toLowerCase());
   const secrets = accounts.map(({ secretId }) => secretName(secretId));
   for (const [index, { name, secretId, policy }] of accounts.entries()) {
-    const at = `accounts[${index}]`;
+    const at = ['accounts', index];
     const sameName = names.indexOf(name.toLowerCase());
     const sameSecret = secrets.indexOf(secretName(secretId));
     const key = parsed.accounts[index]?.secretId === undefined ? 'name' : 'secretId';
+    const sameNames = `${showPath(at)} and accounts[${sameName}]`;
     const pair = `The accounts ${name} and ${accounts[sameSecret]?.name}`;
-    if (sameName < index)
-      yield about(at, `and accounts[${sameName}] have the same name, ${name}.`, `${at}.name`);
+    if (sameName < index) yield about([...at, 'name'], `have the same name, ${name}.`, sameNames);
     else if (sameSecret < index)
-      yield about(pair, 'have the same secret. Each account needs its own.', `${at}.${key}`);
+      yield about([...at, key], 'have the same secret. Each account needs its own.', pair);
     if (policy && policy.rotateAfterDays > policy.maxAgeDays)
-      yield about(`${at}.policy.rotateAfterDays`, 'is more than maxAgeDays.', `${at}.policy`);
+      yield about(
+        [...at, 'policy'],
+        'is more than maxAgeDays.',
+        `${showPath(at)}.policy.rotateAfterDays`,
+      );
   }
 }
 
