@@ -147,7 +147,7 @@ const columnsOf = (report: Report): readonly Column[] => [
   ['account', ({ account }) => account],
   ['username', ({ username }) => username],
   ['secret_id', ({ secretId }) => secretId],
-  ['standing', ({ bucket }) => bucketFacts[bucket].standing ?? bucketFacts[bucket].title],
+  ['standing', ({ bucket }) => bucketFacts[bucket].standing],
   ['note', ({ note }) => note],
   ['last_change', ({ lastChange }) => iso(lastChange?.timeMs)],
   ['last_change_by', ({ lastChange }) => lastChange?.by],

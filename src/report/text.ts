@@ -16,8 +16,8 @@ export const statusIds = { Pass: 1, Warning: 2, Fail: 3, Other: 99 } as const;
 
 type BucketFacts = {
   readonly title: string;
-  /** In report.csv, which is an interface: where it differs from the title. */
-  readonly standing?: string;
+  /** Its name in report.csv, which is an interface. */
+  readonly standing: string;
   readonly tone: Tone;
   /** The accounts of bucket 0 are listed first. */
   readonly order: number;
@@ -27,12 +27,18 @@ type BucketFacts = {
 
 export const bucketFacts: Readonly<Record<Bucket, BucketFacts>> = {
   inside: { title: 'Compliant', standing: 'Inside', tone: 'good', order: 4, ocsf: ['Pass', 1] },
-  soon: { title: 'Due soon', tone: 'warn', order: 3, ocsf: ['Pass', 2] },
+  soon: { title: 'Due soon', standing: 'Due soon', tone: 'warn', order: 3, ocsf: ['Pass', 2] },
   outside: { title: 'Overdue', standing: 'Outside', tone: 'bad', order: 1, ocsf: ['Fail', 4] },
-  never: { title: 'Never rotated', tone: 'doubt', order: 2, ocsf: ['Warning', 3] },
-  unknown: { title: 'Unknown', tone: 'doubt', order: 0, ocsf: ['Warning', 5] },
-  exempt: { title: 'Exempt', tone: 'plain', order: 5, ocsf: ['Warning', 2] },
-  removed: { title: 'Removed', tone: 'plain', order: 6, ocsf: ['Other', 1] },
+  never: {
+    title: 'Never rotated',
+    standing: 'Never rotated',
+    tone: 'doubt',
+    order: 2,
+    ocsf: ['Warning', 3],
+  },
+  unknown: { title: 'Unknown', standing: 'Unknown', tone: 'doubt', order: 0, ocsf: ['Warning', 5] },
+  exempt: { title: 'Exempt', standing: 'Exempt', tone: 'plain', order: 5, ocsf: ['Warning', 2] },
+  removed: { title: 'Removed', standing: 'Removed', tone: 'plain', order: 6, ocsf: ['Other', 1] },
 };
 
 /** Which accounts are in a bucket. */
