@@ -151,7 +151,8 @@ export async function resume(
   name: string,
 ): Promise<number> {
   return withOrder(shell, 'resume', [name], flags, async (session, accounts, order) => {
-    for (const account of abandon === undefined ? [] : accounts) {
+    const [account] = accounts;
+    if (abandon !== undefined && account) {
       const open = (await session.rotator.status(account)).facts?.rotationId;
       if (open !== abandon)
         throw new UsageError(

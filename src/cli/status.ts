@@ -140,20 +140,21 @@ function printRows(shell: Shell, rows: readonly Row[]): void {
   }
 }
 
+/** Rounded so that age and days left add up, and an overdue day counts at once. */
+const roundedDaysLeft = (days: number): number => (days < 0 ? Math.floor(days) : Math.ceil(days));
+
 function cellsOf(shell: Shell, row: Row) {
   const { red, yellow, green } = paintFor(shell, shell.stdout);
   const { account, dueness, state, reason } = row.status;
-  const { ageDays, daysLeft = Number.NaN } = knownAges(row.status);
+  const { ageDays, daysLeft } = knownAges(row.status);
   const word = shell.stdout.isTTY ? states[state].word : state;
   const isHealthy = state === 'settled' && !isFailing(row);
-  const isGreen = state === 'settled' && dueness === 'not-due' && !Number.isNaN(daysLeft);
-  // Rounded so that age and days left add up, and an overdue day counts at once.
-  const left = daysLeft < 0 ? Math.floor(daysLeft) : Math.ceil(daysLeft);
+  const isGreen = state === 'settled' && dueness === 'not-due' && daysLeft !== undefined;
   return [
     account,
     ageDays === undefined ? unknownAge(row.status) : String(Math.floor(ageDays)),
     {
-      text: Number.isNaN(left) ? unknownAge(row.status) : String(left),
+      text: daysLeft === undefined ? unknownAge(row.status) : String(roundedDaysLeft(daysLeft)),
       paint: dueness === 'overdue' ? red : isGreen ? green : yellow,
     },
     nextRotation(row),

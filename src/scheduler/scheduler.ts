@@ -188,14 +188,15 @@ const accountsOf = ({ runner }: State): Account[] =>
 async function readAccounts({ runner, dispatcher }: State): Promise<void> {
   const { rotator, statuses, clock, pace } = runner;
   const read = rotator.accounts().catch((error: unknown) => {
-    if (error instanceof Failure) return 'late' as const;
+    if (error instanceof Failure) return null;
     throw error;
   });
   const found = await within(clock, pace.checkMs, read);
+  const accounts = found === 'late' ? null : found;
   const isFirst = statuses.entries().length === 0;
-  if (found === 'late' && !isFirst) return;
-  const accounts = found === 'late' ? rotator.config.accounts : found;
-  for (const { name } of statuses.replaceAccounts(accounts)) forget(dispatcher, name);
+  if (accounts === null && !isFirst) return;
+  const removed = statuses.replaceAccounts(accounts ?? rotator.config.accounts);
+  for (const { name } of removed) forget(dispatcher, name);
 }
 
 /**

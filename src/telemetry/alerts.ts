@@ -41,10 +41,10 @@ const isLasting = ({ failures, failingSinceMs }: AccountEntry, atMs: number): bo
   failures >= lastingFailures ||
   (failingSinceMs !== undefined && atMs - failingSinceMs >= lastingMs);
 
-type Sink = Pick<Notifier, 'report' | 'resolve' | 'keep' | 'confirm' | 'remind'>;
+type AlertNotifier = Pick<Notifier, 'report' | 'resolve' | 'keep' | 'confirm' | 'remind'>;
 
 /** Reports the events of the scheduler (`notify`) and of the attempts (`observe`). */
-export function createAlerts(notifier: Sink, allIsWell: boolean) {
+export function createAlerts(notifier: AlertNotifier, allIsWell: boolean) {
   /** What happened to parts of the service since the last scheduled run ended. */
   let reported = new Set<string>();
   const outages = new Set<string>();
@@ -117,12 +117,12 @@ export function createAlerts(notifier: Sink, allIsWell: boolean) {
   return { notify, observe };
 }
 
-function reportEach(notifier: Sink, ...problems: readonly (Problem | null)[]): void {
+function reportEach(notifier: AlertNotifier, ...problems: readonly (Problem | null)[]): void {
   for (const problem of problems) if (problem) notifier.report(problem);
 }
 
 /** What is known of all accounts, of which a daily message is made when it is due. */
-function reportAll(notifier: Sink, entries: readonly AccountEntry[], atMs: number): void {
+function reportAll(notifier: AlertNotifier, entries: readonly AccountEntry[], atMs: number): void {
   for (const entry of entries) {
     reportEach(
       notifier,
@@ -236,7 +236,7 @@ function staleProblem(entry: AccountEntry, atMs: number): Problem | null {
 }
 
 /** Says after a run that there are no problems; nothing when there is one. */
-function confirm(notifier: Sink, entries: readonly AccountEntry[], atMs: number): void {
+function confirm(notifier: AlertNotifier, entries: readonly AccountEntry[], atMs: number): void {
   if (!entries.every((entry) => isWell(entry, atMs))) return;
   const exempt = entries.filter((entry) => isExempt(entry, atMs));
   const others = entries.filter((entry) => !exempt.includes(entry));

@@ -11,7 +11,7 @@ export async function post(
   { headers, ...request }: { method: string; body?: string; headers?: Record<string, string> },
 ): Promise<PostFailure | null> {
   try {
-    // A redirect would tell the request, and its signature, to an address that is not configured.
+    // A redirect would send the request, and its signature, to an address that is not configured.
     const response = await fetch(target, {
       ...request,
       headers: { 'user-agent': 'thingspace-rotator', ...headers },

@@ -172,14 +172,14 @@ export async function openMetrics(options: MetricsOptions) {
 export function figuresOf(entries: readonly AccountEntry[], nowMs: number): AccountFigures[] {
   return entries.map((entry) => {
     const { account, blocked, lastSuccessMs } = entry;
-    const { ageDays, daysLeft } = agesOf(entry, nowMs) ?? {};
+    const { ageDays, daysLeft, dueAtMs } = agesOf(entry, nowMs) ?? {};
     const state = blocked === undefined ? entry.state : 'stopped';
-    const conditions = conditionsOf(entry, nowMs);
+    const conditions = conditionsOf(entry, nowMs, dueAtMs);
     return { account: account.name, state, ageDays, daysLeft, lastSuccessMs, conditions };
   });
 }
 
-function conditionsOf(entry: AccountEntry, nowMs: number): Sample[] {
+function conditionsOf(entry: AccountEntry, nowMs: number, dueAtMs?: number): Sample[] {
   const { account, policy, reason, failingSinceMs } = entry;
   const labels = { account: account.name };
   const flag = (name: MetricName, value: boolean) => ({ name, value: Number(value), labels });
@@ -191,7 +191,7 @@ function conditionsOf(entry: AccountEntry, nowMs: number): Sample[] {
     flag('account_stale', isStale(entry, nowMs)),
     { name: 'password_limit_days', value: policy.maxAgeDays, labels },
     ...time('exempt_until_timestamp_seconds', exemptUntilMs(account)),
-    ...time('password_due_timestamp_seconds', agesOf(entry, nowMs)?.dueAtMs),
+    ...time('password_due_timestamp_seconds', dueAtMs),
     ...time('next_run_timestamp_seconds', entry.nextRunMs),
     ...time('evidence_timestamp_seconds', entry.evidenceAtMs),
     ...(reason === undefined
