@@ -3,11 +3,11 @@
 
 // Not `{ z }`: esbuild keeps all of zod then.
 import * as z from 'zod';
-import { parseIso } from '../time.ts';
+import { dayMs, parseIso } from '../time.ts';
 import type { RecordView } from './record.ts';
 
 /** How long a request is known; milliseconds. */
-export const requestLifeMs = 7 * 86_400_000;
+export const requestLifeMs = 7 * dayMs;
 const maxRuns = 2_000;
 
 const runSchema = z.object({

@@ -21,6 +21,7 @@ import { basename, join } from 'node:path';
 import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { FoundReceipt, ReceiptLabel, Receipts } from '../rotation/ports.ts';
 import { Secret } from '../secret.ts';
+import { dayMs } from '../time.ts';
 
 export type ReceiptOptions = {
   /** age recipients (`age1…`); none means that no receipts are written. */
@@ -248,7 +249,7 @@ async function sweep(directory: string): Promise<void> {
   );
   const newestMs = Math.max(0, ...found.map((file) => file?.mtimeMs ?? 0));
   for (const [index, file] of found.entries()) {
-    if (file?.size !== reservedBytes || file.mtimeMs >= newestMs - 86_400_000) continue;
+    if (file?.size !== reservedBytes || file.mtimeMs >= newestMs - dayMs) continue;
     await unlink(join(directory, names[index] ?? '')).catch(() => {});
   }
 }

@@ -1,11 +1,9 @@
 // When a password is due, and how old it is. Ages are of the password, in days of 24 hours; nothing
 // here reads a clock.
 
-import { parseIso } from '../time.ts';
+import { dayMs, parseIso } from '../time.ts';
 import type { ClosedRotation } from './record.ts';
 import type { Policy, Request } from './state.ts';
-
-export const dayMs = 86_400_000;
 
 /** Age in days, never below 0 (a clock may have stepped back since). */
 export function ageDays(sinceMs: number, nowMs: number): number {

@@ -4,9 +4,10 @@
 import type { Ask } from '../app.ts';
 import { nextStep } from '../rotation/catalogue.ts';
 import { within } from '../rotation/deadline.ts';
-import { ageDays, dayMs, dueness } from '../rotation/policy.ts';
+import { ageDays, dueness } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Result } from '../rotation/state.ts';
+import { dayMs } from '../time.ts';
 import type { CircuitBreaker, Observation } from './circuit-breaker.ts';
 import { nextRuns, type Schedule, scheduleOf } from './cron.ts';
 import type { DueItem } from './due-queue.ts';

@@ -4,12 +4,13 @@
 
 import type { Account } from '../app.ts';
 import { type Facts, type Reason, storeFailures } from '../rotation/failure.ts';
-import { ageDays, dayMs, dueAtMs, isExemptAt } from '../rotation/policy.ts';
+import { ageDays, dueAtMs, isExemptAt } from '../rotation/policy.ts';
 import type { Clock } from '../rotation/ports.ts';
 import { isGood } from '../rotation/result.ts';
 import { describeSharedUser, findSharedUsers } from '../rotation/shared-users.ts';
 import type { Policy, Result } from '../rotation/state.ts';
 import { type AccountStatus, stateOfReason } from '../rotation/status.ts';
+import { dayMs } from '../time.ts';
 
 /** One account. Times are UTC milliseconds. */
 export type AccountEntry = {

@@ -17,6 +17,7 @@ import { answerIn } from '../rotation/deadline.ts';
 import { errnoOf, Failure } from '../rotation/failure.ts';
 import type { Clock } from '../rotation/ports.ts';
 import type { Secret } from '../secret.ts';
+import { dayMs } from '../time.ts';
 import { type AgeKey, openAgeKey } from './age-key.ts';
 import {
   discard,
@@ -73,7 +74,6 @@ export type FileStore = {
  * for a day in any case.
  */
 const unlabelledKept = 100;
-const dayMs = 86_400_000;
 /** Bytes; Secrets Manager's limit, so that a secret can move there. */
 const maxValueBytes = 65_536;
 

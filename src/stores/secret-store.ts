@@ -7,6 +7,7 @@ import { Failure } from '../rotation/failure.ts';
 import type { Credentials, FoundRecord, SecretStore, SecretVersion } from '../rotation/ports.ts';
 import { type AttemptRecord, formatRecord, parseRecord } from '../rotation/record.ts';
 import { Secret } from '../secret.ts';
+import { dayMs } from '../time.ts';
 import { defaultFields, type Fields, readFields, replaceField } from './secret-document.ts';
 import type { ListedVersion, StoredVersion, VersionStore } from './version-store.ts';
 
@@ -55,7 +56,6 @@ function derivedId(kind: string, ...parts: readonly string[]): string {
  * closing, and as many in a recovery.
  */
 const versionsReserved = 10;
-const dayMs = 86_400_000;
 
 /**
  * The port over `versions`. The only state is the identity in the last response; every read renews

@@ -4,9 +4,10 @@
 // price of a line; CloudWatch charges for each metric with its dimensions, per hour.
 
 import type { RotationEvent } from '../rotation/event.ts';
-import { ageDays, dayMs } from '../rotation/policy.ts';
+import { ageDays } from '../rotation/policy.ts';
 import type { Policy, Result } from '../rotation/state.ts';
 import { stateOfReason } from '../rotation/status.ts';
+import { dayMs } from '../time.ts';
 import {
   type AccountFigures,
   type Labels,

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import {
   ageDays,
   clockToleranceMs,
-  dayMs,
   dueAtMs,
   dueness,
   exemptUntilMs,
@@ -11,6 +10,7 @@ import {
 } from '../../src/rotation/policy.ts';
 import { closings } from '../../src/rotation/record.ts';
 import { withClosed } from '../../src/rotation/result.ts';
+import { dayMs } from '../../src/time.ts';
 
 const policy = { rotateAfterDays: 60, maxAgeDays: 90 };
 
