@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   ]);
   try {
     process.exitCode = await runProgram(openShell(import.meta.dirname), async (shell) =>
-      (await import('./serve.ts')).serve(shell, shell.flags),
+      (await import('./serve.ts')).serve(shell),
     );
   } catch (error) {
     // A bug. Vendor errors never leave their adapters, so the message and the stack are ours.

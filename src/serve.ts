@@ -18,15 +18,14 @@ export type Host = Pick<Surroundings, 'pid' | 'user' | 'writeLine'> &
   Pick<SupervisorOptions, 'onSignal'> & {
     readonly env: Readonly<Record<string, string | undefined>>;
     readonly cwd: string;
+    readonly flags: { readonly config?: string };
     readonly stderr: Writable & { readonly isTTY?: boolean };
   };
 
 /** Runs until a signal; the exit code. Throws a UsageError or a Failure when it cannot start. */
-export async function serve(
-  host: Host,
-  { config: configFile }: { readonly config?: string },
-): Promise<number> {
+export async function serve(host: Host): Promise<number> {
   const { env, cwd, pid, user, writeLine, stderr, onSignal } = host;
+  const { config: configFile } = host.flags;
   const readConfig = () => loadConfig({ env, cwd, file: configFile });
   const config = await readConfig();
   const style = stderr.isTTY ? 'text' : 'json';
